@@ -1,0 +1,60 @@
+"""The one root of every error that cineflow raises on purpose.
+
+A caller who catches `CineflowError` catches all of them; the commands turn them into exit code 2.
+Each error says what was wanted, what came, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class CineflowError(Exception):
+    """Root of cineflow's typed errors.
+
+    Args:
+        wanted: What the code needed, in plain words ("a frame of 240x320 pixels").
+        got: What it received instead ("240x319").
+        remedy: What the reader can do about it; a command where there is one.
+    """
+
+    def __init__(self, wanted: str, got: str, remedy: str = "") -> None:
+        self.wanted = wanted
+        self.got = got
+        self.remedy = remedy
+        message = f"wanted {wanted}; got {got}"
+        super().__init__(f"{message}. {remedy}" if remedy else message)
+
+
+class ArgumentError(CineflowError, ValueError):
+    """An argument has the wrong rank, shape, dtype, device or value."""
+
+
+class CineError(CineflowError):
+    """A clip cannot be read, or holds no cine."""
+
+
+class FrameError(CineflowError, ValueError):
+    """A frame of a stream is unusable: wrong size, wrong type, or not finite."""
+
+
+class SpecError(CineflowError, ValueError):
+    """A model specification contradicts itself or the model it describes."""
+
+
+class BundleError(CineflowError):
+    """A bundle is missing, incomplete, or not what its manifest says."""
+
+
+class EngineError(CineflowError):
+    """No runtime can execute a model, or the one chosen failed."""
+
+
+class ExportError(CineflowError):
+    """A model cannot be exported, or what was exported is not the model."""
+
+
+class ServerError(CineflowError):
+    """The inference server cannot be installed, started or reached."""
+
+
+class MissingDependencyError(CineflowError, ImportError):
+    """An optional package is needed here and is not installed."""
