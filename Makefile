@@ -1,0 +1,55 @@
+# The two commands are `make demo` and `make test`; each does all of its own set-up.
+# pip's own settings (index, certificate, proxy) are the user's and are left as they are.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+INPUT  ?=
+OUT    ?= build/demo
+
+NATIVE := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h' -o -name CMakeLists.txt)
+READY  := $(VENV)/.ready
+
+.PHONY: demo test test-full lint format bench setup clean
+
+setup: $(READY)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) \
+	  else f"cineflow wants Python 3.10 to 3.13; {sys.executable} is {v[0]}.{v[1]}. Name another: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv $(VENV) || { echo 'python3 lacks its venv module: install it (Debian: python3-venv)'; exit 1; }
+
+$(READY): $(VENV)/bin/python setup.py pyproject.toml constraints.txt client/pyproject.toml $(NATIVE)
+	@echo 'Setting up $(VENV): torch and the other packages the first time (a few minutes), then the build.'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt \
+	  -e ./client -e '.[export,serve,client,bench,dev]'
+	@touch $@
+
+# A clip of your own: make demo INPUT=clip.dcm (or .mp4, .avi)
+demo: $(READY)
+	$(BIN)/cineflow demo --out $(OUT) $(if $(INPUT),--input '$(INPUT)')
+
+test: $(READY)
+	$(BIN)/python -m pytest -m 'not slow'
+
+test-full: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src export client/src
+	$(BIN)/clang-format --dry-run --Werror $(filter-out %CMakeLists.txt,$(NATIVE))
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(filter-out %CMakeLists.txt,$(NATIVE))
+
+bench: $(READY)
+	@mkdir -p build/bench
+	$(BIN)/python -m pytest benchmarks/serving --benchmark-only --benchmark-json=build/bench/serving.json
+
+clean:
+	rm -rf build $(VENV)

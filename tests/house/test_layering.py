@@ -1,0 +1,179 @@
+"""The arrows of the house: which room may use what.
+
+The imports and includes are read from the files themselves; each Python room is also imported in a
+fresh process, so that a library meant to be loaded on first use is not loaded by the import.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GROUND = {"errors", "spec"}  # standard library and numpy only: every room stands on them
+FORMATS = {"PIL", "cv2", "nibabel", "pydicom"}
+ENGINES = {"cupy", "onnxruntime", "tensorrt", "tensorrt_rtx", "torch"}
+
+
+@dataclass(frozen=True)
+class Room:
+    """One row of the table.
+
+    Attributes:
+        name: Import name of the room.
+        path: Its folder or file, from the repository's root.
+        rooms: Other rooms of `cineflow` that it may import.
+        libraries: Third-party packages that it may import.
+        lazily: Third-party packages that it may import, but not while it is itself imported.
+    """
+
+    name: str
+    path: str
+    rooms: set[str] = field(default_factory=set)
+    libraries: set[str] = field(default_factory=set)
+    lazily: set[str] = field(default_factory=set)
+
+
+ROOMS = [
+    Room("cineflow.errors", "src/cineflow/errors.py"),
+    Room("cineflow.spec", "src/cineflow/spec.py", GROUND, {"numpy"}),
+    Room("cineflow.ops", "src/cineflow/ops", {"_C"}, {"numpy"}, {"torch", "onnx", "cupy"}),
+    Room("cineflow.reference", "src/cineflow/reference", set(), {"numpy"}),
+    Room("cineflow.models", "src/cineflow/models", {"ops"}, {"numpy", "torch"}),
+    Room("cineflow.motion", "src/cineflow/motion", {"ops"}, {"numpy"} | FORMATS),
+    Room("cineflow.cine", "src/cineflow/cine", {"ops"}, {"numpy"} | FORMATS),
+    Room("cineflow.phantom", "src/cineflow/phantom", {"ops", "cine"}, {"numpy"} | FORMATS),
+    Room(
+        "cineflow.report",
+        "src/cineflow/report",
+        {"cine", "motion"},
+        {"numpy", "matplotlib", "PIL", "jinja2", "cv2"},
+    ),
+    Room("cineflow.runtime", "src/cineflow/runtime", {"ops", "motion"}, {"numpy"}, ENGINES),
+    Room(
+        "cineflow.serving",
+        "src/cineflow/serving",
+        {"runtime"},
+        {"numpy"},
+        {"tritonclient", "triton_python_backend_utils"},
+    ),
+    Room(
+        "cineflow.export",
+        "export",
+        {"ops", "models", "runtime", "motion", "phantom"},
+        {"numpy"},
+        ENGINES | {"google", "jinja2", "onnx", "onnxscript", "safetensors", "tritonclient", "yaml"},
+    ),
+    Room(
+        "cineflow.cli",
+        "src/cineflow/cli",
+        {"cine", "export", "motion", "ops", "phantom", "report", "runtime", "serving"},
+        {"numpy", "typer", "click", "rich"},
+        ENGINES | {"cineflow_client", "onnx", "PIL", "cv2", "tritonclient"},
+    ),
+    Room(
+        "cineflow_client",
+        "client/src/cineflow_client",
+        set(),
+        {"numpy", "tritonclient", "grpc", "google"},
+    ),
+]
+BY_NAME = pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+
+
+def python_files(room: Room) -> list[Path]:
+    path = ROOT / room.path
+    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+
+
+def imported_modules(source: Path, room: Room) -> set[str]:
+    """Dotted names of every import in a file, nested ones included; relative ones resolved."""
+    base = ROOT / room.path
+    inside = source.relative_to(base).with_suffix("").parts if base.is_dir() else ()
+    package = [*room.name.split("."), *inside][: None if source.name == "__init__.py" else -1]
+    package = [part for part in package if part != "__init__"]
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text(), str(source))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*parents, *(node.module.split(".") if node.module else [])])
+            names.add(module)
+            if module == "cineflow":  # `from cineflow import ops` names a room, too
+                names.update(f"cineflow.{alias.name}" for alias in node.names)
+    return names - {"cineflow"}
+
+
+@BY_NAME
+def test_imports_follow_the_table(room: Room) -> None:
+    files = python_files(room)
+    assert files, f"{room.path} is gone: take its row out of the table"
+    own = room.name.removeprefix("cineflow.").split(".")[0]
+    wrong = []
+    for source in files:
+        for name in sorted(imported_modules(source, room)):
+            top, _, rest = name.partition(".")
+            if top == "cineflow":
+                target = rest.split(".")[0]
+                fine = target in room.rooms | GROUND | {own, "__version__"}
+                if room.name == "cineflow_client":
+                    fine = False
+            elif top == room.name.split(".")[0]:
+                fine = True
+            else:
+                fine = top in sys.stdlib_module_names | room.libraries | room.lazily
+            if not fine:
+                wrong.append(f"{source.relative_to(ROOT)} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+@BY_NAME
+def test_importing_loads_nothing_that_is_meant_to_be_lazy(room: Room) -> None:
+    lazily = room.lazily - room.libraries
+    code = f"import sys, {room.name}; print(*sorted(set(sys.modules) & {lazily | {'torch'}!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split()) - room.libraries
+    assert not loaded, f"importing {room.name} loads {sorted(loaded)}"
+
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+CXX = {".h", ".cpp", ".cu", ".cuh"}
+FRAMEWORKS = re.compile(r"^(torch|ATen|c10|pybind11|onnxruntime|NvInfer|Python\.h)")
+CUDA = re.compile(r"^(cuda|cub/|cooperative_groups|mma\.h|driver_types)")
+
+
+def includes(folder: str) -> list[tuple[Path, str]]:
+    files = [path for path in sorted((ROOT / folder).rglob("*")) if path.suffix in CXX]
+    assert files, f"no sources under {folder}"
+    return [(path, name) for path in files for name in INCLUDE.findall(path.read_text())]
+
+
+def test_the_core_includes_no_framework_and_cuda_only_in_its_folder() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} includes {name}"
+        for path, name in includes("csrc/core")
+        if FRAMEWORKS.match(name) or (CUDA.match(name) and path.parent.name != "cuda")
+        # Shared host/device math sees only the macro header that nvcc and the host both take.
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_binding_includes_the_core_and_its_own_sdk_only() -> None:
+    sdks = {"python": "pybind11", "onnxruntime": "onnxruntime"}
+    wrong = []
+    for path, name in includes("csrc/bindings"):
+        binding = path.relative_to(ROOT / "csrc/bindings").parts[0]
+        sdk = FRAMEWORKS.match(name)
+        foreign = sdk and not name.startswith((sdks[binding], "Python.h"))
+        neighbour = any(f"bindings/{other}" in name for other in sdks if other != binding)
+        if foreign or neighbour or name.startswith(("cpu/", "cuda/")):
+            wrong.append(f"{path.relative_to(ROOT)} includes {name}")
+    assert not wrong, "\n".join(wrong)
