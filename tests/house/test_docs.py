@@ -1,0 +1,146 @@
+"""Every command in README and docs runs.
+
+Each document's ```sh and ```python blocks are run in order, from the repository's root, with this
+environment's commands first on PATH. `cineflow serve` stays up until its document ends.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]
+    if path.name != "CHANGELOG.md"
+)
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+#: Commands that cannot run from inside the test run, and what runs them instead.
+INSTEAD = {
+    r"git clone .*": "true",  # test_fresh_clone.py clones and runs the two commands
+    r"cd cineflow": "true",
+    r"make (test|test-full|lint|format)": "make --dry-run {0}",  # this is the run
+    r"make (bench\S*)": "make --dry-run {0}",  # long; benchmarks are no tests
+    r"(bash )?\.ci/run": "bash -n .ci/run",
+    r"benchmarks/gpu_check\.sh": "bash -n benchmarks/gpu_check.sh",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    text: str
+
+    def commands(self) -> list[str]:
+        """One command a line; a backslash continues it; comments are no commands."""
+        lines = self.text.replace("\\\n", " ").splitlines()
+        return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def blocks(document: Path) -> list[Block]:
+    return [Block(*match) for match in BLOCK.findall(document.read_text())]
+
+
+def substitute(command: str) -> str:
+    for pattern, instead in INSTEAD.items():
+        match = re.fullmatch(pattern + r"(\s+#.*)?", command)
+        if match:
+            return instead.format(*match.groups())
+    return command
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """PATH with this interpreter's commands first, and the reader's own clip as `clip.dcm`."""
+    import pydicom.examples
+
+    clip = ROOT / "clip.dcm"  # git-ignored: what a reader would put there
+    clip.unlink(missing_ok=True)
+    clip.symlink_to(pydicom.examples.get_path("ybr_color"))
+    scripts = Path(sys.executable).parent
+    yield {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
+    clip.unlink()
+
+
+def run(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout[-4000:]}"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_run(document: Path, environment: dict[str, str]) -> None:
+    servers: list[subprocess.Popen[bytes]] = []
+    try:
+        for block in blocks(document):
+            if block.language == "python":
+                run([sys.executable, "-c", block.text], environment)
+                continue
+            for command in map(substitute, block.commands()):
+                if command.startswith("cineflow serve"):
+                    servers.append(start_server(command, environment))
+                else:
+                    run(["bash", "-c", command], environment)
+    finally:
+        for server in servers:
+            server.send_signal(signal.SIGINT)
+        codes = [server.wait(timeout=60) for server in servers]
+    assert all(code == 130 for code in codes), f"cineflow serve ended with {codes}"
+
+
+def start_server(command: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start `cineflow serve` and wait until it says on which address it serves."""
+    log = ROOT / "build" / "docs-serve.log"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            ["bash", "-c", f"exec {command}"], cwd=ROOT, env=environment, stdout=out, stderr=out
+        )
+    deadline = time.monotonic() + 120
+    while "serving" not in log.read_text().lower():
+        assert server.poll() is None, log.read_text()[-4000:]
+        assert time.monotonic() < deadline, log.read_text()[-4000:]
+        time.sleep(0.2)
+    return server
+
+
+def test_the_readme_shows_a_picture_and_the_two_commands_early() -> None:
+    head = (ROOT / "README.md").read_text().splitlines()[:40]
+    text = "\n".join(head)
+    picture = re.search(r'(?:!\[[^\]]*\]\(|<img[^>]*src=")([^)"]+)', text)
+    assert picture, "no picture before line 40"
+    assert (ROOT / picture[1]).is_file(), picture[1]
+    assert "make demo" in text
+    assert "make test" in text
+
+
+def test_relative_links_lead_somewhere() -> None:
+    broken = [
+        f"{document.relative_to(ROOT)}: {target}"
+        for document in [*DOCUMENTS, ROOT / "CHANGELOG.md"]
+        for target in re.findall(r"\]\(([^)#\s]+)", document.read_text())
+        if "://" not in target and not (document.parent / target).exists()
+    ]
+    assert not broken, "\n".join(broken)
