@@ -31,7 +31,7 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INSTEAD = {
     r"git clone .*": "true",  # test_fresh_clone.py clones and runs the two commands
     r"cd cineflow": "true",
-    r"make (test|test-full|lint|format)": "make --dry-run {0}",  # this is the run
+    r"make (setup|test|test-full|lint|format)": "make --dry-run {0}",  # this is the run
     r"make (bench\S*)": "make --dry-run {0}",  # long; benchmarks are no tests
     r"(bash )?\.ci/run": "bash -n .ci/run",
     r"benchmarks/gpu_check\.sh": "bash -n benchmarks/gpu_check.sh",
