@@ -1,0 +1,31 @@
+"""Cines: the `Cine` type, and readers that turn a clip on disk into one."""
+
+from cineflow.cine.clip import Cine
+from cineflow.cine.errors import (
+    DecodeError,
+    EmptyVideoError,
+    MissingFileError,
+    NoPixelDataError,
+    NotDicomError,
+    SingleFrameError,
+    TruncatedError,
+    UnknownTypeError,
+)
+from cineflow.cine.geometry import Geometry, fit_to
+from cineflow.cine.read import default_clip, read_cine
+
+__all__ = [
+    "Cine",
+    "DecodeError",
+    "EmptyVideoError",
+    "Geometry",
+    "MissingFileError",
+    "NoPixelDataError",
+    "NotDicomError",
+    "SingleFrameError",
+    "TruncatedError",
+    "UnknownTypeError",
+    "default_clip",
+    "fit_to",
+    "read_cine",
+]

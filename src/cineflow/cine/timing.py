@@ -1,0 +1,73 @@
+"""Frame times from a DICOM header."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+#: Rate assumed where a clip states none, Hz.
+FALLBACK_HZ = 30.0
+
+_FRAME_TIME = 0x00181063
+_FRAME_TIME_VECTOR = 0x00181065
+
+
+def frame_times(header: Dataset, count: int) -> tuple[np.ndarray, str]:
+    """Times of `count` frames since the first, and a note where the header did not state them.
+
+    The tag that FrameIncrementPointer names decides; then FrameTime, FrameTimeVector and the two
+    display rates, in that order; then 30 Hz.
+
+    Returns:
+        float64 [count] in ms, strictly increasing; "" or one sentence for the user.
+    """
+    pointer = header.get("FrameIncrementPointer")
+    pointed = _times_of(header, int(pointer), count) if isinstance(pointer, int) else None
+    if pointed is not None:
+        return pointed, ""
+    for tag, name in ((_FRAME_TIME, "FrameTime"), (_FRAME_TIME_VECTOR, "FrameTimeVector")):
+        times = _times_of(header, tag, count)
+        if times is not None:
+            return times, f"FrameIncrementPointer names no usable frame time; {name} was taken."
+    for keyword in ("CineRate", "RecommendedDisplayFrameRate"):
+        rate = _number(header.get(keyword))
+        if rate is not None:
+            return _evenly(1000 / rate, count), (
+                f"The file states no frame time; {keyword} ({rate:g} Hz) was taken, "
+                "which is a display rate."
+            )
+    return _evenly(1000 / FALLBACK_HZ, count), (
+        f"The file states no frame time; {FALLBACK_HZ:g} Hz was assumed."
+    )
+
+
+def _times_of(header: Dataset, tag: int, count: int) -> np.ndarray | None:
+    element = header.get(tag)
+    if element is None or tag not in (_FRAME_TIME, _FRAME_TIME_VECTOR):
+        return None
+    if tag == _FRAME_TIME:
+        period = _number(element.value)
+        return None if period is None else _evenly(period, count)
+    try:
+        steps = np.asarray(element.value, np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        return None
+    # The vector gives the time since the frame before; the first entry belongs to no pair.
+    if steps.size != count or not (np.isfinite(steps[1:]).all() and (steps[1:] > 0).all()):
+        return None
+    return np.concatenate([[0.0], np.cumsum(steps[1:])])
+
+
+def _evenly(period_ms: float, count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.float64) * period_ms
+
+
+def _number(value: object) -> float | None:
+    """`value` as a positive finite number, or None."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) and number > 0 else None

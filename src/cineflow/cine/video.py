@@ -1,0 +1,75 @@
+"""Video files (.mp4, .avi) through OpenCV."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cineflow.cine.clip import Cine
+from cineflow.cine.errors import DecodeError, EmptyVideoError, SingleFrameError, TruncatedError
+from cineflow.cine.sector import find_sector
+from cineflow.cine.timing import FALLBACK_HZ
+
+
+def read_video(path: Path, name: str = "") -> Cine:
+    """Read a video file as a `Cine`; always in pixels, since no container carries a calibration.
+
+    Raises:
+        DecodeError: No decoder, or no index (an .mp4 that was cut short has none).
+        EmptyVideoError: No frame.
+        SingleFrameError: One frame only.
+        TruncatedError: Fewer frames than the container states.
+    """
+    capture = cv2.VideoCapture(str(path))
+    try:
+        if not capture.isOpened():
+            raise DecodeError(
+                "a video that FFmpeg decodes",
+                "one that cannot be opened",
+                "The copy may be cut short, or its codec unknown; try: ffmpeg -i CLIP out.mp4.",
+            )
+        stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        frames = []
+        while True:
+            more, frame = capture.read()
+            if not more:
+                break
+            frames.append(frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))
+    finally:
+        capture.release()
+    _check_count(len(frames), stated)
+
+    notes = ["Video was converted to grey (BT.601 luma)."]
+    if not (math.isfinite(rate) and 0 < rate <= 1000):
+        rate = FALLBACK_HZ
+        notes.append(f"The file states no frame rate; {FALLBACK_HZ:g} Hz was assumed.")
+    grey = np.stack(frames)
+    sector, sector_note = find_sector(grey)
+    if sector_note:
+        notes.append(sector_note)
+    grey[:, ~sector] = 0
+    times_ms = np.arange(len(grey)) * (1000 / rate)
+    reason = "a video file carries no calibration: pixels only"
+    return Cine(grey, times_ms, None, reason, sector, tuple(notes), name)
+
+
+def _check_count(found: int, stated: float) -> None:
+    if found == 0:
+        raise EmptyVideoError(
+            "a video with frames", "none", "The file is empty or its codec is not supported."
+        )
+    if found == 1:
+        raise SingleFrameError(
+            "a cine of at least 2 frames", "1 frame", "Export the loop, not a still of it."
+        )
+    # Containers round their count: a few frames less are no damage.
+    if math.isfinite(stated) and found < stated - max(2.0, 0.02 * stated):
+        raise TruncatedError(
+            f"the {stated:.0f} frames that the container states",
+            f"{found}",
+            "The copy is damaged or was cut short; fetch it again.",
+        )
