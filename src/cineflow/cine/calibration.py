@@ -60,7 +60,7 @@ def _from_regions(regions: list[_Region | None], sector: np.ndarray) -> tuple[Sp
         if region is None:
             return None, f"ultrasound region {number} has no readable location: pixels only"
         # Some vendors give the first pixel after the region as its last: one more is accepted.
-        if region.x0 < 0 or region.y0 < 0 or region.x1 > columns or region.y1 > rows:
+        if not (0 <= region.x0 < region.x1 <= columns and 0 <= region.y0 < region.y1 <= rows):
             return None, (
                 f"ultrasound region {number} spans x {region.x0}..{region.x1}, "
                 f"y {region.y0}..{region.y1}, outside the {columns}x{rows} pixels: the picture was "

@@ -147,10 +147,11 @@ def _grey_frames(header: Dataset, count: int) -> tuple[np.ndarray, np.ndarray, l
             # The luma of BT.601, which is JPEG's own Y.
             grey[index] = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
             coloured |= np.ptp(rgb, axis=-1) > _CHROMA_LEVELS
-    except OSError as error:  # Pillow, on a frame whose code stream ends early
-        raise _truncated(f"a frame that cannot be decoded ({error})") from error
-    except (RuntimeError, ValueError, NotImplementedError, AttributeError) as error:
-        raise _undecodable(header, str(error).splitlines()[0]) from error
+    except (RuntimeError, ValueError, NotImplementedError, AttributeError, OSError) as error:
+        why = str(error).strip().splitlines()[-1].strip()  # pydicom puts the cause last
+        if "truncated" in why:
+            raise _truncated(f"a frame that cannot be decoded ({why})") from error
+        raise _undecodable(header, why) from error
     notes.append(f"Stored in colour ({photometric}); converted to grey (BT.601 luma).")
     return grey, coloured, notes
 

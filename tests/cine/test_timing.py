@@ -1,0 +1,36 @@
+"""Frame times: the tag the pointer names, and each fallback with its note."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cineflow.cine import read_cine
+
+VECTOR = [0.0, *range(10, 21)]
+
+
+@pytest.mark.parametrize(
+    ("tags", "steps", "note"),
+    [
+        ({}, 20.0, ""),
+        ({"FrameIncrementPointer": 0x00181065, "FrameTimeVector": VECTOR}, VECTOR[1:], ""),
+        ({"FrameIncrementPointer": None}, 20.0, "FrameTime was taken"),
+        (
+            {"FrameIncrementPointer": 0x00181065, "FrameTimeVector": [0.0, 10.0]},
+            20.0,
+            "FrameTime was taken",
+        ),
+        ({"FrameTime": 0, "FrameTimeVector": VECTOR}, VECTOR[1:], "FrameTimeVector was taken"),
+        ({"FrameTime": None, "CineRate": 50}, 20.0, "CineRate (50 Hz)"),
+        ({"FrameTime": None, "RecommendedDisplayFrameRate": 25}, 40.0, "display rate"),
+        ({"FrameTime": None}, 1000 / 30, "30 Hz was assumed"),
+        ({"FrameTime": -5.0}, 1000 / 30, "30 Hz was assumed"),
+    ],
+)
+def test_frame_times(drawn, write_dicom, tags, steps, note: str) -> None:
+    clip = read_cine(write_dicom(drawn[0], **tags))
+    assert clip.times_ms[0] == 0
+    np.testing.assert_allclose(np.diff(clip.times_ms), steps)
+    assert note in " ".join(clip.notes)
+    assert bool(clip.notes) == bool(note)
