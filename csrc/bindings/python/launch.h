@@ -1,0 +1,21 @@
+// Runs an op where its tensors live, with the GIL released.
+#pragma once
+
+#include "cineflow/executor.h"
+#include "views.h"
+
+namespace cineflow::python {
+
+/// `cpu` and `cuda` are the op's launchers; raises what a failed Status says.
+template <typename Args, typename Cpu, typename Cuda>
+void launch(const Args& args, Device device, std::uintptr_t stream, Cpu cpu, Cuda cuda) {
+  Status status;
+  {
+    const py::gil_scoped_release unlocked;
+    status = device == Device::kCuda ? cuda(args, reinterpret_cast<void*>(stream))
+                                     : cpu(args, thread_pool());
+  }
+  raise_unless_ok(status);
+}
+
+}  // namespace cineflow::python

@@ -1,0 +1,11 @@
+// cineflow._C: the kernels for Python arrays. cineflow.ops is the public face.
+#include "cineflow/executor.h"
+#include "ops.h"
+
+PYBIND11_MODULE(_C, module) {
+  using namespace cineflow;
+  module.doc() = "cineflow's kernels; use cineflow.ops";
+  module.def("thread_count", &thread_count, "Threads the CPU kernels run on.");
+  module.def("set_thread_count", &set_thread_count, pybind11::arg("threads"));
+  python::bind_warp(module);
+}

@@ -1,0 +1,10 @@
+// One function per op that adds it to the module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace cineflow::python {
+
+void bind_warp(pybind11::module_& module);
+
+}  // namespace cineflow::python

@@ -1,0 +1,40 @@
+// Splits rows over an executor's bands.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cineflow/executor.h"
+
+namespace cineflow {
+
+/// Work per band, in elements touched, below which another thread costs more than it brings.
+constexpr std::int64_t kBandGrain = 8192;
+
+/// Bands for `rows` rows of `row_cost` elements each: at least 1, at most one per row and thread.
+inline std::int64_t band_count(std::int64_t rows, std::int64_t row_cost,
+                               const Executor& executor) noexcept {
+  const std::int64_t worthwhile = rows * row_cost / kBandGrain;
+  return std::max<std::int64_t>(1, std::min({worthwhile, rows, std::int64_t{executor.width()}}));
+}
+
+/// Call `body(band, first_row, last_row)` for equal shares of `rows`.
+template <typename Body>
+void for_each_band(std::int64_t rows, std::int64_t bands, const Executor& executor,
+                   const Body& body) noexcept {
+  struct Job {
+    const Body& body;
+    std::int64_t rows;
+    std::int64_t bands;
+  } job{body, rows, bands};
+  executor.run(
+      bands,
+      [](void* context, std::int64_t band) {
+        const Job& shared = *static_cast<const Job*>(context);
+        shared.body(band, shared.rows * band / shared.bands,
+                    shared.rows * (band + 1) / shared.bands);
+      },
+      &job);
+}
+
+}  // namespace cineflow

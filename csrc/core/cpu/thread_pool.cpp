@@ -1,0 +1,154 @@
+// cineflow's thread pool: workers spin for a moment between jobs, then sleep.
+//
+// The spin is what makes a 20 us kernel worth splitting: waking a sleeping thread costs more than
+// half of that.
+#include <sched.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "cineflow/executor.h"
+
+namespace cineflow {
+namespace {
+
+constexpr int kSpins = 4000;  // some 50 us of pauses
+constexpr int kMaxThreads = 256;
+
+void pause() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+class Pool final : public Executor {
+ public:
+  explicit Pool(int threads) : owner_(getpid()) {
+    for (int index = 1; index < threads; ++index)
+      workers_.emplace_back([this, index] { work(index); });
+    width_ = threads;
+  }
+
+  ~Pool() override {
+    {
+      const std::lock_guard<std::mutex> lock(sleep_);
+      stopping_.store(true);
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  int width() const noexcept override { return width_; }
+
+  void run(std::int64_t bands, Body body, void* context) const noexcept override {
+    // A forked child has no workers, and a second caller has no claim on them.
+    std::unique_lock<std::mutex> job(busy_, std::try_to_lock);
+    if (bands <= 1 || workers_.empty() || !job.owns_lock() || getpid() != owner_) {
+      for (std::int64_t band = 0; band < bands; ++band) body(context, band);
+      return;
+    }
+    body_ = body;
+    context_ = context;
+    bands_ = bands;
+    pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    {
+      const std::lock_guard<std::mutex> lock(sleep_);
+      generation_.fetch_add(1, std::memory_order_release);
+    }
+    if (sleeping_.load() > 0) wake_.notify_all();
+    body(context, 0);
+    while (pending_.load(std::memory_order_acquire) > 0) pause();
+  }
+
+ private:
+  void work(int index) {
+    std::uint64_t seen = 0;
+    while (wait(seen)) {
+      ++seen;
+      if (index < bands_) body_(context_, index);
+      pending_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  /// Whether a job newer than `seen` came; false at the end of the pool's life.
+  bool wait(std::uint64_t seen) {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      if (generation_.load(std::memory_order_acquire) != seen) return true;
+      if (stopping_.load(std::memory_order_relaxed)) return false;
+      pause();
+    }
+    std::unique_lock<std::mutex> lock(sleep_);
+    sleeping_.fetch_add(1);
+    wake_.wait(lock, [&] { return generation_.load() != seen || stopping_.load(); });
+    sleeping_.fetch_sub(1);
+    return generation_.load() != seen;
+  }
+
+  const pid_t owner_;
+  int width_ = 1;
+  mutable std::mutex busy_;
+  mutable std::mutex sleep_;
+  mutable std::condition_variable wake_;
+  mutable std::atomic<std::uint64_t> generation_{0};
+  mutable std::atomic<int> pending_{0};
+  std::atomic<int> sleeping_{0};
+  std::atomic<bool> stopping_{false};
+  mutable Body body_ = nullptr;
+  mutable void* context_ = nullptr;
+  mutable std::int64_t bands_ = 0;
+  std::vector<std::thread> workers_;
+};
+
+class Serial final : public Executor {
+ public:
+  int width() const noexcept override { return 1; }
+  void run(std::int64_t bands, Body body, void* context) const noexcept override {
+    for (std::int64_t band = 0; band < bands; ++band) body(context, band);
+  }
+};
+
+int allowed(int threads) { return threads < 1 ? 1 : threads > kMaxThreads ? kMaxThreads : threads; }
+
+int default_threads() {
+  for (const char* name : {"CINEFLOW_NUM_THREADS", "OMP_NUM_THREADS"}) {
+    const char* text = std::getenv(name);
+    if (text != nullptr && std::atoi(text) > 0) return allowed(std::atoi(text));
+  }
+  cpu_set_t processors;
+  if (sched_getaffinity(0, sizeof(processors), &processors) == 0) {
+    return allowed(CPU_COUNT(&processors));
+  }
+  return allowed(static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+/// The pool of this process. It is replaced, never destroyed at exit: at that point its workers
+/// may already be gone.
+std::atomic<Pool*>& current() {
+  static std::atomic<Pool*> pool{new Pool(default_threads())};
+  return pool;
+}
+
+}  // namespace
+
+const Executor& serial_executor() noexcept {
+  static const Serial executor;
+  return executor;
+}
+
+const Executor& thread_pool() noexcept { return *current().load(); }
+
+int thread_count() noexcept { return thread_pool().width(); }
+
+void set_thread_count(int threads) {
+  // The old pool is left to callers that may still be in it; its sleeping workers cost nothing.
+  if (allowed(threads) != thread_count()) current().store(new Pool(allowed(threads)));
+}
+
+}  // namespace cineflow

@@ -1,0 +1,35 @@
+// Who runs the bands of a CPU launcher: one thread, cineflow's pool, or a runtime's own pool.
+//
+// A launcher splits its rows into at most `width()` bands. What a row computes never depends on
+// the split, so results are bit-identical for any number of threads.
+#pragma once
+
+#include <cstdint>
+
+namespace cineflow {
+
+class Executor {
+ public:
+  using Body = void (*)(void* context, std::int64_t band);
+
+  virtual ~Executor() = default;
+
+  /// Bands worth making; also the most that `run` takes.
+  virtual int width() const noexcept = 0;
+
+  /// Call `body(context, band)` once for each band in [0, bands); return when all are done.
+  virtual void run(std::int64_t bands, Body body, void* context) const noexcept = 0;
+};
+
+/// Runs every band in the calling thread.
+const Executor& serial_executor() noexcept;
+
+/// cineflow's own pool; one job at a time, a second caller runs its bands itself.
+const Executor& thread_pool() noexcept;
+
+/// Threads of `thread_pool()`, the caller's included. Starts as CINEFLOW_NUM_THREADS, else
+/// OMP_NUM_THREADS, else the processors this process may run on.
+int thread_count() noexcept;
+void set_thread_count(int threads);
+
+}  // namespace cineflow

@@ -1,0 +1,41 @@
+// Backward warp by a pixel flow: out(p) = src(p + flow(p)), bilinear.
+//
+//   | tensor | shape        | dtypes             | strides | device      |
+//   |--------|--------------|--------------------|---------|-------------|
+//   | src    | [N, C, H, W] | f32, f16, bf16, u8 | any     | cpu or cuda |
+//   | flow   | [N, 2, h, w] | f32                | any     | src's       |
+//   | out    | [N, C, h, w] | f32, f16, bf16     | any     | src's       |
+//
+// The flow's grid (h, w) may differ from the source's: p counts on the flow's grid.
+// Coordinates, products and sums are f32.
+#pragma once
+
+#include "cineflow/executor.h"
+#include "cineflow/status.h"
+#include "cineflow/tensor_view.h"
+
+namespace cineflow {
+
+/// What a sample outside the source reads.
+enum class Border : std::uint8_t {
+  kZeros,  // each outside corner counts 0
+  kClamp,  // the coordinate is moved to the nearest edge
+};
+
+struct WarpArgs {
+  TensorView src;   // [N, C, H, W], any unit
+  TensorView flow;  // [N, 2, h, w], pixels of src; channel 0 = x (right), 1 = y (down)
+  TensorView out;   // [N, C, h, w], src's unit; overlaps neither input
+  Border border = Border::kZeros;
+};
+
+/// The shape and dtype rules above; no device work.
+Status check(const WarpArgs& args) noexcept;
+
+/// Neither allocates nor throws. Empty output: nothing is done.
+Status warp_cpu(const WarpArgs& args, const Executor& executor = serial_executor()) noexcept;
+
+/// Enqueues on `stream` (a cudaStream_t) and returns; never synchronises.
+Status warp_cuda(const WarpArgs& args, void* stream) noexcept;
+
+}  // namespace cineflow

@@ -1,0 +1,75 @@
+"""Build cineflow: CMake makes the kernels, setuptools carries them into the wheel.
+
+What metadata there is stands in pyproject.toml; here is only what it cannot say: the folders that
+become one import name, and the call of CMake.
+
+Environment:
+    CINEFLOW_CUDA_ARCHS: "release" (every supported GPU generation), "ci" (the default: sm_80 and
+        PTX) or a CMake list such as "90-real"; read where nvcc is found.
+    CINEFLOW_WITH_CUDA: "OFF" to build without CUDA kernels although nvcc is there.
+    CMAKE_BUILD_PARALLEL_LEVEL: Compile jobs; all processors without it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pybind11
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+
+
+def find_tool(name: str) -> str:
+    """Path of `name`: beside this interpreter (a venv need not be active), else on PATH."""
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise SystemExit(f"cineflow: {name} is missing; `pip install {name}` brings it")
+    return found
+
+
+class CMakeBuild(build_ext):
+    """Configures and builds csrc/, which puts `_C` where setuptools wants the extension."""
+
+    def build_extension(self, ext: Extension) -> None:
+        target = (ROOT / self.get_ext_fullpath(ext.name)).resolve()
+        # A fixed folder, so that a second build compiles only what changed.
+        build = ROOT / "build" / f"cmake-{sys.implementation.cache_tag}"
+        build.mkdir(parents=True, exist_ok=True)
+        cmake = find_tool("cmake")
+        options = {
+            "CMAKE_MAKE_PROGRAM": find_tool("ninja"),
+            "Python_EXECUTABLE": sys.executable,
+            "pybind11_DIR": pybind11.get_cmake_dir(),
+            "CINEFLOW_CUDA_ARCHS": os.environ.get("CINEFLOW_CUDA_ARCHS", "ci"),
+            "WITH_CUDA": os.environ.get("CINEFLOW_WITH_CUDA", "AUTO"),
+        }
+        defines = [f"-D{key}={value}" for key, value in options.items()]
+        subprocess.run(
+            [cmake, "-S", str(ROOT / "csrc"), "-B", str(build), "-G", "Ninja", *defines], check=True
+        )
+        subprocess.run([cmake, "--build", str(build)], check=True)
+        subprocess.run([cmake, "--install", str(build), "--prefix", str(target.parent)], check=True)
+
+
+setup(
+    package_dir={"": "src", "cineflow.export": "export"},
+    packages=[
+        *find_packages("src"),
+        "cineflow.export",
+        *(f"cineflow.export.{name}" for name in find_packages("export")),
+    ],
+    package_data={
+        "cineflow": ["py.typed", "_C.pyi", "bundles/**/*"],
+        "cineflow.report": ["**/*.j2", "**/*.html", "**/*.css", "**/*.js"],
+        "cineflow.serving": ["**/*.py", "**/*.j2", "**/*.pbtxt"],
+    },
+    ext_modules=[Extension("cineflow._C", sources=[])],
+    cmdclass={"build_ext": CMakeBuild},
+)

@@ -1,0 +1,93 @@
+"""What the ops need to know about an array: whose it is, where it lives, how to make its like.
+
+torch and CuPy are never imported here: an array of theirs proves that its library is loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from cineflow.errors import ArgumentError
+
+#: A NumPy, torch or CuPy array; an op answers in the kind it was given.
+Array: TypeAlias = Any
+
+Kind = Literal["numpy", "torch", "cupy"]
+Border = Literal["zeros", "clamp"]
+
+
+def kind_of(**arrays: Any) -> Kind:
+    """The library that all `arrays` (by argument name, None skipped) belong to.
+
+    Raises:
+        ArgumentError: An argument is no array, or the arrays are of different libraries.
+    """
+    kinds = {name: _kind(name, array) for name, array in arrays.items() if array is not None}
+    first = next(iter(kinds.values()))
+    for name, kind in kinds.items():
+        if kind != first:
+            raise ArgumentError(f"every argument as a {first} array", f"{name} as a {kind} array")
+    return first
+
+
+def _kind(name: str, array: Any) -> Kind:
+    if isinstance(array, np.ndarray):
+        return "numpy"
+    for module, type_name in (("torch", "Tensor"), ("cupy", "ndarray")):
+        library = sys.modules.get(module)
+        if library is not None and isinstance(array, getattr(library, type_name)):
+            return module  # type: ignore[return-value]
+    raise ArgumentError(f"{name} as a NumPy, torch or CuPy array", type(array).__name__)
+
+
+def require_rank(name: str, array: Any, rank: int, axes: str) -> None:
+    """Raise `ArgumentError` unless `array` has `rank` axes, named by `axes`."""
+    if array.ndim != rank:
+        raise ArgumentError(f"{name} of shape {axes}", f"shape {list(array.shape)}")
+
+
+def is_clamp(border: str) -> bool:
+    """Whether `border` is "clamp"; raises `ArgumentError` for what is no border."""
+    if border not in ("zeros", "clamp"):
+        raise ArgumentError('border "zeros" or "clamp"', repr(border))
+    return border == "clamp"
+
+
+def empty_output(src: Any, shape: Sequence[int]) -> Any:
+    """An uninitialised array for an op's result, of `src`'s library, device and layout.
+
+    u8 images give f32 results; every other storage type is kept. Where the channels of `src`
+    [N, C, H, W] lie next to each other (channels-last), so do those of the result.
+    """
+    channels_last = src.ndim == 4 and is_channels_last(src)
+    permuted = [shape[0], *shape[2:], shape[1]] if channels_last else list(shape)
+    module: Any = sys.modules[_kind("src", src)]
+    dtype = module.float32 if str(src.dtype).endswith("uint8") else src.dtype
+    options = {"device": src.device} if module.__name__ == "torch" else {}
+    result = module.empty(permuted, dtype=dtype, **options)
+    return module.moveaxis(result, -1, 1) if channels_last else result
+
+
+def is_channels_last(array: Any) -> bool:
+    """Whether neighbouring channels of `array` [N, C, H, W] are neighbours in memory."""
+    if hasattr(array, "stride"):  # torch counts elements, NumPy and CuPy bytes
+        steps = array.stride()
+        unit = 1
+    else:
+        steps = array.strides
+        unit = array.itemsize
+    return bool(array.shape[1] > 1 and steps[1] == unit and steps[3] != unit)
+
+
+def current_stream(array: Any) -> int:
+    """Handle of the stream that the caller's library queues work on for `array`; 0 on the CPU."""
+    kind = _kind("src", array)
+    if kind == "torch" and array.is_cuda:
+        return int(sys.modules["torch"].cuda.current_stream(array.device).cuda_stream)
+    if kind == "cupy":
+        return int(sys.modules["cupy"].cuda.get_current_stream().ptr)
+    return 0

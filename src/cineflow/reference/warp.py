@@ -1,0 +1,52 @@
+"""The gold of `cineflow.ops.warp`: one pixel at a time, in double precision."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def sample(plane: np.ndarray, x: float, y: float, border: str) -> float:
+    """Bilinear sample of `plane` [H, W] at column x, row y (pixels).
+
+    Args:
+        plane: The image, any unit.
+        x: Column; a non-finite coordinate gives 0.
+        y: Row.
+        border: "zeros" or "clamp".
+    """
+    if not (math.isfinite(x) and math.isfinite(y)):
+        return 0.0
+    height, width = plane.shape
+    if border == "clamp":
+        x = min(max(x, 0.0), width - 1.0)
+        y = min(max(y, 0.0), height - 1.0)
+    left, top = math.floor(x), math.floor(y)
+    total = 0.0
+    for row, row_weight in ((top, 1 - (y - top)), (top + 1, y - top)):
+        for column, column_weight in ((left, 1 - (x - left)), (left + 1, x - left)):
+            if 0 <= row < height and 0 <= column < width:
+                total += row_weight * column_weight * float(plane[row, column])
+    return total
+
+
+def warp(src: np.ndarray, flow: np.ndarray, *, border: str = "zeros") -> np.ndarray:
+    """`out(p) = src(p + flow(p))`; shapes as in `cineflow.ops.warp`, result float64.
+
+    The coordinate itself is rounded to float32, as in every kernel: it is part of the operation.
+    """
+    batch, channels = src.shape[:2]
+    height, width = flow.shape[2:]
+    out = np.zeros((batch, channels, height, width))
+    with np.errstate(over="ignore", invalid="ignore"):
+        columns = flow[:, 0] + np.arange(width, dtype=np.float32)
+        rows = flow[:, 1] + np.arange(height, dtype=np.float32)[:, None]
+    for image, channel, row, column in np.ndindex(out.shape):
+        out[image, channel, row, column] = sample(
+            src[image, channel],
+            float(columns[image, row, column]),
+            float(rows[image, row, column]),
+            border,
+        )
+    return out

@@ -1,0 +1,63 @@
+"""The ops as torch operators: registration, strides, dtypes, compile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cineflow import ops
+from cineflow.errors import ArgumentError
+
+torch = pytest.importorskip("torch")
+
+from cineflow.ops import torch_library  # noqa: E402  (it imports torch)
+
+
+def pair(dtype=torch.float32, channels_last=False):
+    generator = torch.Generator().manual_seed(0)
+    src = (torch.rand((2, 3, 7, 9), generator=generator) * 9).to(dtype)
+    flow = torch.randn((2, 2, 7, 9), generator=generator) * 2
+    return src.to(memory_format=torch.channels_last) if channels_last else src, flow
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float16, torch.bfloat16, torch.uint8], ids=str
+)
+def test_warp_is_a_lawful_operator(dtype, channels_last):
+    src, flow = pair(dtype, channels_last)
+    torch.library.opcheck(torch_library.warp, (src, flow, "clamp"))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_torch_and_numpy_give_the_same_bits(channels_last):
+    src, flow = pair(channels_last=channels_last)
+    got = ops.warp(src, flow)
+    assert isinstance(got, torch.Tensor)
+    np.testing.assert_array_equal(got.numpy(), ops.warp(src.numpy(), flow.numpy()))
+
+
+def test_bfloat16_is_rounded_from_the_f32_result():
+    src, flow = pair(torch.bfloat16)
+    exact = ops.warp(src.float(), flow)
+    assert torch.equal(ops.warp(src, flow), exact.to(torch.bfloat16))
+
+
+def test_out_is_written_in_place():
+    src, flow = pair()
+    out = torch.empty_like(src)
+    assert ops.warp(src, flow, out=out) is out
+    assert torch.equal(out, ops.warp(src, flow))
+
+
+@pytest.mark.slow
+def test_the_public_function_compiles_without_a_graph_break():
+    src, flow = pair()
+    compiled = torch.compile(lambda a, b: ops.warp(a, b, border="clamp") + 1, fullgraph=True)
+    assert torch.equal(compiled(src, flow), ops.warp(src, flow, border="clamp") + 1)
+
+
+def test_mixed_kinds_are_refused():
+    src, flow = pair()
+    with pytest.raises(ArgumentError, match="every argument as a torch array"):
+        ops.warp(src, flow.numpy())

@@ -1,0 +1,178 @@
+"""`cineflow.ops.warp` against the independent NumPy reference, and what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cineflow import _C, ops, reference
+from cineflow.errors import ArgumentError
+
+LAYOUTS = ("planar", "channels_last", "transposed", "reversed", "broadcast")
+DTYPES = ("float32", "float16", "uint8")
+NASTY = (np.nan, np.inf, -np.inf, 1e20, -1e20, 3.4e38, -1.0, -0.5, 0.0, 0.5)
+
+
+def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
+    """The same values [N, C, H, W] with other strides."""
+    if layout == "channels_last":
+        return array.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+    if layout == "transposed":
+        return array.transpose(0, 1, 3, 2).copy().transpose(0, 1, 3, 2)
+    if layout == "reversed":
+        return array[:, :, ::-1, ::-1].copy()[:, :, ::-1, ::-1]
+    if layout == "broadcast":
+        return np.broadcast_to(array[:, :1], array.shape)
+    return array
+
+
+def random_source(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Values that each dtype holds exactly."""
+    return rng.integers(0, 256, shape).astype(dtype)
+
+
+def tolerance(dtype: str) -> float:
+    """float16 results are rounded to 11 bits of up to 255; f32 ones only in the sums."""
+    return 0.0625 if dtype == "float16" else 2e-4
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(0, 2), st.integers(1, 5), st.integers(1, 20), st.integers(1, 40)),
+    grid=st.one_of(st.none(), st.tuples(st.integers(1, 12), st.integers(1, 40))),
+    dtype=st.sampled_from(DTYPES),
+    layout=st.sampled_from(LAYOUTS),
+    flow_layout=st.sampled_from(LAYOUTS[:4]),
+    border=st.sampled_from(("zeros", "clamp")),
+)
+def test_agrees_with_the_reference(seed, shape, grid, dtype, layout, flow_layout, border):
+    rng = np.random.default_rng(seed)
+    src = laid_out(random_source(rng, shape, dtype), layout)
+    flow = rng.normal(0, 4, (shape[0], 2, *(grid or shape[2:]))).astype(np.float32)
+    nasty = rng.random(flow.shape) < 0.1
+    flow[nasty] = rng.choice(np.float32(NASTY), int(nasty.sum()))
+    flow = laid_out(flow, flow_layout)
+    got = ops.warp(src, flow, border=border)
+    assert got.dtype == (np.float32 if dtype == "uint8" else dtype)
+    wanted = reference.warp(src, flow, border=border)
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance(dtype))
+
+
+@pytest.mark.parametrize("border", ["zeros", "clamp"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_non_finite_coordinate_contributes_zero(border, value, axis):
+    src = np.full((1, 1, 3, 3), 7, np.float32)
+    flow = np.zeros((1, 2, 3, 3), np.float32)
+    flow[:, axis, 1, 1] = value
+    wanted = src.copy()
+    wanted[0, 0, 1, 1] = 0
+    np.testing.assert_array_equal(ops.warp(src, flow, border=border), wanted)
+
+
+def test_a_huge_coordinate_is_outside_or_clamped():
+    src = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
+    flow = np.full((1, 2, 3, 3), 1e20, np.float32)
+    assert not ops.warp(src, flow).any()
+    assert (ops.warp(src, flow, border="clamp") == 8).all()
+
+
+def test_an_outside_corner_is_not_read():
+    # The pixel at the edge is infinite; its outside neighbour counts 0, not 0 * inf = NaN.
+    src = np.full((1, 1, 1, 1), np.inf, np.float32)
+    half = np.full((1, 2, 1, 1), 0.5, np.float32)
+    assert ops.warp(src, half)[0, 0, 0, 0] == np.inf
+
+
+def test_out_is_written_and_returned():
+    src = np.random.default_rng(0).random((2, 3, 5, 6), np.float32)
+    flow = np.ones((2, 2, 5, 6), np.float32)
+    out = np.full((2, 5, 12, 3), -1, np.float32)[:, :, ::2].transpose(0, 3, 1, 2)
+    assert ops.warp(src, flow, out=out) is out
+    np.testing.assert_array_equal(out, ops.warp(src, flow))
+
+
+def test_the_result_keeps_the_layout_of_the_source():
+    src = laid_out(np.zeros((1, 4, 3, 3), np.float32), "channels_last")
+    assert ops.warp(src, np.zeros((1, 2, 3, 3), np.float32)).strides[1] == 4
+
+
+def test_any_number_of_threads_gives_the_same_bits():
+    rng = np.random.default_rng(1)
+    src = rng.random((1, 16, 61, 67), np.float32)
+    flow = rng.normal(0, 3, (1, 2, 61, 67)).astype(np.float32)
+    before = _C.thread_count()
+    try:
+        results = []
+        for threads in (1, 2, 3, 8):
+            _C.set_thread_count(threads)
+            results.append(ops.warp(src, flow))
+    finally:
+        _C.set_thread_count(before)
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def refusal(**changes: object) -> tuple[dict[str, object], str]:
+    arguments: dict[str, object] = {
+        "src": np.zeros((1, 3, 4, 5), np.float32),
+        "flow": np.zeros((1, 2, 4, 5), np.float32),
+    }
+    wanted = str(changes.pop("wanted"))
+    return {**arguments, **changes}, wanted
+
+
+BUFFER = np.zeros(200, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        refusal(src=np.zeros((3, 4, 5), np.float32), wanted=r"\[N, C, H, W\]"),
+        refusal(src=np.zeros((1, 3, 4, 5)), wanted="float32"),
+        refusal(src=[[1.0]], wanted="NumPy, torch or CuPy"),
+        refusal(flow=np.zeros((1, 3, 4, 5), np.float32), wanted="2 .x and y."),
+        refusal(flow=np.zeros((2, 2, 4, 5), np.float32), wanted="src's batch"),
+        refusal(flow=np.zeros((1, 2, 4, 5), np.float16), wanted="flow of dtype float32"),
+        refusal(border="reflect", wanted='"zeros" or "clamp"'),
+        refusal(out=np.zeros((1, 3, 4, 6), np.float32), wanted="flow's width"),
+        refusal(out=np.zeros((1, 3, 4, 5), np.uint8), wanted="out of dtype float32"),
+        refusal(
+            src=BUFFER[:60].reshape(1, 3, 4, 5),
+            out=BUFFER[30:90].reshape(1, 3, 4, 5),
+            wanted="apart from every input",
+        ),
+        refusal(
+            out=np.lib.stride_tricks.as_strided(BUFFER, (1, 3, 4, 5), (4, 4, 4, 4)),
+            wanted="do not overlap one another",
+        ),
+        refusal(
+            src=np.broadcast_to(np.float32(0), (1, 1, 1, 2**24)), wanted="sides below 16777216"
+        ),
+        refusal(
+            src=np.lib.stride_tricks.as_strided(BUFFER, (1, 3, 2, 5), (0, 0, 2**33, 4)),
+            wanted="fewer than 2147483648",
+        ),
+    ],
+)
+def test_bad_arguments_are_refused_with_what_was_wanted(arguments, wanted):
+    with pytest.raises(ArgumentError, match=wanted):
+        ops.warp(**arguments)
+
+
+def test_a_read_only_output_is_refused():
+    out = np.zeros((1, 1, 2, 2), np.float32)
+    out.setflags(write=False)
+    with pytest.raises(ArgumentError, match="may be written"):
+        ops.warp(np.zeros_like(out), np.zeros((1, 2, 2, 2), np.float32), out=out)
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 4, 4), (1, 0, 4, 4), (1, 1, 0, 4)])
+def test_an_empty_source_gives_an_empty_or_zero_result(shape):
+    flow = np.zeros((shape[0], 2, 2, 2), np.float32)
+    result = ops.warp(np.zeros(shape, np.float32), flow)
+    assert result.shape == (*shape[:2], 2, 2)
+    assert not result.any()
