@@ -1,0 +1,30 @@
+"""Serving with a real Triton Inference Server: install it, start it, supervise it.
+
+`cineflow.serving.backend` is the model that runs inside the server; nothing here imports it.
+"""
+
+from __future__ import annotations
+
+from cineflow.serving.errors import (
+    PortTakenError,
+    ServerDiedError,
+    ServerInstallError,
+    ServerNotFoundError,
+    ServerTimeoutError,
+)
+from cineflow.serving.install import ServerBinary, find_server, install_server, server_directory
+from cineflow.serving.server import TritonServer, ask_version
+
+__all__ = [
+    "PortTakenError",
+    "ServerBinary",
+    "ServerDiedError",
+    "ServerInstallError",
+    "ServerNotFoundError",
+    "ServerTimeoutError",
+    "TritonServer",
+    "ask_version",
+    "find_server",
+    "install_server",
+    "server_directory",
+]

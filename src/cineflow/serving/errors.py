@@ -1,0 +1,37 @@
+"""What can go wrong between a user and a running server, each with its own type."""
+
+from __future__ import annotations
+
+from cineflow.errors import ServerError
+
+
+class ServerNotFoundError(ServerError):
+    """No tritonserver on PATH, and none installed."""
+
+
+class ServerInstallError(ServerError):
+    """The server could not be installed, or this Python cannot run its models."""
+
+
+class PortTakenError(ServerError):
+    """A port that was asked for belongs to another process."""
+
+
+class ServerDiedError(ServerError):
+    """The server process ended by itself.
+
+    Attributes:
+        exit_code: Its exit status; negative is the signal that ended it, None is unknown.
+        log_tail: The last lines that it wrote.
+    """
+
+    def __init__(
+        self, wanted: str, got: str, remedy: str = "", *, exit_code: int | None, log_tail: str
+    ) -> None:
+        super().__init__(wanted, got, remedy)
+        self.exit_code = exit_code
+        self.log_tail = log_tail
+
+
+class ServerTimeoutError(ServerError):
+    """The server runs, but did not do in time what was asked of it."""
