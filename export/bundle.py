@@ -1,0 +1,188 @@
+"""Export in order: recipe -> graph -> parity -> bundle, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cineflow.errors import BundleError, ExportError
+from cineflow.export.recipe import Recipe, load_recipe, parity_sizes, trace_sizes
+from cineflow.runtime.bundle import (
+    MANIFEST_FILE,
+    MANIFEST_FORMAT,
+    MODEL_FILE,
+    Bundle,
+    file_sha256,
+)
+from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, op_library_path
+
+if TYPE_CHECKING:
+    import onnx
+
+    from cineflow.export.parity import Parity
+    from cineflow.runtime.engine import Engine
+    from cineflow.spec import ModelSpec
+
+#: Seeds of the parity inputs.
+PARITY_SEEDS = (0, 1, 2)
+
+#: Packages whose version decides what a bundle holds.
+_VERSIONED = ("cineflow", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+Progress = Callable[[str], None]
+
+
+def export_bundle(
+    recipe: Recipe | str | Path,
+    out_dir: str | Path,
+    *,
+    progress: Progress = lambda message: None,
+) -> Bundle:
+    """Export a recipe, prove it, and write the bundle.
+
+    Args:
+        recipe: A recipe, a built-in recipe's name, or a recipe file.
+        out_dir: Directory to write; an older bundle there is replaced, anything else is refused.
+        progress: Called with one short sentence per step.
+
+    Raises:
+        ExportError: The module cannot be exported, or a runtime differs from it by more than the
+            tolerance of the spec.
+        BundleError: `out_dir` cannot be written, or holds something that is no bundle.
+        MissingDependencyError: torch, onnx or onnxscript is not installed.
+    """
+    from cineflow.export import graph, parity
+
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
+    spec = recipe.spec
+    with staged_directory(Path(out_dir)) as stage:
+        module = _build(recipe)
+        progress(f"trace {spec.name}")
+        model = graph.trace(module, spec, recipe.examples(trace_sizes(spec), seed=0))
+        _write_bundle(stage, model, spec, [])
+        engines = _engines(Bundle.load(stage))
+        rows: list[Parity] = []
+        for sizes in parity_sizes(spec):
+            progress(f"compare torch with {engines[0].name} at {sizes or 'the fixed size'}")
+            rows += parity.compare(module, engines, recipe, sizes, PARITY_SEEDS)
+        parity.require(rows, spec)
+        _write_bundle(stage, model, spec, rows)
+    progress(f"wrote {out_dir}")
+    return Bundle.load(Path(out_dir))
+
+
+@contextlib.contextmanager
+def staged_directory(out_dir: Path) -> Iterator[Path]:
+    """A scratch directory beside `out_dir` that takes its place on success and vanishes otherwise.
+
+    Raises:
+        BundleError: The place cannot be written, or holds something that is no bundle.
+    """
+    out_dir = out_dir.absolute()
+    if out_dir.exists() and not _replaceable(out_dir):
+        raise BundleError(
+            "a new directory, an empty one or an older bundle",
+            f"{out_dir} with other content",
+            "Choose another --out",
+        )
+    try:
+        out_dir.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
+    except OSError as error:
+        raise BundleError(
+            f"to write beside {out_dir}", str(error), "Choose another --out"
+        ) from error
+    try:
+        stage.chmod(0o755)  # mkdtemp makes it private; the server may run as another user
+        yield stage
+        _swap(stage, out_dir)
+    except OSError as error:
+        raise BundleError(
+            f"to write {out_dir}", str(error), "Free space or choose another --out"
+        ) from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _swap(stage: Path, out_dir: Path) -> None:
+    """Put `stage` at `out_dir`; the older content is there until the new one can be."""
+    if not out_dir.exists():
+        stage.rename(out_dir)
+        return
+    older = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.old.", dir=out_dir.parent))
+    out_dir.rename(older / "bundle")
+    try:
+        stage.rename(out_dir)
+    except OSError:
+        (older / "bundle").rename(out_dir)
+        raise
+    finally:
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def _replaceable(directory: Path) -> bool:
+    return directory.is_dir() and (
+        (directory / MANIFEST_FILE).is_file() or not any(directory.iterdir())
+    )
+
+
+def _build(recipe: Recipe) -> Any:
+    import torch
+
+    try:
+        module = recipe.build()
+    except Exception as error:  # a stranger's code: anything may come
+        raise ExportError(
+            f"build() of {recipe.origin} to make the module", f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise ExportError(
+            f"build() of {recipe.origin} to return a torch.nn.Module", type(module).__name__
+        )
+    return module.eval().requires_grad_(False)
+
+
+def _engines(bundle: Bundle) -> Sequence[Engine]:
+    """ONNX Runtime with the bodies, and with our kernels where they are built."""
+    bodies = OnnxRuntimeEngine(bundle, use_op_library=False)
+    return [bodies, OnnxRuntimeEngine(bundle)] if op_library_path() else [bodies]
+
+
+def _write_bundle(
+    directory: Path, model: onnx.ModelProto, spec: ModelSpec, rows: Sequence[Parity]
+) -> None:
+    from cineflow.export import graph
+
+    file = directory / MODEL_FILE
+    file.write_bytes(model.SerializeToString(deterministic=True))
+    manifest = {
+        "format": MANIFEST_FORMAT,
+        "spec": json.loads(spec.to_json()),
+        "precision": "fp32",
+        "files": {MODEL_FILE: {"sha256": file_sha256(file), "bytes": file.stat().st_size}},
+        "opsets": {opset.domain or "ai.onnx": opset.version for opset in model.opset_import},
+        "operators": graph.operator_counts(model),
+        "versions": _versions(),
+        "parity": [row.to_dict() for row in rows],
+    }
+    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    with (directory / MANIFEST_FILE).open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _VERSIONED:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found

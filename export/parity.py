@@ -1,0 +1,166 @@
+"""Parity: the torch module against a runtime, in each output's own unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cineflow.errors import ExportError
+from cineflow.export.recipe import Recipe
+from cineflow.runtime.bundle import graph_outputs
+from cineflow.runtime.engine import Engine
+from cineflow.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+#: Figures of a manifest keep this many digits: more would differ from one CPU to the next.
+DIGITS = 3
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far one runtime is from torch on one output, over all inputs tried at one size.
+
+    Attributes:
+        runtime: Engine name.
+        kernels: What ran our own ops.
+        output: Output name.
+        unit: Unit of the three figures below.
+        sizes: Size along each dynamic axis.
+        inputs: Number of inputs tried.
+        worst: Largest absolute difference; infinite where only one side is finite.
+        mean: Mean absolute difference.
+        tolerance: Largest accepted difference, from the spec; None where it states none.
+        spread: Standard deviation of torch's own output, so that a constant cannot pass unseen.
+    """
+
+    runtime: str
+    kernels: str
+    output: str
+    unit: str
+    sizes: Mapping[str, int]
+    inputs: int
+    worst: float
+    mean: float
+    tolerance: float | None
+    spread: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the worst difference is within the tolerance (an unstated one always is)."""
+        return self.tolerance is None or self.worst <= self.tolerance
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a manifest or report, rounded to `DIGITS` significant digits."""
+        rounded = {key: float(f"{getattr(self, key):.{DIGITS}g}") for key in _FIGURES}
+        return asdict(self) | rounded | {"sizes": dict(self.sizes), "passed": self.passed}
+
+
+_FIGURES = ("worst", "mean", "spread")
+
+
+def compare(
+    module: torch.nn.Module,
+    engines: Sequence[Engine],
+    recipe: Recipe,
+    sizes: Mapping[str, int],
+    seeds: Sequence[int],
+) -> list[Parity]:
+    """Run torch and every engine on the same inputs.
+
+    Args:
+        module: The reference, in eval mode.
+        engines: Runtimes that opened the exported graph.
+        recipe: Makes the inputs, names the outputs.
+        sizes: Size along each dynamic axis.
+        seeds: One input per seed.
+
+    Raises:
+        ExportError: The module's outputs do not fit the spec.
+    """
+    names = [tensor.name for tensor in graph_outputs(recipe.spec)]
+    differences: dict[tuple[int, str], list[np.ndarray]] = {}
+    reference: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for seed in seeds:
+        examples = recipe.examples(sizes, seed)
+        expected = run_torch(module, recipe.spec, examples)
+        for name in names:
+            reference[name].append(expected[name])
+        arrays = {name: tensor.numpy() for name, tensor in examples.items()}
+        for rank, engine in enumerate(engines):
+            actual = engine.run(arrays)
+            for name in names:
+                found = absolute_difference(expected[name], actual[name])
+                differences.setdefault((rank, name), []).append(found)
+    return [
+        Parity(
+            runtime=engine.name,
+            kernels=engine.kernels,
+            output=tensor.name,
+            unit=tensor.unit,
+            sizes=sizes,
+            inputs=len(seeds),
+            worst=float(max(part.max(initial=0.0) for part in differences[rank, tensor.name])),
+            mean=float(np.mean([part.mean() for part in differences[rank, tensor.name]])),
+            tolerance=tensor.tolerance,
+            spread=float(np.std(np.stack(reference[tensor.name]))),
+        )
+        for rank, engine in enumerate(engines)
+        for tensor in graph_outputs(recipe.spec)
+    ]
+
+
+def require(rows: Sequence[Parity], spec: ModelSpec) -> None:
+    """Raise `ExportError` for the first row out of tolerance."""
+    for row in rows:
+        if not row.passed:
+            raise ExportError(
+                f"{row.runtime} within {row.tolerance} {row.unit} of torch "
+                f"on {row.output} of {spec.name}",
+                f"{row.worst:.3g} {row.unit} at {dict(row.sizes)}",
+                "Find the operator that differs with `cineflow verify`",
+            )
+
+
+def run_torch(
+    module: torch.nn.Module, spec: ModelSpec, examples: Mapping[str, torch.Tensor]
+) -> dict[str, np.ndarray]:
+    """Outputs of the module by name.
+
+    Raises:
+        ExportError: It returns another number of tensors, or other dtypes or shapes.
+    """
+    import torch
+
+    with torch.inference_mode():
+        returned = module(*examples.values())
+    values = list(returned) if isinstance(returned, tuple | list) else [returned]
+    tensors = graph_outputs(spec)
+    if len(values) != len(tensors):
+        raise ExportError(
+            f"{spec.name} to return {[tensor.name for tensor in tensors]}",
+            f"{len(values)} tensors",
+        )
+    named = {t.name: value.numpy() for t, value in zip(tensors, values, strict=True)}
+    for tensor in tensors:
+        tensor.check(named[tensor.name])
+    return named
+
+
+def absolute_difference(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """|expected - actual| in f64; a non-finite value is 0 from its like and infinite from all else.
+
+    Raises:
+        ExportError: The shapes differ.
+    """
+    if expected.shape != actual.shape:
+        raise ExportError(f"a result of {list(expected.shape)}", f"{list(actual.shape)}")
+    left, right = expected.astype(np.float64), actual.astype(np.float64)
+    same = (left == right) | (np.isnan(left) & np.isnan(right))
+    with np.errstate(invalid="ignore"):
+        gap = np.where(same, 0.0, np.abs(left - right))
+    return np.where(np.isnan(gap), np.inf, gap)

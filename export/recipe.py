@@ -1,0 +1,168 @@
+"""Recipe: what an exportable model brings, in one Python file.
+
+A recipe file defines three names, and may lie anywhere on disk:
+
+    SPEC = ModelSpec(...)                       what the model takes and gives
+    def build() -> torch.nn.Module              the module; its forward takes the spec's inputs in
+                                                order (then the states), and returns the outputs
+    def example_inputs(sizes, seed)             one distinct torch tensor for each of them, by name,
+        -> dict[str, torch.Tensor]              realistic in value; `sizes` maps axis name -> size
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from cineflow.errors import CineflowError, ExportError
+from cineflow.runtime.bundle import graph_inputs
+from cineflow.spec import Axis, ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+RECIPES_DIR = Path(__file__).resolve().parent / "recipes"
+
+#: Size that examples prefer along a dynamic axis; traced near it, checked at other sizes too.
+PREFERRED_SIZE = 128
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One exportable model.
+
+    Attributes:
+        spec: What the model takes and gives.
+        build: Makes the torch module, weights included.
+        example_inputs: Makes distinct inputs by name, for sizes by axis name and a seed.
+        origin: File the recipe came from, for messages.
+    """
+
+    spec: ModelSpec
+    build: Callable[[], torch.nn.Module]
+    example_inputs: Callable[[Mapping[str, int], int], Mapping[str, torch.Tensor]]
+    origin: str = "a Recipe object"
+
+    def examples(self, sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
+        """Example inputs in graph order, checked against the spec.
+
+        Args:
+            sizes: Size along each dynamic axis, by axis name.
+            seed: Equal seeds give equal values.
+
+        Raises:
+            ExportError: The recipe fails, or its tensors do not fit its own spec, or two inputs
+                share one tensor (the exporter would merge them into one).
+        """
+        try:
+            given = dict(self.example_inputs(sizes, seed))
+            ordered = {tensor.name: given.pop(tensor.name) for tensor in graph_inputs(self.spec)}
+            for tensor in graph_inputs(self.spec):
+                tensor.check(ordered[tensor.name].numpy())
+        except Exception as error:  # a stranger's code: anything may come
+            raise ExportError(
+                f"example_inputs({dict(sizes)}, seed={seed}) of {self.origin} to fit its SPEC",
+                _say(error),
+            ) from error
+        if given:
+            raise ExportError(f"example inputs only for the inputs of {self.origin}", f"{[*given]}")
+        if len({value.data_ptr() for value in ordered.values()}) < len(ordered):
+            raise ExportError(
+                f"a distinct example tensor for every input of {self.origin}",
+                "one tensor given twice",
+                "Inputs that share a tensor are merged, and one of them is silently unused",
+            )
+        return ordered
+
+
+def builtin_recipes() -> tuple[str, ...]:
+    """Names of the recipes that ship with cineflow, sorted."""
+    return tuple(sorted(file.stem for file in RECIPES_DIR.glob("*.py") if file.stem[0] != "_"))
+
+
+def load_recipe(source: str | Path) -> Recipe:
+    """Read a recipe by built-in name ("lucas_kanade") or from a Python file.
+
+    Raises:
+        ExportError: There is no such recipe, it does not import, or lacks one of its three names.
+    """
+    if isinstance(source, str) and source in builtin_recipes():
+        file = RECIPES_DIR / f"{source}.py"
+    else:
+        file = Path(source)
+        if not file.is_file():
+            raise ExportError(
+                f"a recipe file or one of the built-in recipes {', '.join(builtin_recipes())}",
+                repr(str(source)),
+            )
+    module = _import_file(file)
+    try:
+        spec, build, example_inputs = module.SPEC, module.build, module.example_inputs
+    except AttributeError as error:
+        raise ExportError(
+            f"SPEC, build and example_inputs in {file.name}",
+            str(error),
+            "The docs' export tutorial shows a whole recipe",
+        ) from error
+    if not isinstance(spec, ModelSpec):
+        raise ExportError(f"SPEC of {file.name} to be a ModelSpec", type(spec).__name__)
+    return Recipe(spec, build, example_inputs, origin=file.name)
+
+
+def trace_sizes(spec: ModelSpec) -> dict[str, int]:
+    """A size for every dynamic axis, all different, so that a swapped axis cannot go unseen."""
+    sizes: dict[str, int] = {}
+    for rank, axis in enumerate(_axes(spec).values()):
+        sizes[axis.name] = nearest_size(axis, PREFERRED_SIZE + rank * max(axis.multiple, 16))
+    return sizes
+
+
+def parity_sizes(spec: ModelSpec) -> list[dict[str, int]]:
+    """Sizes at which torch and a runtime are compared: the traced ones, larger, and the smallest.
+
+    A model without dynamic axes has one entry.
+    """
+    axes = _axes(spec)
+    if not axes:
+        return [{}]
+    traced = trace_sizes(spec)
+    larger = {name: nearest_size(axes[name], 2 * size) for name, size in traced.items()}
+    smallest = {name: nearest_size(axis, axis.minimum) for name, axis in axes.items()}
+    unique = {tuple(sizes.items()): sizes for sizes in (traced, larger, smallest)}
+    return list(unique.values())
+
+
+def nearest_size(axis: Axis, size: int) -> int:
+    """The accepted size closest to `size` from above, else the largest one."""
+    smallest = -(-axis.minimum // axis.multiple) * axis.multiple
+    largest = axis.maximum // axis.multiple * axis.multiple
+    return min(max(-(-size // axis.multiple) * axis.multiple, smallest), largest)
+
+
+def _axes(spec: ModelSpec) -> dict[str, Axis]:
+    return {axis.name: axis for tensor in graph_inputs(spec) for axis in tensor.axes}
+
+
+def _import_file(file: Path) -> ModuleType:
+    name = f"cineflow_recipe_{file.stem}"
+    found = importlib.util.spec_from_file_location(name, file)
+    if found is None or found.loader is None:
+        raise ExportError("a recipe that ends in .py", repr(str(file)))
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses and pickles inside look their module up by name
+    try:
+        found.loader.exec_module(module)
+    except CineflowError:
+        raise
+    except Exception as error:  # a stranger's code: anything may come
+        raise ExportError(f"{file.name} to import", _say(error)) from error
+    return module
+
+
+def _say(error: Any) -> str:
+    return f"{type(error).__name__}: {error}"

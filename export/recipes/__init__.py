@@ -1,0 +1,1 @@
+"""One recipe file per model; see `cineflow.export.recipe` for what a recipe defines."""

@@ -1,0 +1,155 @@
+"""Bundle: one directory that holds a verified model, ready to run.
+
+    DIR/model.onnx       the graph, every cineflow op as a node with a standard-operator body
+    DIR/manifest.json    the ModelSpec, file hashes, versions and the parity figures of the export
+
+The exporter writes bundles; this module reads them, and refuses one that is not what its manifest
+says. Nothing here needs torch or onnx.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cineflow.errors import BundleError, SpecError
+from cineflow.spec import ModelSpec, TensorSpec
+
+MODEL_FILE = "model.onnx"
+MANIFEST_FILE = "manifest.json"
+
+#: Version of the manifest's layout. Readers refuse any other.
+MANIFEST_FORMAT = 1
+
+#: Bundles that ship inside the package, by model name.
+BUILTIN_DIR = Path(__file__).resolve().parent.parent / "bundles"
+
+_REEXPORT = "Export it again: `cineflow export NAME --out DIR`"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model on disk whose content matches its manifest.
+
+    Attributes:
+        path: The directory.
+        spec: What the model takes and gives.
+        hash: SHA-256 of `model.onnx`, hexadecimal.
+        manifest: The whole manifest, as read.
+    """
+
+    path: Path
+    spec: ModelSpec
+    hash: str
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, source: str | Path) -> Bundle:
+        """Open a bundle by directory, or by the name of a built-in one.
+
+        Args:
+            source: A directory with `manifest.json`, or a name of `builtin_bundles()`. A string
+                that is both means the built-in bundle; write `./NAME` for the directory.
+
+        Raises:
+            BundleError: Nothing there, or a file is missing, damaged or not the exported one.
+        """
+        path = _locate(source)
+        manifest = _read_manifest(path)
+        try:
+            spec = ModelSpec.from_json(json.dumps(manifest["spec"]))
+            expected = str(manifest["files"][MODEL_FILE]["sha256"])
+        except (KeyError, TypeError, SpecError) as error:
+            raise BundleError(
+                f"{path / MANIFEST_FILE} with a spec and the hash of {MODEL_FILE}",
+                f"{type(error).__name__}: {error}",
+                _REEXPORT,
+            ) from error
+        actual = file_sha256(path / MODEL_FILE)
+        if actual != expected:
+            raise BundleError(
+                f"{MODEL_FILE} with SHA-256 {expected[:12]}..., as its manifest says",
+                f"{actual[:12]}... in {path}",
+                _REEXPORT,
+            )
+        return cls(path=path, spec=spec, hash=actual, manifest=manifest)
+
+    @property
+    def onnx_path(self) -> Path:
+        """The graph."""
+        return self.path / MODEL_FILE
+
+    @property
+    def hash8(self) -> str:
+        """The first eight digits of the hash: enough to tell a model's versions apart."""
+        return self.hash[:8]
+
+    @property
+    def served_name(self) -> str:
+        """Name under which a server offers exactly this content ("lucas_kanade-1a2b3c4d")."""
+        return f"{self.spec.name}-{self.hash8}"
+
+    @property
+    def precision(self) -> str:
+        """Storage type of the features inside the graph ("fp32" or "fp16")."""
+        return str(self.manifest.get("precision", "fp32"))
+
+
+def builtin_bundles() -> tuple[str, ...]:
+    """Names of the bundles inside the package, sorted."""
+    return tuple(sorted(entry.parent.name for entry in BUILTIN_DIR.glob(f"*/{MANIFEST_FILE}")))
+
+
+def graph_inputs(spec: ModelSpec) -> tuple[TensorSpec, ...]:
+    """Inputs of the graph in order: the spec's inputs, then each state as `<name>_in`."""
+    return spec.inputs + tuple(replace(s, name=f"{s.name}_in") for s in spec.states)
+
+
+def graph_outputs(spec: ModelSpec) -> tuple[TensorSpec, ...]:
+    """Outputs of the graph in order: the spec's outputs, then each state as `<name>_out`."""
+    return spec.outputs + tuple(replace(s, name=f"{s.name}_out") for s in spec.states)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal.
+
+    Raises:
+        BundleError: The file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise BundleError(f"a readable {path}", str(error), _REEXPORT) from error
+    return digest.hexdigest()
+
+
+def _locate(source: str | Path) -> Path:
+    if isinstance(source, str) and source in builtin_bundles():
+        return BUILTIN_DIR / source
+    path = Path(source)
+    if not (path / MANIFEST_FILE).is_file():
+        raise BundleError(
+            f"a bundle directory or one of the built-in bundles {', '.join(builtin_bundles())}",
+            f"{str(source)!r}" + ("" if path.exists() else " (no such path)"),
+            "A bundle is written by `cineflow export NAME --out DIR`",
+        )
+    return path.resolve()
+
+
+def _read_manifest(path: Path) -> Mapping[str, Any]:
+    file = path / MANIFEST_FILE
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"a readable {file}", str(error), _REEXPORT) from error
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != MANIFEST_FORMAT:
+        raise BundleError(f"a manifest of format {MANIFEST_FORMAT}", repr(found), _REEXPORT)
+    return dict(manifest)

@@ -1,0 +1,149 @@
+"""ONNX Runtime: the engine every machine has.
+
+Our ops run through `libcineflow_ort.so` where it is built, otherwise through the standard-operator
+bodies inside the graph. Both are the same function to f32 rounding; the library is faster.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cineflow.errors import ArgumentError, EngineError, MissingDependencyError
+from cineflow.runtime.bundle import Bundle, graph_inputs, graph_outputs
+
+OP_LIBRARY = "libcineflow_ort.so"
+
+#: Threads inside one call. More than two starve the server and the client on a small machine.
+DEFAULT_THREADS = 2
+
+CPU_PROVIDER = "CPUExecutionProvider"
+CUDA_PROVIDER = "CUDAExecutionProvider"
+
+
+class OnnxRuntimeEngine:
+    """A bundle opened in ONNX Runtime.
+
+    Args:
+        bundle: The model.
+        threads: Threads inside one call; None means at most two, fewer on a one-core machine.
+        provider: Execution provider ("CPUExecutionProvider").
+        use_op_library: False runs the bodies even where the op library is built.
+
+    Raises:
+        MissingDependencyError: onnxruntime is not installed.
+        EngineError: The graph does not load, or the provider is not there.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int | None = None,
+        *,
+        provider: str = CPU_PROVIDER,
+        use_op_library: bool = True,
+    ) -> None:
+        ort = _import_onnxruntime()
+        self.name = "onnxruntime-cuda" if provider == CUDA_PROVIDER else "onnxruntime"
+        self.spec = bundle.spec
+        self._inputs = graph_inputs(bundle.spec)
+        self._outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or min(DEFAULT_THREADS, os.cpu_count() or 1)
+        options.inter_op_num_threads = 1  # the graphs are chains; a second pool only costs
+        options.log_severity_level = 3
+        self.kernels = _register_op_library(options) if use_op_library else "bodies in the graph"
+        try:
+            self._session = ort.InferenceSession(
+                str(bundle.onnx_path), sess_options=options, providers=[provider]
+            )
+        except Exception as error:  # ORT raises a family of pybind exceptions with no shared root
+            raise EngineError(
+                f"{bundle.served_name} to load in ONNX Runtime {ort.__version__}",
+                f"{type(error).__name__}: {error}",
+                "`cineflow doctor` shows what is installed",
+            ) from error
+        # ORT falls back to the CPU without an error; a cart must know.
+        if self._session.get_providers()[0] != provider:
+            raise EngineError(
+                f"ONNX Runtime with {provider}",
+                f"it fell back to {self._session.get_providers()[0]}",
+                "Install the matching onnxruntime-gpu and CUDA libraries",
+            )
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run once.
+
+        Args:
+            inputs: Every input of the graph by name: the spec's inputs and `<state>_in`.
+
+        Returns:
+            Every output by name: the spec's outputs and `<state>_out`.
+
+        Raises:
+            ArgumentError: An input is missing, superfluous, or of another dtype or shape.
+            EngineError: ONNX Runtime failed.
+        """
+        check_inputs(self._inputs, inputs)
+        try:
+            values = self._session.run(self._outputs, dict(inputs))
+        except Exception as error:  # as above
+            raise EngineError(f"{self.spec.name} to run in {self.name}", str(error)) from error
+        return dict(zip(self._outputs, values, strict=True))
+
+
+def check_inputs(wanted: tuple[Any, ...], inputs: Mapping[str, np.ndarray]) -> None:
+    """Raise `ArgumentError` unless `inputs` are exactly the `wanted` tensors, in dtype and shape.
+
+    Sizes of equal axis names must agree over all inputs.
+    """
+    names = [tensor.name for tensor in wanted]
+    if sorted(names) != sorted(inputs):
+        raise ArgumentError(f"inputs {names}", repr(list(inputs)))
+    sizes: dict[str, int] = {}
+    for tensor in wanted:
+        array = inputs[tensor.name]
+        tensor.check(array)
+        for dim, size in zip(tensor.shape, array.shape, strict=True):
+            if not isinstance(dim, int) and sizes.setdefault(dim.name, size) != size:
+                raise ArgumentError(
+                    f"{tensor.name} with {dim.name} {sizes[dim.name]}, as the inputs before it",
+                    str(list(array.shape)),
+                )
+
+
+def op_library_path() -> Path | None:
+    """`libcineflow_ort.so` beside `cineflow._C`, or None where it is not built."""
+    found = importlib.util.find_spec("cineflow._C")
+    if found is None or found.origin is None:
+        return None
+    library = Path(found.origin).with_name(OP_LIBRARY)
+    return library if library.is_file() else None
+
+
+def _register_op_library(options: Any) -> str:
+    """Register the op library if there is one; say in words which kernels will run."""
+    library = op_library_path()
+    if library is None:
+        return f"bodies in the graph ({OP_LIBRARY} is not built)"
+    try:
+        options.register_custom_ops_library(str(library))
+    except Exception as error:  # an ORT older than the library's API must not stop a stream
+        return f"bodies in the graph ({OP_LIBRARY} does not load: {error})"
+    return f"cineflow op library ({OP_LIBRARY})"
+
+
+def _import_onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependencyError(
+            "onnxruntime", str(error), "`pip install onnxruntime`"
+        ) from error
+    return onnxruntime

@@ -1,0 +1,103 @@
+"""The Triton repository: generated from the spec, read by the real parser, committed as is."""
+
+from __future__ import annotations
+
+import filecmp
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from cineflow.errors import BundleError, ExportError
+from cineflow.export import write_repository
+from cineflow.export.triton import to_text
+from cineflow.runtime import Bundle
+from cineflow.spec import ModelSpec
+
+COMMITTED = Path(__file__).resolve().parents[2] / "triton_repo"
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Bundle.load("lucas_kanade")
+
+
+@pytest.fixture
+def repository(bundle: Bundle, tmp_path: Path) -> Path:
+    return write_repository([bundle], tmp_path / "repo")
+
+
+def read_config(folder: Path) -> model_config_pb2.ModelConfig:
+    text = (folder / "config.pbtxt").read_text()
+    return text_format.Parse(text, model_config_pb2.ModelConfig())
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
+
+
+def test_committed_repository_is_the_generated_one(repository: Path) -> None:
+    assert files(COMMITTED) == files(repository)
+    same, different, unreadable = filecmp.cmpfiles(
+        COMMITTED, repository, files(repository), shallow=False
+    )
+    assert (different, unreadable) == ([], []), "run `python -m cineflow.export.builtin`"
+    assert same
+
+
+def test_stream_is_a_sequence_under_its_hashed_name(repository: Path, bundle: Bundle) -> None:
+    config = read_config(repository / bundle.served_name)
+    assert config.name == bundle.served_name
+    assert config.backend == "python"
+    assert [tensor.name for tensor in config.input] == ["frame", "frame_f32", "frame_index"]
+    assert all(tensor.optional for tensor in config.input)
+    outputs = {tensor.name: list(tensor.dims) for tensor in config.output}
+    assert outputs == {
+        "flow": [2, -1, -1], "displacement": [2, -1, -1], "quality": [1], "tracked": [4],
+    }  # fmt: skip
+    controls = {c.name for c in config.sequence_batching.control_input}
+    assert controls == {"START", "END", "CORRID"}
+
+
+def test_client_learns_the_spec_from_the_configuration(repository: Path, bundle: Bundle) -> None:
+    parameters = read_config(repository / bundle.served_name).parameters
+    assert parameters["bundle"].string_value == "lucas_kanade"
+    assert ModelSpec.from_json(parameters["spec"].string_value) == bundle.spec
+
+
+def test_alias_leads_to_the_hashed_name(repository: Path, bundle: Bundle) -> None:
+    alias = read_config(repository / "lucas_kanade")
+    (step,) = alias.ensemble_scheduling.step
+    assert step.model_name == bundle.served_name
+    assert alias.output == read_config(repository / bundle.served_name).output
+
+
+def test_bundle_on_disk_is_named_by_its_path(smoother: Bundle, tmp_path: Path) -> None:
+    write_repository([smoother], tmp_path)
+    parameters = read_config(tmp_path / smoother.served_name).parameters
+    assert parameters["bundle"].string_value == str(smoother.path)
+
+
+def test_other_models_and_older_hashes_stay(repository: Path, smoother: Bundle) -> None:
+    before = files(repository)
+    write_repository([smoother], repository)
+    assert set(before) < set(files(repository))
+
+
+def test_two_bundles_of_one_model_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="another model"):
+        write_repository([bundle, bundle], tmp_path)
+
+
+def test_place_that_cannot_be_written_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BundleError, match="write"):
+        write_repository([bundle], tmp_path / "file" / "repo")
+
+
+def test_text_that_does_not_survive_the_parser_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = model_config_pb2.ModelConfig(name="x")
+    monkeypatch.setattr(text_format, "MessageToString", lambda message: 'name: "y"\n')
+    with pytest.raises(ExportError, match="parses back"):
+        to_text(config)

@@ -1,0 +1,101 @@
+"""Engines: right numbers, right choice, typed refusals; no torch on the way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cineflow.errors import ArgumentError, EngineError
+from cineflow.runtime import Bundle, choose_engine, engine_report, open_engine
+from cineflow.runtime.engines.onnxruntime import CUDA_PROVIDER, OnnxRuntimeEngine
+
+
+def tiny_inputs(width: int = 8) -> dict[str, np.ndarray]:
+    image = np.arange(4 * width, dtype=np.float32).reshape(1, 1, 4, width)
+    flow = np.zeros((1, 2, 4, width), np.float32)
+    flow[:, 0] = 1.0
+    return {"image": image, "flow": flow, "sum_in": np.ones_like(image)}
+
+
+@pytest.mark.parametrize("use_op_library", [False, True])
+def test_runs_the_graph(tiny: Path, use_op_library: bool) -> None:
+    engine = OnnxRuntimeEngine(Bundle.load(tiny), use_op_library=use_op_library)
+    inputs = tiny_inputs()
+    outputs = engine.run(inputs)
+    moved = np.zeros_like(inputs["image"])
+    moved[..., :-1] = 2 * inputs["image"][..., 1:]
+    assert list(outputs) == ["moved", "sum_out"]
+    np.testing.assert_allclose(outputs["moved"], moved, atol=1e-4)
+    np.testing.assert_allclose(outputs["sum_out"], moved + 1, atol=1e-4)
+
+
+def test_another_size_runs_in_the_same_engine(tiny: Path) -> None:
+    engine = open_engine(Bundle.load(tiny))
+    for width in (4, 64, 8):
+        assert engine.run(tiny_inputs(width))["moved"].shape == (1, 1, 4, width)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"flow": np.zeros((1, 2, 4, 12), np.float32)}, "width 8"),
+        ({"image": np.zeros((1, 1, 4, 8), np.float64)}, "float32"),
+        ({"image": np.zeros((1, 1, 4, 6), np.float32)}, "by 4"),
+        ({"extra": np.zeros(1, np.float32)}, "extra"),
+    ],
+)
+def test_wrong_inputs_are_refused(tiny: Path, change: dict[str, np.ndarray], message: str) -> None:
+    engine = open_engine(Bundle.load(tiny))
+    with pytest.raises(ArgumentError, match=message):
+        engine.run(tiny_inputs() | change)
+
+
+def test_missing_input_is_refused(tiny: Path) -> None:
+    inputs = tiny_inputs()
+    del inputs["sum_in"]
+    with pytest.raises(ArgumentError, match="sum_in"):
+        open_engine(Bundle.load(tiny)).run(inputs)
+
+
+def test_graph_that_does_not_load_is_an_engine_error(tiny: Path) -> None:
+    bundle = Bundle.load(tiny)
+    bundle.onnx_path.write_bytes(b"no graph")
+    with pytest.raises(EngineError, match="tiny"):
+        open_engine(bundle)
+
+
+def test_unknown_runtime_is_refused(tiny: Path) -> None:
+    with pytest.raises(EngineError, match="onnxruntime"):
+        open_engine(Bundle.load(tiny), runtime="magic")
+
+
+def test_absent_runtime_names_its_remedy(tiny: Path) -> None:
+    import onnxruntime
+
+    if CUDA_PROVIDER in onnxruntime.get_available_providers():
+        pytest.skip("ONNX Runtime has CUDA here")
+    with pytest.raises(EngineError, match="onnxruntime-gpu"):
+        open_engine(Bundle.load(tiny), runtime="onnxruntime-cuda")
+
+
+def test_report_marks_exactly_one_choice() -> None:
+    report = engine_report()
+    chosen = [status for status in report if status.chosen]
+    assert chosen == [choose_engine()]
+    assert chosen[0] == next(status for status in report if status.available)
+    assert all(status.remedy for status in report if not status.available)
+
+
+def test_runtime_needs_no_torch(tiny: Path) -> None:
+    code = f"""
+import sys
+sys.modules["torch"] = None  # an import of torch raises from here on
+from cineflow.runtime import Bundle, open_engine
+open_engine(Bundle.load({str(tiny)!r}))
+assert "onnx" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
