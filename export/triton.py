@@ -20,17 +20,21 @@ from typing import Any
 from cineflow.errors import BundleError, ExportError, MissingDependencyError
 from cineflow.runtime.bundle import BUILTIN_DIR, Bundle
 
-#: Streams that one model instance follows at a time; one more waits until another ends.
-MAX_STREAMS = 16
+#: Streams that one model instance follows at a time. One more blocks until another ends, and a
+#: place costs memory only while a stream has it.
+MAX_STREAMS = 64
 
-#: A stream that sends nothing for so long is ended: longer than a frozen image is looked at.
-IDLE_TIMEOUT_US = 120_000_000
+#: A stream that sends nothing for so long is ended. A longer freeze resumes from its last state.
+IDLE_TIMEOUT_US = 60_000_000
 
-#: Borders of the served stream: (name, Triton dtype, dims, optional). A frame is either u8 or f32.
-STREAM_INPUTS: tuple[tuple[str, str, tuple[int, ...], bool], ...] = (
-    ("frame", "TYPE_UINT8", (-1, -1), True),
-    ("frame_f32", "TYPE_FP32", (-1, -1), True),
-    ("frame_index", "TYPE_INT64", (1,), True),
+#: Border of the served stream as (name, Triton dtype, dims). A frame comes as u8 or as f32, and the
+#: request that ends a stream may bring none: every input is optional. `beat` makes its frame the
+#: new reference.
+STREAM_INPUTS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
+    ("frame", "TYPE_UINT8", (-1, -1)),
+    ("frame_f32", "TYPE_FP32", (-1, -1)),
+    ("frame_index", "TYPE_INT64", (1,)),
+    ("beat", "TYPE_BOOL", (1,)),
 )
 STREAM_OUTPUTS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("flow", "TYPE_FP32", (2, -1, -1)),
@@ -108,26 +112,11 @@ def stream_config(bundle: Bundle) -> Any:
         output=_outputs(pb),
         instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)],
     )
-    control = pb.ModelSequenceBatching.Control
-    flags = {"START": control.CONTROL_SEQUENCE_START, "END": control.CONTROL_SEQUENCE_END}
+    # No control inputs: the backend reads start, end and sequence id from the request itself.
     config.sequence_batching.CopyFrom(
         pb.ModelSequenceBatching(
             max_sequence_idle_microseconds=IDLE_TIMEOUT_US,
             oldest=pb.ModelSequenceBatching.StrategyOldest(max_candidate_sequences=MAX_STREAMS),
-            control_input=[
-                pb.ModelSequenceBatching.ControlInput(
-                    name=name, control=[control(kind=kind, int32_false_true=[0, 1])]
-                )
-                for name, kind in flags.items()
-            ]
-            + [
-                pb.ModelSequenceBatching.ControlInput(
-                    name="CORRID",
-                    control=[
-                        control(kind=control.CONTROL_SEQUENCE_CORRID, data_type=pb.TYPE_UINT64)
-                    ],
-                )
-            ],
         )
     )
     config.parameters["bundle"].string_value = _bundle_reference(bundle)
@@ -169,8 +158,8 @@ def to_text(config: Any) -> str:
 
 def _inputs(pb: Any) -> list[Any]:
     return [
-        pb.ModelInput(name=name, data_type=pb.DataType.Value(dtype), dims=dims, optional=optional)
-        for name, dtype, dims, optional in STREAM_INPUTS
+        pb.ModelInput(name=name, data_type=pb.DataType.Value(dtype), dims=dims, optional=True)
+        for name, dtype, dims in STREAM_INPUTS
     ]
 
 

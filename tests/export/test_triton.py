@@ -50,14 +50,13 @@ def test_stream_is_a_sequence_under_its_hashed_name(repository: Path, bundle: Bu
     config = read_config(repository / bundle.served_name)
     assert config.name == bundle.served_name
     assert config.backend == "python"
-    assert [tensor.name for tensor in config.input] == ["frame", "frame_f32", "frame_index"]
+    assert [tensor.name for tensor in config.input] == ["frame", "frame_f32", "frame_index", "beat"]
     assert all(tensor.optional for tensor in config.input)
     outputs = {tensor.name: list(tensor.dims) for tensor in config.output}
     assert outputs == {
         "flow": [2, -1, -1], "displacement": [2, -1, -1], "quality": [1], "tracked": [4],
     }  # fmt: skip
-    controls = {c.name for c in config.sequence_batching.control_input}
-    assert controls == {"START", "END", "CORRID"}
+    assert config.sequence_batching.HasField("oldest")
 
 
 def test_client_learns_the_spec_from_the_configuration(repository: Path, bundle: Bundle) -> None:
