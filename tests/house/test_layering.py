@@ -148,6 +148,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 CXX = {".h", ".cpp", ".cu", ".cuh"}
 FRAMEWORKS = re.compile(r"^(torch|ATen|c10|pybind11|onnxruntime|NvInfer|Python\.h)")
 CUDA = re.compile(r"^(cuda|cub/|cooperative_groups|mma\.h|driver_types)")
+#: Types and conversions of the device, which the shared math needs when nvcc compiles it.
+DEVICE_TYPES = {name: {"cuda", "math"} for name in ("cuda_fp16.h", "cuda_bf16.h")}
 
 
 def includes(folder: str) -> list[tuple[Path, str]]:
@@ -160,8 +162,8 @@ def test_the_core_includes_no_framework_and_cuda_only_in_its_folder() -> None:
     wrong = [
         f"{path.relative_to(ROOT)} includes {name}"
         for path, name in includes("csrc/core")
-        if FRAMEWORKS.match(name) or (CUDA.match(name) and path.parent.name != "cuda")
-        # Shared host/device math sees only the macro header that nvcc and the host both take.
+        if FRAMEWORKS.match(name)
+        or (CUDA.match(name) and path.parent.name not in DEVICE_TYPES.get(name, {"cuda"}))
     ]
     assert not wrong, "\n".join(wrong)
 
