@@ -68,7 +68,17 @@ ROOMS = [
         "export",
         {"ops", "models", "runtime", "motion", "phantom"},
         {"numpy"},
-        ENGINES | {"google", "jinja2", "onnx", "onnxscript", "safetensors", "tritonclient", "yaml"},
+        ENGINES
+        | {
+            "google",
+            "jinja2",
+            "onnx",
+            "onnx_ir",
+            "onnxscript",
+            "safetensors",
+            "tritonclient",
+            "yaml",
+        },
     ),
     Room(
         "cineflow.cli",
