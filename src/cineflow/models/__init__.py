@@ -1,0 +1,1 @@
+"""Network architectures, one file each; they import torch, so import the file you need."""
