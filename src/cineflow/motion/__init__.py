@@ -1,0 +1,1 @@
+"""What motion means: composition, strain, measurements, beats, and how far to trust a frame."""

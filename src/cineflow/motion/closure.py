@@ -1,0 +1,110 @@
+"""Loop closure: one beat later the heart is where it was, so tracked tissue should be, too.
+
+It needs no truth, so it works on patients; but a closed loop is necessary, not sufficient (one that
+says "nothing moves" closes every loop), and a probe that slides opens it rightly. The shift of the
+whole picture is therefore measured beside it, without the tracker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from cineflow.errors import ArgumentError
+
+#: Shortest and longest beat that is looked for, ms: 200 down to 30 beats per minute.
+SHORTEST_BEAT_MS, LONGEST_BEAT_MS = 300.0, 2000.0
+# A beat shows as a return of similarity after the loss in between; this much return is one.
+_LEAST_RETURN = 0.01
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Two frames one beat apart.
+
+    Attributes:
+        start: Index of the first frame.
+        end: Index of the frame that looks most like it, one beat later.
+        similarity: Normalised correlation of the two pictures inside the sector, -1..1.
+        shift_px: (x, y) by which the whole second picture lies beside the first, whole pixels.
+    """
+
+    start: int
+    end: int
+    similarity: float
+    shift_px: tuple[int, int]
+
+
+def find_beat(
+    frames: np.ndarray, times_ms: np.ndarray, sector: np.ndarray
+) -> tuple[Beat | None, str]:
+    """Find the best-matching pair of frames about one beat apart.
+
+    The similarity of two frames falls with the time between them and returns at the beat; the lag
+    of that return is the beat, and the best pair near it is taken.
+
+    Args:
+        frames: uint8 [T, H, W].
+        times_ms: Frame times, [T].
+        sector: bool [H, W]; only these pixels are compared.
+
+    Returns:
+        The pair, or None and the reason ("" with a pair).
+    """
+    similarity = _similarity(frames, sector)
+    period_ms = float(np.median(np.diff(times_ms)))
+    by_lag = np.array([np.diag(similarity, lag).mean() for lag in range(len(frames))])
+    lags = [
+        lag
+        for lag in range(2, len(frames) - 1)
+        if SHORTEST_BEAT_MS <= lag * period_ms <= LONGEST_BEAT_MS
+        and by_lag[lag] == by_lag[lag - 1 : lag + 2].max()
+        and by_lag[lag] - by_lag[:lag].min() >= _LEAST_RETURN
+    ]
+    if not lags:
+        seconds = (times_ms[-1] - times_ms[0]) / 1000
+        return None, f"no repeated beat in the clip's {seconds:.1f} s"
+    beat = lags[int(np.argmax(by_lag[lags]))]
+    near = range(max(2, beat - 2), min(len(frames) - 1, beat + 2) + 1)
+    pairs = [(start, start + lag) for lag in near for start in range(len(frames) - lag)]
+    start, end = max(pairs, key=lambda pair: similarity[pair])
+    shift = _shift(frames[start], frames[end], sector)
+    return Beat(start, end, float(similarity[start, end]), shift), ""
+
+
+def loop_closure(positions: np.ndarray, beat: Beat) -> float:
+    """Mean distance in px between where points were and where they are one beat later.
+
+    Args:
+        positions: Tracked points, [T, P, 2] (x, y) px.
+        beat: The two frames.
+    """
+    if positions.ndim != 3 or positions.shape[1] == 0 or positions.shape[2] != 2:
+        raise ArgumentError("positions [T, P >= 1, 2]", str(list(positions.shape)))
+    apart = positions[beat.end] - positions[beat.start]
+    return float(np.hypot(apart[:, 0], apart[:, 1]).mean())
+
+
+def _similarity(frames: np.ndarray, sector: np.ndarray) -> np.ndarray:
+    """Normalised correlation of every frame with every other, [T, T]."""
+    pixels = frames[:, sector].astype(np.float32)
+    pixels -= pixels.mean(axis=1, keepdims=True)
+    pixels /= np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1e-6)
+    return np.asarray(pixels @ pixels.T)
+
+
+def _shift(first: np.ndarray, second: np.ndarray, sector: np.ndarray) -> tuple[int, int]:
+    """Whole-pixel (x, y) that best lays `first` onto `second`: the picture's own translation."""
+    reach = max(4, min(first.shape) // 20)
+    rows, columns = np.nonzero(sector)
+    top, left = rows.min() + reach, columns.min() + reach
+    bottom, right = rows.max() + 1 - reach, columns.max() + 1 - reach
+    if bottom - top < 8 or right - left < 8:
+        return 0, 0
+    middle = first[top:bottom, left:right].astype(np.float32)
+    around = second[top - reach : bottom + reach, left - reach : right + reach].astype(np.float32)
+    scores = cv2.matchTemplate(around, middle, cv2.TM_CCOEFF_NORMED)
+    _, _, _, (x, y) = cv2.minMaxLoc(scores)
+    return int(x - reach), int(y - reach)
