@@ -1,4 +1,5 @@
 // cineflow._C: the kernels for Python arrays. cineflow.ops is the public face.
+#include "cineflow/cuda_support.h"
 #include "cineflow/executor.h"
 #include "ops.h"
 
@@ -7,5 +8,7 @@ PYBIND11_MODULE(_C, module) {
   module.doc() = "cineflow's kernels; use cineflow.ops";
   module.def("thread_count", &thread_count, "Threads the CPU kernels run on.");
   module.def("set_thread_count", &set_thread_count, pybind11::arg("threads"));
+  module.def("cuda_architectures", &cuda_architectures, "Generations with code; '' without CUDA.");
+  module.def("cuda_device_count", &cuda_device_count, "Devices that the driver shows.");
   python::bind_warp(module);
 }

