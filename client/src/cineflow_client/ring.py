@@ -1,0 +1,105 @@
+"""A ring of slots in system shared memory: frames go in, results come out, nothing is copied twice.
+
+The segment's name lives for a moment only. It is created, the server maps it, and it is unlinked at
+once: from then on the memory exists as long as one of the two has it mapped, and no death of either
+can leave a name behind in /dev/shm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from cineflow_client.errors import SharedMemoryUnavailable
+
+_FOLDER = Path("/dev/shm")
+_ALIGNMENT = 64
+_FLOAT = 4  # bytes; a slot takes float32 frames too
+
+
+class SharedRing:
+    """Memory for `slots` frames and their results.
+
+    A slot holds the frame [H, W] (up to 4 bytes per pixel), flow and displacement (float32
+    [2, H, W] each), in this order.
+
+    Args:
+        slots: How many frames may be in flight.
+        size: (H, W) of the frames.
+        register: Called with (segment name, bytes); makes the server map it, raises if it cannot.
+
+    Attributes:
+        name: The region's name at the server.
+        offsets: Bytes from a slot's start to the frame, the flow and the displacement.
+        slot_bytes: Bytes from one slot to the next.
+
+    Raises:
+        SharedMemoryUnavailable: No shared memory here, no room in it, or the server cannot map it.
+    """
+
+    def __init__(
+        self, slots: int, size: tuple[int, int], register: Callable[[str, int], None]
+    ) -> None:
+        pixels = size[0] * size[1]
+        frame = _aligned(pixels * _FLOAT)
+        field = _aligned(2 * pixels * _FLOAT)
+        self.size = size
+        self.offsets = {"frame": 0, "flow": frame, "displacement": frame + field}
+        self.slot_bytes = frame + 2 * field
+        self.byte_size = slots * self.slot_bytes
+        self.name = f"cineflow-{os.getpid()}-{secrets.token_hex(8)}"
+        if not sys.platform.startswith("linux"):
+            raise SharedMemoryUnavailable("Linux", sys.platform, 'Use transport="grpc".')
+        path = _FOLDER / self.name
+        try:
+            self._memory = _create(path, self.byte_size)
+            register(self.name, self.byte_size)
+        except OSError as error:
+            raise SharedMemoryUnavailable(
+                f"{self.byte_size / 1e6:.1f} MB of shared memory",
+                f"{error.strerror or error} in {_FOLDER}",
+                'Give it more room (docker: --shm-size) or use transport="grpc".',
+            ) from error
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+    def offset(self, slot: int, part: str) -> int:
+        """Bytes from the segment's start to a slot's "frame", "flow" or "displacement"."""
+        return slot * self.slot_bytes + self.offsets[part]
+
+    def put_frame(self, slot: int, frame: np.ndarray) -> None:
+        """Copy a frame [H, W], uint8 or float32, into a slot."""
+        view = np.ndarray(frame.shape, frame.dtype, self._memory, self.offset(slot, "frame"))
+        view[...] = frame
+
+    def take(self, slot: int, part: str) -> np.ndarray:
+        """A copy of a slot's "flow" or "displacement", float32 [2, H, W]."""
+        shape = (2, *self.size)
+        view: np.ndarray = np.ndarray(shape, np.float32, self._memory, self.offset(slot, part))
+        return view.copy()
+
+    def close(self) -> None:
+        """Unmap the memory; it is gone once the server has unmapped it too."""
+        self._memory.close()
+
+
+def _create(path: Path, byte_size: int) -> mmap.mmap:
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        # Reserve now: a full /dev/shm would otherwise end the process on the first write (SIGBUS).
+        os.posix_fallocate(descriptor, 0, byte_size)
+        return mmap.mmap(descriptor, byte_size)
+    finally:
+        os.close(descriptor)
+
+
+def _aligned(byte_size: int) -> int:
+    return -(-byte_size // _ALIGNMENT) * _ALIGNMENT

@@ -1,0 +1,136 @@
+"""The messages on the wire: Triton's protobuf in, plain values out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+from cineflow_client.errors import (
+    CineflowClientError,
+    FrameRejected,
+    ModelNotFound,
+    ServerRefused,
+    ServerUnavailable,
+    StreamExpired,
+)
+from cineflow_client.ring import SharedRing
+
+_FIELDS = ("flow", "displacement")
+_TRITON_TYPES = {"uint8": "UINT8", "float32": "FP32"}
+_INPUT_NAMES = {"uint8": "frame", "float32": "frame_f32"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One frame on its way to the server.
+
+    Attributes:
+        frame: uint8 or float32 [H, W], C-contiguous.
+        index: The frame's number as the caller counts; None lets the server count.
+        beat: Whether this frame starts a heart beat and becomes the reference.
+        slot: Slot of the ring that carries it; without a ring just a number.
+    """
+
+    frame: np.ndarray
+    index: int | None
+    beat: bool
+    slot: int
+
+
+def frame_request(
+    model: str, sequence: int, request_id: str, step: Step, ring: SharedRing | None, *, start: bool
+) -> Any:
+    """A ModelInferRequest for one frame; with a ring, the frame is put into its slot."""
+    request = _request(model, sequence, request_id, start=start)
+    kind = step.frame.dtype.name
+    tensor = request.inputs.add(name=_INPUT_NAMES[kind], datatype=_TRITON_TYPES[kind])
+    tensor.shape.extend(step.frame.shape)
+    if ring is None:
+        request.raw_input_contents.append(step.frame.tobytes())
+    else:
+        ring.put_frame(step.slot, step.frame)
+        _point_at(tensor, ring, step.slot, "frame", step.frame.nbytes)
+    for name, value, datatype in (
+        ("frame_index", None if step.index is None else np.array([step.index], "<i8"), "INT64"),
+        ("beat", np.array([True]) if step.beat else None, "BOOL"),
+    ):
+        if value is not None:
+            request.inputs.add(name=name, datatype=datatype).shape.append(1)
+            request.raw_input_contents.append(value.tobytes())
+    for name in (*_FIELDS, "quality", "tracked"):
+        output = request.outputs.add(name=name)
+        if ring is not None and name in _FIELDS:
+            _point_at(output, ring, step.slot, name, 2 * 4 * step.frame.size)
+    return request
+
+
+def end_request(model: str, sequence: int, request_id: str, *, start: bool) -> Any:
+    """A ModelInferRequest that ends a sequence and carries no frame."""
+    request = _request(model, sequence, request_id, start=start)
+    request.parameters["sequence_end"].bool_param = True
+    return request
+
+
+def read_outputs(
+    response: Any, step: Step, ring: SharedRing | None
+) -> tuple[dict[str, np.ndarray], list[int]]:
+    """Flow, displacement and quality by name, and (previous, current, reference, beat).
+
+    Raises:
+        ServerRefused: The answer is not that of a cineflow model.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for output, raw in zip(response.outputs, response.raw_output_contents, strict=False):
+        if ring is not None and output.name in _FIELDS:
+            arrays[output.name] = ring.take(step.slot, output.name)
+        else:
+            dtype = "<i8" if output.datatype == "INT64" else "<f4"
+            # A copy: frombuffer's arrays are read-only and keep the whole message alive.
+            arrays[output.name] = np.frombuffer(raw, dtype).reshape(output.shape).copy()
+    missing = {*_FIELDS, "quality", "tracked"} - arrays.keys()
+    if missing:
+        raise ServerRefused(
+            "flow, displacement, quality and tracked", f"an answer without {sorted(missing)}"
+        )
+    return arrays, [int(value) for value in arrays.pop("tracked")]
+
+
+def _request(model: str, sequence: int, request_id: str, *, start: bool) -> Any:
+    request = service_pb2.ModelInferRequest(model_name=model, id=request_id)
+    request.parameters["sequence_id"].int64_param = sequence
+    request.parameters["sequence_start"].bool_param = start
+    return request
+
+
+def _point_at(tensor: Any, ring: SharedRing, slot: int, part: str, byte_size: int) -> None:
+    tensor.parameters["shared_memory_region"].string_param = ring.name
+    tensor.parameters["shared_memory_offset"].int64_param = ring.offset(slot, part)
+    tensor.parameters["shared_memory_byte_size"].int64_param = byte_size
+
+
+_TYPED = re.compile(r"^(?:\[request id: [^]]*\] )?(\w+Error): wanted (.+?); got (.+)$", re.S)
+
+
+def error_from_message(message: str, model: str) -> CineflowClientError:
+    """The typed error for what a server wrote into an answer."""
+    typed = _TYPED.match(message)
+    if typed:
+        kind = FrameRejected if typed[1] in ("FrameError", "ArgumentError") else ServerRefused
+        return kind(typed[2], typed[3])
+    if "must specify the START flag" in message:
+        return StreamExpired(
+            "a stream that the server still knows",
+            "one that it dropped: idle for too long, or its model was reloaded",
+            "Open a new stream; displacement starts from a new reference frame.",
+        )
+    if "unknown model" in message or "is not found" in message:
+        return ModelNotFound(
+            f"the model {model!r}", message, "Client.models() lists what is served."
+        )
+    if "not ready" in message or "unloading" in message:
+        return ServerUnavailable(f"the model {model!r} ready", message)
+    return ServerRefused(f"{model} to track the frame", message)

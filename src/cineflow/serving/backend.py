@@ -1,0 +1,183 @@
+"""The model inside Triton's Python backend: one `MotionStream` per live sequence.
+
+The repository's `1/model.py` only re-exports `TritonPythonModel` from here. It runs in the stub's
+interpreter, so nothing here needs torch; `triton_python_backend_utils` exists only there and is
+imported when a model is initialised.
+
+Tensors cross by DLPack, never by `pb_utils.Tensor(name, array)`: the wheel's stub is compiled for
+NumPy 1, reads an item size of 0 under NumPy 2 and would send empty outputs without a word.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cineflow.errors import CineflowError, FrameError
+from cineflow.runtime import Bundle, open_engine
+from cineflow.runtime.engine import Engine
+from cineflow.runtime.stream import MotionResult, MotionStream
+from cineflow.spec import ModelSpec
+
+_SEQUENCE_START, _SEQUENCE_END = 1, 2  # bits of InferenceRequest.flags()
+
+
+@dataclass
+class _Live:
+    stream: MotionStream
+    last_used_s: float
+
+
+class StreamTable:
+    """The live sequences of one model, by correlation id; the idle ones are let go.
+
+    Triton does not tell a backend that it dropped an idle sequence, so the same clock runs here.
+
+    Args:
+        engine: Shared by all streams; Triton runs one request at a time.
+        spec: The model.
+        idle_s: Seconds without a frame after which a sequence is forgotten.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        spec: ModelSpec,
+        idle_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._spec = spec
+        self._idle_s = idle_s
+        self._clock = clock
+        self._live: OrderedDict[int | str, _Live] = OrderedDict()  # longest idle first
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def begin(self, sequence: int | str) -> None:
+        """Start a sequence; one of the same id begins anew."""
+        self._live[sequence] = _Live(MotionStream(self._engine, self._spec), self._clock())
+        self._live.move_to_end(sequence)
+
+    def end(self, sequence: int | str) -> None:
+        """Forget a sequence; one that is not known is fine."""
+        self._live.pop(sequence, None)
+
+    def get(self, sequence: int | str) -> MotionStream:
+        """The stream of a sequence; it counts as used now.
+
+        Raises:
+            FrameError: It never started here, or was idle for too long.
+        """
+        now = self._clock()
+        while self._live and now - next(iter(self._live.values())).last_used_s > self._idle_s:
+            self._live.popitem(last=False)
+        live = self._live.get(sequence)
+        if live is None:
+            raise FrameError(
+                "a sequence that is live",
+                f"sequence {sequence}, which did not start or was idle for {self._idle_s:g} s",
+                "Start a new one.",
+            )
+        live.last_used_s = now
+        self._live.move_to_end(sequence)
+        return live.stream
+
+
+class TritonPythonModel:
+    """What Triton's Python backend calls; see its documentation for the protocol."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Load the bundle and its engine.
+
+        The configuration's parameters: `bundle`, a built-in name or a folder (a relative one starts
+        at the model's folder); `threads`, the engine's threads inside one frame (optional).
+        """
+        self._pb: Any = importlib.import_module("triton_python_backend_utils")
+        config = json.loads(args["model_config"])
+        parameters = {
+            name: item["string_value"] for name, item in config.get("parameters", {}).items()
+        }
+        source = parameters["bundle"]
+        beside = Path(args["model_repository"], source)
+        bundle = Bundle.load(beside if beside.is_dir() else source)
+        threads = parameters.get("threads")
+        engine = open_engine(bundle, int(threads) if threads else None)
+        idle_us = int(config["sequence_batching"]["max_sequence_idle_microseconds"])
+        self._streams = StreamTable(engine, bundle.spec, idle_us / 1e6)
+        self._pb.Logger.log_info(
+            f"{bundle.served_name}: {engine.name}, {engine.kernels}; idle streams end after "
+            f"{idle_us / 1e6:g} s"
+        )
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer each request in order; an error is its own request's only."""
+        return [self._answer(request) for request in requests]
+
+    def finalize(self) -> None:
+        """Nothing outlives the process."""
+
+    def _answer(self, request: Any) -> Any:
+        try:
+            tensors = self._run(request)
+        except CineflowError as error:
+            # The client reads the type back from this form; see cineflow_client.wire.
+            failure = self._pb.TritonError(f"{type(error).__name__}: {error}")
+            return self._pb.InferenceResponse(output_tensors=[], error=failure)
+        return self._pb.InferenceResponse(output_tensors=tensors)
+
+    def _run(self, request: Any) -> list[Any]:
+        sequence, flags = request.correlation_id(), request.flags()
+        if flags & _SEQUENCE_START:
+            self._streams.begin(sequence)
+        try:
+            frame = self._frame(request)
+            if frame is None:
+                if flags & _SEQUENCE_END:
+                    return []
+                raise FrameError("a frame, in `frame` or `frame_f32`", "neither")
+            index, beat = self._input(request, "frame_index"), self._input(request, "beat")
+            result = self._streams.get(sequence).push(
+                frame,
+                None if index is None else int(index[0]),
+                beat=beat is not None and bool(beat[0]),
+            )
+        finally:
+            if flags & _SEQUENCE_END:
+                self._streams.end(sequence)
+        return self._tensors(result, request.requested_output_names())
+
+    def _frame(self, request: Any) -> np.ndarray | None:
+        grey, floating = self._input(request, "frame"), self._input(request, "frame_f32")
+        if grey is not None and floating is not None:
+            raise FrameError("one of `frame` and `frame_f32`", "both")
+        return floating if grey is None else grey
+
+    def _input(self, request: Any, name: str) -> np.ndarray | None:
+        """A view of an input in the server's memory, valid during this request only."""
+        tensor = self._pb.get_input_tensor_by_name(request, name)
+        return None if tensor is None else np.from_dlpack(tensor)
+
+    def _tensors(self, result: MotionResult, wanted: Sequence[str]) -> list[Any]:
+        tracked = (result.previous, result.current, result.reference, result.beat)
+        values = {
+            "flow": result.flow,
+            "displacement": result.displacement,
+            "quality": np.array([result.quality], np.float32),
+            "tracked": np.array(tracked, np.int64),
+        }
+        return [
+            self._pb.Tensor.from_dlpack(name, np.ascontiguousarray(value))
+            for name, value in values.items()
+            if name in wanted
+        ]
