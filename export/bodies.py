@@ -104,3 +104,142 @@ _GUARD_CLAMP = (
   safe = Where (finite, raw, far)
 """
 )
+
+
+#: Pixels of one tile in the correlation's matrix products: the fastest of the widths tried
+#: (benchmarks/export/correlation_forms.py keeps the table).
+_TILE = 8
+
+
+def correlation(radius: int, dilation: int, scale: str, order: str) -> str:
+    """Body of `cineflow::Correlation`: banded matrix products over tiles of a row.
+
+    For each row offset, a tile of 8 pixels of `f1` is multiplied with the 8 + 2r pixels of `f2`
+    that its windows touch: one small [8, C] x [C, 8 + 2r] product per tile, of which the band of
+    2r + 1 diagonals is wanted. Padding a product's rows by one element and folding it again turns
+    the diagonals into columns. This is an order of magnitude faster in ONNX Runtime than one slice
+    and mean per displacement, and wastes less than one product per row.
+
+    Args:
+        radius: r, in steps of `dilation`.
+        dilation: Pixels from one displacement to the next.
+        scale: "mean" (1 / C) or "sqrt" (1 / sqrt(C)).
+        order: "y_major" (channel (dy + r)(2r + 1) + dx + r) or "x_major" (dx and dy exchanged).
+    """
+    reach = radius * dilation
+    window, side = _TILE + 2 * reach, 2 * radius + 1
+    root = {"mean": "channels_f = Identity (channels_1)", "sqrt": "channels_f = Sqrt (channels_1)"}
+    # Row offsets and columns of the band; a dilated window takes every dilation-th of them.
+    bands = "\n".join(
+        f"""
+  from_{k} = Constant <value = int64[1] {{{k * dilation}}}> ()
+  to_{k} = Add (height, from_{k})
+  rows_{k} = Slice (f2_windows, from_{k}, to_{k}, axis_1)
+  product_{k} = MatMul (f1_tiles, rows_{k})
+  flat_{k} = Reshape (product_{k}, flat_shape)
+  longer_{k} = Pad (flat_{k}, one_row)
+  skewed_{k} = Reshape (longer_{k}, skewed_shape)
+  band_{k} = Slice (skewed_{k}, zero, band_end, axis_3, step)"""
+        for k in range(side)
+    )
+    names = ", ".join(f"band_{k}" for k in range(side))
+    if order == "y_major":
+        arrange = """
+  all = Concat <axis: int = 3> ({names})
+  cropped = Slice (all, zero, width, axis_2)
+  out_f32 = Transpose <perm: ints = [0, 3, 1, 2]> (cropped)"""
+    elif order == "x_major":
+        arrange = """
+  all = Concat <axis: int = 3> ({names})
+  cropped = Slice (all, zero, width, axis_2)
+  y_major = Transpose <perm: ints = [0, 3, 1, 2]> (cropped)
+  side_1 = Constant <value = int64[1] {{{side}}}> ()
+  square = Concat <axis: int = 0> (batch, side_1, side_1, height, width)
+  by_square = Reshape (y_major, square)
+  exchanged = Transpose <perm: ints = [0, 2, 1, 3, 4]> (by_square)
+  planes = Constant <value = int64[1] {{{planes}}}> ()
+  out_shape = Concat <axis: int = 0> (batch, planes, height, width)
+  out_f32 = Reshape (exchanged, out_shape)"""
+    else:
+        raise ValueError(order)
+    arrange = arrange.format(names=names, side=side, planes=side * side)
+    return f"""
+<opset_import: ["" : {OPSET}], domain: "cineflow">
+Correlation (f1, f2) => (out) {{
+  zero = Constant <value = int64[1] {{0}}> ()
+  one = Constant <value = int64[1] {{1}}> ()
+  axis_1 = Constant <value = int64[1] {{1}}> ()
+  axis_2 = Constant <value = int64[1] {{2}}> ()
+  axis_3 = Constant <value = int64[1] {{3}}> ()
+  axis_4 = Constant <value = int64[1] {{4}}> ()
+  step = Constant <value = int64[1] {{{dilation}}}> ()
+  batch = Shape <start: int = 0, end: int = 1> (f1)
+  channels = Shape <start: int = 1, end: int = 2> (f1)
+  height = Shape <start: int = 2, end: int = 3> (f1)
+  width = Shape <start: int = 3, end: int = 4> (f1)
+  tile = Constant <value = int64[1] {{{_TILE}}}> ()
+  tile_less_1 = Constant <value = int64[1] {{{_TILE - 1}}}> ()
+  width_up = Add (width, tile_less_1)
+  tiles = Div (width_up, tile)
+  width_tiled = Mul (tiles, tile)
+  missing = Sub (width_tiled, width)
+
+  f1_f32 = Cast <to: int = {_F32}> (f1)
+  channels_1 = Cast <to: int = {_F32}> (channels)
+  {root[scale]}
+  f1_scaled = Div (f1_f32, channels_f)
+  pad_f1_front = Constant <value = int64[7] {{0, 0, 0, 0, 0, 0, 0}}> ()
+  pad_f1 = Concat <axis: int = 0> (pad_f1_front, missing)
+  f1_padded = Pad (f1_scaled, pad_f1)
+  f1_shape = Concat <axis: int = 0> (batch, channels, height, tiles, tile)
+  f1_folded = Reshape (f1_padded, f1_shape)
+  f1_tiles = Transpose <perm: ints = [0, 2, 3, 4, 1]> (f1_folded)
+
+  f2_f32 = Cast <to: int = {_F32}> (f2)
+  {_windows(reach)}
+
+  flat_size = Constant <value = int64[1] {{{_TILE * window}}}> ()
+  skewed_row = Constant <value = int64[1] {{{window + 1}}}> ()
+  flat_shape = Concat <axis: int = 0> (batch, height, tiles, flat_size)
+  skewed_shape = Concat <axis: int = 0> (batch, height, width_tiled, skewed_row)
+  one_row = Constant <value = int64[8] {{0, 0, 0, 0, 0, 0, 0, {_TILE}}}> ()
+  band_end = Constant <value = int64[1] {{{2 * reach + 1}}}> ()
+  {bands}
+  {arrange}
+  out = CastLike (out_f32, f1)
+}}
+"""
+
+
+def _windows(reach: int) -> str:
+    """`f2_windows` [N, H + 2 reach, tiles, C, 8 + 2 reach] from `f2_f32`, outside filled with 0.
+
+    A window is its own tile and as many of the next ones as 2 reach pixels span.
+    """
+    following = -(-2 * reach // _TILE)
+    parts = ["window_0 = Slice (f2_folded, zero, tiles, axis_3)"]
+    for k in range(1, following + 1):
+        width = min(_TILE, 2 * reach - (k - 1) * _TILE)
+        parts.append(f"""
+  next_{k} = Constant <value = int64[1] {{{k}}}> ()
+  end_{k} = Add (tiles, next_{k})
+  whole_{k} = Slice (f2_folded, next_{k}, end_{k}, axis_3)
+  width_{k} = Constant <value = int64[1] {{{width}}}> ()
+  window_{k} = Slice (whole_{k}, zero, width_{k}, axis_4)""")
+    names = ", ".join(f"window_{k}" for k in range(following + 1))
+    right = following * _TILE - reach
+    return f"""
+  pad_front = Constant <value = int64[7] {{0, 0, {reach}, {reach}, 0, 0, {reach}}}> ()
+  right_least = Constant <value = int64[1] {{{right}}}> ()
+  right = Add (missing, right_least)
+  pad_f2 = Concat <axis: int = 0> (pad_front, right)
+  f2_padded = Pad (f2_f32, pad_f2)
+  grown = Constant <value = int64[1] {{{2 * reach}}}> ()
+  height_grown = Add (height, grown)
+  following = Constant <value = int64[1] {{{following}}}> ()
+  tiles_grown = Add (tiles, following)
+  f2_shape = Concat <axis: int = 0> (batch, channels, height_grown, tiles_grown, tile)
+  f2_folded = Reshape (f2_padded, f2_shape)
+  {" ".join(parts)}
+  f2_joined = Concat <axis: int = 4> ({names})
+  f2_windows = Transpose <perm: ints = [0, 2, 3, 1, 4]> (f2_joined)"""

@@ -107,6 +107,14 @@ OPERATORS: Mapping[str, Operator] = {
             body=bodies.warp,
             doc="out(p) = src(p + flow(p)); pixel coordinates, flow channel 0 = x, bilinear",
         ),
+        Operator(
+            name="Correlation",
+            torch_name="correlation",
+            inputs=(("f1", "T"), ("f2", "T")),
+            attributes={"radius": 4, "dilation": 1, "scale": "mean", "order": "y_major"},
+            body=bodies.correlation,
+            doc="out[k](p) = scale * sum over channels of f1(p) f2(p + dilation d_k); outside is 0",
+        ),
     )
 }
 
@@ -120,6 +128,7 @@ def translation_table() -> dict[Any, Callable[..., Any]]:
     return {
         getattr(torch.ops.cineflow, op.torch_name).default: op.translation()
         for op in OPERATORS.values()
+        if hasattr(torch.ops.cineflow, op.torch_name)
     }
 
 
