@@ -35,12 +35,12 @@ def test_an_ecg_trace_does_not_join_the_sector(drawn) -> None:
 
 def test_the_real_sector_is_a_wedge_without_text() -> None:
     clip = default_clip()
-    assert 0.36 < clip.sector.mean() < 0.42
+    assert 0.33 < clip.sector.mean() < 0.38
     rows, columns = np.nonzero(clip.sector)
-    assert (rows.min(), rows.max()) == (17, 207)
-    assert 38 <= columns.min() < columns.max() <= 304
+    assert (rows.min(), rows.max()) == (22, 202)
+    assert columns.min() >= 40
     assert not clip.sector[:26, :40].any()  # "PLA", the burned-in name field
-    assert not clip.sector[:, 306:].any()  # scale and settings
+    assert not clip.sector[:, 298:].any()  # the depth scale that touches the sector's corner
     assert not clip.sector[220:].any()  # the button row
     assert not clip.sector[20, 190]  # the orientation mark beside the apex
     assert not clip.frames[:, ~clip.sector].any()

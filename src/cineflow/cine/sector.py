@@ -60,7 +60,10 @@ def _largest_piece(mask: np.ndarray) -> np.ndarray | None:
     if not outlines:
         return None
     hull = cv2.convexHull(max(outlines, key=cv2.contourArea))
-    sector = cv2.fillConvexPoly(np.zeros_like(opened), hull, 1).astype(bool)
+    sector = cv2.fillConvexPoly(np.zeros_like(opened), hull, 1)
+    # JPEG blocks on the rim change as a whole, with the marks that stand beside the sector: the
+    # rim is given up (not at the frame's own border, where there is nothing beside it).
+    sector = cv2.erode(sector, brush).astype(bool)
     return sector if sector.mean() >= _SMALLEST_SHARE else None
 
 
