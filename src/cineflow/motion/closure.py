@@ -70,12 +70,14 @@ def find_beat(
     near = range(max(2, beat - 2), min(len(frames) - 1, beat + 2) + 1)
     pairs = [(start, start + lag) for lag in near for start in range(len(frames) - lag)]
     start, end = max(pairs, key=lambda pair: similarity[pair])
-    shift = _shift(frames[start], frames[end], sector)
+    shift = picture_shift(frames[start], frames[end], sector)
     return Beat(start, end, float(similarity[start, end]), shift), ""
 
 
-def loop_closure(positions: np.ndarray, beat: Beat) -> float:
+def point_closure(positions: np.ndarray, beat: Beat) -> float:
     """Mean distance in px between where points were and where they are one beat later.
+
+    For a dense displacement over one whole beat, see `cineflow.motion.metrics.loop_closure`.
 
     Args:
         positions: Tracked points, [T, P, 2] (x, y) px.
@@ -95,7 +97,7 @@ def _similarity(frames: np.ndarray, sector: np.ndarray) -> np.ndarray:
     return np.asarray(pixels @ pixels.T)
 
 
-def _shift(first: np.ndarray, second: np.ndarray, sector: np.ndarray) -> tuple[int, int]:
+def picture_shift(first: np.ndarray, second: np.ndarray, sector: np.ndarray) -> tuple[int, int]:
     """Whole-pixel (x, y) that best lays `first` onto `second`: the picture's own translation."""
     reach = max(4, min(first.shape) // 20)
     rows, columns = np.nonzero(sector)
