@@ -1,0 +1,39 @@
+"""Latency of a live stream, in the figures a scanner's engineer asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cineflow.errors import ArgumentError
+
+
+@dataclass(frozen=True, eq=False)
+class Latency:
+    """Latencies of a clip that was paced at its own rate.
+
+    Attributes:
+        each_ms: From push to result, per frame, [T].
+        period_ms: Time between two frames: the deadline.
+        missed: Frames whose result came after the next frame was due.
+        fps: What the same stream sustains unpaced, frames per second.
+    """
+
+    each_ms: np.ndarray
+    period_ms: float
+    missed: int
+    fps: float
+
+    def __post_init__(self) -> None:
+        if self.each_ms.ndim != 1 or self.each_ms.size == 0:
+            raise ArgumentError("a latency per frame", f"shape {self.each_ms.shape}")
+
+    def percentile_ms(self, percent: float) -> float:
+        """The latency that `percent` of the frames do not exceed."""
+        return float(np.percentile(self.each_ms, percent))
+
+    @property
+    def max_ms(self) -> float:
+        """The slowest frame."""
+        return float(self.each_ms.max())

@@ -1,0 +1,153 @@
+"""The picture for a README: a mesh that moves with the tissue, and the paths of wall points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cineflow.cine import Cine
+from cineflow.report.html import sector_box
+from cineflow.report.palette import brighten, ramp, round_up
+from cineflow.report.trace import Trace
+
+_GROUND = (0, 0, 0)
+_TEXT = (176, 186, 191)
+# Drawn this much larger and shrunk, so that thin lines are smooth.
+_OVERSAMPLE = 2
+_BAR = 34  # height of the strip with the legend, px
+_TRAIL = 12  # frames of a point's path that are drawn bright
+
+
+def write_picture(
+    path: str | Path, cine: Cine, trace: Trace, *, panel_width: int = 440, slowdown: float = 2.5
+) -> Path:
+    """Write an animation of the tracked clip (the suffix decides: .webp or .gif).
+
+    Args:
+        path: File to write.
+        cine: The clip; outside its sector nothing is drawn.
+        trace: Its tracked motion.
+        panel_width: Width of each of the two panels, px.
+        slowdown: The animation runs this much slower than the clip.
+
+    Returns:
+        `path`.
+    """
+    box = sector_box(cine)
+    scale = panel_width * _OVERSAMPLE / (box[3] - box[2])
+    painter = _Painter(cine, trace, box, scale)
+    images = [painter.frame(index) for index in range(len(cine))]
+    durations = [int(slowdown * step) for step in np.diff(cine.times_ms)]
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = {"quality": 72, "method": 6} if path.suffix == ".webp" else {"optimize": True}
+    images[0].save(
+        path,
+        save_all=True,
+        append_images=images[1:],
+        duration=[*durations, 900],  # rest before the loop starts again
+        loop=0,
+        **options,
+    )
+    return path
+
+
+class _Painter:
+    """Draws single frames, all with one scale of lengths and colours."""
+
+    def __init__(
+        self, cine: Cine, trace: Trace, box: tuple[int, int, int, int], scale: float
+    ) -> None:
+        self.cine, self.trace, self.scale = cine, trace, scale
+        self.top, self.bottom, self.left, self.right = box
+        unit, per_px = "px", np.ones(2)
+        if cine.spacing_mm is not None:
+            unit, per_px = "mm", np.array(cine.spacing_mm[::-1])
+        self.node_length = np.linalg.norm(trace.displacement * per_px, axis=-1)
+        self.point_length = np.linalg.norm((trace.points - trace.points[0]) * per_px, axis=-1)
+        shown = np.concatenate([self.node_length[:, trace.shown].ravel(), [0.0]])
+        self.full = round_up(float(np.percentile(shown, 99)))
+        self.legend = f"{self.full:g} {unit}"
+        self.size = (
+            round((self.right - self.left) * scale),
+            round((self.bottom - self.top) * scale),
+        )
+
+    def frame(self, index: int) -> Image.Image:
+        """Both panels and the legend of one frame."""
+        width, height = (side // _OVERSAMPLE for side in self.size)
+        whole = Image.new("RGB", (2 * width, height + _BAR), _GROUND)
+        for column, overlay in enumerate((self._mesh, self._paths)):
+            panel = self._picture(index)
+            layer = Image.new("RGBA", panel.size)
+            overlay(ImageDraw.Draw(layer), index)
+            panel = Image.alpha_composite(panel.convert("RGBA"), layer).convert("RGB")
+            whole.paste(
+                panel.resize((width, height), Image.Resampling.LANCZOS), (column * width, 0)
+            )
+        self._bar(whole, index, height)
+        return whole
+
+    def _picture(self, index: int) -> Image.Image:
+        blanked = np.where(self.cine.sector, self.cine.frames[index], 0)
+        cropped = brighten(blanked[self.top : self.bottom, self.left : self.right])
+        image = Image.fromarray(cropped).resize(self.size, Image.Resampling.BICUBIC)
+        return image.convert("RGB")
+
+    def _place(self, points: np.ndarray) -> np.ndarray:
+        """Points (x, y) of the clip, in pixels of the oversampled panel."""
+        offset = np.array([self.left, self.top])
+        return np.asarray((points - offset + 0.5) * self.scale)
+
+    def _colour(self, length: float, alpha: float) -> tuple[int, int, int, int]:
+        red, green, blue = (int(c) for c in ramp(np.array(length / self.full)))
+        return red, green, blue, round(255 * alpha)
+
+    def _mesh(self, draw: ImageDraw.ImageDraw, index: int) -> None:
+        nodes = self._place(self.trace.nodes + self.trace.displacement[index])
+        length, shown = self.node_length[index], self.trace.shown
+        width = max(1, round(0.6 * self.scale))
+        for down, right in ((0, 1), (1, 0)):
+            rows, columns = shown.shape
+            for row in range(rows - down):
+                for column in range(columns - right):
+                    other = row + down, column + right
+                    if shown[row, column] and shown[other]:
+                        mean = (length[row, column] + length[other]) / 2
+                        ends = (*nodes[row, column], *nodes[other])
+                        draw.line(ends, self._colour(mean, 0.9), width)
+
+    def _paths(self, draw: ImageDraw.ImageDraw, index: int) -> None:
+        places = self._place(self.trace.points)
+        for point in range(places.shape[1]):
+            for at in range(1, index + 1):
+                fresh = max(0.0, 1 - (index - at) / _TRAIL)
+                colour = self._colour(self.point_length[at, point], 0.35 + 0.6 * fresh)
+                ends = (*places[at - 1, point], *places[at, point])
+                draw.line(ends, colour, max(1, round(self.scale * (0.6 + 0.6 * fresh))))
+            x, y = places[index, point]
+            radius = 1.7 * self.scale
+            draw.ellipse(
+                (x - radius, y - radius, x + radius, y + radius),
+                fill=self._colour(self.point_length[index, point], 1),
+                outline=(*_GROUND, 255),
+                width=max(1, round(0.4 * self.scale)),
+            )
+
+    def _bar(self, image: Image.Image, index: int, top: int) -> None:
+        draw = ImageDraw.Draw(image)
+        font = ImageFont.load_default(13)
+        width, middle = image.width, top + _BAR // 2 - 2
+        seconds = self.cine.times_ms[index] / 1000
+        text = f"{seconds:.2f} s   quality {self.trace.quality[index]:.2f}"
+        draw.text((14, middle), text, _TEXT, font, anchor="lm")
+        draw.text((width - 14, middle), self.legend, _TEXT, font, anchor="rm")
+        start = width - 14 - 60 - 130
+        colours = ramp(np.linspace(0, 1, 130))
+        for offset, colour in enumerate(colours):
+            draw.line(
+                (start + offset, middle - 3, start + offset, middle + 3), tuple(map(int, colour))
+            )
+        draw.text((start - 8, middle), "displacement  0", _TEXT, font, anchor="rm")

@@ -1,0 +1,45 @@
+"""A clip with known motion, tracked perfectly: what reports and pictures are made from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cineflow.cine import Cine, default_clip
+from cineflow.report import Closure, Latency, Provenance, Trace, TraceRecorder
+
+
+@pytest.fixture(scope="session")
+def clip() -> Cine:
+    """The real clip: its texture is what points are chosen on."""
+    return default_clip()
+
+
+@pytest.fixture(scope="session")
+def trace(clip: Cine) -> Trace:
+    """A made-up swing of the whole picture: 6 px to the right and back."""
+    recorder = TraceRecorder(clip)
+    for index in range(len(clip)):
+        displacement = np.zeros((2, *clip.size), np.float32)
+        displacement[0] = 6 * np.sin(np.pi * index / (len(clip) - 1))
+        recorder.add(displacement, 1.0 if index == 0 else 0.8, 0, 0)
+    return recorder.finish()
+
+
+@pytest.fixture
+def latency(clip: Cine) -> Latency:
+    each = np.full(len(clip), 10.0)
+    each[7] = 50.0
+    return Latency(each, clip.frame_period_ms, 1, 80.0)
+
+
+@pytest.fixture
+def closure() -> Closure:
+    return Closure(None, None, "no repeated beat in the clip's 1.0 s")
+
+
+@pytest.fixture
+def provenance() -> Provenance:
+    return Provenance(
+        "lucas_kanade-0123abcd", "none: training-free", "onnxruntime", "triton 2.51.0", "shm", "0.1"
+    )

@@ -1,0 +1,166 @@
+"""The report: self-contained, without identity, and its figures are the ones it was given."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cineflow.cine import Cine
+from cineflow.errors import ArgumentError
+from cineflow.motion.closure import Beat
+from cineflow.report import Closure, Latency, Provenance, Trace, TraceRecorder, write_report
+from cineflow.report.html import sector_box
+from cineflow.report.palette import brighten
+
+
+class References(HTMLParser):
+    """Every attribute that makes a browser fetch something, and the tags that were left open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.fetched += [f"{tag} {k}={v}" for k, v in attrs if k in {"src", "href", "srcset"}]
+
+
+def movie_of(page: str) -> dict:
+    found = re.search(r'<script type="application/json" id="movie">(.*?)</script>', page, re.S)
+    assert found
+    return json.loads(found[1])
+
+
+@pytest.fixture
+def page(
+    tmp_path: Path,
+    clip: Cine,
+    trace: Trace,
+    latency: Latency,
+    closure: Closure,
+    provenance: Provenance,
+) -> str:
+    path = write_report(tmp_path / "new" / "report.html", clip, trace, latency, closure, provenance)
+    assert path.stat().st_size < 1_500_000
+    return path.read_text()
+
+
+def test_the_page_fetches_nothing(page: str) -> None:
+    references = References()
+    references.feed(page)
+    assert references.fetched == []
+    without_data = re.sub(r"data:image/webp;base64,[A-Za-z0-9+/=]+", "", page)
+    for word in ("http://", "https://", "url(", "@import", "fetch(", "XMLHttpRequest", "import("):
+        assert word not in without_data, word
+
+
+def test_the_pictures_are_the_sector_and_nothing_else(page: str, clip: Cine) -> None:
+    movie = movie_of(page)
+    assert len(movie["frames"]) == 30
+    top, bottom, left, right = sector_box(clip)
+    assert movie["size"] == [right - left, bottom - top]
+    for index in (0, 29):
+        data = base64.b64decode(movie["frames"][index].split(",")[1])
+        picture = np.asarray(Image.open(io.BytesIO(data)).convert("L")).astype(int)
+        expected = brighten(clip.frames[index])[top:bottom, left:right]
+        outside = ~clip.sector[top:bottom, left:right]
+        assert np.abs(picture - expected).mean() < 4
+        assert picture[outside].mean() < 1.5
+    assert "Doe" not in page
+    assert "PLA" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
+
+
+def test_text_outside_the_sector_is_blanked_even_if_the_clip_still_has_it(
+    tmp_path: Path, clip: Cine, trace: Trace, latency: Latency, closure: Closure, provenance
+) -> None:
+    frames = clip.frames.copy()
+    frames[:, 30:34, 48:110] = 255  # inside the crop, outside the sector
+    written = replace(clip, frames=frames)
+    path = write_report(tmp_path / "r.html", written, trace, latency, closure, provenance)
+    data = base64.b64decode(movie_of(path.read_text())["frames"][0].split(",")[1])
+    top, _, left, _ = sector_box(clip)
+    picture = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+    assert picture[30 - top : 34 - top, 48 - left : 110 - left].max() < 60
+
+
+def test_the_figures_are_those_of_the_stream(page: str) -> None:
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert "Research use, not for diagnosis" in text
+    assert "lucas_kanade-0123abcd" in text
+    assert "triton 2.51.0" in text
+    assert re.search(r"median latency 10\.0 ms", text)
+    assert re.search(r"missed deadlines 1 of 30", text)
+    assert re.search(r"10\.00 10\.00 38\.40 50\.00 1 ", text)  # p50, p95, p99, max, missed
+    assert "80 frames/s" in text
+    assert "reference frame 0 of beat 0" in text
+    assert "outside the 320x240 pixels" in text
+    assert "none, no repeated beat" in text
+    assert page.count('class="bar late"') == 1
+
+
+def test_the_script_gets_the_motion(page: str, trace: Trace, clip: Cine) -> None:
+    movie = movie_of(page)
+    top, _, left, _ = sector_box(clip)
+    np.testing.assert_allclose(
+        np.array(movie["points"]) + np.array([left, top]), trace.points, atol=0.01
+    )
+    rows, columns = np.array(movie["shown"]).shape
+    steps = np.frombuffer(base64.b64decode(movie["steps"]), "<i2")
+    displacement = steps.reshape(30, rows, columns, 2) * movie["step_px"]
+    np.testing.assert_allclose(displacement, trace.displacement, atol=movie["step_px"] / 2)
+    assert movie["full"] == 6
+    assert movie["unit"] == "px"
+
+
+def test_lengths_are_in_mm_where_the_clip_is_calibrated(
+    tmp_path: Path, clip: Cine, trace: Trace, latency: Latency, provenance: Provenance
+) -> None:
+    calibrated = replace(clip, spacing_mm=(0.5, 0.25), spacing_reason="PixelSpacing")
+    closed = Closure(2.345, Beat(1, 25, 0.9, (4, -1)))
+    path = write_report(tmp_path / "r.html", calibrated, trace, latency, closed, provenance)
+    page = path.read_text()
+    assert movie_of(page)["full"] == 1.5  # 6 px along x at 0.25 mm
+    assert "wall points, mm" in page
+    assert "from PixelSpacing" in page
+    assert "2.3 px" in page
+    assert "(4, -1) px apart" in re.sub(r"\s+", " ", page)
+
+
+def test_markup_in_a_note_is_text(
+    tmp_path: Path, clip: Cine, trace: Trace, latency: Latency, closure: Closure, provenance
+) -> None:
+    named = replace(clip, notes=("<script>alert(1)</script>",), name="</script><b>x")
+    page = write_report(tmp_path / "r.html", named, trace, latency, closure, provenance).read_text()
+    assert "<script>alert" not in page
+    assert "<b>x" not in page
+
+
+def test_a_clip_without_points_still_has_a_report(
+    tmp_path: Path, latency: Latency, closure: Closure, provenance: Provenance
+) -> None:
+    flat = np.full((30, 64, 80), 90, np.uint8)
+    clip = Cine(flat, np.arange(30.0), None, "none", np.ones((64, 80), bool))
+    recorder = TraceRecorder(clip)
+    for _ in range(30):
+        recorder.add(np.zeros((2, 64, 80), np.float32), 1.0, 0, 0)
+    path = write_report(tmp_path / "r.html", clip, recorder.finish(), latency, closure, provenance)
+    assert "Displacement of the wall points" not in path.read_text()
+
+
+def test_a_missing_result_is_refused(
+    tmp_path: Path, clip: Cine, trace: Trace, closure: Closure, provenance: Provenance
+) -> None:
+    short = Latency(np.ones(29), 33.3, 0, 1.0)
+    with pytest.raises(ArgumentError, match="29 latencies"):
+        write_report(tmp_path / "r.html", clip, trace, short, closure, provenance)
+    assert not (tmp_path / "r.html").exists()
+    with pytest.raises(ArgumentError):
+        Latency(np.ones(0), 33.3, 0, 1.0)
