@@ -1,0 +1,40 @@
+"""The command `cineflow`: one file per command.
+
+    demo.py     the whole path on a real clip, with a report
+    export.py   a recipe to a bundle
+    serve.py    bundles behind a real Triton, until Ctrl-C
+    stream.py   a clip through a running server
+    doctor.py   what is installed, what is missing, what would be used
+
+`console.py` holds what they share: how errors, progress and Ctrl-C show.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import typer
+
+_COMMANDS = ("demo", "export", "serve", "stream", "doctor")
+
+_EPILOG = "Research use, not for diagnosis."
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(
+        name="cineflow",
+        help="Cardiac-motion models from a PyTorch file to a scanner, in real time.",
+        epilog=_EPILOG,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,  # a bug's traceback is for us; typed errors have panels
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name in _COMMANDS:
+        importlib.import_module(f"cineflow.cli.{name}").register(app)
+    return app
+
+
+def main() -> None:
+    """Entry point of the command."""
+    _app()()

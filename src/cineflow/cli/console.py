@@ -1,0 +1,65 @@
+"""What every command shares: two consoles, typed errors as panels, Ctrl-C as exit code 130."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+
+from cineflow.errors import CineflowError
+
+BAD_INPUT = 2  # exit code of every typed error
+INTERRUPTED = 130  # as a shell reports SIGINT
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn typed errors into a panel and exit code 2, and Ctrl-C or SIGTERM into a clean end."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        # SIGTERM unwinds like Ctrl-C: `finally` and `with` stop the server.
+        signal.signal(signal.SIGTERM, _interrupt)
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            err.print("stopped")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            if not _is_typed(error):
+                raise
+            show(error)
+            raise typer.Exit(BAD_INPUT) from error
+
+    return run
+
+
+def show(error: Any) -> None:
+    """Print a typed error: what was wanted, what came, what to do."""
+    lines = [f"[bold]wanted[/]  {escape(error.wanted)}", f"[bold]got[/]     {escape(error.got)}"]
+    if error.remedy:
+        lines.append(f"[bold]remedy[/]  {escape(error.remedy)}")
+    err.print(Panel("\n".join(lines), title=type(error).__name__, border_style="red"))
+
+
+def _is_typed(error: Exception) -> bool:
+    """Whether this is cineflow's or its client's; the client is another distribution."""
+    client = sys.modules.get("cineflow_client")
+    typed = (CineflowError, client.CineflowClientError) if client else (CineflowError,)
+    return isinstance(error, typed)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,109 @@
+"""`cineflow demo`: the whole path on one clip, from the torch module to the report."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress
+
+from cineflow.cli.console import err, guarded, out
+
+if TYPE_CHECKING:
+    from cineflow.cine import Cine
+    from cineflow.cli.outcome import Outcome
+    from cineflow.runtime import Bundle
+    from cineflow.serving import TritonServer
+
+MODEL = "lucas_kanade"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("demo")(demo)
+
+
+@guarded
+def demo(
+    clip: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            help="DICOM multi-frame, .mp4 or .avi; a real echo from the pydicom package if unset.",
+        ),
+    ] = None,
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for everything.")] = Path(
+        "build/demo"
+    ),
+    server_dir: Annotated[
+        Path | None, typer.Option(help="Where the server's wheel is, or goes.")
+    ] = None,
+) -> None:
+    """Export the default model, serve it with Triton, stream a clip, write a report."""
+    from cineflow.cine import default_clip, read_cine
+    from cineflow.cli.outcome import import_client
+    from cineflow.cli.server import obtain_server
+    from cineflow.export import write_repository
+    from cineflow.serving import TritonServer
+
+    import_client()  # what is missing is said before anything is done
+    cine = default_clip() if clip is None else read_cine(clip)
+    _done(f"clip: {len(cine)} frames of {cine.size[0]}x{cine.size[1]}, {cine.name}")
+    bundle = _bundle(out_dir / "bundle")
+    _done(f"model: {bundle.served_name} from {bundle.path}")
+    repository = write_repository([bundle], out_dir / "models")
+    _done(f"Triton repository: {repository}")
+    log_file = out_dir / "server.log"
+    log_file.unlink(missing_ok=True)  # an earlier demo's; the server appends
+    server = TritonServer(
+        repository,
+        binary=obtain_server(server_dir),
+        models=[bundle.served_name, bundle.spec.name],  # not what an earlier demo left there
+        log_file=log_file,
+    )
+    with server:
+        _done(f"server: Triton {server.version} on {server.url}")
+        outcome = _stream(server, cine)
+    _done("server stopped")
+    outcome.write(out_dir)
+    outcome.print(out)
+    out.print(f"[bold]{out_dir / 'report.html'}[/]")
+
+
+def _bundle(folder: Path) -> Bundle:
+    """The default model, exported now; the built-in bundle where torch is not installed."""
+    from cineflow.export import export_bundle
+    from cineflow.runtime import Bundle
+
+    missing = [name for name in ("torch", "onnx", "onnxscript") if not _installed(name)]
+    if missing:
+        err.print(f"{', '.join(missing)} not installed: taking the built-in bundle, not a new one")
+        return Bundle.load(MODEL)
+    with err.status(f"export {MODEL}") as status:
+        return export_bundle(MODEL, folder, progress=status.update)
+
+
+def _stream(server: TritonServer, cine: Cine) -> Outcome:
+    from cineflow.cli.outcome import Outcome
+    from cineflow.cli.streaming import stream_paced, sustained_fps
+    from cineflow.runtime import choose_engine
+    from cineflow_client import Client
+
+    engine = choose_engine()  # the server's models run in this very environment
+    with Client(server.url) as client, Progress(console=err, transient=True) as bars:
+        model = client.model(MODEL)
+        paced = bars.add_task("stream at the clip's rate", total=len(cine))
+        unpaced = bars.add_task("stream unpaced", total=len(cine))
+        tracked = stream_paced(client, model, cine, lambda done: bars.update(paced, completed=done))
+        fps = sustained_fps(client, model, cine, lambda done: bars.update(unpaced, completed=done))
+    name = f"{engine.name} {engine.version}"
+    return Outcome(tracked, fps, model, server.version, engine=name)
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def _done(step: str) -> None:
+    err.print(f"[green]done[/]  {step}", highlight=False)

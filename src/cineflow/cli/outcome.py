@@ -1,0 +1,145 @@
+"""What a streamed clip leaves behind: a report, a summary for programs, a few lines for people."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+import cineflow
+from cineflow.cli.streaming import Tracked, spec_of
+from cineflow.errors import MissingDependencyError
+from cineflow.report import Latency, Provenance, write_report
+
+if TYPE_CHECKING:
+    from cineflow_client import ModelInfo
+
+
+def import_client() -> Any:
+    """The module `cineflow_client`, a distribution of its own.
+
+    Raises:
+        MissingDependencyError: It is not installed.
+    """
+    try:
+        import cineflow_client
+    except ImportError as error:
+        raise MissingDependencyError(
+            "the distribution cineflow-client",
+            str(error),
+            "In a clone: `pip install ./client '.[serve,client]'`",
+        ) from error
+    return cineflow_client
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A streamed clip and what made it.
+
+    Attributes:
+        tracked: The paced stream.
+        fps: Frames per second that the same stream sustains unpaced.
+        model: The model, as the server describes it.
+        server_version: Triton's version.
+        engine: What executed the model.
+    """
+
+    tracked: Tracked
+    fps: float
+    model: ModelInfo
+    server_version: str
+    engine: str
+
+    def summary(self) -> dict[str, Any]:
+        """The figures, for programs; times in ms, lengths in px, spacing in mm (row, column)."""
+        figures = self.tracked.latency.summary()
+        cine, closure = self.tracked.cine, self.tracked.closure
+        return {
+            "frames": figures.frames,
+            "p50_ms": round(figures.p50_ms, 3),
+            "p95_ms": round(figures.p95_ms, 3),
+            "p99_ms": round(figures.p99_ms, 3),
+            "max_ms": round(figures.max_ms, 3),
+            "fps": round(self.fps, 2),
+            "missed_deadlines": figures.missed_deadlines,
+            "frame_period_ms": round(cine.frame_period_ms, 3),
+            "server_version": self.server_version,
+            "engine": self.engine,
+            "loop_closure_px": None if closure.mean_px is None else round(closure.mean_px, 3),
+            "spacing": None if cine.spacing_mm is None else list(cine.spacing_mm),
+            "spacing_reason": cine.spacing_reason,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write report.html and summary.json into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tracked = self.tracked
+        figures = tracked.latency.summary()
+        weights = spec_of(self.model).weights
+        write_report(
+            folder / "report.html",
+            tracked.cine,
+            tracked.trace,
+            Latency(
+                each_ms=tracked.latency.each_ms,
+                period_ms=tracked.cine.frame_period_ms,
+                missed=figures.missed_deadlines,
+                fps=self.fps,
+            ),
+            tracked.closure,
+            Provenance(
+                model=self.model.served_name,
+                weights=_origin(weights.source, weights.trained),
+                engine=self.engine,
+                server=f"Triton {self.server_version}",
+                transport=_TRANSPORTS.get(tracked.transport, tracked.transport),
+                software=f"cineflow {cineflow.__version__}",
+            ),
+        )
+        text = json.dumps(self.summary(), indent=2)
+        (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+
+    def print(self, console: Console) -> None:
+        """A few lines for people."""
+        figures = self.summary()
+        for note in self.tracked.cine.notes:
+            console.print(f"note  {note}")
+        grid = Table.grid(padding=(0, 3))
+        grid.add_row("latency", _milliseconds(figures))
+        late = f"{figures['missed_deadlines']} of {figures['frames']} frames later than "
+        grid.add_row("deadline", late + f"{figures['frame_period_ms']:.1f} ms")
+        grid.add_row("unpaced", f"{figures['fps']:.0f} frames per second")
+        grid.add_row("loop closure", self._closure())
+        spacing = figures["spacing"]
+        grid.add_row(
+            "spacing",
+            figures["spacing_reason"]
+            if spacing is None
+            else f"{spacing[0]:.4g} x {spacing[1]:.4g} mm per pixel (row, column)",
+        )
+        grid.add_row("served by", f"Triton {self.server_version}, {self.engine}")
+        console.print(grid)
+
+    def _closure(self) -> str:
+        closure = self.tracked.closure
+        if closure.mean_px is None or closure.beat is None:
+            return closure.reason
+        return f"{closure.mean_px:.2f} px, frame {closure.beat.start} to {closure.beat.end}"
+
+
+_TRANSPORTS = {"shm": "gRPC, frames through system shared memory", "grpc": "gRPC tensors"}
+
+
+def _origin(source: str, trained: bool) -> str:
+    if source == "none":
+        return "none: training-free"
+    return source if trained else f"{source} (untrained)"
+
+
+def _milliseconds(figures: dict[str, Any]) -> str:
+    names = ("p50", "p95", "p99", "max")
+    return ", ".join(f"{name} {figures[f'{name}_ms']:.1f} ms" for name in names)

@@ -1,0 +1,59 @@
+"""`cineflow serve`: bundles behind a real Triton, until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cineflow.cli.console import err, guarded, out
+
+
+def register(app: typer.Typer) -> None:
+    app.command("serve")(serve)
+
+
+@guarded
+def serve(
+    bundles: Annotated[
+        list[str] | None,
+        typer.Argument(help="Built-in names or bundle folders.", show_default="lucas_kanade"),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; loopback keeps other machines out.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8001,
+    repository: Annotated[
+        Path | None,
+        typer.Option(help="Write the model repository here and keep it; a temporary one if unset."),
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="File for the server's log.")] = None,
+    server_dir: Annotated[
+        Path | None, typer.Option(help="Where the server's wheel is, or goes.")
+    ] = None,
+) -> None:
+    """Serve bundles over gRPC until Ctrl-C."""
+    from cineflow.cli.server import obtain_server
+    from cineflow.export import write_repository
+    from cineflow.runtime import Bundle
+    from cineflow.serving import TritonServer
+
+    opened = [Bundle.load(bundle) for bundle in bundles or ["lucas_kanade"]]
+    binary = obtain_server(server_dir)
+    with contextlib.ExitStack() as stack:
+        if repository is None:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="cineflow-repo-"))
+            repository = Path(scratch, "models")
+        write_repository(opened, repository)
+        with err.status("starting tritonserver"):
+            server = stack.enter_context(
+                TritonServer(repository, binary=binary, host=host, grpc_port=port, log_file=log)
+            )
+        out.print(f"serving with Triton {server.version} on [bold]{server.url}[/] (gRPC)")
+        for bundle in opened:
+            out.print(f"  {bundle.spec.name}  ({bundle.served_name})")
+        err.print("Ctrl-C stops it")
+        server.wait()

@@ -1,0 +1,43 @@
+"""`cineflow stream`: a clip through a server that runs already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cineflow.cli.console import err, guarded, out
+
+
+def register(app: typer.Typer) -> None:
+    app.command("stream")(stream)
+
+
+@guarded
+def stream(
+    clip: Annotated[Path, typer.Argument(help="DICOM multi-frame, .mp4 or .avi.")],
+    url: Annotated[str, typer.Option(help="host:port of the server's gRPC interface.")],
+    model: Annotated[str, typer.Option(help="An alias, or a served name.")] = "lucas_kanade",
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder for report.html and summary.json.")
+    ] = None,
+) -> None:
+    """Stream a clip through a running server, at the clip's own rate."""
+    from cineflow.cine import read_cine
+    from cineflow.cli.outcome import Outcome, import_client
+    from cineflow.cli.streaming import stream_paced, sustained_fps
+
+    client_library = import_client()
+    cine = read_cine(clip)
+    with client_library.Client(url) as client:
+        info = client.model(model)
+        with err.status(f"streaming {len(cine)} frames to {info.served_name}"):
+            tracked = stream_paced(client, info, cine)
+            fps = sustained_fps(client, info, cine)
+        version = client.server_version()
+    outcome = Outcome(tracked, fps, info, version, engine="the server's own")
+    outcome.print(out)
+    if out_dir is not None:
+        outcome.write(out_dir)
+        out.print(f"[bold]{out_dir / 'report.html'}[/]")

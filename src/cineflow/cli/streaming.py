@@ -1,0 +1,129 @@
+"""A clip through a server, frame by frame, as a scanner would send it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cineflow.cine import Cine, Geometry, fit_to
+from cineflow.report import Closure, Trace, TraceRecorder
+from cineflow.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from cineflow_client import Client, LatencyLog, ModelInfo
+
+#: Frames of the stream that is opened and thrown away first: a runtime plans its memory on the
+#: first frames it sees, and a live stream pays for that once, not per beat.
+WARM_UP_FRAMES = 3
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Tracked:
+    """What a paced stream of a clip gave.
+
+    Attributes:
+        cine: The clip in its own pixels, with the notes of what was done to it.
+        trace: Its motion, carried back to those pixels.
+        latency: One latency per frame, against the clip's own frame period.
+        transport: "shm" or "grpc".
+        closure: Loop closure over one beat.
+    """
+
+    cine: Cine
+    trace: Trace
+    latency: LatencyLog
+    transport: str
+    closure: Closure
+
+
+def spec_of(model: ModelInfo) -> ModelSpec:
+    """The ModelSpec that the server publishes with a model."""
+    return ModelSpec.from_json(json.dumps(model.spec))
+
+
+def stream_paced(
+    client: Client, model: ModelInfo, cine: Cine, progress: Progress = lambda done: None
+) -> Tracked:
+    """Stream a clip at its own rate; a frame that is late delays only itself.
+
+    Args:
+        client: A connection to the server.
+        model: The model, as `client.model` describes it.
+        cine: The clip; fitted to the sizes that the model takes.
+        progress: Called with the number of frames done.
+
+    Raises:
+        CineflowClientError: The server is gone, or refuses a frame.
+    """
+    from cineflow_client import LatencyLog
+
+    fitted, geometry = _fit(model, cine)
+    recorder = TraceRecorder(cine)
+    latency = LatencyLog(frame_period_ms=cine.frame_period_ms)
+    with client.stream(model.served_name) as warm_up:
+        for frame in fitted.frames[:WARM_UP_FRAMES]:
+            warm_up.push(frame)
+    with client.stream(model.served_name) as stream:
+        started = time.perf_counter()
+        for index, (frame, due_ms) in enumerate(zip(fitted.frames, cine.times_ms, strict=True)):
+            time.sleep(max(0.0, started + due_ms / 1e3 - time.perf_counter()))
+            result = stream.push(frame, index)
+            latency.add(result.latency_ms)
+            recorder.add(
+                geometry.field_to_source(result.displacement),
+                result.quality,
+                result.reference,
+                result.beat,
+            )
+            progress(index + 1)
+        transport = stream.transport
+    trace = recorder.finish()
+    notes = fitted.notes[len(cine.notes) :]  # the fit's own: the pixels stay the clip's
+    shown = Cine(**{**vars(cine), "notes": (*cine.notes, *notes)})
+    return Tracked(shown, trace, latency, transport, _closure(cine, trace))
+
+
+def sustained_fps(
+    client: Client, model: ModelInfo, cine: Cine, progress: Progress = lambda done: None
+) -> float:
+    """Frames per second when the next frame is sent before the last one's result is back.
+
+    Args and Raises: as `stream_paced`.
+    """
+    fitted, _ = _fit(model, cine)
+    in_flight = 2  # one at the server, one on its way
+    waiting: deque = deque()
+    with client.stream(model.served_name, slots=in_flight) as stream:
+        started = time.perf_counter()
+        for index, frame in enumerate(fitted.frames):
+            if len(waiting) == in_flight:
+                waiting.popleft().result()
+            waiting.append(stream.submit(frame, index, wait_s=stream.timeout_s))
+            progress(index + 1)
+        while waiting:
+            waiting.popleft().result()
+        return len(fitted) / (time.perf_counter() - started)
+
+
+def _fit(model: ModelInfo, cine: Cine) -> tuple[Cine, Geometry]:
+    height, width = spec_of(model).inputs[0].shape[-2:]
+    return fit_to(cine, (height, width))
+
+
+def _closure(cine: Cine, trace: Trace) -> Closure:
+    from cineflow.motion.closure import find_beat, point_closure
+
+    beat, reason = find_beat(cine.frames, np.asarray(cine.times_ms), cine.sector)
+    if beat is None:
+        return Closure(None, None, reason)
+    if trace.points.shape[1] == 0:
+        return Closure(None, beat, "no wall points were found")
+    return Closure(point_closure(trace.points, beat), beat)
