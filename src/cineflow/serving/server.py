@@ -33,6 +33,8 @@ _BIND_FAILED = re.compile(
     r"already in use|failed to (bind|start|listen).*(port|service|address)", re.I
 )
 _ATTEMPTS = 4  # with fresh ports, when another process takes one between the choice and the bind
+# Tables, notes and warnings say nothing about an end; nor do errors about a GPU that is not there.
+_CHATTER = re.compile(r"^([|+]|[IW]\d{4} )|CUDA driver|CudaDriverHelper|^\s*$")
 _STOCK_PREFIX = "triton_python_backend_shm_region_"
 
 
@@ -44,6 +46,7 @@ class TritonServer:
 
     Attributes:
         repository: The model repository that it serves.
+        name: This server's own name, part of its shared memory's; empty until it has started.
         version: Triton's own version ("2.51.0"); empty until it has started.
         pid: Process id of tritonserver while it runs.
         log_file: Where its output goes.
@@ -104,7 +107,7 @@ class TritonServer:
         self._options = dict(options or {})
         self._environment = dict(environment or {})
         self._ports: Ports | None = None
-        self._name = ""
+        self.name = ""
         self._scratch: Path | None = None
         self._supervisor: subprocess.Popen[str] | None = None
 
@@ -117,6 +120,7 @@ class TritonServer:
             ServerNotFoundError: There is no tritonserver.
             ServerInstallError: This Python cannot run its models.
             PortTakenError: A port that was asked for is taken.
+            ArgumentError: It runs already, or does not know one of `options`.
             ServerDiedError: It ended before it was ready (a model that fails to load ends it).
             ServerTimeoutError: It was not ready in time.
         """
@@ -149,7 +153,7 @@ class TritonServer:
             if process is not None:
                 self._stop(process)
         finally:
-            if self._name:
+            if self.name:
                 if process is not None and process.returncode == -signal.SIGKILL:
                     supervisor.end_marked(self._mark)  # nobody else is left to do it
                 supervisor.sweep_shared_memory(self._shared_memory_prefix)
@@ -234,11 +238,11 @@ class TritonServer:
 
     @property
     def _shared_memory_prefix(self) -> str:
-        return f"{_STOCK_PREFIX}{self._name}_"
+        return f"{_STOCK_PREFIX}{self.name}_"
 
     @property
     def _mark(self) -> str:
-        return f"CINEFLOW_SERVER_ID={self._name}"
+        return f"CINEFLOW_SERVER_ID={self.name}"
 
     def _running_ports(self) -> Ports:
         if self._ports is None:
@@ -251,7 +255,7 @@ class TritonServer:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def _launch(self, binary: ServerBinary) -> None:
-        self._name = f"cineflow-{secrets.token_hex(6)}"
+        self.name = f"cineflow-{secrets.token_hex(6)}"
         self._scratch = Path(tempfile.mkdtemp(prefix="cineflow-server-"))
         self.log_file = self._wanted_log or self._scratch / "server.log"
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -279,7 +283,7 @@ class TritonServer:
     def _command(self, binary: ServerBinary, scratch: Path) -> list[str]:
         ports = self._running_ports()
         options: dict[str, str | None] = {
-            "id": self._name,
+            "id": self.name,
             "model-repository": str(self.repository),
             "model-control-mode": "explicit" if self._explicit else "none",
             "disable-auto-complete-config": None,  # the configuration is generated from the spec
@@ -297,6 +301,9 @@ class TritonServer:
         if binary.source == "wheel":
             options["backend-directory"] = str(_private_backend(binary, scratch))
             options["allow-gpu-metrics"] = "false"  # the wheel's cannot read them
+        unknown = self._options.keys() - binary.options
+        if unknown:  # the server would print its whole help and end
+            raise ArgumentError(f"options that {binary.path} knows", f"{sorted(unknown)}")
         options |= self._options
         command = [str(binary.path)]
         command += [
@@ -313,7 +320,7 @@ class TritonServer:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "CINEFLOW_SITE": os.pathsep.join(site_folders()),
             **self._environment,
-            "CINEFLOW_SERVER_ID": self._name,
+            "CINEFLOW_SERVER_ID": self.name,
         }
 
     def _wait_until_ready(self) -> None:
@@ -324,7 +331,7 @@ class TritonServer:
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
                 ready, _ = self._ask("GET", "/v2/health/ready")
                 _, server = self._ask("GET", "/v2")
-                if ready == 200 and server.get("name") == self._name:  # not one that took our port
+                if ready == 200 and server.get("name") == self.name:  # not one that took our port
                     self.version = str(server.get("version", ""))
                     return
             time.sleep(0.05)
@@ -362,16 +369,18 @@ class TritonServer:
         code = self._supervisor.poll() if self._supervisor is not None else None
         if code is not None and code > 128:
             code = 128 - code  # the supervisor passes a signal on as 128 + N
+        ended_by_signal = code is not None and code < 0
         reason = (
-            f"signal {signal.Signals(-code).name}"
-            if code is not None and code < 0
+            f"signal {signal.Signals(abs(code or 0)).name}"
+            if ended_by_signal
             else f"exit code {code}"
         )
-        tail = self.log_tail()
+        said = [line for line in self.log_tail(200).splitlines() if not _CHATTER.search(line)]
+        tail = "\n".join(said[-20:]) or self.log_tail()
         return ServerDiedError(
             wanted,
-            f"{reason}. Its log ends:\n{tail}" if tail else reason,
-            "The log's first E line usually names the model or the option at fault.",
+            f"{reason}. Its log says:\n{tail}" if tail else reason,
+            f"The whole log: {self._wanted_log}" if self._wanted_log else "",
             exit_code=code,
             log_tail=tail,
         )

@@ -1,0 +1,109 @@
+"""Starting a server, and being told plainly when it cannot start."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import urllib.request
+
+import pytest
+
+from cineflow.errors import ArgumentError, ServerError
+from cineflow.serving import (
+    PortTakenError,
+    ServerDiedError,
+    ServerTimeoutError,
+    TritonServer,
+    ask_version,
+)
+from cineflow.serving import server as server_module
+from cineflow.serving.ports import Ports, choose_ports
+
+
+def test_it_is_ready_and_listens_on_loopback(server):
+    assert server.version.startswith("2.")
+    assert server.alive
+    for url in (server.url, server.http_url, server.metrics_url):
+        assert "127.0.0.1:" in url
+    with urllib.request.urlopen(server.http_url + "/v2/health/ready", timeout=5) as answer:
+        assert answer.status == 200
+    with urllib.request.urlopen(server.metrics_url, timeout=5) as answer:
+        assert b"nv_inference_request_success" in answer.read()
+
+
+def test_its_version_is_asked_of_the_server_itself(server, server_binary):
+    assert ask_version(server_binary) == server.version
+
+
+def test_a_fixed_port_that_is_taken(server_binary, repository):
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        port = squatter.getsockname()[1]
+        with pytest.raises(PortTakenError, match=f"port {port} .* for grpc"):
+            TritonServer(repository, binary=server_binary, grpc_port=port).start()
+
+
+def test_the_same_port_twice():
+    with pytest.raises(PortTakenError, match="three different ports"):
+        choose_ports("127.0.0.1", {"grpc": 8001, "http": 8001, "metrics": 0})
+
+
+def test_a_port_taken_between_choice_and_start_is_chosen_anew(
+    server_binary, repository, monkeypatch, left_behind
+):
+    choices = []
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        taken = squatter.getsockname()[1]
+
+        def first_a_taken_one(host, wanted):
+            ports = choose_ports(host, wanted)
+            choices.append(ports if choices else Ports(taken, ports.http, ports.metrics))
+            return choices[-1]
+
+        monkeypatch.setattr(server_module, "choose_ports", first_a_taken_one)
+        with TritonServer(repository, binary=server_binary) as server:
+            assert len(choices) == 2
+            assert not server.url.endswith(f":{taken}")
+    assert left_behind(server.name) == []
+
+
+def test_a_model_that_does_not_load(server_binary, repository, tmp_path, left_behind):
+    models = shutil.copytree(repository, tmp_path / "models")
+    (config,) = models.glob("lucas_kanade-*/config.pbtxt")
+    config.write_text(config.read_text().replace('"lucas_kanade"', '"no_such_bundle"'))
+    server = TritonServer(models, binary=server_binary)
+    with pytest.raises(ServerDiedError, match="no_such_bundle") as error:
+        server.start()
+    assert error.value.exit_code == 1
+    assert left_behind(server.name) == []
+
+
+def test_an_option_that_the_server_does_not_know(server_binary, repository):
+    with pytest.raises(ArgumentError, match="no-such-option"):
+        TritonServer(repository, binary=server_binary, options={"no-such-option": "1"}).start()
+
+
+def test_a_server_that_is_not_ready_in_time(server_binary, repository, left_behind):
+    server = TritonServer(repository, binary=server_binary, ready_timeout_s=0.01)
+    with pytest.raises(ServerTimeoutError, match=r"within 0\.01 s"):
+        server.start()
+    assert left_behind(server.name) == []
+
+
+def test_no_such_repository(tmp_path):
+    with pytest.raises(ArgumentError, match="no such folder"):
+        TritonServer(tmp_path / "nothing")
+
+
+def test_a_server_that_was_not_started(repository):
+    with pytest.raises(ServerError, match="was not"):
+        _ = TritonServer(repository).url
+
+
+def test_models_come_and_go_under_explicit_control(server_binary, repository, tmp_path):
+    log = tmp_path / "deep" / "server.log"
+    with TritonServer(repository, binary=server_binary, models=[], log_file=log) as server:
+        server.load("lucas_kanade")  # the alias brings what it stands for
+        with pytest.raises(ServerError, match="no_such_model"):
+            server.load("no_such_model")
+        server.unload("lucas_kanade")
+    assert "successfully unloaded" in log.read_text()  # a log that was asked for stays

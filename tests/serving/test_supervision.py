@@ -1,0 +1,104 @@
+"""However a server or its program ends, nothing of it stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cineflow.serving import ServerDiedError, TritonServer
+
+#: A program that serves, says so, and then does what the test is about.
+PROGRAM = """
+import os, sys, time
+from cineflow.serving import TritonServer
+with TritonServer(sys.argv[1]) as server:
+    print(server.name, server.pid, flush=True)
+    {then}
+"""
+
+
+def start(repository: Path, then: str) -> tuple[subprocess.Popen, str, int]:
+    """Run PROGRAM; returns it, its server's name and its server's process id."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(then=then), str(repository)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    line = program.stdout.readline()
+    assert line, program.stderr.read()
+    name, pid = line.split()
+    return program, name, int(pid)
+
+
+@pytest.mark.parametrize(
+    ("then", "ending", "status"),
+    [
+        ("time.sleep(60)", signal.SIGINT, -signal.SIGINT),  # Ctrl-C
+        ("time.sleep(60)", signal.SIGTERM, -signal.SIGTERM),
+        ("time.sleep(60)", signal.SIGKILL, -signal.SIGKILL),
+        ("raise RuntimeError('failure')", None, 1),
+        ("os._exit(3)", None, 3),  # no handler of ours runs
+    ],
+    ids=["ctrl-c", "terminated", "killed", "failed", "vanished"],
+)
+def test_a_server_ends_with_its_program(
+    server_binary, repository, left_behind, then, ending, status
+):
+    program, name, _ = start(repository, then)
+    if ending is not None:
+        program.send_signal(ending)
+    program.communicate(timeout=30)
+    assert program.returncode == status
+    assert left_behind(name) == []
+
+
+def test_a_killed_server_is_reported_and_cleared(server_binary, repository, left_behind):
+    with TritonServer(repository, binary=server_binary) as server:
+        server.check()
+        os.kill(server.pid, signal.SIGKILL)
+        with pytest.raises(ServerDiedError, match="SIGKILL") as error:
+            server.wait()
+        assert error.value.exit_code == -signal.SIGKILL
+        assert "READY" in server.log_tail(60)
+        assert not server.alive
+        assert left_behind(server.name) == []
+
+
+def test_a_killed_supervisor_takes_the_server_along(server_binary, repository, left_behind):
+    server = TritonServer(repository, binary=server_binary).start()
+    os.kill(server._supervisor.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while server.alive and time.monotonic() < deadline:
+        time.sleep(0.05)
+    server.close()
+    assert left_behind(server.name) == []
+
+
+def test_a_server_outlives_the_thread_that_started_it(server_binary, repository):
+    # A bare parent-death signal would end it here: Linux sends that when the thread ends.
+    server = TritonServer(repository, binary=server_binary)
+    thread = threading.Thread(target=server.start)
+    thread.start()
+    thread.join()
+    try:
+        time.sleep(0.7)
+        server.check()
+    finally:
+        server.close()
+
+
+def test_closing_one_server_leaves_another_alone(server, server_binary, repository, left_behind):
+    with TritonServer(repository, binary=server_binary) as other:
+        assert {other.url, other.http_url} & {server.url, server.http_url} == set()
+    assert left_behind(other.name) == []
+    server.check()
+    assert any(server.name in entry for entry in os.listdir("/dev/shm"))
+    other.close()  # twice is fine
