@@ -13,7 +13,7 @@ from rich.table import Table
 import cineflow
 from cineflow.cli.streaming import Tracked, spec_of
 from cineflow.errors import MissingDependencyError
-from cineflow.report import Latency, Provenance, write_report
+from cineflow.report import Latency, Provenance, write_picture, write_report
 
 if TYPE_CHECKING:
     from cineflow_client import ModelInfo
@@ -75,7 +75,7 @@ class Outcome:
         }
 
     def write(self, folder: Path) -> None:
-        """Write report.html and summary.json into `folder`."""
+        """Write report.html, motion.webp and summary.json into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         tracked = self.tracked
         figures = tracked.latency.summary()
@@ -100,6 +100,7 @@ class Outcome:
                 software=f"cineflow {cineflow.__version__}",
             ),
         )
+        write_picture(folder / "motion.webp", tracked.cine, tracked.trace)
         text = json.dumps(self.summary(), indent=2)
         (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
 
