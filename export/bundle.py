@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,20 @@ from cineflow.runtime.bundle import (
     file_sha256,
 )
 from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, op_library_path
+from cineflow.spec import Weights
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
     from cineflow.export.parity import Parity
     from cineflow.runtime.engine import Engine
     from cineflow.spec import ModelSpec
+
+PRECISIONS = ("fp32", "fp16")
+
+#: The graph with every function inlined; written on request beside `model.onnx`.
+INLINED_FILE = "model-inlined.onnx"
 
 #: Seeds of the parity inputs.
 PARITY_SEEDS = (0, 1, 2)
@@ -43,6 +51,10 @@ def export_bundle(
     recipe: Recipe | str | Path,
     out_dir: str | Path,
     *,
+    weights: str | Path | None = None,
+    precision: str = "fp32",
+    sizes: Mapping[str, int] | None = None,
+    inlined: bool = False,
     progress: Progress = lambda message: None,
 ) -> Bundle:
     """Export a recipe, prove it, and write the bundle.
@@ -50,6 +62,10 @@ def export_bundle(
     Args:
         recipe: A recipe, a built-in recipe's name, or a recipe file.
         out_dir: Directory to write; an older bundle there is replaced, anything else is refused.
+        weights: Checkpoint for the module; None keeps what `build()` made.
+        precision: "fp32", or "fp16" for features in half precision.
+        sizes: Fix these dynamic axes, by name ("height", "width").
+        inlined: Also write `model-inlined.onnx`, for tools that cannot read functions.
         progress: Called with one short sentence per step.
 
     Raises:
@@ -62,19 +78,25 @@ def export_bundle(
 
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
+    if precision not in PRECISIONS:
+        raise ExportError(f"a precision of {list(PRECISIONS)}", repr(precision))
+    if sizes:
+        recipe = recipe.with_sizes(sizes)
+    if weights is not None:
+        recipe = replace(recipe, spec=_with_weights(recipe.spec, Path(weights)))
     spec = recipe.spec
     with staged_directory(Path(out_dir)) as stage:
-        module = _build(recipe)
+        module = build_module(recipe, weights)
         progress(f"trace {spec.name}")
-        model = graph.trace(module, spec, recipe.examples(trace_sizes(spec), seed=0))
-        _write_bundle(stage, model, spec, [])
+        model = graph.trace(module, spec, recipe.examples(trace_sizes(spec), seed=0), precision)
+        _write_bundle(stage, model, spec, precision, [], inlined)
         engines = _engines(Bundle.load(stage))
         rows: list[Parity] = []
         for sizes in parity_sizes(spec):
             progress(f"compare torch with {engines[0].name} at {sizes or 'the fixed size'}")
             rows += parity.compare(module, engines, recipe, sizes, PARITY_SEEDS)
         parity.require(rows, spec)
-        _write_bundle(stage, model, spec, rows)
+        _write_bundle(stage, model, spec, precision, rows, inlined)
     progress(f"wrote {out_dir}")
     return Bundle.load(Path(out_dir))
 
@@ -134,8 +156,15 @@ def _replaceable(directory: Path) -> bool:
     )
 
 
-def _build(recipe: Recipe) -> Any:
+def build_module(recipe: Recipe, weights: str | Path | None = None) -> torch.nn.Module:
+    """The recipe's module in eval mode, without gradients, with `weights` loaded.
+
+    Raises:
+        ExportError: `build()` fails or returns no module, or the checkpoint does not fit it.
+    """
     import torch
+
+    from cineflow.export.weights import load_weights
 
     try:
         module = recipe.build()
@@ -147,7 +176,20 @@ def _build(recipe: Recipe) -> Any:
         raise ExportError(
             f"build() of {recipe.origin} to return a torch.nn.Module", type(module).__name__
         )
+    if weights is not None:
+        load_weights(module, weights)
     return module.eval().requires_grad_(False)
+
+
+def _with_weights(spec: ModelSpec, file: Path) -> ModelSpec:
+    """The spec of a model whose weights came from `file`: named by content, not by folder."""
+    try:
+        digest = file_sha256(file)[:12]
+    except BundleError as error:
+        raise ExportError(f"the checkpoint {file}", error.got) from error
+    return replace(
+        spec, weights=Weights(f"{file.name} (SHA-256 {digest})", "as its source states", True)
+    )
 
 
 def _engines(bundle: Bundle) -> Sequence[Engine]:
@@ -157,24 +199,40 @@ def _engines(bundle: Bundle) -> Sequence[Engine]:
 
 
 def _write_bundle(
-    directory: Path, model: onnx.ModelProto, spec: ModelSpec, rows: Sequence[Parity]
+    directory: Path,
+    model: onnx.ModelProto,
+    spec: ModelSpec,
+    precision: str,
+    rows: Sequence[Parity],
+    inlined: bool,
 ) -> None:
     from cineflow.export import graph
 
-    file = directory / MODEL_FILE
-    file.write_bytes(model.SerializeToString(deterministic=True))
+    models = {MODEL_FILE: model} | ({INLINED_FILE: graph.inline(model)} if inlined else {})
+    for name, content in models.items():
+        (directory / name).write_bytes(content.SerializeToString(deterministic=True))
     manifest = {
         "format": MANIFEST_FORMAT,
         "spec": json.loads(spec.to_json()),
-        "precision": "fp32",
-        "files": {MODEL_FILE: {"sha256": file_sha256(file), "bytes": file.stat().st_size}},
+        "precision": precision,
+        "files": {name: file_entry(directory / name) for name in models},
         "opsets": {opset.domain or "ai.onnx": opset.version for opset in model.opset_import},
         "operators": graph.operator_counts(model),
         "versions": _versions(),
         "parity": [row.to_dict() for row in rows],
     }
     text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-    with (directory / MANIFEST_FILE).open("w", encoding="utf-8") as stream:
+    write_text(directory / MANIFEST_FILE, text)
+
+
+def file_entry(file: Path) -> dict[str, Any]:
+    """What a manifest says of one file."""
+    return {"sha256": file_sha256(file), "bytes": file.stat().st_size}
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file whose last byte is on disk before anything is renamed."""
+    with file.open("w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

@@ -19,6 +19,7 @@ import onnx.inliner
 
 from cineflow.errors import ExportError, MissingDependencyError
 from cineflow.export import bodies, operators
+from cineflow.export import precision as precisions
 from cineflow.runtime.bundle import graph_inputs, graph_outputs
 from cineflow.spec import Axis, ModelSpec, TensorSpec
 
@@ -31,7 +32,10 @@ IR_VERSION = 10
 
 
 def trace(
-    module: torch.nn.Module, spec: ModelSpec, examples: Mapping[str, torch.Tensor]
+    module: torch.nn.Module,
+    spec: ModelSpec,
+    examples: Mapping[str, torch.Tensor],
+    precision: str = precisions.FP32,
 ) -> onnx.ModelProto:
     """Translate `module` to a checked ONNX model with the spec's names and dynamic axes.
 
@@ -39,6 +43,7 @@ def trace(
         module: In eval mode; `forward` takes the graph's inputs in order.
         spec: Names, shapes and axes of the border.
         examples: One tensor per graph input; sizes of dynamic axes should all differ.
+        precision: "fp16" stores features in half precision; see `cineflow.export.precision`.
 
     Raises:
         MissingDependencyError: torch or onnxscript is not installed.
@@ -78,6 +83,8 @@ def trace(
     _strip(model)
     axes.rename(model)
     _check_border(model, spec)
+    if precision == precisions.FP16:
+        precisions.to_half(model)
     operators.attach_bodies(model)
     check(model, spec.name)
     return model

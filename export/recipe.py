@@ -14,14 +14,14 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cineflow.errors import CineflowError, ExportError
 from cineflow.runtime.bundle import graph_inputs
-from cineflow.spec import Axis, ModelSpec
+from cineflow.spec import Axis, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +47,31 @@ class Recipe:
     build: Callable[[], torch.nn.Module]
     example_inputs: Callable[[Mapping[str, int], int], Mapping[str, torch.Tensor]]
     origin: str = "a Recipe object"
+
+    def with_sizes(self, sizes: Mapping[str, int]) -> Recipe:
+        """This recipe with some dynamic axes fixed, for engines built for one size.
+
+        Args:
+            sizes: Size by axis name.
+
+        Raises:
+            ExportError: An axis is unknown or does not accept its size.
+        """
+        axes = spec_axes(self.spec)
+        for name, size in sizes.items():
+            if name not in axes or not axes[name].accepts(size):
+                raise ExportError(
+                    f"{name} within {axes[name].describe()}"
+                    if name in axes
+                    else f"a dynamic axis of {self.spec.name}: {', '.join(axes) or 'it has none'}",
+                    f"{name} = {size}",
+                )
+        given = self.example_inputs
+        return replace(
+            self,
+            spec=_fix_axes(self.spec, sizes),
+            example_inputs=lambda others, seed: given({**sizes, **others}, seed),
+        )
 
     def examples(self, sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
         """Example inputs in graph order, checked against the spec.
@@ -117,7 +142,7 @@ def load_recipe(source: str | Path) -> Recipe:
 def trace_sizes(spec: ModelSpec) -> dict[str, int]:
     """A size for every dynamic axis, all different, so that a swapped axis cannot go unseen."""
     sizes: dict[str, int] = {}
-    for rank, axis in enumerate(_axes(spec).values()):
+    for rank, axis in enumerate(spec_axes(spec).values()):
         sizes[axis.name] = nearest_size(axis, PREFERRED_SIZE + rank * max(axis.multiple, 16))
     return sizes
 
@@ -127,7 +152,7 @@ def parity_sizes(spec: ModelSpec) -> list[dict[str, int]]:
 
     A model without dynamic axes has one entry.
     """
-    axes = _axes(spec)
+    axes = spec_axes(spec)
     if not axes:
         return [{}]
     traced = trace_sizes(spec)
@@ -144,8 +169,27 @@ def nearest_size(axis: Axis, size: int) -> int:
     return min(max(-(-size // axis.multiple) * axis.multiple, smallest), largest)
 
 
-def _axes(spec: ModelSpec) -> dict[str, Axis]:
+def spec_axes(spec: ModelSpec) -> dict[str, Axis]:
+    """The dynamic axes of a spec's inputs and states, by name."""
     return {axis.name: axis for tensor in graph_inputs(spec) for axis in tensor.axes}
+
+
+def _fix_axes(spec: ModelSpec, sizes: Mapping[str, int]) -> ModelSpec:
+    def fix(tensors: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        return tuple(
+            replace(
+                tensor,
+                shape=tuple(
+                    sizes.get(dim.name, dim) if isinstance(dim, Axis) else dim
+                    for dim in tensor.shape
+                ),
+            )
+            for tensor in tensors
+        )
+
+    return replace(
+        spec, inputs=fix(spec.inputs), outputs=fix(spec.outputs), states=fix(spec.states)
+    )
 
 
 def _import_file(file: Path) -> ModuleType:

@@ -174,3 +174,28 @@ def test_importing_export_loads_neither_torch_nor_onnx() -> None:
         "sys.exit(bool({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_fixed_sizes_give_a_static_graph(
+    write_recipe: Callable[[str], Path], recipe_text: str, tmp_path: Path
+) -> None:
+    file = write_recipe(recipe_text)
+    bundle = export_bundle(file, tmp_path / "out", sizes={"width": 24}, inlined=True)
+    shape = onnx.load(bundle.onnx_path).graph.input[0].type.tensor_type.shape
+    assert [dim.dim_value for dim in shape.dim] == [1, 1, 16, 24]
+    assert not onnx.load(bundle.path / "model-inlined.onnx").functions
+    assert set(bundle.manifest["files"]) == {"model.onnx", "model-inlined.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"), [({"width": 20}, "8..64 by 8"), ({"depth": 8}, "a dynamic axis")]
+)
+def test_sizes_that_the_spec_refuses(
+    write_recipe: Callable[[str], Path],
+    recipe_text: str,
+    tmp_path: Path,
+    sizes: dict[str, int],
+    message: str,
+) -> None:
+    with pytest.raises(ExportError, match=message):
+        export_bundle(write_recipe(recipe_text), tmp_path / "out", sizes=sizes)

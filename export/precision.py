@@ -1,0 +1,173 @@
+"""Half precision with single-precision islands.
+
+Features may be stored in f16. Coordinates, flow and composed state may not: an f16 flow of 40 px
+has steps of 0.03 px, and they compose over the frames of a beat. So the graph is split into
+
+- the island: every node through which a result or a warp's flow is computed, back to and including
+  the convolutions (or matrix products) that first give it: f32;
+- the features: the other convolutions and what lies between them: f16;
+- everything else (pre-processing, shape arithmetic): left as it is.
+
+Casts stand where the two meet, weights of feature nodes are stored in f16, and the borders of the
+graph keep the dtypes of the spec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from cineflow.export.operators import DOMAIN
+
+FP32, FP16 = "fp32", "fp16"
+
+#: Nodes that turn features into numbers of another meaning; an island ends behind them.
+CONTRACTIONS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Correlation"}
+
+#: Nodes that f16 features pass through, with the positions of their feature inputs (None: all).
+_CARRIERS: dict[str, tuple[int, ...] | None] = {
+    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul", "Correlation"), None),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Concat", "Max", "Min", "PRelu", "Clip"), None),
+    **dict.fromkeys(("LeakyRelu", "Relu", "Sigmoid", "Tanh", "Neg", "Abs", "Softmax"), (0,)),
+    **dict.fromkeys(("Slice", "Split", "Reshape", "Transpose", "Squeeze", "Unsqueeze"), (0,)),
+    **dict.fromkeys(("Gather", "Expand", "Flatten", "Identity", "Resize", "Tile"), (0,)),
+    **dict.fromkeys(("AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool"), (0,)),
+    "Pad": (0, 2),
+    "Warp": (0,),
+    "BatchNormalization": None,
+}
+
+
+def to_half(model: onnx.ModelProto) -> None:
+    """Store the features of `model` in f16, in place; functions are attached afterwards."""
+    graph = model.graph
+    features = feature_nodes(graph)
+    if not features:
+        return
+    producer = {name: node for node in graph.node for name in node.output}
+    constants = {item.name: item for item in graph.initializer}
+    half_values = {name for node in features for name in node.output}
+    nodes: list[onnx.NodeProto] = []
+    casts: dict[tuple[str, int], str] = {}
+
+    def cast(name: str, target: int) -> str:
+        key = (name, target)
+        if key not in casts:
+            casts[key] = f"{name}_{'half' if target == TensorProto.FLOAT16 else 'single'}"
+            nodes.append(helper.make_node("Cast", [name], [casts[key]], casts[key], to=target))
+        return casts[key]
+
+    feature_outputs = {node.output[0] for node in features}
+    for node in list(graph.node):
+        is_feature = node.output[0] in feature_outputs
+        positions = _CARRIERS.get(node.op_type) if is_feature else ()
+        for position, name in enumerate(node.input):
+            wants_half = is_feature and (positions is None or position in positions)
+            if not name:
+                continue
+            if wants_half and name in constants:
+                node.input[position] = _half_constant(graph, constants[name])
+            elif wants_half and name not in half_values:
+                node.input[position] = cast(name, TensorProto.FLOAT16)
+            elif not wants_half and name in half_values and name in producer:
+                node.input[position] = cast(name, TensorProto.FLOAT)
+        nodes.append(node)
+    for value in graph.output:
+        if value.name in half_values:
+            raise AssertionError(f"{value.name} is a result and must be on the island")
+    del graph.node[:]
+    graph.node.extend(nodes)
+    _drop_unused_constants(graph)
+    # Types of the intermediate values changed; the checker infers them again.
+    del graph.value_info[:]
+
+
+def feature_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes that may run in f16: fed by a contraction, and not on the island."""
+    island = island_nodes(graph)
+    half: set[str] = set()
+    found = []
+    for node in graph.node:
+        if node.op_type not in _CARRIERS or node.output[0] in island:
+            continue
+        positions = _CARRIERS[node.op_type]
+        carried = [n for i, n in enumerate(node.input) if positions is None or i in positions]
+        if node.op_type in CONTRACTIONS or half.intersection(carried):
+            half.update(node.output)
+            found.append(node)
+    return found
+
+
+def island_nodes(graph: onnx.GraphProto) -> set[str]:
+    """First outputs of the nodes that compute coordinates and results (see the module's text)."""
+    producer = {name: node for node in graph.node for name in node.output}
+    island: set[str] = set()
+    open_names = [value.name for value in graph.output]
+    open_names += [
+        node.input[1] for node in graph.node if node.domain == DOMAIN and node.op_type == "Warp"
+    ]
+    while open_names:
+        node = producer.get(open_names.pop())
+        if node is None or node.output[0] in island:
+            continue
+        island.add(node.output[0])
+        if node.op_type not in CONTRACTIONS:
+            open_names.extend(name for name in node.input if name)
+    return island
+
+
+def low_precision_coordinates(model: onnx.ModelProto) -> list[str]:
+    """Coordinates, flow and results of `model` that are stored below f32, in words."""
+    types = value_types(model)
+    low = {int(TensorProto.FLOAT16): "f16", int(TensorProto.BFLOAT16): "bf16"}
+    findings = []
+    for node in model.graph.node:
+        grid = 1 if node.op_type in ("Warp", "GridSample") else None
+        if grid is not None and types.get(node.input[grid]) in low:
+            kind = low[types[node.input[grid]]]
+            findings.append(f"{node.op_type} {node.name} samples at coordinates in {kind}")
+    # Behind every result or coordinate, values keep f32 up to the contraction that gives them.
+    island = island_nodes(model.graph)
+    for node in model.graph.node:
+        if node.output[0] not in island or node.op_type == "Cast":
+            continue
+        findings += [
+            f"{node.op_type} {node.name} computes a coordinate or result in {low[types[name]]}"
+            for name in node.output
+            if types.get(name) in low
+        ]
+    return findings
+
+
+def value_types(model: onnx.ModelProto) -> dict[str, int]:
+    """Element type of every value of the main graph whose type can be inferred."""
+    inferred = onnx.shape_inference.infer_shapes(model)
+    values: Iterable[onnx.ValueInfoProto] = (
+        *inferred.graph.input,
+        *inferred.graph.output,
+        *inferred.graph.value_info,
+    )
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    return types | {item.name: item.data_type for item in model.graph.initializer}
+
+
+def _half_constant(graph: onnx.GraphProto, constant: onnx.TensorProto) -> str:
+    if constant.data_type != TensorProto.FLOAT:
+        return str(constant.name)
+    name = f"{constant.name}_half"
+    if all(item.name != name for item in graph.initializer):
+        values = numpy_helper.to_array(constant)
+        largest = np.finfo(np.float16).max
+        half = np.clip(values, -largest, largest).astype(np.float16)
+        graph.initializer.append(numpy_helper.from_array(half, name))
+    return name
+
+
+def _drop_unused_constants(graph: onnx.GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input}
+    kept = [item for item in graph.initializer if item.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

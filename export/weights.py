@@ -1,0 +1,87 @@
+"""Weights from a file into a module, with every disagreement named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cineflow.errors import ExportError
+
+if TYPE_CHECKING:
+    import torch
+
+#: Keys that training scripts wrap a state dict in.
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+
+_SHOWN = 6
+
+
+def load_weights(module: torch.nn.Module, file: str | Path) -> None:
+    """Load a checkpoint into `module`, every key of it and every key it needs.
+
+    Args:
+        module: Receives the values.
+        file: A `.safetensors` file, or one that `torch.load(weights_only=True)` reads: a state
+            dict, bare or under "state_dict", "model_state_dict" or "model".
+
+    Raises:
+        ExportError: The file is unreadable or holds more than tensors, or keys are missing,
+            unexpected or of another shape.
+    """
+    state = _read(Path(file))
+    wanted = module.state_dict()
+    if state and not set(state) & set(wanted) and all(k.startswith("module.") for k in state):
+        state = {key.removeprefix("module."): value for key, value in state.items()}  # DataParallel
+    problems = {
+        "missing": [key for key in wanted if key not in state],
+        "unexpected": [key for key in state if key not in wanted],
+        "mis-shaped": [
+            f"{key} {list(state[key].shape)} (wanted {list(value.shape)})"
+            for key, value in wanted.items()
+            if key in state and state[key].shape != value.shape
+        ],
+    }
+    said = "; ".join(f"{kind}: {_list(keys)}" for kind, keys in problems.items() if keys)
+    if said:
+        raise ExportError(
+            f"weights for the {len(wanted)} tensors of {type(module).__name__}",
+            f"{Path(file).name} with {said}",
+            "Check that the checkpoint belongs to this architecture and its settings",
+        )
+    module.load_state_dict(dict(state))
+
+
+def _read(file: Path) -> Mapping[str, torch.Tensor]:
+    import torch
+
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(file)
+        # weights_only: a checkpoint is data from a stranger, and must not run code.
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # either library raises half a dozen types
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ExportError(
+            f"{file} as .safetensors or a state dict that torch loads with weights_only=True",
+            first[:300],
+            "Save it anew: torch.save(model.state_dict(), FILE)",
+        ) from error
+    for key in _WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+            break
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(value, torch.Tensor) for value in loaded.values()
+    ):
+        raise ExportError(
+            f"a state dict in {file.name}", f"{type(loaded).__name__} of other things"
+        )
+    return loaded
+
+
+def _list(keys: list[str]) -> str:
+    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return ", ".join(keys[:_SHOWN]) + more
