@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Callable
 from types import TracebackType
@@ -17,6 +18,7 @@ from cineflow_client.errors import (
     StreamClosed,
 )
 from cineflow_client.metadata import ModelInfo, alias_target, read_model_info
+from cineflow_client.ring import orphaned
 from cineflow_client.stream import Stream, Transport
 from cineflow_client.wire import error_from_message
 
@@ -155,11 +157,24 @@ class Client:
                 'Use transport="grpc" for a server elsewhere; Triton 2.69 and newer want '
                 "--allow-client-shm=true.",
             ) from error
+        self._release_orphans()
 
     def unregister_memory(self, name: str) -> None:
         """Make the server unmap region `name`; raises as the server answers."""
         request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
         self._ask(self.stub.SystemSharedMemoryUnregister, request)
+
+    def _release_orphans(self) -> None:
+        """Unmap the rings of programs that were killed: the server would keep them for ever.
+
+        Only after a region of our own was mapped: that proves that server and names are local.
+        """
+        with contextlib.suppress(CineflowClientError):
+            status = self._ask(
+                self.stub.SystemSharedMemoryStatus, service_pb2.SystemSharedMemoryStatusRequest()
+            )
+            for name in orphaned(status.regions):
+                self.unregister_memory(name)
 
     # -- ending ----------------------------------------------------------------------------------
 

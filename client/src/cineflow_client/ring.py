@@ -12,7 +12,7 @@ import mmap
 import os
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,8 @@ class SharedRing:
     def __init__(
         self, slots: int, size: tuple[int, int], register: Callable[[str, int], None]
     ) -> None:
+        if not sys.platform.startswith("linux"):
+            raise SharedMemoryUnavailable("Linux", sys.platform, 'Use transport="grpc".')
         pixels = size[0] * size[1]
         frame = _aligned(pixels * _FLOAT)
         field = _aligned(2 * pixels * _FLOAT)
@@ -54,9 +56,7 @@ class SharedRing:
         self.offsets = {"frame": 0, "flow": frame, "displacement": frame + field}
         self.slot_bytes = frame + 2 * field
         self.byte_size = slots * self.slot_bytes
-        self.name = f"cineflow-{os.getpid()}-{secrets.token_hex(8)}"
-        if not sys.platform.startswith("linux"):
-            raise SharedMemoryUnavailable("Linux", sys.platform, 'Use transport="grpc".')
+        self.name = f"{_own_prefix()}{os.getpid()}-{secrets.token_hex(8)}"
         path = _FOLDER / self.name
         try:
             self._memory = _create(path, self.byte_size)
@@ -89,6 +89,26 @@ class SharedRing:
     def close(self) -> None:
         """Unmap the memory; it is gone once the server has unmapped it too."""
         self._memory.close()
+
+
+def orphaned(regions: Iterable[str]) -> list[str]:
+    """Those of a server's regions whose program is gone: it was killed before it could say so.
+
+    A process id means something inside its own namespace only; the names carry both.
+    """
+    prefix = _own_prefix()
+    gone = []
+    for name in regions:
+        if name.startswith(prefix):
+            pid = name.removeprefix(prefix).partition("-")[0]
+            if not Path("/proc", pid).exists():
+                gone.append(name)
+    return gone
+
+
+def _own_prefix() -> str:
+    """Start of the names that programs of this process-id namespace give their rings."""
+    return f"cineflow-{os.stat('/proc/self/ns/pid').st_ino}-"
 
 
 def _create(path: Path, byte_size: int) -> mmap.mmap:

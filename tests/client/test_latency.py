@@ -1,0 +1,39 @@
+"""Latency figures: one definition for the demo, the benchmarks and scanner software."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cineflow_client import CineflowClientError, LatencyLog
+
+
+def test_figures_of_known_latencies():
+    log = LatencyLog(frame_period_ms=33.3)
+    for latency in range(1, 101):
+        log.add(latency)
+    summary = log.summary()
+    assert summary.frames == len(log) == 100
+    assert (summary.p50_ms, summary.max_ms) == (50.5, 100.0)
+    assert summary.p95_ms == pytest.approx(95.05)
+    assert summary.p99_ms == pytest.approx(99.01)
+    assert summary.missed_deadlines == 67  # 34 ... 100
+    np.testing.assert_array_equal(log.each_ms, np.arange(1.0, 101.0))
+
+
+def test_an_unpaced_stream_misses_nothing():
+    log = LatencyLog()
+    log.add(1e6)
+    assert log.summary().missed_deadlines == 0
+    assert log.summary().frame_period_ms is None
+
+
+def test_no_frames_no_figures():
+    with pytest.raises(CineflowClientError, match="at least one"):
+        LatencyLog().summary()
+
+
+@pytest.mark.parametrize("period", [0, -1, float("nan")])
+def test_a_period_that_is_none(period):
+    with pytest.raises(CineflowClientError, match="positive"):
+        LatencyLog(period)

@@ -1,0 +1,372 @@
+"""The client against the real server: both ways of sending frames, and every way to go wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2
+
+from cineflow.runtime import Bundle, open_engine
+from cineflow.runtime.stream import MotionStream
+from cineflow.serving import TritonServer
+from cineflow_client import (
+    CineflowClientError,
+    Client,
+    FrameRejected,
+    ModelNotFound,
+    ServerDied,
+    ServerUnavailable,
+    SharedMemoryUnavailable,
+    StreamBusy,
+    StreamClosed,
+    StreamExpired,
+    StreamTimeout,
+)
+
+
+@pytest.fixture
+def client(server):
+    with Client(server.url) as opened:
+        yield opened
+        assert rings() == []
+
+
+def rings(pid: int | None = None) -> list[str]:
+    """Names of shared-memory rings that a process of this test left in /dev/shm."""
+    owner = re.compile(rf"cineflow-\d+-{os.getpid() if pid is None else pid}-")
+    return [name for name in os.listdir("/dev/shm") if owner.match(name)]
+
+
+def mapped(client: Client, pid: int) -> list[str]:
+    """Names of the regions of process `pid` that the server has mapped."""
+    status = client.stub.SystemSharedMemoryStatus(service_pb2.SystemSharedMemoryStatusRequest())
+    return [name for name in status.regions if f"-{pid}-" in name]
+
+
+@pytest.fixture(scope="module")
+def in_process(moving_frames):
+    bundle = Bundle.load("lucas_kanade")
+    stream = MotionStream(open_engine(bundle), bundle.spec)
+    return [stream.push(frame) for frame in moving_frames]
+
+
+@pytest.mark.parametrize("transport", ["grpc", "shm"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_what_comes_back_is_what_the_stream_computes(
+    client, moving_frames, in_process, transport, dtype
+):
+    with client.stream("lucas_kanade", transport) as stream:
+        results = [stream.push(frame.astype(dtype)) for frame in moving_frames]
+        assert stream.transport == transport
+        assert rings() == []  # the name is gone already while the memory is in use
+    for got, expected in zip(results, in_process, strict=True):
+        np.testing.assert_array_equal(got.flow, expected.flow)
+        np.testing.assert_array_equal(got.displacement, expected.displacement)
+        assert got.quality == pytest.approx(expected.quality, abs=1e-6)
+        assert (got.previous, got.current, got.reference, got.beat) == (
+            expected.previous,
+            expected.current,
+            expected.reference,
+            expected.beat,
+        )
+        assert 0 < got.latency_ms < 10_000
+
+
+def test_shared_memory_is_the_first_choice_on_one_machine(client, moving_frames):
+    with client.stream("lucas_kanade") as stream:
+        stream.push(moving_frames[0])
+        assert (stream.transport, stream.transport_reason) == ("shm", "")
+
+
+def test_beats_and_dropped_frames(client, moving_frames):
+    with client.stream("lucas_kanade") as stream:
+        stream.push(moving_frames[0], index=5)
+        renewed = stream.push(moving_frames[2], index=7, beat=True)
+        assert (renewed.previous, renewed.reference, renewed.beat) == (5, 7, 1)
+        assert not renewed.displacement.any()
+        assert stream.push(moving_frames[3]).reference == 7
+
+
+def test_frames_in_flight_keep_their_order(client, moving_frames, in_process):
+    with client.stream("lucas_kanade", slots=3) as stream:
+        pending = [stream.submit(frame, wait_s=5) for frame in moving_frames]
+        results = [item.result() for item in pending]
+    assert [result.current for result in results] == list(range(len(moving_frames)))
+    np.testing.assert_array_equal(results[-1].displacement, in_process[-1].displacement)
+
+
+def test_a_full_stream_refuses_instead_of_queueing(client, moving_frames):
+    large = np.tile(moving_frames[0], (4, 4))
+    with client.stream("lucas_kanade", slots=2) as stream:
+        pending = [stream.submit(large), stream.submit(large)]
+        with pytest.raises(StreamBusy, match="2 frames in flight"):
+            stream.submit(large)
+        for item in pending:
+            item.result()
+        assert stream.push(large).current == 2  # the refused frame was never sent
+
+
+def test_what_the_server_says_about_a_model(client, server):
+    model = client.model("lucas_kanade")
+    assert model.served_name.startswith("lucas_kanade-")
+    assert model.spec["outputs"][0]["unit"] == "px"
+    assert model.spec["outputs"][0]["tolerance"] > 0
+    assert client.model(model.served_name).spec == model.spec
+    assert client.models()[model.served_name] == "READY"
+    assert client.is_ready()
+    assert client.server_version() == server.version
+
+
+BAD_FRAMES = {
+    "as the stream's frames before": lambda frame: frame[:64],
+    "first at x 3, y 2": lambda frame: with_value(frame, np.nan),
+    "infinite": lambda frame: with_value(frame, -np.inf),
+    "got float64": lambda frame: frame.astype(float),
+    "a grey frame": lambda frame: np.stack([frame] * 3, axis=-1),
+}
+
+
+def with_value(frame, value):
+    frame = frame.astype(np.float32)
+    frame[2, 3] = value
+    return frame
+
+
+@pytest.mark.parametrize("reason", BAD_FRAMES)
+def test_a_bad_frame_is_refused_and_the_stream_goes_on(client, moving_frames, reason):
+    with client.stream("lucas_kanade") as stream:
+        stream.push(moving_frames[0])
+        with pytest.raises(FrameRejected, match=reason):
+            stream.push(BAD_FRAMES[reason](moving_frames[1]))
+        assert stream.push(moving_frames[1]).previous == 0
+
+
+def test_the_server_has_the_last_word_on_a_frame(client, moving_frames):
+    with client.stream("lucas_kanade") as stream:
+        stream.push(moving_frames[0], index=4)
+        with pytest.raises(FrameRejected, match="above 4") as error:
+            stream.push(moving_frames[1], index=4)
+        assert error.value.got.startswith("4")
+        assert stream.push(moving_frames[1]).previous == 4
+
+
+def test_a_size_that_the_model_does_not_take(client):
+    with client.stream("lucas_kanade") as stream, pytest.raises(FrameRejected, match="by 16"):
+        stream.push(np.zeros((100, 160), np.uint8))
+
+
+def test_no_such_model(client):
+    with pytest.raises(ModelNotFound, match="'no_such_model'"):
+        client.stream("no_such_model")
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:1", "127.0.0.1:9"])
+def test_no_server(url):
+    with Client(url, timeout_s=5) as client:
+        assert not client.is_ready()
+        with pytest.raises(ServerUnavailable, match=url):
+            client.stream("lucas_kanade")
+
+
+def test_an_address_that_is_none():
+    with pytest.raises(ServerUnavailable, match="host:port"):
+        Client("localhost")
+
+
+@pytest.mark.parametrize("make", [{"transport": "pigeon"}, {"slots": 0}])
+def test_a_stream_that_cannot_be(client, make):
+    with pytest.raises(CineflowClientError):
+        client.stream("lucas_kanade", **make)
+
+
+def test_a_closed_stream_and_a_closed_client(client, server, moving_frames):
+    stream = client.stream("lucas_kanade")
+    stream.push(moving_frames[0])
+    stream.close()
+    stream.close()
+    with pytest.raises(StreamClosed):
+        stream.push(moving_frames[1])
+    other = Client(server.url)
+    other.close()
+    with pytest.raises(StreamClosed):
+        other.models()
+
+
+# -- shared memory that is not to be had ---------------------------------------------------------
+
+
+def test_a_server_that_cannot_map_our_memory(client):
+    with pytest.raises(SharedMemoryUnavailable, match="map this machine's"):
+        client.register_memory("cineflow-nobody-made-this", 4096)
+
+
+@pytest.fixture(params=["refused", "full"])
+def no_shared_memory(request, monkeypatch):
+    """A server elsewhere, or a /dev/shm without room."""
+    if request.param == "refused":
+        real = Client.register_memory
+        monkeypatch.setattr(
+            Client, "register_memory", lambda self, name, size: real(self, "elsewhere", size)
+        )
+    else:
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "posix_fallocate", full)
+
+
+def test_auto_falls_back_to_grpc_and_says_why(client, moving_frames, no_shared_memory):
+    with client.stream("lucas_kanade", "auto") as stream:
+        assert stream.push(moving_frames[0]).current == 0
+        assert stream.transport == "grpc"
+        assert "wanted" in stream.transport_reason
+
+
+def test_shm_asked_for_by_name_fails_plainly(client, moving_frames, no_shared_memory):
+    with client.stream("lucas_kanade", "shm") as stream:
+        with pytest.raises(SharedMemoryUnavailable):
+            stream.push(moving_frames[0])
+        assert rings() == []
+
+
+# -- servers that die, hang or forget ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ["grpc", "shm"])
+def test_the_server_dies_under_a_stream(
+    server_binary, repository, moving_frames, left_behind, transport
+):
+    with TritonServer(repository, binary=server_binary) as server, Client(server.url) as client:
+        with client.stream("lucas_kanade", transport) as stream:
+            stream.push(moving_frames[0])
+            os.kill(server.pid, signal.SIGKILL)
+            started = time.monotonic()
+            with pytest.raises(ServerDied, match="live connection"):
+                stream.push(moving_frames[1])
+            assert time.monotonic() - started < 5
+            with pytest.raises(ServerDied):
+                stream.push(moving_frames[1])
+        with pytest.raises(ServerUnavailable):
+            client.stream("lucas_kanade")
+    assert left_behind(server.name) == []
+    assert rings() == []
+
+
+def test_a_server_that_hangs(server_binary, repository, moving_frames):
+    with TritonServer(repository, binary=server_binary) as server, Client(server.url) as client:
+        stream = client.stream("lucas_kanade", timeout_s=0.5)
+        stream.push(moving_frames[0])
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StreamTimeout, match=r"within 0\.5 s"):
+                stream.push(moving_frames[1])
+            client.timeout_s = 0.5
+            started = time.monotonic()
+            stream.close()
+            assert time.monotonic() - started < 3
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
+def small_server(server_binary, repository, tmp_path_factory):
+    """A server with two places for streams, which forgets one after a second."""
+    import shutil
+
+    models = shutil.copytree(repository, tmp_path_factory.mktemp("small") / "models")
+    (config,) = models.glob("lucas_kanade-*/config.pbtxt")
+    text = config.read_text()
+    for wanted, small in (("60000000", "1000000"), ("sequences: 64", "sequences: 2")):
+        assert wanted in text
+        text = text.replace(wanted, small)
+    config.write_text(text)
+    with TritonServer(models, binary=server_binary) as server:
+        yield server
+
+
+def test_a_stream_that_idled_too_long(small_server, moving_frames):
+    with Client(small_server.url) as client, client.stream("lucas_kanade") as stream:
+        assert stream.model.idle_timeout_s == 1.0
+        stream.push(moving_frames[0])
+        time.sleep(2.5)
+        with pytest.raises(StreamExpired, match="dropped"):
+            stream.push(moving_frames[1])
+        with pytest.raises(StreamExpired):
+            stream.push(moving_frames[2])
+
+
+def test_more_streams_than_places_time_out_instead_of_stalling(small_server, moving_frames):
+    with Client(small_server.url) as client:
+        busy = [client.stream("lucas_kanade") for _ in range(2)]
+        stop = threading.Event()
+
+        def keep_alive():
+            while not stop.is_set():
+                for stream in busy:
+                    stream.push(moving_frames[0])
+                time.sleep(0.05)
+
+        keeper = threading.Thread(target=keep_alive)
+        keeper.start()
+        try:
+            time.sleep(0.3)
+            third = client.stream("lucas_kanade", timeout_s=1.0)
+            with pytest.raises(StreamTimeout, match="as many streams as it has slots"):
+                third.push(moving_frames[0])
+        finally:
+            stop.set()
+            keeper.join()
+
+
+# -- programs that end in the middle -------------------------------------------------------------
+
+PROGRAM = """
+import sys, time
+import numpy as np
+from cineflow_client import Client
+client = Client(sys.argv[1])
+stream = client.stream("lucas_kanade", "shm")
+stream.push(np.zeros((128, 160), np.uint8))
+print("streaming", flush=True)
+{then}
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "ending"),
+    [
+        ("time.sleep(60)", signal.SIGINT),
+        ("time.sleep(60)", signal.SIGKILL),
+        ("raise RuntimeError('failure')", None),
+        ("", None),  # forgets to close
+    ],
+    ids=["ctrl-c", "killed", "failed", "forgetful"],
+)
+def test_a_program_that_ends_mid_stream_leaves_no_memory(server, then, ending):
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(then=then), server.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout.readline() == "streaming\n"
+    if ending is not None:
+        program.send_signal(ending)
+    program.communicate(timeout=15)
+    assert rings(program.pid) == []
+    with Client(server.url) as client, client.stream("lucas_kanade", "shm") as stream:
+        if ending == signal.SIGKILL:  # nobody told the server, until the next stream does
+            assert mapped(client, program.pid)
+        stream.push(np.zeros((128, 160), np.uint8))
+        assert mapped(client, os.getpid())
+        assert not mapped(client, program.pid)

@@ -1,0 +1,163 @@
+"""MotionStream: composition, bookkeeping, and a state that survives everything but good frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cineflow.errors import EngineError, FrameError, SpecError
+from cineflow.runtime import Bundle, open_engine
+from cineflow.runtime.stream import MotionStream
+from cineflow.spec import Axis, ModelSpec, TensorSpec
+
+SIDE = Axis("height", 16, 64, 16), Axis("width", 16, 64, 16)
+SPEC = ModelSpec(
+    name="shift",
+    summary="Says that everything moves by `step` px, and counts its calls in a state.",
+    inputs=(
+        TensorSpec("previous", "float32", (1, 1, *SIDE), "grey level"),
+        TensorSpec("current", "float32", (1, 1, *SIDE), "grey level"),
+    ),
+    outputs=(TensorSpec("flow", "float32", (1, 2, *SIDE), "px"),),
+    states=(TensorSpec("calls", "float32", (1, *SIDE), "1"),),
+)
+
+
+class Shift:
+    """An engine whose flow is a constant."""
+
+    name = "shift"
+    kernels = "none"
+
+    def __init__(self, step=(1.0, -0.5)) -> None:
+        self.step = step
+        self.fails = False
+
+    def run(self, inputs):
+        if self.fails:
+            raise EngineError("shift to run", "a failure")
+        self.seen = {name: value.copy() for name, value in inputs.items()}
+        flow = np.ones_like(inputs["current"]) * np.float32(self.step)[None, :, None, None]
+        return {"flow": flow, "calls_out": inputs["calls_in"] + 1}
+
+
+def frame(level: int, size=(32, 48)) -> np.ndarray:
+    return np.full(size, level, np.uint8)
+
+
+def test_the_first_frame_moves_nothing():
+    result = MotionStream(Shift(), SPEC).push(frame(9))
+    assert (result.previous, result.current, result.reference, result.beat) == (0, 0, 0, 0)
+    assert result.quality == 1.0
+    assert not result.flow.any()
+    assert not result.displacement.any()
+
+
+def test_pairs_follow_each_other_and_displacement_composes():
+    engine = Shift()
+    stream = MotionStream(engine, SPEC)
+    results = [stream.push(frame(level)) for level in (10, 20, 30, 40)]
+    assert [(r.previous, r.current) for r in results] == [(0, 0), (0, 1), (1, 2), (2, 3)]
+    assert engine.seen["previous"][0, 0, 0, 0] == 30
+    assert engine.seen["current"][0, 0, 0, 0] == 40
+    assert engine.seen["calls_in"].max() == 2  # the model's own state came back
+    middle = results[-1].displacement[:, 16, 24]
+    np.testing.assert_allclose(middle, (3.0, -1.5), atol=1e-6)
+    np.testing.assert_allclose(results[-1].flow[:, 0, 0], (1.0, -0.5))
+
+
+def test_a_beat_makes_its_frame_the_reference():
+    stream = MotionStream(Shift(), SPEC)
+    stream.push(frame(1))
+    stream.push(frame(2))
+    renewed = stream.push(frame(3), beat=True)
+    assert (renewed.previous, renewed.reference, renewed.beat) == (1, 2, 1)
+    assert renewed.flow.any()
+    assert not renewed.displacement.any()
+    after = stream.push(frame(4))
+    assert (after.reference, after.beat) == (2, 1)
+    np.testing.assert_allclose(after.displacement[:, 16, 24], (1.0, -0.5), atol=1e-6)
+
+
+def test_dropped_frames_leave_a_gap_in_the_pair():
+    stream = MotionStream(Shift(), SPEC)
+    stream.push(frame(1), index=100)
+    result = stream.push(frame(2), index=107)
+    assert (result.previous, result.current, result.reference) == (100, 107, 100)
+    assert stream.push(frame(3)).current == 108
+
+
+BAD = {
+    "as the frames before": (frame(1, (16, 48)), None),
+    "NaN": (np.full((32, 48), np.nan, np.float32), None),
+    "1 NaN or infinite": (
+        np.where(np.arange(48) + 48 * np.arange(32)[:, None], 1, np.inf).astype(np.float32),
+        None,
+    ),
+    r"uint8 or float32 \[H, W\]": (np.zeros((32, 48)), None),
+    r"\[1, 32, 48\]": (np.zeros((1, 32, 48), np.uint8), None),
+    "above 1": (frame(1), 1),
+}
+
+
+@pytest.mark.parametrize("reason", BAD)
+def test_a_bad_frame_is_refused_and_nothing_moves(reason):
+    stream = MotionStream(Shift(), SPEC)
+    for level in (1, 2):
+        stream.push(frame(level))
+    before = stream.state()
+    with pytest.raises(FrameError, match=reason):
+        stream.push(*BAD[reason])
+    assert stream.state() is before
+    assert stream.push(frame(3)).previous == 1
+
+
+@pytest.mark.parametrize(("size", "side"), [((24, 48), "height"), ((32, 80), "width")])
+def test_sizes_that_the_model_does_not_take(size, side):
+    with pytest.raises(FrameError, match=f"a {side} of 16..64 by 16"):
+        MotionStream(Shift(), SPEC).push(frame(1, size))
+
+
+def test_a_failing_engine_leaves_the_state_alone():
+    engine = Shift()
+    stream = MotionStream(engine, SPEC)
+    stream.push(frame(1))
+    before = stream.state()
+    engine.fails = True
+    with pytest.raises(EngineError):
+        stream.push(frame(2))
+    assert stream.state() is before
+
+
+def test_the_caller_may_reuse_its_memory():
+    engine = Shift()
+    stream = MotionStream(engine, SPEC)
+    slot = np.full((32, 48), 5, np.float32)
+    stream.push(slot)
+    slot[:] = 6
+    stream.push(slot)
+    assert engine.seen["previous"].max() == 5
+
+
+def test_the_state_carries_a_stream_to_another_engine(moving_frames):
+    bundle = Bundle.load("lucas_kanade")
+    whole = MotionStream(open_engine(bundle), bundle.spec)
+    expected = [whole.push(image) for image in moving_frames][-1]
+
+    first = MotionStream(open_engine(bundle), bundle.spec)
+    for image in moving_frames[:6]:
+        first.push(image)
+    second = MotionStream(open_engine(bundle), bundle.spec, first.state())
+    got = [second.push(image) for image in moving_frames[6:]][-1]
+    np.testing.assert_array_equal(got.displacement, expected.displacement)
+    assert (got.previous, got.current, got.reference) == (10, 11, 0)
+    # ... and what it measured is the motion of the texture, (1, 0.5) px per frame.
+    inside = (slice(None), slice(32, 96), slice(32, 112))
+    np.testing.assert_allclose(expected.displacement[inside].mean((1, 2)), (11.0, 5.5), atol=0.3)
+    assert expected.quality > 0.9
+
+
+def test_a_model_of_another_kind():
+    wrong = ModelSpec("wrong", "One image in.", SPEC.inputs[:1], SPEC.outputs)
+    with pytest.raises(SpecError, match="two images"):
+        MotionStream(Shift(), wrong)
