@@ -83,7 +83,7 @@ ROOMS = [
     Room(
         "cineflow.cli",
         "src/cineflow/cli",
-        {"cine", "export", "motion", "ops", "phantom", "report", "runtime", "serving"},
+        {"_C", "cine", "export", "motion", "ops", "phantom", "report", "runtime", "serving"},
         {"numpy", "typer", "click", "rich"},
         ENGINES | {"cineflow_client", "onnx", "PIL", "cv2", "tritonclient"},
     ),
