@@ -4,7 +4,7 @@ from cineflow.phantom.beat import Beat
 from cineflow.phantom.cine import Phantom, Tissue
 from cineflow.phantom.kinematics import Annulus, Kinematics, Region, deformation_gradient
 from cineflow.phantom.presets import ShortAxisPhantom
-from cineflow.phantom.scanner import SectorScanner
+from cineflow.phantom.scanner import SectorScanner, Shadow
 
 __all__ = [
     "Annulus",
@@ -13,6 +13,7 @@ __all__ = [
     "Phantom",
     "Region",
     "SectorScanner",
+    "Shadow",
     "ShortAxisPhantom",
     "Tissue",
     "deformation_gradient",

@@ -25,6 +25,8 @@ class Tissue:
         myocardium, outside, blood: Standard deviation of the reflection.
         decorrelation: Share of each scatterer's reflection (variance) renewed per frame: motion
             across the plane. Blood is renewed whole.
+        clutter: Standard deviation, at the probe, of a static haze over the picture.
+        clutter_depth_mm: Depth at which the haze has fallen to 1/e.
     """
 
     density_per_mm2: float = 15.0
@@ -32,6 +34,8 @@ class Tissue:
     outside: float = 0.35
     blood: float = 0.06
     decorrelation: float = 0.0
+    clutter: float = 0.0
+    clutter_depth_mm: float = 40.0
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ class Phantom:
         )
         renewed = np.where(kind == BLOOD, 1.0, self.tissue.decorrelation)
         reflection = rng.standard_normal(len(points))
+        haze = self._haze(points, rng) if self.tissue.clutter > 0 else None
         pictures = []
         noise_rms = white_level = 0.0
         for frame in range(len(self)):
@@ -120,7 +125,10 @@ class Phantom:
             else:
                 fresh = rng.standard_normal(len(points))
                 reflection = np.sqrt(1.0 - renewed) * reflection + np.sqrt(renewed) * fresh
-            envelope = self.scanner.acquire(moved, reflection * strength[kind], noise_rms, rng)
+            echo = reflection * strength[kind]
+            if haze is not None:
+                moved, echo = np.concatenate([moved, points]), np.concatenate([echo, haze])
+            envelope = self.scanner.acquire(moved, echo, noise_rms, rng)
             pictures.append(self.scanner.display(envelope, white_level))
         return np.stack(pictures)
 
@@ -166,6 +174,12 @@ class Phantom:
         count = int(extent.prod() * self.tissue.density_per_mm2)
         points = rng.random((count, 2)) * extent - _MARGIN_MM
         return points, self.kinematics.tissue(points)
+
+    def _haze(self, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Reflection [N] of static clutter: reverberation near the probe."""
+        fall = np.exp(-np.maximum(points[:, 1], 0.0) / self.tissue.clutter_depth_mm)
+        haze: np.ndarray = self.tissue.clutter * fall * rng.standard_normal(len(points))
+        return haze
 
     def _wall_rms(self, wall_mm: np.ndarray, envelope: np.ndarray) -> float:
         """Root mean square of the envelope over the wall: the reference of gain and noise."""

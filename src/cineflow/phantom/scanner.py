@@ -17,6 +17,21 @@ _SOUND_MM_PER_S = 1_540_000.0
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """Drop-out: scan lines that a rib or lung weakens; the receiver noise stays.
+
+    Attributes:
+        angle_deg: Middle of the shadow, 0 = straight down, positive to the right.
+        width_deg: Full width at half the loss (in dB).
+        loss_db: Loss in the middle.
+    """
+
+    angle_deg: float
+    width_deg: float
+    loss_db: float
+
+
+@dataclass(frozen=True)
 class SectorScanner:
     """A sector probe above the image, looking down.
 
@@ -33,6 +48,7 @@ class SectorScanner:
         lines, samples: Scan lines and depth samples of the picture before scan conversion.
         dynamic_range_db: From black to white.
         noise_db: Mean power of the myocardium over the power of the receiver noise; None for none.
+        shadows: Drop-out, fixed to the probe.
     """
 
     size: tuple[int, int] = (256, 256)
@@ -47,6 +63,7 @@ class SectorScanner:
     samples: int = 1440
     dynamic_range_db: float = 50.0
     noise_db: float | None = 25.0
+    shadows: tuple[Shadow, ...] = ()
 
     def __post_init__(self) -> None:
         if min(self.size) < 16 or min(self.spacing_mm) <= 0:
@@ -100,7 +117,7 @@ class SectorScanner:
         )
         row, column = row[inside], column[inside]
         phase = (-4.0 * np.pi * self.frequency_hz / _SOUND_MM_PER_S) * depth[inside]
-        strength = amplitudes[inside]
+        strength = amplitudes[inside] * self._beam_gain(np.rad2deg(angle[inside]))
         spectrum = np.fft.fft2(
             _splat(row, column, strength * np.cos(phase), (self.samples, self._columns))
             + 1j * _splat(row, column, strength * np.sin(phase), (self.samples, self._columns))
@@ -122,14 +139,13 @@ class SectorScanner:
         picture[where] = sum(w * grey[i] for i, w in zip(indices, weights, strict=True))
         return np.rint(picture).astype(np.uint8).reshape(self.size)
 
-    def beams_deg(self) -> np.ndarray:
-        """Angle of each column of `acquire`'s grid, degrees, 0 = straight down, [columns]."""
-        centre = (self._columns - 1) / 2.0
-        return np.rad2deg((np.arange(self._columns) - centre) * self._angle_step)
-
-    def depths_mm(self) -> np.ndarray:
-        """Depth of each row of `acquire`'s grid, mm from the apex, [samples]."""
-        return np.arange(self.samples) * self._depth_step
+    def _beam_gain(self, angle_deg: np.ndarray) -> np.ndarray:
+        loss_db = np.zeros_like(angle_deg)
+        for shadow in self.shadows:
+            off = (angle_deg - shadow.angle_deg) / (0.5 * shadow.width_deg)
+            loss_db += shadow.loss_db * np.exp2(-(off**4))
+        gain: np.ndarray = 10.0 ** (-loss_db / 20.0)
+        return gain
 
     @property
     def _depth_step(self) -> float:
