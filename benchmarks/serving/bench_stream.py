@@ -1,0 +1,26 @@
+"""Latency per frame of the default model: in process, through gRPC tensors, through shared memory.
+
+The same frames, the same machine and the same run as bench_opencv.py.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from cineflow.runtime import open_engine
+from cineflow.runtime.stream import MotionStream
+from cineflow_client import Client
+
+pytestmark = pytest.mark.benchmark(group="latency per frame, 256x256")
+
+
+def bench_in_process(measure, bundle):
+    stream = MotionStream(open_engine(bundle), bundle.spec)
+    measure(lambda frame: stream.push(frame).flow)
+
+
+@pytest.mark.parametrize("transport", ["grpc", "shm"])
+def bench_through_triton(measure, server, transport):
+    with Client(server.url) as client, client.stream("lucas_kanade", transport) as stream:
+        measure(lambda frame: stream.push(frame).flow)
+        assert stream.transport == transport
