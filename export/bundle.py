@@ -89,14 +89,14 @@ def export_bundle(
         module = build_module(recipe, weights)
         progress(f"trace {spec.name}")
         model = graph.trace(module, spec, recipe.examples(trace_sizes(spec), seed=0), precision)
-        _write_bundle(stage, model, spec, precision, [], inlined)
-        engines = _engines(Bundle.load(stage))
+        write_bundle(stage, model, spec, precision=precision, inlined=inlined)
+        engines = engines_for(Bundle.load(stage))
         rows: list[Parity] = []
         for sizes in parity_sizes(spec):
             progress(f"compare torch with {engines[0].name} at {sizes or 'the fixed size'}")
             rows += parity.compare(module, engines, recipe, sizes, PARITY_SEEDS)
         parity.require(rows, spec)
-        _write_bundle(stage, model, spec, precision, rows, inlined)
+        write_bundle(stage, model, spec, precision=precision, inlined=inlined, rows=rows)
     progress(f"wrote {out_dir}")
     return Bundle.load(Path(out_dir))
 
@@ -192,20 +192,22 @@ def _with_weights(spec: ModelSpec, file: Path) -> ModelSpec:
     )
 
 
-def _engines(bundle: Bundle) -> Sequence[Engine]:
+def engines_for(bundle: Bundle) -> Sequence[Engine]:
     """ONNX Runtime with the bodies, and with our kernels where they are built."""
     bodies = OnnxRuntimeEngine(bundle, use_op_library=False)
     return [bodies, OnnxRuntimeEngine(bundle)] if op_library_path() else [bodies]
 
 
-def _write_bundle(
+def write_bundle(
     directory: Path,
     model: onnx.ModelProto,
     spec: ModelSpec,
+    *,
     precision: str,
-    rows: Sequence[Parity],
-    inlined: bool,
+    rows: Sequence[Parity] = (),
+    inlined: bool = False,
 ) -> None:
+    """Write the graph and its manifest into a staged directory."""
     from cineflow.export import graph
 
     models = {MODEL_FILE: model} | ({INLINED_FILE: graph.inline(model)} if inlined else {})

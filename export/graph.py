@@ -82,7 +82,7 @@ def trace(
     model = program.model_proto
     _strip(model)
     axes.rename(model)
-    _check_border(model, spec)
+    require_border(model, spec)
     if precision == precisions.FP16:
         precisions.to_half(model)
     operators.attach_bodies(model)
@@ -210,8 +210,8 @@ def _strip(model: onnx.ModelProto) -> None:
         del item.metadata_props[:]
 
 
-def _check_border(model: onnx.ModelProto, spec: ModelSpec) -> None:
-    """Raise unless the graph's inputs and outputs have the spec's names, types and shapes."""
+def require_border(model: onnx.ModelProto, spec: ModelSpec) -> None:
+    """Raise `ExportError` unless inputs and outputs have the spec's names, types and shapes."""
     for side, values, tensors in (
         ("input", model.graph.input, graph_inputs(spec)),
         ("output", model.graph.output, graph_outputs(spec)),

@@ -114,6 +114,43 @@ def compare(
     ]
 
 
+def agreement(
+    spec: ModelSpec,
+    engines: Sequence[Engine],
+    inputs: Sequence[Mapping[str, np.ndarray]],
+    sizes: Mapping[str, int],
+) -> list[Parity]:
+    """Every engine after the first against the first, where there is no torch module to ask.
+
+    With one engine alone it is compared with its own second run: a graph must repeat itself.
+    """
+    first, others = engines[0], engines[1:] or engines[:1]
+    expected = [first.run(arrays) for arrays in inputs]
+    rows = []
+    for engine in others:
+        actual = [engine.run(arrays) for arrays in inputs]
+        for tensor in graph_outputs(spec):
+            gaps = [
+                absolute_difference(one[tensor.name], other[tensor.name])
+                for one, other in zip(expected, actual, strict=True)
+            ]
+            rows.append(
+                Parity(
+                    runtime=engine.name,
+                    kernels=engine.kernels,
+                    output=tensor.name,
+                    unit=tensor.unit,
+                    sizes=sizes,
+                    inputs=len(inputs),
+                    worst=float(max(gap.max(initial=0.0) for gap in gaps)),
+                    mean=float(np.mean([gap.mean() for gap in gaps])),
+                    tolerance=tensor.tolerance,
+                    spread=float(np.std(np.stack([one[tensor.name] for one in expected]))),
+                )
+            )
+    return rows
+
+
 def require(rows: Sequence[Parity], spec: ModelSpec) -> None:
     """Raise `ExportError` for the first row out of tolerance."""
     for row in rows:

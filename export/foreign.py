@@ -1,0 +1,128 @@
+"""A bundle from somebody else's ONNX file and a spec written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from cineflow.errors import ExportError, MissingDependencyError, SpecError
+from cineflow.export import lint
+from cineflow.export.bundle import engines_for, staged_directory, write_bundle
+from cineflow.export.graph import require_border
+from cineflow.export.parity import agreement, require
+from cineflow.export.recipe import parity_sizes
+from cineflow.runtime.bundle import Bundle, graph_inputs
+from cineflow.spec import Axis, ModelSpec
+
+#: Range of random inputs per unit, where a plain standard normal would be outside the model's use.
+_RANGES = {"grey level": (0.0, 255.0), "probability": (0.0, 1.0)}
+
+
+def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) -> Bundle:
+    """Make a bundle of an ONNX file that was not exported here.
+
+    The file must pass every lint rule of severity "error" and be what the spec says; it is run on
+    random inputs of several sizes, twice with different optimisation, and must agree with itself.
+
+    Args:
+        file: The ONNX file.
+        spec_file: The ModelSpec as YAML; `read_spec` says how.
+        out_dir: Directory to write.
+
+    Raises:
+        ExportError: The file is corrupt, has an error of the lint, or does not fit the spec.
+        BundleError: `out_dir` cannot be written.
+    """
+    spec = read_spec(spec_file)
+    model = lint.read_onnx(file)
+    errors = [finding for finding in lint.lint(model) if finding.severity == lint.ERROR]
+    if errors:
+        raise ExportError(
+            f"{Path(file).name} without errors of `cineflow check`",
+            "; ".join(finding.message for finding in errors[:3]),
+            errors[0].remedy,
+        )
+    require_border(model, spec)
+    with staged_directory(Path(out_dir)) as stage:
+        write_bundle(stage, model, spec, precision="fp32")
+        staged = Bundle.load(stage)
+        engines = engines_for(staged)
+        rows = []
+        for sizes in parity_sizes(spec):
+            inputs = [random_inputs(spec, sizes, seed) for seed in (0, 1)]
+            rows += agreement(spec, engines, inputs, sizes)
+        require(rows, spec)
+        write_bundle(stage, model, spec, precision="fp32", rows=rows)
+    return Bundle.load(Path(out_dir))
+
+
+def read_spec(file: str | Path) -> ModelSpec:
+    """Read a ModelSpec from YAML.
+
+    The keys are the fields of ModelSpec and TensorSpec. A dynamic axis is a mapping with `name`,
+    `minimum`, `maximum` and optionally `multiple`.
+
+    Raises:
+        ExportError: The file is no YAML, or no ModelSpec.
+        MissingDependencyError: PyYAML is not installed.
+    """
+    try:
+        import yaml  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MissingDependencyError(
+            "PyYAML", str(error), "`pip install cineflow[export]`"
+        ) from error
+    try:
+        data = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        return _spec(data)
+    except (OSError, UnicodeError, yaml.YAMLError, SpecError, KeyError, TypeError) as error:
+        raise ExportError(
+            f"a ModelSpec as YAML in {file}",
+            f"{type(error).__name__}: {error}",
+            "The docs' export page has a whole one to start from",
+        ) from error
+
+
+def random_inputs(spec: ModelSpec, sizes: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
+    """Random inputs by name, in a range that suits each unit."""
+    random = np.random.default_rng(seed)
+    inputs = {}
+    for tensor in graph_inputs(spec):
+        shape = [sizes[dim.name] if isinstance(dim, Axis) else dim for dim in tensor.shape]
+        dtype = np.dtype(tensor.dtype)
+        if dtype.kind == "f":
+            low, high = _RANGES.get(tensor.unit, (-1.0, 1.0))
+            inputs[tensor.name] = random.uniform(low, high, shape).astype(dtype)
+        else:
+            highest = 2 if dtype.kind == "b" else 100
+            inputs[tensor.name] = random.integers(0, highest, shape).astype(dtype)
+    return inputs
+
+
+def _spec(data: Any) -> ModelSpec:
+    import json
+
+    if not isinstance(data, dict):
+        raise TypeError(f"a mapping is wanted, got {type(data).__name__}")
+    unknown = set(data) - {item.name for item in fields(ModelSpec)}
+    if unknown:
+        raise KeyError(f"{', '.join(sorted(unknown))} is no field of a ModelSpec")
+    tensor_defaults = {"frame": "", "tolerance": None, "description": ""}
+    for side in ("inputs", "outputs", "states"):
+        data[side] = [
+            tensor_defaults | {key: _axes(value) for key, value in tensor.items()}
+            for tensor in data.get(side) or []
+        ]
+    defaults = {"source": "", "weights": {"source": "imported", "licence": "as its source states"}}
+    return ModelSpec.from_json(json.dumps(defaults | data))
+
+
+def _axes(value: Any) -> Any:
+    if isinstance(value, list):
+        return [({"multiple": 1} | dim) if isinstance(dim, dict) else dim for dim in value]
+    return value

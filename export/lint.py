@@ -1,0 +1,291 @@
+"""What will go wrong with an ONNX file later, said now: one finding, one remedy per line.
+
+The rules come from defects seen in published models and in the runtimes: inputs that silently do
+nothing, sizes that claim to be dynamic, states that Triton swaps, coordinates in half precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto
+
+from cineflow.errors import ExportError
+from cineflow.export.operators import DOMAIN
+from cineflow.export.precision import low_precision_coordinates
+from cineflow.export.targets import target_findings
+
+ERROR, WARNING = "error", "warning"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to mend.
+
+    Attributes:
+        severity: "error" (wrong results or no engine) or "warning" (a trap in some runtime).
+        rule: Short name of the rule.
+        message: What is the matter, in plain language.
+        remedy: What to do about it.
+    """
+
+    severity: str
+    rule: str
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.message}. {self.remedy}. [{self.rule}]"
+
+
+def check_file(file: str | Path) -> list[Finding]:
+    """Every finding on an ONNX file, errors first.
+
+    Raises:
+        ExportError: The file is missing, or no ONNX model.
+    """
+    return lint(read_onnx(file))
+
+
+def lint(model: onnx.ModelProto) -> list[Finding]:
+    """Every finding on a model in memory, errors first."""
+    findings = [finding for rule in _RULES for finding in rule(model)]
+    return sorted(findings, key=lambda finding: finding.severity != ERROR)
+
+
+def read_onnx(file: str | Path) -> onnx.ModelProto:
+    """Load an ONNX file, external data included.
+
+    Raises:
+        ExportError: The file is missing or corrupt, or its external data is.
+    """
+    file = Path(file)
+    try:
+        model = onnx.load(file)
+    except Exception as error:  # protobuf, OS and onnx errors share no root
+        raise ExportError(
+            f"an ONNX file at {file}",
+            f"{type(error).__name__}: {str(error)[:200]}",
+            "Copy it again; a file with external data needs its data files beside it",
+        ) from error
+    if not model.graph.node and not model.graph.output:
+        raise ExportError(f"an ONNX graph in {file}", "an empty file")
+    return model
+
+
+def graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Inputs that a caller feeds: those without a stored default."""
+    stored = {item.name for item in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in stored]
+
+
+def dims(value: onnx.ValueInfoProto) -> list[int | str]:
+    """Sizes of a value: numbers, symbols, "?" where nothing is said."""
+    return [
+        dim.dim_param or (dim.dim_value if dim.HasField("dim_value") else "?")
+        for dim in value.type.tensor_type.shape.dim
+    ]
+
+
+def _checker(model: onnx.ModelProto) -> Iterator[Finding]:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        yield Finding(
+            ERROR,
+            "checker",
+            f"the onnx checker refuses the graph: {str(error).strip().splitlines()[0][:300]}",
+            "Export it again with a current exporter, or mend the node that is named",
+        )
+
+
+def _unused_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
+    producer = {name: node for node in model.graph.node for name in node.output}
+    seen: set[str] = set()
+    open_names = [value.name for value in model.graph.output]
+    while open_names:
+        name = open_names.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in producer:
+            open_names.extend(_reads(producer[name]))
+    for value in graph_inputs(model):
+        if value.name not in seen:
+            yield Finding(
+                ERROR,
+                "unused-input",
+                f"no output depends on the input {value.name!r}",
+                "Two inputs given the same example tensor are merged at export: use distinct ones",
+            )
+
+
+def _reads(node: onnx.NodeProto) -> Iterator[str]:
+    """Names a node reads, those of its branches and loop bodies included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            for inner in graph.node:
+                yield from _reads(inner)
+
+
+def _dynamic_outputs_over_static_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
+    symbols = {dim for value in graph_inputs(model) for dim in dims(value) if isinstance(dim, str)}
+    for value in model.graph.output:
+        loose = [dim for dim in dims(value) if isinstance(dim, str) and dim not in symbols]
+        if not loose:
+            continue
+        words = ", ".join(loose)
+        if not symbols:
+            yield Finding(
+                ERROR,
+                "static-inputs",
+                f"the output {value.name!r} claims dynamic sizes ({words}) but every input is "
+                f"static ({'; '.join(f'{i.name} {dims(i)}' for i in graph_inputs(model))})",
+                "The names in the exporter's dynamic axes did not match the input names: correct "
+                "them and export again",
+            )
+        elif not any(symbol in dim for dim in loose for symbol in symbols):
+            yield Finding(
+                WARNING,
+                "unknown-output-size",
+                f"the sizes {words} of the output {value.name!r} are on no input",
+                "Name the axis of the input that decides it, or fix the size",
+            )
+
+
+def _tracer_names(model: onnx.ModelProto) -> Iterator[Finding]:
+    for value in (*graph_inputs(model), *model.graph.output):
+        stem = value.name.split("::")[-1].split(".")[0].split("_")[0].lower()
+        if "::" in value.name or "." in value.name or value.name.isdigit():
+            yield Finding(
+                WARNING,
+                "tracer-name",
+                f"{value.name!r} ({stem}) is a name that the exporter made up",
+                "Pass input_names and output_names; axes given for a misspelt name are dropped "
+                "without a word",
+            )
+
+
+def _state_order(model: onnx.ModelProto) -> Iterator[Finding]:
+    sides = [
+        {_state_stem(v.name): v for v in values if _state_stem(v.name)}
+        for values in (graph_inputs(model), model.graph.output)
+    ]
+    stems = [stem for stem in sides[0] if stem in sides[1]]
+    orders = [[stem for _, stem in sorted((side[s].name, s) for s in stems)] for side in sides]
+    if orders[0] != orders[1]:
+        names = [
+            [side[stem].name for stem in order] for side, order in zip(sides, orders, strict=True)
+        ]
+        yield Finding(
+            ERROR,
+            "state-order",
+            f"the states sort as {names[0]} on the input side and as {names[1]} on the output "
+            "side; Triton pairs them by that order and swaps them",
+            "Name both sides with the same stem first: <state>_in and <state>_out",
+        )
+    for stem in stems:
+        one, other = sides[0][stem], sides[1][stem]
+        if dims(one) != dims(other) or one.type != other.type:
+            yield Finding(
+                ERROR,
+                "state-shape",
+                f"the state {one.name} {dims(one)} comes back as {other.name} {dims(other)}",
+                "A state must keep its shape and type from call to call",
+            )
+
+
+#: Words that mark the two sides of a state in published models.
+_SIDE_WORDS = {"in", "out", "input", "output", "prev", "previous", "next", "new", "old", "0", "n"}
+
+
+def _state_stem(name: str) -> str:
+    """What is left of a name without the words that mark a side; "" where there is no such word."""
+    words = name.replace(".", "_").replace("-", "_").split("_")
+    stem = [word for word in words if word.lower() not in _SIDE_WORDS]
+    return "_".join(stem) if stem and len(stem) < len(words) else ""
+
+
+def _coordinates(model: onnx.ModelProto) -> Iterator[Finding]:
+    for message in low_precision_coordinates(model):
+        yield Finding(
+            ERROR,
+            "coordinate-precision",
+            f"{message}: 0.03 px off at 800 px, and it adds up over a beat",
+            "Keep coordinates and flow in f32, and cast the features instead",
+        )
+
+
+def _unguarded_sampling(model: onnx.ModelProto) -> Iterator[Finding]:
+    producer = {name: node for node in model.graph.node for name in node.output}
+    guards = {"Where", "Clip", "IsNaN", "Min", "Max"}
+    for node in model.graph.node:
+        if node.op_type != "GridSample":
+            continue
+        before = producer.get(node.input[1])
+        chain = 0
+        while before is not None and before.op_type not in guards and chain < 4:
+            before, chain = producer.get(before.input[0]) if before.input else None, chain + 1
+        if before is None or before.op_type not in guards:
+            yield Finding(
+                WARNING,
+                "unguarded-grid",
+                f"GridSample {node.name!r} takes its grid unguarded: for NaN or 1e20 ONNX Runtime "
+                "returns some image pixel, torch 0 or NaN",
+                "Warp with cineflow.ops.warp in the module, which exports with the guard",
+            )
+
+
+def _doubles(model: onnx.ModelProto) -> Iterator[Finding]:
+    for value in (*graph_inputs(model), *model.graph.output):
+        if value.type.tensor_type.elem_type == TensorProto.DOUBLE:
+            yield Finding(
+                ERROR,
+                "float64",
+                f"{value.name!r} is float64, which TensorRT does not take",
+                "Convert the module and its inputs with .float() before the export",
+            )
+
+
+def _own_operators(model: onnx.ModelProto) -> Iterator[Finding]:
+    bodies = {(function.domain, function.name) for function in model.functions}
+    for kind in sorted(
+        {(n.domain, n.op_type) for n in model.graph.node if n.domain not in _STANDARD}
+    ):
+        if kind in bodies:
+            continue
+        ours = kind[0] == DOMAIN
+        yield Finding(
+            ERROR,
+            "no-body",
+            f"{kind[0]}::{kind[1]} has no function body: it needs a library of its own",
+            "Export with cineflow, which attaches the body"
+            if ours
+            else "Replace it by standard operators, or add a model-local function of that name",
+        )
+
+
+_STANDARD = {"", "ai.onnx", "ai.onnx.ml"}
+
+
+def _targets(model: onnx.ModelProto) -> Iterator[Finding]:
+    for rule, message, remedy in target_findings(model):
+        yield Finding(WARNING, rule, message, remedy)
+
+
+_RULES: tuple[Callable[[onnx.ModelProto], Iterator[Finding]], ...] = (
+    _checker,
+    _unused_inputs,
+    _dynamic_outputs_over_static_inputs,
+    _tracer_names,
+    _state_order,
+    _coordinates,
+    _unguarded_sampling,
+    _doubles,
+    _own_operators,
+    _targets,
+)

@@ -1,0 +1,92 @@
+"""`cineflow import`: somebody else's ONNX file becomes a bundle, or the reason is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from cineflow.errors import ExportError
+from cineflow.export.foreign import import_bundle, read_spec
+from cineflow.runtime import open_engine
+from cineflow.spec import Axis
+
+SPEC = """
+name: vendor_net
+summary: Mean of two frames.
+source: A vendor's network
+inputs:
+  - name: a
+    dtype: float32
+    unit: grey level
+    shape: [1, 1, &h {name: height, minimum: 8, maximum: 64, multiple: 8}, 16]
+  - {name: b, dtype: float32, unit: grey level, shape: [1, 1, *h, 16]}
+outputs:
+  - {name: y, dtype: float32, unit: grey level, tolerance: 0.01, shape: [1, 1, *h, 16]}
+"""
+GRAPH = """
+<ir_version: 10, opset_import: ["" : 20]>
+main (float[1,1,height,16] a, float[1,1,height,16] b) => (float[1,1,height,16] y)
+<float half = {0.5}> { s = Add (a, b) y = Mul (s, half) }
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    onnx.save(onnx.parser.parse_model(GRAPH), tmp_path / "net.onnx")
+    (tmp_path / "spec.yaml").write_text(SPEC)
+    return tmp_path / "net.onnx", tmp_path / "spec.yaml"
+
+
+def test_imported_bundle_runs(files: tuple[Path, Path], tmp_path: Path) -> None:
+    bundle = import_bundle(*files, tmp_path / "out")
+    assert bundle.spec.axis("height") == Axis("height", 8, 64, 8)
+    frame = np.full((1, 1, 24, 16), 8, np.float32)
+    outputs = open_engine(bundle).run({"a": frame, "b": 3 * frame})
+    np.testing.assert_allclose(outputs["y"], 16)
+    assert all(row["passed"] for row in bundle.manifest["parity"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("name: y", "name: z", "outputs"),
+        ("height, minimum", "rows, minimum", "rows"),
+        ("dtype: float32", "dtype: float99", "float99"),
+        ("inputs:", "inlets:", "YAML"),
+        ("name: vendor_net", "name: [", "YAML"),
+        ("minimum: 8", "minimum: 80", "minimum"),
+    ],
+)
+def test_spec_that_does_not_fit_is_refused(
+    files: tuple[Path, Path], tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in SPEC
+    files[1].write_text(SPEC.replace(old, new))
+    with pytest.raises(ExportError, match=message):
+        import_bundle(*files, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_file_with_a_lint_error_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+    onnx.save(onnx.parser.parse_model(GRAPH.replace("Add (a, b)", "Add (a, a)")), files[0])
+    with pytest.raises(ExportError, match="no output depends on the input 'b'"):
+        import_bundle(*files, tmp_path / "out")
+
+
+def test_graph_that_does_not_repeat_itself_is_refused(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    noisy = GRAPH.replace(
+        "y = Mul (s, half)", "t = Mul (s, half) n = RandomNormalLike (t) y = Add (t, n)"
+    )
+    onnx.save(onnx.parser.parse_model(noisy), files[0])
+    with pytest.raises(ExportError, match="grey level"):
+        import_bundle(*files, tmp_path / "out")
+
+
+def test_axes_default_to_any_size(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(SPEC.replace(", multiple: 8", ""))
+    assert read_spec(tmp_path / "s.yaml").axis("height") == Axis("height", 8, 64, 1)
