@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def start(repository: Path, then: str) -> tuple[subprocess.Popen, str, int]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "TMPDIR": str(repository.parent)},  # a killed one leaves its log there
     )
     line = program.stdout.readline()
     assert line, program.stderr.read()
@@ -80,6 +82,19 @@ def test_a_killed_supervisor_takes_the_server_along(server_binary, repository, l
         time.sleep(0.05)
     server.close()
     assert left_behind(server.name) == []
+
+
+def test_program_and_supervisor_killed_at_once(server_binary, repository, left_behind):
+    program, name, pid = start(repository, "time.sleep(60)")
+    for victim in (parent_of(pid), program.pid):
+        os.kill(victim, signal.SIGKILL)
+    program.communicate(timeout=10)
+    assert left_behind(name) == []
+
+
+def parent_of(pid: int) -> int:
+    """Process id of the supervisor of server `pid`."""
+    return int(re.search(r"PPid:\t(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1))
 
 
 def test_a_server_outlives_the_thread_that_started_it(server_binary, repository):
