@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from cineflow.errors import ExportError, MissingDependencyError, SpecError
 from cineflow.export import lint

@@ -1,0 +1,174 @@
+"""The engine store: found by its key alone, never run when unsound, safe between processes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cineflow.errors import EngineError
+from cineflow.runtime.store import STORE_VARIABLE, EngineKey, EngineStore
+
+KEY = EngineKey("net", "ab" * 32, "tensorrt-rtx", "1.7", "86", "fp32", {"height": (64, 128, 256)})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EngineStore:
+    return EngineStore(tmp_path / "engines")
+
+
+def test_what_was_built_is_found_again(store: EngineStore) -> None:
+    engine, built = store.get_or_build(KEY, lambda: b"plan")
+    assert built
+    assert engine.plan_path.read_bytes() == b"plan"
+    again, built = store.get_or_build(KEY, lambda: pytest.fail("built twice"))
+    assert not built
+    assert again == engine
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"onnx_sha256": "cd" * 32},
+        {"flavour": "tensorrt"},
+        {"version": "1.8"},
+        {"capability": "89"},
+        {"precision": "fp16"},
+        {"profile": {"height": (64, 128, 512)}},
+    ],
+)
+def test_an_engine_for_anything_else_is_not_found(
+    store: EngineStore, change: dict[str, object]
+) -> None:
+    store.get_or_build(KEY, lambda: b"plan")
+    with pytest.raises(EngineError, match="none in the store"):
+        store.load(replace(KEY, **change))
+
+
+def truncate(folder: Path) -> None:
+    (folder / "engine.plan").write_bytes(b"pl")
+
+
+def change(folder: Path) -> None:
+    (folder / "engine.plan").write_bytes(b"plot")
+
+
+def lose_plan(folder: Path) -> None:
+    (folder / "engine.plan").unlink()
+
+
+def damage_record(folder: Path) -> None:
+    (folder / "engine.json").write_text("{")
+
+
+def take_other_key(folder: Path) -> None:
+    record = json.loads((folder / "engine.json").read_text())
+    record["key"]["version"] = "9.9"
+    (folder / "engine.json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (truncate, "truncated"),
+        (change, "changed"),
+        (lose_plan, "no readable plan"),
+        (damage_record, "unreadable record"),
+        (take_other_key, "foreign"),
+    ],
+)
+def test_unsound_engine_is_refused_then_rebuilt(store: EngineStore, damage, said: str) -> None:
+    engine, _ = store.get_or_build(KEY, lambda: b"plan")
+    damage(engine.folder)
+    with pytest.raises(EngineError, match=said):
+        store.load(KEY)
+    assert store.engines()[0].fault
+    healed, built = store.get_or_build(KEY, lambda: b"new plan")
+    assert built
+    assert healed.plan_path.read_bytes() == b"new plan"
+
+
+def test_failed_build_leaves_nothing(store: EngineStore) -> None:
+    def fail() -> bytes:
+        raise EngineError("a build", "a fault")
+
+    with pytest.raises(EngineError, match="a fault"):
+        store.get_or_build(KEY, fail)
+    assert store.engines() == []
+
+
+def test_full_disk_is_a_typed_error_and_leaves_nothing(
+    store: EngineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(EngineError, match=STORE_VARIABLE):
+        store.get_or_build(KEY, lambda: b"plan")
+    monkeypatch.undo()
+    assert store.engines() == []
+    assert [f.name for f in store.root.iterdir()] == [f".{KEY.id}.lock"]
+
+
+def test_place_that_cannot_be_written_is_a_typed_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EngineError, match=STORE_VARIABLE):
+        EngineStore(tmp_path / "file").get_or_build(KEY, lambda: b"plan")
+
+
+def test_prune_takes_the_unsound_and_the_unwanted(store: EngineStore) -> None:
+    kept, _ = store.get_or_build(KEY, lambda: b"plan")
+    other, _ = store.get_or_build(replace(KEY, version="1.6"), lambda: b"plan")
+    broken, _ = store.get_or_build(replace(KEY, capability="89"), lambda: b"plan")
+    truncate(broken.folder)
+    assert [e.folder for e in store.prune()] == [broken.folder]
+    gone = store.prune(lambda engine: engine.key is not None and engine.key.version == "1.7")
+    assert [e.folder for e in gone] == [other.folder]
+    assert [e.folder for e in store.engines()] == [kept.folder]
+
+
+def test_find_by_prefix(store: EngineStore) -> None:
+    engine, _ = store.get_or_build(KEY, lambda: b"plan")
+    assert store.find(KEY.id[:6]) == engine
+    with pytest.raises(EngineError, match="0 of 1"):
+        store.find("zz")
+
+
+def test_environment_moves_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "here"))
+    assert EngineStore().root == tmp_path / "here"
+
+
+def build_slowly(root: Path, log: Path) -> None:
+    def build() -> bytes:
+        with log.open("a") as stream:
+            stream.write("built\n")
+        time.sleep(0.3)
+        return b"plan" * 1000
+
+    EngineStore(root).get_or_build(KEY, build)
+
+
+def test_processes_that_want_one_engine_build_it_once(store: EngineStore, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=build_slowly, args=(store.root, log)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+        assert process.exitcode == 0
+    assert log.read_text() == "built\n"
+    assert store.load(KEY).bytes == 4000
+
+
+def test_store_may_be_moved(store: EngineStore, tmp_path: Path) -> None:
+    store.get_or_build(KEY, lambda: b"plan")
+    shutil.move(store.root, tmp_path / "moved")
+    assert EngineStore(tmp_path / "moved").load(KEY).bytes == 4
