@@ -21,6 +21,9 @@ INTERRUPTED = 130  # as a shell reports SIGINT
 out = Console(soft_wrap=True)
 err = Console(stderr=True)
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_interrupted = False
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -30,20 +33,37 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        global _interrupted
+        _interrupted = False
         # SIGTERM unwinds like Ctrl-C: `finally` and `with` stop the server.
-        signal.signal(signal.SIGTERM, _interrupt)
+        before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
         try:
-            return command(*args, **kwargs)
-        except KeyboardInterrupt:
-            err.print("stopped")
-            raise typer.Exit(INTERRUPTED) from None
-        except Exception as error:
+            result = command(*args, **kwargs)
+            go_on()
+            return result
+        except (Exception, KeyboardInterrupt) as error:
+            if _interrupted or isinstance(error, KeyboardInterrupt):
+                err.print("stopped")
+                raise typer.Exit(INTERRUPTED) from None
             if not _is_typed(error):
                 raise
             show(error)
             raise typer.Exit(BAD_INPUT) from error
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     return run
+
+
+def go_on() -> None:
+    """Raise `KeyboardInterrupt` if Ctrl-C came before: call it at every step of a long command.
+
+    The signal raises it at once, wherever the program is; but raised inside a library (seen with
+    gRPC while it starts) it may be swallowed there, and the command would run on.
+    """
+    if _interrupted:
+        raise KeyboardInterrupt
 
 
 def show(error: Any) -> None:
@@ -62,4 +82,6 @@ def _is_typed(error: Exception) -> bool:
 
 
 def _interrupt(signum: int, frame: object) -> None:
+    global _interrupted
+    _interrupted = True
     raise KeyboardInterrupt

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
-from cineflow.cli.console import err, guarded, out
+from cineflow.cli.console import err, go_on, guarded, out
 
 if TYPE_CHECKING:
     from cineflow.cine import Cine
@@ -102,8 +103,13 @@ def _stream(server: TritonServer, cine: Cine) -> Outcome:
         model = client.model(MODEL)
         paced = bars.add_task("stream at the clip's rate", total=len(cine))
         unpaced = bars.add_task("stream unpaced", total=len(cine))
-        tracked = stream_paced(client, model, cine, lambda done: bars.update(paced, completed=done))
-        fps = sustained_fps(client, model, cine, lambda done: bars.update(unpaced, completed=done))
+
+        def show(task: TaskID, done: int) -> None:
+            go_on()
+            bars.update(task, completed=done)
+
+        tracked = stream_paced(client, model, cine, partial(show, paced))
+        fps = sustained_fps(client, model, cine, partial(show, unpaced))
     name = f"{engine.name} {engine.version}"
     return Outcome(tracked, fps, model, server.version, engine=name)
 
@@ -113,4 +119,5 @@ def _installed(name: str) -> bool:
 
 
 def _done(step: str) -> None:
+    go_on()
     err.print(f"[green]done[/]  {step}", highlight=False)

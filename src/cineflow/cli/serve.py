@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cineflow.cli.console import err, guarded, out
+from cineflow.cli.console import err, go_on, guarded, out
 
 
 def register(app: typer.Typer) -> None:
@@ -56,4 +56,5 @@ def serve(
         for bundle in opened:
             out.print(f"  {bundle.spec.name}  ({bundle.served_name})")
         err.print("Ctrl-C stops it")
+        go_on()
         server.wait()

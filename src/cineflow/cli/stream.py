@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cineflow.cli.console import err, guarded, out
+from cineflow.cli.console import err, go_on, guarded, out
 
 
 def register(app: typer.Typer) -> None:
@@ -33,8 +33,8 @@ def stream(
     with client_library.Client(url) as client:
         info = client.model(model)
         with err.status(f"streaming {len(cine)} frames to {info.served_name}"):
-            tracked = stream_paced(client, info, cine)
-            fps = sustained_fps(client, info, cine)
+            tracked = stream_paced(client, info, cine, lambda done: go_on())
+            fps = sustained_fps(client, info, cine, lambda done: go_on())
         version = client.server_version()
     outcome = Outcome(tracked, fps, info, version, engine="the server's own")
     outcome.print(out)
