@@ -7,6 +7,9 @@ Environment:
     CINEFLOW_CUDA_ARCHS: "release" (every supported GPU generation), "ci" (the default: sm_80 and
         PTX) or a CMake list such as "90-real"; read where nvcc is found.
     CINEFLOW_WITH_CUDA: "OFF" to build without CUDA kernels although nvcc is there.
+    CINEFLOW_WITH_ORT: "OFF" to build without libcineflow_ort.so, "ON" to fail without its headers.
+    CINEFLOW_ORT_INCLUDE: Folder of onnxruntime_c_api.h, where it is not one that
+        csrc/bindings/onnxruntime/fetch_headers.py knows.
     CMAKE_BUILD_PARALLEL_LEVEL: Compile jobs; all processors without it.
 """
 
@@ -35,7 +38,8 @@ def find_tool(name: str) -> str:
 
 
 class CMakeBuild(build_ext):
-    """Configures and builds csrc/, which puts `_C` where setuptools wants the extension."""
+    """Configures and builds csrc/, which puts `_C` where setuptools wants the extension, and
+    libcineflow_ort.so beside it."""
 
     def build_extension(self, ext: Extension) -> None:
         target = (ROOT / self.get_ext_fullpath(ext.name)).resolve()
@@ -49,12 +53,17 @@ class CMakeBuild(build_ext):
             "pybind11_DIR": pybind11.get_cmake_dir(),
             "CINEFLOW_CUDA_ARCHS": os.environ.get("CINEFLOW_CUDA_ARCHS", "ci"),
             "WITH_CUDA": os.environ.get("CINEFLOW_WITH_CUDA", "AUTO"),
+            "WITH_ORT": os.environ.get("CINEFLOW_WITH_ORT", "AUTO"),
         }
+        if "CINEFLOW_ORT_INCLUDE" in os.environ:
+            options["CINEFLOW_ORT_INCLUDE"] = os.environ["CINEFLOW_ORT_INCLUDE"]
         defines = [f"-D{key}={value}" for key, value in options.items()]
         subprocess.run(
             [cmake, "-S", str(ROOT / "csrc"), "-B", str(build), "-G", "Ninja", *defines], check=True
         )
         subprocess.run([cmake, "--build", str(build)], check=True)
+        # One from an earlier build, when the headers were there, would be taken for this one's.
+        (target.parent / "libcineflow_ort.so").unlink(missing_ok=True)
         subprocess.run([cmake, "--install", str(build), "--prefix", str(target.parent)], check=True)
 
 

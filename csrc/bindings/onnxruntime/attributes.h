@@ -1,0 +1,72 @@
+// A node's attributes, read into an argument struct.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+
+#include "cineflow/status.h"
+
+namespace cineflow::onnxruntime {
+
+/// Where attributes come from: the runtime offers them by one interface while it infers shapes and
+/// by another when it makes a kernel.
+class AttributeSource {
+ public:
+  enum class Found { kAbsent, kRead, kOther };  // kOther: a value of another kind or length
+
+  virtual ~AttributeSource() = default;
+  virtual Found integer(const char* name, std::int64_t* value) const noexcept = 0;
+  virtual Found text(const char* name, char* value, std::size_t size) const noexcept = 0;
+};
+
+/// Reads one attribute per call and keeps the first failure. An attribute that the node does not
+/// have leaves its value as it is: the argument struct's defaults are the op's.
+class Attributes {
+ public:
+  explicit Attributes(const AttributeSource& source) noexcept : source_(source) {}
+
+  Attributes& integer(const char* name, int* value) noexcept;
+
+  template <typename Value>
+  struct Choice {
+    const char* text;
+    Value value;
+  };
+
+  /// One of several words.
+  template <typename Value>
+  Attributes& choice(const char* name, std::initializer_list<Choice<Value>> choices,
+                     Value* value) noexcept {
+    char given[kLongestWord] = "";
+    if (!word(name, given)) return *this;
+    for (const Choice<Value>& choice : choices) {
+      if (std::strcmp(given, choice.text) == 0) {
+        *value = choice.value;
+        return *this;
+      }
+    }
+    status_ = failure(Status::Code::kArgument, "", "\"%s\"", given);
+    std::size_t used = std::snprintf(status_.wanted, sizeof(status_.wanted), "%s", name);
+    const char* separator = " of ";
+    for (const Choice<Value>& choice : choices) {
+      used += std::snprintf(status_.wanted + used, sizeof(status_.wanted) - used, "%s\"%s\"",
+                            separator, choice.text);
+      separator = " or ";
+    }
+    return *this;
+  }
+
+  const Status& status() const noexcept { return status_; }
+
+ private:
+  static constexpr std::size_t kLongestWord = 32;
+
+  /// Whether the node has the word; one of another kind or length is a failure.
+  bool word(const char* name, char (&value)[kLongestWord]) noexcept;
+
+  const AttributeSource& source_;
+  Status status_;
+};
+
+}  // namespace cineflow::onnxruntime

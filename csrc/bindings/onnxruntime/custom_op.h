@@ -1,0 +1,129 @@
+// From a description in ops.h to the table of functions that ONNX Runtime calls.
+#pragma once
+
+#include <iterator>
+#include <new>
+
+#include "ops.h"
+#include "runtime.h"
+
+namespace cineflow::onnxruntime {
+
+/// `Op` for one element type on one device. Nothing here throws: the callers are C.
+template <typename Op>
+class CustomOp final : public OrtCustomOp {
+ public:
+  CustomOp(const OrtApi& api, DType features, Device device) noexcept
+      : OrtCustomOp{}, api_(api), features_(features), device_(device) {
+    version = ORT_API_VERSION;
+    GetName = [](const OrtCustomOp*) noexcept { return Op::kName; };
+    GetExecutionProviderType = [](const OrtCustomOp* self) noexcept {
+      return of(self).device_ == Device::kCuda ? "CUDAExecutionProvider" : "CPUExecutionProvider";
+    };
+    GetInputTypeCount = [](const OrtCustomOp*) noexcept { return kInputs; };
+    GetInputType = [](const OrtCustomOp* self, std::size_t index) noexcept {
+      return to_ort(Op::kInputs[index].element == Element::kF32 ? DType::kF32 : of(self).features_);
+    };
+    GetInputCharacteristic = [](const OrtCustomOp*, std::size_t) noexcept {
+      return INPUT_OUTPUT_REQUIRED;
+    };
+    GetInputMemoryType = [](const OrtCustomOp*, std::size_t) noexcept { return OrtMemTypeDefault; };
+    GetOutputTypeCount = [](const OrtCustomOp*) noexcept { return std::size_t{1}; };
+    GetOutputType = [](const OrtCustomOp* self, std::size_t) noexcept {
+      return to_ort(of(self).features_);
+    };
+    GetOutputCharacteristic = [](const OrtCustomOp*, std::size_t) noexcept {
+      return INPUT_OUTPUT_REQUIRED;
+    };
+    GetStartVersion = [](const OrtCustomOp*) noexcept { return 1; };
+    GetEndVersion = [](const OrtCustomOp*) noexcept { return 1; };
+    InferOutputShapeFn = [](const OrtCustomOp* self, OrtShapeInferContext* context) noexcept {
+      return of(self).infer(*context);
+    };
+    CreateKernelV2 = [](const OrtCustomOp* self, const OrtApi* api, const OrtKernelInfo* info,
+                        void** kernel) noexcept { return of(self).make(*api, *info, kernel); };
+    KernelComputeV2 = [](void* kernel, OrtKernelContext* context) noexcept {
+      return static_cast<const Kernel*>(kernel)->compute(*context);
+    };
+    KernelDestroy = [](void* kernel) noexcept { delete static_cast<Kernel*>(kernel); };
+  }
+
+ private:
+  using Args = typename Op::Args;
+  static constexpr std::size_t kInputs = std::size(Op::kInputs);
+
+  /// One node of a session: the argument struct with the node's attributes in it.
+  struct Kernel {
+    const OrtApi& api;
+    Device device;
+    Args attributes;
+
+    OrtStatus* compute(OrtKernelContext& context) const noexcept {
+      Args args = attributes;
+      Shape in[kInputs];
+      for (std::size_t index = 0; index < kInputs; ++index) {
+        TensorView& view = args.*Op::kInputs[index].view;
+        if (OrtStatus* failed = view_input(api, context, index, device, &view)) return failed;
+        in[index] = shape_of(view);
+      }
+      // Inputs of a wrong rank have no output; the launcher refuses them in its own words.
+      if (ranks_fit(in)) {
+        const Shape shape = Op::shape(args, in);
+        if (OrtStatus* failed = view_output(api, context, shape, device, &args.out)) return failed;
+      }
+      return launch(args, context);
+    }
+
+    OrtStatus* launch(const Args& args, const OrtKernelContext& context) const noexcept {
+      if (device == Device::kCpu) {
+        return to_ort(api, Op::kName, Op::kCpu(args, SessionThreads(api, context)));
+      }
+      void* stream = nullptr;
+      if (OrtStatus* failed = api.KernelContext_GetGPUComputeStream(&context, &stream)) {
+        return failed;
+      }
+      return to_ort(api, Op::kName, Op::kCuda(args, stream));
+    }
+  };
+
+  static const CustomOp& of(const OrtCustomOp* self) noexcept {
+    return *static_cast<const CustomOp*>(self);
+  }
+
+  static bool ranks_fit(const Shape (&in)[kInputs]) noexcept {
+    for (std::size_t index = 0; index < kInputs; ++index) {
+      if (in[index].rank != Op::kInputs[index].rank) return false;
+    }
+    return true;
+  }
+
+  OrtStatus* make(const OrtApi& api, const OrtKernelInfo& info, void** kernel) const noexcept {
+    Args args{};
+    const Status status = Op::read(KernelAttributes(api, info), &args);
+    if (!status.ok()) return to_ort(api, Op::kName, status);
+    *kernel = new (std::nothrow) Kernel{api, device_, args};
+    return *kernel != nullptr ? nullptr : api.CreateStatus(ORT_FAIL, "cineflow: out of memory");
+  }
+
+  OrtStatus* infer(const OrtShapeInferContext& context) const noexcept {
+    Args args{};
+    const Status status = Op::read(GraphAttributes(api_, context), &args);
+    if (!status.ok()) return to_ort(api_, Op::kName, status);
+    Shape in[kInputs];
+    ONNXTensorElementDataType features = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+    for (std::size_t index = 0; index < kInputs; ++index) {
+      ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+      if (OrtStatus* failed = input_shape(api_, context, index, &in[index], &type)) return failed;
+      if (Op::kInputs[index].element == Element::kFeatures) features = type;
+    }
+    if (!ranks_fit(in)) return nullptr;
+    // The runtime asks one instance for all of them, so the type is the graph's, not `features_`.
+    return set_output_shape(api_, context, Op::shape(args, in), features);
+  }
+
+  const OrtApi& api_;
+  const DType features_;
+  const Device device_;
+};
+
+}  // namespace cineflow::onnxruntime

@@ -1,0 +1,89 @@
+// libcineflow_ort.so: the ops as nodes of domain `cineflow`. RegisterCustomOps is all it exports.
+#include <deque>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "custom_op.h"
+
+namespace cineflow::onnxruntime {
+namespace {
+
+/// The ops as registered with one runtime. Sessions point into it for as long as they live, so it
+/// is never destroyed: at exit a session may go later than this library's statics.
+class Domain {
+ public:
+  explicit Domain(const OrtApi& api) : api_(api) { add(Ops{}); }
+
+  Domain(const Domain&) = delete;
+  Domain& operator=(const Domain&) = delete;
+
+  const OrtApi& api() const noexcept { return api_; }
+
+  /// Adds the ops to `options`; the runtime's domain is made the first time.
+  OrtStatus* add_to(OrtSessionOptions* options) {
+    if (handle_ == nullptr) {
+      OrtCustomOpDomain* made = nullptr;
+      if (OrtStatus* failed = api_.CreateCustomOpDomain("cineflow", &made)) return failed;
+      for (const auto& op : ops_) {
+        if (OrtStatus* failed = api_.CustomOpDomain_Add(made, op.get())) {
+          api_.ReleaseCustomOpDomain(made);
+          return failed;
+        }
+      }
+      handle_ = made;
+    }
+    return api_.AddCustomOpDomain(options, handle_);
+  }
+
+ private:
+  template <typename... Op>
+  void add(List<Op...>) {
+    (add_op<Op>(), ...);
+  }
+
+  template <typename Op>
+  void add_op() {
+    for (const DType features : Op::kFeatures) {
+      ops_.push_back(std::make_shared<CustomOp<Op>>(api_, features, Device::kCpu));
+      if constexpr (CINEFLOW_WITH_CUDA) {
+        ops_.push_back(std::make_shared<CustomOp<Op>>(api_, features, Device::kCuda));
+      }
+    }
+  }
+
+  const OrtApi& api_;
+  std::vector<std::shared_ptr<const OrtCustomOp>> ops_;  // shared: each keeps its own deleter
+  OrtCustomOpDomain* handle_ = nullptr;
+};
+
+/// One domain per runtime: a process may hold two (Python's and a server's), each with its own api.
+OrtStatus* register_with(const OrtApi& api, OrtSessionOptions* options) {
+  static std::mutex lock;
+  static std::deque<Domain>& domains = *new std::deque<Domain>;
+  const std::lock_guard<std::mutex> locked(lock);
+  for (Domain& domain : domains) {
+    if (&domain.api() == &api) return domain.add_to(options);
+  }
+  return domains.emplace_back(api).add_to(options);
+}
+
+}  // namespace
+}  // namespace cineflow::onnxruntime
+
+extern "C" [[gnu::visibility("default")]] OrtStatus* RegisterCustomOps(
+    OrtSessionOptions* options, const OrtApiBase* base) noexcept {
+  const OrtApi* api = base->GetApi(ORT_API_VERSION);
+  if (api == nullptr) {
+    char message[128];
+    std::snprintf(message, sizeof(message), "cineflow: wanted ONNX Runtime 1.%d or newer; got %s",
+                  ORT_API_VERSION, base->GetVersionString());
+    return base->GetApi(1)->CreateStatus(ORT_FAIL, message);
+  }
+  try {
+    return cineflow::onnxruntime::register_with(*api, options);
+  } catch (const std::exception& error) {
+    return api->CreateStatus(ORT_FAIL, error.what());
+  }
+}

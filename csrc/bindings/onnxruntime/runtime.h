@@ -1,0 +1,83 @@
+// ONNX Runtime's C interface in the core's terms: views, shapes, threads, errors.
+//
+// A function that can fail returns the runtime's status, null where all went well.
+#pragma once
+
+#include <onnxruntime_c_api.h>
+
+#include "attributes.h"
+#include "cineflow/executor.h"
+#include "cineflow/status.h"
+#include "cineflow/tensor_view.h"
+#include "shape.h"
+
+namespace cineflow::onnxruntime {
+
+/// "cineflow::<op>: wanted ...; got ...", or null where `status` is ok.
+OrtStatus* to_ort(const OrtApi& api, const char* op, const Status& status) noexcept;
+
+ONNXTensorElementDataType to_ort(DType dtype) noexcept;
+
+/// Views of a node's tensors while it runs; the output is made with the given shape.
+OrtStatus* view_input(const OrtApi& api, const OrtKernelContext& context, std::size_t index,
+                      Device device, TensorView* view) noexcept;
+OrtStatus* view_output(const OrtApi& api, OrtKernelContext& context, const Shape& shape,
+                       Device device, TensorView* view) noexcept;
+
+/// The sizes of a view as a shape.
+Shape shape_of(const TensorView& view) noexcept;
+
+/// Shapes and element types of a node in the graph, before any tensor is there. The rank of an
+/// unknown shape is 0.
+OrtStatus* input_shape(const OrtApi& api, const OrtShapeInferContext& context, std::size_t index,
+                       Shape* shape, ONNXTensorElementDataType* type) noexcept;
+OrtStatus* set_output_shape(const OrtApi& api, const OrtShapeInferContext& context,
+                            const Shape& shape, ONNXTensorElementDataType type) noexcept;
+
+/// The session's own threads: a second pool beside it would fight it for the processors.
+class SessionThreads final : public Executor {
+ public:
+  SessionThreads(const OrtApi& api, const OrtKernelContext& context) noexcept
+      : api_(api), context_(context) {}
+
+  int width() const noexcept override;
+  void run(std::int64_t bands, Body body, void* context) const noexcept override;
+
+ private:
+  const OrtApi& api_;
+  const OrtKernelContext& context_;
+};
+
+/// Attributes while a kernel is made.
+class KernelAttributes final : public AttributeSource {
+ public:
+  KernelAttributes(const OrtApi& api, const OrtKernelInfo& info) noexcept
+      : api_(api), info_(info) {}
+
+  Found integer(const char* name, std::int64_t* value) const noexcept override;
+  Found text(const char* name, char* value, std::size_t size) const noexcept override;
+
+ private:
+  Found missed(const char* name) const noexcept;
+
+  const OrtApi& api_;
+  const OrtKernelInfo& info_;
+};
+
+/// Attributes while shapes are inferred.
+class GraphAttributes final : public AttributeSource {
+ public:
+  GraphAttributes(const OrtApi& api, const OrtShapeInferContext& context) noexcept
+      : api_(api), context_(context) {}
+
+  Found integer(const char* name, std::int64_t* value) const noexcept override;
+  Found text(const char* name, char* value, std::size_t size) const noexcept override;
+
+ private:
+  Found read(const char* name, OrtOpAttrType kind, void* value, std::size_t size) const noexcept;
+
+  const OrtApi& api_;
+  const OrtShapeInferContext& context_;
+};
+
+}  // namespace cineflow::onnxruntime
