@@ -111,7 +111,7 @@ _GUARD_CLAMP = (
 _TILE = 8
 
 
-def correlation(radius: int, dilation: int, scale: str, order: str) -> str:
+def correlation(radius: int, dilation: int, x_major: int) -> str:
     """Body of `cineflow::Correlation`: banded matrix products over tiles of a row.
 
     For each row offset, a tile of 8 pixels of `f1` is multiplied with the 8 + 2r pixels of `f2`
@@ -123,12 +123,10 @@ def correlation(radius: int, dilation: int, scale: str, order: str) -> str:
     Args:
         radius: r, in steps of `dilation`.
         dilation: Pixels from one displacement to the next.
-        scale: "mean" (1 / C) or "sqrt" (1 / sqrt(C)).
-        order: "y_major" (channel (dy + r)(2r + 1) + dx + r) or "x_major" (dx and dy exchanged).
+        x_major: 0 for channel (dy + r)(2r + 1) + dx + r, 1 with dx and dy exchanged (RAFT's).
     """
     reach = radius * dilation
     window, side = _TILE + 2 * reach, 2 * radius + 1
-    root = {"mean": "channels_f = Identity (channels_1)", "sqrt": "channels_f = Sqrt (channels_1)"}
     # Row offsets and columns of the band; a dilated window takes every dilation-th of them.
     bands = "\n".join(
         f"""
@@ -143,12 +141,12 @@ def correlation(radius: int, dilation: int, scale: str, order: str) -> str:
         for k in range(side)
     )
     names = ", ".join(f"band_{k}" for k in range(side))
-    if order == "y_major":
+    if not x_major:
         arrange = """
   all = Concat <axis: int = 3> ({names})
   cropped = Slice (all, zero, width, axis_2)
   out_f32 = Transpose <perm: ints = [0, 3, 1, 2]> (cropped)"""
-    elif order == "x_major":
+    else:
         arrange = """
   all = Concat <axis: int = 3> ({names})
   cropped = Slice (all, zero, width, axis_2)
@@ -160,8 +158,6 @@ def correlation(radius: int, dilation: int, scale: str, order: str) -> str:
   planes = Constant <value = int64[1] {{{planes}}}> ()
   out_shape = Concat <axis: int = 0> (batch, planes, height, width)
   out_f32 = Reshape (exchanged, out_shape)"""
-    else:
-        raise ValueError(order)
     arrange = arrange.format(names=names, side=side, planes=side * side)
     return f"""
 <opset_import: ["" : {OPSET}], domain: "cineflow">
@@ -185,9 +181,8 @@ Correlation (f1, f2) => (out) {{
   missing = Sub (width_tiled, width)
 
   f1_f32 = Cast <to: int = {_F32}> (f1)
-  channels_1 = Cast <to: int = {_F32}> (channels)
-  {root[scale]}
-  f1_scaled = Div (f1_f32, channels_f)
+  factor = Constant <value_float: float = @scale> ()
+  f1_scaled = Mul (f1_f32, factor)
   pad_f1_front = Constant <value = int64[7] {{0, 0, 0, 0, 0, 0, 0}}> ()
   pad_f1 = Concat <axis: int = 0> (pad_f1_front, missing)
   f1_padded = Pad (f1_scaled, pad_f1)

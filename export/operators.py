@@ -2,7 +2,7 @@
 
 An exported graph names the op (`cineflow::Warp`) and carries a model-local function of that name.
 A runtime with our op library runs the kernel; any other runs the body. A body is written for the
-attributes that the graph uses, because a function cannot turn a text attribute into numbers.
+attributes that the graph uses: its structure depends on them (radius), or they are words.
 
 To add an op: one row in `OPERATORS`, one body in `bodies.py`.
 """
@@ -35,14 +35,16 @@ class Operator:
         attributes: Attribute name -> default; the order is the torch op's argument order.
         body: Writes the function's text for one set of attribute values.
         doc: One sentence.
+        referenced: Attributes that the body refers to by name, so that nodes may differ in them.
     """
 
     name: str
     torch_name: str
     inputs: tuple[tuple[str, str], ...]
-    attributes: Mapping[str, str | int]
+    attributes: dict[str, str | int | float]
     body: Callable[..., str]
     doc: str
+    referenced: tuple[str, ...] = ()
 
     def schema(self) -> onnx.defs.OpSchema:
         """The schema that names types and attributes for the exporter."""
@@ -73,7 +75,9 @@ class Operator:
 
         def translate(*args: Any, **kwargs: Any) -> Any:
             given = dict(zip(names, args[tensors:], strict=False)) | kwargs
-            return node(*args[:tensors], **(dict(self.attributes) | given))
+            # The schema says what kind a number is: torch gives a bool for a flag.
+            typed = {k: type(self.attributes[k])(v) for k, v in (self.attributes | given).items()}
+            return node(*args[:tensors], **typed)
 
         return translate
 
@@ -85,8 +89,9 @@ class Operator:
         """
         given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         given = {k: v.decode() if isinstance(v, bytes) else v for k, v in given.items()}
+        values = {k: v for k, v in (self.attributes | given).items() if k not in self.referenced}
         try:
-            text = self.body(**(dict(self.attributes) | given))
+            text = self.body(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise ExportError(f"{DOMAIN}::{self.name} with known attributes", f"{given}") from error
         function = onnx.parser.parse_function(text)
@@ -111,7 +116,8 @@ OPERATORS: Mapping[str, Operator] = {
             name="Correlation",
             torch_name="correlation",
             inputs=(("f1", "T"), ("f2", "T")),
-            attributes={"radius": 4, "dilation": 1, "scale": "mean", "order": "y_major"},
+            attributes={"radius": 4, "dilation": 1, "scale": 1.0, "x_major": 0},
+            referenced=("scale",),
             body=bodies.correlation,
             doc="out[k](p) = scale * sum over channels of f1(p) f2(p + dilation d_k); outside is 0",
         ),

@@ -129,27 +129,25 @@ def test_unknown_node_is_refused() -> None:
 
 
 def correlation_by_loops(
-    f1: np.ndarray, f2: np.ndarray, radius: int, dilation: int, scale: str, order: str
+    f1: np.ndarray, f2: np.ndarray, radius: int, dilation: int, scale: float, x_major: int
 ) -> np.ndarray:
     """The definition, one displacement at a time."""
-    channels, (height, width) = f1.shape[1], f1.shape[2:]
+    height, width = f1.shape[2:]
     reach = radius * dilation
     padded = np.pad(f2, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
     planes = []
     for a in range(2 * radius + 1):
         for b in range(2 * radius + 1):
-            dy, dx = (a, b) if order == "y_major" else (b, a)
+            dy, dx = (b, a) if x_major else (a, b)
             moved = padded[:, :, dy * dilation :, dx * dilation :][:, :, :height, :width]
             planes.append((f1 * moved).sum(axis=1))
-    return np.stack(planes, axis=1) / {"mean": channels, "sqrt": channels**0.5}[scale]
+    return scale * np.stack(planes, axis=1)
 
 
-def correlation_graph(dtype: str, **attributes: object) -> str:
+def correlation_graph(dtype: str, **attributes: float) -> str:
     kind = ONNX_TYPE[dtype]
-    words = ", ".join(
-        f'{name}: string = "{value}"' if isinstance(value, str) else f"{name}: int = {value}"
-        for name, value in attributes.items()
-    )
+    kinds = {int: "int", float: "float"}
+    words = ", ".join(f"{name}: {kinds[type(v)]} = {v}" for name, v in attributes.items())
     return f"""
 <ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
 main ({kind}[n, c, h, w] f1, {kind}[n, c, h, w] f2) => ({kind}[n, k, h, w] out)
@@ -162,23 +160,23 @@ main ({kind}[n, c, h, w] f1, {kind}[n, c, h, w] f2) => ({kind}[n, k, h, w] out)
 @BOTH
 @pytest.mark.parametrize("shape", [(1, 8, 16, 16), (2, 5, 7, 13), (1, 3, 1, 1), (1, 4, 3, 40)])
 @pytest.mark.parametrize(
-    ("radius", "dilation", "scale", "order"),
+    ("radius", "dilation", "scale", "x_major"),
     [
-        (4, 1, "mean", "y_major"),
-        (2, 1, "sqrt", "x_major"),
-        (1, 3, "mean", "y_major"),
-        (3, 2, "mean", "x_major"),
-        (6, 1, "mean", "y_major"),
+        (4, 1, 0.125, 0),
+        (2, 1, 0.5, 1),
+        (1, 3, 1.0, 0),
+        (3, 2, 0.25, 1),
+        (6, 1, 0.1, 0),
     ],
 )
 def test_correlation_matches_its_definition(
-    shape: tuple[int, ...], radius: int, dilation: int, scale: str, order: str, library: bool
+    shape: tuple[int, ...], radius: int, dilation: int, scale: float, x_major: int, library: bool
 ) -> None:
     random = np.random.default_rng(3)
     f1, f2 = random.normal(size=(2, *shape)).astype(np.float32)
-    arguments = {"radius": radius, "dilation": dilation, "scale": scale, "order": order}
+    arguments = {"radius": radius, "dilation": dilation, "scale": scale, "x_major": x_major}
     out = run_node(correlation_graph("float32", **arguments), {"f1": f1, "f2": f2}, library)
-    expected = correlation_by_loops(f1, f2, radius, dilation, scale, order)
+    expected = correlation_by_loops(f1, f2, radius, dilation, scale, x_major)
     np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
@@ -186,7 +184,23 @@ def test_correlation_matches_its_definition(
 def test_correlation_of_half_features_sums_in_single(library: bool) -> None:
     random = np.random.default_rng(3)
     f1, f2 = (40 * random.normal(size=(2, 1, 64, 9, 9))).astype(np.float16)
-    out = run_node(correlation_graph("float16", radius=2), {"f1": f1, "f2": f2}, library)
+    out = run_node(
+        correlation_graph("float16", radius=2, scale=0.015625), {"f1": f1, "f2": f2}, library
+    )
     wide = f1.astype(np.float32), f2.astype(np.float32)
-    expected = correlation_by_loops(*wide, 2, 1, "mean", "y_major")
+    expected = correlation_by_loops(*wide, 2, 1, 0.015625, 0)
     np.testing.assert_allclose(out, expected, rtol=2e-3, atol=1e-2)
+
+
+def test_nodes_may_differ_in_scale() -> None:
+    text = (
+        correlation_graph("float32", radius=1, scale=2.0)
+        .replace(
+            "  out =",
+            "  one = cineflow.Correlation <radius: int = 1, scale: float = 1.0> (f1, f2)\n  two =",
+        )
+        .replace("(f1, f2)\n}", "(f1, f2)\n  out = Sub (two, one)\n}")
+    )
+    f1, f2 = np.random.default_rng(0).normal(size=(2, 1, 4, 5, 6)).astype(np.float32)
+    out = run_node(text, {"f1": f1, "f2": f2}, library=False)
+    np.testing.assert_allclose(out, correlation_by_loops(f1, f2, 1, 1, 1.0, 0), atol=1e-5)

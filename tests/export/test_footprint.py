@@ -21,7 +21,7 @@ main (float[1,2,h,8] a) => (float[1,9,h,8] y)
 <float[3,2,3,3] w = {%s}>
 {
   c = Conv <pads: ints = [1,1,1,1]> (a, w)
-  y = cineflow.Correlation <radius: int = 1> (c, c)
+  y = cineflow.Correlation <radius: int = 1, scale: float = 0.25> (c, c)
 }
 """
 
