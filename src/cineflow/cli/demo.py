@@ -40,16 +40,12 @@ def demo(
     server_dir: Annotated[
         Path | None, typer.Option(help="Where the server's wheel is, or goes.")
     ] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="Also write an animation here (.webp or .gif).")
-    ] = None,
 ) -> None:
     """Export the default model, serve it with Triton, stream a clip, write a report."""
     from cineflow.cine import default_clip, read_cine
     from cineflow.cli.outcome import import_client
     from cineflow.cli.server import obtain_server
     from cineflow.export import write_repository
-    from cineflow.report import write_picture
     from cineflow.serving import TritonServer
 
     import_client()  # what is missing is said before anything is done
@@ -72,9 +68,6 @@ def demo(
         outcome = _stream(server, cine)
     _done("server stopped")
     outcome.write(out_dir)
-    if picture is not None:
-        with err.status(f"draw {picture}"):
-            write_picture(picture, outcome.tracked.cine, outcome.tracked.trace)
     outcome.print(out)
     out.print(f"[bold]{out_dir / 'report.html'}[/]")
 

@@ -17,7 +17,7 @@ from cineflow.errors import ArgumentError
 from cineflow.motion.closure import Beat
 from cineflow.report.charts import HEIGHT, WIDTH, Chart, bars, curve
 from cineflow.report.latency import Latency
-from cineflow.report.palette import STOPS, brighten, css_stops, round_up
+from cineflow.report.palette import STOPS, brighten, colour_range, css_stops
 from cineflow.report.trace import Trace
 
 #: Pictures may take this many bytes of the page before base64.
@@ -176,7 +176,7 @@ def _movie(cine: Cine, trace: Trace, unit: _Unit) -> dict[str, Any]:
     offset = np.array([left, top], np.float32)
     shown = unit.length(trace.displacement[:count])[:, trace.shown]
     moved = unit.length(trace.points[:count] - trace.points[:1])
-    values = np.concatenate([shown.ravel(), moved.ravel(), [0.0]])
+    full, clipped = colour_range(np.concatenate([shown.ravel(), moved.ravel(), [0.0]]))
     steps = np.round(trace.displacement[:count] / _STEP_PX).clip(-32767, 32767).astype("<i2")
     blanked = np.where(cine.sector, cine.frames[:count], 0)
     return {
@@ -190,7 +190,8 @@ def _movie(cine: Cine, trace: Trace, unit: _Unit) -> dict[str, Any]:
         "step_px": _STEP_PX,
         "unit": unit.name,
         "per_px": list(unit.per_px),
-        "full": round_up(float(np.percentile(values, 99))),
+        "full": full,
+        "clipped": clipped,
         "ramp": [list(stop) for stop in STOPS],
         "quality": np.round(trace.quality[:count], 3).tolist(),
         "reference": trace.reference[:count].tolist(),

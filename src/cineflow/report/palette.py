@@ -15,6 +15,12 @@ def ramp(values: np.ndarray) -> np.ndarray:
     return np.round(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
+def colour_range(lengths: np.ndarray) -> tuple[float, bool]:
+    """Where the ramp ends for these lengths, and whether a few of them (4 %) lie beyond."""
+    full = round_up(float(np.percentile(lengths, 96)))
+    return full, bool(lengths.max() > full)
+
+
 def brighten(frames: np.ndarray) -> np.ndarray:
     """Grey levels uint8 as they are shown: gamma 0.75, since dark walls are lost on a page."""
     levels = np.round(255 * (np.arange(256) / 255) ** 0.75).astype(np.uint8)

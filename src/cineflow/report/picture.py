@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cineflow.cine import Cine
 from cineflow.report.html import sector_box
-from cineflow.report.palette import brighten, ramp, round_up
+from cineflow.report.palette import brighten, colour_range, ramp
 from cineflow.report.trace import Trace
 
 _GROUND = (0, 0, 0)
@@ -17,6 +17,8 @@ _TEXT = (176, 186, 191)
 # Drawn this much larger and shrunk, so that thin lines are smooth.
 _OVERSAMPLE = 2
 _BAR = 34  # height of the strip with the legend, px
+_SHADES = ramp(np.linspace(0, 1, 64)).tolist()
+_MOST_FRAMES = 120  # of a longer clip, the beginning
 _TRAIL = 12  # frames of a point's path that are drawn bright
 
 
@@ -38,11 +40,12 @@ def write_picture(
     box = sector_box(cine)
     scale = panel_width * _OVERSAMPLE / (box[3] - box[2])
     painter = _Painter(cine, trace, box, scale)
-    images = [painter.frame(index) for index in range(len(cine))]
-    durations = [int(slowdown * step) for step in np.diff(cine.times_ms)]
+    count = min(len(cine), _MOST_FRAMES)
+    images = [painter.frame(index) for index in range(count)]
+    durations = [int(slowdown * step) for step in np.diff(cine.times_ms[:count])]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = {"quality": 72, "method": 6} if path.suffix == ".webp" else {"optimize": True}
+    options = {"quality": 72, "method": 3} if path.suffix == ".webp" else {"optimize": True}
     images[0].save(
         path,
         save_all=True,
@@ -68,11 +71,12 @@ class _Painter:
         self.node_length = np.linalg.norm(trace.displacement * per_px, axis=-1)
         self.point_length = np.linalg.norm((trace.points - trace.points[0]) * per_px, axis=-1)
         shown = np.concatenate([self.node_length[:, trace.shown].ravel(), [0.0]])
-        self.full = round_up(float(np.percentile(shown, 99)))
-        self.legend = f"{self.full:g} {unit}"
+        self.full, clipped = colour_range(shown)
+        self.legend = f"{self.full:g}{'+' if clipped else ''} {unit}"
+        # Whole pixels after the picture is shrunk again.
         self.size = (
-            round((self.right - self.left) * scale),
-            round((self.bottom - self.top) * scale),
+            _OVERSAMPLE * round((self.right - self.left) * scale / _OVERSAMPLE),
+            _OVERSAMPLE * round((self.bottom - self.top) * scale / _OVERSAMPLE),
         )
 
     def frame(self, index: int) -> Image.Image:
@@ -84,9 +88,7 @@ class _Painter:
             layer = Image.new("RGBA", panel.size)
             overlay(ImageDraw.Draw(layer), index)
             panel = Image.alpha_composite(panel.convert("RGBA"), layer).convert("RGB")
-            whole.paste(
-                panel.resize((width, height), Image.Resampling.LANCZOS), (column * width, 0)
-            )
+            whole.paste(panel.reduce(_OVERSAMPLE), (column * width, 0))
         self._bar(whole, index, height)
         return whole
 
@@ -102,13 +104,14 @@ class _Painter:
         return np.asarray((points - offset + 0.5) * self.scale)
 
     def _colour(self, length: float, alpha: float) -> tuple[int, int, int, int]:
-        red, green, blue = (int(c) for c in ramp(np.array(length / self.full)))
+        shade = min(len(_SHADES) - 1, round((len(_SHADES) - 1) * length / self.full))
+        red, green, blue = _SHADES[shade]
         return red, green, blue, round(255 * alpha)
 
     def _mesh(self, draw: ImageDraw.ImageDraw, index: int) -> None:
         nodes = self._place(self.trace.nodes + self.trace.displacement[index])
         length, shown = self.node_length[index], self.trace.shown
-        width = max(1, round(0.6 * self.scale))
+        width = max(1, round(0.5 * self.scale))
         for down, right in ((0, 1), (1, 0)):
             rows, columns = shown.shape
             for row in range(rows - down):
@@ -126,7 +129,7 @@ class _Painter:
                 fresh = max(0.0, 1 - (index - at) / _TRAIL)
                 colour = self._colour(self.point_length[at, point], 0.35 + 0.6 * fresh)
                 ends = (*places[at - 1, point], *places[at, point])
-                draw.line(ends, colour, max(1, round(self.scale * (0.6 + 0.6 * fresh))))
+                draw.line(ends, colour, max(1, round(self.scale * (0.7 + 0.6 * fresh))))
             x, y = places[index, point]
             radius = 1.7 * self.scale
             draw.ellipse(
@@ -144,7 +147,7 @@ class _Painter:
         text = f"{seconds:.2f} s   quality {self.trace.quality[index]:.2f}"
         draw.text((14, middle), text, _TEXT, font, anchor="lm")
         draw.text((width - 14, middle), self.legend, _TEXT, font, anchor="rm")
-        start = width - 14 - 60 - 130
+        start = width - 14 - round(font.getlength(self.legend)) - 8 - 130
         colours = ramp(np.linspace(0, 1, 130))
         for offset, colour in enumerate(colours):
             draw.line(

@@ -21,7 +21,7 @@
   const speed = document.getElementById("speed");
   const readout = document.getElementById("readout");
   const modes = [...document.querySelectorAll("[data-mode]")];
-  document.getElementById("full").textContent = `${movie.full} ${movie.unit}`;
+  document.getElementById("full").textContent = `${movie.full}${movie.clipped ? "+" : ""} ${movie.unit}`;
 
   let frame = 0;
   let mode = "points";
