@@ -52,7 +52,7 @@ def spec_of(model: ModelInfo) -> ModelSpec:
 def stream_paced(
     client: Client, model: ModelInfo, cine: Cine, progress: Progress = lambda done: None
 ) -> Tracked:
-    """Stream a clip at its own rate; a frame that is late delays only itself.
+    """Stream a clip at its own rate: each frame is pushed when it is due, or when the last is back.
 
     Args:
         client: A connection to the server.
