@@ -3,15 +3,42 @@
 
 #include <cuda_runtime.h>
 
+#include <cstdint>
+
 #include "cineflow/status.h"
 
 namespace cineflow {
 
-/// Status of the launch just made; clears the error, so that it is told once.
-inline Status launch_status(const char* kernel) noexcept {
-  const cudaError_t error = cudaGetLastError();
+/// Most blocks along a grid's y and z; a kernel whose tasks may be more strides over them.
+constexpr std::int64_t kMaxGridY = 65535;
+
+inline unsigned grid_y(std::int64_t tasks) noexcept {
+  return static_cast<unsigned>(tasks < kMaxGridY ? tasks : kMaxGridY);
+}
+
+constexpr std::int64_t ceil_div(std::int64_t value, std::int64_t divisor) noexcept {
+  return (value + divisor - 1) / divisor;
+}
+
+struct Grid {
+  dim3 blocks;
+  dim3 threads;
+  std::size_t shared_bytes = 0;
+};
+
+/// Enqueue `kernel(arguments...)`. `name` stands in the error.
+template <typename... Parameters, typename... Arguments>
+Status launch(const char* name, const Grid& grid, void* stream, void (*kernel)(Parameters...),
+              const Arguments&... arguments) noexcept {
+  cudaLaunchConfig_t configuration{};
+  configuration.gridDim = grid.blocks;
+  configuration.blockDim = grid.threads;
+  configuration.dynamicSmemBytes = grid.shared_bytes;
+  configuration.stream = static_cast<cudaStream_t>(stream);
+  const cudaError_t error = cudaLaunchKernelEx(&configuration, kernel, arguments...);
   if (error == cudaSuccess) return {};
-  return failure(Status::Code::kDevice, "a CUDA launch that succeeds", "%s: %s (%s)", kernel,
+  cudaGetLastError();  // told here, so that the caller's next check does not meet it again
+  return failure(Status::Code::kDevice, "a CUDA launch that succeeds", "%s: %s (%s)", name,
                  cudaGetErrorString(error), cudaGetErrorName(error));
 }
 

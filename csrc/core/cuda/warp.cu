@@ -1,67 +1,122 @@
+#include <type_traits>
+
 #include "cineflow/warp.h"
+#include "cuda/corners.h"
+#include "cuda/dispatch.h"
 #include "cuda/launch.h"
-#include "math/bilinear.h"
-#include "math/storage.h"
+#include "cuda/pack.h"
 
 namespace cineflow {
 namespace {
 
 constexpr int kBlockX = 32;
 constexpr int kBlockY = 8;
-constexpr int kChannelsPerThread = 8;  // each reuses the taps of its pixel
+constexpr int kThreads = kBlockX * kBlockY;
+constexpr int kSlab = 8;         // channels of one thread; they share their pixel's corners
+constexpr int kLanesAtMost = 8;  // 8 x 16 bytes are one cache line
 
-/// One thread per output pixel and slab of channels; blockIdx.z counts image x slab.
-template <typename Source, typename Result>
-__global__ void __launch_bounds__(kBlockX* kBlockY) warp_kernel(WarpArgs args, int slabs) {
+__device__ inline Corners corners_at(const WarpArgs& args, std::int64_t image, int y, int x) {
   const TensorView& src = args.src;
   const TensorView& flow = args.flow;
+  const float* shift = static_cast<const float*>(flow.data) + image * flow.strides[0] +
+                       y * flow.strides[2] + x * flow.strides[3];
+  const auto column = tap_at(static_cast<float>(x) + shift[0],
+                             static_cast<std::int32_t>(src.sizes[3]), args.border);
+  const auto row = tap_at(static_cast<float>(y) + shift[flow.strides[1]],
+                          static_cast<std::int32_t>(src.sizes[2]), args.border);
+  return corners_of(row, column, static_cast<std::int32_t>(src.strides[2]),
+                    static_cast<std::int32_t>(src.strides[3]));
+}
+
+/// Any strides: one thread per output pixel and slab of channels.
+template <typename Source, typename Result>
+__global__ void __launch_bounds__(kThreads)
+    warp_planes(WarpArgs args, int tiles_across, int slabs) {
+  const TensorView& src = args.src;
   const TensorView& out = args.out;
-  const int x = blockIdx.x * kBlockX + threadIdx.x;
-  const int y = blockIdx.y * kBlockY + threadIdx.y;
+  const int x = static_cast<int>(blockIdx.x % tiles_across * kBlockX + threadIdx.x);
+  const int y = static_cast<int>(blockIdx.x / tiles_across * kBlockY + threadIdx.y);
   if (x >= out.sizes[3] || y >= out.sizes[2]) return;
 
-  for (std::int64_t task = blockIdx.z; task < out.sizes[0] * slabs; task += gridDim.z) {
+  for (std::int64_t task = blockIdx.y; task < out.sizes[0] * slabs; task += gridDim.y) {
     const std::int64_t image = task / slabs;
-    const std::int64_t first = task % slabs * kChannelsPerThread;
-    const std::int64_t last =
-        first + kChannelsPerThread < src.sizes[1] ? first + kChannelsPerThread : src.sizes[1];
-    const float* shift = static_cast<const float*>(flow.data) + image * flow.strides[0] +
-                         y * flow.strides[2] + x * flow.strides[3];
-    const Tap column = tap_at(x + shift[0], static_cast<int>(src.sizes[3]), args.border);
-    const Tap row = tap_at(y + shift[flow.strides[1]], static_cast<int>(src.sizes[2]), args.border);
-    for (std::int64_t channel = first; channel < last; ++channel) {
-      const Source* plane =
-          static_cast<const Source*>(src.data) + image * src.strides[0] + channel * src.strides[1];
-      const float value = sample(row, column, [&](int r, int c) {
-        return to_float(plane[r * src.strides[2] + c * src.strides[3]]);
-      });
-      static_cast<Result*>(out.data)[image * out.strides[0] + channel * out.strides[1] +
-                                     y * out.strides[2] + x * out.strides[3]] =
-          from_float<Result>(value);
+    const std::int64_t first = task % slabs * kSlab;
+    const Corners corners = corners_at(args, image, y, x);
+    const Source* plane =
+        static_cast<const Source*>(src.data) + image * src.strides[0] + first * src.strides[1];
+    Result* result = static_cast<Result*>(out.data) + image * out.strides[0] +
+                     first * out.strides[1] + y * out.strides[2] + x * out.strides[3];
+    const std::int64_t left = src.sizes[1] - first;
+    const int channels = left < kSlab ? static_cast<int>(left) : kSlab;
+#pragma unroll 4
+    for (int channel = 0; channel < channels; ++channel) {
+      *result = from_float<Result>(sample(plane, corners));
+      plane += src.strides[1];
+      result += out.strides[1];
     }
   }
 }
 
-template <typename Source>
-void launch(const WarpArgs& args, cudaStream_t stream) {
-  constexpr std::int64_t kMaxGridZ = 65535;
-  const int slabs =
-      static_cast<int>((args.src.sizes[1] + kChannelsPerThread - 1) / kChannelsPerThread);
-  const std::int64_t tasks = args.out.sizes[0] * slabs;
-  const dim3 block(kBlockX, kBlockY);
-  const dim3 grid(static_cast<unsigned>((args.out.sizes[3] + kBlockX - 1) / kBlockX),
-                  static_cast<unsigned>((args.out.sizes[2] + kBlockY - 1) / kBlockY),
-                  static_cast<unsigned>(tasks < kMaxGridZ ? tasks : kMaxGridZ));
-  switch (args.out.dtype) {
-    case DType::kF16:
-      warp_kernel<Source, Half><<<grid, block, 0, stream>>>(args, slabs);
-      break;
-    case DType::kBF16:
-      warp_kernel<Source, BFloat16><<<grid, block, 0, stream>>>(args, slabs);
-      break;
-    default:
-      warp_kernel<Source, float><<<grid, block, 0, stream>>>(args, slabs);
+/// Neighbouring channels adjacent in memory: a row of threads per pixel, 16 bytes per load.
+template <typename T>
+__global__ void __launch_bounds__(kThreads) warp_vectors(WarpArgs args) {
+  constexpr int kWidth = 16 / sizeof(T);
+  const TensorView& src = args.src;
+  const TensorView& out = args.out;
+  const auto width = static_cast<std::uint32_t>(out.sizes[3]);
+  const auto pixels = static_cast<std::uint32_t>(out.sizes[2]) * width;
+  const std::uint32_t pixel = blockIdx.x * blockDim.y + threadIdx.y;
+  if (pixel >= pixels) return;
+  const int y = static_cast<int>(pixel / width);
+  const int x = static_cast<int>(pixel % width);
+
+  for (std::int64_t image = blockIdx.y; image < out.sizes[0]; image += gridDim.y) {
+    const Corners corners = corners_at(args, image, y, x);
+    const T* source = static_cast<const T*>(src.data) + image * src.strides[0];
+    T* result = static_cast<T*>(out.data) + image * out.strides[0] + y * out.strides[2] +
+                x * out.strides[3];
+    for (std::int64_t channel = threadIdx.x * kWidth; channel < src.sizes[1];
+         channel += blockDim.x * kWidth) {
+      float sums[kWidth] = {};
+#pragma unroll
+      for (int corner = 0; corner < 4; ++corner) {
+        if (!corners.inside[corner]) continue;
+        const auto values = load_pack<T, kWidth>(source + corners.offset[corner] + channel);
+#pragma unroll
+        for (int lane = 0; lane < kWidth; ++lane) {
+          sums[lane] += corners.weight[corner] * to_float(values.lane[lane]);
+        }
+      }
+      store_pack<T, kWidth>(result + channel, sums);
+    }
   }
+}
+
+template <typename Source, typename Result>
+Status launch_planes(const WarpArgs& args, void* stream) noexcept {
+  const TensorView& out = args.out;
+  const std::int64_t across = ceil_div(out.sizes[3], kBlockX);
+  const std::int64_t slabs = ceil_div(out.sizes[1], kSlab);
+  Grid grid;
+  grid.threads = dim3(kBlockX, kBlockY);
+  // An output plane spans less than 2^31 elements, so its tiles are few enough for one axis.
+  grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2], kBlockY)),
+                     grid_y(out.sizes[0] * slabs));
+  return launch("warp", grid, stream, warp_planes<Source, Result>, args, static_cast<int>(across),
+                static_cast<int>(slabs));
+}
+
+template <typename T>
+Status launch_vectors(const WarpArgs& args, void* stream) noexcept {
+  const std::int64_t vectors = args.out.sizes[1] * static_cast<std::int64_t>(sizeof(T)) / 16;
+  unsigned lanes = 1;
+  while (lanes < kLanesAtMost && lanes * 2 <= vectors) lanes *= 2;
+  Grid grid;
+  grid.threads = dim3(lanes, kThreads / lanes);
+  grid.blocks =
+      dim3(static_cast<unsigned>(ceil_div(args.out.sizes[2] * args.out.sizes[3], grid.threads.y)),
+           grid_y(args.out.sizes[0]));
+  return launch("warp", grid, stream, warp_vectors<T>, args);
 }
 
 }  // namespace
@@ -69,22 +124,18 @@ void launch(const WarpArgs& args, cudaStream_t stream) {
 Status warp_cuda(const WarpArgs& args, void* stream) noexcept {
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  const auto queue = static_cast<cudaStream_t>(stream);
-  switch (args.src.dtype) {
-    case DType::kF32:
-      launch<float>(args, queue);
-      break;
-    case DType::kF16:
-      launch<Half>(args, queue);
-      break;
-    case DType::kBF16:
-      launch<BFloat16>(args, queue);
-      break;
-    case DType::kU8:
-      launch<std::uint8_t>(args, queue);
-      break;
-  }
-  return launch_status("warp");
+  const bool vectors = args.src.dtype == args.out.dtype && has_packed_channels(args.src) &&
+                       has_packed_channels(args.out);
+  return for_source(args.src.dtype, [&](auto source) {
+    return for_float(args.out.dtype, [&](auto result) {
+      using Source = typename decltype(source)::Type;
+      using Result = typename decltype(result)::Type;
+      if constexpr (std::is_same_v<Source, Result>) {
+        if (vectors) return launch_vectors<Source>(args, stream);
+      }
+      return launch_planes<Source, Result>(args, stream);
+    });
+  });
 }
 
 }  // namespace cineflow

@@ -1,0 +1,100 @@
+// The part of CUDA that cineflow's kernels use, on the CPU: the .cu sources compile unchanged with
+// a host compiler, and every launch runs at once, thread after thread.
+//
+// What is not declared here cannot be used by a kernel or a launcher: there is no allocation, no
+// copy and no synchronisation. Shared memory is dynamic (core/cuda/shared_memory.h); an array
+// declared __shared__ inside a kernel would become each thread's own.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#define __global__
+#define __device__
+#define __host__
+#define __shared__
+#define __launch_bounds__(...)
+
+struct uint3 {
+  unsigned x, y, z;
+};
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+
+using cudaStream_t = struct CUstream_st*;
+
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorInvalidDeviceFunction = 98,
+  cudaErrorLaunchOutOfResources = 701,
+  cudaErrorLaunchFailure = 719,
+};
+
+struct cudaLaunchConfig_t {
+  dim3 gridDim;
+  dim3 blockDim;
+  std::size_t dynamicSmemBytes = 0;
+  cudaStream_t stream = nullptr;
+  void* attrs = nullptr;
+  unsigned numAttrs = 0;
+};
+
+// Of the CUDA thread that runs now.
+extern uint3 threadIdx;
+extern uint3 blockIdx;
+extern dim3 blockDim;
+extern dim3 gridDim;
+
+void __syncthreads();
+
+inline void sincospif(float turns, float* sine, float* cosine) {
+  constexpr double kPi = 3.14159265358979323846;
+  *sine = static_cast<float>(std::sin(kPi * turns));
+  *cosine = static_cast<float>(std::cos(kPi * turns));
+}
+
+/// There is one device.
+cudaError_t cudaGetDeviceCount(int* count);
+
+/// The last launch's error; clears it.
+cudaError_t cudaGetLastError();
+const char* cudaGetErrorName(cudaError_t error);
+const char* cudaGetErrorString(cudaError_t error);
+
+namespace cuda_shim {
+
+/// Runs `thread(context)` once for each CUDA thread of the launch.
+cudaError_t run(const cudaLaunchConfig_t& launch, void (*thread)(const void* context),
+                const void* context);
+
+}  // namespace cuda_shim
+
+template <typename... Parameters, typename... Arguments>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* launch, void (*kernel)(Parameters...),
+                               Arguments&&... arguments) {
+  // A kernel's parameters are copies, made when it is launched.
+  struct Call {
+    void (*kernel)(Parameters...);
+    std::tuple<std::decay_t<Parameters>...> values;
+  };
+  const Call call{kernel, {std::forward<Arguments>(arguments)...}};
+  return cuda_shim::run(
+      *launch,
+      [](const void* context) {
+        const Call& made = *static_cast<const Call*>(context);
+        std::apply(made.kernel, made.values);
+      },
+      &call);
+}

@@ -1,0 +1,198 @@
+// Runs launches: block after block, each thread a fiber that stops at barriers.
+//
+// A device is imitated where it is strict: launch limits are checked, shared memory holds garbage
+// at the start of a block and ends where the launch said (AddressSanitizer sees a step beyond), and
+// a barrier that some threads of a block do not reach is an error. The order of threads can be
+// reversed: a result that depends on it lacks a barrier.
+#include <cstring>
+#include <mutex>
+#include <vector>
+
+#include "cuda_runtime.h"
+#include "fiber.h"
+#include "testing.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace cineflow {
+
+constexpr std::size_t kSharedBytes = 48 * 1024;  // what any device gives without being asked
+
+// The definition behind core/cuda/shared_memory.h.
+alignas(16) float4 shared_memory[kSharedBytes / sizeof(float4)];
+
+}  // namespace cineflow
+
+uint3 threadIdx;
+uint3 blockIdx;
+dim3 blockDim;
+dim3 gridDim;
+
+namespace {
+
+std::mutex one_launch;  // the variables above are the whole device's
+cudaError_t last_error = cudaSuccess;
+cuda_shim::Fiber* running = nullptr;
+
+struct {
+  std::int64_t launches = 0;
+  std::uintptr_t stream = 0;
+  cudaError_t failure = cudaSuccess;
+  bool reversed = false;
+} control;
+
+bool is_allowed(const cudaLaunchConfig_t& launch) {
+  const dim3 grid = launch.gridDim;
+  const dim3 block = launch.blockDim;
+  const auto within = [](unsigned value, unsigned most) { return value >= 1 && value <= most; };
+  return within(grid.x, 0x7fffffffu) && within(grid.y, 65535) && within(grid.z, 65535) &&
+         within(block.x, 1024) && within(block.y, 1024) && within(block.z, 64) &&
+         within(block.x * block.y * block.z, 1024);
+}
+
+/// Garbage (NaN as f32) in what the launch asked for; what lies beyond may not be touched.
+void hand_out_shared_memory(std::size_t bytes) {
+  std::memset(cineflow::shared_memory, 0xff, bytes);
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(cineflow::shared_memory, cineflow::kSharedBytes);
+  ASAN_POISON_MEMORY_REGION(reinterpret_cast<char*>(cineflow::shared_memory) + bytes,
+                            cineflow::kSharedBytes - bytes);
+#endif
+}
+
+void take_shared_memory_back() {
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(cineflow::shared_memory, cineflow::kSharedBytes);
+#endif
+}
+
+/// The block that runs now.
+struct Block {
+  void (*kernel)(const void*);
+  const void* context;
+  unsigned threads;
+  unsigned started;
+  unsigned finished;
+} block;
+
+/// Thread number `turn` in the order that the test chose.
+void enter_thread(unsigned turn) {
+  const unsigned index = control.reversed ? block.threads - 1 - turn : turn;
+  threadIdx = {index % blockDim.x, index / blockDim.x % blockDim.y,
+               index / blockDim.x / blockDim.y};
+}
+
+/// What a fiber runs: thread after thread, until one stops at a barrier or none is left. So a
+/// kernel without barriers needs one fiber only.
+void run_threads(const void*) {
+  while (block.started < block.threads) {
+    enter_thread(block.started++);
+    block.kernel(block.context);
+    ++block.finished;
+  }
+}
+
+/// False where threads of the block parted at a barrier.
+bool run_block(std::vector<cuda_shim::Fiber>& fibers) {
+  block.started = 0;
+  block.finished = 0;
+  unsigned used = 0;
+  while (block.started < block.threads) {
+    running = &fibers[used++];
+    running->prepare(run_threads, nullptr);
+    running->resume();
+  }
+  // From here on each fiber holds one thread, in the same order.
+  while (block.finished == 0) {
+    for (unsigned turn = 0; turn < block.threads; ++turn) {
+      enter_thread(turn);
+      running = &fibers[turn];
+      running->resume();
+    }
+  }
+  return block.finished == block.threads;
+}
+
+cudaError_t run_grid(const cudaLaunchConfig_t& launch, void (*thread)(const void*),
+                     const void* context) {
+  if (control.failure != cudaSuccess) return std::exchange(control.failure, cudaSuccess);
+  if (!is_allowed(launch)) return cudaErrorInvalidConfiguration;
+  if (launch.dynamicSmemBytes > cineflow::kSharedBytes) return cudaErrorLaunchOutOfResources;
+  gridDim = launch.gridDim;
+  blockDim = launch.blockDim;
+  block.kernel = thread;
+  block.context = context;
+  block.threads = blockDim.x * blockDim.y * blockDim.z;
+  std::vector<cuda_shim::Fiber> fibers(block.threads);
+  for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z) {
+    for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y) {
+      for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x) {
+        take_shared_memory_back();
+        hand_out_shared_memory(launch.dynamicSmemBytes);
+        const bool whole = run_block(fibers);
+        take_shared_memory_back();
+        if (!whole) return cudaErrorLaunchFailure;
+      }
+    }
+  }
+  return cudaSuccess;
+}
+
+}  // namespace
+
+void __syncthreads() { running->leave(); }
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
+
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
+    case cudaErrorInvalidDeviceFunction:
+      return "cudaErrorInvalidDeviceFunction";
+    case cudaErrorLaunchOutOfResources:
+      return "cudaErrorLaunchOutOfResources";
+    case cudaErrorLaunchFailure:
+      return "cudaErrorLaunchFailure";
+  }
+  return "cudaErrorUnknown";
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInvalidDeviceFunction:
+      return "invalid device function";
+    case cudaErrorLaunchOutOfResources:
+      return "too many resources requested for launch";
+    case cudaErrorLaunchFailure:
+      return "unspecified launch failure: a barrier that not every thread of the block reached";
+  }
+  return "unknown error";
+}
+
+cudaError_t cuda_shim::run(const cudaLaunchConfig_t& launch, void (*thread)(const void*),
+                           const void* context) {
+  const std::lock_guard<std::mutex> alone(one_launch);
+  ++control.launches;
+  control.stream = reinterpret_cast<std::uintptr_t>(launch.stream);
+  last_error = run_grid(launch, thread, context);
+  return last_error;
+}
+
+std::int64_t cuda_shim_launches() { return control.launches; }
+std::uintptr_t cuda_shim_stream() { return control.stream; }
+void cuda_shim_fail_next(int error) { control.failure = static_cast<cudaError_t>(error); }
+void cuda_shim_reverse_threads(bool reversed) { control.reversed = reversed; }

@@ -1,0 +1,18 @@
+// What a test asks of the shim, over ctypes.
+#pragma once
+
+#include <cstdint>
+
+extern "C" {
+
+[[gnu::visibility("default")]] std::int64_t cuda_shim_launches();
+
+/// The stream of the last launch.
+[[gnu::visibility("default")]] std::uintptr_t cuda_shim_stream();
+
+/// The next launch runs nothing and fails with this cudaError_t.
+[[gnu::visibility("default")]] void cuda_shim_fail_next(int error);
+
+/// Run the threads of each block from the last to the first.
+[[gnu::visibility("default")]] void cuda_shim_reverse_threads(bool reversed);
+}

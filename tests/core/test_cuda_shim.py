@@ -1,0 +1,96 @@
+"""The shim itself: it must be as strict as a device, else its tests prove nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TOLD = """\
+barrier: 1 2 3 0
+barrier, reversed: 1 2 3 0
+no barrier: -nan -nan -nan 0
+no barrier, reversed: 1 2 3 -nan
+parted: part: unspecified launch failure: a barrier that not every thread of the block reached \
+(cudaErrorLaunchFailure)
+grid: ok
+blocks: 12
+threads: count: invalid configuration argument (cudaErrorInvalidConfiguration)
+rows: count: invalid configuration argument (cudaErrorInvalidConfiguration)
+nothing: count: invalid configuration argument (cudaErrorInvalidConfiguration)
+shared: count: too many resources requested for launch (cudaErrorLaunchOutOfResources)
+blocks: 12
+"""
+
+
+def build_probe(folder: Path, *options: str) -> Path:
+    shim = ROOT / "csrc/testing/cuda_shim"
+    program = folder / "probe"
+    command = [
+        os.environ.get("CXX", "c++"), "-std=c++17", "-Wall", "-Wextra", "-g", *options,
+        f"-I{shim}", f"-I{ROOT}/csrc/core", f"-I{ROOT}/csrc/core/include",
+        str(ROOT / "tests/core/shim_probe.cpp"), str(shim / "runtime.cpp"), "-o", str(program),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+def library_path(name: str) -> str:
+    command = [os.environ.get("CXX", "c++"), f"-print-file-name={name}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_faulty_kernels_are_seen(tmp_path):
+    done = subprocess.run(
+        [build_probe(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == TOLD
+
+
+@pytest.mark.slow
+def test_a_step_beyond_shared_memory_is_seen(tmp_path):
+    probe = build_probe(tmp_path, "-fsanitize=address")
+    done = subprocess.run([probe, "beyond"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "use-after-poison" in done.stderr
+    assert "step_beyond" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_kernels_are_clean_under_the_sanitizers():
+    # libstdc++ beside it, so that it finds the function that throws.
+    preload = " ".join(library_path(name) for name in ("libasan.so", "libstdc++.so"))
+    environment = {
+        **os.environ,
+        "CINEFLOW_CUDA_TESTS": "sanitized",
+        "LD_PRELOAD": preload,
+        # Python itself keeps memory until it exits.
+        "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+    }
+    tests = ROOT / "tests/core/test_cuda_kernels.py"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--capture=sys",
+            str(tests),
+        ],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
