@@ -1,0 +1,79 @@
+"""Beats from triggers and from curves whose beats are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cineflow.errors import ArgumentError
+from cineflow.motion.beats import HeartBeat, compensate, drift, from_curve, from_triggers
+from cineflow.phantom import Beat
+
+CLOCK = np.arange(200) * 20.0
+
+
+def cavity(beat: Beat) -> np.ndarray:
+    return np.array([50.0 - 14.0 * beat.activation(frame) for frame in range(beat.frames)])
+
+
+@pytest.mark.parametrize("rate", [45.0, 60.0, 100.0, 150.0])
+@pytest.mark.parametrize("noise", [0.0, 0.8])
+def test_curve_of_a_phantom(rate: float, noise: float) -> None:
+    beat = Beat(heart_rate_bpm=rate, frame_rate_hz=50.0, beats=3.1)
+    curve = cavity(beat) + noise * np.random.default_rng(1).standard_normal(beat.frames)
+    found = from_curve(curve, beat.times_ms)
+    assert len(found) == 3
+    tolerance = 1 if noise == 0 else 4
+    for number, one in enumerate(found):
+        assert abs(one.ed - beat.end_diastoles[number]) <= tolerance
+        # the phantom rests at end-systole until phase 0.42
+        rest = 0.06 * beat.period_ms / 20.0
+        assert -tolerance <= one.es - beat.end_systoles[number] <= rest + tolerance
+        assert one.regular
+
+
+def test_less_than_a_beat_is_refused() -> None:
+    beat = Beat(beats=0.5)
+    with pytest.raises(ArgumentError, match="one beat or more"):
+        from_curve(cavity(beat), beat.times_ms)
+
+
+def test_a_still_heart_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="constant"):
+        from_curve(np.full(200, 40.0), CLOCK)
+
+
+def test_triggers_name_the_nearest_frames() -> None:
+    beats = from_triggers(np.array([-500.0, 3.0, 811.0, 1602.0, 9000.0]), CLOCK)
+    assert [(b.ed, b.end) for b in beats] == [(0, 41), (41, 80)]
+    assert all(b.regular and b.es is None for b in beats)
+
+
+def test_ectopic_and_missing_triggers_are_named() -> None:
+    beats = from_triggers(np.array([0, 800, 1300, 2100, 3700, 3980.0]), CLOCK)
+    assert [b.regular for b in beats] == [True, False, True, False, False]
+    assert "ectopic" in beats[1].note
+    assert "missed" in beats[3].note
+
+
+@pytest.mark.parametrize(
+    ("triggers", "times", "message"),
+    [
+        ([100.0], CLOCK, "two R waves"),
+        ([900.0, 100.0], CLOCK, "increasing"),
+        ([0.0, 0.8, 1.6], CLOCK, "in ms"),
+        ([0.0, np.nan], CLOCK, "finite"),
+        ([0.0, 800.0], CLOCK[::-1], "increasing"),
+    ],
+)
+def test_bad_triggers(triggers: list[float], times: np.ndarray, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        from_triggers(np.array(triggers), times)
+
+
+def test_drift_is_stated_per_frame_and_taken_out_on_request() -> None:
+    assert drift(np.array([3.0, 4.0]), HeartBeat(10, 20, 60)) == pytest.approx(0.1)
+    ramp = np.linspace(0, 2, 5, dtype=np.float32)[:, None, None, None] * np.ones((1, 2, 4, 4))
+    np.testing.assert_allclose(compensate(ramp), 0.0, atol=1e-6)
+    with pytest.raises(ArgumentError):
+        compensate(ramp[:1])
