@@ -1,0 +1,167 @@
+"""The left ventricle's standard segments, and a wall-motion score from strain.
+
+Source:
+    Cerqueira et al. 2002 (AHA 17 segments); Lang et al. 2015 (score 1 to 4); the 16-segment polar
+    split of Xue et al. (multi-scale motion-based spatial attention).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from cineflow.errors import ArgumentError
+from cineflow.motion.fields import require_mask
+
+Level = Literal["basal", "mid", "apical"]
+
+NAMES: tuple[str, ...] = (
+    "basal anterior", "basal anteroseptal", "basal inferoseptal", "basal inferior",
+    "basal inferolateral", "basal anterolateral",
+    "mid anterior", "mid anteroseptal", "mid inferoseptal", "mid inferior",
+    "mid inferolateral", "mid anterolateral",
+    "apical anterior", "apical septal", "apical inferior", "apical lateral",
+    "apex",
+)  # fmt: skip
+
+#: Level -> (first segment number, number of segments).
+LEVELS: dict[str, tuple[int, int]] = {"basal": (1, 6), "mid": (7, 6), "apical": (13, 4)}
+
+
+def segment_of_angle(angle_deg: np.ndarray, level: Level) -> np.ndarray:
+    """Segment number, 1 to 16, of angles from the anterior wall towards the septum, int64 [...].
+
+    Basal and mid: six segments of 60 degrees, the first over [-30, 30). Apical: four of 90, the
+    first over [-45, 45).
+
+    Raises:
+        ArgumentError: Another level, or an angle that is not finite.
+    """
+    if level not in LEVELS:
+        raise ArgumentError(f"a level of {', '.join(LEVELS)}", repr(level))
+    angle = np.asarray(angle_deg, np.float64)
+    if not np.isfinite(angle).all():
+        raise ArgumentError("finite angles", "NaN or infinite ones")
+    first, count = LEVELS[level]
+    width = 360.0 / count
+    index = np.floor(((angle + width / 2.0) % 360.0) / width).astype(np.int64)
+    return np.asarray(first + np.minimum(index, count - 1))
+
+
+def segment_map(
+    wall: np.ndarray,
+    centre: tuple[float, float],
+    anterior: tuple[float, float],
+    level: Level,
+    *,
+    septum: Literal["clockwise", "counterclockwise"] = "counterclockwise",
+) -> np.ndarray:
+    """Segment number of each wall pixel of a short-axis frame, int64 [H, W], 0 outside the wall.
+
+    Args:
+        wall: Myocardium at end-diastole, bool [H, W].
+        centre: Cavity centre, (x, y) px.
+        anterior: Any point in the direction of the middle of the anterior wall, (x, y) px.
+        level: Where the slice was taken.
+        septum: Sense, as seen on the screen, from the anterior wall to the septum. On a standard
+            parasternal short axis the septum is on the left: counterclockwise.
+
+    Raises:
+        ArgumentError: An empty mask, or `anterior` at the centre.
+    """
+    inside = require_mask(wall, np.shape(wall))
+    axis = np.subtract(anterior, centre)
+    if not np.isfinite(axis).all() or not axis.any():
+        raise ArgumentError("an anterior point away from the centre", f"{anterior}")
+    rows, columns = np.nonzero(inside)
+    # y points down, so arctan2 runs clockwise on the screen.
+    angle = np.rad2deg(np.arctan2(rows - centre[1], columns - centre[0]))
+    angle = angle - np.rad2deg(np.arctan2(axis[1], axis[0]))
+    if septum == "counterclockwise":
+        angle = -angle
+    labels = np.zeros(inside.shape, np.int64)
+    labels[rows, columns] = segment_of_angle(angle, level)
+    return labels
+
+
+def segment_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean of `values` over each of the segments 1 to 17, f64 [17]; NaN where one has no pixels.
+
+    Raises:
+        ArgumentError: Shapes differ, or no segment has a pixel.
+    """
+    if np.shape(values) != np.shape(labels):
+        raise ArgumentError(f"values {list(np.shape(labels))}", f"{list(np.shape(values))}")
+    if not np.any(labels):
+        raise ArgumentError("a segment map with at least one segment", "an empty one")
+    inside = labels > 0
+    count = np.bincount(labels[inside], minlength=18)[1:18]
+    total = np.bincount(labels[inside], weights=np.asarray(values)[inside], minlength=18)[1:18]
+    return np.asarray(np.divide(total, count, out=np.full(17, np.nan), where=count > 0))
+
+
+def polar_split(polar: np.ndarray, level: Level) -> list[np.ndarray]:
+    """The segments of one polar slice in order, each [r, a / n, ...].
+
+    The angular axis is the second (source C's text says the first), runs from the anterior wall
+    towards the septum and is circular: the first segment straddles the seam.
+
+    Args:
+        polar: [r, a, ...]; a divides by the level's number of segments, and by 2 after that.
+
+    Raises:
+        ArgumentError: The angular axis does not divide.
+    """
+    count = LEVELS[level][1]
+    angles = polar.shape[1]
+    if angles % (2 * count):
+        raise ArgumentError(f"an angular axis that divides by {2 * count}", str(angles))
+    return np.split(np.roll(polar, angles // (2 * count), axis=1), count, axis=1)
+
+
+@dataclass(frozen=True)
+class ScoreRule:
+    """Thresholds of the rule-based wall-motion score, on peak systolic strain in percent.
+
+    The strain is signed so that contraction is positive (minus the circumferential or longitudinal
+    strain). From `hypokinetic` up a segment is normal (1); below it hypokinetic (2); below
+    `akinetic` akinetic (3); below `dyskinetic` dyskinetic (4).
+    """
+
+    hypokinetic: float = 11.0
+    akinetic: float = 3.5
+    dyskinetic: float = -1.5
+
+    def __post_init__(self) -> None:
+        if not self.hypokinetic > self.akinetic > self.dyskinetic:
+            raise ArgumentError("hypokinetic > akinetic > dyskinetic", repr(self))
+
+
+def wall_motion_score(contraction: np.ndarray, rule: ScoreRule | None = None) -> np.ndarray:
+    """Score per segment: 1 normal, 2 hypokinetic, 3 akinetic, 4 dyskinetic; 0 not assessed.
+
+    Args:
+        contraction: Minus the peak systolic strain, percent, [...]; NaN where not assessed.
+        rule: Thresholds.
+    """
+    rule = rule or ScoreRule()
+    c = np.asarray(contraction, np.float64)
+    score = 1 + (c < rule.hypokinetic).astype(np.int64)
+    score += (c < rule.akinetic).astype(np.int64) + (c < rule.dyskinetic)
+    return np.where(np.isnan(c), 0, score)
+
+
+def wall_motion_score_index(scores: np.ndarray) -> float:
+    """Mean score over the assessed segments (score 0 is left out), 1 to 4 (Lang et al. 2015).
+
+    Raises:
+        ArgumentError: A score outside 0 to 4, or no assessed segment.
+    """
+    values = np.asarray(scores)
+    if not np.isin(values, range(5)).all():
+        raise ArgumentError("scores of 0 (not assessed) to 4", f"{np.unique(values)}")
+    if not values.any():
+        raise ArgumentError("at least one assessed segment", "none")
+    return float(values[values > 0].mean())
