@@ -101,7 +101,10 @@ def test_a_server_that_was_not_started(repository):
 
 def test_models_come_and_go_under_explicit_control(server_binary, repository, tmp_path):
     log = tmp_path / "deep" / "server.log"
+    log.parent.mkdir()
+    log.write_text("what an earlier server said\n")
     with TritonServer(repository, binary=server_binary, models=[], log_file=log) as server:
+        assert "earlier" not in server.log_tail(1000)
         server.load("lucas_kanade")  # the alias brings what it stands for
         with pytest.raises(ServerError, match="no_such_model"):
             server.load("no_such_model")

@@ -62,6 +62,44 @@ def test_a_server_ends_with_its_program(
     assert left_behind(name) == []
 
 
+def test_an_impatient_ctrl_c(server_binary, repository, left_behind):
+    program, name, _ = start(repository, "time.sleep(60)")
+    for _ in range(3):
+        program.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    program.communicate(timeout=30)
+    assert left_behind(name) == []
+
+
+#: Says its server's name while the server is still loading its models.
+HASTY = """
+import sys, threading, time
+from cineflow.serving import TritonServer
+server = TritonServer(sys.argv[1])
+def tell():
+    while server.pid is None:
+        time.sleep(0.001)
+    print(server.name, flush=True)
+threading.Thread(target=tell, daemon=True).start()
+server.start()
+time.sleep(60)
+"""
+
+
+def test_ctrl_c_while_the_server_starts(server_binary, repository, left_behind):
+    program = subprocess.Popen(
+        [sys.executable, "-c", HASTY, str(repository)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    name = program.stdout.readline().strip()
+    program.send_signal(signal.SIGINT)
+    _, said = program.communicate(timeout=30)
+    assert "_wait_until_ready" in said  # that is where it was
+    assert left_behind(name) == []
+
+
 def test_a_killed_server_is_reported_and_cleared(server_binary, repository, left_behind):
     with TritonServer(repository, binary=server_binary) as server:
         server.check()

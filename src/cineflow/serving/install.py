@@ -57,6 +57,19 @@ class ServerBinary:
         """The command-line options that it knows, without dashes; one it does not know is fatal."""
         return _options(self.path, self.libraries)
 
+    def private_backends(self, scratch: Path) -> Path:
+        """A backend folder for one server: this binary's Python backend with this Python's stub.
+
+        The wheel keeps its stubs elsewhere, and copying one in would make servers of two Python
+        versions fight over the place.
+        """
+        folder = scratch / "backends" / "python"
+        folder.mkdir(parents=True)
+        for file in (*self.backend.iterdir(), self.stub):
+            if file.is_file() and not (folder / file.name).exists():
+                (folder / file.name).symlink_to(file)
+        return folder.parent
+
 
 @functools.lru_cache(maxsize=8)
 def _options(path: Path, libraries: tuple[Path, ...]) -> frozenset[str]:

@@ -35,6 +35,7 @@ _BIND_FAILED = re.compile(
 _ATTEMPTS = 4  # with fresh ports, when another process takes one between the choice and the bind
 # Tables, notes and warnings say nothing about an end; nor do errors about a GPU that is not there.
 _CHATTER = re.compile(r"^([|+]|[IW]\d{4} )|CUDA driver|CudaDriverHelper|^\s*$")
+_LOG_TAIL_BYTES = 1 << 18
 _STOCK_PREFIX = "triton_python_backend_shm_region_"
 
 
@@ -106,6 +107,7 @@ class TritonServer:
         self._exit_timeout_s = exit_timeout_s
         self._options = dict(options or {})
         self._environment = dict(environment or {})
+        self._log_start = 0
         self._ports: Ports | None = None
         self.name = ""
         self._scratch: Path | None = None
@@ -195,10 +197,12 @@ class TritonServer:
         return self._supervisor is not None and self._supervisor.poll() is None
 
     def log_tail(self, lines: int = 20) -> str:
-        """The last lines of the server's output."""
+        """The last lines of this server's output; an earlier one may have used the same file."""
         if self.log_file is None or not self.log_file.exists():
             return ""
-        text = self.log_file.read_text(errors="replace")
+        with self.log_file.open("rb") as log:
+            log.seek(max(self._log_start, self.log_file.stat().st_size - _LOG_TAIL_BYTES))
+            text = log.read().decode(errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
     def check(self) -> None:
@@ -268,6 +272,7 @@ class TritonServer:
             scratch=str(self._scratch),
         )
         with self.log_file.open("ab") as log:
+            self._log_start = log.tell()
             self._supervisor = subprocess.Popen(
                 [sys.executable, "-I", supervisor.__file__, plan.to_json()],
                 stdin=subprocess.DEVNULL,
@@ -299,7 +304,7 @@ class TritonServer:
         if "allow-client-shm" in binary.options:  # off by default since 2.69, unknown before
             options["allow-client-shm"] = "true"
         if binary.source == "wheel":
-            options["backend-directory"] = str(_private_backend(binary, scratch))
+            options["backend-directory"] = str(binary.private_backends(scratch))
             options["allow-gpu-metrics"] = "false"  # the wheel's cannot read them
         unknown = self._options.keys() - binary.options
         if unknown:  # the server would print its whole help and end
@@ -384,20 +389,6 @@ class TritonServer:
             exit_code=code,
             log_tail=tail,
         )
-
-
-def _private_backend(binary: ServerBinary, scratch: Path) -> Path:
-    """A backend folder of this server's own: the wheel's files, and the stub for this Python.
-
-    The wheel keeps its stubs elsewhere, and copying one in would make servers of two Python
-    versions fight over the place.
-    """
-    folder = scratch / "backends" / "python"
-    folder.mkdir(parents=True)
-    for file in (*binary.backend.iterdir(), binary.stub):
-        if file.is_file() and not (folder / file.name).exists():
-            (folder / file.name).symlink_to(file)
-    return folder.parent
 
 
 def ask_version(binary: ServerBinary | None = None) -> str:
