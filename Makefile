@@ -21,6 +21,7 @@ $(VENV)/bin/python:
 
 $(READY): $(VENV)/bin/python setup.py pyproject.toml constraints.txt client/pyproject.toml $(NATIVE)
 	@echo 'Setting up $(VENV): torch and the other packages the first time (a few minutes), then the build.'
+	@$(BIN)/python csrc/bindings/onnxruntime/fetch_headers.py
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt \
 	  -e ./client -e '.[export,serve,client,bench,dev]'
@@ -53,7 +54,8 @@ format: $(READY)
 
 bench: $(READY)
 	@mkdir -p build/bench
-	$(BIN)/python -m pytest benchmarks/serving --benchmark-only --benchmark-json=build/bench/serving.json
+	$(BIN)/python -m pytest benchmarks/serving -o python_files='bench_*.py' -o python_functions='bench_*' \
+	  --benchmark-only --benchmark-json=build/bench/serving.json
 
 clean:
 	rm -rf build $(VENV)
