@@ -22,7 +22,8 @@ from cineflow.runtime.bundle import (
     Bundle,
     file_sha256,
 )
-from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, op_library_path
+from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, op_library_path, open_segments
+from cineflow.runtime.segments import SEGMENTS_DIR
 from cineflow.spec import Weights
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def export_bundle(
     precision: str = "fp32",
     sizes: Mapping[str, int] | None = None,
     inlined: bool = False,
+    split_ops: bool = False,
     progress: Progress = lambda message: None,
 ) -> Bundle:
     """Export a recipe, prove it, and write the bundle.
@@ -66,6 +68,7 @@ def export_bundle(
         precision: "fp32", or "fp16" for features in half precision.
         sizes: Fix these dynamic axes, by name ("height", "width").
         inlined: Also write `model-inlined.onnx`, for tools that cannot read functions.
+        split_ops: Also write the graph cut at our ops, for runtimes that take no plugins.
         progress: Called with one short sentence per step.
 
     Raises:
@@ -89,14 +92,14 @@ def export_bundle(
         module = build_module(recipe, weights)
         progress(f"trace {spec.name}")
         model = graph.trace(module, spec, recipe.examples(trace_sizes(spec), seed=0), precision)
-        write_bundle(stage, model, spec, precision=precision, inlined=inlined)
+        write_bundle(stage, model, spec, precision=precision, inlined=inlined, split_ops=split_ops)
         engines = engines_for(Bundle.load(stage))
         rows: list[Parity] = []
         for sizes in parity_sizes(spec):
             progress(f"compare torch with {engines[0].name} at {sizes or 'the fixed size'}")
             rows += parity.compare(module, engines, recipe, sizes, PARITY_SEEDS)
         parity.require(rows, spec)
-        write_bundle(stage, model, spec, precision=precision, inlined=inlined, rows=rows)
+        write_manifest(stage, model, spec, precision=precision, rows=rows)
     progress(f"wrote {out_dir}")
     return Bundle.load(Path(out_dir))
 
@@ -193,9 +196,13 @@ def _with_weights(spec: ModelSpec, file: Path) -> ModelSpec:
 
 
 def engines_for(bundle: Bundle) -> Sequence[Engine]:
-    """ONNX Runtime with the bodies, and with our kernels where they are built."""
-    bodies = OnnxRuntimeEngine(bundle, use_op_library=False)
-    return [bodies, OnnxRuntimeEngine(bundle)] if op_library_path() else [bodies]
+    """ONNX Runtime with the bodies, with our kernels where they are built, and in segments."""
+    engines: list[Engine] = [OnnxRuntimeEngine(bundle, use_op_library=False)]
+    if op_library_path():
+        engines.append(OnnxRuntimeEngine(bundle))
+    if (bundle.path / SEGMENTS_DIR).is_dir():
+        engines.append(open_segments(bundle))
+    return engines
 
 
 def write_bundle(
@@ -204,20 +211,42 @@ def write_bundle(
     spec: ModelSpec,
     *,
     precision: str,
-    rows: Sequence[Parity] = (),
     inlined: bool = False,
+    split_ops: bool = False,
 ) -> None:
-    """Write the graph and its manifest into a staged directory."""
+    """Write the graph, its other forms, and a manifest without figures into a staged directory."""
     from cineflow.export import graph
 
     models = {MODEL_FILE: model} | ({INLINED_FILE: graph.inline(model)} if inlined else {})
     for name, content in models.items():
         (directory / name).write_bytes(content.SerializeToString(deterministic=True))
+    if split_ops:
+        from cineflow.export.segments import split, write_segments
+
+        write_segments(split(model), directory)
+    write_manifest(directory, model, spec, precision=precision, rows=[])
+
+
+def write_manifest(
+    directory: Path,
+    model: onnx.ModelProto,
+    spec: ModelSpec,
+    *,
+    precision: str,
+    rows: Sequence[Parity],
+) -> None:
+    """Write what is known of the model files in a staged directory."""
+    from cineflow.export import graph
+
     manifest = {
         "format": MANIFEST_FORMAT,
         "spec": json.loads(spec.to_json()),
         "precision": precision,
-        "files": {name: file_entry(directory / name) for name in models},
+        "files": {
+            str(file.relative_to(directory)): file_entry(file)
+            for file in sorted(directory.rglob("*"))
+            if file.is_file() and file.name != MANIFEST_FILE
+        },
         "opsets": {opset.domain or "ai.onnx": opset.version for opset in model.opset_import},
         "operators": graph.operator_counts(model),
         "versions": _versions(),

@@ -11,7 +11,7 @@ import numpy as np
 
 from cineflow.errors import ExportError, MissingDependencyError, SpecError
 from cineflow.export import lint
-from cineflow.export.bundle import engines_for, staged_directory, write_bundle
+from cineflow.export.bundle import engines_for, staged_directory, write_bundle, write_manifest
 from cineflow.export.graph import require_border
 from cineflow.export.parity import agreement, require
 from cineflow.export.recipe import parity_sizes
@@ -56,7 +56,7 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
             inputs = [random_inputs(spec, sizes, seed) for seed in (0, 1)]
             rows += agreement(spec, engines, inputs, sizes)
         require(rows, spec)
-        write_bundle(stage, model, spec, precision="fp32", rows=rows)
+        write_manifest(stage, model, spec, precision="fp32", rows=rows)
     return Bundle.load(Path(out_dir))
 
 

@@ -14,13 +14,14 @@ from typing import Any
 import onnx
 
 from cineflow.errors import EngineError, ExportError, MissingDependencyError
-from cineflow.export.footprint import live_bytes, shapes_at
+from cineflow.export.footprint import Shapes, live_bytes, shapes_at
 from cineflow.export.precision import to_half
 from cineflow.export.recipe import nearest_size, spec_axes
+from cineflow.export.segments import split
 from cineflow.export.targets import grid_sample_rank
-from cineflow.runtime.bundle import Bundle, graph_inputs
+from cineflow.runtime.bundle import Bundle
 from cineflow.runtime.store import EngineKey, EngineStore, StoredEngine
-from cineflow.spec import Axis, ModelSpec
+from cineflow.spec import ModelSpec
 
 #: Flavour -> (module, what installs it).
 FLAVOURS: Mapping[str, tuple[str, str]] = {
@@ -42,6 +43,9 @@ TYPICAL_SIZE = 256
 
 Profile = Mapping[str, tuple[int, int, int]]
 
+#: Shapes of all values at the smallest, typical and largest sizes.
+Ranges = tuple[Shapes, Shapes, Shapes]
+
 
 def build_engines(
     bundle: Bundle,
@@ -49,12 +53,13 @@ def build_engines(
     capabilities: Sequence[int],
     *,
     precision: str | None = None,
+    split_ops: bool = False,
     profile: Profile | None = None,
     memory_bytes: int = CARD_BYTES,
     store: EngineStore | None = None,
     rebuild: bool = False,
 ) -> list[tuple[StoredEngine, bool]]:
-    """Build one engine per compute capability into the store.
+    """Build one engine (or one per segment) for each compute capability into the store.
 
     Args:
         bundle: The model.
@@ -63,6 +68,7 @@ def build_engines(
             of the card in this machine.
         precision: "fp16" stores the features of an fp32 graph in half precision before the build;
             None keeps the graph as it is.
+        split_ops: One engine per segment between our ops, in place of one for the whole graph.
         profile: Axis name -> (smallest, typical, largest) size; None means the spec's range.
         memory_bytes: Memory of the card; a profile that cannot fit is refused.
         store: Where engines go.
@@ -97,20 +103,35 @@ def build_engines(
     require_grid_rank(model, flavour, version)
     require_memory(model, bundle.spec, profile, memory_bytes)
     store = store or EngineStore()
+    graphs = {bundle.spec.name: model}
+    if split_ops:
+        cut = split(model).segments
+        graphs = {f"{bundle.spec.name}/{name.partition('.')[0]}": g for name, g in cut.items()}
+    ranges = _ranges(model, bundle.spec, profile)
     built = []
     for capability in capabilities:
-        key = EngineKey(
-            model=bundle.spec.name,
-            onnx_sha256=bundle.hash,
-            flavour=flavour,
-            version=version,
-            capability=str(capability),
-            precision=precision,
-            profile=profile,
-        )
-        build = _Build(trt, flavour, bundle, model, capability, profile)
-        built.append(store.get_or_build(key, build, rebuild=rebuild))
+        for name, graph in graphs.items():
+            key = EngineKey(
+                model=name,
+                onnx_sha256=bundle.hash,
+                flavour=flavour,
+                version=version,
+                capability=str(capability),
+                precision=precision,
+                profile=profile,
+            )
+            build = _Build(trt, flavour, name, graph, capability, ranges)
+            built.append(store.get_or_build(key, build, rebuild=rebuild))
     return built
+
+
+def _ranges(model: onnx.ModelProto, spec: ModelSpec, profile: Profile) -> Ranges:
+    """Shape of every value at the smallest, typical and largest sizes of the profile."""
+    smallest, typical, largest = (
+        shapes_at(model, spec, {name: sizes[which] for name, sizes in profile.items()})
+        for which in range(3)
+    )
+    return smallest, typical, largest
 
 
 def default_profile(spec: ModelSpec) -> dict[str, tuple[int, int, int]]:
@@ -207,17 +228,17 @@ class _Build:
         self,
         trt: Any,
         flavour: str,
-        bundle: Bundle,
+        name: str,
         model: onnx.ModelProto,
         capability: int,
-        profile: Profile,
+        ranges: Ranges,
     ) -> None:
         self.trt = trt
         self.flavour = flavour
-        self.bundle = bundle
+        self.name = name
         self.model = model
         self.capability = capability
-        self.profile = profile
+        self.ranges = ranges
 
     def __call__(self) -> bytes:
         trt = self.trt
@@ -226,7 +247,7 @@ class _Build:
             builder = trt.Builder(logger)
             network = builder.create_network(self._network_flags())
             parser = trt.OnnxParser(network, logger)
-            if not parser.parse(self.model.SerializeToString(), str(self.bundle.onnx_path)):
+            if not parser.parse(self.model.SerializeToString()):
                 errors = [str(parser.get_error(i)) for i in range(parser.num_errors)]
                 raise self._failed("parse", errors)
             config = builder.create_builder_config()
@@ -258,27 +279,20 @@ class _Build:
             config.set_compute_capability(chosen, 0)
 
     def _set_profile(self, builder: Any, config: Any) -> None:
-        if not self.profile:
-            return
         shapes = builder.create_optimization_profile()
-        for tensor in graph_inputs(self.bundle.spec):
-            if tensor.axes:
-                smallest, typical, largest = (
-                    tuple(
-                        self.profile[dim.name][which] if isinstance(dim, Axis) else dim
-                        for dim in tensor.shape
-                    )
-                    for which in range(3)
-                )
-                shapes.set_shape(tensor.name, smallest, typical, largest)
-        config.add_optimization_profile(shapes)
+        for value in self.model.graph.input:
+            smallest, typical, largest = (shape[value.name] for shape in self.ranges)
+            if smallest != largest:
+                shapes.set_shape(value.name, smallest, typical, largest)
+        if shapes:
+            config.add_optimization_profile(shapes)
 
     def _failed(self, what: str, messages: Sequence[str]) -> EngineError:
         said = " ".join(line.strip() for line in messages[-3:])[:600] or "no reason"
-        sizes = ", ".join(f"{name} {':'.join(map(str, s))}" for name, s in self.profile.items())
+        sizes = [self.ranges[2].get(value.name) for value in self.model.graph.input]
         return EngineError(
-            f"{self.flavour} {self.trt.__version__} to {what} {self.bundle.served_name} "
-            f"for SM {self.capability}" + (f" with {sizes}" if sizes else ""),
+            f"{self.flavour} {self.trt.__version__} to {what} {self.name} "
+            f"for SM {self.capability} with inputs up to {sizes}",
             said,
             "Smaller sizes in --profile, or `cineflow check` for operators it does not take",
         )

@@ -72,8 +72,9 @@ def smoother(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="session")
 def fresh_default(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The default model, exported in this run."""
-    return export_bundle("lucas_kanade", tmp_path_factory.mktemp("export") / "lucas_kanade")
+    """The default model, exported in this run, whole and split."""
+    out = tmp_path_factory.mktemp("export") / "lucas_kanade"
+    return export_bundle("lucas_kanade", out, split_ops=True)
 
 
 @pytest.fixture

@@ -33,12 +33,14 @@ def default() -> Bundle:
 
 
 @needs_rtx
-def test_default_builds_for_three_generations(default: Bundle, store: EngineStore) -> None:
-    built = build_engines(default, RTX, [86, 89, 120], store=store)
-    assert [engine.key.capability for engine, _ in built if engine.key] == ["86", "89", "120"]
-    assert all(new and engine.bytes > 10_000 and not engine.fault for engine, new in built)
-    again = build_engines(default, RTX, [86, 89, 120], store=store)
-    assert not any(new for _, new in again)
+def test_default_builds_and_is_found_again(default: Bundle, store: EngineStore) -> None:
+    ((engine, new),) = build_engines(default, RTX, [120], store=store)
+    assert new
+    assert engine.bytes > 10_000
+    assert not engine.fault
+    ((again, new),) = build_engines(default, RTX, [120], store=store)
+    assert not new
+    assert again == engine
 
 
 @needs_rtx
@@ -50,6 +52,15 @@ def test_half_precision_is_an_engine_of_its_own(smoother: Bundle, store: EngineS
     assert single.folder != half.folder
     assert half.key is not None
     assert half.key.precision == "fp16"
+
+
+@needs_rtx
+def test_every_segment_builds_for_three_generations(default: Bundle, store: EngineStore) -> None:
+    built = build_engines(default, RTX, [86, 89, 120], store=store, split_ops=True)
+    names = {engine.key.model for engine, _ in built if engine.key}
+    warps = default.manifest["operators"]["cineflow::Warp"]
+    assert names == {f"lucas_kanade/{segment}" for segment in range(warps + 1)}
+    assert len(store.engines()) == 3 * (warps + 1)
 
 
 @needs_rtx
@@ -96,7 +107,7 @@ def test_graph_that_the_parser_refuses_is_a_typed_error(store: EngineStore, tmp_
         precision="fp32",
         served_name="odd",
     )
-    with pytest.raises(EngineError, match="parse odd"):
+    with pytest.raises(EngineError, match="parse lucas_kanade"):
         build_engines(bundle, RTX, [86], store=store)
 
 
@@ -133,7 +144,7 @@ def test_full_tensorrt_keeps_the_types_of_the_graph(
         __version__=version, NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=5)
     )
     model = onnx.load(default.onnx_path)
-    build = tensorrt._Build(fake, "tensorrt", default, model, 86, {})
+    build = tensorrt._Build(fake, "tensorrt", "net", model, 86, ({}, {}, {}))
     assert build._network_flags() == flags
 
 

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from cineflow.errors import ArgumentError, EngineError, MissingDependencyError
+from cineflow.errors import EngineError, MissingDependencyError
 from cineflow.runtime.bundle import Bundle, graph_inputs, graph_outputs
+from cineflow.runtime.checks import check_inputs
+from cineflow.runtime.segments import SegmentedEngine, Step
 
 OP_LIBRARY = "libcineflow_ort.so"
 
@@ -54,10 +56,7 @@ class OnnxRuntimeEngine:
         self._inputs = graph_inputs(bundle.spec)
         self._outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]
 
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or min(DEFAULT_THREADS, os.cpu_count() or 1)
-        options.inter_op_num_threads = 1  # the graphs are chains; a second pool only costs
-        options.log_severity_level = 3
+        options = session_options(ort, threads)
         self.kernels = _register_op_library(options) if use_op_library else "bodies in the graph"
         try:
             self._session = ort.InferenceSession(
@@ -98,24 +97,35 @@ class OnnxRuntimeEngine:
         return dict(zip(self._outputs, values, strict=True))
 
 
-def check_inputs(wanted: tuple[Any, ...], inputs: Mapping[str, np.ndarray]) -> None:
-    """Raise `ArgumentError` unless `inputs` are exactly the `wanted` tensors, in dtype and shape.
+def open_segments(bundle: Bundle, threads: int | None = None) -> SegmentedEngine:
+    """A bundle exported with `--split-ops`: ONNX Runtime segments with our kernels between them.
 
-    Sizes of equal axis names must agree over all inputs.
+    Raises:
+        MissingDependencyError: onnxruntime is not installed.
+        BundleError: The bundle has no segments.
+        EngineError: A segment does not load.
     """
-    names = [tensor.name for tensor in wanted]
-    if sorted(names) != sorted(inputs):
-        raise ArgumentError(f"inputs {names}", repr(list(inputs)))
-    sizes: dict[str, int] = {}
-    for tensor in wanted:
-        array = inputs[tensor.name]
-        tensor.check(array)
-        for dim, size in zip(tensor.shape, array.shape, strict=True):
-            if not isinstance(dim, int) and sizes.setdefault(dim.name, size) != size:
-                raise ArgumentError(
-                    f"{tensor.name} with {dim.name} {sizes[dim.name]}, as the inputs before it",
-                    str(list(array.shape)),
-                )
+    ort = _import_onnxruntime()
+
+    def open_one(step: Step) -> Any:
+        options = session_options(ort, threads)
+        try:
+            session = ort.InferenceSession(str(step.segment), options, providers=[CPU_PROVIDER])
+        except Exception as error:  # as above
+            raise EngineError(f"{step.segment} to load", str(error)) from error
+        outputs = list(step.outputs)
+        return lambda values: dict(zip(outputs, session.run(outputs, dict(values)), strict=True))
+
+    return SegmentedEngine(bundle, open_one)
+
+
+def session_options(ort: Any, threads: int | None) -> Any:
+    """How every session runs: few threads, no chatter."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or min(DEFAULT_THREADS, os.cpu_count() or 1)
+    options.inter_op_num_threads = 1  # the graphs are chains; a second pool only costs
+    options.log_severity_level = 3
+    return options
 
 
 def op_library_path() -> Path | None:

@@ -1,0 +1,148 @@
+"""Cut a graph at our ops: engine -> our kernel -> engine, for runtimes that take no plugins.
+
+Every standard node belongs to the segment of the longest chain of our ops before it, so the
+segments run one after the other, each op between the two that it joins:
+
+    segments/0.onnx, ops of level 0, segments/1.onnx, ops of level 1, ...
+
+`segments.json` lists the steps in order; `cineflow.runtime.segments` runs them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from cineflow.errors import ExportError
+from cineflow.export.graph import check
+from cineflow.export.operators import DOMAIN, OPERATORS
+from cineflow.runtime.segments import SEGMENTS_DIR, STEPS_FILE
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A graph in pieces.
+
+    Attributes:
+        segments: Standard graphs, by file name.
+        steps: What runs, in order; the content of `segments.json`.
+    """
+
+    segments: dict[str, onnx.ModelProto]
+    steps: list[dict[str, Any]]
+
+
+def split(model: onnx.ModelProto) -> Cut:
+    """Cut `model` at every node of domain `cineflow`.
+
+    Raises:
+        ExportError: The graph has no such node, or a value at a cut has no known type.
+    """
+    levels = _levels(model.graph)
+    ours = [node for node in model.graph.node if node.domain == DOMAIN]
+    if not ours:
+        raise ExportError("a graph with cineflow ops to split at", "one without")
+    known = _value_infos(model)
+    segments: dict[str, onnx.ModelProto] = {}
+    steps: list[dict[str, Any]] = []
+    for level in range(max(levels.values()) + 1):
+        nodes = [
+            node
+            for node in model.graph.node
+            if node.domain != DOMAIN and levels[node.output[0]] == level
+        ]
+        if nodes:
+            name = f"{len(segments)}.onnx"
+            segment = _segment(model, nodes, known, name)
+            segments[name] = segment
+            steps.append(
+                {
+                    "segment": name,
+                    "inputs": [value.name for value in segment.graph.input],
+                    "outputs": [value.name for value in segment.graph.output],
+                }
+            )
+        steps += [_op_step(node) for node in ours if levels[node.output[0]] == level + 1]
+    return Cut(segments, steps)
+
+
+def write_segments(cut: Cut, directory: Path) -> list[Path]:
+    """Write the pieces below a staged bundle; returns the files."""
+    folder = directory / SEGMENTS_DIR
+    folder.mkdir()
+    files = []
+    for name, segment in cut.segments.items():
+        files.append(folder / name)
+        files[-1].write_bytes(segment.SerializeToString(deterministic=True))
+    files.append(folder / STEPS_FILE)
+    files[-1].write_text(json.dumps(cut.steps, indent=1) + "\n", encoding="utf-8")
+    return files
+
+
+def _levels(graph: onnx.GraphProto) -> dict[str, int]:
+    """Number of our ops on the longest way to each value."""
+    levels: dict[str, int] = {}
+    for node in graph.node:
+        level = max((levels.get(name, 0) for name in node.input), default=0)
+        for name in node.output:
+            levels[name] = level + (node.domain == DOMAIN)
+    return levels
+
+
+def _segment(
+    model: onnx.ModelProto,
+    nodes: list[onnx.NodeProto],
+    known: dict[str, onnx.ValueInfoProto],
+    name: str,
+) -> onnx.ModelProto:
+    """The nodes of one level as a graph: what they miss comes in, what others need goes out."""
+    made = {output for node in nodes for output in node.output}
+    stored = {item.name: item for item in model.graph.initializer}
+    read = _ordered(name for node in nodes for name in node.input if name)
+    inside = {node.output[0] for node in nodes}
+    needed = {value.name for value in model.graph.output}
+    for node in model.graph.node:
+        if node.output[0] not in inside:
+            needed.update(node.input)
+    graph = onnx.helper.make_graph(
+        nodes,
+        name.partition(".")[0],
+        inputs=[_known(known, n) for n in read if n not in made and n not in stored],
+        outputs=[_known(known, n) for node in nodes for n in node.output if n in needed],
+        initializer=[stored[n] for n in read if n in stored],
+    )
+    opsets = [opset for opset in model.opset_import if opset.domain != DOMAIN]
+    segment = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version)
+    check(segment, f"segment {name}")
+    return segment
+
+
+def _known(known: dict[str, onnx.ValueInfoProto], name: str) -> onnx.ValueInfoProto:
+    if name not in known:
+        raise ExportError(f"the type of {name}, where the graph is cut", "none is inferred")
+    return known[name]
+
+
+def _value_infos(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    return {value.name: value for value in (*graph.value_info, *graph.input, *graph.output)}
+
+
+def _op_step(node: onnx.NodeProto) -> dict[str, Any]:
+    given = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+    given = {k: v.decode() if isinstance(v, bytes) else v for k, v in given.items()}
+    return {
+        "op": node.op_type,
+        "inputs": list(node.input),
+        "outputs": list(node.output),
+        "attributes": OPERATORS[node.op_type].attributes | given,
+    }
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

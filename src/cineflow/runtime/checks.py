@@ -1,0 +1,30 @@
+"""What every engine asks of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cineflow.errors import ArgumentError
+from cineflow.spec import Axis, TensorSpec
+
+
+def check_inputs(wanted: Sequence[TensorSpec], inputs: Mapping[str, np.ndarray]) -> None:
+    """Raise `ArgumentError` unless `inputs` are exactly the `wanted` tensors, in dtype and shape.
+
+    Sizes along axes of one name must agree over all inputs.
+    """
+    names = [tensor.name for tensor in wanted]
+    if sorted(names) != sorted(inputs):
+        raise ArgumentError(f"inputs {names}", repr(list(inputs)))
+    sizes: dict[str, int] = {}
+    for tensor in wanted:
+        array = inputs[tensor.name]
+        tensor.check(array)
+        for dim, size in zip(tensor.shape, array.shape, strict=True):
+            if isinstance(dim, Axis) and sizes.setdefault(dim.name, size) != size:
+                raise ArgumentError(
+                    f"{tensor.name} with {dim.name} {sizes[dim.name]}, as the inputs before it",
+                    str(list(array.shape)),
+                )

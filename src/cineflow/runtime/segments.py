@@ -1,0 +1,194 @@
+"""Segmented engines: a graph cut at our ops, run as engine -> our kernel -> engine.
+
+The steps come from the bundle (`segments/segments.json`). The same scheduler runs ONNX Runtime
+segments on the CPU, which is how it is tested, and TensorRT segments on one stream.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cineflow.errors import BundleError, EngineError
+from cineflow.runtime.bundle import Bundle, file_sha256, graph_inputs, graph_outputs
+from cineflow.runtime.checks import check_inputs
+
+SEGMENTS_DIR = "segments"
+STEPS_FILE = "segments.json"
+
+#: Runs one step: values by name in, values by name out.
+Runner = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One engine or one of our ops.
+
+    Attributes:
+        inputs: Names of the values it reads.
+        outputs: Names of the values it makes.
+        segment: File of the engine's graph; None for an op.
+        op: Name of the op ("Warp"); empty for an engine.
+        attributes: The op's attributes.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    segment: Path | None = None
+    op: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_steps(bundle: Bundle) -> list[Step]:
+    """The steps of a bundle exported with `--split-ops`.
+
+    Raises:
+        BundleError: It was not split, or a file of the steps is missing.
+    """
+    folder = bundle.path / SEGMENTS_DIR
+    remedy = "Export it with --split-ops"
+    try:
+        listed = json.loads((folder / STEPS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"segments in {bundle.path}", str(error), remedy) from error
+    steps = []
+    for item in listed:
+        segment = folder / item["segment"] if "segment" in item else None
+        if segment is not None:
+            _require_sound(bundle, segment, remedy)
+        steps.append(
+            Step(
+                inputs=tuple(item["inputs"]),
+                outputs=tuple(item["outputs"]),
+                segment=segment,
+                op=item.get("op", ""),
+                attributes=item.get("attributes", {}),
+            )
+        )
+    return steps
+
+
+def _require_sound(bundle: Bundle, segment: Path, remedy: str) -> None:
+    expected = bundle.manifest["files"].get(f"{SEGMENTS_DIR}/{segment.name}", {}).get("sha256")
+    if file_sha256(segment) != expected:
+        raise BundleError(f"{segment} as its manifest says", "another content", remedy)
+
+
+class SegmentedEngine:
+    """A split bundle as one engine.
+
+    Args:
+        bundle: Exported with `--split-ops`.
+        open_segment: Opens one segment's graph.
+        ops: Op name -> function of (inputs in order, attributes); None takes `cineflow.ops`.
+        name: Engine name.
+
+    Raises:
+        BundleError: The bundle has no segments.
+        EngineError: It needs an op that `ops` lacks, or a value that no step makes.
+    """
+
+    kernels = "cineflow kernels between the segments"
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        open_segment: Callable[[Step], Runner],
+        *,
+        ops: Mapping[str, Callable[..., Any]] | None = None,
+        name: str = "onnxruntime-segments",
+    ) -> None:
+        self.name = name
+        self._inputs = graph_inputs(bundle.spec)
+        self._outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]
+        steps = read_steps(bundle)
+        ops = OPS if ops is None else ops
+        _require_complete(steps, [t.name for t in self._inputs], self._outputs, ops)
+        self._program = [
+            (step, open_segment(step) if step.segment else _op_runner(step, ops[step.op]))
+            for step in steps
+        ]
+        self._last_use = _last_uses(steps, self._outputs)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Every output of the graph, for every input by name.
+
+        Raises:
+            ArgumentError: An input does not fit the spec.
+            EngineError: A step failed.
+        """
+        check_inputs(self._inputs, inputs)
+        values: dict[str, Any] = dict(inputs)
+        for position, (step, runner) in enumerate(self._program):
+            values.update(runner({name: values[name] for name in step.inputs}))
+            for name in self._last_use[position]:
+                del values[name]  # features of a pyramid are large; keep none beyond its last use
+        return {name: values[name] for name in self._outputs}
+
+
+def _op_runner(step: Step, op: Callable[..., Any]) -> Runner:
+    def run(values: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {step.outputs[0]: op(*(values[n] for n in step.inputs), **step.attributes)}
+
+    return run
+
+
+def _require_complete(
+    steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str], ops: Mapping[str, Any]
+) -> None:
+    made = set(inputs)
+    for step in steps:
+        missing = [name for name in step.inputs if name not in made]
+        if missing:
+            raise EngineError(f"every value before the step that reads it ({missing})", "none made")
+        if step.segment is None and step.op not in ops:
+            raise EngineError(f"an op of {sorted(ops)}", repr(step.op))
+        made.update(step.outputs)
+    lacking = [name for name in outputs if name not in made]
+    if lacking:
+        raise EngineError(f"steps that make {list(outputs)}", f"none makes {lacking}")
+
+
+def _last_uses(steps: Sequence[Step], outputs: Sequence[str]) -> list[list[str]]:
+    """For each step, the values that nothing reads after it."""
+    last: dict[str, int] = {}
+    for position, step in enumerate(steps):
+        for name in (*step.inputs, *step.outputs):
+            last[name] = position
+    grouped: list[list[str]] = [[] for _ in steps]
+    for name, position in last.items():
+        if name not in outputs:
+            grouped[position].append(name)
+    return grouped
+
+
+def step_counts(steps: Sequence[Step]) -> Counter[str]:
+    """Number of engines ("segment") and of each op."""
+    return Counter(step.op or "segment" for step in steps)
+
+
+def _warp(src: np.ndarray, flow: np.ndarray, *, border: str) -> np.ndarray:
+    from cineflow import ops
+
+    return ops.warp(src, flow, border=border)  # type: ignore[arg-type]
+
+
+def _correlation(
+    f1: np.ndarray, f2: np.ndarray, *, radius: int, dilation: int, scale: float, x_major: int
+) -> np.ndarray:
+    from cineflow import ops
+
+    order = "xy" if x_major else "yx"
+    return ops.correlation(  # type: ignore[attr-defined]
+        f1, f2, radius=radius, dilation=dilation, scale=scale, order=order
+    )
+
+
+#: Our ops on NumPy arrays, as the graph names them.
+OPS: Mapping[str, Callable[..., Any]] = {"Warp": _warp, "Correlation": _correlation}
