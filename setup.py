@@ -26,6 +26,7 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+OP_LIBRARY = "libcineflow_ort.so"
 
 
 def find_tool(name: str) -> str:
@@ -63,8 +64,18 @@ class CMakeBuild(build_ext):
         )
         subprocess.run([cmake, "--build", str(build)], check=True)
         # One from an earlier build, when the headers were there, would be taken for this one's.
-        (target.parent / "libcineflow_ort.so").unlink(missing_ok=True)
+        (target.parent / OP_LIBRARY).unlink(missing_ok=True)
         subprocess.run([cmake, "--install", str(build), "--prefix", str(target.parent)], check=True)
+
+    def copy_extensions_to_source(self) -> None:
+        """An editable install builds elsewhere and copies extensions only: take the library too."""
+        super().copy_extensions_to_source()
+        (ext,) = self.extensions
+        built = Path(self.build_lib, *ext.name.split(".")).with_name(OP_LIBRARY)
+        beside = ROOT / "src" / "cineflow" / OP_LIBRARY
+        beside.unlink(missing_ok=True)
+        if built.exists():
+            shutil.copy2(built, beside)
 
 
 setup(
