@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cineflow.errors import FrameError
-from cineflow.serving.backend import StreamTable
+from cineflow.serving.backend import StreamTable, default_threads
 from cineflow.spec import ModelSpec, TensorSpec
 
 IMAGE = (1, 1, 8, 8)
@@ -52,6 +52,12 @@ def test_a_sequence_that_starts_again_begins_anew():
     table.get(7).push(np.zeros((8, 8), np.uint8), index=40)
     table.begin(7)
     assert table.get(7).state() is None
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 2), (64, 2)])
+def test_one_core_is_left_to_the_server(monkeypatch, cores, threads):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+    assert default_threads() == threads
 
 
 class Raw:

@@ -11,6 +11,7 @@ import pytest
 from cineflow.errors import ArgumentError, ServerError
 from cineflow.serving import (
     PortTakenError,
+    ServerBinary,
     ServerDiedError,
     ServerTimeoutError,
     TritonServer,
@@ -75,6 +76,25 @@ def test_a_model_that_does_not_load(server_binary, repository, tmp_path, left_be
         server.start()
     assert error.value.exit_code == 1
     assert left_behind(server.name) == []
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_shared_memory_is_allowed_only_where_the_server_knows_the_option(
+    repository, tmp_path, known
+):
+    """Triton 2.69 and newer keep clients' shared memory off; to older ones the option is fatal."""
+    backend = tmp_path / "backends" / "python"
+    backend.mkdir(parents=True)
+    program = tmp_path / "tritonserver"
+    options = "--model-repository" + (" <x>\n  --allow-client-shm" if known else "")
+    program.write_text(f'#!/bin/sh\n[ "$1" = --help ] && echo "  {options}" || echo "$@"; exit 3\n')
+    program.chmod(0o755)
+    binary = ServerBinary(program, "PATH", "", (), backend, backend / "stub")
+    with pytest.raises(ServerDiedError) as error:
+        TritonServer(repository, binary=binary).start()
+    assert error.value.exit_code == 3
+    assert ("--allow-client-shm=true" in error.value.log_tail) is known
+    assert "--backend-directory" not in error.value.log_tail  # it has its own
 
 
 def test_an_option_that_the_server_does_not_know(server_binary, repository):
