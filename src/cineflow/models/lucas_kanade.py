@@ -9,9 +9,14 @@ What is particular here:
 
 - Gradients are the mean of both frames' (after the warp). One frame's gradients alone are
   attenuated by their own noise, which shortens every motion.
-- The normal equations are gathered on a coarser grid: the window is so wide that nothing is lost.
-- The slow part of the grey level is taken out first, and the black surround of a scan sector is
-  left out of the equations: its border stands still while the tissue moves.
+- The slow part of the grey level is taken out first, and the dark gaps of the speckle are cut off:
+  the logarithm makes them deep, and they are the first thing that decorrelates.
+- The normal equations are gathered on a coarser grid, weighted by the inverse of what the residual
+  still leaves unexplained there: blood and shadows hardly count.
+- Refinement without a new warp: what the smooth motion found so far explains is taken from the
+  gathered equations and the rest solved again. It undoes the window's blur of the motion, so the
+  window can be wide against noise without flattening the strain.
+- The black surround of a scan sector is left out: its border stands still while the tissue moves.
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ from cineflow.errors import ArgumentError
 #: Height and width of the frames are multiples of this.
 MULTIPLE = 16
 
-_SCHARR = torch.tensor([3.0, 10.0, 3.0]) / 16.0
+_SOBEL = torch.tensor([0.25, 0.5, 0.25])
 _SLOPE = torch.tensor([-0.5, 0.0, 0.5])
 
 
@@ -39,7 +44,10 @@ class LucasKanade(nn.Module):
     Args:
         sigma: Standard deviation of the Gaussian window in pixels of each level, finest first; as
             many levels as entries.
-        iterations: Measurements per level, finest first.
+        warps: Measurements per level, each against a newly warped frame, finest first.
+        refinements: Further solutions of the last measurement of the finest level.
+        trust: Unexplained grey-level variance at which an observation counts half.
+        floor: Grey levels below the local mean where the gaps of the speckle are cut off.
         ridge: Added to both diagonal terms of the normal equations, (grey level / px)^2: motion is
             drawn to zero where the texture is weaker than this.
     """
@@ -49,22 +57,28 @@ class LucasKanade(nn.Module):
 
     def __init__(
         self,
-        sigma: Sequence[float] = (10.0, 10.0, 10.0, 10.0),
-        iterations: Sequence[int] = (1, 1, 1, 1),
+        sigma: Sequence[float] = (12.0, 12.0, 10.0, 8.0),
+        warps: Sequence[int] = (3, 2, 1, 1),
+        refinements: int = 4,
+        trust: float = 10.0,
+        floor: float = 30.0,
         ridge: float = 1.0,
     ) -> None:
         super().__init__()
-        if len(sigma) != len(iterations) or not 1 <= len(sigma) <= 4 or min(sigma) <= 0:
+        if len(sigma) != len(warps) or not 1 <= len(sigma) <= 4 or min(*sigma, *warps) <= 0:
             raise ArgumentError(
-                "one positive sigma and one iteration count for each of 1 to 4 levels",
-                f"{list(sigma)}, {list(iterations)}",
+                "one positive sigma and one number of warps for each of 1 to 4 levels",
+                f"{list(sigma)}, {list(warps)}",
             )
-        self.iterations = tuple(iterations)
+        self.warps = tuple(warps)
+        self.refinements = refinements
+        self.trust = trust
+        self.floor = floor
         self.ridge = ridge
         # The coarsest of four levels has only MULTIPLE / 8 pixels per unit left to pool.
         self.pools = tuple(min(4, MULTIPLE >> level) for level in range(len(sigma)))
-        self.register_buffer("slope_x", torch.outer(_SCHARR, _SLOPE)[None, None])
-        self.register_buffer("slope_y", torch.outer(_SLOPE, _SCHARR)[None, None])
+        self.register_buffer("slope_x", torch.outer(_SOBEL, _SLOPE)[None, None])
+        self.register_buffer("slope_y", torch.outer(_SLOPE, _SOBEL)[None, None])
         for level, (pixels, pool) in enumerate(zip(sigma, self.pools, strict=True)):
             self.register_buffer(f"window_{level}", _gaussian(pixels / pool))
 
@@ -81,7 +95,7 @@ class LucasKanade(nn.Module):
             shows.
         """
         seen = _seen(previous, current)
-        pyramid = [(_flatten(previous), _flatten(current), seen)]
+        pyramid = [(self._flatten(previous), self._flatten(current), seen)]
         for level in range(1, len(self.pools)):
             a, b, inside = pyramid[-1]
             # The quarter grid shrinks with the level, until the coarsest pools by less.
@@ -94,28 +108,47 @@ class LucasKanade(nn.Module):
             a, b, inside = pyramid[level]
             if flow is not None:
                 flow = 2.0 * _enlarge(flow, 2)
-            for _ in range(self.iterations[level]):
+            for remaining in reversed(range(self.warps[level])):
                 moved = b if flow is None else torch.ops.cineflow.warp(b, flow, "clamp")
-                step = self._measure(a, moved, inside, level)
+                refinements = self.refinements if level == remaining == 0 else 0
+                step = self._measure(a, moved, inside, level, refinements)
                 flow = step if flow is None else flow + step
         assert flow is not None  # there is at least one level
         return flow
 
-    def _measure(self, a: Tensor, b: Tensor, inside: Tensor, level: int) -> Tensor:
+    def _measure(
+        self, a: Tensor, b: Tensor, inside: Tensor, level: int, refinements: int
+    ) -> Tensor:
         """Least-squares motion from `a` to `b`, both [B, 1, h, w], as [B, 2, h, w] px."""
         mean = F.pad(0.5 * (a + b), (1, 1, 1, 1), mode="replicate")
         gx = F.conv2d(mean, self.slope_x)
         gy = F.conv2d(mean, self.slope_y)
         change = a - b
-        products = torch.cat([gx * gx, gx * gy, gy * gy, gx * change, gy * change], dim=1)
+        products = torch.cat(
+            [gx * gx, gx * gy, gy * gy, gx * change, gy * change, change * change], dim=1
+        )
         pool = self.pools[level]
-        products = F.avg_pool2d(products, pool) * inside
-        xx, xy, yy, xt, yt = self._window(products, level).split(1, dim=1)
-        xx, yy = xx + self.ridge, yy + self.ridge
-        # xx * yy >= xy^2 (Cauchy-Schwarz), so the ridge keeps the determinant positive.
-        scale = 1.0 / (xx * yy - xy * xy)
-        step = torch.cat([(yy * xt - xy * yt) * scale, (xx * yt - xy * xt) * scale], dim=1)
-        return _enlarge(step, pool)
+        products = F.avg_pool2d(products, pool)
+        unexplained = _box(products[:, 5:6])
+        products = products[:, :5] * (inside * (self.trust / (unexplained + self.trust)))
+        xx, xy, yy, xt, yt = products.split(1, dim=1)
+
+        sxx, sxy, syy, sxt, syt = self._window(products, level).split(1, dim=1)
+        sxx, syy = sxx + self.ridge, syy + self.ridge
+        # sxx * syy >= sxy^2 (Cauchy-Schwarz), so the ridge keeps the determinant positive.
+        scale = 1.0 / (sxx * syy - sxy * sxy)
+        ixx, ixy, iyy = syy * scale, -sxy * scale, sxx * scale
+        x, y = ixx * sxt + ixy * syt, ixy * sxt + iyy * syt
+        for _ in range(refinements):
+            left = torch.cat([xt - xx * x - xy * y, yt - xy * x - yy * y], dim=1)
+            rx, ry = self._window(left, level).split(1, dim=1)
+            x, y = x + (ixx * rx + ixy * ry), y + (ixy * rx + iyy * ry)
+        return _enlarge(torch.cat([x, y], dim=1), pool)
+
+    def _flatten(self, frame: Tensor) -> Tensor:
+        """The frame less its mean over about 16 px: brightness that drifts is not motion."""
+        slow = _box(F.avg_pool2d(frame, 8))
+        return torch.clamp(frame - _enlarge(slow, 8), min=-self.floor)
 
     def _window(self, x: Tensor, level: int) -> Tensor:
         """Gaussian-weighted sums of each channel; outside counts 0, so borders weigh less."""
@@ -143,11 +176,9 @@ def _gaussian(sigma: float) -> Tensor:
     return weight / weight.sum()
 
 
-def _flatten(frame: Tensor) -> Tensor:
-    """The frame less its mean over about 16 px: brightness that drifts is not motion."""
-    slow = F.avg_pool2d(frame, 8)
-    slow = F.avg_pool2d(F.pad(slow, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    return frame - _enlarge(slow, 8)
+def _box(x: Tensor) -> Tensor:
+    """Mean over 3 x 3."""
+    return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
 
 
 def _seen(previous: Tensor, current: Tensor) -> Tensor:
