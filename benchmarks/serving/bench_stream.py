@@ -9,13 +9,15 @@ import pytest
 
 from cineflow.runtime import open_engine
 from cineflow.runtime.stream import MotionStream
+from cineflow.serving.backend import default_threads
 from cineflow_client import Client
 
 pytestmark = pytest.mark.benchmark(group="latency per frame, 256x256")
 
 
 def bench_in_process(measure, bundle):
-    stream = MotionStream(open_engine(bundle), bundle.spec)
+    engine = open_engine(bundle, default_threads())  # as the server: only the way differs
+    stream = MotionStream(engine, bundle.spec)
     measure(lambda frame: stream.push(frame).flow)
 
 

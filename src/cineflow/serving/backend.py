@@ -111,8 +111,7 @@ class TritonPythonModel:
         """Load the bundle and its engine.
 
         The configuration's parameters: `bundle`, a built-in name or a folder (a relative one starts
-        at the model's folder); `threads`, the engine's threads inside one frame (`default_threads()`
-        if unset).
+        at the model's folder); `threads`, the engine's threads inside one frame, optional.
         """
         self._pb: Any = importlib.import_module("triton_python_backend_utils")
         config = json.loads(args["model_config"])
