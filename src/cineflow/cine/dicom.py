@@ -26,6 +26,7 @@ from cineflow.cine.errors import (
 )
 from cineflow.cine.sector import find_sector
 from cineflow.cine.timing import frame_times
+from cineflow.errors import CineflowError
 
 # A pixel is coloured when its channels differ by more than JPEG's chroma error, and a clip when
 # more than this share of its sector ever is: Doppler, not compression.
@@ -48,8 +49,22 @@ def read_dicom(path: Path, name: str = "") -> Cine:
         TruncatedError: The file or its pixel data ends early.
         NoPixelDataError: No pixel data element.
         SingleFrameError: One frame only.
-        DecodeError: A compression or photometric interpretation that cannot be decoded.
+        DecodeError: A compression or photometric interpretation that cannot be decoded, or a
+            damaged tag.
     """
+    try:
+        return _read(path, name)
+    except CineflowError:
+        raise
+    except Exception as error:  # pydicom reads a tag when it is asked for, and raises many types
+        raise DecodeError(
+            "a DICOM object whose tags can be read",
+            f"{type(error).__name__}: {error}",
+            "The file is damaged, or its writer broke the standard; fetch or export it again.",
+        ) from error
+
+
+def _read(path: Path, name: str) -> Cine:
     header = _read_header(path)
     count = _count_frames(header)
     grey, colourful, notes = _grey_frames(header, count)

@@ -124,7 +124,8 @@
   function show() {
     draw.globalAlpha = 1;
     draw.imageSmoothingQuality = "high";
-    draw.drawImage(pictures[frame], 0, 0, screen.width, screen.height);
+    if (pictures[frame].complete) draw.drawImage(pictures[frame], 0, 0, screen.width, screen.height);
+    else pictures[frame].decode().then(show);
     overlays[mode]();
     scrub.value = frame;
     play.textContent = playing ? "❚❚" : "▶";
@@ -155,7 +156,7 @@
 
   let due = 0;
   function tick(now) {
-    if (playing && now >= due) {
+    if (playing && now >= due && pictures[(frame + 1) % count].complete) {
       go(frame + 1, false);
       const period = frame > 0 ? movie.times[frame] - movie.times[frame - 1] : 400; // rest at the loop
       due = now + period / Number(speed.value);
@@ -184,7 +185,8 @@
   });
 
   const pictures = movie.frames.map((source) => Object.assign(new Image(), { src: source }));
-  Promise.all(pictures.map((picture) => picture.decode())).then(() => {
+  // The rest goes on decoding while the first frame shows; a frame that is not there yet is waited for.
+  pictures[0].decode().then(() => {
     new ResizeObserver(resize).observe(screen.parentElement);
     // #frame=12&mode=mesh opens the page there, still: for links and for pictures of the page.
     const wanted = new URLSearchParams(location.hash.slice(1));
