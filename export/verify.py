@@ -1,0 +1,237 @@
+"""`cineflow verify`: everything that can be proven of a bundle on this machine, in one report.
+
+The result is `report.json` and `report.html` in the bundle: the graph's summary, the lint, torch
+against every runtime that is available here, the composed motion of a phantom beat, and what each
+target would do with the file. A bundle whose report has a failed line raises nothing: the caller
+reads `Report.passed`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from cineflow.errors import BundleError, CineflowError, ExportError
+from cineflow.export import footprint, lint
+from cineflow.export.beat import BeatParity, compare_beat
+from cineflow.export.bundle import build_module, engines_for, write_text
+from cineflow.export.foreign import random_inputs
+from cineflow.export.graph import operator_counts
+from cineflow.export.parity import Parity, agreement, compare
+from cineflow.export.recipe import Recipe, builtin_recipes, load_recipe, parity_sizes, spec_axes
+from cineflow.export.report import render
+from cineflow.export.targets import TARGETS, target_findings
+from cineflow.runtime.bundle import Bundle
+from cineflow.runtime.engine import Engine
+
+REPORT_JSON, REPORT_HTML = "report.json", "report.html"
+
+#: Other inputs than the export's own, so that a bundle is not judged by what it was fitted to.
+SEEDS = (10, 11)
+
+_TIMED_RUNS = 7
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        served_name: Model and content.
+        summary: Graph figures: operators, parameters, multiply-adds, bytes.
+        findings: Lint, errors first.
+        parity: Torch (or the first runtime, without a recipe) against each runtime.
+        beat: Composed motion of a phantom beat per runtime; empty for models without flow.
+        targets: Target -> what speaks against it, in words; empty where nothing does.
+        timings_ms: Engine and kernels -> median of one run at the typical size.
+        reference: What the runtimes were compared with.
+    """
+
+    served_name: str
+    summary: dict[str, Any]
+    findings: Sequence[lint.Finding]
+    parity: Sequence[Parity]
+    beat: Sequence[BeatParity]
+    targets: dict[str, list[str]]
+    timings_ms: dict[str, float]
+    reference: str
+
+    @property
+    def passed(self) -> bool:
+        """No lint error, and every comparison within its tolerance."""
+        sound = all(finding.severity != lint.ERROR for finding in self.findings)
+        return (
+            sound
+            and all(row.passed for row in self.parity)
+            and all(row.passed for row in self.beat)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `report.json`."""
+        return {
+            "served_name": self.served_name,
+            "passed": self.passed,
+            "reference": self.reference,
+            "summary": self.summary,
+            "findings": [asdict(finding) for finding in self.findings],
+            "parity": [row.to_dict() for row in self.parity],
+            "beat": [row.to_dict() for row in self.beat],
+            "targets": self.targets,
+            "timings_ms": {name: round(value, 3) for name, value in self.timings_ms.items()},
+        }
+
+
+def verify(
+    bundle: Bundle,
+    recipe: Recipe | str | Path | None = None,
+    *,
+    weights: str | Path | None = None,
+    write_to: Path | None = None,
+    progress: Callable[[str], None] = lambda message: None,
+) -> Report:
+    """Verify a bundle and write its report.
+
+    Args:
+        bundle: What to verify.
+        recipe: Where the torch module comes from; None takes the built-in recipe of the model's
+            name, and without one the runtimes are compared among themselves.
+        weights: The checkpoint that the bundle was exported with, if any.
+        write_to: Folder of the report; None means the bundle itself.
+        progress: Called with one short sentence per step.
+
+    Raises:
+        BundleError: The report cannot be written.
+        ExportError: The recipe cannot be loaded, or does not fit the bundle.
+    """
+    model = onnx.load(bundle.onnx_path)
+    engines = engines_for(bundle)
+    progress("lint")
+    findings = lint.lint(model)
+    recipe = _recipe_of(bundle, recipe)
+    progress("parity")
+    rows, reference = _parity(bundle, recipe, weights, engines)
+    progress("composed motion of a phantom beat")
+    beat = compare_beat(bundle.spec, engines)
+    progress("timings")
+    report = Report(
+        served_name=bundle.served_name,
+        summary=summarise(model, bundle),
+        findings=findings,
+        parity=rows,
+        beat=beat,
+        targets=_targets(model),
+        timings_ms={
+            f"{engine.name} ({engine.kernels})": _median_ms(bundle, engine) for engine in engines
+        },
+        reference=reference,
+    )
+    folder = write_to or bundle.path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        data = report.to_dict()
+        write_text(folder / REPORT_JSON, json.dumps(data, indent=1) + "\n")
+        write_text(folder / REPORT_HTML, render(data, bundle.spec))
+    except OSError as error:
+        raise BundleError(
+            f"to write the report into {folder}", str(error), "Choose a folder with --report"
+        ) from error
+    return report
+
+
+def summarise(model: onnx.ModelProto, bundle: Bundle) -> dict[str, Any]:
+    """Figures of the graph, at the typical size where it is dynamic."""
+    sizes = typical_sizes(bundle)
+    shapes = footprint.shapes_at(model, bundle.spec, sizes)
+    return {
+        "operators": operator_counts(model),
+        "parameters": footprint.parameter_count(model),
+        "multiply_adds": footprint.multiply_adds(model, shapes),
+        "least_memory_bytes": footprint.live_bytes(model, shapes),
+        "file_bytes": bundle.onnx_path.stat().st_size,
+        "sizes": sizes,
+        "precision": bundle.precision,
+        "trained": bundle.spec.weights.trained,
+        "weights": bundle.spec.weights.source,
+    }
+
+
+def typical_sizes(bundle: Bundle) -> dict[str, int]:
+    """The size at which figures are given, per dynamic axis."""
+    from cineflow.export.recipe import nearest_size
+    from cineflow.export.tensorrt import TYPICAL_SIZE
+
+    axes = spec_axes(bundle.spec)
+    return {name: nearest_size(axis, TYPICAL_SIZE) for name, axis in axes.items()}
+
+
+def _recipe_of(bundle: Bundle, recipe: Recipe | str | Path | None) -> Recipe | None:
+    if recipe is None and bundle.spec.name in builtin_recipes():
+        recipe = bundle.spec.name
+    if recipe is not None and not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
+    if recipe is not None and recipe.spec.name != bundle.spec.name:
+        raise ExportError(f"the recipe of {bundle.spec.name}", f"that of {recipe.spec.name}")
+    return recipe
+
+
+def _parity(
+    bundle: Bundle,
+    recipe: Recipe | None,
+    weights: str | Path | None,
+    engines: Sequence[Engine],
+) -> tuple[list[Parity], str]:
+    rows: list[Parity] = []
+    if recipe is None:
+        for sizes in parity_sizes(bundle.spec):
+            inputs = [random_inputs(bundle.spec, sizes, seed) for seed in SEEDS]
+            rows += agreement(bundle.spec, engines, inputs, sizes)
+        return rows, engines[0].name
+    fixed = {
+        name: size
+        for name, size in _fixed_sizes(recipe, bundle).items()
+        if name in spec_axes(recipe.spec)
+    }
+    recipe = recipe.with_sizes(fixed) if fixed else recipe
+    module = build_module(recipe, weights)
+    for sizes in parity_sizes(recipe.spec):
+        rows += compare(module, engines, recipe, sizes, SEEDS)
+    return rows, "torch"
+
+
+def _fixed_sizes(recipe: Recipe, bundle: Bundle) -> dict[str, int]:
+    """Axes of the recipe that the bundle was exported with one size of."""
+    fixed = {}
+    for mine, theirs in zip(recipe.spec.tensors(), bundle.spec.tensors(), strict=False):
+        for dim, size in zip(mine.shape, theirs.shape, strict=False):
+            if not isinstance(dim, int) and isinstance(size, int):
+                fixed[dim.name] = size
+    return fixed
+
+
+def _targets(model: onnx.ModelProto) -> dict[str, list[str]]:
+    against: dict[str, list[str]] = {target.name: [] for target in TARGETS}
+    for _, message, _ in target_findings(model):
+        for name, found in against.items():
+            if message.startswith(name) or not any(message.startswith(n) for n in against):
+                found.append(message)
+    return against
+
+
+def _median_ms(bundle: Bundle, engine: Engine) -> float:
+    inputs = random_inputs(bundle.spec, typical_sizes(bundle), seed=0)
+    times = []
+    try:
+        for _ in range(_TIMED_RUNS):
+            start = time.perf_counter()
+            engine.run(inputs)
+            times.append(1e3 * (time.perf_counter() - start))
+    except CineflowError:
+        return float("nan")
+    return float(np.median(times))

@@ -1,0 +1,114 @@
+"""`cineflow verify`: proves what is right, and fails what is wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from cineflow.errors import BundleError, ExportError
+from cineflow.export.beat import BeatParity, composed, mean_strain, speckle_beat
+from cineflow.export.verify import Report, verify
+from cineflow.runtime import Bundle, open_engine
+from cineflow.runtime.bundle import file_sha256
+
+
+@pytest.fixture(scope="module")
+def report(fresh_default: Bundle) -> Report:
+    return verify(fresh_default)
+
+
+def test_default_is_verified_against_torch(report: Report, fresh_default: Bundle) -> None:
+    assert report.passed
+    assert report.reference == "torch"
+    assert {row.runtime for row in report.parity} >= {"onnxruntime", "onnxruntime-segments"}
+    assert report.summary["operators"]["cineflow::Warp"] >= 1
+    assert all(value > 0 for value in report.timings_ms.values())
+    written = json.loads((fresh_default.path / "report.json").read_text())
+    assert written["passed"]
+    assert written["parity"][0]["unit"] == "px"
+
+
+def test_page_is_self_contained_and_says_what_matters(
+    report: Report, fresh_default: Bundle
+) -> None:
+    page = (fresh_default.path / "report.html").read_text()
+    assert report.served_name in page
+    assert "not for diagnosis" in page
+    assert "untrained" in page
+    assert "http" not in page
+    assert "src=" not in page
+
+
+def test_beat_is_composed_in_every_runtime(report: Report) -> None:
+    assert report.beat
+    for row in report.beat:
+        assert row.motion_px > 1, "the phantom must move"
+        assert row.composed_px < 0.01
+
+
+def test_composed_motion_of_the_phantom_is_the_wall_s() -> None:
+    frames, wall = speckle_beat()
+    engine = open_engine(Bundle.load("lucas_kanade"))
+    motion = composed(engine, Bundle.load("lucas_kanade").spec, frames)
+    rows, columns = np.nonzero(wall)
+    inward = np.stack([columns.mean() - columns, rows.mean() - rows])
+    assert (inward * motion[:, wall]).sum() > 0, "the wall contracts"
+    assert np.trace(mean_strain(motion, wall)) < 0 or np.abs(mean_strain(motion, wall)).max() > 0.01
+
+
+@pytest.mark.parametrize(("px", "points", "passed"), [(0.01, 0.1, True), (0.06, 0.1, False),
+                                                      (0.01, 0.3, False)])  # fmt: skip
+def test_beat_row_fails_beyond_either_tolerance(px: float, points: float, passed: bool) -> None:
+    assert BeatParity("x", px, points, 5.0).passed is passed
+
+
+def test_graph_that_is_not_the_module_fails(fresh_default: Bundle, tmp_path: Path) -> None:
+    """A graph whose numbers were changed, with a manifest that vouches for it."""
+    altered = tmp_path / "altered"
+    shutil.copytree(fresh_default.path, altered)
+    shutil.rmtree(altered / "segments")
+    model = onnx.load(altered / "model.onnx")
+    for item in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(item)
+        if values.dtype == np.float32 and values.ndim > 1:
+            item.CopyFrom(onnx.numpy_helper.from_array(values * np.float32(0.7), item.name))
+    onnx.save(model, altered / "model.onnx")
+    manifest = json.loads((altered / "manifest.json").read_text())
+    manifest["files"]["model.onnx"]["sha256"] = file_sha256(altered / "model.onnx")
+    (altered / "manifest.json").write_text(json.dumps(manifest))
+    report = verify(Bundle.load(altered))
+    assert not report.passed
+    assert any(not row.passed for row in report.parity)
+    assert "Not verified" in (altered / "report.html").read_text()
+
+
+def test_imported_model_is_compared_with_itself(smoother: Bundle, tmp_path: Path) -> None:
+    report = verify(smoother, write_to=tmp_path)
+    assert report.reference == "onnxruntime"
+    assert report.beat == []
+    assert (tmp_path / "report.html").exists()
+
+
+def test_stranger_s_recipe_is_the_reference(
+    smoother: Bundle, tmp_path: Path, recipe_text: str
+) -> None:
+    (tmp_path / "recipe.py").write_text(recipe_text)
+    report = verify(smoother, tmp_path / "recipe.py", write_to=tmp_path)
+    assert report.passed
+    assert report.reference == "torch"
+
+
+def test_recipe_of_another_model_is_refused(smoother: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="lucas_kanade"):
+        verify(smoother, "lucas_kanade", write_to=tmp_path)
+
+
+def test_place_that_cannot_be_written_is_a_typed_error(smoother: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BundleError, match="--report"):
+        verify(smoother, write_to=tmp_path / "file")
