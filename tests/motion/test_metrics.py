@@ -7,6 +7,7 @@ import pytest
 
 from cineflow.errors import ArgumentError
 from cineflow.motion.metrics import (
+    delta_average,
     end_point_error,
     folding,
     jacobian_determinant,
@@ -69,3 +70,16 @@ def test_bad_input_is_named(
 ) -> None:
     with pytest.raises(ArgumentError, match=message):
         end_point_error(field, ramp(0, 0), mask, spacing)
+
+
+def test_delta_average_counts_thresholds_in_pixels_of_256() -> None:
+    truth = np.zeros((3, 2, 2))
+    found = truth.copy()
+    found[1:, 0, 0] = 3.0  # within 4, 8, 16
+    found[1:, 1, 1] = 30.0  # within none
+    assert delta_average(found, truth, (256, 256)) == pytest.approx(100 * 0.5 * 3 / 5)
+    assert delta_average(found, truth, (512, 512)) == pytest.approx(100 * 0.5 * (4 + 1) / 5)
+    found[0] = 99.0
+    assert delta_average(found, truth, (256, 256)) == pytest.approx(30.0)
+    with pytest.raises(ArgumentError, match="finite"):
+        delta_average(found * np.nan, truth, (256, 256))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cineflow.errors import ArgumentError
 from cineflow.motion.fields import (
     require_field,
     require_mask,
@@ -105,3 +106,41 @@ def loop_closure(displacement: np.ndarray, mask: np.ndarray) -> float:
     u = require_field("displacement", displacement)
     inside = require_mask(mask, u.shape[-2:])
     return float(np.hypot(u[0], u[1])[inside].mean())
+
+
+#: TAP-Vid's thresholds, pixels of a 256 x 256 frame.
+_TAP_VID_PX = (1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+def delta_average(
+    estimate: np.ndarray, truth: np.ndarray, size: tuple[int, int], query: int = 0
+) -> float:
+    """Mean over 1, 2, 4, 8, 16 px of the share of points closer than that, percent.
+
+    Show a static prediction's value beside it: on a whole beat it was 47 %.
+
+    Args:
+        estimate, truth: Tracks [T, N, 2] px (x, y).
+        size: (rows, columns) of the frames: coordinates are scaled to 256 x 256 first.
+        query: The frame where the points were given; it does not count.
+
+    Raises:
+        ArgumentError: Shapes differ, fewer than two frames, or a value that is not finite.
+
+    Source:
+        TAP-Vid (Doersch et al. 2022), as EchoTracker evaluates it.
+    """
+    error = _track_error(estimate, truth) * (256.0 / np.array([size[1], size[0]]))
+    length = np.delete(np.linalg.norm(error, axis=-1), query, axis=0)
+    return 100.0 * float(np.mean([np.mean(length < limit) for limit in _TAP_VID_PX]))
+
+
+def _track_error(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    found, true = np.asarray(estimate, np.float64), np.asarray(truth, np.float64)
+    if found.shape != true.shape or found.ndim != 3 or found.shape[2] != 2 or len(found) < 2:
+        raise ArgumentError(
+            "two tracks [T >= 2, N, 2]", f"{list(found.shape)} and {list(true.shape)}"
+        )
+    if not (np.isfinite(found).all() and np.isfinite(true).all()):
+        raise ArgumentError("finite tracks", "NaN or infinite points")
+    return np.asarray(found - true)

@@ -1,0 +1,117 @@
+"""Left-ventricular measurements from four points of a parasternal long axis.
+
+The points lie on one line across the ventricle: the two borders of the septum, then the two of the
+posterior wall. Lengths are in mm, and only exist where the picture has a calibration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cineflow.errors import ArgumentError
+from cineflow.motion.fields import require_spacing
+
+#: Said wherever a Teichholz volume is shown.
+TEICHHOLZ_WARNING = (
+    "Teichholz volumes assume a ventricle of normal shape that contracts evenly; guidelines advise "
+    "against them for the ejection fraction"
+)
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """Wall and cavity over time, f64 [T], mm.
+
+    Attributes:
+        ivs: Interventricular septum.
+        lvid: Internal diameter of the left ventricle.
+        lvpw: Posterior wall.
+    """
+
+    ivs: np.ndarray
+    lvid: np.ndarray
+    lvpw: np.ndarray
+
+
+def dimensions(
+    points_px: np.ndarray, spacing_mm: tuple[float, float] | None, size: tuple[int, int]
+) -> Dimensions:
+    """IVS, LVID and LVPW from tracked key points.
+
+    Args:
+        points_px: [T, 4, 2] px (x, y): septum outer, septum inner, posterior wall inner, outer.
+        spacing_mm: (row_mm, column_mm); there are no lengths without it.
+        size: (rows, columns) of the frames.
+
+    Raises:
+        ArgumentError: No calibration, another shape, a point that is not finite or outside the
+            image.
+    """
+    points = np.asarray(points_px, np.float64)
+    if points.ndim != 3 or points.shape[1:] != (4, 2) or len(points) == 0:
+        raise ArgumentError("four points per frame, [T, 4, 2]", f"{list(points.shape)}")
+    if spacing_mm is None:
+        raise ArgumentError(
+            "a calibration (row_mm, column_mm)",
+            "none",
+            "Without one there are pixels and ratios only, no mm",
+        )
+    row_mm, column_mm = require_spacing(spacing_mm)
+    inside = (points >= -0.5) & (points <= np.array([size[1], size[0]]) - 0.5)
+    if not inside.all():
+        frame, point, _ = np.argwhere(~inside)[0]
+        raise ArgumentError(
+            f"points inside the image of {size[0]}x{size[1]} px",
+            f"point {point} of frame {frame} at {points[frame, point].tolist()}",
+        )
+    steps = np.diff(points * np.array([column_mm, row_mm]), axis=1)
+    septum, cavity, posterior = np.linalg.norm(steps, axis=-1).T
+    return Dimensions(septum, cavity, posterior)
+
+
+def fractional_shortening(lvid_ed: float, lvid_es: float) -> float:
+    """FS = (LVIDd - LVIDs) / LVIDd, percent (Lang et al. 2015).
+
+    Raises:
+        ArgumentError: A diameter that is not positive.
+    """
+    _positive(lvid_ed, lvid_es)
+    return 100.0 * (lvid_ed - lvid_es) / lvid_ed
+
+
+def teichholz_ml(lvid_mm: float) -> float:
+    """V = 7 / (2.4 + D) * D^3, D in cm, V in ml. Show `TEICHHOLZ_WARNING` with it.
+
+    Raises:
+        ArgumentError: A diameter that is not positive.
+    """
+    _positive(lvid_mm)
+    d = lvid_mm / 10.0
+    return 7.0 / (2.4 + d) * d**3
+
+
+def ejection_fraction(lvid_ed_mm: float, lvid_es_mm: float) -> float:
+    """EF = (EDV - ESV) / EDV by Teichholz, percent. Show `TEICHHOLZ_WARNING` with it."""
+    edv, esv = teichholz_ml(lvid_ed_mm), teichholz_ml(lvid_es_mm)
+    return 100.0 * (edv - esv) / edv
+
+
+def mass_g(ivs_mm: float, lvid_mm: float, lvpw_mm: float) -> float:
+    """LV mass at end-diastole, 0.8 * 1.04 * [(IVS + LVID + PW)^3 - LVID^3] + 0.6 g, in cm.
+
+    Raises:
+        ArgumentError: A length that is not positive.
+
+    Source:
+        Devereux et al. 1986, as in Lang et al. 2015.
+    """
+    _positive(ivs_mm, lvid_mm, lvpw_mm)
+    whole = (ivs_mm + lvid_mm + lvpw_mm) / 10.0
+    return 0.8 * 1.04 * (whole**3 - (lvid_mm / 10.0) ** 3) + 0.6
+
+
+def _positive(*lengths: float) -> None:
+    if not all(np.isfinite(value) and value > 0 for value in lengths):
+        raise ArgumentError("positive finite lengths", f"{lengths}")

@@ -1,0 +1,56 @@
+"""LV measurements against values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cineflow.errors import ArgumentError
+from cineflow.motion.ventricle import (
+    dimensions,
+    ejection_fraction,
+    fractional_shortening,
+    mass_g,
+    teichholz_ml,
+)
+
+POINTS = np.array([[[40.0, 20.0], [40.0, 30.0], [40.0, 80.0], [40.0, 92.0]]])
+
+
+def test_dimensions_follow_the_spacing_of_their_axis() -> None:
+    found = dimensions(POINTS, (0.5, 2.0), (100, 100))
+    assert (found.ivs[0], found.lvid[0], found.lvpw[0]) == (5.0, 25.0, 6.0)
+    across = dimensions(POINTS[..., ::-1], (0.5, 2.0), (100, 100))
+    assert across.lvid[0] == 100.0
+
+
+def test_worked_examples() -> None:
+    assert fractional_shortening(50.0, 30.0) == pytest.approx(40.0)
+    assert teichholz_ml(50.0) == pytest.approx(7.0 / 7.4 * 125.0)
+    assert ejection_fraction(50.0, 30.0) == pytest.approx(100 * (1 - 35.0 / 118.243243), rel=1e-6)
+    assert mass_g(10.0, 50.0, 10.0) == pytest.approx(0.832 * (343 - 125) + 0.6)
+
+
+@pytest.mark.parametrize(
+    ("points", "spacing", "message"),
+    [
+        (POINTS, None, "calibration"),
+        (POINTS, (0.5, 0.0), "spacing"),
+        (POINTS + 60, (0.5, 0.5), "outside|inside the image"),
+        (POINTS * np.nan, (0.5, 0.5), "inside the image"),
+        (POINTS[:, :3], (0.5, 0.5), "four points"),
+        (POINTS[:0], (0.5, 0.5), "four points"),
+    ],
+)
+def test_bad_points(points: np.ndarray, spacing: tuple[float, float] | None, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        dimensions(points, spacing, (100, 100))
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, float("nan")])
+def test_lengths_are_positive(value: float) -> None:
+    for measure in (teichholz_ml, lambda v: mass_g(10.0, v, 10.0)):
+        with pytest.raises(ArgumentError, match="positive"):
+            measure(value)
+    with pytest.raises(ArgumentError, match="positive"):
+        fractional_shortening(50.0, value)
