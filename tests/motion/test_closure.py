@@ -74,3 +74,10 @@ def test_closure_is_the_mean_distance_of_the_points() -> None:
     assert point_closure(positions, Beat(0, 3, 1.0, (0, 0))) == 0
     with pytest.raises(ArgumentError, match="P >= 1"):
         point_closure(positions[:, :0], Beat(0, 4, 1.0, (0, 0)))
+
+
+def test_noise_has_no_beat() -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (30, 60, 80), dtype=np.uint8)
+    beat, reason = find_beat(noise, np.arange(30) * 40.0, SECTOR)
+    assert beat is None
+    assert "no repeated beat" in reason
