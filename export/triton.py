@@ -19,6 +19,7 @@ from typing import Any
 
 from cineflow.errors import BundleError, ExportError, MissingDependencyError
 from cineflow.runtime.bundle import BUILTIN_DIR, Bundle
+from cineflow.runtime.store import EngineStore
 
 #: Streams that one model instance follows at a time. One more blocks until another ends, and a
 #: place costs memory only while a stream has it.
@@ -63,8 +64,14 @@ __all__ = ["TritonPythonModel"]
 '''
 
 
-def write_repository(bundles: Sequence[Bundle], out_dir: str | Path) -> Path:
-    """Write the models of `bundles` and their aliases.
+def write_repository(
+    bundles: Sequence[Bundle],
+    out_dir: str | Path,
+    *,
+    backend: str = "python",
+    store: EngineStore | None = None,
+) -> Path:
+    """Write the models of `bundles`, and the aliases of their streams.
 
     Other models in `out_dir` stay as they are, earlier hashes of the same model too; each folder is
     put in its place whole, so that a server that polls never sees half of one.
@@ -72,12 +79,16 @@ def write_repository(bundles: Sequence[Bundle], out_dir: str | Path) -> Path:
     Args:
         bundles: At least one; two of one model name would fight for the alias and are refused.
         out_dir: The repository; made when it is not there.
+        backend: "python" for the stream around the model; "onnxruntime" or "tensorrt" for the bare
+            model in Triton's own backends (NVIDIA's container).
+        store: Engines for the backend "tensorrt".
 
     Returns:
         The repository's path.
 
     Raises:
-        ExportError: No bundle, or two of one name.
+        ExportError: No bundle, two of one name, or an unknown backend.
+        EngineError: The store holds no engine for the backend "tensorrt".
         BundleError: `out_dir` cannot be written.
         MissingDependencyError: tritonclient or protobuf is not installed.
     """
@@ -87,6 +98,13 @@ def write_repository(bundles: Sequence[Bundle], out_dir: str | Path) -> Path:
     out_dir = Path(out_dir)
     try:
         for bundle in bundles:
+            if backend != "python":
+                from cineflow.export.native import write_model
+
+                with _placed(out_dir / bundle.served_name) as folder:
+                    config = write_model(bundle, backend, folder, store)
+                    (folder / CONFIG_FILE).write_text(to_text(config))
+                continue
             with _placed(out_dir / bundle.served_name) as folder:
                 (folder / CONFIG_FILE).write_text(to_text(stream_config(bundle)))
                 (folder / "1").mkdir()
@@ -103,7 +121,7 @@ def write_repository(bundles: Sequence[Bundle], out_dir: str | Path) -> Path:
 
 def stream_config(bundle: Bundle) -> Any:
     """ModelConfig of the stateful stream around `bundle`."""
-    pb = _model_config_pb2()
+    pb = model_config_pb2()
     config = pb.ModelConfig(
         name=bundle.served_name,
         backend="python",
@@ -126,7 +144,7 @@ def stream_config(bundle: Bundle) -> Any:
 
 def alias_config(bundle: Bundle) -> Any:
     """ModelConfig of the alias: every tensor passed through to the hashed name."""
-    pb = _model_config_pb2()
+    pb = model_config_pb2()
     step = pb.ModelEnsembling.Step(model_name=bundle.served_name, model_version=-1)
     for name, *_ in STREAM_INPUTS:
         step.input_map[name] = name
@@ -191,11 +209,16 @@ def _placed(folder: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _model_config_pb2() -> Any:
+def model_config_pb2() -> Any:
+    """Triton's own protobuf messages.
+
+    Raises:
+        MissingDependencyError: tritonclient is not installed.
+    """
     try:
-        from tritonclient.grpc import model_config_pb2
+        from tritonclient.grpc import model_config_pb2 as messages
     except ImportError as error:
         raise MissingDependencyError(
             "tritonclient with its gRPC messages", str(error), "`pip install cineflow[serve]`"
         ) from error
-    return model_config_pb2
+    return messages

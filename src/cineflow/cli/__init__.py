@@ -2,6 +2,10 @@
 
     demo.py     the whole path on a real clip, with a report
     export.py   a recipe to a bundle
+    verify.py   a bundle to a report of what is proven
+    check.py    lint and import of foreign ONNX files
+    engine.py   TensorRT engines and their store
+    repo.py     bundles to a Triton model repository
     serve.py    bundles behind a real Triton, until Ctrl-C
     stream.py   a clip through a running server
     doctor.py   what is installed, what is missing, what would be used
@@ -15,7 +19,17 @@ import importlib
 
 import typer
 
-_COMMANDS = ("demo", "export", "serve", "stream", "doctor")
+_COMMANDS = (
+    "demo",
+    "export",
+    "verify",
+    "check",
+    "engine",
+    "repo",
+    "serve",
+    "stream",
+    "doctor",
+)
 
 _EPILOG = "Research use, not for diagnosis."
 

@@ -22,17 +22,42 @@ def export(
     out_dir: Annotated[
         Path, typer.Option("--out", help="Bundle to write; an older bundle there is replaced.")
     ],
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Checkpoint: .safetensors or a state dict.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="fp32, or fp16 for features in half precision.")
+    ] = "fp32",
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option("--size", metavar="H W", help="Fix height and width."),
+    ] = None,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="Also write model-inlined.onnx, without functions.")
+    ] = False,
+    split_ops: Annotated[
+        bool, typer.Option("--split-ops", help="Also write the graph cut at our ops.")
+    ] = False,
 ) -> None:
     """Export a model to ONNX, compare it with torch, and write a bundle."""
     from cineflow.export import export_bundle
 
     with err.status("export") as status:
-        bundle = export_bundle(recipe, out_dir, progress=status.update)
+        bundle = export_bundle(
+            recipe,
+            out_dir,
+            weights=weights,
+            precision=precision,
+            sizes=dict(zip(("height", "width"), size, strict=True)) if size else None,
+            inlined=inline,
+            split_ops=split_ops,
+            progress=status.update,
+        )
     out.print(f"{bundle.served_name}  {bundle.onnx_path.stat().st_size / 1024:.0f} KiB")
     for row in bundle.manifest["parity"]:
         sizes = " x ".join(map(str, row["sizes"].values())) or "its fixed size"
         out.print(
             f"  {row['output']} at {sizes}: {row['runtime']} differs from torch "
-            f"by at most {row['worst']:.2g} {row['unit']} (tolerance {row['tolerance']:g})"
+            f"by at most {row['worst']:.2g} {row['unit']} (tolerance {row['tolerance']})"
         )
     out.print(f"[bold]{out_dir}[/]")

@@ -1,0 +1,153 @@
+"""Bundles for Triton's own backends in NVIDIA's container: `onnxruntime` and `tensorrt`.
+
+They serve the bare model: tensors of the spec in and out, no stream around it. The container's
+runtimes lack our op library, so the bodies in the graph run; states become Triton's implicit
+state. These configurations pass the real parser; they have not run in that container.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cineflow.errors import EngineError, ExportError
+from cineflow.export.recipe import nearest_size
+from cineflow.export.triton import IDLE_TIMEOUT_US, MAX_STREAMS, model_config_pb2
+from cineflow.runtime.bundle import Bundle, graph_inputs
+from cineflow.runtime.store import EngineStore, StoredEngine
+from cineflow.spec import TRITON_DTYPES, Axis, TensorSpec
+
+#: Size that the server warms up with along a dynamic axis.
+WARMUP_SIZE = 256
+
+#: `platform` of a configuration, by backend.
+PLATFORMS = {"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}
+
+
+def write_model(bundle: Bundle, backend: str, folder: Path, store: EngineStore | None) -> Any:
+    """Put the model's files into `folder` and return its ModelConfig.
+
+    Args:
+        bundle: The model.
+        backend: "onnxruntime" or "tensorrt".
+        folder: `<repository>/<served name>`, empty.
+        store: Where `tensorrt` finds its engines.
+
+    Raises:
+        ExportError: There is no such backend.
+        EngineError: The store holds no engine that Triton's TensorRT backend could run.
+    """
+    if backend not in PLATFORMS:
+        raise ExportError(f"a backend of {['python', *PLATFORMS]}", repr(backend))
+    version = folder / "1"
+    version.mkdir()
+    config = native_config(bundle, backend)
+    if backend == "onnxruntime":
+        shutil.copyfile(bundle.onnx_path, version / "model.onnx")
+        return config
+    engines = engines_of(bundle, store or EngineStore())
+    for engine in engines:
+        assert engine.key is not None  # engines_of keeps sound ones only
+        capability = engine.key.capability
+        name = f"model_cc{capability}.plan"
+        shutil.copyfile(engine.plan_path, version / name)
+        config.cc_model_filenames[f"{capability[:-1]}.{capability[-1]}"] = name
+    # On a card that is not listed Triton silently takes this name: let it miss instead.
+    config.default_model_filename = "no-engine-for-this-card.plan"
+    return config
+
+
+def native_config(bundle: Bundle, backend: str) -> Any:
+    """ModelConfig of the bare model."""
+    pb = model_config_pb2()
+    spec = bundle.spec
+    config = pb.ModelConfig(
+        name=bundle.served_name,
+        platform=PLATFORMS[backend],
+        max_batch_size=0,
+        input=[
+            pb.ModelInput(name=t.name, data_type=_dtype(pb, t), dims=_dims(t)) for t in spec.inputs
+        ],
+        output=[
+            pb.ModelOutput(name=t.name, data_type=_dtype(pb, t), dims=_dims(t))
+            for t in spec.outputs
+        ],
+        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_GPU, count=1)],
+        model_warmup=[_warmup(pb, graph_inputs(spec))],
+    )
+    config.parameters["spec"].string_value = spec.to_json()
+    if spec.states:
+        config.sequence_batching.CopyFrom(
+            pb.ModelSequenceBatching(
+                max_sequence_idle_microseconds=IDLE_TIMEOUT_US,
+                oldest=pb.ModelSequenceBatching.StrategyOldest(max_candidate_sequences=MAX_STREAMS),
+                state=[
+                    pb.ModelSequenceBatching.State(
+                        input_name=f"{state.name}_in",
+                        output_name=f"{state.name}_out",
+                        data_type=_dtype(pb, state),
+                        dims=_dims(state),
+                        initial_state=[
+                            pb.ModelSequenceBatching.InitialState(
+                                name="zeros",
+                                data_type=_dtype(pb, state),
+                                dims=_typical(state),
+                                zero_data=True,
+                            )
+                        ],
+                    )
+                    for state in spec.states
+                ],
+            )
+        )
+    return config
+
+
+def engines_of(bundle: Bundle, store: EngineStore) -> Sequence[StoredEngine]:
+    """Sound engines of `bundle` for full TensorRT, one per compute capability.
+
+    Raises:
+        EngineError: There is none. TensorRT-RTX engines do not count: Triton has no backend for
+            them.
+    """
+    found = {
+        engine.key.capability: engine
+        for engine in store.engines()
+        if engine.key is not None
+        and not engine.fault
+        and (engine.key.onnx_sha256, engine.key.flavour) == (bundle.hash, "tensorrt")
+        and engine.key.model == bundle.spec.name
+    }
+    if not found:
+        raise EngineError(
+            f"an engine of {bundle.served_name} for full TensorRT in {store.root}",
+            "none (Triton has no backend for TensorRT-RTX engines)",
+            "`cineflow engine build --runtime tensorrt` on the card, or --backend onnxruntime",
+        )
+    return [found[capability] for capability in sorted(found)]
+
+
+def _warmup(pb: Any, tensors: Sequence[TensorSpec]) -> Any:
+    """One run at the typical size when the server loads: the first frame must not pay for it."""
+    warmup = pb.ModelWarmup(name="typical size", batch_size=0, count=3)
+    for tensor in tensors:
+        warmup.inputs[tensor.name].CopyFrom(
+            pb.ModelWarmup.Input(
+                data_type=_dtype(pb, tensor), dims=_typical(tensor), random_data=True
+            )
+        )
+    return warmup
+
+
+def _dtype(pb: Any, tensor: TensorSpec) -> int:
+    return int(pb.DataType.Value(TRITON_DTYPES[tensor.dtype]))
+
+
+def _dims(tensor: TensorSpec) -> list[int]:
+    return [-1 if isinstance(dim, Axis) else dim for dim in tensor.shape]
+
+
+def _typical(tensor: TensorSpec) -> list[int]:
+    return [nearest_size(d, WARMUP_SIZE) if isinstance(d, Axis) else d for d in tensor.shape]

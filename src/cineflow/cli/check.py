@@ -1,0 +1,52 @@
+"""`cineflow check` and `cineflow import`: somebody else's ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from cineflow.cli.console import BAD_INPUT, guarded, out
+
+File = Annotated[Path, typer.Argument(help="An ONNX file.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("check")(check)
+    app.command("import")(import_)
+
+
+@guarded
+def check(file: File) -> None:
+    """Say what will go wrong with an ONNX file, one finding and one remedy per line.
+
+    Exit code 2 if one of them is an error.
+    """
+    from cineflow.export.lint import ERROR, check_file
+
+    findings = check_file(file)
+    for finding in findings:
+        colour = "red" if finding.severity == ERROR else "yellow"
+        out.print(
+            f"[{colour}]{finding.severity}[/] {escape(finding.message)}. {escape(finding.remedy)}. "
+            f"[dim]{finding.rule}[/]"
+        )
+    if not findings:
+        out.print("nothing found")
+    if any(finding.severity == ERROR for finding in findings):
+        raise typer.Exit(BAD_INPUT)
+
+
+@guarded
+def import_(
+    file: File,
+    spec: Annotated[Path, typer.Option("--spec", help="The model's spec, YAML.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Bundle to write.")],
+) -> None:
+    """Make a bundle of an ONNX file that was not exported here."""
+    from cineflow.export.foreign import import_bundle
+
+    bundle = import_bundle(file, spec, out_dir)
+    out.print(f"{bundle.served_name}  [bold]{out_dir}[/]")

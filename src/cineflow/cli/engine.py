@@ -1,0 +1,124 @@
+"""`cineflow engine`: build TensorRT engines and look after their store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cineflow.cli.console import err, guarded, out
+
+Store = Annotated[
+    Path | None, typer.Option("--store", help="Engine store; else $CINEFLOW_ENGINES or the cache.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    engine = typer.Typer(no_args_is_help=True, help="Build and keep TensorRT engines.")
+    for command in (build, list_, inspect, prune):
+        engine.command(command.__name__.rstrip("_"))(command)
+    app.add_typer(engine, name="engine")
+
+
+@guarded
+def build(
+    bundle: Annotated[str, typer.Argument(help="A bundle, or the name of a built-in one.")],
+    sm: Annotated[str, typer.Option("--sm", help="Compute capabilities: 86,89,120.")],
+    runtime: Annotated[
+        str, typer.Option("--runtime", help="tensorrt-rtx or tensorrt.")
+    ] = "tensorrt-rtx",
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="fp32 or fp16; else the bundle's.")
+    ] = None,
+    split_ops: Annotated[
+        bool, typer.Option("--split-ops", help="One engine per segment between our ops.")
+    ] = False,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option("--profile", help="AXIS=SMALLEST:TYPICAL:LARGEST, once per dynamic axis."),
+    ] = None,
+    memory_gib: Annotated[float, typer.Option("--memory", help="Memory of the card, GiB.")] = 8.0,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build what is there, too.")] = False,
+    store: Store = None,
+) -> None:
+    """Build engines ahead of time; TensorRT-RTX needs no GPU for it."""
+    from cineflow.errors import ArgumentError
+    from cineflow.export.tensorrt import build_engines, parse_profile
+    from cineflow.runtime import Bundle
+    from cineflow.runtime.store import EngineStore
+
+    try:
+        capabilities = [int(part) for part in sm.split(",")]
+    except ValueError as error:
+        raise ArgumentError("compute capabilities as in --sm 86,89,120", repr(sm)) from error
+    with err.status("build"):
+        engines = build_engines(
+            Bundle.load(bundle),
+            runtime,
+            capabilities,
+            precision=precision,
+            split_ops=split_ops,
+            profile=parse_profile(profile) if profile else None,
+            memory_bytes=round(memory_gib * 2**30),
+            store=EngineStore(store),
+            rebuild=rebuild,
+        )
+    for engine, built in engines:
+        assert engine.key is not None  # what was just loaded has its key
+        out.print(
+            f"{engine.folder.name}  {engine.key.model}  SM {engine.key.capability}  "
+            f"{engine.key.precision}  {engine.bytes / 2**20:.1f} MiB  "
+            + ("built" if built else "was there")
+        )
+
+
+@guarded
+def list_(store: Store = None) -> None:
+    """List the engines of the store."""
+    from cineflow.runtime.store import EngineStore
+
+    kept = EngineStore(store)
+    table = Table("id", "model", "runtime", "SM", "precision", "MiB", "state")
+    for engine in kept.engines():
+        known = ["?"] * 4
+        if (key := engine.key) is not None:
+            known = [key.model, f"{key.flavour} {key.version}", key.capability, key.precision]
+        size = f"{engine.bytes / 2**20:.1f}"
+        table.add_row(engine.folder.name[:12], *known, size, engine.fault or "sound")
+    out.print(table)
+    out.print(str(kept.root))
+
+
+@guarded
+def inspect(
+    engine_id: Annotated[str, typer.Argument(metavar="ID", help="The id, or its beginning.")],
+    store: Store = None,
+) -> None:
+    """Show what one engine was built for, as JSON."""
+    from cineflow.runtime.store import EngineStore
+
+    engine = EngineStore(store).find(engine_id)
+    key = json.loads(engine.key.to_json()) if engine.key else None
+    state = {"path": str(engine.plan_path), "bytes": engine.bytes, "fault": engine.fault}
+    out.print_json(json.dumps({"key": key} | state))
+
+
+@guarded
+def prune(
+    keep: Annotated[
+        list[str] | None,
+        typer.Option("--keep", help="Keep only engines of these bundles (once per bundle)."),
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Remove engines that must not run; with --keep, those of other bundles as well."""
+    from cineflow.runtime import Bundle
+    from cineflow.runtime.store import EngineStore
+
+    hashes = {Bundle.load(name).hash for name in keep or []}
+    wanted = (lambda e: e.key is not None and e.key.onnx_sha256 in hashes) if keep else None
+    for engine in EngineStore(store).prune(wanted):
+        out.print(f"removed {engine.folder.name[:12]}  {engine.fault or 'of another bundle'}")

@@ -1,0 +1,61 @@
+"""`cineflow verify`: what can be proven of a bundle on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from cineflow.cli.console import BAD_INPUT, err, guarded, out
+
+
+def register(app: typer.Typer) -> None:
+    app.command("verify")(verify)
+
+
+@guarded
+def verify(
+    bundle: Annotated[str, typer.Argument(help="A bundle, or the name of a built-in one.")],
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Recipe of the torch module to compare with.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="The checkpoint it was exported with.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Folder of the report; else the bundle.")
+    ] = None,
+) -> None:
+    """Verify a bundle and write report.html and report.json.
+
+    Exit code 2 if a comparison is out of tolerance or the lint finds an error.
+    """
+    from cineflow.export import verify as room
+    from cineflow.runtime import Bundle
+
+    loaded = Bundle.load(bundle)
+    with err.status("verify") as status:
+        found = room.verify(
+            loaded, recipe, weights=weights, write_to=report, progress=status.update
+        )
+    for finding in found.findings:
+        out.print(escape(str(finding)))
+    for row in found.parity:
+        sizes = " x ".join(map(str, row.sizes.values())) or "its fixed size"
+        colour = "green" if row.passed else "red"
+        out.print(
+            f"[{colour}]{row.runtime}[/] ({escape(row.kernels)}): {row.output} at {sizes} differs "
+            f"from {found.reference} by at most {row.worst:.2g} {row.unit} "
+            f"(tolerance {row.tolerance})"
+        )
+    for line in found.beat:
+        colour = "green" if line.passed else "red"
+        out.print(
+            f"[{colour}]{escape(line.runtime)}[/]: over a phantom beat {line.composed_px:.2g} px, "
+            f"{line.strain_points:.2g} strain points"
+        )
+    out.print(f"[bold]{(report or loaded.path) / room.REPORT_HTML}[/]")
+    if not found.passed:
+        raise typer.Exit(BAD_INPUT)
