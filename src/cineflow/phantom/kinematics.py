@@ -108,7 +108,7 @@ class Annulus:
         radius = np.hypot(q[..., 0], q[..., 1])
         angle = np.arctan2(q[..., 1], q[..., 0])
         before, after = self._knots(self._local(angle, activation))
-        r = np.sqrt(_piecewise(radius**2, before, after))
+        r = np.sqrt(piecewise(radius**2, before, after))
         theta = angle + self._rotation(radius) * activation
         return self._cartesian(r, theta, self._centre(activation))
 
@@ -122,7 +122,7 @@ class Annulus:
         # is weak (a factor of about 0.1 per pass), so a dozen passes reach rounding error.
         for _ in range(14 if self.regions else 1):
             before, after = self._knots(self._local(angle, activation))
-            radius = np.sqrt(_piecewise(r_squared, after, before))
+            radius = np.sqrt(piecewise(r_squared, after, before))
             angle = theta - self._rotation(radius) * activation
         return self._cartesian(radius, angle, np.asarray(self.centre_mm))
 
@@ -173,7 +173,7 @@ class Annulus:
         return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1) + centre
 
 
-def _piecewise(s: np.ndarray, before: list[np.ndarray], after: list[np.ndarray]) -> np.ndarray:
+def piecewise(s: np.ndarray, before: list[np.ndarray], after: list[np.ndarray]) -> np.ndarray:
     """The increasing piecewise-linear map through (before, after); the identity past the last."""
     out = s
     for k in range(len(before) - 1, 0, -1):

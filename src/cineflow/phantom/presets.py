@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from cineflow.phantom.beat import Beat
 from cineflow.phantom.cine import Phantom, Tissue
 from cineflow.phantom.kinematics import Annulus
+from cineflow.phantom.long_axis import LongAxis
 from cineflow.phantom.scanner import SectorScanner
 
 
@@ -43,3 +46,32 @@ class ShortAxisPhantom(Phantom):
             tissue=tissue or Tissue(),
             seed=seed,
         )
+
+
+class LongAxisPhantom(Phantom):
+    """A long-axis cine; see `parasternal_long_axis` and `apical`."""
+
+    kinematics: LongAxis
+
+    @property
+    def key_points(self) -> np.ndarray:
+        """True IVS, LVID and LVPW borders over time, f64 [T, 4, 2] px (x, y)."""
+        return self.track(self.kinematics.chord(0.72))
+
+
+def parasternal_long_axis(
+    seed: int = 0, *, beat: Beat | None = None, tissue: Tissue | None = None, **heart: Any
+) -> LongAxisPhantom:
+    """Parasternal long axis, 256 x 256 at 0.5 mm: apex left, septum above, posterior wall below."""
+    scanner = SectorScanner(spacing_mm=(0.5, 0.5), opening_deg=80.0)
+    heart = {"apex_mm": (12.0, 70.0), "axis_deg": 0.0, **heart}
+    return LongAxisPhantom(LongAxis(**heart), scanner, beat or Beat(), tissue or Tissue(), seed)
+
+
+def apical(
+    seed: int = 0, *, beat: Beat | None = None, tissue: Tissue | None = None, **heart: Any
+) -> LongAxisPhantom:
+    """Apical view, 256 x 256 at 0.5 mm: apex near the probe, base below."""
+    scanner = SectorScanner(spacing_mm=(0.5, 0.5), opening_deg=80.0)
+    heart = {"apex_mm": (63.75, 18.0), "axis_deg": 90.0, **heart}
+    return LongAxisPhantom(LongAxis(**heart), scanner, beat or Beat(), tissue or Tissue(), seed)
