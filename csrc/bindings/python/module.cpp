@@ -1,6 +1,7 @@
 // cineflow._C: the kernels for Python arrays. cineflow.ops is the public face.
 #include "cineflow/cuda_support.h"
 #include "cineflow/executor.h"
+#include "cineflow/instruction_set.h"
 #include "ops.h"
 
 PYBIND11_MODULE(_C, module) {
@@ -10,5 +11,11 @@ PYBIND11_MODULE(_C, module) {
   module.def("set_thread_count", &set_thread_count, pybind11::arg("threads"));
   module.def("cuda_architectures", &cuda_architectures, "Generations with code; '' without CUDA.");
   module.def("cuda_device_count", &cuda_device_count, "Devices that the driver shows.");
+  module.def("instruction_set", &instruction_set, "What the CPU kernels are compiled for.");
+  module.def("set_instruction_set", &set_instruction_set, pybind11::arg("name"),
+             "Choose avx512, avx2 or baseline; False where this machine cannot run it.");
+  python::bind_compose_flow(module);
+  python::bind_correlation(module);
+  python::bind_polar(module);
   python::bind_warp(module);
 }

@@ -10,17 +10,12 @@
 // Coordinates, products and sums are f32.
 #pragma once
 
+#include "cineflow/border.h"
 #include "cineflow/executor.h"
 #include "cineflow/status.h"
 #include "cineflow/tensor_view.h"
 
 namespace cineflow {
-
-/// What a sample outside the source reads.
-enum class Border : std::uint8_t {
-  kZeros,  // each outside corner counts 0
-  kClamp,  // the coordinate is moved to the nearest edge
-};
 
 struct WarpArgs {
   TensorView src;   // [N, C, H, W], any unit

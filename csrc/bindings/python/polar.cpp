@@ -1,0 +1,44 @@
+#include "cineflow/polar.h"
+
+#include "launch.h"
+#include "ops.h"
+
+namespace cineflow::python {
+namespace {
+
+using Launcher = Status (*)(const PolarArgs&, const Executor&) noexcept;
+using CudaLauncher = Status (*)(const PolarArgs&, void*) noexcept;
+
+/// Both directions take the same arguments.
+template <Launcher kCpu, CudaLauncher kCuda>
+void polar(py::handle src, py::handle centre, py::handle out, double first_angle, double angle_step,
+           double first_radius, double radius_step, bool wraps, bool clamp, float scale,
+           float offset, std::uintptr_t stream) {
+  const Borrowed source = borrow("src", src);
+  const Borrowed middle = borrow("centre", centre);
+  const Borrowed result = borrow_output("out", out);
+  const PolarArgs args{source.view, middle.view, result.view,
+                       first_angle, angle_step,  first_radius,
+                       radius_step, wraps,       clamp ? Border::kClamp : Border::kZeros,
+                       scale,       offset};
+  launch(args, source.view.device, stream, kCpu, kCuda);
+}
+
+template <typename Function>
+void define(py::module_& module, const char* name, Function function, const char* doc) {
+  module.def(name, function, py::arg("src"), py::arg("centre"), py::arg("out"),
+             py::arg("first_angle"), py::arg("angle_step"), py::arg("first_radius"),
+             py::arg("radius_step"), py::arg("wraps"), py::arg("clamp"), py::arg("scale"),
+             py::arg("offset"), py::arg("stream") = 0, doc);
+}
+
+}  // namespace
+
+void bind_polar(py::module_& module) {
+  define(module, "polar_resample", &polar<&polar_resample_cpu, &polar_resample_cuda>,
+         "Cartesian to polar; see cineflow.ops.polar_resample");
+  define(module, "polar_unresample", &polar<&polar_unresample_cpu, &polar_unresample_cuda>,
+         "Polar to Cartesian; see cineflow.ops.polar_unresample");
+}
+
+}  // namespace cineflow::python

@@ -1,0 +1,251 @@
+// The correlation runs over rows of f2, not of the output: a row of f2 meets the 2r + 1 rows of f1
+// around it, so each is packed once and then stays in L1 for all of them.
+//
+// A task is one row of f2 in one tile of kTileColumns columns. f1's rows live in a ring: the next
+// row of f2 needs one new row of f1. Packing brings every storage type, stride, border and warp
+// into one form, [channel][column] in f32, so that the register block knows none of them.
+#include "cineflow/correlation.h"
+
+#include <cstring>
+
+#include "cpu/bands.h"
+#include "cpu/warped_row.h"
+#include "cpu/dispatch.h"
+
+namespace cineflow {
+namespace {
+
+constexpr std::int64_t kAlignment = 64;
+
+std::int64_t padded(std::int64_t floats) { return (floats + 15) / 16 * 16; }
+
+/// Sizes that follow from the arguments.
+struct Geometry {
+  explicit Geometry(const CorrelationArgs& args)
+      : channels(args.f1.sizes[1]),
+        height(args.f1.sizes[2]),
+        width(args.f1.sizes[3]),
+        side(2 * args.radius + 1),
+        reach(std::int64_t{args.radius} * args.dilation),
+        ring_rows(std::min(2 * reach + 1, height)),
+        f1_row(channels * kTileColumns),
+        f2_stride(padded(kTileColumns + 2 * reach)),
+        tiles((width + kTileColumns - 1) / kTileColumns) {}
+
+  std::int64_t workspace_floats() const {
+    return ring_rows * f1_row + channels * f2_stride + kTileRows * side * kTileColumns;
+  }
+
+  std::int64_t channels, height, width;
+  std::int64_t side;       // displacements along one axis
+  std::int64_t reach;      // pixels of the largest one
+  std::int64_t ring_rows;  // of f1 that one row of f2 meets
+  std::int64_t f1_row;     // floats of a packed row of f1
+  std::int64_t f2_stride;  // floats per channel of the packed row of f2
+  std::int64_t tiles;      // across the width
+};
+
+/// Copy `count` values to f32; whole vectors where they lie side by side.
+template <typename Source>
+void copy_values(const Source* from, std::int64_t step, std::int64_t count, float* to) {
+  constexpr std::int64_t kVector = 16;
+  if (std::is_same_v<Source, float> && step == 1 && count >= kVector) {
+    for (std::int64_t index = 0; index + kVector <= count; index += kVector) {
+      std::memcpy(to + index, from + index, kVector * sizeof(float));
+    }
+    std::memcpy(to + count - kVector, from + count - kVector, kVector * sizeof(float));
+    return;
+  }
+  for (std::int64_t index = 0; index < count; ++index) to[index] = to_float(from[index * step]);
+}
+
+/// The walk of one band over its share of the tasks.
+class Walk {
+ public:
+  Walk(const CorrelationArgs& args, const Geometry& geometry, float* workspace)
+      : args_(args),
+        size_(geometry),
+        ring_(workspace),
+        f2_(ring_ + size_.ring_rows * size_.f1_row),
+        sums_(f2_ + size_.channels * size_.f2_stride) {}
+
+  void run(std::int64_t first, std::int64_t last) {
+    const std::int64_t rows = size_.height + 2 * size_.reach;  // of f2, outside ones included
+    for (std::int64_t task = first; task < last; ++task) {
+      if (task == first || task % rows == 0) start_tile(task / rows);
+      correlate_row(task % rows - size_.reach);
+    }
+  }
+
+ private:
+  void start_tile(std::int64_t index) {
+    image_ = index / size_.tiles;
+    column_ = index % size_.tiles * kTileColumns;
+    columns_ = std::min<std::int64_t>(kTileColumns, size_.width - column_);
+    next_row_ = 0;
+    // What no row fills are the columns outside the image; they stay 0.
+    std::memset(f2_, 0, sizeof(float) * size_.channels * size_.f2_stride);
+    if (columns_ < kTileColumns) {
+      std::memset(ring_, 0, sizeof(float) * size_.ring_rows * size_.f1_row);
+    }
+  }
+
+  float* ring_row(std::int64_t row) { return ring_ + row % size_.ring_rows * size_.f1_row; }
+
+  void pack_f1(std::int64_t row) {
+    const TensorView& f1 = args_.f1;
+    const void* from =
+        at(f1, image_ * f1.strides[0] + row * f1.strides[2] + column_ * f1.strides[3]);
+    float* to = ring_row(row);
+    with_float_storage(f1.dtype, [&](auto tag) {
+      using Source = typename decltype(tag)::type;
+      for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
+        copy_values(static_cast<const Source*>(from) + channel * f1.strides[1], f1.strides[3],
+                    columns_, to + channel * kTileColumns);
+      }
+    });
+  }
+
+  /// Row `row` of f2, or of the warped f2, from `reach` columns before the tile to as many behind.
+  void pack_f2(std::int64_t row) {
+    const std::int64_t begin = std::max<std::int64_t>(0, column_ - size_.reach);
+    const std::int64_t end = std::min(size_.width, column_ + kTileColumns + size_.reach);
+    float* to = f2_ + (begin - (column_ - size_.reach));
+    if (args_.warps()) return sample_f2(row, begin, end, to);
+    const TensorView& f2 = args_.f2;
+    const void* from = at(f2, image_ * f2.strides[0] + row * f2.strides[2] + begin * f2.strides[3]);
+    with_float_storage(f2.dtype, [&](auto tag) {
+      using Source = typename decltype(tag)::type;
+      for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
+        copy_values(static_cast<const Source*>(from) + channel * f2.strides[1], f2.strides[3],
+                    end - begin, to + channel * size_.f2_stride);
+      }
+    });
+  }
+
+  void sample_f2(std::int64_t row, std::int64_t begin, std::int64_t end, float* to) {
+    alignas(64) float x[kMaxChunk];
+    alignas(64) float y[kMaxChunk];
+    for_each_chunk(end - begin, [&](std::int64_t first, int count) {
+      coordinates_of(args_.flow, image_, row, begin + first, count, x, y);
+      SampleChunk chunk = chunk_of(args_.f2, image_, args_.border);
+      chunk.x = x;
+      chunk.y = y;
+      chunk.count = count;
+      chunk.out = to + first;
+      chunk.out_dtype = DType::kF32;
+      chunk.out_channel_stride = size_.f2_stride;
+      chunk.out_stride = 1;
+      kernels().sample(chunk);
+    });
+  }
+
+  /// Every output that row `f2_row` of f2 has part in.
+  void correlate_row(std::int64_t f2_row) {
+    const bool inside = f2_row >= 0 && f2_row < size_.height;
+    if (inside) {
+      pack_f2(f2_row);
+      next_row_ = std::max(next_row_, f2_row - size_.reach);
+      const std::int64_t last = std::min(size_.height - 1, f2_row + size_.reach);
+      for (; next_row_ <= last; ++next_row_) pack_f1(next_row_);
+    }
+    std::int64_t rows[kTileRows];
+    std::int64_t shifts[kTileRows];
+    int count = 0;
+    for (std::int64_t shift = 0; shift < size_.side; ++shift) {
+      const std::int64_t row = f2_row - (shift - args_.radius) * args_.dilation;
+      if (row < 0 || row >= size_.height) continue;
+      rows[count] = row;
+      shifts[count] = shift;
+      if (++count == kTileRows) {
+        correlate_rows(inside, rows, shifts, count);
+        count = 0;
+      }
+    }
+    if (count > 0) correlate_rows(inside, rows, shifts, count);
+  }
+
+  void correlate_rows(bool inside, const std::int64_t* rows, const std::int64_t* shifts,
+                      int count) {
+    const TensorView& out = args_.out;
+    const std::int64_t x_stride = out.strides[1] * (args_.x_major ? size_.side : 1);
+    const std::int64_t y_stride = out.strides[1] * (args_.x_major ? 1 : size_.side);
+    const bool direct =
+        inside && out.dtype == DType::kF32 && out.strides[3] == 1 && columns_ == kTileColumns;
+    std::int64_t offsets[kTileRows];
+    CorrelationTile tile{};
+    for (int index = 0; index < count; ++index) {
+      offsets[index] = image_ * out.strides[0] + shifts[index] * y_stride +
+                       rows[index] * out.strides[2] + column_ * out.strides[3];
+      tile.f1[index] = ring_row(rows[index]);
+      tile.out[index] = direct ? static_cast<float*>(at(out, offsets[index]))
+                               : sums_ + index * size_.side * kTileColumns;
+    }
+    if (inside) {
+      tile.rows = count;
+      tile.f2 = f2_;
+      tile.f2_stride = size_.f2_stride;
+      tile.out_stride = direct ? x_stride : kTileColumns;
+      tile.channels = size_.channels;
+      tile.shifts = static_cast<int>(size_.side);
+      tile.step = args_.dilation;
+      tile.scale = args_.scale;
+      kernels().correlate(tile);
+    } else {
+      std::memset(sums_, 0, sizeof(float) * count * size_.side * kTileColumns);
+    }
+    if (direct) return;
+    with_float_storage(out.dtype, [&](auto tag) {
+      using Result = typename decltype(tag)::type;
+      for (int index = 0; index < count; ++index) {
+        for (std::int64_t shift = 0; shift < size_.side; ++shift) {
+          const float* from = sums_ + (index * size_.side + shift) * kTileColumns;
+          auto* to = static_cast<Result*>(at(out, offsets[index] + shift * x_stride));
+          for (std::int64_t column = 0; column < columns_; ++column) {
+            to[column * out.strides[3]] = from_float<Result>(from[column]);
+          }
+        }
+      }
+    });
+  }
+
+  const CorrelationArgs& args_;
+  const Geometry& size_;
+  float* ring_;  // [ring_rows][channels][kTileColumns]
+  float* f2_;    // [channels][f2_stride]
+  float* sums_;  // [kTileRows][side][kTileColumns], where the output cannot be written directly
+  std::int64_t image_ = 0;
+  std::int64_t column_ = 0;    // of the tile
+  std::int64_t columns_ = 0;   // of it that are inside the image
+  std::int64_t next_row_ = 0;  // of f1 that is not in the ring yet
+};
+
+}  // namespace
+
+std::int64_t correlation_workspace(const CorrelationArgs& args, int threads) noexcept {
+  return Geometry(args).workspace_floats() * threads * sizeof(float);
+}
+
+Status correlation_cpu(const CorrelationArgs& args, const Executor& executor) noexcept {
+  const Status status = check(args);
+  if (!status.ok() || args.out.elements() == 0) return status;
+  if (reinterpret_cast<std::uintptr_t>(args.workspace) % kAlignment != 0 ||
+      args.workspace == nullptr) {
+    return failure(Status::Code::kArgument, "a workspace aligned to 64 bytes", "%p",
+                   args.workspace);
+  }
+  const Geometry geometry(args);
+  const std::int64_t tasks =
+      args.f1.sizes[0] * geometry.tiles * (geometry.height + 2 * geometry.reach);
+  const std::int64_t task_cost =
+      geometry.channels * kTileColumns * geometry.side * geometry.side / 8;
+  const std::int64_t bands = band_count(tasks, task_cost, executor);
+  for_each_band(
+      tasks, bands, executor, [&](std::int64_t band, std::int64_t first, std::int64_t last) {
+        float* workspace = static_cast<float*>(args.workspace) + band * geometry.workspace_floats();
+        Walk(args, geometry, workspace).run(first, last);
+      });
+  return status;
+}
+
+}  // namespace cineflow

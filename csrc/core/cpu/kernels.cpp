@@ -1,0 +1,81 @@
+#include "cpu/kernels.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+
+#include "cineflow/instruction_set.h"
+
+// What each compiled instruction set defines; CINEFLOW_X86 is set where there are three of them.
+#define CINEFLOW_DECLARE(isa)                           \
+  namespace cineflow::isa {                             \
+  void sample(const SampleChunk& chunk) noexcept;       \
+  void correlate(const CorrelationTile& tile) noexcept; \
+  void follow_flow(const FlowRun& run) noexcept;        \
+  void follow_ray(const RayRun& run) noexcept;          \
+  void to_polar(const PolarRun& run) noexcept;          \
+  }
+#define CINEFLOW_TABLE(isa) \
+  {#isa, &isa::sample, &isa::correlate, &isa::follow_flow, &isa::follow_ray, &isa::to_polar}
+CINEFLOW_DECLARE(baseline)
+#if defined(CINEFLOW_X86)
+CINEFLOW_DECLARE(avx2)
+CINEFLOW_DECLARE(avx512)
+#endif
+
+namespace cineflow {
+namespace {
+
+struct Candidate {
+  Kernels kernels;
+  bool (*runs_here)();
+};
+
+// The widest first.
+const Candidate kCandidates[] = {
+#if defined(CINEFLOW_X86)
+    {CINEFLOW_TABLE(avx512),
+     [] {
+       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+              __builtin_cpu_supports("fma");
+     }},
+    {CINEFLOW_TABLE(avx2),
+     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
+#endif
+    {CINEFLOW_TABLE(baseline), [] { return true; }},
+};
+
+const Kernels* find(const char* name) {
+  for (const Candidate& candidate : kCandidates) {
+    if (candidate.runs_here() &&
+        (name == nullptr || std::strcmp(name, candidate.kernels.name) == 0)) {
+      return &candidate.kernels;
+    }
+  }
+  return nullptr;
+}
+
+const Kernels* initial() {
+  const Kernels* named = find(std::getenv("CINEFLOW_ISA"));
+  return named != nullptr ? named : find(nullptr);
+}
+
+std::atomic<const Kernels*>& current() {
+  static std::atomic<const Kernels*> table{initial()};
+  return table;
+}
+
+}  // namespace
+
+const Kernels& kernels() noexcept { return *current().load(std::memory_order_relaxed); }
+
+const char* instruction_set() noexcept { return kernels().name; }
+
+bool set_instruction_set(const char* name) noexcept {
+  const Kernels* table = find(name);
+  if (table != nullptr) current().store(table);
+  return table != nullptr;
+}
+
+}  // namespace cineflow

@@ -1,0 +1,14 @@
+// The kernels of the instruction set that this file is compiled for.
+#pragma once
+
+#include "cpu/kernels.h"
+
+namespace cineflow::CINEFLOW_ISA {
+
+void sample(const SampleChunk& chunk) noexcept;
+void correlate(const CorrelationTile& tile) noexcept;
+void follow_flow(const FlowRun& run) noexcept;
+void follow_ray(const RayRun& run) noexcept;
+void to_polar(const PolarRun& run) noexcept;
+
+}  // namespace cineflow::CINEFLOW_ISA

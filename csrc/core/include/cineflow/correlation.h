@@ -1,0 +1,49 @@
+// Local correlation: out[k](p) = scale * sum over channels of f1(p) * f2(p + dilation * d_k), with
+// d_k in the square of the radius. With a flow, f2 is first warped by it: f2(q + flow(q)).
+//
+//   | tensor | shape                   | dtypes         | strides | device      |
+//   |--------|-------------------------|----------------|---------|-------------|
+//   | f1     | [N, C, H, W]            | f32, f16, bf16 | any     | cpu or cuda |
+//   | f2     | [N, C, H, W]            | f1's           | any     | f1's        |
+//   | flow   | [N, 2, H, W] or absent  | f32            | any     | f1's        |
+//   | out    | [N, (2r + 1)^2, H, W]   | f32, f16, bf16 | any     | f1's        |
+//
+// Outside f2 is 0. Products and sums are f32. Channel k is (dy + r)(2r + 1) + (dx + r), or with dx
+// and dy exchanged where the order is x-major (RAFT's).
+#pragma once
+
+#include "cineflow/border.h"
+#include "cineflow/executor.h"
+#include "cineflow/status.h"
+#include "cineflow/tensor_view.h"
+
+namespace cineflow {
+
+constexpr int kMaxRadius = 32;
+constexpr int kMaxDilation = 16;
+
+struct CorrelationArgs {
+  TensorView f1;                   // [N, C, H, W], features
+  TensorView f2;                   // [N, C, H, W], features
+  TensorView flow;                 // [N, 2, H, W], pixels; rank 0 where f2 is taken as it is
+  TensorView out;                  // [N, (2r + 1)^2, H, W]; overlaps no input
+  int radius = 4;                  // r, in steps of `dilation` pixels
+  int dilation = 1;                // pixels from one displacement to the next
+  float scale = 1.0f;              // 1 / C for the mean, 1 / sqrt(C) for RAFT
+  bool x_major = false;            // channel order (dx, dy) instead of (dy, dx)
+  Border border = Border::kZeros;  // of the warp
+  void* workspace = nullptr;       // CPU only: correlation_workspace() bytes, aligned to 64
+
+  bool warps() const noexcept { return flow.rank != 0; }
+};
+
+Status check(const CorrelationArgs& args) noexcept;
+
+/// Bytes that the CPU launcher needs with `threads` threads.
+std::int64_t correlation_workspace(const CorrelationArgs& args, int threads) noexcept;
+
+Status correlation_cpu(const CorrelationArgs& args,
+                       const Executor& executor = serial_executor()) noexcept;
+Status correlation_cuda(const CorrelationArgs& args, void* stream) noexcept;
+
+}  // namespace cineflow

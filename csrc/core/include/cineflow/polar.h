@@ -1,0 +1,48 @@
+// Cartesian images to polar ones around a centre, and back.
+//
+//   polar_resample:   out(i, j) = offset + scale * src(c + rho_j (cos phi_i, sin phi_i))
+//   polar_unresample: out(p)    = offset + scale * src(i(p), j(p)), the inverse
+//   with phi_i = first_angle + i * angle_step and rho_j = first_radius + j * radius_step
+//
+//   | tensor          | shape            | dtypes             | strides | device      |
+//   |-----------------|------------------|--------------------|---------|-------------|
+//   | Cartesian image | [N, C, H, W]     | f32, f16, bf16, u8 | any     | cpu or cuda |
+//   | polar image     | [N, C, A, R]     | f32, f16, bf16, u8 | any     | the same    |
+//   | centre          | [N, 2] or [1, 2] | f32                | any     | the same    |
+//
+// The written image is f32, f16 or bf16. Angles turn from x (right) to y (down). One centre for
+// all frames lets the CPU compute each coordinate once for all of them.
+#pragma once
+
+#include "cineflow/border.h"
+#include "cineflow/executor.h"
+#include "cineflow/status.h"
+#include "cineflow/tensor_view.h"
+
+namespace cineflow {
+
+struct PolarArgs {
+  TensorView src;             // [N, C, H, W] (resample) or [N, C, A, R] (unresample)
+  TensorView centre;          // [N, 2] or [1, 2]: x, y in pixels of the Cartesian image
+  TensorView out;             // [N, C, A, R] (resample) or [N, C, H, W] (unresample)
+  double first_angle = 0.0;   // radians
+  double angle_step = 0.0;    // radians, not 0; negative: counter-clockwise on the screen
+  double first_radius = 0.0;  // pixels
+  double radius_step = 1.0;   // pixels, not 0
+  bool wraps = true;          // unresample: the angles are a full circle
+  Border border = Border::kZeros;
+  float scale = 1.0f;
+  float offset = 0.0f;
+};
+
+Status check_polar_resample(const PolarArgs& args) noexcept;
+Status polar_resample_cpu(const PolarArgs& args,
+                          const Executor& executor = serial_executor()) noexcept;
+Status polar_resample_cuda(const PolarArgs& args, void* stream) noexcept;
+
+Status check_polar_unresample(const PolarArgs& args) noexcept;
+Status polar_unresample_cpu(const PolarArgs& args,
+                            const Executor& executor = serial_executor()) noexcept;
+Status polar_unresample_cuda(const PolarArgs& args, void* stream) noexcept;
+
+}  // namespace cineflow

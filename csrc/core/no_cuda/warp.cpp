@@ -1,9 +1,0 @@
-#include "cineflow/warp.h"
-
-#include "no_cuda/absent.h"
-
-namespace cineflow {
-
-Status warp_cuda(const WarpArgs&, void*) noexcept { return cuda_is_absent(); }
-
-}  // namespace cineflow
