@@ -6,4 +6,49 @@ def thread_count() -> int: ...
 def set_thread_count(threads: int) -> None: ...
 def cuda_architectures() -> str: ...
 def cuda_device_count() -> int: ...
+def instruction_set() -> str: ...
+def set_instruction_set(name: str) -> bool: ...
 def warp(src: Any, flow: Any, out: Any, clamp: bool, stream: int = 0) -> None: ...
+def compose_flow(
+    displacement: Any, flow: Any, out: Any, clamp: bool, stream: int = 0
+) -> None: ...
+def correlation(
+    f1: Any,
+    f2: Any,
+    flow: Any,
+    out: Any,
+    radius: int,
+    dilation: int,
+    scale: float,
+    x_major: bool,
+    clamp: bool,
+    stream: int = 0,
+) -> None: ...
+def polar_resample(
+    src: Any,
+    centre: Any,
+    out: Any,
+    first_angle: float,
+    angle_step: float,
+    first_radius: float,
+    radius_step: float,
+    wraps: bool,
+    clamp: bool,
+    scale: float,
+    offset: float,
+    stream: int = 0,
+) -> None: ...
+def polar_unresample(
+    src: Any,
+    centre: Any,
+    out: Any,
+    first_angle: float,
+    angle_step: float,
+    first_radius: float,
+    radius_step: float,
+    wraps: bool,
+    clamp: bool,
+    scale: float,
+    offset: float,
+    stream: int = 0,
+) -> None: ...

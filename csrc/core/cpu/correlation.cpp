@@ -9,8 +9,8 @@
 #include <cstring>
 
 #include "cpu/bands.h"
-#include "cpu/warped_row.h"
 #include "cpu/dispatch.h"
+#include "cpu/warped_row.h"
 
 namespace cineflow {
 namespace {

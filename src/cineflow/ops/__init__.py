@@ -5,6 +5,16 @@ integers, x points right and y down, and vectors are channel first: channel 0 = 
 """
 
 from cineflow.ops.compose_flow import compose_flow
+from cineflow.ops.correlation import correlation, warp_correlation
+from cineflow.ops.polar import PolarGrid, polar_resample, polar_unresample
 from cineflow.ops.warp import warp
 
-__all__ = ["compose_flow", "warp"]
+__all__ = [
+    "PolarGrid",
+    "compose_flow",
+    "correlation",
+    "polar_resample",
+    "polar_unresample",
+    "warp",
+    "warp_correlation",
+]

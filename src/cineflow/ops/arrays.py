@@ -57,13 +57,14 @@ def is_clamp(border: str) -> bool:
     return border == "clamp"
 
 
-def empty_output(src: Any, shape: Sequence[int]) -> Any:
-    """An uninitialised array for an op's result, of `src`'s library, device and layout.
+def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) -> Any:
+    """An uninitialised array for an op's result, of `src`'s library and device.
 
     u8 images give f32 results; every other storage type is kept. Where the channels of `src`
-    [N, C, H, W] lie next to each other (channels-last), so do those of the result.
+    [N, C, H, W] lie next to each other (channels-last), so do those of the result, unless
+    `keep_layout` is False.
     """
-    channels_last = src.ndim == 4 and is_channels_last(src)
+    channels_last = keep_layout and is_channels_last(src)
     permuted = [shape[0], *shape[2:], shape[1]] if channels_last else list(shape)
     module: Any = sys.modules[_kind("src", src)]
     dtype = module.float32 if str(src.dtype).endswith("uint8") else src.dtype

@@ -1,0 +1,197 @@
+"""Cartesian images to polar ones around a centre, and back."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cineflow import _C
+from cineflow.errors import ArgumentError
+from cineflow.ops.arrays import (
+    Array,
+    Border,
+    current_stream,
+    empty_output,
+    is_clamp,
+    kind_of,
+    require_rank,
+)
+
+
+@dataclass(frozen=True)
+class PolarGrid:
+    """Where the samples of a polar image [..., A, R] lie.
+
+    Sample (i, j) has the angle `first_angle + i * sweep / A` and the radius
+    `first_radius + j * (last_radius - first_radius) / R`: half-open intervals, so that the angles
+    of a full circle do not repeat one. Angles turn from x (right) towards y (down).
+
+    Attributes:
+        angles: A, samples around the centre.
+        radii: R, samples along each ray.
+        last_radius: Pixels; one step beyond the last sample.
+        first_radius: Pixels.
+        first_angle: Radians.
+        sweep: Radians; two pi for a full circle, negative for the other way round.
+    """
+
+    angles: int
+    radii: int
+    last_radius: float
+    first_radius: float = 0.0
+    first_angle: float = 0.0
+    sweep: float = 2 * math.pi
+
+    def __post_init__(self) -> None:
+        if self.angles < 1 or self.radii < 1:
+            raise ArgumentError("a grid of at least 1 x 1 samples", f"{self.angles} x {self.radii}")
+        if not 0 < abs(self.sweep) <= 2 * math.pi + 1e-9:
+            raise ArgumentError("a sweep of up to two pi radians, not 0", repr(self.sweep))
+        if not abs(self.last_radius - self.first_radius) > 0:
+            raise ArgumentError("radii that differ", f"{self.first_radius}..{self.last_radius}")
+
+    @property
+    def angle_step(self) -> float:
+        """Radians from one angle to the next."""
+        return self.sweep / self.angles
+
+    @property
+    def radius_step(self) -> float:
+        """Pixels from one radius to the next."""
+        return (self.last_radius - self.first_radius) / self.radii
+
+    @property
+    def is_full_circle(self) -> bool:
+        """Whether the last angle's neighbour is the first."""
+        return math.isclose(abs(self.sweep), 2 * math.pi, rel_tol=1e-9)
+
+
+def polar_resample(
+    src: Array,
+    centre: Array | tuple[float, float],
+    grid: PolarGrid,
+    *,
+    border: Border = "zeros",
+    scale: float = 1.0,
+    offset: float = 0.0,
+    out: Array | None = None,
+) -> Array:
+    """Sample images along rays from a centre, bilinear.
+
+    `out(i, j) = offset + scale * src(centre + radius_j * (cos angle_i, sin angle_i))`. One centre
+    for all frames lets their coordinates be computed once.
+
+    Args:
+        src: Cartesian images [N, C, H, W], any strides; float32, float16, bfloat16 or uint8.
+        centre: (x, y) in pixels for all frames, or [N, 2] or [1, 2] float32 like `src`.
+        grid: The samples of the polar image.
+        border: "zeros" or "clamp", as in `warp`.
+        scale: Factor of the result; 1 / 255 normalises a uint8 image in the same pass.
+        offset: Added to the result; also what lies outside the image.
+        out: Where to write, apart from the inputs in memory.
+
+    Returns:
+        [N, C, A, R] in `src`'s dtype (float32 for uint8): `out` where it was given.
+
+    Raises:
+        ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
+        EngineError: A CUDA array, and no CUDA kernels or no device to run them.
+    """
+    size = (grid.angles, grid.radii)
+    return _resample("polar_resample", src, centre, grid, size, border, scale, offset, out)
+
+
+def polar_unresample(
+    src: Array,
+    centre: Array | tuple[float, float],
+    grid: PolarGrid,
+    size: tuple[int, int],
+    *,
+    border: Border = "zeros",
+    scale: float = 1.0,
+    offset: float = 0.0,
+    out: Array | None = None,
+) -> Array:
+    """The Cartesian image of a polar one: the inverse of `polar_resample`, bilinear.
+
+    Args:
+        src: Polar images [N, C, A, R] of `grid`, any strides; dtypes as in `polar_resample`.
+        centre: As in `polar_resample`, in pixels of the Cartesian image.
+        grid: The samples of `src`.
+        size: (H, W) of the Cartesian image.
+        border: Beyond the radii, and beside the angles of a sector; the angles of a full circle
+            have no border.
+        scale: Factor of the result.
+        offset: Added to the result; also what lies outside the polar image.
+        out: Where to write, apart from the inputs in memory.
+
+    Returns:
+        [N, C, H, W] in `src`'s dtype (float32 for uint8): `out` where it was given.
+
+    Raises:
+        ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
+        EngineError: A CUDA array, and no CUDA kernels or no device to run them.
+    """
+    if tuple(src.shape[2:]) != (grid.angles, grid.radii):
+        raise ArgumentError(
+            f"src of shape [N, C, {grid.angles}, {grid.radii}], the grid's",
+            f"shape {list(src.shape)}",
+        )
+    return _resample("polar_unresample", src, centre, grid, size, border, scale, offset, out)
+
+
+def _resample(
+    name: str,
+    src: Array,
+    centre: Array | tuple[float, float],
+    grid: PolarGrid,
+    size: tuple[int, int],
+    border: Border,
+    scale: float,
+    offset: float,
+    out: Array | None,
+) -> Array:
+    clamp = is_clamp(border)
+    if isinstance(centre, tuple):
+        centre = _array_like(src, centre)
+    kind = kind_of(src=src, centre=centre, out=out)
+    require_rank("src", src, 4, "[N, C, rows, columns]")
+    steps = (grid.first_angle, grid.angle_step, grid.first_radius, grid.radius_step)
+    if kind == "torch" and out is None:
+        from cineflow.ops import torch_library
+
+        operator = getattr(torch_library, name)
+        return operator(
+            src, centre, *size, *steps, grid.is_full_circle, border, float(scale), float(offset)
+        )
+    if out is None:
+        out = empty_output(src, (src.shape[0], src.shape[1], *size))
+    getattr(_C, name)(
+        src,
+        centre,
+        out,
+        *steps,
+        grid.is_full_circle,
+        clamp,
+        scale,
+        offset,
+        current_stream(src),
+    )
+    return out
+
+
+def _array_like(src: Array, centre: tuple[float, float]) -> Any:
+    """`centre` as a [1, 2] float32 array of `src`'s library and device."""
+    values = [[float(centre[0]), float(centre[1])]]
+    kind = kind_of(src=src)
+    if kind == "numpy":
+        return np.array(values, np.float32)
+    library = sys.modules[kind]
+    options = {"device": src.device} if kind == "torch" else {}
+    return (library.tensor if kind == "torch" else library.array)(
+        values, dtype=library.float32, **options
+    )

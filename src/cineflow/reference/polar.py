@@ -1,0 +1,82 @@
+"""The gold of `cineflow.ops.polar_resample` and `polar_unresample`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from cineflow.reference.warp import sample
+
+
+def polar_resample(
+    src: np.ndarray,
+    centre: np.ndarray,
+    angles: np.ndarray,
+    radii: np.ndarray,
+    *,
+    border: str = "zeros",
+    scale: float = 1.0,
+    offset: float = 0.0,
+) -> np.ndarray:
+    """Sample along rays.
+
+    Args:
+        src: [N, C, H, W].
+        centre: [N, 2] or [1, 2], x and y in pixels.
+        angles: [A] radians, from x towards y.
+        radii: [R] pixels.
+        border: "zeros" or "clamp".
+        scale: Factor of the result.
+        offset: Added to the result.
+
+    Returns:
+        [N, C, A, R] float64.
+    """
+    out = np.zeros((*src.shape[:2], len(angles), len(radii)))
+    centre = np.broadcast_to(centre, (src.shape[0], 2))
+    for image, channel, row, column in np.ndindex(out.shape):
+        x = float(centre[image, 0]) + float(radii[column]) * math.cos(angles[row])
+        y = float(centre[image, 1]) + float(radii[column]) * math.sin(angles[row])
+        out[image, channel, row, column] = sample(src[image, channel], x, y, border)
+    return offset + scale * out
+
+
+def polar_unresample(
+    src: np.ndarray,
+    centre: np.ndarray,
+    angles: np.ndarray,
+    radii: np.ndarray,
+    size: tuple[int, int],
+    *,
+    border: str = "zeros",
+    scale: float = 1.0,
+    offset: float = 0.0,
+) -> np.ndarray:
+    """The Cartesian image of a polar one whose angles are a full circle.
+
+    Args:
+        src: [N, C, A, R].
+        centre: [N, 2] or [1, 2], x and y in pixels.
+        angles: [A] radians, evenly spaced around the circle.
+        radii: [R] pixels, evenly spaced.
+        size: (H, W) of the Cartesian image.
+        border: Beyond the radii.
+        scale: Factor of the result.
+        offset: Added to the result.
+
+    Returns:
+        [N, C, H, W] float64.
+    """
+    out = np.zeros((*src.shape[:2], *size))
+    centre = np.broadcast_to(centre, (src.shape[0], 2))
+    count = len(angles)
+    step = angles[1] - angles[0] if count > 1 else 2 * math.pi
+    radius_step = radii[1] - radii[0]
+    ring = np.concatenate([src, src[:, :, :1]], axis=2)  # the first angle follows the last
+    for image, channel, row, column in np.ndindex(out.shape):
+        x, y = column - float(centre[image, 0]), row - float(centre[image, 1])
+        along = (math.hypot(x, y) - radii[0]) / radius_step
+        around = ((math.atan2(y, x) - angles[0]) / step) % count
+        out[image, channel, row, column] = sample(ring[image, channel], along, around, border)
+    return offset + scale * out
