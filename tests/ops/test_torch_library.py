@@ -29,6 +29,26 @@ def test_warp_is_a_lawful_operator(dtype, channels_last):
     torch.library.opcheck(torch_library.warp, (src, flow, "clamp"))
 
 
+SAMPLES = {
+    "compose_flow": lambda src, flow: (flow, flow, "clamp"),
+    "correlation": lambda src, flow: (src, src, 2, 1, 0.5, True),
+    "warp_correlation": lambda src, flow: (src, src, flow, 2, 1, 0.5, False, "zeros"),
+    "polar_resample": lambda src, flow: (
+        *(src, torch.tensor([[3.0, 4.0]]), 8, 5, 0.0, 0.8, 0.0, 1.0, True, "zeros", 1.0, 0.0),
+    ),
+    "polar_unresample": lambda src, flow: (
+        *(src, torch.tensor([[3.0, 4.0]]), 8, 5, 0.0, 0.9, 0.0, 1.0, True, "zeros", 1.0, 0.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_op_is_a_lawful_operator(name, channels_last):
+    arguments = SAMPLES[name](*pair(channels_last=channels_last))
+    torch.library.opcheck(getattr(torch_library, name), arguments)
+
+
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_torch_and_numpy_give_the_same_bits(channels_last):
     src, flow = pair(channels_last=channels_last)

@@ -1,64 +1,12 @@
-"""`cineflow.ops.warp` against the independent NumPy reference, and what it refuses."""
+"""`cineflow.ops.warp` at the edges, and what it refuses."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from cineflow import _C, ops, reference
+from cineflow import ops
 from cineflow.errors import ArgumentError
-
-LAYOUTS = ("planar", "channels_last", "transposed", "reversed", "broadcast")
-DTYPES = ("float32", "float16", "uint8")
-NASTY = (np.nan, np.inf, -np.inf, 1e20, -1e20, 3.4e38, -1.0, -0.5, 0.0, 0.5)
-
-
-def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
-    """The same values [N, C, H, W] with other strides."""
-    if layout == "channels_last":
-        return array.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
-    if layout == "transposed":
-        return array.transpose(0, 1, 3, 2).copy().transpose(0, 1, 3, 2)
-    if layout == "reversed":
-        return array[:, :, ::-1, ::-1].copy()[:, :, ::-1, ::-1]
-    if layout == "broadcast":
-        return np.broadcast_to(array[:, :1], array.shape)
-    return array
-
-
-def random_source(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """Values that each dtype holds exactly."""
-    return rng.integers(0, 256, shape).astype(dtype)
-
-
-def tolerance(dtype: str) -> float:
-    """float16 results are rounded to 11 bits of up to 255; f32 ones only in the sums."""
-    return 0.0625 if dtype == "float16" else 2e-4
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    shape=st.tuples(st.integers(0, 2), st.integers(1, 5), st.integers(1, 20), st.integers(1, 40)),
-    grid=st.one_of(st.none(), st.tuples(st.integers(1, 12), st.integers(1, 40))),
-    dtype=st.sampled_from(DTYPES),
-    layout=st.sampled_from(LAYOUTS),
-    flow_layout=st.sampled_from(LAYOUTS[:4]),
-    border=st.sampled_from(("zeros", "clamp")),
-)
-def test_agrees_with_the_reference(seed, shape, grid, dtype, layout, flow_layout, border):
-    rng = np.random.default_rng(seed)
-    src = laid_out(random_source(rng, shape, dtype), layout)
-    flow = rng.normal(0, 4, (shape[0], 2, *(grid or shape[2:]))).astype(np.float32)
-    nasty = rng.random(flow.shape) < 0.1
-    flow[nasty] = rng.choice(np.float32(NASTY), int(nasty.sum()))
-    flow = laid_out(flow, flow_layout)
-    got = ops.warp(src, flow, border=border)
-    assert got.dtype == (np.float32 if dtype == "uint8" else dtype)
-    wanted = reference.warp(src, flow, border=border)
-    np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance(dtype))
 
 
 @pytest.mark.parametrize("border", ["zeros", "clamp"])
@@ -96,24 +44,8 @@ def test_out_is_written_and_returned():
 
 
 def test_the_result_keeps_the_layout_of_the_source():
-    src = laid_out(np.zeros((1, 4, 3, 3), np.float32), "channels_last")
+    src = np.zeros((1, 3, 3, 4), np.float32).transpose(0, 3, 1, 2)
     assert ops.warp(src, np.zeros((1, 2, 3, 3), np.float32)).strides[1] == 4
-
-
-def test_any_number_of_threads_gives_the_same_bits():
-    rng = np.random.default_rng(1)
-    src = rng.random((1, 16, 61, 67), np.float32)
-    flow = rng.normal(0, 3, (1, 2, 61, 67)).astype(np.float32)
-    before = _C.thread_count()
-    try:
-        results = []
-        for threads in (1, 2, 3, 8):
-            _C.set_thread_count(threads)
-            results.append(ops.warp(src, flow))
-    finally:
-        _C.set_thread_count(before)
-    for result in results[1:]:
-        np.testing.assert_array_equal(result, results[0])
 
 
 def refusal(**changes: object) -> tuple[dict[str, object], str]:
