@@ -1,6 +1,6 @@
 #include "attributes.h"
 
-#include <climits>
+#include <cmath>
 
 namespace cineflow::onnxruntime {
 namespace {
@@ -15,16 +15,25 @@ Status other_kind(const char* name, const char* wanted) noexcept {
 
 }  // namespace
 
-Attributes& Attributes::integer(const char* name, int* value) noexcept {
-  std::int64_t given = 0;
-  const Found found = status_.ok() ? source_.integer(name, &given) : Found::kAbsent;
-  if (found == Found::kAbsent) return *this;
-  if (found == Found::kRead && given >= INT_MIN && given <= INT_MAX) {
-    *value = static_cast<int>(given);
-  } else {
-    status_ = other_kind(name, "an integer of 32 bits");
+bool Attributes::ranged(const char* name, std::int64_t low, std::int64_t high,
+                        std::int64_t* value) noexcept {
+  const Found found = status_.ok() ? source_.integer(name, value) : Found::kAbsent;
+  if (found == Found::kOther) {
+    status_ = other_kind(name, "a whole number");
+  } else if (status_.ok() && !(*value >= low && *value <= high)) {
+    status_ = failure(Status::Code::kArgument, "", "%lld", static_cast<long long>(*value));
+    std::snprintf(status_.wanted, sizeof(status_.wanted), "%s in %lld..%lld", name,
+                  static_cast<long long>(low), static_cast<long long>(high));
   }
-  return *this;
+  return found == Found::kRead && status_.ok();
+}
+
+bool Attributes::finite(const char* name, float* value) noexcept {
+  const Found found = status_.ok() ? source_.real(name, value) : Found::kAbsent;
+  if (found == Found::kOther || (found == Found::kRead && !std::isfinite(*value))) {
+    status_ = other_kind(name, "a finite number");
+  }
+  return found == Found::kRead && status_.ok();
 }
 
 bool Attributes::word(const char* name, char (&value)[kLongestWord]) noexcept {

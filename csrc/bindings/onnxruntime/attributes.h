@@ -17,6 +17,7 @@ class AttributeSource {
 
   virtual ~AttributeSource() = default;
   virtual Found integer(const char* name, std::int64_t* value) const noexcept = 0;
+  virtual Found real(const char* name, float* value) const noexcept = 0;
   virtual Found text(const char* name, char* value, std::size_t size) const noexcept = 0;
 };
 
@@ -26,7 +27,22 @@ class Attributes {
  public:
   explicit Attributes(const AttributeSource& source) noexcept : source_(source) {}
 
-  Attributes& integer(const char* name, int* value) noexcept;
+  /// A whole number in [low, high].
+  template <typename Value>
+  Attributes& integer(const char* name, std::int64_t low, std::int64_t high,
+                      Value* value) noexcept {
+    std::int64_t given = *value;
+    if (ranged(name, low, high, &given)) *value = static_cast<Value>(given);
+    return *this;
+  }
+
+  /// A finite number; ONNX keeps 32 bits of it.
+  template <typename Value>
+  Attributes& real(const char* name, Value* value) noexcept {
+    float given = 0;
+    if (finite(name, &given)) *value = given;
+    return *this;
+  }
 
   template <typename Value>
   struct Choice {
@@ -62,7 +78,9 @@ class Attributes {
  private:
   static constexpr std::size_t kLongestWord = 32;
 
-  /// Whether the node has the word; one of another kind or length is a failure.
+  // Whether the node has the value; one of another kind or out of range is a failure.
+  bool ranged(const char* name, std::int64_t low, std::int64_t high, std::int64_t* value) noexcept;
+  bool finite(const char* name, float* value) noexcept;
   bool word(const char* name, char (&value)[kLongestWord]) noexcept;
 
   const AttributeSource& source_;

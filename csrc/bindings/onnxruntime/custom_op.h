@@ -2,7 +2,9 @@
 #pragma once
 
 #include <iterator>
+#include <memory>
 #include <new>
+#include <type_traits>
 
 #include "ops.h"
 #include "runtime.h"
@@ -30,7 +32,7 @@ class CustomOp final : public OrtCustomOp {
     GetInputMemoryType = [](const OrtCustomOp*, std::size_t) noexcept { return OrtMemTypeDefault; };
     GetOutputTypeCount = [](const OrtCustomOp*) noexcept { return std::size_t{1}; };
     GetOutputType = [](const OrtCustomOp* self, std::size_t) noexcept {
-      return to_ort(of(self).features_);
+      return output_type(to_ort(of(self).features_));
     };
     GetOutputCharacteristic = [](const OrtCustomOp*, std::size_t) noexcept {
       return INPUT_OUTPUT_REQUIRED;
@@ -51,12 +53,18 @@ class CustomOp final : public OrtCustomOp {
  private:
   using Args = typename Op::Args;
   static constexpr std::size_t kInputs = std::size(Op::kInputs);
+  static constexpr bool kHasWorkspace = !std::is_null_pointer_v<decltype(Op::kWorkspace)>;
 
   /// One node of a session: the argument struct with the node's attributes in it.
   struct Kernel {
     const OrtApi& api;
     Device device;
     Args attributes;
+    OrtAllocator* allocator = nullptr;  // of CPU memory, for ops with a workspace
+
+    ~Kernel() {
+      if (allocator != nullptr) api.ReleaseAllocator(allocator);
+    }
 
     OrtStatus* compute(OrtKernelContext& context) const noexcept {
       Args args = attributes;
@@ -71,13 +79,21 @@ class CustomOp final : public OrtCustomOp {
         const Shape shape = Op::shape(args, in);
         if (OrtStatus* failed = view_output(api, context, shape, device, &args.out)) return failed;
       }
-      return launch(args, context);
+      return device == Device::kCpu ? run_cpu(args, context) : run_cuda(args, context);
     }
 
-    OrtStatus* launch(const Args& args, const OrtKernelContext& context) const noexcept {
-      if (device == Device::kCpu) {
-        return to_ort(api, Op::kName, Op::kCpu(args, SessionThreads(api, context)));
+    OrtStatus* run_cpu(Args& args, const OrtKernelContext& context) const noexcept {
+      const SessionThreads threads(api, context);
+      if constexpr (kHasWorkspace) {
+        const Workspace workspace(*allocator, Op::kWorkspace(args, threads.width()));
+        args.workspace = workspace.memory();
+        return to_ort(api, Op::kName, Op::kCpu(args, threads));
+      } else {
+        return to_ort(api, Op::kName, Op::kCpu(args, threads));
       }
+    }
+
+    OrtStatus* run_cuda(const Args& args, const OrtKernelContext& context) const noexcept {
       void* stream = nullptr;
       if (OrtStatus* failed = api.KernelContext_GetGPUComputeStream(&context, &stream)) {
         return failed;
@@ -90,6 +106,11 @@ class CustomOp final : public OrtCustomOp {
     return *static_cast<const CustomOp*>(self);
   }
 
+  /// As in every front: images of bytes give f32, all others their own type.
+  static ONNXTensorElementDataType output_type(ONNXTensorElementDataType features) noexcept {
+    return features == to_ort(DType::kU8) ? to_ort(DType::kF32) : features;
+  }
+
   static bool ranks_fit(const Shape (&in)[kInputs]) noexcept {
     for (std::size_t index = 0; index < kInputs; ++index) {
       if (in[index].rank != Op::kInputs[index].rank) return false;
@@ -99,16 +120,24 @@ class CustomOp final : public OrtCustomOp {
 
   OrtStatus* make(const OrtApi& api, const OrtKernelInfo& info, void** kernel) const noexcept {
     Args args{};
-    const Status status = Op::read(KernelAttributes(api, info), &args);
+    const KernelAttributes source(api, info);
+    const Status status = Op::read(Attributes(source), &args);
     if (!status.ok()) return to_ort(api, Op::kName, status);
-    *kernel = new (std::nothrow) Kernel{api, device_, args};
-    return *kernel != nullptr ? nullptr : api.CreateStatus(ORT_FAIL, "cineflow: out of memory");
+    std::unique_ptr<Kernel> made(new (std::nothrow) Kernel{api, device_, args});
+    if (made == nullptr) return api.CreateStatus(ORT_FAIL, "cineflow: out of memory");
+    if (kHasWorkspace && device_ == Device::kCpu) {
+      OrtStatus* failed = api.KernelInfoGetAllocator(&info, OrtMemTypeDefault, &made->allocator);
+      if (failed != nullptr) return failed;
+    }
+    *kernel = made.release();
+    return nullptr;
   }
 
   OrtStatus* infer(const OrtShapeInferContext& context) const noexcept {
     Args args{};
-    const Status status = Op::read(GraphAttributes(api_, context), &args);
-    if (!status.ok()) return to_ort(api_, Op::kName, status);
+    const GraphAttributes source(api_, context);
+    // The runtime drops an error here; a wrong attribute is told of when the kernel is made.
+    if (!Op::read(Attributes(source), &args).ok()) return nullptr;
     Shape in[kInputs];
     ONNXTensorElementDataType features = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
     for (std::size_t index = 0; index < kInputs; ++index) {
@@ -118,7 +147,7 @@ class CustomOp final : public OrtCustomOp {
     }
     if (!ranks_fit(in)) return nullptr;
     // The runtime asks one instance for all of them, so the type is the graph's, not `features_`.
-    return set_output_shape(api_, context, Op::shape(args, in), features);
+    return set_output_shape(api_, context, Op::shape(args, in), output_type(features));
   }
 
   const OrtApi& api_;

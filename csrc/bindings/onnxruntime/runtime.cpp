@@ -175,9 +175,22 @@ void SessionThreads::run(std::int64_t bands, Body body, void* context) const noe
   for (std::int64_t band = 0; !done && band < bands; ++band) body(context, band);
 }
 
+Workspace::Workspace(OrtAllocator& allocator, std::int64_t bytes) noexcept : allocator_(allocator) {
+  try {
+    memory_ = allocator.Alloc(&allocator, static_cast<std::size_t>(bytes));
+  } catch (...) {
+    // The runtime's allocators throw through their C interface.
+  }
+}
+
 AttributeSource::Found KernelAttributes::integer(const char* name,
                                                  std::int64_t* value) const noexcept {
   return succeeded(api_, api_.KernelInfoGetAttribute_int64(&info_, name, value)) ? Found::kRead
+                                                                                 : missed(name);
+}
+
+AttributeSource::Found KernelAttributes::real(const char* name, float* value) const noexcept {
+  return succeeded(api_, api_.KernelInfoGetAttribute_float(&info_, name, value)) ? Found::kRead
                                                                                  : missed(name);
 }
 
@@ -203,6 +216,10 @@ AttributeSource::Found KernelAttributes::missed(const char* name) const noexcept
 AttributeSource::Found GraphAttributes::integer(const char* name,
                                                 std::int64_t* value) const noexcept {
   return read(name, ORT_OP_ATTR_INT, value, sizeof(*value));
+}
+
+AttributeSource::Found GraphAttributes::real(const char* name, float* value) const noexcept {
+  return read(name, ORT_OP_ATTR_FLOAT, value, sizeof(*value));
 }
 
 AttributeSource::Found GraphAttributes::text(const char* name, char* value,

@@ -48,6 +48,23 @@ class SessionThreads final : public Executor {
   const OrtKernelContext& context_;
 };
 
+/// Scratch memory of one run of a node, from the session's allocator; null where there is none
+/// left.
+class Workspace {
+ public:
+  Workspace(OrtAllocator& allocator, std::int64_t bytes) noexcept;
+  ~Workspace() { allocator_.Free(&allocator_, memory_); }
+
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+
+  void* memory() const noexcept { return memory_; }
+
+ private:
+  OrtAllocator& allocator_;
+  void* memory_ = nullptr;
+};
+
 /// Attributes while a kernel is made.
 class KernelAttributes final : public AttributeSource {
  public:
@@ -55,6 +72,7 @@ class KernelAttributes final : public AttributeSource {
       : api_(api), info_(info) {}
 
   Found integer(const char* name, std::int64_t* value) const noexcept override;
+  Found real(const char* name, float* value) const noexcept override;
   Found text(const char* name, char* value, std::size_t size) const noexcept override;
 
  private:
@@ -71,6 +89,7 @@ class GraphAttributes final : public AttributeSource {
       : api_(api), context_(context) {}
 
   Found integer(const char* name, std::int64_t* value) const noexcept override;
+  Found real(const char* name, float* value) const noexcept override;
   Found text(const char* name, char* value, std::size_t size) const noexcept override;
 
  private:
