@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cineflow.cine import read_cine
 from cineflow.errors import ArgumentError
@@ -64,3 +65,10 @@ def test_every_view_is_made_by_name(view: str) -> None:
     made = make(view, 3, frame_rate_hz=5.0, beats=2.0, clutter=0.2, decorrelation=0.1)
     assert len(made) == 10
     assert made.tissue.clutter == 0.2
+
+
+def test_gif_plays_at_the_frame_rate(phantom: Phantom, tmp_path: Path) -> None:
+    with Image.open(save(phantom, tmp_path / "p.gif")) as picture:
+        assert picture.size == (56, 48)
+        assert picture.n_frames == 4
+        assert picture.info["duration"] == 250

@@ -1,4 +1,4 @@
-"""Phantoms on disk: `.npz` with the truth, `.dcm` as an ultrasound cine, `.nii.gz` for MR tools."""
+"""Phantoms on disk: `.npz` with the truth, `.dcm` for scanners, `.nii.gz` for MR tools, `.gif`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def save(phantom: Phantom, path: str | Path) -> Path:
     `.npz`: frames u8 [T, H, W], times_ms, spacing_mm (row, column), sector, and the truth:
     displacement f32 [T, 2, H, W] px since frame 0, myocardium bool [T, H, W], ed, es (frames).
     `.dcm`: Ultrasound Multi-frame with frame time and calibrated region. `.nii` / `.nii.gz`: x, y,
-    one slice, time, with spacing in mm and s.
+    one slice, time, with spacing in mm and s. `.gif`: half size, every second frame, to look at.
 
     Returns:
         The path written.
@@ -87,7 +87,7 @@ def _write_npz(phantom: Phantom, path: Path) -> None:
 
 def _write_dicom(phantom: Phantom, path: Path) -> None:
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
     ultrasound_multiframe = "1.2.840.10008.5.1.4.1.1.3.1"
     row_mm, column_mm = phantom.spacing_mm
@@ -103,7 +103,7 @@ def _write_dicom(phantom: Phantom, path: Path) -> None:
     region.PhysicalDeltaX, region.PhysicalDeltaY = column_mm / 10.0, row_mm / 10.0
 
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = ultrasound_multiframe
+    meta.MediaStorageSOPClassUID = UID(ultrasound_multiframe)
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[*entropy, "instance"])
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = Dataset()
@@ -153,9 +153,21 @@ def _write_nifti(phantom: Phantom, path: Path) -> None:
     nibabel.save(image, path)
 
 
+def _write_gif(phantom: Phantom, path: Path) -> None:
+    from PIL import Image
+
+    step_ms = 2000.0 / phantom.beat.frame_rate_hz
+    height, width = (extent // 2 for extent in phantom.size)
+    small = [
+        Image.fromarray(frame).resize((width, height)).quantize(32) for frame in phantom.frames[::2]
+    ]
+    small[0].save(path, save_all=True, append_images=small[1:], duration=step_ms, loop=0)
+
+
 _WRITERS: dict[str, Callable[[Phantom, Path], None]] = {
     ".npz": _write_npz,
     ".dcm": _write_dicom,
     ".nii.gz": _write_nifti,
     ".nii": _write_nifti,
+    ".gif": _write_gif,
 }
