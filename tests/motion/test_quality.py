@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.quality import frame_quality
+from cineflow.motion.quality import forward_backward_px, frame_quality
 from cineflow.phantom import Beat, ShortAxisPhantom
 
 
@@ -56,3 +56,14 @@ def test_bad_input_is_named(phantom: ShortAxisPhantom) -> None:
         frame_quality(a, a, still, np.zeros((128, 128), bool))
     with pytest.raises(ArgumentError, match="NaN"):
         frame_quality(a, a, still * np.nan)
+
+
+def test_there_and_back_is_zero_for_an_inverse(phantom: ShortAxisPhantom) -> None:
+    wall = phantom.myocardium(4)
+    there, back = phantom.flow(4, 7), phantom.flow(7, 4)
+    assert forward_backward_px(there, back, wall) < 0.02
+    assert forward_backward_px(there, back + np.float32(1.0), wall) == pytest.approx(
+        np.sqrt(2), abs=0.02
+    )
+    with pytest.raises(ArgumentError, match="at least one"):
+        forward_backward_px(there, back, wall & ~wall)

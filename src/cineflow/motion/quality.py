@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.motion.compose import compose
 from cineflow.motion.fields import require_field, require_mask, require_same_size
 from cineflow.ops import warp
 
@@ -62,3 +63,28 @@ def _blocks(image: np.ndarray) -> np.ndarray:
     rows, columns = (max(1, extent // _BLOCK_PX) for extent in image.shape)
     height, width = (min(_BLOCK_PX, extent) for extent in image.shape)
     return image[: rows * height, : columns * width].reshape(rows, height, columns, width)
+
+
+def forward_backward_px(
+    forward: np.ndarray, backward: np.ndarray, mask: np.ndarray | None = None
+) -> float:
+    """Mean |f(p) + b(p + f(p))|, px: how far a point ends from home on the way there and back.
+
+    Costs a second run of the tracker, so a stream does not have it; it follows the true error of
+    the default tracker more closely than the correlation does.
+
+    Args:
+        forward: previous to current, [2, H, W] px.
+        backward: current to previous, [2, H, W] px.
+        mask: Where to judge, bool [H, W]; None for everywhere.
+
+    Raises:
+        ArgumentError: Shapes differ, the mask is empty, or a value is not finite.
+
+    Source:
+        Kalal et al. 2010; a training loss of sources A and E.
+    """
+    there_and_back = compose(forward, backward)
+    length = np.hypot(there_and_back[0], there_and_back[1])
+    inside = np.ones(length.shape, bool) if mask is None else require_mask(mask, length.shape)
+    return float(length[inside].mean())
