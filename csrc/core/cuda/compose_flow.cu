@@ -1,27 +1,40 @@
 #include "cineflow/compose_flow.h"
+#include "cuda/corners.h"
 #include "cuda/launch.h"
-#include "cuda/sample_pixel.h"
 
 namespace cineflow {
 namespace {
 
-__global__ void __launch_bounds__(kBlockX* kBlockY) compose_flow_kernel(ComposeFlowArgs args) {
-  const TensorView& displacement = args.displacement;
+constexpr int kThreads = 256;
+
+/// One thread per point of the reference frame.
+__global__ void __launch_bounds__(kThreads) compose(ComposeFlowArgs args) {
+  const TensorView& flow = args.flow;
   const TensorView& out = args.out;
-  const int x = blockIdx.x * kBlockX + threadIdx.x;
-  const int y = blockIdx.y * kBlockY + threadIdx.y;
-  if (x >= out.sizes[3] || y >= out.sizes[2]) return;
-  for (std::int64_t image = blockIdx.z; image < out.sizes[0]; image += gridDim.z) {
+  const auto width = static_cast<std::uint32_t>(out.sizes[3]);
+  const std::uint32_t pixel = blockIdx.x * kThreads + threadIdx.x;
+  if (pixel >= static_cast<std::uint32_t>(out.sizes[2]) * width) return;
+  const int y = static_cast<int>(pixel / width);
+  const int x = static_cast<int>(pixel % width);
+
+  for (std::int64_t image = blockIdx.y; image < out.sizes[0]; image += gridDim.y) {
+    const TensorView& displacement = args.displacement;
     const float* so_far = static_cast<const float*>(displacement.data) +
                           image * displacement.strides[0] + y * displacement.strides[2] +
                           x * displacement.strides[3];
-    const Taps taps =
-        taps_at(args.flow, static_cast<float>(x) + so_far[0],
-                static_cast<float>(y) + so_far[displacement.strides[1]], args.border, false);
-    sample_slab<float>(args.flow, taps, image, 0, [&](std::int64_t channel, float value) {
-      store_pixel<float>(out, image, channel, y, x,
-                         so_far[channel * displacement.strides[1]] + value);
-    });
+    const float right = so_far[0];
+    const float down = so_far[displacement.strides[1]];
+    const auto column = tap_at(static_cast<float>(x) + right,
+                               static_cast<std::int32_t>(flow.sizes[3]), args.border);
+    const auto row =
+        tap_at(static_cast<float>(y) + down, static_cast<std::int32_t>(flow.sizes[2]), args.border);
+    const Corners corners = corners_of(row, column, static_cast<std::int32_t>(flow.strides[2]),
+                                       static_cast<std::int32_t>(flow.strides[3]));
+    const float* next = static_cast<const float*>(flow.data) + image * flow.strides[0];
+    float* result = static_cast<float*>(out.data) + image * out.strides[0] + y * out.strides[2] +
+                    x * out.strides[3];
+    result[0] = right + sample(next, corners);
+    result[out.strides[1]] = down + sample(next + flow.strides[1], corners);
   }
 }
 
@@ -30,11 +43,12 @@ __global__ void __launch_bounds__(kBlockX* kBlockY) compose_flow_kernel(ComposeF
 Status compose_flow_cuda(const ComposeFlowArgs& args, void* stream) noexcept {
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  const std::int64_t images = args.out.sizes[0];
-  const dim3 grid(blocks_for(args.out.sizes[3], kBlockX), blocks_for(args.out.sizes[2], kBlockY),
-                  static_cast<unsigned>(images < kMaxGridY ? images : kMaxGridY));
-  return launch("compose_flow", Grid{grid, dim3(kBlockX, kBlockY)}, stream, &compose_flow_kernel,
-                args);
+  Grid grid;
+  grid.threads = dim3(kThreads);
+  grid.blocks =
+      dim3(static_cast<unsigned>(ceil_div(args.out.sizes[2] * args.out.sizes[3], kThreads)),
+           grid_y(args.out.sizes[0]));
+  return launch("compose_flow", grid, stream, compose, args);
 }
 
 }  // namespace cineflow

@@ -1,212 +1,272 @@
-// Local correlation on the GPU.
+// A block takes a tile of output pixels and some rows of displacements. Channel by channel it keeps
+// the tile of f1 and the neighbourhood in f2 that all of these meet in shared memory, as f32; a
+// thread holds 4 neighbouring pixels x kShifts horizontal displacements in registers.
 //
-// Up to radius 4 without dilation: a block owns 32 x 4 pixels and all displacements of one image.
-// Chunks of channels of f1 and of f2 with its halo pass through shared memory, masked (and warped)
-// as they are loaded, so that there are no kernels that pad, transpose or warp. A thread owns one
-// dy, 4 pixels and all dx: 36 multiply-adds for 4 128-bit loads. Larger windows: one thread per
-// output element.
+// Dilation costs nothing here: pixels whose coordinates agree modulo the dilation meet only one
+// another, so each such class of pixels is an image of its own with displacements of one pixel.
 #include "cineflow/correlation.h"
+#include "cuda/corners.h"
 #include "cuda/dispatch.h"
 #include "cuda/launch.h"
-#include "cuda/sample_pixel.h"
+#include "cuda/pack.h"
+#include "cuda/shared_memory.h"
 
 namespace cineflow {
 namespace {
 
-constexpr int kTileX = 32;
-constexpr int kTileY = 4;
-constexpr int kPixels = 4;    // per thread, along x
-constexpr int kChannels = 8;  // per chunk
-constexpr int kThreadsX = kTileX / kPixels;
-constexpr int kTiledRadius = 4;
-constexpr int kQuads = (kTileX + 2 * kTiledRadius) / 4;  // of a row of f2 with its halo
+constexpr int kPixels = 4;        // of one thread, along x
+constexpr int kTileX = 32;        // pixels of a tile along x
+constexpr int kMaxTileY = 7;      // along y; with 8, a thread would have too few registers
+constexpr int kMaxShiftRows = 9;  // vertical displacements of one block
+constexpr int kMaxShifts = 9;     // horizontal displacements of one thread
+constexpr int kChannels = 8;      // in shared memory at a time
+constexpr int kMaxThreads = kTileX / kPixels * kMaxTileY * kMaxShiftRows;
+constexpr std::int64_t kEnoughBlocks = 128;  // about one for each multiprocessor of a large device
 
-template <int kRadius>
-constexpr int kTiledThreads = kThreadsX * kTileY * (2 * kRadius + 1);
+/// Columns of f2 that a tile of kTileX pixels meets, in whole packs.
+template <int kShifts>
+constexpr int kWide = (kTileX + kShifts - 1 + kPixels - 1) / kPixels * kPixels;
 
-struct alignas(16) Quad {
-  float values[4];
+/// How a launch is cut. Block and thread sizes say the rest: blockDim.y rows of pixels, blockDim.z
+/// rows of displacements.
+struct Cut {
+  int tiles_x, tiles_y;    // of one class of pixels
+  int shift_rows;          // vertical displacements of one block, blockDim.z of them
+  int groups_x, groups_y;  // of displacements
+  bool packed;             // out takes 4 neighbouring pixels in one store
 };
 
-/// f2 at (row, column), warped where there is a flow; 0 outside the image.
-template <typename Stored>
-struct Neighbour {
-  const CorrelationArgs& args;
-  std::int64_t image;
-  Taps taps;
-  std::int64_t offset;  // of the pixel in its plane, where nothing warps
-  bool inside;
-
-  __device__ Neighbour(const CorrelationArgs& arguments, std::int64_t which, int row, int column)
-      : args(arguments), image(which) {
-    const TensorView& f2 = args.f2;
-    inside = row >= 0 && row < f2.sizes[2] && column >= 0 && column < f2.sizes[3];
-    offset = inside ? row * f2.strides[2] + column * f2.strides[3] : 0;
-    if (!inside || args.flow.rank == 0) return;
-    const TensorView& flow = args.flow;
-    const float* shift = static_cast<const float*>(flow.data) + image * flow.strides[0] +
-                         row * flow.strides[2] + column * flow.strides[3];
-    taps = taps_at(f2, static_cast<float>(column) + shift[0],
-                   static_cast<float>(row) + shift[flow.strides[1]], args.border, false);
-  }
-
-  __device__ float operator()(std::int64_t channel) const {
-    if (!inside || channel >= args.f2.sizes[1]) return 0.0f;
-    const TensorView& f2 = args.f2;
-    const Stored* plane =
-        static_cast<const Stored*>(f2.data) + image * f2.strides[0] + channel * f2.strides[1];
-    if (args.flow.rank == 0) return to_float(plane[offset]);
-    return sample(taps.row, taps.column, [&](std::int32_t row, std::int32_t column) {
-      return to_float(plane[row * f2.strides[2] + column * f2.strides[3]]);
-    });
-  }
+/// What a block works on.
+struct Place {
+  int class_x, class_y;  // of pixels, below the dilation
+  int x, y;              // first pixel, in the class's own coordinates
+  int shift_x, shift_y;  // first displacement, in steps of the dilation
 };
 
-__device__ inline std::int64_t output_channel(const CorrelationArgs& args, int dy, int dx) {
-  const int side = 2 * args.radius + 1;
-  return args.x_major ? dx * side + dy : dy * side + dx;
+__device__ inline Place place_of(unsigned block, const Cut& cut, const CorrelationArgs& args) {
+  const auto take = [&block](int count) {
+    const auto digit = static_cast<int>(block % static_cast<unsigned>(count));
+    block /= static_cast<unsigned>(count);
+    return digit;
+  };
+  Place place;
+  place.x = take(cut.tiles_x) * kTileX;
+  place.y = take(cut.tiles_y) * static_cast<int>(blockDim.y);
+  place.shift_x = take(cut.groups_x);
+  place.shift_y = take(cut.groups_y) * cut.shift_rows - args.radius;
+  place.class_x = take(args.dilation);
+  place.class_y = take(args.dilation);
+  return place;
 }
 
-template <typename Stored, typename Result, int kRadius>
-__global__ void __launch_bounds__(kTiledThreads<kRadius>) tiled_kernel(CorrelationArgs args) {
-  constexpr int kSide = 2 * kRadius + 1;
-  constexpr int kThreads = kTiledThreads<kRadius>;
-  constexpr int kRows = kTileY + 2 * kRadius;
-  __shared__ Quad f1_tile[kChannels][kTileY][kTileX / 4];
-  __shared__ Quad f2_tile[kChannels][kRows][kQuads];
-  const TensorView& f1 = args.f1;
-  const int thread = (threadIdx.z * kTileY + threadIdx.y) * kThreadsX + threadIdx.x;
-  const int left = blockIdx.x * kTileX;
-  const int top = blockIdx.y * kTileY;
+__device__ inline bool is_inside(const TensorView& view, int y, int x) {
+  return y >= 0 && y < view.sizes[2] && x >= 0 && x < view.sizes[3];
+}
 
-  for (std::int64_t image = blockIdx.z; image < f1.sizes[0]; image += gridDim.z) {
-    float sums[kPixels][kSide] = {};
-    for (std::int64_t first = 0; first < f1.sizes[1]; first += kChannels) {
-      __syncthreads();  // the chunk before has been read
-      for (int index = thread; index < kTileY * kTileX; index += kThreads) {
-        const int row = index / kTileX;
-        const int column = index % kTileX;
-        const bool inside = top + row < f1.sizes[2] && left + column < f1.sizes[3];
-        const Stored* pixel = static_cast<const Stored*>(f1.data) + image * f1.strides[0] +
-                              (top + row) * f1.strides[2] + (left + column) * f1.strides[3];
-        for (int channel = 0; channel < kChannels; ++channel) {
-          f1_tile[channel][row][column / 4].values[column % 4] =
-              inside && first + channel < f1.sizes[1]
-                  ? to_float(pixel[(first + channel) * f1.strides[1]])
-                  : 0.0f;
-        }
+/// kChannels channels of one pixel, `step` floats apart; 0 outside and beyond the last channel.
+template <typename T>
+__device__ void load_pixel(const TensorView& map, const T* first, int channels, int y, int x,
+                           float* to, int step) {
+  const bool inside = is_inside(map, y, x);
+  const T* from = first + (inside ? y * map.strides[2] + x * map.strides[3] : 0);
+#pragma unroll
+  for (int channel = 0; channel < kChannels; ++channel) {
+    const bool there = inside && channel < channels;
+    to[channel * step] = there ? to_float(from[channel * map.strides[1]]) : 0.0f;
+  }
+}
+
+/// The same for the map warped by the flow of its image.
+template <typename T>
+__device__ void load_warped_pixel(const CorrelationArgs& args, const float* flow, const T* first,
+                                  int channels, int y, int x, float* to, int step) {
+  const TensorView& map = args.f2;
+  Corners corners{};
+  if (is_inside(map, y, x)) {
+    const float* shift = flow + y * args.flow.strides[2] + x * args.flow.strides[3];
+    const auto column = tap_at(static_cast<float>(x) + shift[0],
+                               static_cast<std::int32_t>(map.sizes[3]), args.border);
+    const auto row = tap_at(static_cast<float>(y) + shift[args.flow.strides[1]],
+                            static_cast<std::int32_t>(map.sizes[2]), args.border);
+    corners = corners_of(row, column, static_cast<std::int32_t>(map.strides[2]),
+                         static_cast<std::int32_t>(map.strides[3]));
+  }
+#pragma unroll 2
+  for (int channel = 0; channel < kChannels; ++channel) {
+    to[channel * step] =
+        channel < channels ? sample(first + channel * map.strides[1], corners) : 0.0f;
+  }
+}
+
+/// sums[i][j] += f1 of pixel i * f2 of pixel i + j, for one channel.
+template <int kShifts>
+__device__ void accumulate(const float* pixels, const float* neighbours,
+                           float (&sums)[kPixels][kShifts]) {
+  constexpr int kReach = kWide<kShifts> - kTileX + kPixels;
+  const auto own = load_pack<float, kPixels>(pixels);
+  float others[kReach];
+#pragma unroll
+  for (int start = 0; start < kReach; start += kPixels) {
+    const auto pack = load_pack<float, kPixels>(neighbours + start);
+#pragma unroll
+    for (int lane = 0; lane < kPixels; ++lane) others[start + lane] = pack.lane[lane];
+  }
+#pragma unroll
+  for (int pixel = 0; pixel < kPixels; ++pixel) {
+#pragma unroll
+    for (int shift = 0; shift < kShifts; ++shift) {
+      sums[pixel][shift] += own.lane[pixel] * others[pixel + shift];
+    }
+  }
+}
+
+template <typename Result, int kShifts>
+__device__ void store_sums(const CorrelationArgs& args, const Cut& cut, const Place& place,
+                           std::int64_t image, const float (&sums)[kPixels][kShifts]) {
+  const TensorView& out = args.out;
+  const int side = 2 * args.radius + 1;
+  const int row = place.shift_y + args.radius + static_cast<int>(threadIdx.z);
+  const int y = place.class_y + (place.y + static_cast<int>(threadIdx.y)) * args.dilation;
+  const int x = place.class_x + (place.x + static_cast<int>(threadIdx.x) * kPixels) * args.dilation;
+  if (row >= side || y >= out.sizes[2]) return;
+  Result* plane = static_cast<Result*>(out.data) + image * out.strides[0] + y * out.strides[2];
+#pragma unroll
+  for (int shift = 0; shift < kShifts; ++shift) {
+    const int column = place.shift_x * kShifts + shift;
+    if (column >= side) continue;
+    const int k = args.x_major ? column * side + row : row * side + column;
+    Result* to = plane + k * out.strides[1];
+    float values[kPixels];
+#pragma unroll
+    for (int pixel = 0; pixel < kPixels; ++pixel) values[pixel] = args.scale * sums[pixel][shift];
+    if (cut.packed) {
+      if (x < out.sizes[3]) store_pack<Result, kPixels>(to + x, values);
+      continue;
+    }
+#pragma unroll
+    for (int pixel = 0; pixel < kPixels; ++pixel) {
+      const int at = x + pixel * args.dilation;
+      if (at < out.sizes[3]) to[at * out.strides[3]] = from_float<Result>(values[pixel]);
+    }
+  }
+}
+
+template <typename T, int kShifts>
+__global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args, Cut cut) {
+  const TensorView& f1 = args.f1;
+  const TensorView& f2 = args.f2;
+  const int pixels = kTileX * static_cast<int>(blockDim.y);
+  const int neighbours = kWide<kShifts> * static_cast<int>(blockDim.y + blockDim.z - 1);
+  float* tile1 = reinterpret_cast<float*>(shared_memory);  // [kChannels][row][kTileX]
+  float* tile2 = tile1 + kChannels * pixels;               // [kChannels][row][kWide]
+  const auto thread =
+      static_cast<int>(threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z));
+  const auto threads = static_cast<int>(blockDim.x * blockDim.y * blockDim.z);
+
+  const Place place = place_of(blockIdx.x, cut, args);
+  const int first_x = place.x + place.shift_x * kShifts - args.radius;
+  const int first_y = place.y + place.shift_y;
+  const float* own = tile1 + threadIdx.y * kTileX + threadIdx.x * kPixels;
+  const float* others =
+      tile2 + (threadIdx.y + threadIdx.z) * kWide<kShifts> + threadIdx.x * kPixels;
+
+  for (std::int64_t image = blockIdx.y; image < f1.sizes[0]; image += gridDim.y) {
+    const float* flow = static_cast<const float*>(args.flow.data) + image * args.flow.strides[0];
+    float sums[kPixels][kShifts] = {};
+    for (std::int64_t channel = 0; channel < f1.sizes[1]; channel += kChannels) {
+      const std::int64_t rest = f1.sizes[1] - channel;
+      const int channels = rest < kChannels ? static_cast<int>(rest) : kChannels;
+      const T* map1 =
+          static_cast<const T*>(f1.data) + image * f1.strides[0] + channel * f1.strides[1];
+      const T* map2 =
+          static_cast<const T*>(f2.data) + image * f2.strides[0] + channel * f2.strides[1];
+      __syncthreads();  // the tiles are still read for the channels before
+      for (int at = thread; at < pixels; at += threads) {
+        load_pixel(f1, map1, channels, place.class_y + (place.y + at / kTileX) * args.dilation,
+                   place.class_x + (place.x + at % kTileX) * args.dilation, tile1 + at, pixels);
       }
-      for (int index = thread; index < kRows * kQuads * 4; index += kThreads) {
-        const int row = index / (kQuads * 4);
-        const int column = index % (kQuads * 4);
-        const Neighbour<Stored> neighbour(args, image, top + row - kRadius,
-                                          left + column - kRadius);
-        for (int channel = 0; channel < kChannels; ++channel) {
-          f2_tile[channel][row][column / 4].values[column % 4] = neighbour(first + channel);
+      for (int at = thread; at < neighbours; at += threads) {
+        const int y = place.class_y + (first_y + at / kWide<kShifts>)*args.dilation;
+        const int x = place.class_x + (first_x + at % kWide<kShifts>)*args.dilation;
+        if (args.flow.rank != 0) {
+          load_warped_pixel(args, flow, map2, channels, y, x, tile2 + at, neighbours);
+        } else {
+          load_pixel(f2, map2, channels, y, x, tile2 + at, neighbours);
         }
       }
       __syncthreads();
 #pragma unroll 2
-      for (int channel = 0; channel < kChannels; ++channel) {
-        const Quad first_quad = f1_tile[channel][threadIdx.y][threadIdx.x];
-        Quad row[3];
-#pragma unroll
-        for (int quad = 0; quad < 3; ++quad) {
-          row[quad] = f2_tile[channel][threadIdx.y + threadIdx.z][threadIdx.x + quad];
-        }
-#pragma unroll
-        for (int pixel = 0; pixel < kPixels; ++pixel) {
-#pragma unroll
-          for (int shift = 0; shift < kSide; ++shift) {
-            sums[pixel][shift] +=
-                first_quad.values[pixel] * row[(pixel + shift) / 4].values[(pixel + shift) % 4];
-          }
-        }
+      for (int step = 0; step < kChannels; ++step) {
+        accumulate(own + step * pixels, others + step * neighbours, sums);
       }
     }
-    const int y = top + threadIdx.y;
-    if (y >= f1.sizes[2]) continue;
-#pragma unroll
-    for (int shift = 0; shift < kSide; ++shift) {
-      const std::int64_t channel = output_channel(args, threadIdx.z, shift);
-#pragma unroll
-      for (int pixel = 0; pixel < kPixels; ++pixel) {
-        const int x = left + threadIdx.x * kPixels + pixel;
-        if (x < f1.sizes[3]) {
-          store_pixel<Result>(args.out, image, channel, y, x, args.scale * sums[pixel][shift]);
-        }
-      }
-    }
-  }
-}
-
-template <typename Stored, typename Result>
-__global__ void __launch_bounds__(kBlockX* kBlockY)
-    any_radius_kernel(CorrelationArgs args, std::int64_t tasks) {
-  const TensorView& f1 = args.f1;
-  const int x = blockIdx.x * kBlockX + threadIdx.x;
-  const int y = blockIdx.y * kBlockY + threadIdx.y;
-  if (x >= f1.sizes[3] || y >= f1.sizes[2]) return;
-  const int side = 2 * args.radius + 1;
-  for (std::int64_t task = blockIdx.z; task < tasks; task += gridDim.z) {
-    const std::int64_t image = task / (side * side);
-    const int dy = static_cast<int>(task / side % side);
-    const int dx = static_cast<int>(task % side);
-    const Neighbour<Stored> neighbour(args, image, y + (dy - args.radius) * args.dilation,
-                                      x + (dx - args.radius) * args.dilation);
-    const Stored* pixel = static_cast<const Stored*>(f1.data) + image * f1.strides[0] +
-                          y * f1.strides[2] + x * f1.strides[3];
-    float sum = 0.0f;
-    for (std::int64_t channel = 0; channel < f1.sizes[1]; ++channel) {
-      sum += to_float(pixel[channel * f1.strides[1]]) * neighbour(channel);
-    }
-    store_pixel<Result>(args.out, image, output_channel(args, dy, dx), y, x, args.scale * sum);
-  }
-}
-
-template <typename Stored, typename Result, int kRadius>
-Status launch_tiled(const CorrelationArgs& args, void* stream) {
-  const std::int64_t images = args.f1.sizes[0];
-  const dim3 grid(blocks_for(args.f1.sizes[3], kTileX), blocks_for(args.f1.sizes[2], kTileY),
-                  static_cast<unsigned>(images < kMaxGridY ? images : kMaxGridY));
-  return launch("correlation", Grid{grid, dim3(kThreadsX, kTileY, 2 * kRadius + 1)}, stream,
-                &tiled_kernel<Stored, Result, kRadius>, args);
-}
-
-template <typename Stored, typename Result>
-Status launch_for(const CorrelationArgs& args, void* stream) {
-  if (args.dilation == 1) {
-    switch (args.radius) {
-      case 2:
-        return launch_tiled<Stored, Result, 2>(args, stream);
-      case 3:
-        return launch_tiled<Stored, Result, 3>(args, stream);
-      case 4:
-        return launch_tiled<Stored, Result, 4>(args, stream);
-      default:
+    switch (args.out.dtype) {
+      case DType::kF16:
+        store_sums<Half>(args, cut, place, image, sums);
         break;
+      case DType::kBF16:
+        store_sums<BFloat16>(args, cut, place, image, sums);
+        break;
+      default:
+        store_sums<float>(args, cut, place, image, sums);
     }
   }
+}
+
+template <typename T, int kShifts>
+Status launch_correlate(const CorrelationArgs& args, void* stream) noexcept {
+  const TensorView& out = args.out;
+  const int side = 2 * args.radius + 1;
+  const std::int64_t classes = std::int64_t{args.dilation} * args.dilation;
+  Cut cut{};
+  cut.tiles_x = static_cast<int>(ceil_div(ceil_div(out.sizes[3], args.dilation), kTileX));
+  cut.groups_x = static_cast<int>(ceil_div(side, kShifts));
+  cut.packed = args.dilation == 1 && is_packed(out, 3, kPixels);
+
+  // Large tiles read f2 least often; small ones give a small image's work to more multiprocessors.
+  constexpr int kSizes[][2] = {{kMaxTileY, kMaxShiftRows}, {4, kMaxShiftRows}, {4, 3}};
+  int tile_y = 0;
+  std::int64_t blocks = 0;
+  for (const auto& size : kSizes) {
+    tile_y = size[0];
+    cut.tiles_y = static_cast<int>(ceil_div(ceil_div(out.sizes[2], args.dilation), tile_y));
+    cut.groups_y = static_cast<int>(ceil_div(side, size[1]));
+    cut.shift_rows = static_cast<int>(ceil_div(side, cut.groups_y));
+    blocks = std::int64_t{cut.tiles_x} * cut.tiles_y * cut.groups_x * cut.groups_y * classes;
+    if (blocks * out.sizes[0] >= kEnoughBlocks) break;
+  }
+  if (blocks > INT32_MAX) {
+    return failure(Status::Code::kArgument, "a correlation of fewer than 2147483648 tiles", "%lld",
+                   static_cast<long long>(blocks));
+  }
+  const int neighbours = kWide<kShifts> * (tile_y + cut.shift_rows - 1);
+  Grid grid;
+  grid.threads =
+      dim3(kTileX / kPixels, static_cast<unsigned>(tile_y), static_cast<unsigned>(cut.shift_rows));
+  grid.blocks = dim3(static_cast<unsigned>(blocks), grid_y(out.sizes[0]));
+  grid.shared_bytes = sizeof(float) * kChannels * (kTileX * tile_y + neighbours);
+  return launch("correlation", grid, stream, correlate<T, kShifts>, args, cut);
+}
+
+/// The narrowest register block that needs no more of them than the widest.
+template <typename T>
+Status launch_shifts(const CorrelationArgs& args, void* stream) noexcept {
   const std::int64_t side = 2 * args.radius + 1;
-  const std::int64_t tasks = args.f1.sizes[0] * side * side;
-  const dim3 grid(blocks_for(args.f1.sizes[3], kBlockX), blocks_for(args.f1.sizes[2], kBlockY),
-                  static_cast<unsigned>(tasks < kMaxGridY ? tasks : kMaxGridY));
-  return launch("correlation", Grid{grid, dim3(kBlockX, kBlockY)}, stream,
-                &any_radius_kernel<Stored, Result>, args, tasks);
+  const std::int64_t shifts = ceil_div(side, ceil_div(side, kMaxShifts));
+  if (shifts > 7) return launch_correlate<T, 9>(args, stream);
+  if (shifts > 5) return launch_correlate<T, 7>(args, stream);
+  if (shifts > 3) return launch_correlate<T, 5>(args, stream);
+  return launch_correlate<T, 3>(args, stream);
 }
 
 }  // namespace
 
 Status correlation_cuda(const CorrelationArgs& args, void* stream) noexcept {
-  Status status = check(args);
+  const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  status = for_float(args.f1.dtype, [&](auto storage) {
-    return for_float(args.out.dtype, [&](auto result) {
-      return launch_for<typename decltype(storage)::Type, typename decltype(result)::Type>(args,
-                                                                                           stream);
-    });
+  return for_float(args.f1.dtype, [&](auto storage) {
+    return launch_shifts<typename decltype(storage)::Type>(args, stream);
   });
-  return status;
 }
 
 }  // namespace cineflow

@@ -1,89 +1,135 @@
 #include <cmath>
 
 #include "cineflow/polar.h"
+#include "cuda/corners.h"
 #include "cuda/dispatch.h"
 #include "cuda/launch.h"
-#include "cuda/sample_pixel.h"
 #include "math/polar.h"
 
 namespace cineflow {
 namespace {
 
-constexpr double kTurn = 6.283185307179586477;
+constexpr int kBlockX = 32;
+constexpr int kBlockY = 8;
+constexpr int kThreads = kBlockX * kBlockY;
+constexpr int kSlab = 8;  // channels, or frames that share a centre, of one thread
 
-/// Where an output pixel of polar_resample is sampled.
-struct AlongRays {
+struct Point {
+  float x, y;  // column and row of the source, in its pixels
+};
+
+/// Polar image from Cartesian one. Angles are counted in turns, whose fraction is exact in double
+/// however large the angle; the sine is then of a small f32 number and a first-order correction.
+struct ToPolar {
+  static constexpr bool kWraps = false;
   double first_turn, turn_step;
   float first_radius, radius_step;
 
-  __device__ void locate(float centre_x, float centre_y, int row, int column, float& x,
-                         float& y) const {
-    const double turn = first_turn + row * turn_step;
-    // Reduced in f64, so that a large first angle costs no accuracy; the rest is f32.
-    float across;
-    float down;
-    sincospif(static_cast<float>(2.0 * (turn - rint(turn))), &down, &across);
+  __device__ Point operator()(float centre_x, float centre_y, int row, int column) const {
+    constexpr float kHalfTurn = 3.14159265358979324f;
+    double turn = first_turn + row * turn_step;
+    turn -= rint(turn);
+    const auto half_turns = static_cast<float>(2.0 * turn);
+    const float rest = kHalfTurn * static_cast<float>(2.0 * turn - half_turns);
+    float sine;
+    float cosine;
+    sincospif(half_turns, &sine, &cosine);
     const float radius = first_radius + static_cast<float>(column) * radius_step;
-    x = centre_x + radius * across;
-    y = centre_y + radius * down;
+    return {centre_x + radius * (cosine - rest * sine), centre_y + radius * (sine + rest * cosine)};
   }
 };
 
-/// The same for polar_unresample: x counts radii, y angles.
-struct AroundCentre {
+/// Cartesian image from a polar one. kWraps: the row after the last angle is the first.
+template <bool kPeriodic>
+struct ToCartesian {
+  static constexpr bool kWraps = kPeriodic;
   AngularGrid grid;
   float first_radius, samples_per_pixel;
 
-  __device__ void locate(float centre_x, float centre_y, int row, int column, float& x,
-                         float& y) const {
-    const float across = static_cast<float>(column) - centre_x;
-    const float down = static_cast<float>(row) - centre_y;
-    x = (sqrtf(across * across + down * down) - first_radius) * samples_per_pixel;
-    y = angular_sample(angle_of(across, down), grid);
+  __device__ Point operator()(float centre_x, float centre_y, int row, int column) const {
+    const float x = static_cast<float>(column) - centre_x;
+    const float y = static_cast<float>(row) - centre_y;
+    const float radius = sqrtf(x * x + y * y);
+    return {(radius - first_radius) * samples_per_pixel, angular_sample(angle_of(x, y), grid)};
   }
 };
 
-template <typename Source, typename Result, typename Locator>
-__global__ void __launch_bounds__(kBlockX* kBlockY)
-    polar_kernel(PolarArgs args, Locator locator, bool wraps, std::int64_t tasks,
-                 std::int64_t slabs) {
+template <bool kWraps>
+__device__ Corners corners_at(const PolarArgs& args, const Point& point) {
+  const TensorView& src = args.src;
+  const auto rows = static_cast<std::int32_t>(src.sizes[2]);
+  const auto column = tap_at(point.x, static_cast<std::int32_t>(src.sizes[3]), args.border);
+  // On an axis one longer than it is, the wrapped neighbour is inside.
+  const auto row =
+      kWraps ? tap_at(point.y, rows + 1, Border::kZeros) : tap_at(point.y, rows, args.border);
+  Corners corners = corners_of(row, column, static_cast<std::int32_t>(src.strides[2]),
+                               static_cast<std::int32_t>(src.strides[3]));
+  if (kWraps) {
+    const auto turn = static_cast<std::uint32_t>(rows) * static_cast<std::uint32_t>(src.strides[2]);
+#pragma unroll
+    for (int corner = 0; corner < 4; ++corner) {
+      if (row.low + corner / 2 == rows) {
+        corners.offset[corner] =
+            static_cast<std::int32_t>(static_cast<std::uint32_t>(corners.offset[corner]) - turn);
+      }
+    }
+  }
+  return corners;
+}
+
+/// One thread per output pixel and slab of planes; where all frames share a centre, their planes
+/// are one row of N x C, else each frame starts a slab of its own.
+template <typename Source, typename Result, typename Map>
+__global__ void __launch_bounds__(kThreads)
+    resample(PolarArgs args, Map map, int tiles_across, std::int64_t groups, int group_planes) {
+  const TensorView& src = args.src;
   const TensorView& centre = args.centre;
   const TensorView& out = args.out;
-  const int x = blockIdx.x * kBlockX + threadIdx.x;
-  const int y = blockIdx.y * kBlockY + threadIdx.y;
+  const int x = static_cast<int>(blockIdx.x % tiles_across * kBlockX + threadIdx.x);
+  const int y = static_cast<int>(blockIdx.x / tiles_across * kBlockY + threadIdx.y);
   if (x >= out.sizes[3] || y >= out.sizes[2]) return;
-  for (std::int64_t task = blockIdx.z; task < tasks; task += gridDim.z) {
-    const std::int64_t image = task / slabs;
-    const float* middle = static_cast<const float*>(centre.data) +
-                          (centre.sizes[0] == 1 ? 0 : image * centre.strides[0]);
-    float column;
-    float row;
-    locator.locate(middle[0], middle[centre.strides[1]], y, x, column, row);
-    const Taps taps = taps_at(args.src, column, row, args.border, wraps);
-    sample_slab<Source>(
-        args.src, taps, image, task % slabs, [&](std::int64_t channel, float value) {
-          store_pixel<Result>(out, image, channel, y, x, args.offset + args.scale * value);
-        });
+
+  const int slabs = (group_planes + kSlab - 1) / kSlab;
+  for (std::int64_t task = blockIdx.y; task < groups * slabs; task += gridDim.y) {
+    const std::int64_t group = task / slabs;
+    const int first = static_cast<int>(task % slabs) * kSlab;
+    const int last = first + kSlab < group_planes ? first + kSlab : group_planes;
+    const float* middle = static_cast<const float*>(centre.data) + group * centre.strides[0];
+    const Corners corners =
+        corners_at<Map::kWraps>(args, map(middle[0], middle[centre.strides[1]], y, x));
+    for (int plane = first; plane < last; ++plane) {
+      const std::int64_t number = group * group_planes + plane;
+      const std::int64_t image = number / src.sizes[1];
+      const std::int64_t channel = number % src.sizes[1];
+      const Source* from =
+          static_cast<const Source*>(src.data) + image * src.strides[0] + channel * src.strides[1];
+      Result* to = static_cast<Result*>(out.data) + image * out.strides[0] +
+                   channel * out.strides[1] + y * out.strides[2] + x * out.strides[3];
+      *to = from_float<Result>(args.scale * sample(from, corners) + args.offset);
+    }
   }
 }
 
-template <typename Locator>
-Status resample(const char* name, const PolarArgs& args, const Locator& locator, bool wraps,
-                void* stream) noexcept {
-  const std::int64_t tasks = slab_tasks(args.out);
-  const dim3 grid(blocks_for(args.out.sizes[3], kBlockX), blocks_for(args.out.sizes[2], kBlockY),
-                  static_cast<unsigned>(tasks < kMaxGridY ? tasks : kMaxGridY));
-  Status status;
-  status = for_source(args.src.dtype, [&](auto source) {
-    return for_float(args.out.dtype, [&](auto result) {
+template <typename Map>
+Status launch_resample(const char* name, const PolarArgs& args, const Map& map,
+                       void* stream) noexcept {
+  const TensorView& out = args.out;
+  const bool shared = args.centre.sizes[0] == 1;
+  const std::int64_t planes = shared ? out.sizes[0] * out.sizes[1] : out.sizes[1];
+  const std::int64_t groups = shared ? 1 : out.sizes[0];
+  const std::int64_t across = ceil_div(out.sizes[3], kBlockX);
+  Grid grid;
+  grid.threads = dim3(kBlockX, kBlockY);
+  grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2], kBlockY)),
+                     grid_y(groups * ceil_div(planes, kSlab)));
+  return for_source(args.src.dtype, [&](auto source) {
+    return for_float(out.dtype, [&](auto result) {
       using Source = typename decltype(source)::Type;
       using Result = typename decltype(result)::Type;
-      return launch(name, Grid{grid, dim3(kBlockX, kBlockY)}, stream,
-                    &polar_kernel<Source, Result, Locator>, args, locator, wraps, tasks,
-                    tasks / args.out.sizes[0]);
+      return launch(name, grid, stream, resample<Source, Result, Map>, args, map,
+                    static_cast<int>(across), groups, static_cast<int>(planes));
     });
   });
-  return status;
 }
 
 }  // namespace
@@ -91,19 +137,25 @@ Status resample(const char* name, const PolarArgs& args, const Locator& locator,
 Status polar_resample_cuda(const PolarArgs& args, void* stream) noexcept {
   const Status status = check_polar_resample(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  const AlongRays locator{args.first_angle / kTurn, args.angle_step / kTurn,
-                          static_cast<float>(args.first_radius),
-                          static_cast<float>(args.radius_step)};
-  return resample("polar_resample", args, locator, false, stream);
+  constexpr double kTurn = 6.283185307179586477;
+  const ToPolar map{args.first_angle / kTurn, args.angle_step / kTurn,
+                    static_cast<float>(args.first_radius), static_cast<float>(args.radius_step)};
+  return launch_resample("polar_resample", args, map, stream);
 }
 
 Status polar_unresample_cuda(const PolarArgs& args, void* stream) noexcept {
   const Status status = check_polar_unresample(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  const AroundCentre locator{
-      angular_grid(args.first_angle, args.angle_step, args.src.sizes[2], args.wraps),
-      static_cast<float>(args.first_radius), static_cast<float>(1.0 / args.radius_step)};
-  return resample("polar_unresample", args, locator, args.wraps, stream);
+  const AngularGrid grid =
+      angular_grid(args.first_angle, args.angle_step, args.src.sizes[2], args.wraps);
+  const auto first_radius = static_cast<float>(args.first_radius);
+  const auto samples_per_pixel = static_cast<float>(1.0 / args.radius_step);
+  if (args.wraps) {
+    const ToCartesian<true> map{grid, first_radius, samples_per_pixel};
+    return launch_resample("polar_unresample", args, map, stream);
+  }
+  const ToCartesian<false> map{grid, first_radius, samples_per_pixel};
+  return launch_resample("polar_unresample", args, map, stream);
 }
 
 }  // namespace cineflow
