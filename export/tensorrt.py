@@ -282,7 +282,8 @@ class _Build:
         shapes = builder.create_optimization_profile()
         for value in self.model.graph.input:
             smallest, typical, largest = (shape[value.name] for shape in self.ranges)
-            if smallest != largest:
+            fixed = all(d.HasField("dim_value") for d in value.type.tensor_type.shape.dim)
+            if not fixed:
                 shapes.set_shape(value.name, smallest, typical, largest)
         if shapes:
             config.add_optimization_profile(shapes)

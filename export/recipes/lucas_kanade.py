@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
+from cineflow.export.examples import moved_speckle
 from cineflow.spec import Axis, ModelSpec, TensorSpec, Weights
 
 HEIGHT = Axis("height", minimum=64, maximum=1024, multiple=16)
@@ -54,28 +55,6 @@ def build() -> torch.nn.Module:
 
 
 def example_inputs(sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
-    """Smooth speckle and the same speckle moved by 1.5 px to the right and 0.75 px down.
-
-    Args:
-        sizes: "height" and "width" in pixels.
-        seed: Speckle pattern.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.rand((1, 1, sizes["height"] + 16, sizes["width"] + 16), generator=generator)
-    speckle = torch.nn.functional.avg_pool2d(noise, 5, stride=1, padding=2)
-    grey = 255 * (speckle - speckle.min()) / (speckle.max() - speckle.min())
-    rows = torch.arange(sizes["height"], dtype=torch.float32) + 8
-    columns = torch.arange(sizes["width"], dtype=torch.float32) + 8
-    return {
-        "previous": _sample(grey, rows, columns),
-        "current": _sample(grey, rows - 0.75, columns - 1.5),
-    }
-
-
-def _sample(image: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """Bilinear values of `image` [1, 1, H, W] at every (row, column) pair."""
-    height, width = image.shape[-2:]
-    y, x = torch.meshgrid((2 * rows + 1) / height - 1, (2 * columns + 1) / width - 1, indexing="ij")
-    return torch.nn.functional.grid_sample(
-        image, torch.stack((x, y), dim=-1)[None], align_corners=False
-    )
+    """Speckle, and the same speckle moved by 1.5 px to the right and 0.75 px down."""
+    previous, current = moved_speckle(sizes["height"], sizes["width"], seed)
+    return {"previous": previous, "current": current}

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -173,21 +173,19 @@ def step_counts(steps: Sequence[Step]) -> Counter[str]:
     return Counter(step.op or "segment" for step in steps)
 
 
-def _warp(src: np.ndarray, flow: np.ndarray, *, border: str) -> np.ndarray:
+def _warp(src: Any, flow: Any, *, border: Any) -> Any:
     from cineflow import ops
 
-    return ops.warp(src, flow, border=border)  # type: ignore[arg-type]
+    return ops.warp(src, flow, border=border)
 
 
 def _correlation(
-    f1: np.ndarray, f2: np.ndarray, *, radius: int, dilation: int, scale: float, x_major: int
-) -> np.ndarray:
+    f1: Any, f2: Any, *, radius: int, dilation: int, scale: float, x_major: int
+) -> Any:
     from cineflow import ops
 
-    order = "xy" if x_major else "yx"
-    return ops.correlation(  # type: ignore[attr-defined]
-        f1, f2, radius=radius, dilation=dilation, scale=scale, order=order
-    )
+    order: Literal["xy", "yx"] = "xy" if x_major else "yx"
+    return ops.correlation(f1, f2, radius=radius, dilation=dilation, scale=scale, order=order)
 
 
 #: Our ops on NumPy arrays, as the graph names them.

@@ -1,0 +1,57 @@
+"""Recipe of `flow_pwc`, an untrained PWC-style flow network: the learned models' way through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from cineflow.export.examples import moved_speckle
+from cineflow.spec import Axis, ModelSpec, TensorSpec, Weights
+
+HEIGHT = Axis("height", minimum=64, maximum=1024, multiple=64)
+WIDTH = Axis("width", minimum=64, maximum=1024, multiple=64)
+
+
+def _frame(name: str, which: str) -> TensorSpec:
+    return TensorSpec(
+        name,
+        dtype="float32",
+        shape=(1, 1, HEIGHT, WIDTH),
+        unit="grey level",
+        frame="x right, y down",
+        description=f"The {which} frame, 0..255.",
+    )
+
+
+SPEC = ModelSpec(
+    name="flow_pwc",
+    summary="PWC-style flow network with seeded, untrained weights: for export and speed only.",
+    inputs=(_frame("previous", "earlier"), _frame("current", "later")),
+    outputs=(
+        TensorSpec(
+            "flow",
+            dtype="float32",
+            shape=(1, 2, HEIGHT, WIDTH),
+            unit="px",
+            frame="previous frame's grid; channel 0 = x right, 1 = y down",
+            tolerance=0.05,
+            description="Untrained: its values mean nothing.",
+        ),
+    ),
+    weights=Weights(source="seed 0", licence="Apache-2.0", trained=False),
+    source="Oh et al., semi-supervised key points; layout of ARFlow's PWCLite",
+)
+
+
+def build() -> torch.nn.Module:
+    """The network with its seeded weights."""
+    from cineflow.models.flow_pwc import FlowPwc
+
+    return FlowPwc()
+
+
+def example_inputs(sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
+    """Speckle, and the same speckle moved by 1.5 px to the right and 0.75 px down."""
+    previous, current = moved_speckle(sizes["height"], sizes["width"], seed)
+    return {"previous": previous, "current": current}

@@ -1,0 +1,61 @@
+"""A network with correlation and warp at every level, through the whole export path."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from cineflow.export import export_bundle
+from cineflow.export.lint import check_file
+from cineflow.export.tensorrt import build_engines
+from cineflow.runtime import Bundle
+from cineflow.runtime.segments import read_steps, step_counts
+from cineflow.runtime.store import EngineStore
+
+needs_rtx = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed"
+)
+SIZES = {"height": 64, "width": 128}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    out = tmp_path_factory.mktemp("pwc") / "bundle"
+    return export_bundle("flow_pwc", out, precision="fp16", sizes=SIZES, split_ops=True)
+
+
+def test_every_runtime_is_within_tolerance_in_half_precision(bundle: Bundle) -> None:
+    rows = bundle.manifest["parity"]
+    assert {row["runtime"] for row in rows} == {"onnxruntime", "onnxruntime-segments"}
+    for row in rows:
+        assert 1e-4 < row["worst"] <= 0.05, "it is not in half precision"
+        assert row["spread"] > 1
+
+
+def test_graph_keeps_our_ops_and_their_bodies(bundle: Bundle) -> None:
+    operators = bundle.manifest["operators"]
+    assert (operators["cineflow::Correlation"], operators["cineflow::Warp"]) == (5, 4)
+    assert check_file(bundle.onnx_path) == []
+
+
+def test_it_is_cut_at_every_op(bundle: Bundle) -> None:
+    counts = step_counts(read_steps(bundle))
+    assert (counts["Correlation"], counts["Warp"]) == (5, 4)
+
+
+@needs_rtx
+def test_tensorrt_rtx_builds_the_whole_graph(bundle: Bundle, tmp_path: Path) -> None:
+    store = EngineStore(tmp_path / "engines")
+    ((engine, _),) = build_engines(bundle, "tensorrt-rtx", [86], store=store)
+    assert engine.bytes > 4_000_000, "the weights are inside"
+
+
+@needs_rtx
+def test_every_segment_builds_for_three_generations(bundle: Bundle, tmp_path: Path) -> None:
+    store = EngineStore(tmp_path / "engines")
+    built = build_engines(bundle, "tensorrt-rtx", [86, 89, 120], store=store, split_ops=True)
+    segments = step_counts(read_steps(bundle))["segment"]
+    assert len(built) == 3 * segments
+    assert all(not engine.fault for engine, _ in built)
