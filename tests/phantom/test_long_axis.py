@@ -74,3 +74,15 @@ def test_the_wall_shows(view: Callable[..., LongAxisPhantom]) -> None:
 def test_a_wall_beyond_the_far_field_is_refused() -> None:
     with pytest.raises(ArgumentError, match="far_mm"):
         LongAxis((0, 0), 0.0, far_mm=30.0)
+
+
+@pytest.mark.parametrize("view", [parasternal_long_axis, apical])
+def test_tissue_follows_into_the_picture_at_end_systole(
+    view: Callable[..., LongAxisPhantom],
+) -> None:
+    phantom = view(1, beat=Beat(frame_rate_hz=25.0, beats=0.4))
+    last = phantom.frames[phantom.es]
+    outside = (phantom.tissue_map(phantom.es) == 0) & phantom.sector
+    edge = np.zeros_like(outside)
+    edge[-24:], edge[:, -24:] = True, True
+    assert last[outside & edge].mean() > 0.9 * last[outside & ~edge].mean()

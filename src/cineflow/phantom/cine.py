@@ -12,7 +12,7 @@ from cineflow.phantom.beat import Beat
 from cineflow.phantom.kinematics import BLOOD, MYOCARDIUM, OUTSIDE, Kinematics
 from cineflow.phantom.scanner import SectorScanner
 
-_MARGIN_MM = 10.0  # scatterers that may move into the picture
+_MARGIN_MM = 10.0  # the least; tissue around the picture may move into it
 _SEED_LAYOUT, _SEED_FRAME = 0, 1
 
 
@@ -170,10 +170,19 @@ class Phantom:
     def _scatterers(self) -> tuple[np.ndarray, np.ndarray]:
         """Material points, f64 [N, 2] mm, and the tissue of each, u8 [N]."""
         rng = np.random.default_rng([self.seed, _SEED_LAYOUT])
-        extent = np.array([self.size[1], self.size[0]]) * self.spacing_mm[::-1] + 2 * _MARGIN_MM
+        margin = self._margin_mm()
+        extent = np.array([self.size[1], self.size[0]]) * self.spacing_mm[::-1] + 2 * margin
         count = int(extent.prod() * self.tissue.density_per_mm2)
-        points = rng.random((count, 2)) * extent - _MARGIN_MM
+        points = rng.random((count, 2)) * extent - margin
         return points, self.kinematics.tissue(points)
+
+    def _margin_mm(self) -> float:
+        """How far outside the picture lies what its border shows at full contraction."""
+        grid = self.scanner.pixels_mm
+        border = np.concatenate([grid[0], grid[-1], grid[:, 0], grid[:, -1]])
+        origin = self.kinematics.material(border, 1.0)
+        outside = max(float(-origin.min()), float((origin - grid[-1, -1]).max()))
+        return max(_MARGIN_MM, float(np.ceil(outside)) + 2.0)
 
     def _haze(self, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Reflection [N] of static clutter: reverberation near the probe."""
