@@ -21,6 +21,15 @@ def test_figures_of_known_latencies():
     np.testing.assert_array_equal(log.each_ms, np.arange(1.0, 101.0))
 
 
+def test_one_stall_costs_every_frame_that_it_delays():
+    log = LatencyLog(frame_period_ms=10)
+    log.add(35)  # the source's clock goes on: three more frames are ready before this one is back
+    for waited in (25, 20, 15, 10, 5, 0):
+        log.add(5, waited_ms=waited)
+    assert log.summary().missed_deadlines == 1 + 4  # the last two are in time
+    assert log.summary().max_ms == 35
+
+
 def test_an_unpaced_stream_misses_nothing():
     log = LatencyLog()
     log.add(1e6)

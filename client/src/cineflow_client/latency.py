@@ -1,7 +1,8 @@
 """Latency of a live stream, defined once for the demo, the benchmarks and scanner software.
 
 A frame's latency runs from the call that sends it to its result being here. With a frame period, a
-frame misses its deadline when its result comes after the next frame is due.
+frame misses its deadline when its result comes after the next frame is due, by the source's clock:
+a frame that was sent late because the one before held up the line has that wait on its account.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class LatencySummary:
         frames: How many frames were measured.
         p50_ms: Half of the frames were at least this fast. The same holds for p95 and p99.
         max_ms: The slowest frame.
-        missed_deadlines: Frames whose latency exceeded the frame period; 0 without a period.
+        missed_deadlines: Frames whose result came more than a period after they were due; 0 without
+            a period.
         frame_period_ms: Time between two frames; None where the stream was not paced.
     """
 
@@ -46,10 +48,19 @@ class LatencyLog:
             raise CineflowClientError("a positive frame period in ms", repr(frame_period_ms))
         self.frame_period_ms = frame_period_ms
         self._each: list[float] = []
+        self._missed = 0
 
-    def add(self, latency_ms: float) -> None:
-        """Record one frame."""
+    def add(self, latency_ms: float, waited_ms: float = 0.0) -> None:
+        """Record one frame.
+
+        Args:
+            latency_ms: From the call that sent it to its result.
+            waited_ms: From when the source had it ready to the call that sent it; it counts against
+                the deadline, not in the latency.
+        """
         self._each.append(float(latency_ms))
+        period = self.frame_period_ms
+        self._missed += period is not None and latency_ms + waited_ms > period
 
     def __len__(self) -> int:
         return len(self._each)
@@ -69,13 +80,12 @@ class LatencyLog:
             raise CineflowClientError("at least one recorded frame", "none")
         each = self.each_ms
         p50, p95, p99 = np.percentile(each, [50, 95, 99])
-        period = self.frame_period_ms
         return LatencySummary(
             frames=len(each),
             p50_ms=float(p50),
             p95_ms=float(p95),
             p99_ms=float(p99),
             max_ms=float(each.max()),
-            missed_deadlines=0 if period is None else int((each > period).sum()),
-            frame_period_ms=period,
+            missed_deadlines=self._missed,
+            frame_period_ms=self.frame_period_ms,
         )

@@ -54,6 +54,9 @@ def stream_paced(
 ) -> Tracked:
     """Stream a clip at its own rate: each frame is pushed when it is due, or when the last is back.
 
+    A frame that is pushed late because of the one before it has that wait counted against its
+    deadline: one stall costs every frame that it delays.
+
     Args:
         client: A connection to the server.
         model: The model, as `client.model` describes it.
@@ -74,9 +77,10 @@ def stream_paced(
     with client.stream(model.served_name) as stream:
         started = time.perf_counter()
         for index, (frame, due_ms) in enumerate(zip(fitted.frames, cine.times_ms, strict=True)):
-            time.sleep(max(0.0, started + due_ms / 1e3 - time.perf_counter()))
+            early_s = started + due_ms / 1e3 - time.perf_counter()
+            time.sleep(max(0.0, early_s))
             result = stream.push(frame, index)
-            latency.add(result.latency_ms)
+            latency.add(result.latency_ms, waited_ms=max(0.0, -1e3 * early_s))
             recorder.add(
                 geometry.field_to_source(result.displacement),
                 result.quality,
