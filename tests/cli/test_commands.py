@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom.examples import get_path
 from typer.testing import CliRunner
@@ -61,6 +62,26 @@ def test_doctor_names_what_is_missing_with_its_size(
 
 def test_help_lists_every_command() -> None:
     done = CliRunner().invoke(_app(), ["--help"])
-    for command in ("demo", "export", "serve", "stream", "doctor"):
+    for command in ("demo", "export", "serve", "stream", "phantom", "doctor"):
         assert command in done.stdout
     assert "not for diagnosis" in done.stdout
+
+
+def test_phantom_writes_a_cine_with_its_truth(tmp_path: Path) -> None:
+    path = tmp_path / "beat.npz"
+    done = CliRunner().invoke(_app(), ["phantom", "--out", str(path), "--frame-rate", "10"])
+    assert done.exit_code == 0, done.output
+    with np.load(path) as saved:
+        assert len(saved["frames"]) == len(saved["displacement"]) == len(saved["times_ms"])
+        assert np.abs(saved["displacement"][saved["es"]]).max() > 5  # px: the wall moved
+
+
+def test_phantom_of_an_unknown_view_or_kind_of_file(tmp_path: Path) -> None:
+    for arguments in (
+        ["x-ray", "--out", str(tmp_path / "a.npz")],
+        ["--out", str(tmp_path / "a.doc")],
+    ):
+        done = CliRunner().invoke(_app(), ["phantom", *arguments])
+        assert done.exit_code == 2
+        assert "wanted" in done.output
+    assert not list(tmp_path.iterdir())

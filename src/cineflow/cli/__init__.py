@@ -8,6 +8,7 @@
     repo.py     bundles to a Triton model repository
     serve.py    bundles behind a real Triton, until Ctrl-C
     stream.py   a clip through a running server
+    phantom.py  a synthetic cine with exactly known motion
     doctor.py   what is installed, what is missing, what would be used
 
 `console.py` holds what they share: how errors, progress and Ctrl-C show.
@@ -28,6 +29,7 @@ _COMMANDS = (
     "repo",
     "serve",
     "stream",
+    "phantom",
     "doctor",
 )
 

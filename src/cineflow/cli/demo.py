@@ -48,24 +48,29 @@ def demo(
     from cineflow.export import write_repository
     from cineflow.serving import TritonServer
 
-    import_client()  # what is missing is said before anything is done
+    client_library = import_client()  # what is missing is said before anything is done
     cine = default_clip() if clip is None else read_cine(clip)
     _done(f"clip: {len(cine)} frames of {cine.size[0]}x{cine.size[1]}, {cine.name}")
+    binary = obtain_server(server_dir)  # before the export: what fails, fails early
+    for stale in ("report.html", "motion.webp", "summary.json", "server.log"):
+        (out_dir / stale).unlink(missing_ok=True)  # an earlier run's would pass for this one's
     bundle = _bundle(out_dir / "bundle")
     _done(f"model: {bundle.served_name} from {bundle.path}")
     repository = write_repository([bundle], out_dir / "models")
     _done(f"Triton repository: {repository}")
-    log_file = out_dir / "server.log"
-    log_file.unlink(missing_ok=True)  # an earlier demo's; the server appends
     server = TritonServer(
         repository,
-        binary=obtain_server(server_dir),
+        binary=binary,
         models=[bundle.served_name, bundle.spec.name],  # not what an earlier demo left there
-        log_file=log_file,
+        log_file=out_dir / "server.log",
     )
     with server:
         _done(f"server: Triton {server.version} on {server.url}")
-        outcome = _stream(server, cine)
+        try:
+            outcome = _stream(server, cine)
+        except client_library.ServerDied:
+            server.check()  # our own server: its exit code and log say more than the client can
+            raise
     _done("server stopped")
     outcome.write(out_dir)
     outcome.print(out)
