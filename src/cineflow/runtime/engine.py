@@ -6,6 +6,7 @@ this version knows, for `cineflow doctor`. A runtime is added by one row in `_RU
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,7 @@ import numpy as np
 from cineflow.errors import EngineError
 from cineflow.runtime.bundle import Bundle
 from cineflow.runtime.engines import onnxruntime as ort_engine
+from cineflow.runtime.engines import tensorrt as tensorrt_engine
 
 
 class Engine(Protocol):
@@ -65,7 +67,9 @@ def open_engine(bundle: Bundle, threads: int | None = None, *, runtime: str = "a
     Raises:
         EngineError: The runtime is unknown or not available here, or the model does not load.
     """
-    name = choose_engine().name if runtime == "auto" else runtime
+    if runtime == "auto":
+        return _open_best(bundle, threads)
+    name = runtime
     if name not in _RUNTIMES:
         raise EngineError(f"a runtime of {sorted(_RUNTIMES)}", repr(name))
     status, opener = _RUNTIMES[name]
@@ -73,6 +77,22 @@ def open_engine(bundle: Bundle, threads: int | None = None, *, runtime: str = "a
     if not found.available:
         raise EngineError(f"the runtime {name}", found.reason, found.remedy)
     return opener(bundle, threads)
+
+
+def _open_best(bundle: Bundle, threads: int | None) -> Engine:
+    """The chosen runtime; where it has no engine of this bundle, the next one that can open it."""
+    refusals = []
+    for status in engine_report():
+        if status.available:
+            try:
+                return _RUNTIMES[status.name][1](bundle, threads)
+            except EngineError as error:
+                refusals.append(error)
+    raise (
+        refusals[0]
+        if refusals
+        else EngineError("one runtime", "none is installed", "`pip install onnxruntime`")
+    )
 
 
 def choose_engine() -> EngineStatus:
@@ -109,9 +129,8 @@ def _onnxruntime_status(name: str, provider: str, remedy: str) -> EngineStatus:
     version = str(onnxruntime.__version__)
     if provider not in onnxruntime.get_available_providers():
         return EngineStatus(name, version, False, False, f"it was built without {provider}", remedy)
-    library = ort_engine.op_library_path()
-    kernels = "our op library" if library else "the bodies in the graph"
-    return EngineStatus(name, version, True, False, f"our ops run through {kernels}")
+    kernels = ort_engine.register_op_library(onnxruntime.SessionOptions())
+    return EngineStatus(name, version, True, False, f"our ops run through the {kernels}")
 
 
 def _onnxruntime_cpu() -> EngineStatus:
@@ -122,6 +141,38 @@ def _onnxruntime_cuda() -> EngineStatus:
     return _onnxruntime_status(
         "onnxruntime-cuda", ort_engine.CUDA_PROVIDER, "`pip install onnxruntime-gpu`"
     )
+
+
+def _tensorrt_status(flavour: str, remedy: str) -> EngineStatus:
+    try:
+        trt = importlib.import_module(tensorrt_engine.MODULES[flavour])
+        cupy = importlib.import_module("cupy")
+    except (ImportError, OSError) as error:
+        return EngineStatus(flavour, "", False, False, str(error), remedy)
+    version = str(trt.__version__)
+    try:
+        capability = tensorrt_engine.card_capability(cupy)
+    except EngineError as error:
+        return EngineStatus(
+            flavour, version, False, False, f"no GPU: {error.got}", "A card and its driver"
+        )
+    return EngineStatus(flavour, version, True, False, f"on SM {capability}, from the engine store")
+
+
+def _tensorrt_rtx() -> EngineStatus:
+    return _tensorrt_status("tensorrt-rtx", "`pip install cineflow[gpu]` on a machine with a card")
+
+
+def _tensorrt() -> EngineStatus:
+    return _tensorrt_status("tensorrt", "NVIDIA's container, or `pip install tensorrt`")
+
+
+def _open_tensorrt_rtx(bundle: Bundle, threads: int | None) -> Engine:
+    return tensorrt_engine.TensorRtEngine(bundle, "tensorrt-rtx")
+
+
+def _open_tensorrt(bundle: Bundle, threads: int | None) -> Engine:
+    return tensorrt_engine.TensorRtEngine(bundle, "tensorrt")
 
 
 def _open_onnxruntime_cpu(bundle: Bundle, threads: int | None) -> Engine:
@@ -136,6 +187,8 @@ def _open_onnxruntime_cuda(bundle: Bundle, threads: int | None) -> Engine:
 _RUNTIMES: Mapping[
     str, tuple[Callable[[], EngineStatus], Callable[[Bundle, int | None], Engine]]
 ] = {
+    "tensorrt": (_tensorrt, _open_tensorrt),
+    "tensorrt-rtx": (_tensorrt_rtx, _open_tensorrt_rtx),
     "onnxruntime-cuda": (_onnxruntime_cuda, _open_onnxruntime_cuda),
     "onnxruntime": (_onnxruntime_cpu, _open_onnxruntime_cpu),
 }

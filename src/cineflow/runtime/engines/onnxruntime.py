@@ -57,7 +57,7 @@ class OnnxRuntimeEngine:
         self._outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]
 
         options = session_options(ort, threads)
-        self.kernels = _register_op_library(options) if use_op_library else "bodies in the graph"
+        self.kernels = register_op_library(options) if use_op_library else "bodies in the graph"
         try:
             self._session = ort.InferenceSession(
                 str(bundle.onnx_path), sess_options=options, providers=[provider]
@@ -137,7 +137,7 @@ def op_library_path() -> Path | None:
     return library if library.is_file() else None
 
 
-def _register_op_library(options: Any) -> str:
+def register_op_library(options: Any) -> str:
     """Register the op library if there is one; say in words which kernels will run."""
     library = op_library_path()
     if library is None:
