@@ -10,7 +10,7 @@ OUT    ?= build/demo
 NATIVE := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h' -o -name CMakeLists.txt)
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-full lint format bench setup clean
+.PHONY: demo test test-full lint format bench bench-accuracy setup clean
 
 setup: $(READY)
 
@@ -22,14 +22,13 @@ $(VENV)/bin/python:
 $(READY): $(VENV)/bin/python setup.py pyproject.toml constraints.txt client/pyproject.toml $(NATIVE)
 	@echo 'Setting up $(VENV): torch and the other packages the first time (a few minutes), then the build.'
 	@$(BIN)/python csrc/bindings/onnxruntime/fetch_headers.py
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt \
 	  -e ./client -e '.[export,serve,client,bench,dev]'
 	@touch $@
 
 # A clip of your own: make demo INPUT=clip.dcm (or .mp4, .avi)
 demo: $(READY)
-	$(BIN)/cineflow demo --out $(OUT) $(if $(INPUT),--input '$(INPUT)')
+	$(BIN)/cineflow demo --out "$(OUT)" $(if $(INPUT),--input "$(INPUT)")
 
 test: $(READY)
 	$(BIN)/python -m pytest -m 'not slow'
@@ -56,6 +55,10 @@ bench: $(READY)
 	@mkdir -p build/bench
 	$(BIN)/python -m pytest benchmarks/serving -o python_files='bench_*.py' -o python_functions='bench_*' \
 	  --benchmark-only --benchmark-json=build/bench/serving.json
+
+# Phantoms with known motion and the real clips: ours beside OpenCV's trackers.
+bench-accuracy: $(READY)
+	$(BIN)/python -m benchmarks.accuracy
 
 clean:
 	rm -rf build $(VENV)

@@ -4,8 +4,9 @@ What metadata there is stands in pyproject.toml; here is only what it cannot say
 become one import name, and the call of CMake.
 
 Environment:
-    CINEFLOW_CUDA_ARCHS: "release" (every supported GPU generation), "ci" (the default: sm_80 and
-        PTX) or a CMake list such as "90-real"; read where nvcc is found.
+    CINEFLOW_CUDA_ARCHS: "release" (every supported GPU generation), "ci" (sm_80 and PTX), "native"
+        (this machine's GPU) or a CMake list such as "90-real"; read where nvcc is found. The
+        default is "native" where a GPU is, else "ci".
     CINEFLOW_WITH_CUDA: "OFF" to build without CUDA kernels although nvcc is there.
     CINEFLOW_WITH_ORT: "OFF" to build without libcineflow_ort.so, "ON" to fail without its headers.
     CINEFLOW_ORT_INCLUDE: Folder of onnxruntime_c_api.h, where it is not one that
@@ -38,6 +39,13 @@ def find_tool(name: str) -> str:
     return found
 
 
+def default_archs() -> str:
+    """The architectures to build for where nobody says: this machine's, or one and PTX."""
+    smi = shutil.which("nvidia-smi")
+    here = smi and subprocess.run([smi, "-L"], capture_output=True, check=False).returncode == 0
+    return "native" if here and os.environ.get("CI") is None else "ci"
+
+
 class CMakeBuild(build_ext):
     """Configures and builds csrc/, which puts `_C` where setuptools wants the extension, and
     libcineflow_ort.so beside it."""
@@ -52,7 +60,7 @@ class CMakeBuild(build_ext):
             "CMAKE_MAKE_PROGRAM": find_tool("ninja"),
             "Python_EXECUTABLE": sys.executable,
             "pybind11_DIR": pybind11.get_cmake_dir(),
-            "CINEFLOW_CUDA_ARCHS": os.environ.get("CINEFLOW_CUDA_ARCHS", "ci"),
+            "CINEFLOW_CUDA_ARCHS": os.environ.get("CINEFLOW_CUDA_ARCHS") or default_archs(),
             "WITH_CUDA": os.environ.get("CINEFLOW_WITH_CUDA", "AUTO"),
             "WITH_ORT": os.environ.get("CINEFLOW_WITH_ORT", "AUTO"),
         }

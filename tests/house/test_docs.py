@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +28,6 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 #: Commands that cannot run from inside the test run, and what runs them instead.
 INSTEAD = {
-    r"git clone .*": "true",  # test_fresh_clone.py clones and runs the two commands
-    r"cd cineflow": "true",
     r"make (setup|test|test-full|lint|format)": "make --dry-run {0}",  # this is the run
     r"make (bench\S*)": "make --dry-run {0}",  # long; benchmarks are no tests
     r"(bash )?\.ci/run": "bash -n .ci/run",
@@ -54,6 +51,10 @@ def blocks(document: Path) -> list[Block]:
 
 
 def substitute(command: str) -> str:
+    """The command as it can run here; `clip.dcm`, the reader's own, is the real example clip."""
+    import pydicom.examples
+
+    command = command.replace("clip.dcm", str(pydicom.examples.get_path("ybr_color")))
     for pattern, instead in INSTEAD.items():
         match = re.fullmatch(pattern + r"(\s+#.*)?", command)
         if match:
@@ -62,16 +63,10 @@ def substitute(command: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """PATH with this interpreter's commands first, and the reader's own clip as `clip.dcm`."""
-    import pydicom.examples
-
-    clip = ROOT / "clip.dcm"  # git-ignored: what a reader would put there
-    clip.unlink(missing_ok=True)
-    clip.symlink_to(pydicom.examples.get_path("ybr_color"))
+def environment() -> dict[str, str]:
+    """PATH with this interpreter's commands first."""
     scripts = Path(sys.executable).parent
-    yield {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
-    clip.unlink()
+    return {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
 
 
 def run(command: list[str], environment: dict[str, str]) -> None:

@@ -121,6 +121,13 @@ def imported_modules(source: Path, room: Room) -> set[str]:
     return names - {"cineflow"}
 
 
+def test_every_room_has_its_row() -> None:
+    package = ROOT / "src/cineflow"
+    there = {path.stem for path in package.iterdir() if path.suffix == ".py" or path.is_dir()}
+    rows = {Path(room.path).stem for room in ROOMS}
+    assert there - {"__init__", "__pycache__", "bundles"} <= rows
+
+
 @BY_NAME
 def test_imports_follow_the_table(room: Room) -> None:
     files = python_files(room)
@@ -154,6 +161,8 @@ def test_importing_loads_nothing_that_is_meant_to_be_lazy(room: Room) -> None:
     assert not loaded, f"importing {room.name} loads {sorted(loaded)}"
 
 
+#: The core's own rooms: a binding sees `core/include` only.
+CORE_INSIDE = ("check/", "cpu/", "cuda/", "math/", "no_cuda/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 CXX = {".h", ".cpp", ".cu", ".cuh"}
 FRAMEWORKS = re.compile(r"^(torch|ATen|c10|pybind11|onnxruntime|NvInfer|Python\.h)")
@@ -186,6 +195,6 @@ def test_a_binding_includes_the_core_and_its_own_sdk_only() -> None:
         sdk = FRAMEWORKS.match(name)
         foreign = sdk and not name.startswith((sdks[binding], "Python.h"))
         neighbour = any(f"bindings/{other}" in name for other in sdks if other != binding)
-        if foreign or neighbour or name.startswith(("cpu/", "cuda/")):
+        if foreign or neighbour or name.startswith(CORE_INSIDE):
             wrong.append(f"{path.relative_to(ROOT)} includes {name}")
     assert not wrong, "\n".join(wrong)
