@@ -91,7 +91,8 @@ def _kernels() -> Iterator[Finding]:
     except ImportError as error:
         yield Finding("kernels", "broken", str(error), "`make setup`, or `pip install .` again")
         return
-    yield Finding("kernels (CPU)", "used", f"{_C.thread_count()} threads")
+    kernels = f"{_C.instruction_set()}, {_C.thread_count()} threads"
+    yield Finding("kernels (CPU)", "used", kernels)
     architectures, devices = _C.cuda_architectures(), _C.cuda_device_count()
     if not architectures:
         yield Finding(
