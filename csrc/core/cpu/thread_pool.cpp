@@ -19,6 +19,8 @@ namespace {
 
 constexpr int kSpins = 4000;  // some 50 us of pauses
 constexpr int kMaxThreads = 256;
+constexpr int kCountBits = 16;  // of the bands of one job
+constexpr std::uint64_t kCountMask = (std::uint64_t{1} << kCountBits) - 1;
 
 void pause() noexcept {
 #if defined(__x86_64__)
@@ -31,8 +33,7 @@ void pause() noexcept {
 class Pool final : public Executor {
  public:
   explicit Pool(int threads) : owner_(getpid()) {
-    for (int index = 1; index < threads; ++index)
-      workers_.emplace_back([this, index] { work(index); });
+    for (int index = 1; index < threads; ++index) workers_.emplace_back([this] { work(); });
     width_ = threads;
   }
 
@@ -56,24 +57,38 @@ class Pool final : public Executor {
     }
     body_ = body;
     context_ = context;
-    bands_ = bands;
-    pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    done_.store(0, std::memory_order_relaxed);
     {
       const std::lock_guard<std::mutex> lock(sleep_);
-      generation_.fetch_add(1, std::memory_order_release);
+      const std::uint64_t next = generation_.load(std::memory_order_relaxed) + 1;
+      unclaimed_.store(next << kCountBits | static_cast<std::uint64_t>(bands),
+                       std::memory_order_release);
+      generation_.store(next, std::memory_order_release);
     }
     if (sleeping_.load() > 0) wake_.notify_all();
-    body(context, 0);
-    while (pending_.load(std::memory_order_acquire) > 0) pause();
+    // The caller takes whatever no worker has come for: on a busy machine it may be all of it.
+    take_bands(generation_.load(std::memory_order_relaxed));
+    while (done_.load(std::memory_order_acquire) < bands) pause();
   }
 
  private:
-  void work(int index) {
+  void work() {
     std::uint64_t seen = 0;
     while (wait(seen)) {
-      ++seen;
-      if (index < bands_) body_(context_, index);
-      pending_.fetch_sub(1, std::memory_order_release);
+      seen = generation_.load(std::memory_order_acquire);
+      take_bands(seen);
+    }
+  }
+
+  /// Run bands of job `generation` until none is left. The job cannot end, nor its body and
+  /// context change, between a claim and the count of its band: a late worker claims nothing.
+  void take_bands(std::uint64_t generation) const noexcept {
+    std::uint64_t state = unclaimed_.load(std::memory_order_acquire);
+    while (state >> kCountBits == generation && (state & kCountMask) != 0) {
+      if (!unclaimed_.compare_exchange_weak(state, state - 1, std::memory_order_acq_rel)) continue;
+      body_(context_, static_cast<std::int64_t>((state & kCountMask) - 1));
+      done_.fetch_add(1, std::memory_order_acq_rel);
+      state = unclaimed_.load(std::memory_order_acquire);
     }
   }
 
@@ -97,12 +112,13 @@ class Pool final : public Executor {
   mutable std::mutex sleep_;
   mutable std::condition_variable wake_;
   mutable std::atomic<std::uint64_t> generation_{0};
-  mutable std::atomic<int> pending_{0};
+  /// The job's generation, and below it how many of its bands nobody has claimed.
+  mutable std::atomic<std::uint64_t> unclaimed_{0};
+  mutable std::atomic<std::int64_t> done_{0};
   std::atomic<int> sleeping_{0};
   std::atomic<bool> stopping_{false};
   mutable Body body_ = nullptr;
   mutable void* context_ = nullptr;
-  mutable std::int64_t bands_ = 0;
   std::vector<std::thread> workers_;
 };
 
