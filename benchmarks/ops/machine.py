@@ -1,0 +1,93 @@
+"""What this machine can do, measured in the same process as everything else."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cineflow import _C
+
+Call = Callable[[], object]
+
+
+def set_threads(count: int) -> None:
+    """Give cineflow, torch and OpenCV the same number of threads."""
+    import cv2
+
+    _C.set_thread_count(count)
+    torch.set_num_threads(count)
+    cv2.setNumThreads(count)
+
+
+def medians(calls: dict[str, Call], seconds: float) -> dict[str, float]:
+    """Median microseconds of each call, all taking turns for `seconds`.
+
+    The turns let a slow moment of a shared machine fall on every candidate alike.
+    """
+    for call in calls.values():
+        call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(next(iter(times.values()))) < 7:
+        for name, call in calls.items():
+            call()  # brings its own data back into the caches
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: 1e6 * statistics.median(values) for name, values in times.items()}
+
+
+@cache
+def peak_gflops(threads: int) -> float:
+    """Multiply-adds of the best matrix product seen, 2 per FMA: the arithmetic roof."""
+    set_threads(threads)
+    a, b = torch.randn(768, 768), torch.randn(768, 768)
+    best = min(_seconds(lambda: torch.mm(a, b)) for _ in range(40))
+    return float(2 * 768**3 / best / 1e9)
+
+
+@cache
+def copy_gbytes(footprint: int, threads: int) -> float:
+    """Bytes read and written per second by a copy that touches `footprint` bytes, in GB/s."""
+    set_threads(threads)
+    source = torch.ones(max(footprint // 8, 1024))
+    target = torch.empty_like(source)
+    best = min(_seconds(lambda: target.copy_(source)) for _ in range(30))
+    return float(8 * source.numel() / best / 1e9)
+
+
+def roof_us(bytes_moved: int, flops: int, threads: int) -> float:
+    """The shortest possible time: the longer of compulsory traffic and arithmetic."""
+    # Sizes are rounded to a power of two, so that few footprints are measured.
+    footprint = 1 << (bytes_moved - 1).bit_length()
+    memory = bytes_moved / copy_gbytes(footprint, threads) / 1e3
+    return max(memory, flops / peak_gflops(threads) / 1e3)
+
+
+def processor() -> str:
+    """The processor's name, as the kernel gives it."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return "unknown"
+
+
+def _seconds(call: Call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def smooth_flow(rng: np.random.Generator, batch: int, height: int, width: int) -> np.ndarray:
+    """[N, 2, H, W] float32: up to 4 px of motion that varies over some 16 px."""
+    coarse = rng.uniform(-4, 4, (batch, 2, max(height // 16, 2), max(width // 16, 2)))
+    fine = torch.nn.functional.interpolate(
+        torch.from_numpy(coarse.astype(np.float32)), size=(height, width), mode="bicubic"
+    )
+    return np.ascontiguousarray(fine.numpy())

@@ -1,0 +1,98 @@
+"""The best other implementations of each op, as notes and tables name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+OPSET = 20
+
+
+def banded_gemms(f1: Tensor, f2: Tensor, radius: int) -> Tensor:
+    """Local correlation as 2r + 1 batched matrix products of rows, of which a band is kept."""
+    batch, channels, height, width = f1.shape
+    side = 2 * radius + 1
+    rows = f1.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
+    padded = functional.pad(f2, (radius,) * 4).permute(0, 2, 1, 3).contiguous()
+    out = f1.new_empty(batch, side, side, height, width)
+    for shift in range(side):
+        neighbours = padded[:, shift : shift + height].reshape(batch * height, channels, -1)
+        product = torch.bmm(rows, neighbours)
+        band = product.as_strided(
+            (batch * height, width, side),
+            (product.stride(0), product.stride(1) + 1, 1),
+        )
+        out[:, shift] = band.reshape(batch, height, width, side).permute(0, 3, 1, 2)
+    return out.view(batch, side * side, height, width) / channels
+
+
+def normalised_grid(flow: np.ndarray, align_corners: bool) -> np.ndarray:
+    """The grid [N, H, W, 2] that grid_sample wants for a pixel flow."""
+    height, width = flow.shape[2:]
+    x = flow[:, 0] + np.arange(width, dtype=np.float32)
+    y = flow[:, 1] + np.arange(height, dtype=np.float32)[:, None]
+    if align_corners:
+        return np.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], -1)
+    return np.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
+
+
+def onnxruntime_grid_sample(
+    src: np.ndarray, flow: np.ndarray, threads: int
+) -> Callable[[], np.ndarray]:
+    """ONNX Runtime's GridSample on its fast path: bilinear, zeros, align_corners = 0."""
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    node = helper.make_node(
+        "GridSample", ["src", "grid"], ["out"], mode="linear", padding_mode="zeros",
+        align_corners=0,
+    )  # fmt: skip
+    graph = helper.make_graph(
+        [node],
+        "grid_sample",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4)
+         for name in ("src", "grid")],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [None] * 4)],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    feed = {"src": src, "grid": normalised_grid(flow, False).astype(np.float32)}
+    return lambda: session.run(None, feed)[0]
+
+
+def openvino_grid_sample(
+    src: np.ndarray, flow: np.ndarray, threads: int
+) -> Callable[[], np.ndarray] | None:
+    """OpenVINO's GridSample; None where OpenVINO is not installed."""
+    try:
+        import openvino
+        from openvino import opset13 as operators
+    except ImportError:
+        return None
+    grid = normalised_grid(flow, True).astype(np.float32)
+    parameters = [operators.parameter(array.shape, np.float32) for array in (src, grid)]
+    node: Any = operators.grid_sample(
+        *parameters, align_corners=True, mode="bilinear", padding_mode="zeros"
+    )
+    compiled = openvino.compile_model(
+        openvino.Model([node], parameters),
+        "CPU",
+        {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"},
+    )
+    request = compiled.create_infer_request()
+    inputs = [openvino.Tensor(src), openvino.Tensor(grid)]
+
+    def run() -> np.ndarray:
+        request.infer(inputs)
+        return request.get_output_tensor(0).data
+
+    return run
