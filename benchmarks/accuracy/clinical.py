@@ -1,0 +1,125 @@
+"""What a cardiologist reads, from tracked phantoms: LV dimensions, ED/ES, regional scores.
+
+    python -m benchmarks.accuracy.clinical [--out build/bench]
+
+The thresholds of the score are the rule's defaults (midpoints between the strains of a normal, a
+half, a still and a bulging sector); nothing here is fitted to these phantoms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.accuracy.measure import Tracker
+from benchmarks.accuracy.methods import bundle
+from cineflow.motion.aha import segment_map, segment_of_angle, wall_motion_score
+from cineflow.motion.beats import from_curve
+from cineflow.motion.compose import compose_all
+from cineflow.motion.strain import deformation_gradient, directional_strain, wall_directions
+from cineflow.motion.ventricle import dimensions
+from cineflow.ops import warp
+from cineflow.phantom import Beat, Phantom, Region, ShortAxisPhantom, parasternal_long_axis
+
+#: Score -> contraction of the sector, as a share of normal.
+_CONTRACTION = {1: 1.0, 2: 0.5, 3: 0.0, 4: -0.3}
+
+
+def track_cine(track: Tracker, phantom: Phantom, last: int) -> np.ndarray:
+    """Displacement since frame 0, f32 [last + 1, 2, H, W] px."""
+    frames = phantom.frames
+    return compose_all(np.asarray(track(frames[k], frames[k + 1]), np.float32) for k in range(last))
+
+
+def long_axis(track: Tracker, seeds: range) -> dict[str, float]:
+    """Mean absolute error of the dimensions, mm, and of ED/ES, frames; zero flow beside it."""
+    errors, still, timing = [], [], []
+    for seed in seeds:
+        phantom = parasternal_long_axis(seed, beat=Beat(beats=1.1))
+        truth = phantom.key_points
+        u = track_cine(track, phantom, len(phantom) - 1)
+        # a point at (x, y) is a 1 x 1 grid whose flow is (x, y)
+        points = np.stack(
+            [
+                [
+                    p + warp(one[None], p.astype(np.float32).reshape(1, 2, 1, 1)).ravel()
+                    for p in truth[0]
+                ]
+                for one in u
+            ]
+        )
+        found = dimensions(points, phantom.spacing_mm, phantom.size)
+        true = dimensions(truth, phantom.spacing_mm, phantom.size)
+        names = ("ivs", "lvid", "lvpw")
+        errors.append([np.abs(getattr(found, n) - getattr(true, n)).mean() for n in names])
+        still.append([np.abs(getattr(true, n)[0] - getattr(true, n)).mean() for n in names])
+        beat, exact = (from_curve(d.lvid, phantom.times_ms)[0] for d in (found, true))
+        timing.append([abs(beat.ed - exact.ed), abs((beat.es or 0) - (exact.es or 0))])
+    mean, floor = np.mean(errors, axis=0), np.mean(still, axis=0)
+    worst = np.max(timing, axis=0)
+    return {
+        "ivs_mae_mm": float(mean[0]),
+        "lvid_mae_mm": float(mean[1]),
+        "lvpw_mae_mm": float(mean[2]),
+        "ivs_mae_mm_zero_flow": float(floor[0]),
+        "lvid_mae_mm_zero_flow": float(floor[1]),
+        "lvpw_mae_mm_zero_flow": float(floor[2]),
+        "ed_worst_frames": float(worst[0]),
+        "es_worst_frames": float(worst[1]),
+    }
+
+
+def regional(track: Tracker, seeds: range) -> dict[str, float]:
+    """Agreement of the rule-based score with the phantom's, over mid-ventricular segments."""
+    found, true = [], []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        # Two or three neighbouring segments of one kind, as a coronary territory.
+        kind, start, count = int(rng.integers(2, 5)), int(rng.integers(6)), int(rng.integers(2, 4))
+        abnormal = [(start + k) % 6 for k in range(count)]
+        # On the screen segment 0 (anterior) is up, -90 degrees; the others follow counterclockwise.
+        middle = -90.0 - 60.0 * (start + (count - 1) / 2.0)
+        region = Region(middle, 60.0 * count, _CONTRACTION[kind])
+        phantom = ShortAxisPhantom(seed, regions=(region,), rotation_deg=4.0)
+        centre = np.asarray(phantom.kinematics.centre_mm) / phantom.spacing_mm[0]  # type: ignore[attr-defined]
+        labels = segment_map(
+            phantom.myocardium(0), (centre[0], centre[1]), (centre[0], centre[1] - 10.0), "mid"
+        )
+        u = track_cine(track, phantom, phantom.es)[-1]
+        around = wall_directions(phantom.size, (centre[0], centre[1]))[1]
+        strain = 100.0 * directional_strain(deformation_gradient(u), around)
+        for index in range(6):
+            number = int(segment_of_angle(np.array(60.0 * index), "mid"))
+            found.append(int(wall_motion_score(np.array(-strain[labels == number].mean()))))
+            true.append(kind if index in abnormal else 1)
+    f, t = np.array(found), np.array(true)
+    both = np.mean((f > 1) == (t > 1))
+    chance = np.mean(f > 1) * np.mean(t > 1) + np.mean(f == 1) * np.mean(t == 1)
+    return {
+        "segments": float(len(t)),
+        "accuracy_percent": 100.0 * float(np.mean(f == t)),
+        "all_normal_percent": 100.0 * float(np.mean(t == 1)),
+        "abnormal_kappa": float((both - chance) / (1.0 - chance)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("build/bench"))
+    arguments = parser.parse_args()
+    track = bundle()
+    results = {
+        "parasternal long axis": long_axis(track, range(2000, 2003)),
+        "regional": regional(track, range(3000, 3010)),
+    }
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(results, indent=2)
+    (arguments.out / "accuracy_clinical.json").write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Figures of one method on one case."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from benchmarks.accuracy.cases import Case
+from cineflow.motion.compose import compose
+from cineflow.motion.metrics import end_point_error, folding
+from cineflow.motion.strain import deformation_gradient, directional_strain, wall_directions
+
+#: (previous, current) u8 [H, W] -> flow f32 [2, H, W] px.
+Tracker = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the table shows; px unless named otherwise.
+
+    Attributes:
+        pair_px: Frame-to-frame end-point error, mean over the wall and over systole.
+        systole_px: End-point error of the composed displacement at end-systole.
+        circumferential, radial: Bias of the mean Lagrangian strain over the wall, points.
+        folding_percent: Wall pixels turned over at end-systole.
+        pair_ms: Median time per pair.
+    """
+
+    pair_px: float
+    systole_px: float
+    circumferential: float
+    radial: float
+    folding_percent: float
+    pair_ms: float
+
+
+def measure(track: Tracker, case: Case) -> Figures:
+    """Track `case` from end-diastole to end-systole."""
+    u = np.zeros_like(case.displacement)
+    errors, times = [], []
+    for i, truth in enumerate(case.flows):
+        start = time.perf_counter()
+        flow = np.asarray(track(case.frames[i], case.frames[i + 1]), np.float32)
+        times.append(time.perf_counter() - start)
+        errors.append(end_point_error(flow, truth, case.walls[i]).mean_px)
+        u = compose(u, flow)
+    radial, circumferential = _strain(u, case) - _strain(case.displacement, case)
+    return Figures(
+        pair_px=float(np.mean(errors)),
+        systole_px=end_point_error(u, case.displacement, case.walls[0]).mean_px,
+        circumferential=float(circumferential),
+        radial=float(radial),
+        folding_percent=folding(u, case.inner_wall),
+        pair_ms=1000.0 * float(np.median(times)),
+    )
+
+
+def average(figures: list[Figures]) -> Figures:
+    """Mean of each figure; strain biases keep their sign, so opposite ones cancel."""
+    return Figures(
+        **{
+            item.name: float(np.mean([getattr(one, item.name) for one in figures]))
+            for item in fields(Figures)
+        }
+    )
+
+
+def _strain(u: np.ndarray, case: Case) -> np.ndarray:
+    """Mean Lagrangian strain over the wall: (radial, circumferential), percent."""
+    gradient = deformation_gradient(u)[case.inner_wall]
+    directions = wall_directions(u.shape[-2:], case.centre)[:, case.inner_wall]
+    return np.array([100.0 * directional_strain(gradient, d).mean() for d in directions])
