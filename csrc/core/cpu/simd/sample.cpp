@@ -16,13 +16,16 @@
 namespace cineflow::CINEFLOW_ISA {
 namespace {
 
+/// Arrays of 4096 bytes would all compete for the same lines of the first-level cache.
+constexpr int kPlanRoom = kMaxChunk + 16;
+
 struct Plan {
-  std::int32_t top[kMaxChunk];     // offset of the upper left corner, in elements
-  std::int32_t bottom[kMaxChunk];  // of the lower left one
-  float top_left[kMaxChunk];       // weights of the four corners
-  float top_right[kMaxChunk];
-  float bottom_left[kMaxChunk];
-  float bottom_right[kMaxChunk];
+  std::int32_t top[kPlanRoom];     // offset of the upper left corner, in elements
+  std::int32_t bottom[kPlanRoom];  // of the lower left one
+  float top_left[kPlanRoom];       // weights of the four corners
+  float top_right[kPlanRoom];
+  float bottom_left[kPlanRoom];
+  float bottom_right[kPlanRoom];
   std::int64_t right = 0;  // from a left corner to its right neighbour
 };
 
