@@ -10,7 +10,7 @@ OUT    ?= build/demo
 NATIVE := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h' -o -name CMakeLists.txt)
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-full lint format bench bench-accuracy setup clean
+.PHONY: demo test test-full lint format bench bench-ops bench-accuracy setup clean
 
 setup: $(READY)
 
@@ -55,6 +55,10 @@ bench: $(READY)
 	@mkdir -p build/bench
 	$(BIN)/python -m pytest benchmarks/serving -o python_files='bench_*.py' -o python_functions='bench_*' \
 	  --benchmark-only --benchmark-json=build/bench/serving.json
+
+# Every kernel beside its fastest peer and the machine's limit, in one process.
+bench-ops: $(READY)
+	$(BIN)/python -m benchmarks.ops
 
 # Phantoms with known motion and the real clips: ours beside OpenCV's trackers.
 bench-accuracy: $(READY)
