@@ -1,0 +1,1 @@
+"""Export benchmarks: `python -m benchmarks.export`."""
