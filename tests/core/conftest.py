@@ -157,6 +157,7 @@ def cuda() -> Backend:
 
         from cineflow import _C
 
+        cupy.cuda.set_allocator(None)  # a pool's slack would hide a step beyond an array
         return Backend(_C, cupy, None)
     library = _build_shim({"shim": "", "sanitized": "address,undefined"}[where])
     # Its name must be `_C`, for which the module's entry point is called.

@@ -85,6 +85,8 @@ def test_the_kernels_are_clean_under_the_sanitizers():
             "-p",
             "no:cacheprovider",
             "--capture=sys",
+            "-m",
+            "not slow",
             str(tests),
         ],
         cwd=ROOT,

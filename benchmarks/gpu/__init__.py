@@ -1,0 +1,1 @@
+"""The check that needs a GPU; `benchmarks/gpu_check.sh` runs it."""

@@ -1,0 +1,156 @@
+"""Run the steps, print how each went, and write the report."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gpu.build import build
+from gpu.steps import ROOT, MissingToolError, StepError, run, tail, timed, tool
+
+NO_GPU = 3
+KERNEL_TESTS = "tests/core/test_cuda_kernels.py"
+
+Step = Callable[[], tuple[str, dict[str, Any]]]
+
+
+def device() -> dict[str, str]:
+    """Name and driver of the first GPU.
+
+    Raises:
+        StepError: There is none.
+    """
+    try:
+        program = tool("nvidia-smi")
+    except MissingToolError:
+        raise StepError("nvidia-smi is not on this machine") from None
+    fields = ("name", "driver_version", "compute_cap")
+    output = run([program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"], 30)
+    if not output.strip():
+        raise StepError("nvidia-smi lists no GPU")
+    return dict(zip(fields, output.splitlines()[0].split(", "), strict=True))
+
+
+def pytest_command(*options: str) -> list[str]:
+    # Not the project's own settings: they name plugins that this machine may lack.
+    return [
+        sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", f"--rootdir={ROOT}",
+        "--import-mode=importlib", "-p", "no:cacheprovider", KERNEL_TESTS, *options,
+    ]  # fmt: skip
+
+
+def kernel_tests() -> tuple[str, dict[str, Any]]:
+    """Every op on the GPU against the NumPy reference."""
+    output = run(pytest_command(), 80, CINEFLOW_CUDA_TESTS="gpu")
+    if " passed" not in output:
+        raise StepError(f"no test ran: {tail(output, 500)}")
+    return tail(output, 200), {}
+
+
+def sanitizer(check: str, chosen: str, limit_s: float) -> Step:
+    """compute-sanitizer over the tests that `chosen` selects."""
+
+    def step() -> tuple[str, dict[str, Any]]:
+        program = tool("compute-sanitizer")
+        command = [program, "--tool", check, "--error-exitcode", "9", "--target-processes", "all"]
+        output = run([*command, *pytest_command("-k", chosen)], limit_s, CINEFLOW_CUDA_TESTS="gpu")
+        if not re.search(r"ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards", output):
+            raise StepError(f"no clean summary: {tail(output, 500)}")
+        return tail(output, 200), {}
+
+    return step
+
+
+def module(name: str, limit_s: float) -> Step:
+    """`gpu.<name>`, which prints its figures as JSON on the last line."""
+
+    def step() -> tuple[str, dict[str, Any]]:
+        # By its path, so that only SITE is on PYTHONPATH.
+        output = run([sys.executable, str(Path(__file__).parent / f"{name}.py")], limit_s)
+        return "", json.loads(output.splitlines()[-1])
+
+    return step
+
+
+def steps(architectures: str) -> dict[str, Step]:
+    """All steps in their order; their limits add up to 10 minutes."""
+    return {
+        "build": lambda: build(architectures),
+        "tests": kernel_tests,
+        "memcheck": sanitizer("memcheck", "agrees and float32 or corner", 100),
+        "racecheck": sanitizer("racecheck", "agrees and correlation and float32", 60),
+        "benchmarks": module("bench", 80),
+        "tracker": module("tracker", 40),
+    }
+
+
+def revision() -> str:
+    """The commit under test, "-dirty" where files differ; "unknown" outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks/gpu_check.sh", description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--only", nargs="+", choices=list(steps("")), metavar="STEP",
+                        help=f"of {', '.join(steps(''))}")  # fmt: skip
+    parser.add_argument(
+        "--architectures",
+        default="native",
+        help='CMake\'s list, such as "90-real"; with `--only build` no GPU is needed',
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    chosen = options.only or list(steps(""))
+    about: dict[str, str] = {}
+    if chosen != ["build"] or options.architectures == "native":
+        try:
+            about = device()
+        except StepError as error:
+            print(f"gpu_check: this needs an NVIDIA GPU: {error}", file=sys.stderr)
+            return NO_GPU
+    outcomes = []
+    for name, step in steps(options.architectures).items():
+        if name not in chosen:
+            continue
+        outcome = timed(name, step)
+        outcomes.append(outcome)
+        print(f"{name:<12}{outcome.status:<8}{outcome.seconds:6.1f} s", flush=True)
+        if outcome.status != "passed":
+            print(outcome.detail, file=sys.stderr)
+            if name == "build":
+                break  # nothing else has kernels to run
+    date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    report = {
+        "date": date,
+        "revision": revision(),
+        **about,
+        "complete": options.only is None and len(outcomes) == len(chosen),
+        "steps": [asdict(outcome) for outcome in outcomes],
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    label = re.sub(r"\W+", "-", about.get("name", "no-gpu")).strip("-").lower()
+    path = options.out / f"gpu-{label}-{date[:10]}.json"
+    path.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"report: {path}")
+    return 0 if all(outcome.status == "passed" for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

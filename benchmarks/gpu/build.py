@@ -1,0 +1,54 @@
+"""Build the kernels for the GPU at hand, into build/gpu; nothing is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+from gpu.steps import BUILD, ROOT, SITE, MissingToolError, run, tail, tool
+
+
+def build(architectures: str) -> tuple[str, dict[str, str]]:
+    """Configure and compile; `architectures` is CMake's list, such as "native" or "90-real"."""
+    if importlib.util.find_spec("pybind11") is None:
+        raise MissingToolError("pybind11 is not in this Python")
+    import pybind11
+
+    tree = BUILD / "cmake"
+    options = {
+        "CMAKE_MAKE_PROGRAM": tool("ninja"),
+        "CMAKE_CUDA_COMPILER": tool("nvcc"),
+        "Python_EXECUTABLE": sys.executable,
+        "pybind11_DIR": pybind11.get_cmake_dir(),
+        "WITH_CUDA": "ON",
+        "WITH_ORT": "OFF",
+        "CINEFLOW_CUDA_ARCHS": architectures,
+    }
+    defines = [f"-D{key}={value}" for key, value in options.items()]
+    cmake = tool("cmake")
+    run([cmake, "-S", str(ROOT / "csrc"), "-B", str(tree), "-G", "Ninja", *defines], 40)
+    output = run([cmake, "--build", str(tree)], 180)
+    package = link_package()
+    run([cmake, "--install", str(tree), "--prefix", str(package)], 20)
+    return tail(output, 200), {"architectures": architectures}
+
+
+def link_package() -> Path:
+    """Lay out SITE: links to the sources, and the metadata that the version is read from."""
+    package = SITE / "cineflow"
+    package.mkdir(parents=True, exist_ok=True)
+    sources = [path for path in (ROOT / "src/cineflow").iterdir() if path.suffix != ".so"]
+    for source in [*sources, ROOT / "export"]:
+        link = package / source.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(source)
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version is not None, "pyproject.toml states no version"
+    metadata = SITE / f"cineflow-{version[1]}.dist-info"
+    metadata.mkdir(exist_ok=True)
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: cineflow\nVersion: {version[1]}\n"
+    )
+    return package

@@ -1,0 +1,100 @@
+"""What a step of the check is, and how its commands run. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "gpu"
+#: Holds the package as an installation would, by links; first on the steps' PYTHONPATH.
+SITE = BUILD / "site"
+
+
+class StepError(Exception):
+    """A step did not pass; the text says why."""
+
+
+class MissingToolError(StepError):
+    """A step's tool is not on this machine: reported, and never a pass."""
+
+
+@dataclass
+class Outcome:
+    """How one step went.
+
+    Attributes:
+        name: The step.
+        status: "passed", "failed" or "missing".
+        seconds: Wall-clock time.
+        detail: Why it did not pass, or its last lines.
+        data: Figures it measured.
+    """
+
+    name: str
+    status: str
+    seconds: float
+    detail: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def tool(name: str) -> str:
+    """Path of a program: on PATH, beside this Python, or in CUDA's usual place.
+
+    Raises:
+        MissingToolError: It is in none of them.
+    """
+    places = [os.environ.get("PATH", ""), str(Path(sys.executable).parent)]
+    places.append(os.path.join(os.environ.get("CUDA_HOME", "/usr/local/cuda"), "bin"))
+    found = shutil.which(name, path=os.pathsep.join(places))
+    if found is None:
+        raise MissingToolError(f"{name} is not on this machine")
+    return found
+
+
+def run(command: list[str], limit_s: float, **environment: str) -> str:
+    """Run a command in the repository's root; answer its output.
+
+    Raises:
+        StepError: It failed, or took longer than `limit_s` seconds.
+    """
+    variables = {**os.environ, "PYTHONPATH": str(SITE), **environment}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=limit_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise StepError(f"no answer within {limit_s:g} s: {' '.join(command)}") from None
+    if done.returncode != 0:
+        raise StepError(f"exit code {done.returncode}: {tail(done.stdout, 3000)}")
+    return done.stdout
+
+
+def tail(text: str, characters: int) -> str:
+    return text[-characters:].strip()
+
+
+def timed(name: str, step: Any) -> Outcome:
+    """Run a step, a function that answers (detail, figures)."""
+    start = time.monotonic()
+    try:
+        detail, data = step()
+        status = "passed"
+    except MissingToolError as error:
+        status, detail, data = "missing", str(error), {}
+    except StepError as error:
+        status, detail, data = "failed", str(error), {}
+    return Outcome(name, status, round(time.monotonic() - start, 1), detail, data)

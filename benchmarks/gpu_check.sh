@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU, in one command: build, test, compute-sanitizer, benchmarks, tracker.
+#
+#   benchmarks/gpu_check.sh [--out DIR] [--only STEP ...]
+#
+# It uses the machine's own Python ($PYTHON, else python3) and installs nothing. Exit code: 0 all
+# steps passed, 1 a step failed or its tool is missing, 2 wrong arguments, 3 no GPU.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python3}" -m gpu "$@"

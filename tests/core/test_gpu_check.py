@@ -1,0 +1,127 @@
+"""benchmarks/gpu_check.sh, as far as a machine without a GPU can say."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Runs the script with this Python, and a PATH on which only `programs` are found."""
+
+    def run(*arguments: str, programs: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        for name in ("bash", "dirname", "git"):
+            if not (folder / name).exists():
+                (folder / name).symlink_to(str(shutil.which(name)))
+        for name, text in (programs or {}).items():
+            (folder / name).write_text(f"#!/bin/bash\n{text}\n")
+            (folder / name).chmod(0o755)
+        environment = {
+            **os.environ,
+            "PYTHON": sys.executable,
+            "PATH": str(folder),
+            "CUDA_HOME": str(tmp_path / "no-cuda"),
+        }
+        command = [str(ROOT / "benchmarks/gpu_check.sh"), "--out", str(tmp_path / "out")]
+        return subprocess.run(
+            [*command, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def report_of(done: subprocess.CompletedProcess) -> dict:
+    return json.loads(Path(done.stdout.split("report: ")[1].strip()).read_text())
+
+
+#: nvidia-smi of a machine that has a GPU, as `--format=csv,noheader` prints it.
+A_GPU = {"nvidia-smi": "echo 'NVIDIA Test, 580.1, 9.0'"}
+
+
+def test_without_nvidia_smi_it_says_so(check):
+    done = check()
+    assert done.returncode == 3
+    assert "needs an NVIDIA GPU: nvidia-smi is not on this machine" in done.stderr
+
+
+def test_a_driver_that_fails_is_no_gpu(check):
+    done = check(programs={"nvidia-smi": "echo 'no devices were found'; exit 6"})
+    assert done.returncode == 3
+    assert "no devices were found" in done.stderr
+
+
+def test_an_unknown_step_is_a_wrong_argument(check):
+    done = check("--only", "everything")
+    assert done.returncode == 2
+    assert "racecheck" in done.stderr
+
+
+def test_a_missing_tool_is_no_pass(check):
+    done = check("--only", "memcheck", programs=A_GPU)
+    assert done.returncode == 1
+    report = report_of(done)
+    (step,) = report["steps"]
+    assert step["status"] == "missing"
+    assert "compute-sanitizer is not on this machine" in step["detail"]
+    assert report["name"] == "NVIDIA Test"
+    assert report["driver_version"] == "580.1"
+    assert not report["complete"]
+
+
+def test_a_sanitizer_that_checked_nothing_is_no_pass(check):
+    silent = {**A_GPU, "compute-sanitizer": "echo 3 passed"}
+    done = check("--only", "memcheck", "racecheck", programs=silent)
+    assert done.returncode == 1
+    assert [step["status"] for step in report_of(done)["steps"]] == ["failed", "failed"]
+
+
+def test_a_clean_sanitizer_passes(check):
+    clean = {**A_GPU, "compute-sanitizer": "echo '========= ERROR SUMMARY: 0 errors'"}
+    done = check("--only", "memcheck", programs=clean)
+    assert done.returncode == 0, done.stderr
+    assert report_of(done)["steps"][0]["status"] == "passed"
+
+
+def test_without_a_compiler_nothing_else_runs(check):
+    done = check(programs=A_GPU)
+    assert done.returncode == 1
+    report = report_of(done)
+    assert [(step["name"], step["status"]) for step in report["steps"]] == [("build", "missing")]
+    assert not report["complete"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is absent: nothing can be built")
+def test_the_build_step_makes_a_package_that_imports(tmp_path):
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(
+        [
+            str(ROOT / "benchmarks/gpu_check.sh"), "--only", "build", "--architectures", "90-real",
+            "--out", str(tmp_path),
+        ],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    site = ROOT / "build/gpu/site"
+    code = "from cineflow import _C; print(_C.__file__, _C.cuda_architectures())"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert Path(loaded[0]).parent == site / "cineflow"
+    assert loaded[1] == "90-real"
