@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from cineflow.cli.console import guarded, out
@@ -161,5 +162,6 @@ def _table(findings: list[Finding]) -> Table:
     for finding in findings:
         colour = _COLOURS[finding.state]
         state = f"[{colour}]{finding.state}[/]"
-        table.add_row(finding.part, state, finding.detail, finding.remedy)
+        # Escaped: `pip install cineflow[gpu]` is no markup.
+        table.add_row(finding.part, state, escape(finding.detail), escape(finding.remedy))
     return table
