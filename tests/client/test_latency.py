@@ -9,8 +9,8 @@ from cineflow_client import CineflowClientError, LatencyLog
 
 
 def test_figures_of_known_latencies():
-    log = LatencyLog(frame_period_ms=33.3)
-    for latency in range(1, 101):
+    log = LatencyLog(frame_period_ms=np.float64(33.3))
+    for latency in np.arange(1.0, 101.0):
         log.add(latency)
     summary = log.summary()
     assert summary.frames == len(log) == 100
@@ -18,6 +18,7 @@ def test_figures_of_known_latencies():
     assert summary.p95_ms == pytest.approx(95.05)
     assert summary.p99_ms == pytest.approx(99.01)
     assert summary.missed_deadlines == 67  # 34 ... 100
+    assert type(summary.missed_deadlines) is int
     np.testing.assert_array_equal(log.each_ms, np.arange(1.0, 101.0))
 
 

@@ -60,7 +60,8 @@ class LatencyLog:
         """
         self._each.append(float(latency_ms))
         period = self.frame_period_ms
-        self._missed += period is not None and latency_ms + waited_ms > period
+        late = period is not None and latency_ms + waited_ms > period
+        self._missed += int(late)  # NumPy's numbers come in, too; a summary is for JSON
 
     def __len__(self) -> int:
         return len(self._each)
