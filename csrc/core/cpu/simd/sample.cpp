@@ -162,6 +162,38 @@ void sample_by_rule_all(const SampleChunk& chunk) {
   }
 }
 
+/// Both rows of kLanes pixels. Where the lower row lies `down` elements below the upper one, each
+/// offset is read once; 0: it lies anywhere.
+template <typename Source>
+CINEFLOW_HD void load_corners(const Source* plane, [[maybe_unused]] std::int64_t down,
+                              const Plan& plan, int start, Pairs& above, Pairs& below) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Source) == 4) {
+    if (down != 0) {
+      F32s upper[2];
+      F32s lower[2];
+      for (int half = 0; half < 2; ++half) {
+        __m128 top[4];
+        __m128 bottom[4];
+#pragma GCC unroll 4
+        for (int pair = 0; pair < 4; ++pair) {
+          const std::int32_t* offsets = plan.top + start + 8 * half + 2 * pair;
+          top[pair] = two_pairs(plane, offsets);
+          bottom[pair] = two_pairs(plane + down, offsets);
+        }
+        upper[half] = joined(top);
+        lower[half] = joined(bottom);
+      }
+      above = split(upper[0], upper[1]);
+      below = split(lower[0], lower[1]);
+      return;
+    }
+  }
+#endif
+  above = load_pairs(plane, plan.top + start);
+  below = load_pairs(plane, plan.bottom + start);
+}
+
 /// The addend of kLanes pixels, those beyond the last one excepted.
 F32s biases(const SampleChunk& chunk, const float* addend, int start) {
   const int left = chunk.count - start;
@@ -186,8 +218,8 @@ F32s sample_plane(const SampleChunk& chunk, const Plan& plan, std::int64_t chann
   for (int start = 0; start < count; start += kLanes) {
     Pairs above, below;
     if constexpr (kAdjacent) {
-      above = load_pairs(plane, plan.top + start);
-      below = load_pairs(plane, plan.bottom + start);
+      load_corners(plane, chunk.wraps || chunk.height == 1 ? 0 : chunk.row_stride, plan, start,
+                   above, below);
     } else {
       above = load_apart(plane, plan.top + start, step);
       below = load_apart(plane, plan.bottom + start, step);

@@ -106,20 +106,31 @@ CINEFLOW_HD __m128 two_pairs(const float* base, const std::int32_t* offsets) {
 #endif
 
 #if defined(__AVX512F__)
-CINEFLOW_HD __m512 eight_pairs(const float* base, const std::int32_t* offsets) {
-  const __m256 low = _mm256_insertf128_ps(_mm256_castps128_ps256(two_pairs(base, offsets)),
-                                          two_pairs(base, offsets + 2), 1);
-  const __m256 high = _mm256_insertf128_ps(_mm256_castps128_ps256(two_pairs(base, offsets + 4)),
-                                           two_pairs(base, offsets + 6), 1);
-  return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+/// Four quarters side by side.
+CINEFLOW_HD F32s joined(const __m128* quarters) {
+  const __m256 low = _mm256_insertf128_ps(_mm256_castps128_ps256(quarters[0]), quarters[1], 1);
+  const __m256 high = _mm256_insertf128_ps(_mm256_castps128_ps256(quarters[2]), quarters[3], 1);
+  return (F32s)_mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+}
+
+CINEFLOW_HD F32s eight_pairs(const float* base, const std::int32_t* offsets) {
+  const __m128 quarters[4] = {two_pairs(base, offsets), two_pairs(base, offsets + 2),
+                              two_pairs(base, offsets + 4), two_pairs(base, offsets + 6)};
+  return joined(quarters);
 }
 #endif
+
+/// Pairs that follow one another in two vectors, as left and right pixels.
+CINEFLOW_HD Pairs split(F32s first, F32s second) {
+  return {CINEFLOW_SHUFFLE(first, second, CINEFLOW_EVEN),
+          CINEFLOW_SHUFFLE(first, second, CINEFLOW_ODD)};
+}
 
 /// The pairs at kLanes offsets (in elements), each fetched by one 64-bit load.
 CINEFLOW_HD Pairs load_pairs(const float* base, const std::int32_t* offsets) {
 #if defined(__AVX512F__)
-  const F32s first = (F32s)eight_pairs(base, offsets);
-  const F32s second = (F32s)eight_pairs(base, offsets + 8);
+  const F32s first = eight_pairs(base, offsets);
+  const F32s second = eight_pairs(base, offsets + 8);
 #elif defined(__AVX2__)
   const F32s first = (F32s)_mm256_insertf128_ps(_mm256_castps128_ps256(two_pairs(base, offsets)),
                                                 two_pairs(base, offsets + 2), 1);
@@ -136,8 +147,7 @@ CINEFLOW_HD Pairs load_pairs(const float* base, const std::int32_t* offsets) {
   const F32s first = load(pairs);
   const F32s second = load(pairs + kLanes);
 #endif
-  return {CINEFLOW_SHUFFLE(first, second, CINEFLOW_EVEN),
-          CINEFLOW_SHUFFLE(first, second, CINEFLOW_ODD)};
+  return split(first, second);
 }
 
 /// Narrow types: the two neighbours are converted one by one.
