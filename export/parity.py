@@ -120,11 +120,11 @@ def agreement(
     inputs: Sequence[Mapping[str, np.ndarray]],
     sizes: Mapping[str, int],
 ) -> list[Parity]:
-    """Every engine after the first against the first, where there is no torch module to ask.
+    """Every other engine against the first, where there is no torch module to ask.
 
-    With one engine alone it is compared with its own second run: a graph must repeat itself.
+    The first is also compared with its own second run: a graph must repeat itself.
     """
-    first, others = engines[0], engines[1:] or engines[:1]
+    first, others = engines[0], [*engines[1:], engines[0]]
     expected = [first.run(arrays) for arrays in inputs]
     rows = []
     for engine in others:
