@@ -19,23 +19,20 @@ struct Point {
 };
 
 /// Polar image from Cartesian one. Angles are counted in turns, whose fraction is exact in double
-/// however large the angle; the sine is then of a small f32 number and a first-order correction.
+/// however large the angle; the rest is f32, since f64 is slow on most devices.
 struct ToPolar {
   static constexpr bool kWraps = false;
   double first_turn, turn_step;
   float first_radius, radius_step;
 
   __device__ Point operator()(float centre_x, float centre_y, int row, int column) const {
-    constexpr float kHalfTurn = 3.14159265358979324f;
     double turn = first_turn + row * turn_step;
     turn -= rint(turn);
-    const auto half_turns = static_cast<float>(2.0 * turn);
-    const float rest = kHalfTurn * static_cast<float>(2.0 * turn - half_turns);
     float sine;
     float cosine;
-    sincospif(half_turns, &sine, &cosine);
+    sincospif(static_cast<float>(2.0 * turn), &sine, &cosine);
     const float radius = first_radius + static_cast<float>(column) * radius_step;
-    return {centre_x + radius * (cosine - rest * sine), centre_y + radius * (sine + rest * cosine)};
+    return {centre_x + radius * cosine, centre_y + radius * sine};
   }
 };
 
