@@ -61,7 +61,10 @@ def correlation(channels: int, side: int) -> Case:
     shifts = (2 * RADIUS + 1) ** 2
     out = np.empty((1, shifts, side, side), np.float32)
     a, b = torch.from_numpy(f1), torch.from_numpy(f2)
-    ours = lambda: ops.correlation(f1, f2, radius=RADIUS, out=out)  # noqa: E731
+
+    def ours() -> np.ndarray:
+        return ops.correlation(f1, f2, radius=RADIUS, out=out)
+
     error = float(np.abs(ours() - peers.banded_gemms(a, b, RADIUS).numpy()).max())
     return Case(
         f"correlation C{channels} {side}² r{RADIUS}",
@@ -88,8 +91,12 @@ def warp_image(side: int, build_maps: bool) -> Case:
             src[0, 0], map_x, map_y, cv2.INTER_LINEAR, dst=target, borderMode=cv2.BORDER_CONSTANT
         )
 
-    peer = (lambda: remap(flow[0, 0] + x, flow[0, 1] + y)) if build_maps else lambda: remap(*maps)
-    ours = lambda: ops.warp(src, flow, out=out)  # noqa: E731
+    def peer() -> np.ndarray:
+        return remap(flow[0, 0] + x, flow[0, 1] + y) if build_maps else remap(*maps)
+
+    def ours() -> np.ndarray:
+        return ops.warp(src, flow, out=out)
+
     error = float(np.abs(ours()[0, 0] - remap(*maps)).max())
     return Case(
         f"warp 1×1×{side}²" + (", peer builds its maps" if build_maps else ""),
@@ -120,7 +127,10 @@ def warp_features(batch: int, channels: int, side: int, channels_last: bool, thr
     if channels_last:
         src = src.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
     out = np.empty_like(src)
-    ours = lambda: ops.warp(src, flow, out=out)  # noqa: E731
+
+    def ours() -> np.ndarray:
+        return ops.warp(src, flow, out=out)
+
     small = (batch, channels) == (1, 32)
     return Case(
         f"warp {batch}×{channels}×{side}² " + ("NHWC" if channels_last else "NCHW"),
@@ -163,7 +173,9 @@ def polar(frames: int) -> Case:
                 src[index, 0], (radii, angles), centre, size / 2, flags, dst=target[index]
             )
 
-    ours = lambda: ops.polar_resample(src, centres, grid, out=out)  # noqa: E731
+    def ours() -> np.ndarray:
+        return ops.polar_resample(src, centres, grid, out=out)
+
     return Case(
         f"polar {size}² → {angles}×{radii}, {frames} frame{'s' if frames > 1 else ''}",
         ours,

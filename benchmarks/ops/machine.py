@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from cineflow import _C
 
-Call = Callable[[], object]
+Call = Callable[[], Any]
 
 
 def set_threads(count: int) -> None:
