@@ -10,7 +10,7 @@ OUT    ?= build/demo
 NATIVE := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h' -o -name CMakeLists.txt)
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-full lint format bench bench-ops bench-accuracy setup clean
+.PHONY: demo test test-full lint format bench bench-ops bench-export bench-accuracy setup clean
 
 setup: $(READY)
 
@@ -59,6 +59,10 @@ bench: $(READY)
 # Every kernel beside its fastest peer and the machine's limit, in one process.
 bench-ops: $(READY)
 	$(BIN)/python -m benchmarks.ops
+
+# Our models in torch and in ONNX Runtime with and without the op library.
+bench-export: $(READY)
+	$(BIN)/python -m benchmarks.export
 
 # Phantoms with known motion and the real clips: ours beside OpenCV's trackers.
 bench-accuracy: $(READY)
