@@ -89,10 +89,12 @@ def run(command: list[str], environment: dict[str, str]) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_run(document: Path, environment: dict[str, str]) -> None:
     servers: list[subprocess.Popen[bytes]] = []
+    program = ""  # a document's Python blocks read on from one another
     try:
         for block in blocks(document):
             if block.language == "python":
-                run([sys.executable, "-c", block.text], environment)
+                program += block.text
+                run([sys.executable, "-c", program], environment)
                 continue
             for command in map(substitute, block.commands()):
                 if command.startswith("cineflow serve"):
