@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pydicom.examples
+import pytest
 
 from cineflow.cine import default_clip
-from cineflow.cine.sector import find_sector
+from cineflow.cine.sector import WHOLE_FRAME_NOTE, find_sector
 
 
 def overlap(found: np.ndarray, true: np.ndarray) -> float:
@@ -52,12 +54,44 @@ def test_a_clip_that_stands_still_or_is_black_says_so(drawn) -> None:
     assert "Nothing moves" in note
     assert overlap(sector, wedge) > 0.85
     sector, note = find_sector(np.zeros((5, 40, 50), np.uint8))
-    assert "No sector" in note
+    assert note == WHOLE_FRAME_NOTE
     assert sector.all()
 
 
 def test_a_picture_that_fills_the_frame_keeps_all_of_it() -> None:
     noise = np.random.default_rng(1).integers(0, 255, (6, 64, 80), dtype=np.uint8)
     sector, note = find_sector(noise)
-    assert sector.mean() > 0.98
-    assert note == ""
+    assert sector.all()
+    assert note == WHOLE_FRAME_NOTE
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.5, 1.0, 2.0])
+def test_text_under_the_noise_of_a_capture_card_is_outside_the_sector(sigma: float) -> None:
+    colour = pydicom.examples.ybr_color.pixel_array
+    frames = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in colour])
+    rng = np.random.default_rng(0)
+    clean, _ = find_sector(frames)
+    for frame in frames:
+        cv2.putText(frame, "DOE JOHN 1950", (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 180)
+        cv2.putText(frame, "HOSPITAL", (230, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 255)
+    noisy = frames + rng.normal(0, sigma, frames.shape)
+    sector, note = find_sector(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
+    assert not sector[:18, :110].any()
+    assert not sector[28:44, 228:300].any()
+    assert overlap(sector, clean) > 0.8
+    assert "noise" in note
+
+
+@pytest.mark.parametrize("sigma", [0.5, 2.0])
+def test_a_noisy_clip_that_stands_still_says_that_text_may_remain(drawn, sigma: float) -> None:
+    still = np.repeat(drawn[0][:1], 12, axis=0)
+    noisy = still + np.random.default_rng(3).normal(0, sigma, still.shape)
+    _, note = find_sector(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
+    assert "text burned into" in note
+
+
+def test_a_noisy_picture_between_black_bars_says_that_text_may_remain(drawn) -> None:
+    frames = drawn[0] + np.random.default_rng(3).normal(0, 2, drawn[0].shape)
+    noisy = np.clip(np.rint(frames), 0, 255).astype(np.uint8)
+    _, note = find_sector(np.pad(noisy, ((0, 0), (0, 0), (30, 30))))
+    assert "text would remain visible" in note

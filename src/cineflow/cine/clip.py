@@ -1,4 +1,4 @@
-"""The Cine type: frames, times, spacing and sector of one clip, and nothing about the patient."""
+"""The Cine type: frames, times, spacing and sector of one clip, and no tag of the patient."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from cineflow.errors import ArgumentError
 
 @dataclass(frozen=True, eq=False)
 class Cine:
-    """A clip of grey frames, without identity: no patient, no study, no file name.
+    """A clip of grey frames, without the identity in its header: no patient, study or file name.
 
     Attributes:
-        frames: Grey levels, uint8 [T, H, W]; 0 outside `sector`, so burned-in text is gone.
+        frames: Grey levels, uint8 [T, H, W]; 0 outside `sector`, with the text burned in there.
+            Text inside it stays; where no sector was found, that is the whole frame (see `notes`).
         times_ms: Time of each frame since the first, float64 [T], ms, strictly increasing.
         spacing_mm: Pixel pitch (row, column) = (y, x) in mm, or None where lengths stay in pixels.
         spacing_reason: Where the spacing came from, or why there is none.
