@@ -26,6 +26,11 @@ VECTOR = [0.0, *range(10, 21)]
         ({"FrameTime": None, "RecommendedDisplayFrameRate": 25}, 40.0, "display rate"),
         ({"FrameTime": None}, 1000 / 30, "30 Hz was assumed"),
         ({"FrameTime": -5.0}, 1000 / 30, "30 Hz was assumed"),
+        ({"FrameTime": 0.001}, 1000 / 30, "no frame time of 1 to 1000 ms"),
+        ({"FrameTime": 1e6}, 1000 / 30, "no frame time of 1 to 1000 ms"),
+        ({"FrameTime": 1e6, "FrameTimeVector": VECTOR}, VECTOR[1:], "FrameTimeVector was taken"),
+        ({"FrameTime": None, "FrameTimeVector": [0.0, 1e6] + 10 * [20.0]}, 1000 / 30, "assumed"),
+        ({"FrameTime": None, "CineRate": 100000}, 1000 / 30, "30 Hz was assumed"),
     ],
 )
 def test_frame_times(drawn, write_dicom, tags, steps, note: str) -> None:

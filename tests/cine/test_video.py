@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -59,7 +62,7 @@ def test_videos_that_are_refused(drawn, tmp_path: Path) -> None:
         read_cine(write_video(tmp_path / "none.avi", frames[:0]))
     empty = tmp_path / "empty.mp4"
     empty.touch()
-    with pytest.raises(DecodeError):
+    with pytest.raises(EmptyVideoError, match="0 bytes"):
         read_cine(empty)
     whole = write_video(tmp_path / "whole.mp4", frames).read_bytes()
     cut = tmp_path / "cut.mp4"
@@ -75,6 +78,38 @@ def test_a_video_that_lost_its_end_is_refused(drawn, tmp_path: Path) -> None:
     cut.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(TruncatedError):
         read_cine(cut)
+
+
+@pytest.mark.parametrize("level", [None, "16"])
+def test_ffmpeg_is_silent_about_damage_unless_the_user_asks(
+    drawn, tmp_path: Path, level: str | None
+) -> None:
+    whole = write_video(tmp_path / "whole.mp4", drawn[0]).read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole[: len(whole) // 2])
+    # A process of its own: FFmpeg reads its level once, and writes past Python's stderr.
+    code = (
+        "import sys; from cineflow.cine import DecodeError, read_cine\n"
+        "try: read_cine(sys.argv[1])\n"
+        "except DecodeError: print('refused')"
+    )
+    unset = ("OPENCV_FFMPEG_LOGLEVEL", "OPENCV_LOG_LEVEL")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    if level is not None:
+        environment["OPENCV_FFMPEG_LOGLEVEL"] = level
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(cut)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    said = done.stdout + done.stderr
+    if level is None:
+        assert said == "refused\n"
+    else:
+        assert "moov atom" in said
 
 
 def test_a_missing_file_a_folder_and_another_type_are_refused(tmp_path: Path) -> None:

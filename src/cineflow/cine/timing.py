@@ -9,6 +9,8 @@ from pydicom.dataset import Dataset
 
 #: Rate assumed where a clip states none, Hz.
 FALLBACK_HZ = 30.0
+#: Shortest and longest believable time per frame, ms: from ultrafast imaging to one a second.
+SHORTEST_MS, LONGEST_MS = 1.0, 1000.0
 
 _FRAME_TIME = 0x00181063
 _FRAME_TIME_VECTOR = 0x00181065
@@ -18,7 +20,8 @@ def frame_times(header: Dataset, count: int) -> tuple[np.ndarray, str]:
     """Times of `count` frames since the first, and a note where the header did not state them.
 
     The tag that FrameIncrementPointer names decides; then FrameTime, FrameTimeVector and the two
-    display rates, in that order; then 30 Hz.
+    display rates, in that order; then 30 Hz. A time per frame outside `SHORTEST_MS`..`LONGEST_MS`
+    counts as not stated, and the note says so.
 
     Returns:
         float64 [count] in ms, strictly increasing; "" or one sentence for the user.
@@ -31,16 +34,20 @@ def frame_times(header: Dataset, count: int) -> tuple[np.ndarray, str]:
         times = _times_of(header, tag, count)
         if times is not None:
             return times, f"FrameIncrementPointer names no usable frame time; {name} was taken."
+    states = f"The file states no frame time of {SHORTEST_MS:g} to {LONGEST_MS:g} ms"
     for keyword in ("CineRate", "RecommendedDisplayFrameRate"):
         rate = _number(header.get(keyword))
-        if rate is not None:
+        if rate is not None and is_plausible(1000 / rate):
             return _evenly(1000 / rate, count), (
-                f"The file states no frame time; {keyword} ({rate:g} Hz) was taken, "
-                "which is a display rate."
+                f"{states}; {keyword} ({rate:g} Hz) was taken, which is a display rate."
             )
-    return _evenly(1000 / FALLBACK_HZ, count), (
-        f"The file states no frame time; {FALLBACK_HZ:g} Hz was assumed."
-    )
+    return _evenly(1000 / FALLBACK_HZ, count), f"{states}; {FALLBACK_HZ:g} Hz was assumed."
+
+
+def is_plausible(step_ms: float | np.ndarray) -> bool:
+    """Whether every time per frame, ms, is one that a scanner or a camera can have."""
+    steps = np.asarray(step_ms)
+    return bool(((steps >= SHORTEST_MS) & (steps <= LONGEST_MS)).all())
 
 
 def _times_of(header: Dataset, tag: int, count: int) -> np.ndarray | None:
@@ -49,13 +56,13 @@ def _times_of(header: Dataset, tag: int, count: int) -> np.ndarray | None:
         return None
     if tag == _FRAME_TIME:
         period = _number(element.value)
-        return None if period is None else _evenly(period, count)
+        return None if period is None or not is_plausible(period) else _evenly(period, count)
     try:
         steps = np.asarray(element.value, np.float64).reshape(-1)
     except (TypeError, ValueError):
         return None
     # The vector gives the time since the frame before; the first entry belongs to no pair.
-    if steps.size != count or not (np.isfinite(steps[1:]).all() and (steps[1:] > 0).all()):
+    if steps.size != count or not is_plausible(steps[1:]):
         return None
     return np.concatenate([[0.0], np.cumsum(steps[1:])])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,11 @@ import numpy as np
 from cineflow.cine.clip import Cine
 from cineflow.cine.errors import DecodeError, EmptyVideoError, SingleFrameError, TruncatedError
 from cineflow.cine.sector import find_sector
-from cineflow.cine.timing import FALLBACK_HZ
+from cineflow.cine.timing import FALLBACK_HZ, LONGEST_MS, SHORTEST_MS, is_plausible
+
+# FFmpeg and OpenCV read these when the first capture opens. Their lines about damaged files would
+# stand beside our own error; -8 is FFmpeg's AV_LOG_QUIET. What the user set stays.
+_QUIET = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
 
 
 def read_video(path: Path, name: str = "") -> Cine:
@@ -23,6 +28,14 @@ def read_video(path: Path, name: str = "") -> Cine:
         SingleFrameError: One frame only.
         TruncatedError: Fewer frames than the container states.
     """
+    if path.stat().st_size == 0:
+        raise EmptyVideoError(
+            "a video with frames",
+            "a file of 0 bytes",
+            "The copy did not finish or the disk was full; fetch it again.",
+        )
+    for variable, value in _QUIET.items():
+        os.environ.setdefault(variable, value)
     capture = cv2.VideoCapture(str(path))
     try:
         if not capture.isOpened():
@@ -44,9 +57,12 @@ def read_video(path: Path, name: str = "") -> Cine:
     _check_count(len(frames), stated)
 
     notes = ["Video was converted to grey (BT.601 luma)."]
-    if not (math.isfinite(rate) and 0 < rate <= 1000):
+    if not (math.isfinite(rate) and rate > 0 and is_plausible(1000 / rate)):
         rate = FALLBACK_HZ
-        notes.append(f"The file states no frame rate; {FALLBACK_HZ:g} Hz was assumed.")
+        notes.append(
+            f"The file states no frame rate of {1000 / LONGEST_MS:g} to {1000 / SHORTEST_MS:g} Hz; "
+            f"{FALLBACK_HZ:g} Hz was assumed."
+        )
     grey = np.stack(frames)
     sector, sector_note = find_sector(grey)
     if sector_note:
