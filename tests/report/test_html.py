@@ -7,6 +7,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -89,6 +90,25 @@ def test_text_outside_the_sector_is_blanked_even_if_the_clip_still_has_it(
     top, _, left, _ = sector_box(clip)
     picture = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
     assert picture[30 - top : 34 - top, 48 - left : 110 - left].max() < 60
+
+
+def test_the_page_says_what_is_blank_and_what_is_not(
+    tmp_path: Path, page: str, clip: Cine, trace: Trace, latency: Latency, closure, provenance
+) -> None:
+    assert "text burned into them, are blank" in page
+    assert "whole frame is shown" not in page
+    whole = replace(clip, sector=np.ones(clip.size, bool))
+    page = write_report(tmp_path / "r.html", whole, trace, latency, closure, provenance).read_text()
+    assert "The whole frame is shown" in page
+    assert "are blank" not in page
+
+
+def test_the_captions_say_what_was_measured(page: str) -> None:
+    text = unescape(page)
+    assert "confidence" not in text
+    assert "agrees with the next one brought back along the flow" in text
+    assert "Three warm-up frames went before and are not counted" in text
+    assert "frame 0 has none before it and is not tracked" in text
 
 
 def test_the_figures_are_those_of_the_stream(page: str) -> None:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from cineflow.cine import Cine
+from cineflow.cine.sector import covers_the_frame
 from cineflow.errors import ArgumentError
 from cineflow.motion.closure import Beat
 from cineflow.report.charts import HEIGHT, WIDTH, Chart, bars, curve
@@ -107,6 +108,7 @@ def write_report(
         chart_size=(WIDTH, HEIGHT),
         ramp=css_stops(),
         movie=_movie(cine, trace, unit),
+        whole_frame=covers_the_frame(cine.sector),
         shown_frames=min(len(cine), _MOST_FRAMES),
     )
     path = Path(path)
@@ -152,7 +154,8 @@ def _charts(cine: Cine, trace: Trace, latency: Latency, unit: _Unit) -> list[Cha
     charts.append(
         curve(
             "Quality per frame, 0 to 1",
-            "The tracker's own confidence; it is no error.",
+            "How well each frame agrees with the next one brought back along the flow, speckle "
+            "by speckle: 1 is equal, 0 is unlike.",
             trace.quality,
             top=1.0,
         )
@@ -160,7 +163,8 @@ def _charts(cine: Cine, trace: Trace, latency: Latency, unit: _Unit) -> list[Cha
     charts.append(
         bars(
             "Latency per frame, ms",
-            "From push to result, the clip paced at its own rate.",
+            "From push to result, the clip paced at its own rate. Three warm-up frames went "
+            "before and are not counted; frame 0 has none before it and is not tracked.",
             latency.each_ms,
             latency.period_ms,
             f"deadline {latency.period_ms:.1f} ms",
