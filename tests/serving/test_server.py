@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import socket
 import urllib.request
@@ -10,6 +12,7 @@ import pytest
 
 from cineflow.errors import ArgumentError, ServerError
 from cineflow.serving import (
+    AddressUnusableError,
     PortTakenError,
     ServerBinary,
     ServerDiedError,
@@ -48,6 +51,29 @@ def test_the_same_port_twice():
         choose_ports("127.0.0.1", {"grpc": 8001, "http": 8001, "metrics": 0})
 
 
+@pytest.mark.parametrize("host", ["no such host", "x" * 70, "203.0.113.1", "::zz"])
+def test_an_address_that_is_not_this_machines(host):
+    with pytest.raises(AddressUnusableError, match="an address of this machine") as error:
+        choose_ports(host, {"grpc": 0})
+    assert "ss -ltnp" not in error.value.remedy
+
+
+def test_a_port_that_only_root_may_have(monkeypatch):
+    def denied(*_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(socket.socket, "bind", denied)  # root may have it, and tests run as root
+    with pytest.raises(AddressUnusableError, match=r"port 80 of .*Permission denied") as error:
+        choose_ports("127.0.0.1", {"grpc": 80})
+    assert "below 1024" in error.value.remedy
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_number_that_is_no_port(port):
+    with pytest.raises(ArgumentError, match="from 0 to 65535 for http"):
+        choose_ports("127.0.0.1", {"grpc": 0, "http": port})
+
+
 def test_a_port_taken_between_choice_and_start_is_chosen_anew(
     server_binary, repository, monkeypatch, left_behind
 ):
@@ -76,6 +102,17 @@ def test_a_model_that_does_not_load(server_binary, repository, tmp_path, left_be
         server.start()
     assert error.value.exit_code == 1
     assert left_behind(server.name) == []
+
+
+def test_a_folder_whose_name_is_not_its_content(server_binary, repository, tmp_path):
+    (folder,) = repository.glob("lucas_kanade-*")
+    models = tmp_path / "models"
+    copied = shutil.copytree(folder, models / "lucas_kanade-deadbeef")
+    config = copied / "config.pbtxt"
+    config.write_text(config.read_text().replace(folder.name, copied.name))
+    with pytest.raises(ServerDiedError, match=r"BundleError: .*lucas_kanade-deadbeef") as error:
+        TritonServer(models, binary=server_binary).start()
+    assert f"got {folder.name}" in error.value.log_tail
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from cineflow.serving.errors import (
+    AddressUnusableError,
     PortTakenError,
     ServerDiedError,
     ServerInstallError,
@@ -16,6 +17,7 @@ from cineflow.serving.install import ServerBinary, find_server, install_server, 
 from cineflow.serving.server import TritonServer, ask_version
 
 __all__ = [
+    "AddressUnusableError",
     "PortTakenError",
     "ServerBinary",
     "ServerDiedError",

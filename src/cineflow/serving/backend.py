@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from cineflow.errors import CineflowError, FrameError
+from cineflow.errors import BundleError, CineflowError, FrameError
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.stream import MotionResult, MotionStream
@@ -112,6 +112,9 @@ class TritonPythonModel:
 
         The configuration's parameters: `bundle`, a built-in name or a folder (a relative one starts
         at the model's folder); `threads`, the engine's threads inside one frame, optional.
+
+        Raises:
+            BundleError: There is no such bundle, or its content is not what the model's name says.
         """
         self._pb: Any = importlib.import_module("triton_python_backend_utils")
         config = json.loads(args["model_config"])
@@ -121,6 +124,12 @@ class TritonPythonModel:
         source = parameters["bundle"]
         beside = Path(args["model_repository"], source)
         bundle = Bundle.load(beside if beside.is_dir() else source)
+        if bundle.served_name != args["model_name"]:
+            raise BundleError(
+                f"the content that the model's name {args['model_name']} stands for",
+                f"{bundle.served_name} in {bundle.path}",
+                "Write the repository again: `cineflow repo NAME --out DIR`",
+            )
         threads = int(parameters.get("threads") or default_threads())
         engine = open_engine(bundle, threads)
         idle_us = int(config["sequence_batching"]["max_sequence_idle_microseconds"])

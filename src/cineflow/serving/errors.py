@@ -17,6 +17,10 @@ class PortTakenError(ServerError):
     """A port that was asked for belongs to another process."""
 
 
+class AddressUnusableError(ServerError):
+    """An address does not resolve, is not this machine's, or may not be listened on."""
+
+
 class ServerDiedError(ServerError):
     """The server process ended by itself.
 

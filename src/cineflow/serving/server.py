@@ -122,7 +122,8 @@ class TritonServer:
             ServerNotFoundError: There is no tritonserver.
             ServerInstallError: This Python cannot run its models.
             PortTakenError: A port that was asked for is taken.
-            ArgumentError: It runs already, or does not know one of `options`.
+            AddressUnusableError: The address cannot be listened on.
+            ArgumentError: It runs already, does not know one of `options`, or a port is none.
             ServerDiedError: It ended before it was ready (a model that fails to load ends it).
             ServerTimeoutError: It was not ready in time.
         """
