@@ -89,7 +89,8 @@ def cineflow(tmp_path: Path) -> Iterator[Callable[..., Ended]]:
 
 def _segments(pid: int) -> list[str]:
     """Shared memory of a client in process `pid`; a server's is named by the mark of its log."""
-    return [name for name in os.listdir("/dev/shm") if name.startswith(f"cineflow-{pid}-")]
+    ring = re.compile(rf"cineflow-\d+-{pid}-")  # between them is the process-id namespace
+    return [name for name in os.listdir("/dev/shm") if ring.match(name)]
 
 
 @pytest.fixture

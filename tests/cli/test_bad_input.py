@@ -132,6 +132,19 @@ def test_a_port_that_is_taken(server_binary) -> None:
     assert str(port) in done.stderr
 
 
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_a_port_that_is_none(port: str) -> None:
+    done = CliRunner().invoke(_app(), ["serve", "--port", port])
+    assert done.exit_code == 2
+    assert "--port" in done.stderr
+
+
+def test_an_address_that_is_not_this_machines(server_binary) -> None:
+    done = CliRunner().invoke(_app(), ["serve", "--port", "0", "--host", "203.0.113.1"])
+    assert done.exit_code == 2
+    assert "AddressUnusableError" in done.stderr
+
+
 def test_a_server_that_dies_under_the_stream(
     cineflow, server_binary, repository, write_clip
 ) -> None:

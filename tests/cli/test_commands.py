@@ -24,9 +24,14 @@ def test_stream_through_a_running_server(server, tmp_path: Path) -> None:
     assert (folder / "report.html").stat().st_size > 100_000
 
 
-def test_serve_stays_until_ctrl_c(cineflow, server_binary) -> None:
-    ended = cineflow("serve", "--port", 0, interrupt_at="Ctrl-C")
-    assert ended.code == 130
+def test_serve_stays_until_ctrl_c(cineflow, server_binary, tmp_path: Path) -> None:
+    models, log = tmp_path / "models", tmp_path / "server.log"
+    (earlier := models / "lucas_kanade-deadbeef").mkdir(parents=True)
+    (earlier / "config.pbtxt").write_text("nothing that loads")
+    ended = cineflow(
+        "serve", "--port", 0, "--repository", models, "--log", log, interrupt_at="Ctrl-C"
+    )
+    assert ended.code == 130, log.read_text()
     assert ended.left == []
     assert "lucas_kanade-" in ended.out
     assert "Traceback" not in ended.err

@@ -17,8 +17,12 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
+from typing import TYPE_CHECKING
 
-import typer
+if TYPE_CHECKING:
+    import typer
 
 _COMMANDS = (
     "demo",
@@ -33,10 +37,14 @@ _COMMANDS = (
     "doctor",
 )
 
+_INTERRUPTED = 130  # console.INTERRUPTED, which is not imported yet when this is needed
+
 _EPILOG = "Research use, not for diagnosis."
 
 
 def _app() -> typer.Typer:
+    import typer  # here, so that `main` answers Ctrl-C before this takes its tenth of a second
+
     app = typer.Typer(
         name="cineflow",
         help="Cardiac-motion models from a PyTorch file to a scanner, in real time.",
@@ -53,4 +61,13 @@ def _app() -> typer.Typer:
 
 def main() -> None:
     """Entry point of the command."""
+    signal.signal(signal.SIGINT, _leave)
     _app()()
+
+
+def _leave(signum: int, frame: object) -> None:
+    """Ctrl-C outside of a command (`console.guarded` has its own), where nothing is open.
+
+    An exception would not do: raised during an import it shows as a traceback, or is swallowed.
+    """
+    os._exit(_INTERRUPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import signal
 import sys
@@ -21,7 +22,7 @@ INTERRUPTED = 130  # as a shell reports SIGINT
 out = Console(soft_wrap=True)
 err = Console(stderr=True)
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _interrupted = False
 
 P = ParamSpec("P")
@@ -29,21 +30,29 @@ R = TypeVar("R")
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn typed errors into a panel and exit code 2, and Ctrl-C or SIGTERM into a clean end."""
+    """Turn typed errors into a panel and exit code 2, and Ctrl-C into a clean end.
+
+    SIGTERM and SIGHUP (the terminal is closed) are as Ctrl-C.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         global _interrupted
         _interrupted = False
-        # SIGTERM unwinds like Ctrl-C: `finally` and `with` stop the server.
-        before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
+        # All unwind like Ctrl-C: `finally` and `with` stop the server.
+        before = {
+            number: signal.signal(number, _interrupt)
+            for number in _SIGNALS
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN  # `nohup`
+        }
         try:
             result = command(*args, **kwargs)
             go_on()
             return result
         except (Exception, KeyboardInterrupt) as error:
             if _interrupted or isinstance(error, KeyboardInterrupt):
-                err.print("stopped")
+                with contextlib.suppress(OSError):  # after SIGHUP the terminal is gone
+                    err.print("stopped")
                 raise typer.Exit(INTERRUPTED) from None
             if not _is_typed(error):
                 raise

@@ -25,7 +25,9 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; loopback keeps other machines out.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 8001,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes a free one.")
+    ] = 8001,
     repository: Annotated[
         Path | None,
         typer.Option(help="Write the model repository here and keep it; a temporary one if unset."),
@@ -48,10 +50,17 @@ def serve(
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="cineflow-repo-"))
             repository = Path(scratch, "models")
         write_repository(opened, repository)
+        server = TritonServer(
+            repository,
+            binary=binary,
+            host=host,
+            grpc_port=port,
+            # By name: a repository that is kept may hold what was served from it before.
+            models=[name for bundle in opened for name in (bundle.served_name, bundle.spec.name)],
+            log_file=log,
+        )
         with err.status("starting tritonserver"):
-            server = stack.enter_context(
-                TritonServer(repository, binary=binary, host=host, grpc_port=port, log_file=log)
-            )
+            stack.enter_context(server)
         out.print(f"serving with Triton {server.version} on [bold]{server.url}[/] (gRPC)")
         for bundle in opened:
             out.print(f"  {bundle.spec.name}  ({bundle.served_name})")
