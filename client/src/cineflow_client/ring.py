@@ -2,7 +2,8 @@
 
 The segment's name lives for a moment only. It is created, the server maps it, and it is unlinked at
 once: from then on the memory exists as long as one of the two has it mapped, and no death of either
-can leave a name behind in /dev/shm.
+can leave a name behind in /dev/shm. A program that is killed within that moment leaves one; the
+next ring that opens there removes it.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ class SharedRing:
         self.byte_size = slots * self.slot_bytes
         self.name = f"{_own_prefix()}{os.getpid()}-{secrets.token_hex(8)}"
         path = _FOLDER / self.name
+        _sweep()
         try:
             self._memory = _create(path, self.byte_size)
             register(self.name, self.byte_size)
@@ -91,19 +93,27 @@ class SharedRing:
         self._memory.close()
 
 
-def orphaned(regions: Iterable[str]) -> list[str]:
-    """Those of a server's regions whose program is gone: it was killed before it could say so.
+def orphaned(names: Iterable[str]) -> list[str]:
+    """Those rings, of a server's regions or of files, whose program is gone: it was killed.
 
     A process id means something inside its own namespace only; the names carry both.
     """
     prefix = _own_prefix()
     gone = []
-    for name in regions:
+    for name in names:
         if name.startswith(prefix):
             pid = name.removeprefix(prefix).partition("-")[0]
             if not Path("/proc", pid).exists():
                 gone.append(name)
     return gone
+
+
+def _sweep() -> None:
+    """Remove the names that programs left which were killed before they could do so themselves."""
+    with contextlib.suppress(OSError):  # the ring itself says what is wrong with the folder
+        for name in orphaned(os.listdir(_FOLDER)):
+            with contextlib.suppress(OSError):  # another program's sweep was faster
+                (_FOLDER / name).unlink()
 
 
 def _own_prefix() -> str:
