@@ -16,7 +16,7 @@ from torch import Tensor
 from cineflow import _C
 from cineflow.ops.arrays import current_stream, empty_output, is_clamp
 
-_library: Any = torch.library.Library("cineflow", "DEF")  # type: ignore[no-untyped-call]
+_library: Any = torch.library.Library("cineflow", "DEF")
 
 
 def _register(schema: str, allocate: Callable[..., Tensor], fill: Callable[..., None]) -> Any:
@@ -38,7 +38,7 @@ def _register(schema: str, allocate: Callable[..., Tensor], fill: Callable[..., 
 
 def _empty_warp(src: Tensor, flow: Tensor, border: str = "zeros") -> Tensor:
     shape = (src.shape[0], src.shape[1], flow.shape[2], flow.shape[3])
-    return empty_output(src, shape)  # type: ignore[no-any-return]
+    return empty_output(src, shape)
 
 
 def _fill_warp(out: Tensor, src: Tensor, flow: Tensor, border: str = "zeros") -> None:
@@ -46,7 +46,7 @@ def _fill_warp(out: Tensor, src: Tensor, flow: Tensor, border: str = "zeros") ->
 
 
 def _empty_compose_flow(displacement: Tensor, flow: Tensor, border: str = "zeros") -> Tensor:
-    return empty_output(displacement, displacement.shape)  # type: ignore[no-any-return]
+    return empty_output(displacement, displacement.shape)
 
 
 def _fill_compose_flow(
@@ -59,7 +59,7 @@ def _empty_correlation(
     f1: Tensor, f2: Tensor, radius: int, dilation: int, scale: float, x_major: bool
 ) -> Tensor:
     shape = (f1.shape[0], (2 * radius + 1) ** 2, f1.shape[2], f1.shape[3])
-    return empty_output(f1, shape, keep_layout=False)  # type: ignore[no-any-return]
+    return empty_output(f1, shape, keep_layout=False)
 
 
 def _fill_correlation(
@@ -106,7 +106,7 @@ def _fill_warp_correlation(
 
 def _empty_polar(src: Tensor, centre: Tensor, rows: int, columns: int, *_: Any) -> Tensor:
     shape = (src.shape[0], src.shape[1], rows, columns)
-    return empty_output(src, shape)  # type: ignore[no-any-return]
+    return empty_output(src, shape)
 
 
 def _polar_filler(kernel: Callable[..., None]) -> Callable[..., None]:
