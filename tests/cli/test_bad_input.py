@@ -76,7 +76,7 @@ KINDS = {
     "one-frame": "SingleFrameError",
     "no-pixels": "NoPixelDataError",
     "unknown": "UnknownTypeError",
-    "empty-video": "DecodeError",
+    "empty-video": "EmptyVideoError",
     "one-frame-video": "SingleFrameError",
 }
 
