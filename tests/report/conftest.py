@@ -30,7 +30,7 @@ def trace(clip: Cine) -> Trace:
 def latency(clip: Cine) -> Latency:
     each = np.full(len(clip), 10.0)
     each[7] = 50.0
-    return Latency(each, clip.frame_period_ms, 1, 80.0)
+    return Latency(each, clip.frame_period_ms, 1, 80.0, warm_up_frames=4)
 
 
 @pytest.fixture

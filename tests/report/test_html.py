@@ -107,7 +107,7 @@ def test_the_captions_say_what_was_measured(page: str) -> None:
     text = unescape(page)
     assert "confidence" not in text
     assert "agrees with the next one brought back along the flow" in text
-    assert "Three warm-up frames went before and are not counted" in text
+    assert "4 warm-up frames went before and are not counted" in text
     assert "frame 0 has none before it and is not tracked" in text
 
 

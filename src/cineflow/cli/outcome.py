@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 import cineflow
-from cineflow.cli.streaming import Tracked, spec_of
+from cineflow.cli.streaming import WARM_UP_FRAMES, Tracked, spec_of
 from cineflow.errors import MissingDependencyError
 from cineflow.report import Latency, Provenance, write_picture, write_report
 
@@ -89,6 +89,7 @@ class Outcome:
                 period_ms=tracked.cine.frame_period_ms,
                 missed=figures.missed_deadlines,
                 fps=self.fps,
+                warm_up_frames=WARM_UP_FRAMES,
             ),
             tracked.closure,
             Provenance(

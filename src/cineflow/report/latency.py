@@ -18,12 +18,14 @@ class Latency:
         period_ms: Time between two frames: the deadline.
         missed: Frames whose result came after the next frame was due.
         fps: What the same stream sustains unpaced, frames per second.
+        warm_up_frames: Frames that were streamed before and are not counted.
     """
 
     each_ms: np.ndarray
     period_ms: float
     missed: int
     fps: float
+    warm_up_frames: int = 0
 
     def __post_init__(self) -> None:
         if self.each_ms.ndim != 1 or self.each_ms.size == 0:
