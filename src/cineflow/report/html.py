@@ -163,8 +163,9 @@ def _charts(cine: Cine, trace: Trace, latency: Latency, unit: _Unit) -> list[Cha
     charts.append(
         bars(
             "Latency per frame, ms",
-            f"From push to result, the clip paced at its own rate. {latency.warm_up_frames} warm-up "
-            "frames went before and are not counted; frame 0 has none before it and is not tracked.",
+            "From push to result, the clip paced at its own rate. "
+            f"{latency.warm_up_frames} warm-up frames went before and are not counted; "
+            "frame 0 has none before it and is not tracked.",
             latency.each_ms,
             latency.period_ms,
             f"deadline {latency.period_ms:.1f} ms",
