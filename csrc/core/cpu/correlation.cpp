@@ -9,8 +9,8 @@
 #include <cstring>
 
 #include "cpu/bands.h"
-#include "cpu/dispatch.h"
 #include "cpu/warped_row.h"
+#include "math/dispatch.h"
 
 namespace cineflow {
 namespace {

@@ -6,10 +6,10 @@
 // another, so each such class of pixels is an image of its own with displacements of one pixel.
 #include "cineflow/correlation.h"
 #include "cuda/corners.h"
-#include "cuda/dispatch.h"
 #include "cuda/launch.h"
 #include "cuda/pack.h"
 #include "cuda/shared_memory.h"
+#include "math/dispatch.h"
 
 namespace cineflow {
 namespace {
@@ -264,8 +264,8 @@ Status launch_shifts(const CorrelationArgs& args, void* stream) noexcept {
 Status correlation_cuda(const CorrelationArgs& args, void* stream) noexcept {
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  return for_float(args.f1.dtype, [&](auto storage) {
-    return launch_shifts<typename decltype(storage)::Type>(args, stream);
+  return with_float_storage(args.f1.dtype, [&](auto storage) {
+    return launch_shifts<typename decltype(storage)::type>(args, stream);
   });
 }
 

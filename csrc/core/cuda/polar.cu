@@ -2,8 +2,8 @@
 
 #include "cineflow/polar.h"
 #include "cuda/corners.h"
-#include "cuda/dispatch.h"
 #include "cuda/launch.h"
+#include "math/dispatch.h"
 #include "math/polar.h"
 
 namespace cineflow {
@@ -119,10 +119,10 @@ Status launch_resample(const char* name, const PolarArgs& args, const Map& map,
   grid.threads = dim3(kBlockX, kBlockY);
   grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2], kBlockY)),
                      grid_y(groups * ceil_div(planes, kSlab)));
-  return for_source(args.src.dtype, [&](auto source) {
-    return for_float(out.dtype, [&](auto result) {
-      using Source = typename decltype(source)::Type;
-      using Result = typename decltype(result)::Type;
+  return with_storage(args.src.dtype, [&](auto source) {
+    return with_float_storage(out.dtype, [&](auto result) {
+      using Source = typename decltype(source)::type;
+      using Result = typename decltype(result)::type;
       return launch(name, grid, stream, resample<Source, Result, Map>, args, map,
                     static_cast<int>(across), groups, static_cast<int>(planes));
     });

@@ -2,9 +2,9 @@
 
 #include "cineflow/warp.h"
 #include "cuda/corners.h"
-#include "cuda/dispatch.h"
 #include "cuda/launch.h"
 #include "cuda/pack.h"
+#include "math/dispatch.h"
 
 namespace cineflow {
 namespace {
@@ -126,10 +126,10 @@ Status warp_cuda(const WarpArgs& args, void* stream) noexcept {
   if (!status.ok() || args.out.elements() == 0) return status;
   const bool vectors = args.src.dtype == args.out.dtype && has_packed_channels(args.src) &&
                        has_packed_channels(args.out);
-  return for_source(args.src.dtype, [&](auto source) {
-    return for_float(args.out.dtype, [&](auto result) {
-      using Source = typename decltype(source)::Type;
-      using Result = typename decltype(result)::Type;
+  return with_storage(args.src.dtype, [&](auto source) {
+    return with_float_storage(args.out.dtype, [&](auto result) {
+      using Source = typename decltype(source)::type;
+      using Result = typename decltype(result)::type;
       if constexpr (std::is_same_v<Source, Result>) {
         if (vectors) return launch_vectors<Source>(args, stream);
       }

@@ -7,11 +7,11 @@
 // Outside corners are read at the nearest inside pixel and weighted 0. That equals not reading
 // them unless the pixel is infinite or NaN, and then so is the result: the run is done again by
 // the rule itself.
-#include "cpu/dispatch.h"
 #include "cpu/kernels.h"
 #include "cpu/simd/isa.h"
 #include "cpu/simd/vec.h"
 #include "math/bilinear.h"
+#include "math/dispatch.h"
 
 namespace cineflow::CINEFLOW_ISA {
 namespace {

@@ -1,4 +1,4 @@
-// From a DType at run time to a type at compile time.
+// From a DType at run time to a type at compile time, on the host.
 #pragma once
 
 #include "cineflow/tensor_view.h"
@@ -11,32 +11,35 @@ struct TypeTag {
   using type = T;
 };
 
-/// Call `body(TypeTag<T>{})` with the storage type of `dtype`.
+/// `body(TypeTag<T>{})` with the storage type of `dtype`; answers what the body answers.
 template <typename Body>
-void with_storage(DType dtype, const Body& body) noexcept {
+auto with_storage(DType dtype, const Body& body) noexcept {
   switch (dtype) {
-    case DType::kF32:
-      return body(TypeTag<float>{});
     case DType::kF16:
       return body(TypeTag<Half>{});
     case DType::kBF16:
       return body(TypeTag<BFloat16>{});
     case DType::kU8:
       return body(TypeTag<std::uint8_t>{});
+    case DType::kF32:
+      break;
   }
+  return body(TypeTag<float>{});
 }
 
-/// The same for tensors that are written: every storage type but u8.
+/// The same for tensors that are never u8: outputs and feature maps.
 template <typename Body>
-void with_float_storage(DType dtype, const Body& body) noexcept {
+auto with_float_storage(DType dtype, const Body& body) noexcept {
   switch (dtype) {
     case DType::kF16:
       return body(TypeTag<Half>{});
     case DType::kBF16:
       return body(TypeTag<BFloat16>{});
-    default:
-      return body(TypeTag<float>{});
+    case DType::kU8:  // the checks let none through
+    case DType::kF32:
+      break;
   }
+  return body(TypeTag<float>{});
 }
 
 }  // namespace cineflow
