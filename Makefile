@@ -9,6 +9,7 @@ OUT    ?= build/demo
 
 NATIVE := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h' -o -name CMakeLists.txt)
 READY  := $(VENV)/.ready
+PEERS  := $(VENV)/.peers
 
 .PHONY: demo test test-full lint format bench bench-ops bench-export bench-accuracy setup clean
 
@@ -56,8 +57,13 @@ bench: $(READY)
 	$(BIN)/python -m pytest benchmarks/serving -o python_files='bench_*.py' -o python_functions='bench_*' \
 	  --benchmark-only --benchmark-json=build/bench/serving.json
 
+# What the benchmarks compare with; the project itself needs none of it.
+$(PEERS): $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[peers]'
+	@touch $@
+
 # Every kernel beside its fastest peer and the machine's limit, in one process.
-bench-ops: $(READY)
+bench-ops: $(PEERS)
 	$(BIN)/python -m benchmarks.ops
 
 # Our models in torch and in ONNX Runtime with and without the op library.
@@ -65,7 +71,7 @@ bench-export: $(READY)
 	$(BIN)/python -m benchmarks.export
 
 # Phantoms with known motion and the real clips: ours beside OpenCV's trackers.
-bench-accuracy: $(READY)
+bench-accuracy: $(PEERS)
 	$(BIN)/python -m benchmarks.accuracy
 
 clean:

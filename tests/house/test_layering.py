@@ -103,7 +103,10 @@ def python_files(room: Room) -> list[Path]:
 
 
 def imported_modules(source: Path, room: Room) -> set[str]:
-    """Dotted names of every import in a file, nested ones included; relative ones resolved."""
+    """Dotted names of every import in a file, nested ones included; relative ones resolved.
+
+    `import_module("name")` counts as the import that it is.
+    """
     base = ROOT / room.path
     inside = source.relative_to(base).with_suffix("").parts if base.is_dir() else ()
     package = [*room.name.split("."), *inside][: None if source.name == "__init__.py" else -1]
@@ -112,6 +115,12 @@ def imported_modules(source: Path, room: Room) -> set[str]:
     for node in ast.walk(ast.parse(source.read_text(), str(source))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names.update(
+                argument.value
+                for argument in node.args
+                if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+            )
         elif isinstance(node, ast.ImportFrom):
             parents = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*parents, *(node.module.split(".") if node.module else [])])
