@@ -2,16 +2,18 @@
 
 An exported graph names the op (`cineflow::Warp`) and carries a model-local function of that name.
 A runtime with our op library runs the kernel; any other runs the body. A body is written for the
-attributes that the graph uses: its structure depends on them (radius), or they are words.
+attributes that the graph uses: its structure depends on them (radius), or they are words. Nor can
+standard operators say "f32 where the images are bytes, else their own type", so it is also written
+for what its images are.
 
-To add an op: one row in `OPERATORS`, one body in `bodies.py`.
+To add an op: one row in `OPERATORS`, one body in `bodies/`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 
@@ -21,7 +23,11 @@ from cineflow.export import bodies
 DOMAIN = "cineflow"
 DOMAIN_VERSION = 1
 
-_FEATURES = ("T", ["tensor(float)", "tensor(float16)", "tensor(bfloat16)"], "Stored features")
+_FLOATS = ("tensor(float)", "tensor(float16)", "tensor(bfloat16)")
+_F32 = "tensor(float)"
+
+#: Value of an attribute, or the kind of one that a node must have.
+Attribute: TypeAlias = str | int | float | type[int] | type[float]
 
 
 @dataclass(frozen=True)
@@ -31,20 +37,23 @@ class Operator:
     Attributes:
         name: Node type in domain `cineflow`.
         torch_name: Name under `torch.ops.cineflow`.
-        inputs: Formal inputs as (name, type).
-        attributes: Attribute name -> default; the order is the torch op's argument order.
+        inputs: Formal inputs as (name, type); "S" is the images' or features' own type.
+        attributes: Attribute name -> default, or kind where it is required; the order is the torch
+            op's argument order.
         body: Writes the function's text for one set of attribute values.
         doc: One sentence.
         referenced: Attributes that the body refers to by name, so that nodes may differ in them.
+        takes_bytes: Whether "S" may be u8. The result is f32 then, else of type "S".
     """
 
     name: str
     torch_name: str
     inputs: tuple[tuple[str, str], ...]
-    attributes: dict[str, str | int | float]
+    attributes: dict[str, Attribute]
     body: Callable[..., str]
     doc: str
     referenced: tuple[str, ...] = ()
+    takes_bytes: bool = False
 
     def schema(self) -> onnx.defs.OpSchema:
         """The schema that names types and attributes for the exporter."""
@@ -56,13 +65,11 @@ class Operator:
             self.doc,
             inputs=[formal(name, kind) for name, kind in self.inputs],
             outputs=[formal("out", "T")],
-            type_constraints=[_FEATURES],
-            attributes=[
-                onnx.defs.OpSchema.Attribute(
-                    name, onnx.helper.make_attribute(name, default), f"Default {default!r}"
-                )
-                for name, default in self.attributes.items()
+            type_constraints=[
+                ("S", [*_FLOATS, *(["tensor(uint8)"] if self.takes_bytes else [])], "Images"),
+                ("T", list(_FLOATS), "S, but f32 for bytes"),
             ],
+            attributes=[_formal_attribute(*item) for item in self.attributes.items()],
         )
 
     def translation(self) -> Callable[..., Any]:
@@ -76,20 +83,29 @@ class Operator:
         def translate(*args: Any, **kwargs: Any) -> Any:
             given = dict(zip(names, args[tensors:], strict=False)) | kwargs
             # The schema says what kind a number is: torch gives a bool for a flag.
-            typed = {k: type(self.attributes[k])(v) for k, v in (self.attributes | given).items()}
+            typed = {k: _kind(self.attributes[k])(v) for k, v in (self.attributes | given).items()}
             return node(*args[:tensors], **typed)
 
         return translate
 
-    def function(self, node: onnx.NodeProto) -> onnx.FunctionProto:
+    def function(self, node: onnx.NodeProto, from_bytes: bool = False) -> onnx.FunctionProto:
         """The body for `node`'s attribute values.
 
+        Args:
+            node: A node of this op.
+            from_bytes: Whether its images are u8.
+
         Raises:
-            ExportError: The op has no body for these values.
+            ExportError: The op has no body for these values, or one is missing.
         """
         given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         given = {k: v.decode() if isinstance(v, bytes) else v for k, v in given.items()}
         values = {k: v for k, v in (self.attributes | given).items() if k not in self.referenced}
+        missing = [name for name, value in values.items() if isinstance(value, type)]
+        if missing:
+            raise ExportError(f"{DOMAIN}::{self.name} with the attributes {missing}", f"{given}")
+        if self.takes_bytes:
+            values["from_bytes"] = from_bytes
         try:
             text = self.body(**values)
         except (KeyError, TypeError, ValueError) as error:
@@ -101,25 +117,90 @@ class Operator:
         return function
 
 
+def _kind(attribute: Attribute) -> type:
+    return attribute if isinstance(attribute, type) else type(attribute)
+
+
+def _formal_attribute(name: str, value: Attribute) -> onnx.defs.OpSchema.Attribute:
+    if isinstance(value, type):
+        kinds = {int: onnx.defs.OpSchema.AttrType.INT, float: onnx.defs.OpSchema.AttrType.FLOAT}
+        return onnx.defs.OpSchema.Attribute(name, kinds[value], "Required", required=True)
+    default = onnx.helper.make_attribute(name, value)
+    return onnx.defs.OpSchema.Attribute(name, default, f"Default {value!r}")
+
+
+_BORDER: dict[str, Attribute] = {"border": "zeros"}
+_MATCH: dict[str, Attribute] = {"radius": 4, "dilation": 1, "scale": 1.0, "x_major": 0}
+_POLAR: dict[str, Attribute] = {
+    "rows": int,
+    "columns": int,
+    "first_angle": 0.0,
+    "angle_step": float,
+    "first_radius": 0.0,
+    "radius_step": 1.0,
+    "wraps": 1,
+    "border": "zeros",
+    "scale": 1.0,
+    "offset": 0.0,
+}
+
 OPERATORS: Mapping[str, Operator] = {
     op.name: op
     for op in (
         Operator(
             name="Warp",
             torch_name="warp",
-            inputs=(("src", "T"), ("flow", "tensor(float)")),
-            attributes={"border": "zeros"},
+            inputs=(("src", "S"), ("flow", _F32)),
+            attributes=_BORDER,
             body=bodies.warp,
             doc="out(p) = src(p + flow(p)); pixel coordinates, flow channel 0 = x, bilinear",
+            takes_bytes=True,
+        ),
+        Operator(
+            name="ComposeFlow",
+            torch_name="compose_flow",
+            inputs=(("displacement", _F32), ("flow", _F32)),
+            attributes=_BORDER,
+            body=bodies.compose_flow,
+            doc="out(p) = displacement(p) + flow(p + displacement(p)); pixels, bilinear",
         ),
         Operator(
             name="Correlation",
             torch_name="correlation",
-            inputs=(("f1", "T"), ("f2", "T")),
-            attributes={"radius": 4, "dilation": 1, "scale": 1.0, "x_major": 0},
+            inputs=(("f1", "S"), ("f2", "S")),
+            attributes=_MATCH,
             referenced=("scale",),
             body=bodies.correlation,
             doc="out[k](p) = scale * sum over channels of f1(p) f2(p + dilation d_k); outside is 0",
+        ),
+        Operator(
+            name="WarpCorrelation",
+            torch_name="warp_correlation",
+            inputs=(("f1", "S"), ("f2", "S"), ("flow", _F32)),
+            attributes=_MATCH | _BORDER,
+            referenced=("scale",),
+            body=bodies.warp_correlation,
+            doc="Correlation of f1 with f2(q + flow(q)), which is not rounded on the way",
+        ),
+        Operator(
+            name="PolarResample",
+            torch_name="polar_resample",
+            inputs=(("src", "S"), ("centre", _F32)),
+            attributes=_POLAR,
+            referenced=("scale", "offset"),
+            body=bodies.polar_resample,
+            doc="out(i, j) = offset + scale src(centre + radius_j (cos angle_i, sin angle_i))",
+            takes_bytes=True,
+        ),
+        Operator(
+            name="PolarUnresample",
+            torch_name="polar_unresample",
+            inputs=(("src", "S"), ("centre", _F32)),
+            attributes=_POLAR,
+            referenced=("scale", "offset"),
+            body=bodies.polar_unresample,
+            doc="The Cartesian image of a polar one: the inverse of PolarResample",
+            takes_bytes=True,
         ),
     )
 }
@@ -134,7 +215,6 @@ def translation_table() -> dict[Any, Callable[..., Any]]:
     return {
         getattr(torch.ops.cineflow, op.torch_name).default: op.translation()
         for op in OPERATORS.values()
-        if hasattr(torch.ops.cineflow, op.torch_name)
     }
 
 
@@ -142,20 +222,31 @@ def attach_bodies(model: onnx.ModelProto) -> None:
     """Give `model` one function per op that it uses.
 
     Raises:
-        ExportError: Two nodes of one op differ in attributes: a function has one body only.
+        ExportError: Two nodes of one op differ in attributes or in the kind of their images: a
+            function has one body only.
     """
     del model.functions[:]
     seen: dict[str, onnx.FunctionProto] = {}
+    bytes_in = _byte_values(model)
     for node in model.graph.node:
         if node.domain != DOMAIN:
             continue
         if node.op_type not in OPERATORS:
             raise ExportError(f"an op of {sorted(OPERATORS)}", f"{DOMAIN}::{node.op_type}")
-        function = OPERATORS[node.op_type].function(node)
+        function = OPERATORS[node.op_type].function(node, node.input[0] in bytes_in)
         if seen.setdefault(node.op_type, function) != function:
             raise ExportError(
                 f"all {DOMAIN}::{node.op_type} nodes of one graph with the same attributes",
                 f"node {node.name} differs from an earlier one",
-                "Use one border, radius, scale and order throughout the module",
+                "Use one border, radius, grid and order throughout the module, and images of one "
+                "kind (bytes, or floating point)",
             )
     model.functions.extend(seen[name] for name in sorted(seen))
+
+
+def _byte_values(model: onnx.ModelProto) -> set[str]:
+    """Names of the u8 values. What lies behind a node of ours is not inferred, nor is it u8."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info)}
+    kinds |= {item.name: item.data_type for item in graph.initializer}
+    return {name for name, kind in kinds.items() if kind == onnx.TensorProto.UINT8}

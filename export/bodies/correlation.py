@@ -1,110 +1,13 @@
-"""The standard-operator bodies of our ops, in ONNX's text form (opset 20).
-
-They mirror the kernels' rules: coordinates in pixels and f32, pixel centres at integers, a
-non-finite coordinate contributes 0, a huge finite one is plainly outside.
-"""
+"""Bodies of `cineflow::Correlation` and `cineflow::WarpCorrelation`."""
 
 from __future__ import annotations
 
-OPSET = 20
+from cineflow.export.bodies.sample import sample
+from cineflow.export.bodies.text import F32, function, result
+from cineflow.export.bodies.warp import along
 
-#: Integer constant of ONNX for f32, in Cast nodes.
-_F32 = 1
-
-
-def warp(border: str) -> str:
-    """Body of `cineflow::Warp`.
-
-    GridSample takes coordinates that are normalised with half-pixel edges (`align_corners = 0`):
-    pixel x of W lies at (2x + 1) / W - 1. That form is exact at both borders, and ONNX Runtime has
-    a faster path for it than for the other. `flow` may be of another size than `src`.
-
-    Every comparison with NaN is false, so `Where(|g| < far, g, far)` sends NaN, infinite and huge
-    coordinates to one point that is outside for every size.
-
-    Args:
-        border: "zeros" (an outside corner counts 0) or "clamp" (it takes the nearest edge pixel).
-    """
-    guard = {"zeros": _GUARD_ZEROS, "clamp": _GUARD_CLAMP}[border]
-    return f"""
-<opset_import: ["" : {OPSET}], domain: "cineflow">
-Warp (src, flow) => (out) {{
-  int_0 = Constant <value = int64 {{0}}> ()
-  int_1 = Constant <value = int64 {{1}}> ()
-  last = Constant <value = int64[1] {{-1}}> ()
-  first = Constant <value = int64[1] {{0}}> ()
-  half = Constant <value = float {{0.5}}> ()
-  one = Constant <value = float {{1.0}}> ()
-  two = Constant <value = float {{2.0}}> ()
-  far = Constant <value = float {{4.0}}> ()
-  src_height_i = Shape <start: int = 2, end: int = 3> (src)
-  src_width_i = Shape <start: int = 3, end: int = 4> (src)
-  src_height = Cast <to: int = {_F32}> (src_height_i)
-  src_width = Cast <to: int = {_F32}> (src_width_i)
-  height_1 = Shape <start: int = 2, end: int = 3> (flow)
-  width_1 = Shape <start: int = 3, end: int = 4> (flow)
-  height = Squeeze (height_1, first)
-  width = Squeeze (width_1, first)
-  row_i = Range (int_0, height, int_1)
-  column_i = Range (int_0, width, int_1)
-  row_f = Cast <to: int = {_F32}> (row_i)
-  column = Cast <to: int = {_F32}> (column_i)
-  row = Unsqueeze (row_f, last)
-  flow_x, flow_y = Split <axis: int = 1, num_outputs: int = 2> (flow)
-  x = Add (flow_x, column)
-  y = Add (flow_y, row)
-  {guard}
-  grid = Transpose <perm: ints = [0, 2, 3, 1]> (safe)
-  src_f32 = Cast <to: int = {_F32}> (src)
-  out_f32 = GridSample <mode: string = "linear", padding_mode: string = "zeros",
-                        align_corners: int = 0> (src_f32, grid)
-  out = CastLike (out_f32, src)
-}}
-"""
-
-
-_NORMALISE = """
-  kx = Div (two, src_width)
-  ky = Div (two, src_height)
-  {x}h = Add ({x}, half)
-  {y}h = Add ({y}, half)
-  gx_1 = Mul ({x}h, kx)
-  gy_1 = Mul ({y}h, ky)
-  gx = Sub (gx_1, one)
-  gy = Sub (gy_1, one)
-  raw = Concat <axis: int = 1> (gx, gy)
-"""
-
-_GUARD_ZEROS = (
-    _NORMALISE.format(x="x", y="y")
-    + """
-  size = Abs (raw)
-  near = Less (size, far)
-  safe = Where (near, raw, far)
-"""
-)
-
-# Finite coordinates are pulled to the edge pixels first; then only non-finite ones are "far".
-_GUARD_CLAMP = (
-    """
-  zero = Constant <value = float {0.0}> ()
-  largest = Constant <value = float {3.4028235e38}> ()
-  right = Sub (src_width, one)
-  bottom = Sub (src_height, one)
-  x_low = Max (x, zero)
-  y_low = Max (y, zero)
-  x_in = Min (x_low, right)
-  y_in = Min (y_low, bottom)
-"""
-    + _NORMALISE.format(x="x_in", y="y_in")
-    + """
-  position = Concat <axis: int = 1> (x, y)
-  size = Abs (position)
-  finite = LessOrEqual (size, largest)
-  safe = Where (finite, raw, far)
-"""
-)
-
+#: What the kernels take (csrc/core/include/cineflow/correlation.h).
+MAX_RADIUS, MAX_DILATION = 32, 16
 
 #: Pixels of one tile in the correlation's matrix products: the fastest of the widths tried
 #: (benchmarks/export/correlation_forms.py keeps the table).
@@ -112,19 +15,57 @@ _TILE = 8
 
 
 def correlation(radius: int, dilation: int, x_major: int) -> str:
-    """Body of `cineflow::Correlation`: banded matrix products over tiles of a row.
+    """Body of `cineflow::Correlation`.
+
+    Args:
+        radius: r, 0 to 32, in steps of `dilation`.
+        dilation: Pixels from one displacement to the next, 1 to 16.
+        x_major: 0 for channel (dy + r)(2r + 1) + dx + r, 1 with dx and dy exchanged (RAFT's).
+
+    Raises:
+        ValueError: An argument that the kernels refuse, too.
+    """
+    return function(
+        "Correlation",
+        "f1, f2",
+        f"""
+  f2_f32 = Cast <to: int = {F32}> (f2)
+  {match(radius, dilation, x_major)}
+  {result("f1", from_bytes=False)}""",
+    )
+
+
+def warp_correlation(radius: int, dilation: int, x_major: int, border: str) -> str:
+    """Body of `cineflow::WarpCorrelation`: the warped f2 stays in f32, as in the kernels.
+
+    Args:
+        radius: As in `correlation`.
+        dilation: As in `correlation`.
+        x_major: As in `correlation`.
+        border: Of the warp, "zeros" or "clamp".
+    """
+    return function(
+        "WarpCorrelation",
+        "f1, f2, flow",
+        f"""
+  {along("flow")}
+  {sample("f2", border, "f2_f32")}
+  {match(radius, dilation, x_major)}
+  {result("f1", from_bytes=False)}""",
+    )
+
+
+def match(radius: int, dilation: int, x_major: int) -> str:
+    """`out_f32` from `f1` and `f2_f32`: banded matrix products over tiles of a row.
 
     For each row offset, a tile of 8 pixels of `f1` is multiplied with the 8 + 2r pixels of `f2`
     that its windows touch: one small [8, C] x [C, 8 + 2r] product per tile, of which the band of
     2r + 1 diagonals is wanted. Padding a product's rows by one element and folding it again turns
     the diagonals into columns. This is an order of magnitude faster in ONNX Runtime than one slice
     and mean per displacement, and wastes less than one product per row.
-
-    Args:
-        radius: r, in steps of `dilation`.
-        dilation: Pixels from one displacement to the next.
-        x_major: 0 for channel (dy + r)(2r + 1) + dx + r, 1 with dx and dy exchanged (RAFT's).
     """
+    if not (0 <= radius <= MAX_RADIUS and 1 <= dilation <= MAX_DILATION and x_major in (0, 1)):
+        raise ValueError(f"radius {radius}, dilation {dilation}, x_major {x_major}")
     reach = radius * dilation
     window, side = _TILE + 2 * reach, 2 * radius + 1
     # Row offsets and columns of the band; a dilated window takes every dilation-th of them.
@@ -160,8 +101,6 @@ def correlation(radius: int, dilation: int, x_major: int) -> str:
   out_f32 = Reshape (exchanged, out_shape)"""
     arrange = arrange.format(names=names, side=side, planes=side * side)
     return f"""
-<opset_import: ["" : {OPSET}], domain: "cineflow">
-Correlation (f1, f2) => (out) {{
   zero = Constant <value = int64[1] {{0}}> ()
   one = Constant <value = int64[1] {{1}}> ()
   axis_1 = Constant <value = int64[1] {{1}}> ()
@@ -180,7 +119,7 @@ Correlation (f1, f2) => (out) {{
   width_tiled = Mul (tiles, tile)
   missing = Sub (width_tiled, width)
 
-  f1_f32 = Cast <to: int = {_F32}> (f1)
+  f1_f32 = Cast <to: int = {F32}> (f1)
   factor = Constant <value_float: float = @scale> ()
   f1_scaled = Mul (f1_f32, factor)
   pad_f1_front = Constant <value = int64[7] {{0, 0, 0, 0, 0, 0, 0}}> ()
@@ -189,8 +128,6 @@ Correlation (f1, f2) => (out) {{
   f1_shape = Concat <axis: int = 0> (batch, channels, height, tiles, tile)
   f1_folded = Reshape (f1_padded, f1_shape)
   f1_tiles = Transpose <perm: ints = [0, 2, 3, 4, 1]> (f1_folded)
-
-  f2_f32 = Cast <to: int = {_F32}> (f2)
   {_windows(reach)}
 
   flat_size = Constant <value = int64[1] {{{_TILE * window}}}> ()
@@ -200,10 +137,7 @@ Correlation (f1, f2) => (out) {{
   one_row = Constant <value = int64[8] {{0, 0, 0, 0, 0, 0, 0, {_TILE}}}> ()
   band_end = Constant <value = int64[1] {{{2 * reach + 1}}}> ()
   {bands}
-  {arrange}
-  out = CastLike (out_f32, f1)
-}}
-"""
+  {arrange}"""
 
 
 def _windows(reach: int) -> str:

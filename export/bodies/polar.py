@@ -1,0 +1,236 @@
+"""Bodies of `cineflow::PolarResample` and `cineflow::PolarUnresample`.
+
+What the attributes decide alone (the rays' directions, the radii) is computed here in double
+precision and stored as constants; the rest depends on the centre.
+"""
+
+from __future__ import annotations
+
+import math
+
+from cineflow.export.bodies.sample import sample
+from cineflow.export.bodies.text import F32, constant, function, pixels, result
+
+_TURN = 2 * math.pi
+
+
+def polar_resample(
+    rows: int,
+    columns: int,
+    first_angle: float,
+    angle_step: float,
+    first_radius: float,
+    radius_step: float,
+    wraps: int,
+    border: str,
+    *,
+    from_bytes: bool = False,
+) -> str:
+    """Body of `cineflow::PolarResample`: src(c + rho_j (cos phi_i, sin phi_i)).
+
+    Args:
+        rows: Angles of the result.
+        columns: Radii of the result.
+        first_angle: Radians, from x towards y.
+        angle_step: Radians.
+        first_radius: Pixels.
+        radius_step: Pixels.
+        wraps: Without meaning in this direction.
+        border: "zeros" or "clamp".
+        from_bytes: Whether `src` is u8; the result is f32 then, else of the type of `src`.
+
+    Raises:
+        ValueError: An argument that the kernels refuse, too.
+    """
+    _require(rows, columns, angle_step, radius_step)
+    angles = [first_angle + row * angle_step for row in range(rows)]
+    radii = [first_radius + column * radius_step for column in range(columns)]
+    return function(
+        "PolarResample",
+        "src, centre",
+        f"""
+  {constant("cosine", f"[1, 1, {rows}, 1]", map(math.cos, angles))}
+  {constant("sine", f"[1, 1, {rows}, 1]", map(math.sin, angles))}
+  {constant("radius", f"[1, 1, 1, {columns}]", radii)}
+  {_groups()}
+  x_from_centre = Mul (radius, cosine)
+  y_from_centre = Mul (radius, sine)
+  x = Add (x_from_centre, centre_x)
+  y = Add (y_from_centre, centre_y)
+  {sample("planes", border, "sampled")}
+  {_finish(rows, columns, from_bytes)}""",
+    )
+
+
+def polar_unresample(
+    rows: int,
+    columns: int,
+    first_angle: float,
+    angle_step: float,
+    first_radius: float,
+    radius_step: float,
+    wraps: int,
+    border: str,
+    *,
+    from_bytes: bool = False,
+) -> str:
+    """Body of `cineflow::PolarUnresample`: src(i(p), j(p)), the inverse of `polar_resample`.
+
+    On a full circle the row after the last angle is the first again: one row is appended. A sector
+    is cut in the middle of its gap, so that each side of the gap is nearest to its own edge.
+
+    Args:
+        rows: Height of the result.
+        columns: Width of the result.
+        first_angle: Radians, of the first row of `src`.
+        angle_step: Radians.
+        first_radius: Pixels, of the first column of `src`.
+        radius_step: Pixels.
+        wraps: Whether the angles are a full circle.
+        border: "zeros" or "clamp"; a full circle has none along its angles.
+        from_bytes: Whether `src` is u8; the result is f32 then, else of the type of `src`.
+
+    Raises:
+        ValueError: An argument that the kernels refuse, too.
+    """
+    _require(rows, columns, angle_step, radius_step)
+    if wraps:
+        turn = f"""
+  first_row = Slice (planes, slice_0, slice_1, slice_2)
+  polar = Concat <axis: int = 2> (planes, first_row)
+  angles_i = Shape <start: int = 2, end: int = 3> (planes)
+  turn = Cast <to: int = {F32}> (angles_i)
+  cut = Identity (turn)"""
+    else:
+        turn = f"""
+  polar = Identity (planes)
+  angles_i = Shape <start: int = 2, end: int = 3> (planes)
+  angles = Cast <to: int = {F32}> (angles_i)
+  {constant("turn", "", [_TURN / abs(angle_step)])}
+  {constant("pair", "", [2])}
+  angles_and_turn = Add (angles, turn)
+  gap_end = Sub (angles_and_turn, unit)
+  cut = Div (gap_end, pair)"""
+    return function(
+        "PolarUnresample",
+        "src, centre",
+        f"""
+  height = Constant <value = int64[1] {{{rows}}}> ()
+  width = Constant <value = int64[1] {{{columns}}}> ()
+  {pixels("height", "width")}
+  {_groups()}
+  from_centre_x = Sub (column, centre_x)
+  from_centre_y = Sub (row, centre_y)
+  {_TO_POLAR}
+  {constant("first_radius", "", [first_radius])}
+  {constant("radii_per_pixel", "", [1 / radius_step])}
+  beyond_first = Sub (distance, first_radius)
+  x = Mul (beyond_first, radii_per_pixel)
+
+  {constant("first_angle", "", [math.fmod(math.fmod(first_angle, _TURN) + _TURN, _TURN)])}
+  {constant("angles_per_radian", "", [1 / angle_step])}
+  {turn}
+  from_first = Sub (angle, first_angle)
+  turned = Mul (from_first, angles_per_radian)
+  turned_on = Add (turned, turn)
+  turned_back = Less (turned, zero)
+  forward = Where (turned_back, turned_on, turned)
+  forward_less = Sub (forward, turn)
+  past_cut = Greater (forward, cut)
+  y = Where (past_cut, forward_less, forward)
+  {sample("polar", border, "sampled")}
+  {_finish(rows, columns, from_bytes)}""",
+    )
+
+
+# The octant that the angle lies in is mirrored onto [0, pi / 4], as in csrc/core/math/polar.h. The
+# distance comes from the same ratio, so that no square overflows; beside a centre that is not
+# finite it is infinite, and the sample 0. Values are [G, 1, h, w], or broadcast to that.
+_TO_POLAR = f"""
+  {constant("zero", "", [0])}
+  {constant("unit", "", [1])}
+  {constant("quarter_turn", "", [_TURN / 4])}
+  {constant("half_turn", "", [_TURN / 2])}
+  {constant("full_turn", "", [_TURN])}
+  {constant("largest_f32", "", [3.4028235e38])}
+  {constant("infinity", "", [math.inf])}
+  wide = Abs (from_centre_x)
+  tall = Abs (from_centre_y)
+  long_side = Max (wide, tall)
+  short_side = Min (wide, tall)
+  not_centre = Greater (long_side, zero)
+  divisor = Where (not_centre, long_side, unit)
+  ratio = Div (short_side, divisor)
+  octant = Atan (ratio)
+  is_tall = Greater (tall, wide)
+  octant_mirrored = Sub (quarter_turn, octant)
+  quadrant = Where (is_tall, octant_mirrored, octant)
+  is_left = Less (from_centre_x, zero)
+  quadrant_mirrored = Sub (half_turn, quadrant)
+  half_plane = Where (is_left, quadrant_mirrored, quadrant)
+  is_above = Less (from_centre_y, zero)
+  half_plane_mirrored = Sub (full_turn, half_plane)
+  angle = Where (is_above, half_plane_mirrored, half_plane)
+
+  ratio_square = Mul (ratio, ratio)
+  stretch_square = Add (ratio_square, unit)
+  stretch = Sqrt (stretch_square)
+  stretched = Mul (long_side, stretch)
+  size_of_centre = Abs (used)
+  known = LessOrEqual (size_of_centre, largest_f32)
+  known_x, known_y = Split <axis: int = 1, num_outputs: int = 2> (known)
+  known_both = And (known_x, known_y)
+  known_centre = Unsqueeze (known_both, plane_axes)
+  distance = Where (known_centre, stretched, infinity)"""
+
+
+def _groups() -> str:
+    """`planes` f32 [G, P, H, W] and `centre_x`, `centre_y` [G, 1, 1, 1] from `src` and `centre`.
+
+    G is the number of centres: one that serves all N frames makes their N C planes one image, so
+    that its coordinates are computed once. Any other number than 1 or N does not reshape.
+    """
+    return f"""
+  src_f32 = Cast <to: int = {F32}> (src)
+  slice_0 = Constant <value = int64[1] {{0}}> ()
+  slice_1 = Constant <value = int64[1] {{1}}> ()
+  slice_2 = Constant <value = int64[1] {{2}}> ()
+  frames = Shape <start: int = 0, end: int = 1> (src)
+  channels = Shape <start: int = 1, end: int = 2> (src)
+  plane_size = Shape <start: int = 2, end: int = 4> (src)
+  centres = Shape <start: int = 0, end: int = 1> (centre)
+  frames_by_2 = Concat <axis: int = 0> (frames, slice_2)
+  spread = Expand (centre, frames_by_2)
+  each = Reshape <allowzero: int = 1> (spread, frames_by_2)
+  used = Slice (each, slice_0, centres, slice_0)
+  groups = Shape <start: int = 0, end: int = 1> (used)
+  all_planes = Mul (frames, channels)
+  groups_or_1 = Max (groups, slice_1)
+  group_planes = Div (all_planes, groups_or_1)
+  planes_shape = Concat <axis: int = 0> (groups, group_planes, plane_size)
+  planes = Reshape <allowzero: int = 1> (src_f32, planes_shape)
+  xs, ys = Split <axis: int = 1, num_outputs: int = 2> (used)
+  plane_axes = Constant <value = int64[2] {{2, 3}}> ()
+  centre_x = Unsqueeze (xs, plane_axes)
+  centre_y = Unsqueeze (ys, plane_axes)"""
+
+
+def _finish(rows: int, columns: int, from_bytes: bool) -> str:
+    """`out` [N, C, rows, columns]: offset + scale * `sampled`."""
+    return f"""
+  size_out = Constant <value = int64[2] {{{rows}, {columns}}}> ()
+  shape_out = Concat <axis: int = 0> (frames, channels, size_out)
+  unfolded = Reshape <allowzero: int = 1> (sampled, shape_out)
+  factor = Constant <value_float: float = @scale> ()
+  addend = Constant <value_float: float = @offset> ()
+  scaled = Mul (unfolded, factor)
+  out_f32 = Add (scaled, addend)
+  {result("src", from_bytes)}"""
+
+
+def _require(rows: int, columns: int, angle_step: float, radius_step: float) -> None:
+    """Raise `ValueError` for what the kernels refuse, too (csrc/core/check/polar.cpp)."""
+    if rows < 1 or columns < 1:
+        raise ValueError(f"rows {rows}, columns {columns}")
+    if not (1e-7 <= abs(angle_step) <= 7 and 1e-7 <= abs(radius_step) <= 1e6):
+        raise ValueError(f"angle_step {angle_step}, radius_step {radius_step}")
