@@ -1,4 +1,4 @@
-// From a description in ops.h to the table of functions that ONNX Runtime calls.
+// From a description (op.h) to the table of functions that ONNX Runtime calls.
 #pragma once
 
 #include <iterator>
@@ -6,7 +6,7 @@
 #include <new>
 #include <type_traits>
 
-#include "ops.h"
+#include "op.h"
 #include "runtime.h"
 
 namespace cineflow::onnxruntime {

@@ -1,11 +1,9 @@
 // libcineflow_ort.so: the ops as nodes of domain `cineflow`. RegisterCustomOps is all it exports.
 #include <deque>
 #include <exception>
-#include <memory>
 #include <mutex>
-#include <vector>
 
-#include "custom_op.h"
+#include "registration.h"
 
 namespace cineflow::onnxruntime {
 namespace {
@@ -14,7 +12,9 @@ namespace {
 /// is never destroyed: at exit a session may go later than this library's statics.
 class Domain {
  public:
-  explicit Domain(const OrtApi& api) : api_(api) { add(Ops{}); }
+  explicit Domain(const OrtApi& api) : api_(api) {
+    for (const Maker make : makers()) make(api, &ops_);
+  }
 
   Domain(const Domain&) = delete;
   Domain& operator=(const Domain&) = delete;
@@ -38,23 +38,8 @@ class Domain {
   }
 
  private:
-  template <typename... Op>
-  void add(List<Op...>) {
-    (add_op<Op>(), ...);
-  }
-
-  template <typename Op>
-  void add_op() {
-    for (const DType features : Op::kFeatures) {
-      ops_.push_back(std::make_shared<CustomOp<Op>>(api_, features, Device::kCpu));
-      if constexpr (CINEFLOW_WITH_CUDA) {
-        ops_.push_back(std::make_shared<CustomOp<Op>>(api_, features, Device::kCuda));
-      }
-    }
-  }
-
   const OrtApi& api_;
-  std::vector<std::shared_ptr<const OrtCustomOp>> ops_;  // shared: each keeps its own deleter
+  CustomOps ops_;
   OrtCustomOpDomain* handle_ = nullptr;
 };
 

@@ -1,7 +1,7 @@
 #include "cineflow/compose_flow.h"
 
+#include "binding.h"
 #include "launch.h"
-#include "ops.h"
 
 namespace cineflow::python {
 namespace {
@@ -16,12 +16,12 @@ void compose_flow(py::handle displacement, py::handle flow, py::handle out, bool
   launch(args, so_far.view.device, stream, &compose_flow_cpu, &compose_flow_cuda);
 }
 
-}  // namespace
-
-void bind_compose_flow(py::module_& module) {
+const Binding binding([](py::module_& module) {
   module.def("compose_flow", &compose_flow, py::arg("displacement"), py::arg("flow"),
              py::arg("out"), py::arg("clamp"), py::arg("stream") = 0,
              "out(p) = displacement(p) + flow(p + displacement(p))");
-}
+});
+
+}  // namespace
 
 }  // namespace cineflow::python

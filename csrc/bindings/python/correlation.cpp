@@ -1,7 +1,7 @@
 #include "cineflow/correlation.h"
 
+#include "binding.h"
 #include "launch.h"
-#include "ops.h"
 #include "workspace.h"
 
 namespace cineflow::python {
@@ -25,13 +25,14 @@ void correlation(py::handle f1, py::handle f2, py::handle flow, py::handle out, 
   launch(args, first.view.device, stream, &correlation_cpu, &correlation_cuda);
 }
 
-}  // namespace
-
-void bind_correlation(py::module_& module) {
+const Binding binding([](py::module_& module) {
+  module.attr("MAX_RADIUS") = kMaxRadius;
   module.def("correlation", &correlation, py::arg("f1"), py::arg("f2"), py::arg("flow"),
              py::arg("out"), py::arg("radius"), py::arg("dilation"), py::arg("scale"),
              py::arg("x_major"), py::arg("clamp"), py::arg("stream") = 0,
              "Local correlation; with a flow, f2 is warped first. See cineflow.ops.correlation.");
-}
+});
+
+}  // namespace
 
 }  // namespace cineflow::python

@@ -1,8 +1,29 @@
 // cineflow._C: the kernels for Python arrays. cineflow.ops is the public face.
+#include <vector>
+
+#include "binding.h"
 #include "cineflow/cuda_support.h"
 #include "cineflow/executor.h"
 #include "cineflow/instruction_set.h"
-#include "ops.h"
+
+namespace cineflow::python {
+namespace {
+
+/// Filled while the module's own statics are made, whatever their order.
+std::vector<Binding::Define>& bindings() {
+  static std::vector<Binding::Define> all;
+  return all;
+}
+
+}  // namespace
+
+Binding::Binding(Define define) { bindings().push_back(define); }
+
+void define_ops(pybind11::module_& module) {
+  for (const Binding::Define define : bindings()) define(module);
+}
+
+}  // namespace cineflow::python
 
 PYBIND11_MODULE(_C, module) {
   using namespace cineflow;
@@ -14,8 +35,5 @@ PYBIND11_MODULE(_C, module) {
   module.def("instruction_set", &instruction_set, "What the CPU kernels are compiled for.");
   module.def("set_instruction_set", &set_instruction_set, pybind11::arg("name"),
              "Choose avx512, avx2 or baseline; False where this machine cannot run it.");
-  python::bind_compose_flow(module);
-  python::bind_correlation(module);
-  python::bind_polar(module);
-  python::bind_warp(module);
+  python::define_ops(module);
 }

@@ -1,7 +1,7 @@
 #include "cineflow/polar.h"
 
+#include "binding.h"
 #include "launch.h"
-#include "ops.h"
 
 namespace cineflow::python {
 namespace {
@@ -32,13 +32,13 @@ void define(py::module_& module, const char* name, Function function, const char
              py::arg("offset"), py::arg("stream") = 0, doc);
 }
 
-}  // namespace
-
-void bind_polar(py::module_& module) {
+const Binding binding([](py::module_& module) {
   define(module, "polar_resample", &polar<&polar_resample_cpu, &polar_resample_cuda>,
          "Cartesian to polar; see cineflow.ops.polar_resample");
   define(module, "polar_unresample", &polar<&polar_unresample_cpu, &polar_unresample_cuda>,
          "Polar to Cartesian; see cineflow.ops.polar_unresample");
-}
+});
+
+}  // namespace
 
 }  // namespace cineflow::python

@@ -1,7 +1,7 @@
 #include "cineflow/warp.h"
 
+#include "binding.h"
 #include "launch.h"
-#include "ops.h"
 
 namespace cineflow::python {
 namespace {
@@ -15,11 +15,11 @@ void warp(py::handle src, py::handle flow, py::handle out, bool clamp, std::uint
   launch(args, source.view.device, stream, &warp_cpu, &warp_cuda);
 }
 
-}  // namespace
-
-void bind_warp(py::module_& module) {
+const Binding binding([](py::module_& module) {
   module.def("warp", &warp, py::arg("src"), py::arg("flow"), py::arg("out"), py::arg("clamp"),
              py::arg("stream") = 0, "out(p) = src(p + flow(p)); see cineflow.ops.warp");
-}
+});
+
+}  // namespace
 
 }  // namespace cineflow::python
