@@ -100,9 +100,10 @@ Status polar_unresample_cpu(const PolarArgs& args, const Executor& executor) noe
   resample(args, args.wraps, executor,
            [&](float centre_x, float centre_y, std::int64_t row, std::int64_t first, int count,
                float* x, float* y) {
+             const Centre centre = within_reach({centre_x, centre_y});
              PolarRun run{};
-             run.x = static_cast<float>(first) - centre_x;
-             run.y = static_cast<float>(row) - centre_y;
+             run.x = static_cast<float>(first) - centre.x;
+             run.y = static_cast<float>(row) - centre.y;
              run.count = count;
              run.grid = grid;
              run.first_radius = static_cast<float>(args.first_radius);

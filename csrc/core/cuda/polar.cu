@@ -44,8 +44,9 @@ struct ToCartesian {
   float first_radius, samples_per_pixel;
 
   __device__ Point operator()(float centre_x, float centre_y, int row, int column) const {
-    const float x = static_cast<float>(column) - centre_x;
-    const float y = static_cast<float>(row) - centre_y;
+    const Centre centre = within_reach({centre_x, centre_y});
+    const float x = static_cast<float>(column) - centre.x;
+    const float y = static_cast<float>(row) - centre.y;
     const float radius = sqrtf(x * x + y * y);
     return {(radius - first_radius) * samples_per_pixel, angular_sample(angle_of(x, y), grid)};
   }

@@ -32,9 +32,24 @@ CINEFLOW_HD typename Numbers::Real angle_of(typename Numbers::Real x, typename N
   angle = angle * square - 3.333318e-01f;
   angle = angle * square + 1.e+00f;
   angle *= ratio;
-  angle = wide > tall ? angle : 1.57079632679489662f - angle;
+  angle = wide >= tall ? angle : 1.57079632679489662f - angle;
   angle = x < zero ? 3.14159265358979324f - angle : angle;
   return y < zero ? 6.28318530717958648f - angle : angle;
+}
+
+struct Centre {
+  float x, y;  // pixels
+};
+
+/// A centre whose distances would overflow when squared, brought nearer along its direction: all
+/// pixels are beyond every radius either way. One that is not finite becomes NaN, or stays it.
+CINEFLOW_HD Centre within_reach(Centre centre) {
+  constexpr float kReach = 1e18f;
+  const float wide = centre.x < 0.0f ? -centre.x : centre.x;
+  const float tall = centre.y < 0.0f ? -centre.y : centre.y;
+  const float far_side = wide > tall ? wide : tall;
+  const float nearer = far_side > kReach ? kReach / far_side : 1.0f;
+  return {centre.x * nearer, centre.y * nearer};
 }
 
 /// Where the angles of a polar image lie.
