@@ -1,0 +1,170 @@
+"""Where the CUDA kernels run in these tests: on the CPU under the shim, or on a real GPU.
+
+The environment variable CINEFLOW_CUDA_TESTS chooses: "shim" (the default; CMake builds it first),
+"sanitized" (the shim under AddressSanitizer and UndefinedBehaviorSanitizer; libasan must be
+preloaded), or "gpu" (the installed cineflow._C and CuPy).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+DL_CUDA = 2
+DL_BFLOAT = 4
+
+
+class _Tensor(ctypes.Structure):
+    """The head of DLPack's tensor, as far as it is rewritten here."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("type_code", ctypes.c_uint8),
+    )
+
+
+_pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer_of.restype = ctypes.c_void_p
+_pointer_of.argtypes = (ctypes.py_object, ctypes.c_char_p)
+
+
+class DeviceArray:
+    """An array of a backend that says over DLPack that it lies on a CUDA device.
+
+    Args:
+        array: NumPy (shim) or CuPy array; where it holds the bits of bfloat16, as float16.
+        bfloat16: Whether it does.
+    """
+
+    def __init__(self, array: Any, bfloat16: bool = False) -> None:
+        self.array = array
+        self.bfloat16 = bfloat16
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return DL_CUDA, 0
+
+    def __dlpack__(self, stream: int | None = None) -> object:
+        assert stream == -1, "the binding must leave ordering to the stream it is given"
+        options = {} if isinstance(self.array, np.ndarray) else {"stream": -1}
+        capsule = self.array.__dlpack__(**options)
+        tensor = _Tensor.from_address(_pointer_of(capsule, b"dltensor"))
+        tensor.device_type = DL_CUDA
+        if self.bfloat16:
+            tensor.type_code = DL_BFLOAT
+        return capsule
+
+
+def to_bfloat16(values: np.ndarray) -> np.ndarray:
+    """Bits of the nearest bfloat16 (ties to even), as float16 only in name."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16).view(np.float16)
+
+
+def from_bfloat16(array: np.ndarray) -> np.ndarray:
+    bits = np.ascontiguousarray(array).view(np.uint16).astype(np.uint32) << 16
+    return bits.view(np.float32)
+
+
+def _strided(library: Any, shape: tuple[int, ...], dtype: Any, layout: str) -> Any:
+    """An array whose memory is laid out as `layout` says, all of it 3 (or 0x03...) at first."""
+    if layout == "channels_last" and len(shape) == 4:
+        n, c, h, w = shape
+        return library.full((n, h, w, c), 3, dtype).transpose(0, 3, 1, 2)
+    if layout == "transposed":
+        swapped = (*shape[:-2], shape[-1], shape[-2])
+        return library.full(swapped, 3, dtype).swapaxes(-1, -2)
+    if layout == "gapped":
+        wide = (*shape[:-1], 2 * shape[-1] + 1)
+        return library.full(wide, 3, dtype)[..., 1::2]
+    if layout == "reversed":
+        return library.full(shape, 3, dtype)[..., ::-1, ::-1]
+    return library.full(shape, 3, dtype)
+
+
+class Backend:
+    """Runs `_C` on device arrays.
+
+    Attributes:
+        module: cineflow._C of the build under test.
+        shim: Controls of the shim; None on a GPU.
+    """
+
+    def __init__(self, module: Any, library: Any, shim: ctypes.CDLL | None) -> None:
+        self.module = module
+        self.shim = shim
+        self._library = library
+
+    def put(self, values: np.ndarray, dtype: str, layout: str = "planar") -> DeviceArray:
+        """`values` on the device, in the storage type `dtype`."""
+        bfloat16 = dtype == "bfloat16"
+        stored = to_bfloat16(values) if bfloat16 else values.astype(dtype)
+        array = _strided(self._library, values.shape, stored.dtype, layout)
+        array[...] = self._library.asarray(stored)
+        return DeviceArray(array, bfloat16)
+
+    def empty(self, shape: tuple[int, ...], dtype: str, layout: str = "planar") -> DeviceArray:
+        stored = "float16" if dtype == "bfloat16" else dtype
+        return DeviceArray(_strided(self._library, shape, stored, layout), dtype == "bfloat16")
+
+    def get(self, array: DeviceArray) -> np.ndarray:
+        """Back on the CPU, once the kernels are done; bfloat16 as float32."""
+        values = array.array
+        if not isinstance(values, np.ndarray):
+            values = self._library.asnumpy(values)
+        return from_bfloat16(values) if array.bfloat16 else values
+
+
+def _build_shim(sanitizers: str) -> Path:
+    """The module of the shim build, compiled where a source is newer."""
+    folder = ROOT / "build" / f"cuda-shim{'-sanitized' if sanitizers else ''}"
+    import pybind11
+
+    configure = [
+        "cmake", "-S", str(ROOT / "csrc"), "-B", str(folder), "-G", "Ninja",
+        "-DWITH_CUDA=SHIM", "-DWITH_ORT=OFF", "-DCMAKE_BUILD_TYPE=None",
+        "-DCMAKE_CXX_FLAGS=-O1", f"-DCINEFLOW_SANITIZE={sanitizers}",
+        f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+    ]  # fmt: skip
+    # The compiler must not run under a preloaded libasan.
+    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    environment["PATH"] = path
+    for command in (configure, ["cmake", "--build", str(folder)]):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return next((folder / "bindings" / "python").glob("_C*.so"))
+
+
+def open_backend() -> Backend:
+    """The backend that CINEFLOW_CUDA_TESTS names."""
+    where = os.environ.get("CINEFLOW_CUDA_TESTS", "shim")
+    if where == "gpu":
+        import cupy
+
+        from cineflow import _C
+
+        cupy.cuda.set_allocator(None)  # a pool's slack would hide a step beyond an array
+        return Backend(_C, cupy, None)
+    library = _build_shim({"shim": "", "sanitized": "address,undefined"}[where])
+    # Its name must be `_C`, for which the module's entry point is called.
+    spec = importlib.util.spec_from_file_location("_C", library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    shim = ctypes.CDLL(str(library))
+    shim.cuda_shim_launches.restype = ctypes.c_int64
+    shim.cuda_shim_stream.restype = ctypes.c_size_t
+    return Backend(module, np, shim)
