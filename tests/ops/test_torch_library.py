@@ -10,7 +10,7 @@ from cineflow.errors import ArgumentError
 
 torch = pytest.importorskip("torch")
 
-from cineflow.ops import torch_library  # noqa: E402  (it imports torch)
+import cineflow.ops.torch_library  # noqa: E402, F401  (imports torch, registers torch.ops.cineflow)
 
 
 def pair(dtype=torch.float32, channels_last=False):
@@ -26,7 +26,7 @@ def pair(dtype=torch.float32, channels_last=False):
 )
 def test_warp_is_a_lawful_operator(dtype, channels_last):
     src, flow = pair(dtype, channels_last)
-    torch.library.opcheck(torch_library.warp, (src, flow, "clamp"))
+    torch.library.opcheck(torch.ops.cineflow.warp, (src, flow, "clamp"))
 
 
 SAMPLES = {
@@ -46,7 +46,7 @@ SAMPLES = {
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_op_is_a_lawful_operator(name, channels_last):
     arguments = SAMPLES[name](*pair(channels_last=channels_last))
-    torch.library.opcheck(getattr(torch_library, name), arguments)
+    torch.library.opcheck(getattr(torch.ops.cineflow, name), arguments)
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

@@ -20,21 +20,12 @@ Kind = Literal["numpy", "torch", "cupy"]
 Border = Literal["zeros", "clamp"]
 
 
-def kind_of(**arrays: Any) -> Kind:
-    """The library that all `arrays` (by argument name, None skipped) belong to.
+def kind_of(name: str, array: Any) -> Kind:
+    """The library that `array`, the argument `name`, belongs to.
 
     Raises:
-        ArgumentError: An argument is no array, or the arrays are of different libraries.
+        ArgumentError: It is no array.
     """
-    kinds = {name: _kind(name, array) for name, array in arrays.items() if array is not None}
-    first = next(iter(kinds.values()))
-    for name, kind in kinds.items():
-        if kind != first:
-            raise ArgumentError(f"every argument as a {first} array", f"{name} as a {kind} array")
-    return first
-
-
-def _kind(name: str, array: Any) -> Kind:
     if isinstance(array, np.ndarray):
         return "numpy"
     for module, type_name in (("torch", "Tensor"), ("cupy", "ndarray")):
@@ -44,10 +35,16 @@ def _kind(name: str, array: Any) -> Kind:
     raise ArgumentError(f"{name} as a NumPy, torch or CuPy array", type(array).__name__)
 
 
-def require_rank(name: str, array: Any, rank: int, axes: str) -> None:
-    """Raise `ArgumentError` unless `array` has `rank` axes, named by `axes`."""
-    if array.ndim != rank:
+def require_array(name: str, array: Any, axes: str) -> Kind:
+    """The library of an array with as many axes as `axes` names, such as "[N, C, H, W]".
+
+    Raises:
+        ArgumentError: It is no array, or of another rank.
+    """
+    kind = kind_of(name, array)
+    if array.ndim != axes.count(",") + 1:
         raise ArgumentError(f"{name} of shape {axes}", f"shape {list(array.shape)}")
+    return kind
 
 
 def is_clamp(border: str) -> bool:
@@ -66,8 +63,8 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
     """
     channels_last = keep_layout and is_channels_last(src)
     permuted = [shape[0], *shape[2:], shape[1]] if channels_last else list(shape)
-    module: Any = sys.modules[_kind("src", src)]
-    dtype = module.float32 if str(src.dtype).endswith("uint8") else src.dtype
+    module: Any = sys.modules[kind_of("src", src)]
+    dtype = module.float32 if src.dtype == module.uint8 else src.dtype
     options = {"device": src.device} if module.__name__ == "torch" else {}
     result = module.empty(permuted, dtype=dtype, **options)
     return module.moveaxis(result, -1, 1) if channels_last else result
@@ -86,7 +83,7 @@ def is_channels_last(array: Any) -> bool:
 
 def current_stream(array: Any) -> int:
     """Handle of the stream that the caller's library queues work on for `array`; 0 on the CPU."""
-    kind = _kind("src", array)
+    kind = kind_of("array", array)
     if kind == "torch" and array.is_cuda:
         return int(sys.modules["torch"].cuda.current_stream(array.device).cuda_stream)
     if kind == "cupy":

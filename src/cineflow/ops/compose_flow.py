@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from cineflow import _C
-from cineflow.ops.arrays import (
-    Array,
-    Border,
-    current_stream,
-    empty_output,
-    is_clamp,
-    kind_of,
-    require_rank,
-)
+from cineflow.ops.arrays import Array, Border, current_stream, empty_output, is_clamp
+from cineflow.ops.operator import Operator
 
 
 def compose_flow(
@@ -35,15 +28,20 @@ def compose_flow(
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
-    clamp = is_clamp(border)
-    kind = kind_of(displacement=displacement, flow=flow, out=out)
-    require_rank("displacement", displacement, 4, "[N, 2, H, W]")
-    require_rank("flow", flow, 4, "[N, 2, h, w]")
-    if kind == "torch" and out is None:
-        from cineflow.ops import torch_library
+    return _compose_flow(displacement, flow, border, out=out)
 
-        return torch_library.compose_flow(displacement, flow, border)
-    if out is None:
-        out = empty_output(displacement, displacement.shape)
-    _C.compose_flow(displacement, flow, out, clamp, current_stream(displacement))
-    return out
+
+def _allocate(displacement: Array, flow: Array, border: str = "zeros") -> Array:
+    return empty_output(displacement, displacement.shape)
+
+
+def _fill(out: Array, displacement: Array, flow: Array, border: str = "zeros") -> None:
+    _C.compose_flow(displacement, flow, out, is_clamp(border), current_stream(displacement))
+
+
+_compose_flow = Operator(
+    "compose_flow(Tensor displacement, Tensor flow, str border='zeros') -> Tensor",
+    {"displacement": "[N, 2, H, W]", "flow": "[N, 2, h, w]"},
+    _allocate,
+    _fill,
+)

@@ -13,9 +13,9 @@ from cineflow.ops.arrays import (
     current_stream,
     empty_output,
     is_clamp,
-    kind_of,
-    require_rank,
+    require_array,
 )
+from cineflow.ops.operator import Operator
 
 #: "mean": the sum over channels divided by C; "sqrt": by its square root (RAFT); or a factor.
 Scale = Literal["mean", "sqrt"] | float
@@ -55,7 +55,8 @@ def correlation(
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
-    return _correlate(f1, f2, None, radius, dilation, scale, order, "zeros", out)
+    factor = scale_factor(scale, f1)
+    return _correlation(f1, f2, radius, dilation, factor, is_x_major(order), out=out)
 
 
 def warp_correlation(
@@ -92,49 +93,74 @@ def warp_correlation(
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
-    return _correlate(f1, f2, flow, radius, dilation, scale, order, border, out)
+    factor, x_major = scale_factor(scale, f1), is_x_major(order)
+    return _warp_correlation(f1, f2, flow, radius, dilation, factor, x_major, border, out=out)
 
 
-def scale_factor(scale: Scale, channels: int) -> float:
-    """The factor that `scale` means for `channels` channels."""
+def scale_factor(scale: Scale, f1: Array) -> float:
+    """The factor that `scale` means for the channels of `f1` [N, C, H, W]."""
+    require_array("f1", f1, _AXES)
     if isinstance(scale, (int, float)) and math.isfinite(scale):
         return float(scale)
     if scale not in ("mean", "sqrt"):
         raise ArgumentError('scale "mean", "sqrt" or a finite number', repr(scale))
-    count = max(channels, 1)
-    return 1.0 / (count if scale == "mean" else math.sqrt(count))
+    channels = max(f1.shape[1], 1)
+    return 1.0 / (channels if scale == "mean" else math.sqrt(channels))
 
 
-def _correlate(
-    f1: Array,
-    f2: Array,
-    flow: Array | None,
-    radius: int,
-    dilation: int,
-    scale: Scale,
-    order: Order,
-    border: Border,
-    out: Array | None,
-) -> Array:
-    clamp = is_clamp(border)
-    kind = kind_of(f1=f1, f2=f2, flow=flow, out=out)
-    require_rank("f1", f1, 4, "[N, C, H, W]")
+def is_x_major(order: Order) -> bool:
+    """Whether `order` is "xy"; raises `ArgumentError` for what is no order."""
     if order not in ("yx", "xy"):
         raise ArgumentError('order "yx" or "xy"', repr(order))
-    if radius < 0:
-        raise ArgumentError("radius in 0..32", str(radius))
-    factor = scale_factor(scale, f1.shape[1])
-    x_major = order == "xy"
-    if kind == "torch" and out is None:
-        from cineflow.ops import torch_library
+    return order == "xy"
 
-        if flow is None:
-            return torch_library.correlation(f1, f2, radius, dilation, factor, x_major)
-        return torch_library.warp_correlation(
-            f1, f2, flow, radius, dilation, factor, x_major, border
-        )
-    if out is None:
-        shape = (f1.shape[0], (2 * radius + 1) ** 2, f1.shape[2], f1.shape[3])
-        out = empty_output(f1, shape, keep_layout=False)
-    _C.correlation(f1, f2, flow, out, radius, dilation, factor, x_major, clamp, current_stream(f1))
-    return out
+
+def _allocate(f1: Array, f2: Array, radius: int, *_: object) -> Array:
+    # Before an allocation that grows with its square.
+    if not 0 <= radius <= _C.MAX_RADIUS:
+        raise ArgumentError(f"radius in 0..{_C.MAX_RADIUS}", str(radius))
+    shape = (f1.shape[0], (2 * radius + 1) ** 2, f1.shape[2], f1.shape[3])
+    return empty_output(f1, shape, keep_layout=False)
+
+
+def _fill(
+    out: Array, f1: Array, f2: Array, radius: int, dilation: int, scale: float, x_major: bool
+) -> None:
+    stream = current_stream(f1)
+    _C.correlation(f1, f2, None, out, radius, dilation, scale, x_major, False, stream)
+
+
+def _allocate_warped(f1: Array, f2: Array, flow: Array, radius: int, *_: object) -> Array:
+    return _allocate(f1, f2, radius)
+
+
+def _fill_warped(
+    out: Array,
+    f1: Array,
+    f2: Array,
+    flow: Array,
+    radius: int,
+    dilation: int,
+    scale: float,
+    x_major: bool,
+    border: str,
+) -> None:
+    clamp = is_clamp(border)
+    stream = current_stream(f1)
+    _C.correlation(f1, f2, flow, out, radius, dilation, scale, x_major, clamp, stream)
+
+
+_AXES = "[N, C, H, W]"
+_OPTIONS = "int radius, int dilation, float scale, bool x_major"
+_correlation = Operator(
+    f"correlation(Tensor f1, Tensor f2, {_OPTIONS}) -> Tensor",
+    {"f1": _AXES, "f2": _AXES},
+    _allocate,
+    _fill,
+)
+_warp_correlation = Operator(
+    f"warp_correlation(Tensor f1, Tensor f2, Tensor flow, {_OPTIONS}, str border) -> Tensor",
+    {"f1": _AXES, "f2": _AXES, "flow": "[N, 2, H, W]"},
+    _allocate_warped,
+    _fill_warped,
+)

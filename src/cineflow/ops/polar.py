@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,9 @@ from cineflow.ops.arrays import (
     empty_output,
     is_clamp,
     kind_of,
-    require_rank,
+    require_array,
 )
+from cineflow.ops.operator import Operator
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def polar_resample(
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
     size = (grid.angles, grid.radii)
-    return _resample("polar_resample", src, centre, grid, size, border, scale, offset, out)
+    arguments = _arguments(src, centre, grid, size, border, scale, offset)
+    return _polar_resample(*arguments, out=out)
 
 
 def polar_unresample(
@@ -136,16 +139,17 @@ def polar_unresample(
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
+    require_array("src", src, _AXES)
     if tuple(src.shape[2:]) != (grid.angles, grid.radii):
         raise ArgumentError(
             f"src of shape [N, C, {grid.angles}, {grid.radii}], the grid's",
             f"shape {list(src.shape)}",
         )
-    return _resample("polar_unresample", src, centre, grid, size, border, scale, offset, out)
+    arguments = _arguments(src, centre, grid, size, border, scale, offset)
+    return _polar_unresample(*arguments, out=out)
 
 
-def _resample(
-    name: str,
+def _arguments(
     src: Array,
     centre: Array | tuple[float, float],
     grid: PolarGrid,
@@ -153,41 +157,19 @@ def _resample(
     border: Border,
     scale: float,
     offset: float,
-    out: Array | None,
-) -> Array:
-    clamp = is_clamp(border)
+) -> tuple[Any, ...]:
+    """The arguments in the schema's order."""
     if isinstance(centre, tuple):
         centre = _array_like(src, centre)
-    kind = kind_of(src=src, centre=centre, out=out)
-    require_rank("src", src, 4, "[N, C, rows, columns]")
     steps = (grid.first_angle, grid.angle_step, grid.first_radius, grid.radius_step)
-    if kind == "torch" and out is None:
-        from cineflow.ops import torch_library
-
-        operator = getattr(torch_library, name)
-        return operator(
-            src, centre, *size, *steps, grid.is_full_circle, border, float(scale), float(offset)
-        )
-    if out is None:
-        out = empty_output(src, (src.shape[0], src.shape[1], *size))
-    getattr(_C, name)(
-        src,
-        centre,
-        out,
-        *steps,
-        grid.is_full_circle,
-        clamp,
-        scale,
-        offset,
-        current_stream(src),
-    )
-    return out
+    whole = grid.is_full_circle
+    return src, centre, *size, *steps, whole, border, float(scale), float(offset)
 
 
 def _array_like(src: Array, centre: tuple[float, float]) -> Any:
     """`centre` as a [1, 2] float32 array of `src`'s library and device."""
     values = [[float(centre[0]), float(centre[1])]]
-    kind = kind_of(src=src)
+    kind = kind_of("src", src)
     if kind == "numpy":
         return np.array(values, np.float32)
     library = sys.modules[kind]
@@ -195,3 +177,45 @@ def _array_like(src: Array, centre: tuple[float, float]) -> Any:
     return (library.tensor if kind == "torch" else library.array)(
         values, dtype=library.float32, **options
     )
+
+
+def _allocate(src: Array, centre: Array, rows: int, columns: int, *_: object) -> Array:
+    return empty_output(src, (src.shape[0], src.shape[1], rows, columns))
+
+
+def _filler(kernel: Callable[..., None]) -> Callable[..., None]:
+    def fill(
+        out: Array,
+        src: Array,
+        centre: Array,
+        rows: int,
+        columns: int,
+        first_angle: float,
+        angle_step: float,
+        first_radius: float,
+        radius_step: float,
+        wraps: bool,
+        border: str,
+        scale: float,
+        offset: float,
+    ) -> None:
+        steps = (first_angle, angle_step, first_radius, radius_step)
+        stream = current_stream(src)
+        kernel(src, centre, out, *steps, wraps, is_clamp(border), scale, offset, stream)
+
+    return fill
+
+
+_AXES = "[N, C, rows, columns]"
+_SCHEMA = (
+    "(Tensor src, Tensor centre, SymInt rows, SymInt columns, float first_angle,"
+    " float angle_step, float first_radius, float radius_step, bool wraps, str border,"
+    " float scale, float offset) -> Tensor"
+)
+_TENSORS = {"src": _AXES, "centre": "[N or 1, 2]"}
+_polar_resample = Operator(
+    f"polar_resample{_SCHEMA}", _TENSORS, _allocate, _filler(_C.polar_resample)
+)
+_polar_unresample = Operator(
+    f"polar_unresample{_SCHEMA}", _TENSORS, _allocate, _filler(_C.polar_unresample)
+)

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from cineflow import _C
-from cineflow.ops.arrays import (
-    Array,
-    Border,
-    current_stream,
-    empty_output,
-    is_clamp,
-    kind_of,
-    require_rank,
-)
+from cineflow.ops.arrays import Array, Border, current_stream, empty_output, is_clamp
+from cineflow.ops.operator import Operator
 
 
 def warp(src: Array, flow: Array, *, border: Border = "zeros", out: Array | None = None) -> Array:
@@ -35,15 +28,20 @@ def warp(src: Array, flow: Array, *, border: Border = "zeros", out: Array | None
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
-    clamp = is_clamp(border)
-    kind = kind_of(src=src, flow=flow, out=out)
-    require_rank("src", src, 4, "[N, C, H, W]")
-    require_rank("flow", flow, 4, "[N, 2, h, w]")
-    if kind == "torch" and out is None:
-        from cineflow.ops import torch_library
+    return _warp(src, flow, border, out=out)
 
-        return torch_library.warp(src, flow, border)
-    if out is None:
-        out = empty_output(src, (src.shape[0], src.shape[1], flow.shape[2], flow.shape[3]))
-    _C.warp(src, flow, out, clamp, current_stream(src))
-    return out
+
+def _allocate(src: Array, flow: Array, border: str = "zeros") -> Array:
+    return empty_output(src, (src.shape[0], src.shape[1], flow.shape[2], flow.shape[3]))
+
+
+def _fill(out: Array, src: Array, flow: Array, border: str = "zeros") -> None:
+    _C.warp(src, flow, out, is_clamp(border), current_stream(src))
+
+
+_warp = Operator(
+    "warp(Tensor src, Tensor flow, str border='zeros') -> Tensor",
+    {"src": "[N, C, H, W]", "flow": "[N, 2, h, w]"},
+    _allocate,
+    _fill,
+)

@@ -1,0 +1,68 @@
+"""One op for every kind of array: what it checks, what it allocates, and how it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from cineflow.errors import ArgumentError
+from cineflow.ops.arrays import Array, kind_of, require_array
+
+
+class Operator:
+    """The front of a kernel, for NumPy, torch and CuPy arrays.
+
+    Attributes:
+        schema: Of the torch operator: "warp(Tensor src, Tensor flow, str border) -> Tensor".
+        axes: Of each tensor, in the order of the schema: {"src": "[N, C, H, W]"}.
+        allocate: `allocate(*arguments)` answers the result, uninitialised; also the fake kernel.
+        fill: `fill(out, *arguments)` runs the kernel.
+    """
+
+    #: Every operator by name, as far as its module is imported.
+    declared: ClassVar[dict[str, Operator]] = {}
+
+    def __init__(
+        self,
+        schema: str,
+        axes: Mapping[str, str],
+        allocate: Callable[..., Array],
+        fill: Callable[..., None],
+    ) -> None:
+        self.schema = schema
+        self.axes = axes
+        self.allocate = allocate
+        self.fill = fill
+        Operator.declared[self.name] = self
+
+    @property
+    def name(self) -> str:
+        return self.schema.partition("(")[0]
+
+    def __call__(self, *arguments: Any, out: Array | None = None) -> Array:
+        """Compute the op for the schema's arguments: into `out`, or into an array of its own.
+
+        Raises:
+            ArgumentError: Kinds, ranks, shapes, dtypes or devices do not fit.
+            EngineError: A CUDA array, and no CUDA kernels or no device to run them.
+        """
+        kinds = [
+            require_array(name, array, axes)
+            for (name, axes), array in zip(self.axes.items(), arguments, strict=False)
+        ]
+        if out is not None:
+            kinds.append(kind_of("out", out))
+        kind = kinds[0]
+        if kinds.count(kind) < len(kinds):
+            name, other = next(
+                item for item in zip((*self.axes, "out"), kinds, strict=False) if item[1] != kind
+            )
+            raise ArgumentError(f"every argument as a {kind} array", f"{name} as a {other} array")
+        if out is None:
+            if kind == "torch":
+                from cineflow.ops import torch_library
+
+                return torch_library.operator(self.name)(*arguments)
+            out = self.allocate(*arguments)
+        self.fill(out, *arguments)
+        return out
