@@ -119,8 +119,6 @@ def polar_unresample(
   width = Constant <value = int64[1] {{{columns}}}> ()
   {pixels("height", "width")}
   {_groups()}
-  from_centre_x = Sub (column, centre_x)
-  from_centre_y = Sub (row, centre_y)
   {_TO_POLAR}
   {constant("first_radius", "", [first_radius])}
   {constant("radii_per_pixel", "", [1 / radius_step])}
@@ -143,19 +141,29 @@ def polar_unresample(
     )
 
 
-# The octant that the angle lies in is mirrored onto [0, pi / 4], as in csrc/core/math/polar.h. The
-# distance comes from the same ratio, so that no square overflows; beside a centre that is not
-# finite it is infinite, and the sample 0. Values are [G, 1, h, w], or broadcast to that.
+# The octant that the angle lies in is mirrored onto [0, pi / 4], and a far centre is brought nearer
+# so that no square overflows (one that is not finite becomes NaN), both as in
+# csrc/core/math/polar.h. Values are [G, 1, h, w], or broadcast to that.
 _TO_POLAR = f"""
   {constant("zero", "", [0])}
   {constant("unit", "", [1])}
+  {constant("reach", "", [1e18])}
   {constant("quarter_turn", "", [_TURN / 4])}
   {constant("half_turn", "", [_TURN / 2])}
   {constant("full_turn", "", [_TURN])}
-  {constant("largest_f32", "", [3.4028235e38])}
-  {constant("infinity", "", [math.inf])}
-  wide = Abs (from_centre_x)
-  tall = Abs (from_centre_y)
+  size_x = Abs (centre_x)
+  size_y = Abs (centre_y)
+  far_side = Max (size_x, size_y)
+  is_far = Greater (far_side, reach)
+  reached = Div (reach, far_side)
+  nearer = Where (is_far, reached, unit)
+  near_x = Mul (centre_x, nearer)
+  near_y = Mul (centre_y, nearer)
+  across_it = Sub (column, near_x)
+  down_it = Sub (row, near_y)
+
+  wide = Abs (across_it)
+  tall = Abs (down_it)
   long_side = Max (wide, tall)
   short_side = Min (wide, tall)
   not_centre = Greater (long_side, zero)
@@ -165,23 +173,17 @@ _TO_POLAR = f"""
   is_tall = Greater (tall, wide)
   octant_mirrored = Sub (quarter_turn, octant)
   quadrant = Where (is_tall, octant_mirrored, octant)
-  is_left = Less (from_centre_x, zero)
+  is_left = Less (across_it, zero)
   quadrant_mirrored = Sub (half_turn, quadrant)
   half_plane = Where (is_left, quadrant_mirrored, quadrant)
-  is_above = Less (from_centre_y, zero)
+  is_above = Less (down_it, zero)
   half_plane_mirrored = Sub (full_turn, half_plane)
   angle = Where (is_above, half_plane_mirrored, half_plane)
 
-  ratio_square = Mul (ratio, ratio)
-  stretch_square = Add (ratio_square, unit)
-  stretch = Sqrt (stretch_square)
-  stretched = Mul (long_side, stretch)
-  size_of_centre = Abs (used)
-  known = LessOrEqual (size_of_centre, largest_f32)
-  known_x, known_y = Split <axis: int = 1, num_outputs: int = 2> (known)
-  known_both = And (known_x, known_y)
-  known_centre = Unsqueeze (known_both, plane_axes)
-  distance = Where (known_centre, stretched, infinity)"""
+  across_square = Mul (across_it, across_it)
+  down_square = Mul (down_it, down_it)
+  square = Add (across_square, down_square)
+  distance = Sqrt (square)"""
 
 
 def _groups() -> str:

@@ -52,18 +52,21 @@ def polar_unresample(
     border: str = "zeros",
     scale: float = 1.0,
     offset: float = 0.0,
+    wraps: bool = True,
 ) -> np.ndarray:
-    """The Cartesian image of a polar one whose angles are a full circle.
+    """The Cartesian image of a polar one.
 
     Args:
         src: [N, C, A, R].
         centre: [N, 2] or [1, 2], x and y in pixels.
-        angles: [A] radians, evenly spaced around the circle.
+        angles: [A] radians, evenly spaced.
         radii: [R] pixels, evenly spaced.
         size: (H, W) of the Cartesian image.
-        border: Beyond the radii.
+        border: Beyond the radii, and beside the angles of a sector.
         scale: Factor of the result.
         offset: Added to the result.
+        wraps: Whether the angles are a full circle; each side of a sector's gap is nearest to its
+            own edge.
 
     Returns:
         [N, C, H, W] float64.
@@ -73,10 +76,14 @@ def polar_unresample(
     count = len(angles)
     step = angles[1] - angles[0] if count > 1 else 2 * math.pi
     radius_step = radii[1] - radii[0]
-    ring = np.concatenate([src, src[:, :, :1]], axis=2)  # the first angle follows the last
+    turn = count if wraps else 2 * math.pi / abs(step)
+    # On a full circle, the first angle follows the last; a gap is split in its middle.
+    ring = np.concatenate([src, src[:, :, :1]], axis=2) if wraps else src
+    last = turn if wraps else (count - 1 + turn) / 2
     for image, channel, row, column in np.ndindex(out.shape):
         x, y = column - float(centre[image, 0]), row - float(centre[image, 1])
         along = (math.hypot(x, y) - radii[0]) / radius_step
-        around = ((math.atan2(y, x) - angles[0]) / step) % count
+        around = ((math.atan2(y, x) - angles[0]) / step) % turn
+        around = around if around <= last else around - turn
         out[image, channel, row, column] = sample(ring[image, channel], along, around, border)
     return offset + scale * out
