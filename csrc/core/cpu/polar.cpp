@@ -97,7 +97,9 @@ Status polar_unresample_cpu(const PolarArgs& args, const Executor& executor) noe
   if (!status.ok() || args.out.elements() == 0) return status;
   const AngularGrid grid =
       angular_grid(args.first_angle, args.angle_step, args.src.sizes[2], args.wraps);
-  resample(args, args.wraps, executor,
+  // A source without rows has none to wrap to: every sample lies outside.
+  const bool wraps = args.wraps && args.src.sizes[2] > 0;
+  resample(args, wraps, executor,
            [&](float centre_x, float centre_y, std::int64_t row, std::int64_t first, int count,
                float* x, float* y) {
              const Centre centre = within_reach({centre_x, centre_y});

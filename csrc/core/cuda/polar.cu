@@ -148,7 +148,8 @@ Status polar_unresample_cuda(const PolarArgs& args, void* stream) noexcept {
       angular_grid(args.first_angle, args.angle_step, args.src.sizes[2], args.wraps);
   const auto first_radius = static_cast<float>(args.first_radius);
   const auto samples_per_pixel = static_cast<float>(1.0 / args.radius_step);
-  if (args.wraps) {
+  // A source without rows has none to wrap to: every sample lies outside.
+  if (args.wraps && args.src.sizes[2] > 0) {
     const ToCartesian<true> map{grid, first_radius, samples_per_pixel};
     return launch_resample("polar_unresample", args, map, stream);
   }

@@ -59,8 +59,8 @@ def polar_unresample(
     Args:
         src: [N, C, A, R].
         centre: [N, 2] or [1, 2], x and y in pixels.
-        angles: [A] radians, evenly spaced.
-        radii: [R] pixels, evenly spaced.
+        angles: [A] radians, evenly spaced; the first two say how far apart.
+        radii: [R] pixels, evenly spaced; the first two say how far apart.
         size: (H, W) of the Cartesian image.
         border: Beyond the radii, and beside the angles of a sector.
         scale: Factor of the result.
@@ -73,10 +73,10 @@ def polar_unresample(
     """
     out = np.zeros((*src.shape[:2], *size))
     centre = np.broadcast_to(centre, (src.shape[0], 2))
-    count = len(angles)
-    step = angles[1] - angles[0] if count > 1 else 2 * math.pi
+    count = src.shape[2]
+    step = angles[1] - angles[0] if len(angles) > 1 else 2 * math.pi
     radius_step = radii[1] - radii[0]
-    turn = count if wraps else 2 * math.pi / abs(step)
+    turn = max(count, 1) if wraps else 2 * math.pi / abs(step)
     # On a full circle, the first angle follows the last; a gap is split in its middle.
     ring = np.concatenate([src, src[:, :, :1]], axis=2) if wraps else src
     last = turn if wraps else (count - 1 + turn) / 2
