@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
+import sys
+from types import ModuleType
 
 import pytest
 
+from cineflow import _C
+from tests.core import cupy_stand_in
 from tests.core.cuda_backend import Backend, open_backend
 
 
@@ -21,3 +26,16 @@ def shim(cuda: Backend) -> ctypes.CDLL:
     if cuda.shim is None:
         pytest.skip("the controls of the shim; this run is on a GPU")
     return cuda.shim
+
+
+@pytest.fixture
+def cupy(cuda: Backend, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """CuPy, or what stands for it where `cineflow.ops` runs the shim's kernels."""
+    if cuda.shim is None:
+        return importlib.import_module("cupy")
+    module = cupy_stand_in.make()
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    for name in vars(cuda.module):
+        if hasattr(_C, name) and not name.startswith("_"):
+            monkeypatch.setattr(_C, name, getattr(cuda.module, name))
+    return module

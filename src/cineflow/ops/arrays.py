@@ -58,7 +58,7 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
     """An uninitialised array for an op's result, of `src`'s library and device.
 
     u8 images give f32 results; every other storage type is kept. Where the channels of `src`
-    [N, C, H, W] lie next to each other (channels-last), so do those of the result, unless
+    [N, C, ..., W] lie next to each other (channels-last), so do those of the result, unless
     `keep_layout` is False.
     """
     channels_last = keep_layout and is_channels_last(src)
@@ -71,14 +71,14 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
 
 
 def is_channels_last(array: Any) -> bool:
-    """Whether neighbouring channels of `array` [N, C, H, W] are neighbours in memory."""
+    """Whether neighbouring channels of `array` [N, C, ..., W] are neighbours in memory."""
     if hasattr(array, "stride"):  # torch counts elements, NumPy and CuPy bytes
         steps = array.stride()
         unit = 1
     else:
         steps = array.strides
         unit = array.itemsize
-    return bool(array.shape[1] > 1 and steps[1] == unit and steps[3] != unit)
+    return bool(array.shape[1] > 1 and steps[1] == unit and steps[-1] != unit)
 
 
 def current_stream(array: Any) -> int:

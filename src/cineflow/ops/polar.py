@@ -183,27 +183,33 @@ def _allocate(src: Array, centre: Array, rows: int, columns: int, *_: object) ->
     return empty_output(src, (src.shape[0], src.shape[1], rows, columns))
 
 
-def _filler(kernel: Callable[..., None]) -> Callable[..., None]:
-    def fill(
-        out: Array,
-        src: Array,
-        centre: Array,
-        rows: int,
-        columns: int,
-        first_angle: float,
-        angle_step: float,
-        first_radius: float,
-        radius_step: float,
-        wraps: bool,
-        border: str,
-        scale: float,
-        offset: float,
-    ) -> None:
-        steps = (first_angle, angle_step, first_radius, radius_step)
-        stream = current_stream(src)
-        kernel(src, centre, out, *steps, wraps, is_clamp(border), scale, offset, stream)
+def _fill(
+    kernel: Callable[..., None],
+    out: Array,
+    src: Array,
+    centre: Array,
+    rows: int,
+    columns: int,
+    first_angle: float,
+    angle_step: float,
+    first_radius: float,
+    radius_step: float,
+    wraps: bool,
+    border: str,
+    scale: float,
+    offset: float,
+) -> None:
+    steps = (first_angle, angle_step, first_radius, radius_step)
+    stream = current_stream(src)
+    kernel(src, centre, out, *steps, wraps, is_clamp(border), scale, offset, stream)
 
-    return fill
+
+def _fill_polar(out: Array, *arguments: Any) -> None:
+    _fill(_C.polar_resample, out, *arguments)
+
+
+def _fill_cartesian(out: Array, *arguments: Any) -> None:
+    _fill(_C.polar_unresample, out, *arguments)
 
 
 _AXES = "[N, C, rows, columns]"
@@ -213,9 +219,5 @@ _SCHEMA = (
     " float scale, float offset) -> Tensor"
 )
 _TENSORS = {"src": _AXES, "centre": "[N or 1, 2]"}
-_polar_resample = Operator(
-    f"polar_resample{_SCHEMA}", _TENSORS, _allocate, _filler(_C.polar_resample)
-)
-_polar_unresample = Operator(
-    f"polar_unresample{_SCHEMA}", _TENSORS, _allocate, _filler(_C.polar_unresample)
-)
+_polar_resample = Operator(f"polar_resample{_SCHEMA}", _TENSORS, _allocate, _fill_polar)
+_polar_unresample = Operator(f"polar_unresample{_SCHEMA}", _TENSORS, _allocate, _fill_cartesian)
