@@ -24,6 +24,7 @@ def build(architectures: str) -> tuple[str, dict[str, str]]:
         "pybind11_DIR": pybind11.get_cmake_dir(),
         "WITH_CUDA": "ON",
         "WITH_ORT": "OFF",
+        "WITH_TEMPLATE": "ON",  # the tests run it, too
         "CINEFLOW_CUDA_ARCHS": architectures,
     }
     defines = [f"-D{key}={value}" for key, value in options.items()]

@@ -99,11 +99,19 @@ class Backend:
     Attributes:
         module: cineflow._C of the build under test.
         shim: Controls of the shim; None on a GPU.
+        op_library: libcineflow_ort.so of the same build, where it has one.
     """
 
-    def __init__(self, module: Any, library: Any, shim: ctypes.CDLL | None) -> None:
+    def __init__(
+        self,
+        module: Any,
+        library: Any,
+        shim: ctypes.CDLL | None,
+        op_library: Path | None = None,
+    ) -> None:
         self.module = module
         self.shim = shim
+        self.op_library = op_library
         self._library = library
 
     def put(self, values: np.ndarray, dtype: str, layout: str = "planar") -> DeviceArray:
@@ -127,13 +135,13 @@ class Backend:
 
 
 def _build_shim(sanitizers: str) -> Path:
-    """The module of the shim build, compiled where a source is newer."""
+    """The folder of the shim build, compiled where a source is newer."""
     folder = ROOT / "build" / f"cuda-shim{'-sanitized' if sanitizers else ''}"
     import pybind11
 
     configure = [
         "cmake", "-S", str(ROOT / "csrc"), "-B", str(folder), "-G", "Ninja",
-        "-DWITH_CUDA=SHIM", "-DWITH_ORT=OFF", "-DCMAKE_BUILD_TYPE=None",
+        "-DWITH_CUDA=SHIM", "-DWITH_ORT=AUTO", "-DWITH_TEMPLATE=ON", "-DCMAKE_BUILD_TYPE=None",
         "-DCMAKE_CXX_FLAGS=-O1", f"-DCINEFLOW_SANITIZE={sanitizers}",
         f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
     ]  # fmt: skip
@@ -144,7 +152,7 @@ def _build_shim(sanitizers: str) -> Path:
     for command in (configure, ["cmake", "--build", str(folder)]):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-    return next((folder / "bindings" / "python").glob("_C*.so"))
+    return folder / "bindings"
 
 
 def open_backend() -> Backend:
@@ -157,7 +165,8 @@ def open_backend() -> Backend:
 
         cupy.cuda.set_allocator(None)  # a pool's slack would hide a step beyond an array
         return Backend(_C, cupy, None)
-    library = _build_shim({"shim": "", "sanitized": "address,undefined"}[where])
+    built = _build_shim({"shim": "", "sanitized": "address,undefined"}[where])
+    library = next((built / "python").glob("_C*.so"))
     # Its name must be `_C`, for which the module's entry point is called.
     spec = importlib.util.spec_from_file_location("_C", library)
     assert spec is not None
@@ -167,4 +176,5 @@ def open_backend() -> Backend:
     shim = ctypes.CDLL(str(library))
     shim.cuda_shim_launches.restype = ctypes.c_int64
     shim.cuda_shim_stream.restype = ctypes.c_size_t
-    return Backend(module, np, shim)
+    op_library = built / "onnxruntime" / "libcineflow_ort.so"
+    return Backend(module, np, shim, op_library if op_library.exists() else None)

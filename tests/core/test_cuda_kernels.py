@@ -6,8 +6,10 @@ A further op is one more row of OPS.
 from __future__ import annotations
 
 import math
+import runpy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ import pytest
 
 from cineflow import reference
 from cineflow.errors import ArgumentError, EngineError
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE_GOLD = runpy.run_path(str(ROOT / "csrc/template/python/reference/identity.py"))
 
 Shape = tuple[int, int, int, int]
 NASTY = np.float32([np.nan, np.inf, -np.inf, 1e20, -1e20, 3.4e38, -1.0, -0.5, 0.0, 0.5])
@@ -224,8 +229,18 @@ def gold_polar_unresample(case: Case) -> np.ndarray:
     )
 
 
+def draw_identity(rng: np.random.Generator, shape: Shape | None = None) -> Case:
+    shape = shape or a_shape(rng)
+    return Case({"src": images(rng, shape)}, shape, {})
+
+
+def gold_identity(case: Case) -> np.ndarray:
+    return TEMPLATE_GOLD["identity"](case.inputs["src"])
+
+
 FLOATS = ("float32", "float16", "bfloat16")
 OPS = (
+    Op("identity", (*FLOATS, "uint8"), draw_identity, gold_identity, 255),
     Op("warp", (*FLOATS, "uint8"), draw_warp, gold_warp, 255),
     Op("compose_flow", ("float32",), draw_compose_flow, gold_compose_flow, 64),
     Op("correlation", FLOATS, draw_correlation, gold_correlation, 16, barriers=True),
@@ -366,5 +381,6 @@ def test_an_outside_corner_is_not_read(cuda, layout):
     source = np.full((1, 4, 1, 1), np.inf, np.float32)
     half = np.full((1, 2, 1, 1), 0.5, np.float32)
     case = Case({"src": source, "flow": half}, (1, 4, 1, 1), {"clamp": False})
-    got = run(cuda, OPS[0], case, layouts=(layout, layout))
+    warp = next(op for op in OPS if op.name == "warp")
+    got = run(cuda, warp, case, layouts=(layout, layout))
     np.testing.assert_array_equal(got, source)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = sorted((ROOT / "csrc/core/cuda").glob("*.cu"))
+SOURCES = sorted((ROOT / "csrc").glob("**/core/cuda/*.cu"))
 #: The oldest generation that the kernels are written for: the fewest registers go round.
 ARCHITECTURE = "sm_80"
 
@@ -51,6 +51,7 @@ def compile_one(nvcc: str, source: Path, folder: Path) -> str:
     command = [
         nvcc, "-std=c++17", "-O3", f"-arch={ARCHITECTURE}", "-Xptxas", "-v", "-cubin",
         f"-I{ROOT}/csrc/core", f"-I{ROOT}/csrc/core/include",
+        f"-I{ROOT}/csrc/template/core/include",
         "-DCINEFLOW_CUDA_ARCHITECTURES=\"80\"", str(source), "-o", str(folder / source.stem),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
