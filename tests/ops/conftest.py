@@ -1,55 +1,32 @@
-"""The ways to run an op on the CPU: every instruction set of this machine, and torch.
-
-tests/core runs the CUDA kernels, tests/ops/test_onnxruntime.py the ONNX Runtime library.
-"""
+"""The fronts of fronts.py as fixtures: a test that takes `front` runs once on each."""
 
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from cineflow import _C, ops
+from cineflow import _C
 from cineflow.runtime.engines.onnxruntime import op_library_path
+from tests.core.cuda_backend import Backend, open_backend
+from tests.ops.fronts import (
+    INSTRUCTION_SETS,
+    Front,
+    cuda_front,
+    numpy_front,
+    onnx_front,
+    torch_front,
+)
 
 FETCHER = Path(__file__).resolve().parents[2] / "csrc/bindings/onnxruntime/fetch_headers.py"
-BACKENDS = ("avx512", "avx2", "baseline", "torch")
-
-#: Calls an op of `cineflow.ops` by name with NumPy arrays; answers a NumPy array.
-Backend = Callable[..., np.ndarray]
+FRONTS = (*INSTRUCTION_SETS, "torch", "cuda", "onnx-kernel", "onnx-body")
 
 
-def as_torch(value: Any) -> Any:
-    """A torch tensor that shares a NumPy array's memory; torch has no negative strides."""
-    import torch
-
-    if not isinstance(value, np.ndarray):
-        return value
-    if any(stride < 0 for stride in value.strides) or not value.flags.writeable:
-        value = value.copy()
-    return torch.from_numpy(value)
-
-
-@pytest.fixture(scope="session", params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """Each way to run an op, in turn."""
-    if request.param == "torch":
-        pytest.importorskip("torch")
-
-        def through_torch(name: str, *arrays: Any, **options: Any) -> np.ndarray:
-            return getattr(ops, name)(*map(as_torch, arrays), **options).numpy()
-
-        yield through_torch
-    else:
-        before = _C.instruction_set()
-        if not _C.set_instruction_set(request.param):
-            pytest.skip(f"this machine has no {request.param}")
-        yield lambda name, *arrays, **options: getattr(ops, name)(*arrays, **options)
-        _C.set_instruction_set(before)
+@pytest.fixture(scope="session")
+def cuda() -> Backend:
+    """Where the CUDA kernels run: the shim, unless CINEFLOW_CUDA_TESTS says otherwise."""
+    return open_backend()
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +38,23 @@ def library() -> Path:
         assert headers is None, f"headers are in {headers}, yet libcineflow_ort.so is not built"
         pytest.skip("libcineflow_ort.so is not built: no ONNX Runtime headers on this machine")
     return path
+
+
+@pytest.fixture(scope="session", params=FRONTS)
+def front(request: pytest.FixtureRequest) -> Front:
+    """Each front in turn; one that this machine lacks is skipped by name."""
+    name = request.param
+    if name in INSTRUCTION_SETS:
+        before = _C.instruction_set()
+        available = _C.set_instruction_set(name)
+        _C.set_instruction_set(before)
+        if not available:
+            pytest.skip(f"this machine has no {name}")
+        return numpy_front(name)
+    if name == "torch":
+        pytest.importorskip("torch")
+        return torch_front()
+    if name == "cuda":
+        return cuda_front(request.getfixturevalue("cuda"))
+    library = request.getfixturevalue("library") if name == "onnx-kernel" else None
+    return onnx_front(name, library)

@@ -9,7 +9,7 @@ namespace {
 struct Warp {
   using Args = WarpArgs;
   static constexpr const char* kName = "Warp";
-  static constexpr DType kFeatures[] = {DType::kF32, DType::kF16, DType::kBF16};
+  static constexpr DType kFeatures[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kU8};
   static constexpr Input<Args> kInputs[] = {
       {&Args::src, 4, Element::kFeatures},
       {&Args::flow, 4, Element::kF32},

@@ -1,0 +1,243 @@
+"""Every way to run an op: one small adapter each, from a `Call` to a NumPy array.
+
+`cineflow.ops` on NumPy arrays (each instruction set of the CPU) and on torch tensors, the CUDA
+kernels (under the host shim, or on a GPU; see tests/core/cuda_backend.py), and ONNX Runtime with
+our library and without it, where the graph's function bodies run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from cineflow import _C, ops
+from cineflow.export.operators import attach_bodies
+from tests.core.cuda_backend import Backend, DeviceArray, to_bfloat16
+from tests.ops.calls import IMAGES, Call, Options, laid_out
+
+INSTRUCTION_SETS = ("avx512", "avx2", "baseline")
+LAYOUTS = ("planar", "channels_last", "transposed", "reversed", "gapped", "broadcast")
+
+
+@dataclass(frozen=True)
+class Front:
+    """One way to run every op.
+
+    Attributes:
+        name: For the test's id.
+        run: Answers a call whose result has the shape given, on so many threads.
+        storages: Storage types that it has arrays for.
+        layouts: Memory layouts that reach the kernel as they are.
+        coordinates: Error of coordinates that it adds to the kernels' own, pixels.
+        takes_empty_images: Whether images without pixels have an answer; else it says so.
+    """
+
+    name: str
+    run: Callable[..., np.ndarray]
+    storages: tuple[str, ...] = IMAGES
+    layouts: tuple[str, ...] = LAYOUTS
+    coordinates: float = 0.0
+    takes_empty_images: bool = True
+
+
+def numpy_front(instruction_set: str) -> Front:
+    """`cineflow.ops` on NumPy arrays, which have no bfloat16."""
+
+    def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
+        with using(instruction_set, threads):
+            result: np.ndarray = public(call, stored)
+        return result
+
+    return Front(instruction_set, run, storages=("float32", "float16", "uint8"))
+
+
+def torch_front() -> Front:
+    """`cineflow.ops` on torch tensors, that is `torch.ops.cineflow.*`."""
+    import torch
+
+    def tensor(values: np.ndarray, storage: str, layout: str) -> torch.Tensor:
+        array = stored(values, storage, layout)
+        if any(stride < 0 for stride in array.strides) or not array.flags.writeable:
+            array = array.copy()  # torch has neither
+        bits = torch.from_numpy(array)
+        return bits.view(torch.bfloat16) if storage == "bfloat16" else bits
+
+    def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
+        with using(_C.instruction_set(), threads):
+            result = public(call, tensor)
+        if call.result == "bfloat16":
+            assert result.dtype == torch.bfloat16
+            result = result.float()
+        return np.asarray(result.numpy())
+
+    return Front("torch", run)
+
+
+def cuda_front(cuda: Backend) -> Front:
+    """The CUDA kernels through `_C`. The shim runs one thread after another, whatever `threads`."""
+
+    def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
+        if call.layout == "stretched":
+            inputs = [
+                DeviceArray(stored(values, call.storage_of(name), call.layout))
+                for name, values in call.inputs.items()
+            ]
+        else:
+            inputs = [
+                cuda.put(values, call.storage_of(name), call.layout if values.ndim == 4 else "")
+                for name, values in call.inputs.items()
+            ]
+        options = dict(call.options)
+        options["clamp"] = options.pop("border", "zeros") == "clamp"
+        name = call.op.name
+        if name.endswith("correlation"):
+            name, inputs = "correlation", [*inputs, None][:3]
+        for size in ("rows", "columns"):
+            options.pop(size, None)
+        if name == "warp" or name == "compose_flow":
+            options = {"clamp": options["clamp"]}
+        out = cuda.empty(shape, call.result, call.layout)
+        getattr(cuda.module, name)(*inputs, out, **options)
+        return cuda.get(out)
+
+    return Front("cuda", run, layouts=("planar", "channels_last", "transposed", "gapped"))
+
+
+def onnx_front(name: str, library: Path | None) -> Front:
+    """ONNX Runtime; without `library`, the function bodies, which sample normalised coordinates."""
+
+    def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
+        session = open_session(graph(call), library, threads)
+        (result,) = session.run(None, feeds(call))
+        return np.asarray(result)
+
+    if library is None:
+        return Front(name, run, layouts=("planar",), coordinates=1e-5, takes_empty_images=False)
+    return Front(name, run, layouts=("planar",))
+
+
+@contextlib.contextmanager
+def using(instruction_set: str, threads: int) -> Iterator[None]:
+    """The CPU kernels' instruction set and number of threads, for a while."""
+    before = _C.instruction_set(), _C.thread_count()
+    assert _C.set_instruction_set(instruction_set)
+    _C.set_thread_count(threads)
+    try:
+        yield
+    finally:
+        _C.set_instruction_set(before[0])
+        _C.set_thread_count(before[1])
+
+
+def stored(values: np.ndarray, storage: str, layout: str) -> np.ndarray:
+    """Values in a storage type and layout; bfloat16 as the bits of int16."""
+    if storage == "bfloat16":
+        return laid_out(to_bfloat16(values).view(np.int16), layout)
+    return laid_out(values.astype(storage), layout)
+
+
+def public(call: Call, array: Callable[[np.ndarray, str, str], Any]) -> Any:
+    """The call in the words of `cineflow.ops`, on arrays that `array` makes."""
+    tensors = [
+        array(values, call.storage_of(name), call.layout) for name, values in call.inputs.items()
+    ]
+    options = dict(call.options)
+    if "x_major" in options:
+        options["order"] = "xy" if options.pop("x_major") else "yx"
+    if "angle_step" in options:
+        return _polar(call, tensors, options)
+    return getattr(ops, call.op.name)(*tensors, **options)
+
+
+def _polar(call: Call, tensors: list[Any], options: Options) -> Any:
+    size = options["rows"], options["columns"]
+    inverse = call.op.name == "polar_unresample"
+    angles, radii = call.inputs["src"].shape[2:] if inverse else size
+    first = options["first_radius"]
+    grid = ops.PolarGrid(
+        angles,
+        radii,
+        last_radius=first + radii * options["radius_step"],
+        first_radius=first,
+        first_angle=options["first_angle"],
+        sweep=angles * options["angle_step"],
+    )
+    assert grid.is_full_circle == options["wraps"]
+    how = {name: options[name] for name in ("border", "scale", "offset")}
+    return getattr(ops, call.op.name)(*tensors, grid, *([size] if inverse else []), **how)
+
+
+_ONNX_TYPES = {"float32": "float", "float16": "float16", "bfloat16": "bfloat16", "uint8": "uint8"}
+
+
+def graph(call: Call) -> str:
+    """The call as an ONNX graph of one node, sizes open. bfloat16, which NumPy lacks, is inside."""
+    formal, names, casts = [], [], []
+    for name in call.inputs:
+        axes = ", ".join(f"{name}_{axis}" for axis in range(call.inputs[name].ndim))
+        kind = call.storage_of(name)
+        if kind == "bfloat16":
+            casts.append(f"{name}_stored = Cast <to: int = 16> ({name})")
+            names.append(f"{name}_stored")
+            kind = "float32"
+        else:
+            names.append(name)
+        formal.append(f"{_ONNX_TYPES[kind]}[{axes}] {name}")
+    node = f"cineflow.{call.op.node} <{attributes(call)}> ({', '.join(names)})"
+    result = call.result
+    if result == "bfloat16":
+        node, result = f"{node}\n  out = Cast <to: int = 1> (answer)", "float32"
+        lines = [*casts, f"answer = {node}"]
+    else:
+        lines = [*casts, f"out = {node}"]
+    body = "\n  ".join(lines)
+    return f"""
+<ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
+main ({", ".join(formal)}) => ({_ONNX_TYPES[result]}[n, c, h, w] out) {{
+  {body}
+}}
+"""
+
+
+def attributes(call: Call) -> str:
+    """The options as attributes in ONNX's text form."""
+    words = []
+    for name, value in call.options.items():
+        if isinstance(value, str):
+            words.append(f'{name}: string = "{value}"')
+        elif isinstance(value, float):
+            words.append(f"{name}: float = {value!r}")
+        else:
+            words.append(f"{name}: int = {int(value)}")
+    return ", ".join(words)
+
+
+def feeds(call: Call) -> dict[str, np.ndarray]:
+    """What the session of `graph(call)` is fed."""
+    kinds = {name: call.storage_of(name) for name in call.inputs}
+    return {
+        name: np.ascontiguousarray(
+            values.astype("float32" if kinds[name] == "bfloat16" else kinds[name])
+        )
+        for name, values in call.inputs.items()
+    }
+
+
+def open_session(text: str, library: Path | None, threads: int = 1) -> ort.InferenceSession:
+    """A session on ONNX's text form; `library` None runs the bodies."""
+    model = onnx.parser.parse_model(text)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # some tests want refusals; they need no log
+    options.intra_op_num_threads = threads
+    if library is None:
+        attach_bodies(model)
+    else:
+        options.register_custom_ops_library(str(library))
+    return ort.InferenceSession(model.SerializeToString(), options)

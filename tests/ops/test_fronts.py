@@ -1,0 +1,179 @@
+"""One semantics: every op on every front against the independent NumPy reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cineflow.errors import ArgumentError
+from tests.ops.calls import NASTY, OPS, ROUNDING, Call, Op, calls, make_call
+from tests.ops.fronts import Front
+
+EACH_OP = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
+EACH_MOVING_OP = pytest.mark.parametrize(
+    "op", [op for op in OPS.values() if op.moves], ids=lambda op: op.name
+)
+BORDERS = ("zeros", "clamp")
+
+
+def agree(front: Front, call: Call) -> None:
+    """The front's answer is the reference's to the rounding of f32 and of the result's type."""
+    wanted = call.gold()
+    got = front.run(call, wanted.shape)
+    coordinates = max(front.coordinates, call.op.coordinates)
+    rounding = ROUNDING[call.result]
+    assert got.dtype == ("float32" if call.result == "bfloat16" else call.result)
+    np.testing.assert_allclose(
+        got.astype(np.float64),
+        wanted,
+        rtol=rounding,
+        atol=call.op.magnitude * (coordinates + ROUNDING["float32"]),
+    )
+
+
+def random_call(data: st.DataObject, op: Op, front: Front) -> Call:
+    call: Call = data.draw(calls(op, front.storages, front.layouts))
+    return call
+
+
+@EACH_OP
+@settings(deadline=None, max_examples=15)
+@given(data=st.data())
+def test_agrees_with_the_reference(front, op, data):
+    agree(front, random_call(data, op, front))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@EACH_OP
+@settings(deadline=None, max_examples=300)
+@given(data=st.data())
+def test_agrees_with_the_reference_on_many_more(front, op, data):
+    agree(front, random_call(data, op, front))
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@EACH_MOVING_OP
+def test_a_coordinate_out_of_range_is_the_same_everywhere(front, op, border):
+    """One coordinate at a time, the others on their pixels."""
+    values = [*NASTY, np.float32(1e5)]
+    changes = {"border": border, "shared": False}
+    options = op.typical | {name: value for name, value in changes.items() if name in op.typical}
+    calm = make_call(op, options, shape=SHAPES["many"])
+    moved = calm.inputs[op.moves]
+    moved[:] = 0 if moved.ndim == 4 else 3
+    for index, value in enumerate(values):
+        for axis in (0, 1):
+            if moved.ndim == 4:
+                moved[0, axis, 1 + axis, index] = value
+            else:
+                moved[2 * index + axis, axis] = value
+    agree(front, calm)
+
+
+#: [N, C, H, W] of images at the edges of what is an image.
+SHAPES = {
+    "many": (22, 2, 5, 12),
+    "empty batch": (0, 3, 5, 7),
+    "no channels": (2, 0, 5, 7),
+    "no rows": (1, 2, 0, 4),
+    "one pixel": (2, 3, 1, 1),
+    "one row": (1, 2, 1, 33),
+    "one column": (1, 17, 33, 1),
+}
+
+
+HARDLY_IMAGES = [
+    pytest.param(op, name, id=f"{op.name}-{name}")
+    for op in OPS.values()
+    for name in SHAPES
+    # A polar image without rows has no grid; test_onnxruntime.py sees to it.
+    if name != "many" and (op.name, name) != ("polar_unresample", "no rows")
+]
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize(("op", "name"), HARDLY_IMAGES)
+def test_hardly_an_image(front, op, name, border):
+    """The typical radius, 4, is larger than these images."""
+    options = op.typical | {"border": border} if "border" in op.typical else op.typical
+    call = make_call(op, options, shape=SHAPES[name])
+    if name == "no rows" and not front.takes_empty_images:
+        with pytest.raises(Exception, match=r"must be non-empty|cannot be reshaped"):
+            front.run(call, call.gold().shape)
+        return
+    agree(front, call)
+
+
+@EACH_OP
+def test_the_same_bits_from_any_number_of_threads_and_call_to_call(front, op):
+    # Large enough for several threads; the shim takes its time for every one of its own.
+    shape = (1, 5, 19, 23) if front.name == "cuda" else (2, 16, 61, 67)
+    call = make_call(op, op.typical, shape=shape)
+    result = call.op.name in ("polar_resample", "polar_unresample")
+    out = (*shape[:2], 9, 17) if result else call.gold().shape
+    first = front.run(call, out, threads=1)
+    for threads in (1, 2, 3, 8):
+        np.testing.assert_array_equal(front.run(call, out, threads=threads), first)
+
+
+@EACH_OP
+def test_planes_of_two_to_the_31_are_refused_before_a_pixel_is_read(front, op):
+    if front.layouts == ("planar",):
+        pytest.skip("a contiguous plane of that size does not fit; see test_onnxruntime.py")
+    call = make_call(op, op.typical, shape=(1, 2, 3, 4), layout="stretched")
+    with pytest.raises(ArgumentError, match="planes of fewer than 2147483648 elements"):
+        front.run(call, call.gold().shape)
+
+
+def one_image(op: str, options: dict[str, object], **inputs: np.ndarray) -> Call:
+    """A call of `op` with inputs of the test's own."""
+    return Call(OPS[op], inputs, options)
+
+
+@pytest.mark.parametrize("border", BORDERS)
+def test_an_outside_corner_is_not_read(front, border):
+    # Half a pixel outside, beside an infinite one: its neighbour counts 0, never 0 * inf = NaN.
+    src = np.full((1, 1, 1, 1), np.inf, np.float32)
+    half = np.full((1, 2, 1, 1), 0.5, np.float32)
+    moved = front.run(one_image("warp", {"border": border}, src=src, flow=half), (1, 1, 1, 1))
+    assert moved[0, 0, 0, 0] == np.inf
+
+
+def test_an_infinite_pixel_beyond_the_weights_stays_there(front):
+    src = np.zeros((1, 1, 3, 3), np.float32)
+    src[0, 0, :, 1] = np.inf
+    flow = np.zeros((1, 2, 3, 3), np.float32)
+    flow[0, 0] = -0.5
+    moved = front.run(one_image("warp", {"border": "zeros"}, src=src, flow=flow), (1, 1, 3, 3))
+    # Column 0 lies half outside: 0.5 of the finite pixel.
+    assert (moved[0, 0, :, 0] == 0).all()
+
+
+def test_there_and_back_again(front):
+    """A smooth image to polar coordinates and back, which no error of both at once survives."""
+    y, x = np.mgrid[0:64, 0:64].astype(np.float32)
+    smooth = np.sin(x / 9)[None, None] * np.cos(y / 11)
+    centre = np.float32([[31.5, 31.5]])
+    grid = {
+        "first_angle": 0.0,
+        "angle_step": 2 * np.pi / 256,
+        "wraps": True,
+        "first_radius": 0.0,
+        "radius_step": 0.5,
+        "border": "zeros",
+        "scale": 1.0,
+        "offset": 0.0,
+    }
+    there = one_image(
+        "polar_resample", {"rows": 256, "columns": 64} | grid, src=smooth, centre=centre
+    )
+    polar = front.run(there, (1, 1, 256, 64))
+    back = one_image(
+        "polar_unresample", {"rows": 64, "columns": 64} | grid, src=polar, centre=centre
+    )
+    image = front.run(back, (1, 1, 64, 64))
+    inside = np.hypot(x - 31.5, y - 31.5) < 30
+    assert np.abs(image - smooth)[0, 0][inside].max() < 0.005
