@@ -29,19 +29,23 @@ MAX_STREAMS = 64
 IDLE_TIMEOUT_US = 60_000_000
 
 #: Border of the served stream as (name, Triton dtype, dims). A frame comes as u8 or as f32, and the
-#: request that ends a stream may bring none: every input is optional. `beat` makes its frame the
-#: new reference.
+#: request that ends a stream may bring none: every input is optional. True in `beat` makes its
+#: frame the new reference; without `beat` the beats are found in the motion.
 STREAM_INPUTS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("frame", "TYPE_UINT8", (-1, -1)),
     ("frame_f32", "TYPE_FP32", (-1, -1)),
     ("frame_index", "TYPE_INT64", (1,)),
     ("beat", "TYPE_BOOL", (1,)),
+    ("time_ms", "TYPE_FP64", (1,)),
 )
 STREAM_OUTPUTS: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("flow", "TYPE_FP32", (2, -1, -1)),
     ("displacement", "TYPE_FP32", (2, -1, -1)),
     ("quality", "TYPE_FP32", (1,)),
+    ("quality_parts", "TYPE_FP32", (8,)),
     ("tracked", "TYPE_INT64", (4,)),
+    ("beat_info", "TYPE_INT64", (3,)),
+    ("drift", "TYPE_FP32", (1,)),
 )
 
 CONFIG_FILE = "config.pbtxt"

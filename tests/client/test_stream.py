@@ -19,10 +19,12 @@ from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.stream import MotionStream
 from cineflow.serving import TritonServer
 from cineflow_client import (
+    Cause,
     CineflowClientError,
     Client,
     FrameRejected,
     ModelNotFound,
+    Rhythm,
     ServerDied,
     ServerUnavailable,
     SharedMemoryUnavailable,
@@ -72,11 +74,14 @@ def test_what_comes_back_is_what_the_stream_computes(
         np.testing.assert_array_equal(got.flow, expected.flow)
         np.testing.assert_array_equal(got.displacement, expected.displacement)
         assert got.quality == pytest.approx(expected.quality, abs=1e-6)
-        assert (got.previous, got.current, got.reference, got.beat) == (
+        for name, value in vars(got.quality_parts).items():
+            wanted = getattr(expected.quality_parts, name)
+            assert value is wanted is None or value == pytest.approx(wanted, rel=1e-5), name
+        assert vars(got.beat_info) == vars(expected.beat_info)
+        assert (got.previous, got.current, got.reference) == (
             expected.previous,
             expected.current,
             expected.reference,
-            expected.beat,
         )
         assert 0 < got.latency_ms < 10_000
 
@@ -93,7 +98,19 @@ def test_beats_and_dropped_frames(client, moving_frames):
         renewed = stream.push(moving_frames[2], index=7, beat=True)
         assert (renewed.previous, renewed.reference, renewed.beat) == (5, 7, 1)
         assert not renewed.displacement.any()
-        assert stream.push(moving_frames[3]).reference == 7
+        assert renewed.beat_info.cause is Cause.TRIGGER
+        late = stream.push(moving_frames[3], beat=False)
+        assert (late.reference, late.beat_info.delay_frames) == (7, 0)
+
+
+def test_times_travel_and_are_checked(client, moving_frames):
+    with client.stream("lucas_kanade") as stream:
+        for k, time_ms in enumerate((0.0, 900.0, 1000.0)):
+            result = stream.push(moving_frames[k], beat=True, time_ms=time_ms)
+        assert result.beat_info.rhythm is Rhythm.EARLY  # 600 beats per minute
+        with pytest.raises(FrameRejected, match="above 1000 ms"):
+            stream.push(moving_frames[3], time_ms=1000.0)
+        assert stream.push(moving_frames[3], time_ms=1030.0).previous == 2
 
 
 def test_frames_in_flight_keep_their_order(client, moving_frames, in_process):

@@ -50,11 +50,13 @@ def test_stream_is_a_sequence_under_its_hashed_name(repository: Path, bundle: Bu
     config = read_config(repository / bundle.served_name)
     assert config.name == bundle.served_name
     assert config.backend == "python"
-    assert [tensor.name for tensor in config.input] == ["frame", "frame_f32", "frame_index", "beat"]
+    names = ["frame", "frame_f32", "frame_index", "beat", "time_ms"]
+    assert [tensor.name for tensor in config.input] == names
     assert all(tensor.optional for tensor in config.input)
     outputs = {tensor.name: list(tensor.dims) for tensor in config.output}
     assert outputs == {
-        "flow": [2, -1, -1], "displacement": [2, -1, -1], "quality": [1], "tracked": [4],
+        "flow": [2, -1, -1], "displacement": [2, -1, -1], "quality": [1], "quality_parts": [8],
+        "tracked": [4], "beat_info": [3], "drift": [1],
     }  # fmt: skip
     assert config.sequence_batching.HasField("oldest")
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.quality import forward_backward_px, frame_quality
+from cineflow.motion.quality import Quality, assess, forward_backward_px, halved
+from cineflow.motion.quality_rule import (
+    SUSPECT_PX,
+    WITH_BACKWARD,
+    WITHOUT_BACKWARD,
+    Parts,
+    expected_error_px,
+    index_of,
+)
 from cineflow.phantom import Beat, ShortAxisPhantom
+
+STILL = np.zeros((2, 128, 128), np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -15,47 +28,159 @@ def phantom() -> ShortAxisPhantom:
     return ShortAxisPhantom(11, size=(128, 128), beat=Beat(beats=0.2))
 
 
+def quality(*pair: np.ndarray, **settings) -> Quality:
+    return assess(*pair, **settings)[0]
+
+
 def test_true_flow_beats_every_wrong_one(phantom: ShortAxisPhantom) -> None:
     a, b = phantom.frames[4], phantom.frames[5]
     truth, wall = phantom.flow(4, 5), phantom.myocardium(4)
-    right = frame_quality(a, b, truth, wall)
-    wrong = [frame_quality(a, b, truth + step, wall) for step in (0.5, 1.0, 2.0, 4.0)]
-    assert 1.0 >= right > 0.7
-    assert right > wrong[0] > wrong[1] > wrong[2] > wrong[3]
+    right = quality(a, b, truth, mask=wall)
+    wrong = [quality(a, b, truth + step, mask=wall) for step in (0.5, 1.0, 2.0)]
+    found = [right, *wrong]
+    for one, worse in pairwise(found):
+        assert one.index > worse.index
+        assert one.expected_error_px < worse.expected_error_px
+        assert one.photometric_px < worse.photometric_px
+        assert one.correlation > worse.correlation
+    assert right.correlation > 0.6
 
 
 def test_equal_frames_are_perfect(phantom: ShortAxisPhantom) -> None:
-    still = np.zeros((2, 128, 128), np.float32)
-    assert frame_quality(phantom.frames[0], phantom.frames[0], still) == pytest.approx(1.0)
+    same = quality(phantom.frames[0], phantom.frames[0], STILL)
+    assert same.index > 0.99
+    assert same.correlation == pytest.approx(1.0, abs=1e-5)
+    assert same.deformation == same.folding_percent == 0.0
 
 
 def test_brightness_alone_is_no_agreement() -> None:
     rng = np.random.default_rng(0)
     shade = np.linspace(0, 100, 128)[None] * np.ones((128, 1))
-    a, b = (shade + rng.normal(0, 5, (128, 128)) for _ in range(2))
-    still = np.zeros((2, 128, 128), np.float32)
-    assert frame_quality(a.astype(np.float32), b.astype(np.float32), still) < 0.5
+    a, b = (np.clip(shade + rng.normal(0, 20, (128, 128)), 0, 255) for _ in range(2))
+    assert quality(a.astype(np.float32), b.astype(np.float32), STILL).index < 0.5
 
 
 @pytest.mark.parametrize("level", [0, 77])
 def test_no_texture_supports_nothing(level: int) -> None:
     flat = np.full((64, 48), level, np.uint8)
-    assert frame_quality(flat, flat, np.zeros((2, 64, 48), np.float32)) == 0.0
+    found = quality(flat, flat, np.zeros((2, 64, 48), np.float32))
+    assert found.index == 0.0
+    assert math.isinf(found.expected_error_px)
+
+
+def test_the_photometric_part_is_the_cramer_rao_bound() -> None:
+    """Noise of variance v on both frames of a texture with gradient g: sqrt(2 v / g^2) per pixel
+    and axis, so sqrt(2) times that for both; a sine wave along each axis has g^2 = (a k)^2 / 2."""
+    y, x = np.mgrid[:128, :128]
+    amplitude, k, noise = 30.0, 2 * np.pi / 16, 4.0
+    texture = 128 + amplitude * (np.sin(k * x) + np.sin(k * y))
+    rng = np.random.default_rng(1)
+    a, b = (texture + rng.normal(0, noise, texture.shape) for _ in range(2))
+    found = quality(a.astype(np.float32), b.astype(np.float32), STILL)
+    # central differences see a sine of step k as sin(k), and half the noise of the frames' mean
+    square = (amplitude * np.sin(k)) ** 2 / 2 + noise**2 / 4
+    assert found.photometric_px == pytest.approx(np.sqrt(2 * 2 * noise**2 / square), rel=0.1)
+
+
+def test_deformation_is_the_gradient_of_the_flow(phantom: ShortAxisPhantom) -> None:
+    y, x = np.mgrid[:128, :128].astype(np.float32) - 64
+    frame = phantom.frames[0]
+    stretched = np.stack([0.03 * x, -0.04 * y])
+    assert quality(frame, frame, stretched).deformation == pytest.approx(0.05, rel=1e-4)
+    turned_over = np.stack([-1.5 * x, 0 * y])
+    assert quality(frame, frame, turned_over).folding_percent == pytest.approx(100.0)
+
+
+def test_a_steady_motion_is_consistent_over_lost_frames(phantom: ShortAxisPhantom) -> None:
+    frame, step = phantom.frames[0], STILL + np.float32([[[1.0]], [[0.5]]])
+    _, before = assess(frame, frame, step)
+    assert quality(frame, frame, 3 * step, before=before, frames=3).temporal_px == pytest.approx(0)
+    jump = quality(frame, frame, 3 * step, before=before, frames=1).temporal_px
+    assert jump == pytest.approx(2 * np.hypot(1, 0.5))
+    assert quality(frame, frame, step).temporal_px is None
+
+
+def test_a_shadow_shows_as_a_change_and_takes_support_away(phantom: ShortAxisPhantom) -> None:
+    frame = phantom.frames[0]
+    first, before = assess(frame, frame, STILL)
+    assert first.appearance is None
+    steady = quality(frame, frame, STILL, before=before)
+    assert steady.appearance == pytest.approx(0.0, abs=1e-4)
+    dark = frame.copy()
+    dark[:, 56:] = 0
+    shadowed = quality(dark, dark, STILL, before=before)
+    assert shadowed.appearance > 20.0
+    assert shadowed.photometric_px > 5.0 * steady.photometric_px
+    assert shadowed.index < 0.5 < steady.index
+    assert quality(dark, dark, STILL).index > 0.9  # who never saw the tissue cannot miss it
+
+
+def test_the_way_back_at_full_and_at_half_size(phantom: ShortAxisPhantom) -> None:
+    # the tissue lies in the middle: nothing leaves the picture on its way
+    frame, there = np.zeros((128, 128), np.uint8), STILL + np.float32([[[2.0]], [[-1.0]]])
+    frame[32:96, 32:96] = phantom.frames[0][32:96, 32:96]
+    half = np.zeros((2, 64, 64), np.float32)
+    for back, scale in ((STILL, 1.0), (half, 2.0)):
+        home = back - np.float32([[[2.0]], [[-1.0]]]) / np.float32(scale)
+        astray = home + np.float32(0.5 / scale)
+        found = [
+            quality(frame, frame, there, backward=way).forward_backward_px for way in (home, astray)
+        ]
+        assert found == pytest.approx([0.0, 0.5 * np.sqrt(2)], abs=1e-5)
+    assert quality(frame, frame, there).forward_backward_px is None
+    np.testing.assert_array_equal(halved(np.float32([[1, 3], [5, 7]])), [[4.0]])
 
 
 def test_sizes_that_are_no_multiple_of_the_block(phantom: ShortAxisPhantom) -> None:
     a = phantom.frames[4][:75, :101]
-    assert frame_quality(a, a, np.zeros((2, 75, 101), np.float32)) == pytest.approx(1.0)
+    assert quality(a, a, np.zeros((2, 75, 101), np.float32)).index > 0.99
+
+
+def test_the_first_frame_is_not_in_doubt() -> None:
+    first = Quality.untracked()
+    assert (first.index, first.expected_error_px, first.temporal_px) == (1.0, 0.0, None)
+
+
+def test_a_worse_part_never_lowers_the_expected_error() -> None:
+    for back in (None, 0.2):
+        base = Parts(2.0, 0.8, 0.03, 9.0, 0.2, back)
+        error = expected_error_px(base)
+        worse = [
+            Parts(3.0, 0.8, 0.03, 9.0, 0.2, back),
+            Parts(2.0, 0.5, 0.03, 9.0, 0.2, back),
+            Parts(2.0, 0.8, 0.06, 9.0, 0.2, back),
+            Parts(2.0, 0.8, 0.03, 30.0, 0.2, back),
+            Parts(2.0, 0.8, 0.03, 9.0, 0.9, back),
+        ]
+        assert all(expected_error_px(parts) >= error for parts in worse)
+        assert expected_error_px(worse[0]) > error  # ... and the photometric part does raise it
+    assert min(*WITHOUT_BACKWARD.weights, *WITH_BACKWARD.weights) >= 0.0
+    assert expected_error_px(Parts(2.0, 0.8, 0.03)) > 0.0  # a first pair has no change over time
+
+
+def test_the_index_maps_the_error_to_one_half_at_the_threshold() -> None:
+    assert index_of(0.0) == 1.0
+    assert index_of(SUSPECT_PX) == pytest.approx(0.5)
+    assert index_of(math.inf) == 0.0
 
 
 def test_bad_input_is_named(phantom: ShortAxisPhantom) -> None:
-    a, still = phantom.frames[0], np.zeros((2, 128, 128), np.float32)
+    a = phantom.frames[0]
     with pytest.raises(ArgumentError, match="current"):
-        frame_quality(a, a[:64], still)
+        assess(a, a[:64], STILL)
     with pytest.raises(ArgumentError, match="at least one"):
-        frame_quality(a, a, still, np.zeros((128, 128), bool))
+        assess(a, a, STILL, mask=np.zeros((128, 128), bool))
     with pytest.raises(ArgumentError, match="NaN"):
-        frame_quality(a, a, still * np.nan)
+        assess(a, a, STILL * np.nan)
+    with pytest.raises(ArgumentError, match="backward"):
+        assess(a, a, STILL, backward=STILL * np.nan)
+    with pytest.raises(ArgumentError, match="half of both"):
+        assess(a, a, STILL, backward=STILL[:, :100])
+    with pytest.raises(ArgumentError, match="frames >= 1"):
+        assess(a, a, STILL, frames=0)
+    _, other = assess(a[:64], a[:64], STILL[:, :64])
+    with pytest.raises(ArgumentError, match="flow"):
+        assess(a, a, STILL, before=other)
 
 
 def test_there_and_back_is_zero_for_an_inverse(phantom: ShortAxisPhantom) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from cineflow.errors import FrameError
-from cineflow.serving.backend import StreamTable, default_threads
+from cineflow.export.triton import STREAM_OUTPUTS
+from cineflow.motion.quality import Quality
+from cineflow.motion.rhythm import Rhythm
+from cineflow.runtime.stream import BeatInfo, Cause, MotionStream
+from cineflow.serving.backend import QUALITY_PARTS, StreamTable, default_threads, output_arrays
 from cineflow.spec import ModelSpec, TensorSpec
 
 IMAGE = (1, 1, 8, 8)
@@ -81,7 +88,10 @@ class Raw:
         request.parameters["sequence_id"].int64_param = self._sequence
         request.parameters["sequence_start"].bool_param = start
         request.parameters["sequence_end"].bool_param = end
-        kinds = {"uint8": "UINT8", "float32": "FP32", "int64": "INT64"}
+        kinds = {
+            "uint8": "UINT8", "float32": "FP32", "float64": "FP64", "int64": "INT64",
+            "bool": "BOOL",
+        }  # fmt: skip
         for name, value in inputs.items():
             tensor = request.inputs.add(name=name, datatype=kinds[value.dtype.name])
             tensor.shape.extend(value.shape)
@@ -114,11 +124,51 @@ def test_bad_frames_do_not_move_the_stream(raw, moving_frames):
         "as the frames before": {"frame": first[:64]},
         "got both": {"frame": first, "frame_f32": first.astype(np.float32)},
         "above 0": {"frame": first, "frame_index": np.array([0])},
+        "a time for every frame": {"frame": first, "time_ms": np.array([33.0])},
     }.items():
         assert bad in raw.ask(**inputs)
     assert raw.ask(frame=second)["tracked"].tolist() == [0, 1, 0, 0]
-    assert set(raw.ask(frame=first, end=True)) == {"flow", "displacement", "quality", "tracked"}
+    assert set(raw.ask(frame=first, end=True)) == {name for name, *_ in STREAM_OUTPUTS}
     assert "START" in raw.ask(frame=first)
+
+
+def test_the_parts_of_the_quality_have_one_order(raw, moving_frames):
+    first = raw.ask(start=True, frame=moving_frames[0])
+    assert first["quality_parts"][0] == 0.0
+    assert np.isnan(first["quality_parts"][QUALITY_PARTS.index("temporal_px")])
+    raw.ask(frame=moving_frames[1])
+    third = dict(zip(QUALITY_PARTS, raw.ask(frame=moving_frames[2])["quality_parts"], strict=True))
+    assert 0.9 < third["correlation"] <= 1.0
+    assert 0.0 < third["expected_error_px"] < 0.3
+    assert 0.0 <= third["temporal_px"] < 0.3
+    assert np.isnan(third["forward_backward_px"])  # costs a second run: off unless asked for
+    raw.ask(end=True)
+
+
+def test_a_trigger_is_named_and_its_drift_stated(raw, moving_frames):
+    now = np.array([0.0])
+    raw.ask(start=True, frame=moving_frames[0], beat=np.array([True]), time_ms=now)
+    raw.ask(frame=moving_frames[1], beat=np.array([False]), time_ms=now + 400)
+    renewed = raw.ask(frame=moving_frames[2], beat=np.array([True]), time_ms=now + 800)
+    assert renewed["tracked"].tolist() == [1, 2, 2, 1]
+    assert renewed["beat_info"].tolist() == [Cause.TRIGGER, 0, Rhythm.UNKNOWN]
+    # the texture moved by (1, 0.5) px per frame and did not come back
+    assert renewed["drift"][0] == pytest.approx(2 * np.hypot(1, 0.5), abs=0.15)
+    double = raw.ask(frame=moving_frames[3], beat=np.array([True]), time_ms=now + 900, end=True)
+    assert double["beat_info"].tolist() == [Cause.TRIGGER, 0, Rhythm.EARLY]
+    assert np.isnan(double["drift"][0])
+
+
+def test_the_client_and_the_server_name_the_same_things():
+    client = importlib.import_module("cineflow_client")
+    assert tuple(one.name for one in fields(client.QualityParts)) == QUALITY_PARTS
+    assert set(QUALITY_PARTS) | {"index"} == {one.name for one in fields(Quality)}
+    assert [one.name for one in fields(client.BeatInfo)] == [one.name for one in fields(BeatInfo)]
+    for ours, theirs in ((Cause, client.Cause), (Rhythm, client.Rhythm)):
+        assert ours.__members__.keys() == theirs.__members__.keys()
+        assert all(ours[name] == theirs[name] for name in ours.__members__)
+    result = MotionStream(None, SPEC).push(np.zeros((8, 8), np.uint8))
+    assert list(output_arrays(result)) == [name for name, *_ in STREAM_OUTPUTS]
 
 
 def test_only_the_outputs_that_are_asked_for_travel(raw, moving_frames):

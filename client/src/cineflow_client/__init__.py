@@ -19,10 +19,12 @@ from cineflow_client.errors import (
 )
 from cineflow_client.latency import LatencyLog, LatencySummary
 from cineflow_client.metadata import ModelInfo
-from cineflow_client.result import Result
+from cineflow_client.result import BeatInfo, Cause, QualityParts, Result, Rhythm
 from cineflow_client.stream import Pending, Stream
 
 __all__ = [
+    "BeatInfo",
+    "Cause",
     "CineflowClientError",
     "Client",
     "FrameRejected",
@@ -31,7 +33,9 @@ __all__ = [
     "ModelInfo",
     "ModelNotFound",
     "Pending",
+    "QualityParts",
     "Result",
+    "Rhythm",
     "ServerDied",
     "ServerRefused",
     "ServerUnavailable",

@@ -15,7 +15,10 @@ OUTPUTS: Mapping[str, str] = {
     "flow": "TYPE_FP32",
     "displacement": "TYPE_FP32",
     "quality": "TYPE_FP32",
+    "quality_parts": "TYPE_FP32",
     "tracked": "TYPE_INT64",
+    "beat_info": "TYPE_INT64",
+    "drift": "TYPE_FP32",
 }
 
 

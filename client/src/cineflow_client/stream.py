@@ -39,7 +39,7 @@ from cineflow_client.wire import (
     end_request,
     error_from_message,
     frame_request,
-    read_outputs,
+    read_result,
 )
 
 if TYPE_CHECKING:
@@ -147,14 +147,25 @@ class Stream:
 
     # -- sending ---------------------------------------------------------------------------------
 
-    def push(self, frame: np.ndarray, index: int | None = None, *, beat: bool = False) -> Result:
+    def push(
+        self,
+        frame: np.ndarray,
+        index: int | None = None,
+        *,
+        beat: bool | None = None,
+        time_ms: float | None = None,
+    ) -> Result:
         """Track one frame and wait for its result.
 
         Args:
             frame: Grey levels 0..255, uint8 or float32 [H, W].
             index: The frame's number; it must grow. The server counts from 0 by default. Leave
                 numbers out for frames that you dropped, and the result names the pair it tracked.
-            beat: This frame starts a heart beat: displacement refers to it from here on.
+            beat: Whether an R wave came with this frame: displacement refers to it from here on.
+                None: there are no triggers, and end-diastole is found in the motion, some frames
+                late, after about two beats (`Result.beat_info` says how).
+            time_ms: When the frame was taken, so that absurd heart rates are seen as such; for
+                every frame of a stream or for none.
 
         Raises:
             FrameRejected: The frame is unusable; the stream goes on with the next.
@@ -165,7 +176,8 @@ class Stream:
             SharedMemoryUnavailable: transport="shm" was asked for and is not possible.
         """
         started_at = time.perf_counter()
-        result = self.submit(frame, index, beat=beat, wait_s=self.timeout_s).result()
+        sent = self.submit(frame, index, beat=beat, time_ms=time_ms, wait_s=self.timeout_s)
+        result = sent.result()
         return replace(result, latency_ms=1e3 * (time.perf_counter() - started_at))
 
     def submit(
@@ -173,15 +185,17 @@ class Stream:
         frame: np.ndarray,
         index: int | None = None,
         *,
-        beat: bool = False,
+        beat: bool | None = None,
+        time_ms: float | None = None,
         wait_s: float = 0.0,
     ) -> Pending:
         """Send one frame and return at once; for live sources that must not be held up.
 
         Args:
-            frame: As for `push`, as `index` and `beat`.
+            frame: As for `push`, as `index`, `beat` and `time_ms`.
             index: See `push`.
             beat: See `push`.
+            time_ms: See `push`.
             wait_s: Seconds to wait for a free slot.
 
         Raises:
@@ -204,7 +218,7 @@ class Stream:
             slot = self._free.pop()
             request_id = str(self._counter)
             self._counter += 1
-            step = Step(array, index, beat, slot)
+            step = Step(array, index, beat, time_ms, slot)
             pending = self._pending[request_id] = Pending(self, step, sent_at)
             start, self._started = not self._started, True
         self._outbox.put(
@@ -262,7 +276,8 @@ class Stream:
             error = error_from_message(response.error_message, self.model.served_name)
         else:
             try:
-                result = self._result(answer, pending)
+                elapsed_ms = 1e3 * (time.perf_counter() - pending._sent_at)
+                result = read_result(answer, pending._step, self._ring, elapsed_ms)
             except CineflowClientError as refused:
                 error = refused
         with self._lock:
@@ -271,20 +286,6 @@ class Stream:
         pending._settle(result, error)
         if isinstance(error, StreamBroken):
             self.fail(error)
-
-    def _result(self, answer: Any, pending: Pending) -> Result:
-        arrays, tracked = read_outputs(answer, pending._step, self._ring)
-        previous, current, reference, beat = tracked
-        return Result(
-            flow=arrays["flow"],
-            displacement=arrays["displacement"],
-            quality=float(arrays["quality"][0]),
-            previous=previous,
-            current=current,
-            reference=reference,
-            beat=beat,
-            latency_ms=1e3 * (time.perf_counter() - pending._sent_at),
-        )
 
     # -- ending ----------------------------------------------------------------------------------
 

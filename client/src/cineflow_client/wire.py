@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from cineflow_client.errors import (
     ServerUnavailable,
     StreamExpired,
 )
+from cineflow_client.metadata import OUTPUTS
+from cineflow_client.result import BeatInfo, Cause, QualityParts, Result, Rhythm
 from cineflow_client.ring import SharedRing
 
 _FIELDS = ("flow", "displacement")
@@ -31,13 +34,15 @@ class Step:
     Attributes:
         frame: uint8 or float32 [H, W], C-contiguous.
         index: The frame's number as the caller counts; None lets the server count.
-        beat: Whether this frame starts a heart beat and becomes the reference.
+        beat: Whether an R wave came with this frame; None where there are no triggers.
+        time_ms: When it was taken; None where that is not known.
         slot: Slot of the ring that carries it; without a ring just a number.
     """
 
     frame: np.ndarray
     index: int | None
-    beat: bool
+    beat: bool | None
+    time_ms: float | None
     slot: int
 
 
@@ -56,12 +61,13 @@ def frame_request(
         _point_at(tensor, ring, step.slot, "frame", step.frame.nbytes)
     for name, value, datatype in (
         ("frame_index", None if step.index is None else np.array([step.index], "<i8"), "INT64"),
-        ("beat", np.array([True]) if step.beat else None, "BOOL"),
+        ("beat", None if step.beat is None else np.array([step.beat]), "BOOL"),
+        ("time_ms", None if step.time_ms is None else np.array([step.time_ms], "<f8"), "FP64"),
     ):
         if value is not None:
             request.inputs.add(name=name, datatype=datatype).shape.append(1)
             request.raw_input_contents.append(value.tobytes())
-    for name in (*_FIELDS, "quality", "tracked"):
+    for name in OUTPUTS:
         output = request.outputs.add(name=name)
         if ring is not None and name in _FIELDS:
             _point_at(output, ring, step.slot, name, 2 * 4 * step.frame.size)
@@ -75,10 +81,8 @@ def end_request(model: str, sequence: int, request_id: str, *, start: bool) -> A
     return request
 
 
-def read_outputs(
-    response: Any, step: Step, ring: SharedRing | None
-) -> tuple[dict[str, np.ndarray], list[int]]:
-    """Flow, displacement and quality by name, and (previous, current, reference, beat).
+def read_result(response: Any, step: Step, ring: SharedRing | None, latency_ms: float) -> Result:
+    """The answer to one frame.
 
     Raises:
         ServerRefused: The answer is not that of a cineflow model.
@@ -91,12 +95,28 @@ def read_outputs(
             dtype = "<i8" if output.datatype == "INT64" else "<f4"
             # A copy: frombuffer's arrays are read-only and keep the whole message alive.
             arrays[output.name] = np.frombuffer(raw, dtype).reshape(output.shape).copy()
-    missing = {*_FIELDS, "quality", "tracked"} - arrays.keys()
+    missing = OUTPUTS.keys() - arrays.keys()
     if missing:
-        raise ServerRefused(
-            "flow, displacement, quality and tracked", f"an answer without {sorted(missing)}"
-        )
-    return arrays, [int(value) for value in arrays.pop("tracked")]
+        raise ServerRefused(", ".join(OUTPUTS), f"an answer without {sorted(missing)}")
+    previous, current, reference, beat = (int(value) for value in arrays["tracked"])
+    cause, delay, rhythm = (int(value) for value in arrays["beat_info"])
+    drift = float(arrays["drift"][0])
+    return Result(
+        flow=arrays["flow"],
+        displacement=arrays["displacement"],
+        quality=float(arrays["quality"][0]),
+        quality_parts=QualityParts(*map(_measured, arrays["quality_parts"].tolist())),
+        previous=previous,
+        current=current,
+        reference=reference,
+        beat_info=BeatInfo(beat, Cause(cause), delay, Rhythm(rhythm), _measured(drift)),
+        latency_ms=latency_ms,
+    )
+
+
+def _measured(value: float) -> Any:
+    """NaN stands for what was not measured."""
+    return None if math.isnan(value) else value
 
 
 def _request(model: str, sequence: int, request_id: str, *, start: bool) -> Any:

@@ -106,13 +106,13 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
     curve = np.asarray(cavity, np.float64)
     if curve.shape != times.shape or not np.isfinite(curve).all():
         raise ArgumentError(f"a finite curve [{len(times)}]", f"{list(curve.shape)}")
-    smooth = np.convolve(np.pad(curve, 2, mode="edge"), _SMOOTHING, mode="valid")
-    swing = (smooth.max() - smooth.min()) / 3.0
-    if swing <= 1e-9 * max(1.0, float(np.abs(smooth).max())):
+    smoothed = smooth(curve)
+    swing = (smoothed.max() - smoothed.min()) / 3.0
+    if swing <= 1e-9 * max(1.0, float(np.abs(smoothed).max())):
         raise ArgumentError("a curve that moves", "a constant one", "Is the tracked wall moving?")
-    turns = _turning_points(smooth, swing)
-    if turns and turns[-1][1] < 0 and smooth[-1] - smooth[turns[-1][0]] >= swing:
-        late = int(np.argmax(smooth[-4:])) + len(smooth) - min(4, len(smooth))
+    turns = turning_points(smoothed, swing)
+    if turns and turns[-1][1] < 0 and smoothed[-1] - smoothed[turns[-1][0]] >= swing:
+        late = int(np.argmax(smoothed[-4:])) + len(smoothed) - min(4, len(smoothed))
         turns.append((late, 1))
     maxima = [frame for frame, kind in turns if kind > 0]
     beats = []
@@ -169,8 +169,17 @@ def _increasing(name: str, values: np.ndarray) -> np.ndarray:
     return array
 
 
-def _turning_points(curve: np.ndarray, swing: float) -> list[tuple[int, int]]:
-    """Alternating maxima (+1) and minima (-1) with a swing of `swing` between neighbours."""
+def smooth(curve: np.ndarray) -> np.ndarray:
+    """A curve [T] weighted by [1, 2, 3, 2, 1] / 9, as EchoNet-LVH does; its ends are repeated."""
+    smoothed: np.ndarray = np.convolve(np.pad(curve, 2, mode="edge"), _SMOOTHING, mode="valid")
+    return smoothed
+
+
+def turning_points(curve: np.ndarray, swing: float) -> list[tuple[int, int]]:
+    """Alternating maxima (+1) and minima (-1) of a curve [T], as (frame, kind).
+
+    Neighbours are `swing` apart at least; the last one is confirmed by a swing after it.
+    """
     turns: list[tuple[int, int]] = []
     top = bottom = 0
     seeking = 0  # the first swing decides

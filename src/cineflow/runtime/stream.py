@@ -7,61 +7,21 @@ displacement was composed over every frame since the reference, so no picture ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
-from cineflow.errors import FrameError, SpecError
+from cineflow.errors import EngineError, FrameError, SpecError
 from cineflow.motion.compose import compose
-from cineflow.motion.quality import frame_quality
+from cineflow.motion.finder import BeatFinder
+from cineflow.motion.quality import Quality, assess, halved
+from cineflow.motion.rhythm import Intervals, Rhythm
 from cineflow.runtime.engine import Engine
+from cineflow.runtime.renewal import at_beat
+from cineflow.runtime.state import BeatInfo, Cause, MotionResult, StreamState
 from cineflow.spec import Axis, ModelSpec
 
-
-@dataclass(frozen=True, eq=False)
-class MotionResult:
-    """Motion of one frame. Pixels; x right, y down; channel 0 = x, 1 = y.
-
-    Attributes:
-        flow: f32 [2, H, W], previous to current, on the previous frame's grid; zeros for the first.
-        displacement: f32 [2, H, W], reference to current, on the reference frame's grid.
-        quality: Agreement of the two frames under the flow, 0..1; 1 for the first frame.
-        previous: Index of the frame that the flow starts from.
-        current: Index of this frame.
-        reference: Index of the frame that the displacement refers to.
-        beat: Number of the heart beat, from 0.
-    """
-
-    flow: np.ndarray
-    displacement: np.ndarray
-    quality: float
-    previous: int
-    current: int
-    reference: int
-    beat: int
-
-
-@dataclass(frozen=True, eq=False)
-class StreamState:
-    """Everything that the next frame needs; the arrays are never written to again.
-
-    Attributes:
-        frame: The last frame, f32 [H, W], grey levels 0..255.
-        displacement: f32 [2, H, W] px, since the reference frame, on its grid.
-        index: Index of the last frame.
-        reference: Index of the reference frame.
-        beat: Number of the heart beat, from 0.
-        tensors: The model's own state, `<name>_out` of the last frame by `<name>`; empty for a
-            model without state, and before its first pair.
-    """
-
-    frame: np.ndarray
-    displacement: np.ndarray
-    index: int
-    reference: int
-    beat: int
-    tensors: Mapping[str, np.ndarray] = field(default_factory=dict)
+__all__ = ["BeatInfo", "Cause", "MotionResult", "MotionStream", "StreamState"]
 
 
 class MotionStream:
@@ -71,29 +31,50 @@ class MotionStream:
         engine: Runs the model on a pair of frames.
         spec: The model: two images in (previous, current), `flow` out.
         state: A state taken from another stream of the same model; it goes on from there.
+        backward: Also track each pair backward, at half size where the model takes that size, and
+            judge the quality by both. A quarter of the engine's time more per frame (all of it
+            again where the half size does not fit); without it the quality still stands.
 
     Raises:
-        SpecError: The model is not of that kind.
+        SpecError: The model is of another kind, or has a state and shall run backward.
     """
 
-    def __init__(self, engine: Engine, spec: ModelSpec, state: StreamState | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        spec: ModelSpec,
+        state: StreamState | None = None,
+        *,
+        backward: bool = False,
+    ) -> None:
         images = [tensor for tensor in spec.inputs if len(tensor.shape) == 4]
         if len(spec.inputs) != 2 or len(images) != 2 or spec.outputs[0].name != "flow":
             raise SpecError(
                 "a model of two images [1, 1, H, W] whose first output is `flow`",
                 f"{spec.name}: {[tensor.name for tensor in spec.tensors()]}",
             )
+        if backward and spec.states:
+            raise SpecError(
+                "a model without state, to be run backward",
+                f"{spec.name} with {[tensor.name for tensor in spec.states]}",
+            )
         self.spec = spec
         self._engine = engine
         self._images = images
         self._state = state
+        self._backward = backward
 
     def state(self) -> StreamState | None:
         """What the next frame needs, for another stream to go on from; None before any frame."""
         return self._state
 
     def push(
-        self, frame: np.ndarray, index: int | None = None, *, beat: bool = False
+        self,
+        frame: np.ndarray,
+        index: int | None = None,
+        *,
+        beat: bool | None = None,
+        time_ms: float | None = None,
     ) -> MotionResult:
         """Track one frame.
 
@@ -101,44 +82,110 @@ class MotionStream:
             frame: Grey levels 0..255, u8 or f32 [H, W]; it is copied.
             index: The frame's number, above the last one's; one more than that by default. A gap
                 says that frames were dropped.
-            beat: This frame starts a heart beat: it becomes the reference, displacement starts at
-                zero, and the beat's number grows.
+            beat: Whether an R wave came with this frame: it becomes the reference at once,
+                displacement starts at zero, and the beat's number grows. None: there are no
+                triggers, and end-diastole is looked for in the motion (`cineflow.motion.finder`)
+                until a first frame says True or False.
+            time_ms: When the frame was taken, for heart rates that are absurd by themselves; for
+                every frame of a stream or for none.
 
         Raises:
-            FrameError: Rank, type, size or index do not fit, or a value is not finite. The state is
-                as before, and the next good frame is tracked against the last good one.
-            EngineError: The engine failed; the state is as before.
+            FrameError: Rank, type, size, index or time do not fit, or a value is not finite. The
+                state is as before, and the next good frame is tracked against the last good one.
+            EngineError: The engine failed or gave a flow that is not finite; the state is as
+                before.
         """
         before = self._state
         image = self._checked(frame)
         number = self._numbered(index)
-        zero = np.zeros((2, *image.shape), np.float32)
+        self._check_time(time_ms)
         if before is None:
-            flow, displacement, quality = zero, zero.copy(), 1.0
-            after = StreamState(image, displacement, number, reference=number, beat=0)
+            after = self._first(image, number, beat, time_ms)
+            flow, quality = np.zeros((2, *image.shape), np.float32), Quality.untracked()
         else:
             outputs = self._engine.run(self._inputs(before, image))
             flow = outputs["flow"][0]
-            quality = frame_quality(before.frame, image, flow)
-            after = replace(
+            if not np.isfinite(flow).all():
+                raise EngineError("a finite flow", f"NaN or infinite values from {self.spec.name}")
+            quality, motion = assess(
+                before.frame,
+                image,
+                flow,
+                before=before.motion,
+                frames=number - before.index,
+                backward=self._back(before.frame, image) if self._backward else None,
+            )
+            moved = replace(
                 before,
                 frame=image,
-                displacement=zero if beat else compose(before.displacement, flow),
+                displacement=compose(before.displacement, flow),
                 index=number,
-                reference=number if beat else before.reference,
-                beat=before.beat + int(beat),
+                time_ms=time_ms,
+                motion=motion,
+                finder=before.finder if beat is None else None,
                 tensors={state.name: outputs[f"{state.name}_out"] for state in self.spec.states},
             )
+            after = at_beat(moved, flow, beat)
         self._state = after  # the only place, and last: a frame counts wholly or not at all
+        late = after.intervals.overdue(after.clock)
         return MotionResult(
             flow=flow,
             displacement=after.displacement,
-            quality=quality,
+            quality_parts=quality,
             previous=number if before is None else before.index,
             current=number,
             reference=after.reference,
-            beat=after.beat,
+            beat_info=replace(after.beat, rhythm=Rhythm.LATE) if late else after.beat,
         )
+
+    def _first(
+        self, image: np.ndarray, number: int, beat: bool | None, time_ms: float | None
+    ) -> StreamState:
+        still = np.zeros((2, *image.shape), np.float32)
+        state = StreamState(
+            image,
+            still,
+            number,
+            reference=number,
+            intervals=Intervals(milliseconds=time_ms is not None),
+            time_ms=time_ms,
+            finder=BeatFinder() if beat is None else None,
+        )
+        if not beat:
+            return state
+        intervals, _ = state.intervals.begin(state.clock)
+        return replace(state, intervals=intervals, beat=BeatInfo(cause=Cause.TRIGGER))
+
+    def _back(self, previous: np.ndarray, current: np.ndarray) -> np.ndarray:
+        """Flow from current to previous, [2, H, W] px, or [2, H / 2, W / 2] px of half the size."""
+        first, second = current, previous
+        half = [extent // 2 for extent in current.shape]
+        if all(
+            extent % 2 == 0 and (dim.accepts(size) if isinstance(dim, Axis) else dim == size)
+            for dim, size, extent in zip(
+                self._images[0].shape[-2:], half, current.shape, strict=True
+            )
+        ):
+            first, second = halved(current), halved(previous)
+        pair = zip(self._images, (first, second), strict=True)
+        flow: np.ndarray = self._engine.run(
+            {tensor.name: picture[None, None] for tensor, picture in pair}
+        )["flow"][0]
+        return flow
+
+    def _check_time(self, time_ms: float | None) -> None:
+        if time_ms is not None and not np.isfinite(time_ms):
+            raise FrameError("a finite time_ms", str(time_ms))
+        if self._state is None:
+            return
+        last = self._state.time_ms
+        if (time_ms is None) != (last is None):
+            raise FrameError(
+                "a time for every frame of a stream, or for none",
+                "a frame without one" if time_ms is None else "a first frame with one",
+            )
+        if time_ms is not None and last is not None and time_ms <= last:
+            raise FrameError(f"a time above {last:g} ms, the last frame's", f"{time_ms:g} ms")
 
     def _inputs(self, before: StreamState, image: np.ndarray) -> dict[str, np.ndarray]:
         inputs = {

@@ -47,6 +47,7 @@ class StreamTable:
         spec: The model.
         idle_s: Seconds without a frame after which a sequence is forgotten.
         clock: Seconds that only grow.
+        backward: As for `MotionStream`.
     """
 
     def __init__(
@@ -55,11 +56,14 @@ class StreamTable:
         spec: ModelSpec,
         idle_s: float,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        backward: bool = False,
     ) -> None:
         self._engine = engine
         self._spec = spec
         self._idle_s = idle_s
         self._clock = clock
+        self._backward = backward
         self._live: OrderedDict[int | str, _Live] = OrderedDict()  # longest idle first
 
     def __len__(self) -> int:
@@ -67,7 +71,8 @@ class StreamTable:
 
     def begin(self, sequence: int | str) -> None:
         """Start a sequence; one of the same id begins anew."""
-        self._live[sequence] = _Live(MotionStream(self._engine, self._spec), self._clock())
+        stream = MotionStream(self._engine, self._spec, backward=self._backward)
+        self._live[sequence] = _Live(stream, self._clock())
         self._live.move_to_end(sequence)
 
     def end(self, sequence: int | str) -> None:
@@ -111,7 +116,9 @@ class TritonPythonModel:
         """Load the bundle and its engine.
 
         The configuration's parameters: `bundle`, a built-in name or a folder (a relative one starts
-        at the model's folder); `threads`, the engine's threads inside one frame, optional.
+        at the model's folder); `threads`, the engine's threads inside one frame, optional;
+        `backward`, "true" to judge the quality by the way back, too, at the cost of
+        `MotionStream`'s argument of that name, optional.
 
         Raises:
             BundleError: There is no such bundle, or its content is not what the model's name says.
@@ -133,7 +140,8 @@ class TritonPythonModel:
         threads = int(parameters.get("threads") or default_threads())
         engine = open_engine(bundle, threads)
         idle_us = int(config["sequence_batching"]["max_sequence_idle_microseconds"])
-        self._streams = StreamTable(engine, bundle.spec, idle_us / 1e6)
+        backward = parameters.get("backward", "false") == "true"
+        self._streams = StreamTable(engine, bundle.spec, idle_us / 1e6, backward=backward)
         self._pb.Logger.log_info(
             f"{bundle.served_name}: {engine.name} with {threads} threads, {engine.kernels}; idle "
             f"streams end after {idle_us / 1e6:g} s"
@@ -166,10 +174,12 @@ class TritonPythonModel:
                     return []
                 raise FrameError("a frame, in `frame` or `frame_f32`", "neither")
             index, beat = self._input(request, "frame_index"), self._input(request, "beat")
+            time_ms = self._input(request, "time_ms")
             result = self._streams.get(sequence).push(
                 frame,
                 None if index is None else int(index[0]),
-                beat=beat is not None and bool(beat[0]),
+                beat=None if beat is None else bool(beat[0]),
+                time_ms=None if time_ms is None else float(time_ms[0]),
             )
         finally:
             if flags & _SEQUENCE_END:
@@ -188,15 +198,37 @@ class TritonPythonModel:
         return None if tensor is None else np.from_dlpack(tensor)
 
     def _tensors(self, result: MotionResult, wanted: Sequence[str]) -> list[Any]:
-        tracked = (result.previous, result.current, result.reference, result.beat)
-        values = {
-            "flow": result.flow,
-            "displacement": result.displacement,
-            "quality": np.array([result.quality], np.float32),
-            "tracked": np.array(tracked, np.int64),
-        }
         return [
             self._pb.Tensor.from_dlpack(name, np.ascontiguousarray(value))
-            for name, value in values.items()
+            for name, value in output_arrays(result).items()
             if name in wanted
         ]
+
+
+#: What `quality_parts` holds, in this order: fields of `cineflow.motion.quality.Quality`.
+QUALITY_PARTS = (
+    "expected_error_px",
+    "correlation",
+    "photometric_px",
+    "deformation",
+    "appearance",
+    "temporal_px",
+    "forward_backward_px",
+    "folding_percent",
+)
+
+
+def output_arrays(result: MotionResult) -> dict[str, np.ndarray]:
+    """A result as the served outputs; what was not measured is NaN."""
+    parts = [getattr(result.quality_parts, name) for name in QUALITY_PARTS]
+    beat = result.beat_info
+    tracked = (result.previous, result.current, result.reference, beat.number)
+    return {
+        "flow": result.flow,
+        "displacement": result.displacement,
+        "quality": np.array([result.quality], np.float32),
+        "quality_parts": np.array(parts, np.float32),  # None becomes NaN
+        "tracked": np.array(tracked, np.int64),
+        "beat_info": np.array([beat.cause, beat.delay_frames, beat.rhythm], np.int64),
+        "drift": np.array([beat.drift_px], np.float32),
+    }

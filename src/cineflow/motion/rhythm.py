@@ -1,0 +1,66 @@
+"""Whether beats come when they should: the last few intervals, judged as they arrive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+
+from cineflow.motion.beats import ECTOPIC_SHARE, FASTEST_BPM, SLOWEST_BPM
+
+#: Intervals that the usual one is the median of.
+_REMEMBERED = 8
+
+
+class Rhythm(IntEnum):
+    """The last interval between two beats, or the wait since the last.
+
+    UNKNOWN until two intervals are known; EARLY and LATE are more than 20 % off the median of the
+    last eight (ectopic beat or double trigger; missed trigger or pause), or beyond 220 and below 30
+    beats per minute where frame times are known.
+    """
+
+    UNKNOWN = 0
+    REGULAR = 1
+    EARLY = 2
+    LATE = 3
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The beats so far, on one clock: ms where frame times are given, else frame numbers.
+
+    Attributes:
+        last: When the last beat began; None before the first.
+        recent: The last intervals, oldest first, at most eight.
+        milliseconds: Whether the clock is in ms: only then can a rate be absurd by itself.
+    """
+
+    last: float | None = None
+    recent: tuple[float, ...] = ()
+    milliseconds: bool = False
+
+    def begin(self, now: float) -> tuple[Intervals, Rhythm]:
+        """A beat begins `now`: the intervals with it, and how the one that ends was."""
+        if self.last is None:
+            return replace(self, last=now), Rhythm.UNKNOWN
+        interval = now - self.last
+        recent = (*self.recent, interval)[-_REMEMBERED:]
+        return replace(self, last=now, recent=recent), self._judge(interval)
+
+    def overdue(self, now: float) -> bool:
+        """Whether the beat that began last has gone on for too long."""
+        return self.last is not None and self._judge(now - self.last) is Rhythm.LATE
+
+    def _judge(self, interval: float) -> Rhythm:
+        if self.milliseconds and interval < 60_000.0 / FASTEST_BPM:
+            return Rhythm.EARLY
+        if self.milliseconds and interval > 60_000.0 / SLOWEST_BPM:
+            return Rhythm.LATE
+        if len(self.recent) < 2:
+            return Rhythm.UNKNOWN
+        off = interval / float(np.median(self.recent)) - 1.0
+        if abs(off) <= ECTOPIC_SHARE:
+            return Rhythm.REGULAR
+        return Rhythm.LATE if off > 0 else Rhythm.EARLY
