@@ -11,7 +11,7 @@ import pytest
 
 from cineflow.errors import ArgumentError, EngineError
 from cineflow.runtime import Bundle, choose_engine, engine_report, open_engine
-from cineflow.runtime.engines.onnxruntime import CUDA_PROVIDER, OnnxRuntimeEngine
+from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
 
 def tiny_inputs(width: int = 8) -> dict[str, np.ndarray]:
@@ -71,15 +71,6 @@ def test_graph_that_does_not_load_is_an_engine_error(tiny: Path) -> None:
 def test_unknown_runtime_is_refused(tiny: Path) -> None:
     with pytest.raises(EngineError, match="onnxruntime"):
         open_engine(Bundle.load(tiny), runtime="magic")
-
-
-def test_absent_runtime_names_its_remedy(tiny: Path) -> None:
-    import onnxruntime
-
-    if CUDA_PROVIDER in onnxruntime.get_available_providers():
-        pytest.skip("ONNX Runtime has CUDA here")
-    with pytest.raises(EngineError, match="onnxruntime-gpu"):
-        open_engine(Bundle.load(tiny), runtime="onnxruntime-cuda")
 
 
 def test_report_marks_exactly_one_choice() -> None:

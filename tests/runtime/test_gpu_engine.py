@@ -1,176 +1,248 @@
-"""The TensorRT engine's calls, against a stand-in: order, streams, graphs, refusals.
+"""The TensorRT engine against a stand-in for the card: order, streams, graphs, results, refusals.
 
-No card runs here. What is checked is what the engine asks of CuPy and TensorRT, not its results.
+No card runs here. The stand-in computes with ONNX Runtime what the engines would, so that what is
+bound to what, and when, decides the result.
 """
 
 from __future__ import annotations
 
-import sys
+import logging
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cineflow.errors import EngineError
-from cineflow.runtime import Bundle, engine_report, open_engine
-from cineflow.runtime.engines.tensorrt import CAPTURE_AFTER, TensorRtEngine
-from cineflow.runtime.store import STORE_VARIABLE, EngineKey, EngineStore
+from cineflow.runtime import Bundle, choose_engine, engine_report, open_engine
+from cineflow.runtime.bundle import file_sha256
+from cineflow.runtime.engines.launches import CAPTURE_AFTER, MEMORY_CAP_BYTES
+from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, open_segments
+from cineflow.runtime.engines.tensorrt import TensorRtEngine, find_plans
+from cineflow.runtime.segments import read_steps
+from cineflow.runtime.store import EngineKey, EngineStore
 
 
-class Stream:
-    def __init__(self, log: list[str], **settings: object) -> None:
-        self.log, self.settings, self.ptr = log, settings, 7
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def begin_capture(self) -> None:
-        self.log.append("capture")
-
-    def end_capture(self) -> SimpleNamespace:
-        return SimpleNamespace(launch=lambda stream: self.log.append("launch"))
-
-    def synchronize(self) -> None:
-        self.log.append("stream-sync")
+def put(store: EngineStore, bundle: Bundle, plan: bytes | None = None, **changes: Any) -> None:
+    """The whole graph as an engine of the stand-in."""
+    key = EngineKey(bundle.spec.name, bundle.hash, "tensorrt-rtx", "1.7", "86", "fp32")
+    store.get_or_build(replace(key, **changes), lambda: plan or bundle.onnx_path.read_bytes())
 
 
-class Buffer:
-    def __init__(self, shape: tuple[int, ...], dtype: object) -> None:
-        self.value, self.data = np.zeros(shape, dtype), SimpleNamespace(ptr=id(self))
-
-    def set(self, value: np.ndarray, stream: Stream) -> None:
-        self.value[:] = value
-
-
-class Context:
-    def __init__(self, log: list[str]) -> None:
-        self.log, self.shapes = log, {}
-
-    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        self.shapes[name] = shape
-        return shape[-1] <= 32
-
-    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        return self.shapes["image"]
-
-    def set_tensor_address(self, name: str, address: int) -> None:
-        self.log.append(f"address {name}")
-
-    def execute_async_v3(self, stream: int) -> bool:
-        self.log.append("execute")
-        return True
+def put_segments(store: EngineStore, bundle: Bundle) -> None:
+    for step in read_steps(bundle):
+        if step.segment is not None:
+            name = f"{bundle.spec.name}/{step.segment.stem}"
+            digest = file_sha256(step.segment)
+            key = EngineKey(name, digest, "tensorrt-rtx", "1.7", "86", "fp32")
+            store.get_or_build(key, step.segment.read_bytes)
 
 
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    log: list[str] = []
-    streams: list[Stream] = []
-    limits: list[int] = []
-
-    def stream(**settings: object) -> Stream:
-        streams.append(Stream(log, **settings))
-        return streams[-1]
-
-    engine = SimpleNamespace(create_execution_context=lambda: Context(log))
-    trt = SimpleNamespace(
-        __version__="1.7",
-        Logger=type("Logger", (), {"ERROR": 0, "__init__": lambda self, level: None}),
-        Runtime=lambda logger: SimpleNamespace(
-            deserialize_cuda_engine=lambda plan: engine if plan == b"plan" else None
-        ),
-    )
-    cupy = SimpleNamespace(
-        cuda=SimpleNamespace(
-            Device=lambda index: SimpleNamespace(compute_capability="86"), Stream=stream
-        ),
-        get_default_memory_pool=lambda: SimpleNamespace(set_limit=lambda size: limits.append(size)),
-        empty=Buffer,
-        asnumpy=lambda buffer, stream, blocking: buffer.value,
-    )
-    monkeypatch.setitem(sys.modules, "tensorrt_rtx", trt)
-    monkeypatch.setitem(sys.modules, "cupy", cupy)
-    return SimpleNamespace(log=log, streams=streams, limits=limits)
+def inputs(width: int, seed: int = 0) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    image = random.normal(size=(1, 1, 4, width)).astype(np.float32)
+    flow = random.normal(size=(1, 2, 4, width)).astype(np.float32)
+    return {"image": image, "flow": flow, "sum_in": 2 * image}
 
 
-@pytest.fixture
-def store(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineStore:
-    monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "engines"))
-    return EngineStore()
+def frames(side: int, seed: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    pair = random.uniform(0, 255, (2, 1, 1, side, side)).astype(np.float32)
+    return {"previous": pair[0], "current": pair[1]}
 
 
-def put(store: EngineStore, bundle: Bundle, plan: bytes = b"plan", version: str = "1.7") -> None:
-    key = EngineKey("tiny", bundle.hash, "tensorrt-rtx", version, "86", "fp32")
-    store.get_or_build(key, lambda: plan)
+def test_repeated_shapes_become_one_graph(card: Any, store: EngineStore, tiny: Path) -> None:
+    bundle = Bundle.load(tiny)
+    put(store, bundle)
+    engine, reference = TensorRtEngine(bundle), OnnxRuntimeEngine(bundle, use_op_library=False)
+    for seed in range(CAPTURE_AFTER + 3):
+        values = inputs(8, seed)
+        outputs, expected = engine.run(values), reference.run(values)
+        for name, value in expected.items():
+            np.testing.assert_array_equal(outputs[name], value)
+    work = "engine moved+sum_out"
+    assert card.log.count(work) == CAPTURE_AFTER
+    assert card.log.count("capture") == card.log.count(f"captured {work}") == 1
+    assert card.log.count("launch") == 3
+    assert card.log.count("stream-sync") == CAPTURE_AFTER + 3
+    card.log.clear()
+    engine.run(inputs(16))
+    assert "address image" in card.log
+    assert card.log[-2:] == [work, "stream-sync"], "another shape runs without the old graph"
 
 
-def inputs(width: int) -> dict[str, np.ndarray]:
-    image = np.ones((1, 1, 4, width), np.float32)
-    flow = np.zeros((1, 2, 4, width), np.float32)
-    return {"image": image, "flow": flow, "sum_in": image}
+def test_it_yields_to_the_beamformer(card: Any, store: EngineStore, tiny: Path) -> None:
+    bundle = Bundle.load(tiny)
+    put(store, bundle)
+    TensorRtEngine(bundle)
+    assert card.streams == [{"non_blocking": True, "priority": 0}]
+    assert card.limit == MEMORY_CAP_BYTES == 1 << 30
 
 
-def test_repeated_shapes_become_one_graph(
-    gpu: SimpleNamespace, store: EngineStore, tiny: Path
+def test_segments_run_as_engine_kernel_engine(
+    card: Any, store: EngineStore, split_default: Bundle
+) -> None:
+    """Every launch in the order of the steps, and the result of the ONNX Runtime segments."""
+    card.widest = 1024
+    put_segments(store, split_default)
+    engine = TensorRtEngine(split_default, segmented=True)
+    reference = open_segments(split_default)
+    steps = [step.op or f"engine {'+'.join(step.outputs)}" for step in read_steps(split_default)]
+    for run, (side, seed) in enumerate([(64, 0), (64, 1), (64, 2), (64, 3), (80, 4), (64, 5)]):
+        card.log.clear()
+        values = frames(side, seed)
+        flow = engine.run(values)["flow"]
+        expected = reference.run(values)["flow"]
+        assert np.abs(expected).max() > 0.1
+        np.testing.assert_array_equal(flow, expected, err_msg=f"run {run}")
+        queued = [what for what in card.log if what in steps]
+        captured = [what.removeprefix("captured ") for what in card.log if "captured " in what]
+        if run == CAPTURE_AFTER:
+            assert (captured, queued) == (steps, [])
+        elif run > CAPTURE_AFTER and side == 64 and run < 4:
+            assert (captured, queued) == ([], []), "one launch of the graph is all"
+            assert card.log == ["launch", "stream-sync"]
+        else:
+            assert (captured, queued) == ([], steps)
+
+
+def test_all_segments_share_the_scratch_memory_of_the_largest(
+    card: Any, store: EngineStore, split_default: Bundle
+) -> None:
+    card.widest = 1024
+    put_segments(store, split_default)
+    TensorRtEngine(split_default, segmented=True).run(frames(64, 0))
+    scratch = {line for line in card.log if line.startswith("scratch")}
+    most = max(len(step.inputs) for step in read_steps(split_default) if step.segment)
+    (line,) = scratch
+    assert line.startswith(f"scratch {1000 * most} at ")
+
+
+def test_nothing_is_captured_before_tensorrt_is_ready(
+    card: Any, store: EngineStore, tiny: Path
 ) -> None:
     bundle = Bundle.load(tiny)
     put(store, bundle)
     engine = TensorRtEngine(bundle)
-    for _ in range(CAPTURE_AFTER + 3):
+    card.capturable = False
+    for _ in range(CAPTURE_AFTER + 2):
         engine.run(inputs(8))
-    assert gpu.log.count("execute") == CAPTURE_AFTER + 1
-    assert gpu.log.count("capture") == 1
-    assert gpu.log.count("launch") == 3
-    assert gpu.log.count("stream-sync") == CAPTURE_AFTER + 3
-    addresses = gpu.log.count("address image")
-    engine.run(inputs(16))
-    assert gpu.log.count("address image") == addresses + 1
-    assert gpu.log[-2:] == ["execute", "stream-sync"], "another shape runs without the old graph"
+    assert "capture" not in card.log
+    card.capturable = True
+    engine.run(inputs(8))
+    assert "capture" in card.log
 
 
-def test_it_yields_to_the_beamformer(gpu: SimpleNamespace, store: EngineStore, tiny: Path) -> None:
+def test_failed_capture_leaves_the_stream_usable(card: Any, store: EngineStore, tiny: Path) -> None:
     bundle = Bundle.load(tiny)
     put(store, bundle)
-    TensorRtEngine(bundle)
-    (stream,) = gpu.streams
-    assert stream.settings == {"non_blocking": True, "priority": 0}
-    assert gpu.limits == [1 << 30]
+    engine = TensorRtEngine(bundle)
+    for _ in range(CAPTURE_AFTER):
+        engine.run(inputs(8))
+    card.fails = True
+    with pytest.raises(EngineError, match="to run"):
+        engine.run(inputs(8))
+    assert card.log[-1] == "captured", "the capture was ended"
+    card.fails = False
+    expected = OnnxRuntimeEngine(bundle, use_op_library=False).run(inputs(8))
+    np.testing.assert_array_equal(engine.run(inputs(8))["moved"], expected["moved"])
+
+
+def test_memory_cap_is_a_typed_error(card: Any, store: EngineStore, tiny: Path) -> None:
+    bundle = Bundle.load(tiny)
+    put(store, bundle)
+    engine = TensorRtEngine(bundle)
+    card.limit = 200
+    with pytest.raises(EngineError, match="--profile"):
+        engine.run(inputs(32))
+    card.limit = MEMORY_CAP_BYTES
+    assert engine.run(inputs(32))["moved"].shape == (1, 1, 4, 32)
 
 
 def test_shape_outside_the_profile_is_a_typed_error(
-    gpu: SimpleNamespace, store: EngineStore, tiny: Path
+    card: Any, store: EngineStore, tiny: Path
 ) -> None:
     bundle = Bundle.load(tiny)
     put(store, bundle)
+    engine = TensorRtEngine(bundle)
     with pytest.raises(EngineError, match="--profile"):
-        TensorRtEngine(bundle).run(inputs(64))
+        engine.run(inputs(64))
+    assert engine.run(inputs(8))["moved"].shape == (1, 1, 4, 8)
 
 
-def test_stale_engine_is_not_taken(gpu: SimpleNamespace, store: EngineStore, tiny: Path) -> None:
+def test_shapes_that_tensorrt_computes_on_the_host_are_refused(
+    card: Any, store: EngineStore, tiny: Path
+) -> None:
+    bundle = Bundle.load(tiny)
+    put(store, bundle)
+    card.on_host = {"flow"}
+    with pytest.raises(EngineError, match="--size"):
+        TensorRtEngine(bundle)
+
+
+def test_stale_engine_is_not_taken(card: Any, store: EngineStore, tiny: Path) -> None:
     bundle = Bundle.load(tiny)
     put(store, bundle, version="1.6")
     with pytest.raises(EngineError, match="engine build"):
         TensorRtEngine(bundle)
 
 
-def test_refused_plan_is_a_typed_error(
-    gpu: SimpleNamespace, store: EngineStore, tiny: Path
+def test_a_missing_segment_is_said_before_the_first_frame(
+    card: Any, store: EngineStore, split_default: Bundle
 ) -> None:
+    put(store, split_default)
+    with pytest.raises(EngineError, match="--split-ops"):
+        TensorRtEngine(split_default, segmented=True)
+
+
+def test_refused_plan_is_a_typed_error(card: Any, store: EngineStore, tiny: Path) -> None:
     bundle = Bundle.load(tiny)
-    put(store, bundle, plan=b"other")
+    put(store, bundle, plan=b"refused")
     with pytest.raises(EngineError, match="--rebuild"):
         TensorRtEngine(bundle)
 
 
+def test_the_bundle_s_own_precision_goes_first(store: EngineStore, tiny: Path) -> None:
+    bundle = Bundle.load(tiny)
+    put(store, bundle, precision="fp16")
+    (only,) = find_plans(bundle, "tensorrt-rtx", "1.7", "86")
+    assert only.key
+    assert only.key.precision == "fp16", "the one that was built on purpose"
+    put(store, bundle, profile={"width": (4, 8, 16)})
+    put(store, bundle, profile={"width": (4, 8, 64)})
+    (best,) = find_plans(bundle, "tensorrt-rtx", "1.7", "86")
+    assert best.key
+    assert (best.key.precision, best.key.profile["width"]) == ("fp32", (4, 8, 64))
+
+
 def test_auto_falls_back_where_the_store_has_no_engine(
-    gpu: SimpleNamespace, store: EngineStore, tiny: Path
+    card: Any, store: EngineStore, tiny: Path
 ) -> None:
     bundle = Bundle.load(tiny)
-    chosen = {status.name for status in engine_report() if status.chosen}
-    assert chosen == {"tensorrt-rtx"}
-    assert open_engine(bundle).name.startswith("onnxruntime")
+    assert choose_engine().name == "tensorrt-rtx", "for some other bundle"
+    assert choose_engine(bundle).name == "onnxruntime"
+    found = {status.name: status for status in engine_report(bundle)}
+    assert "engine build" in found["tensorrt-rtx"].remedy
+    assert open_engine(bundle).name == "onnxruntime"
     put(store, bundle)
-    assert open_engine(bundle).name == "tensorrt-rtx"
+    assert open_engine(bundle).name == choose_engine(bundle).name == "tensorrt-rtx"
+
+
+def test_auto_says_why_it_fell_back(
+    card: Any, store: EngineStore, tiny: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = Bundle.load(tiny)
+    put(store, bundle, plan=b"refused")
+    with caplog.at_level(logging.WARNING, logger="cineflow"):
+        assert open_engine(bundle).name == "onnxruntime"
+    assert "refuses the plan" in caplog.text
+
+
+def test_segments_are_a_runtime_of_their_own(
+    card: Any, store: EngineStore, split_default: Bundle
+) -> None:
+    put_segments(store, split_default)
+    engine = open_engine(split_default, runtime="tensorrt-rtx-segments")
+    assert (engine.name, engine.kernels) == ("tensorrt-rtx-segments", "cineflow CUDA kernels")
+    assert choose_engine(split_default).name == "tensorrt-rtx-segments", "no whole engine is there"

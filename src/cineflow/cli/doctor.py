@@ -5,6 +5,7 @@ It downloads and starts nothing; what a remedy would download is named with its 
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -12,7 +13,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -20,6 +21,9 @@ from rich.table import Table
 
 from cineflow.cli.console import guarded, out
 from cineflow.errors import CineflowError
+
+if TYPE_CHECKING:
+    from cineflow.runtime import Bundle
 
 State = Literal["used", "ready", "missing", "broken"]
 _COLOURS: dict[State, str] = {
@@ -54,13 +58,18 @@ def register(app: typer.Typer) -> None:
 
 @guarded
 def doctor(
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", help="Which engine would run this bundle; else any.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
     """Say what is installed, what is missing, and what would be used.
 
     Exit code 1 if something that every stream needs is broken.
     """
-    findings = examine()
+    from cineflow.runtime import Bundle
+
+    findings = examine(Bundle.load(bundle) if bundle else None)
     if as_json:
         out.print_json(json.dumps([asdict(finding) for finding in findings]))
     else:
@@ -69,12 +78,12 @@ def doctor(
         raise typer.Exit(1)
 
 
-def examine() -> list[Finding]:
-    """Every finding, in the order a frame travels."""
+def examine(bundle: Bundle | None = None) -> list[Finding]:
+    """Every finding, in the order a frame travels; engines for `bundle`, where one is given."""
     parts: list[Callable[[], Iterator[Finding]]] = [
         _python,
         _kernels,
-        _engines,
+        functools.partial(_engines, bundle),
         _server,
         _client,
         _export,
@@ -105,14 +114,15 @@ def _kernels() -> Iterator[Finding]:
         yield Finding("kernels (CUDA)", "missing", f"built for sm_{architectures}; no GPU here")
 
 
-def _engines() -> Iterator[Finding]:
+def _engines(bundle: Bundle | None) -> Iterator[Finding]:
     from cineflow.runtime import engine_report
 
-    for engine in engine_report():
+    report = engine_report(bundle)
+    for engine in report:
         state: State = "used" if engine.chosen else "ready" if engine.available else "missing"
         detail = ": ".join(filter(None, [engine.version, engine.reason]))
         yield Finding(f"engine {engine.name}", state, detail, engine.remedy)
-    if not any(engine.available for engine in engine_report()):
+    if not any(engine.available for engine in report):
         yield Finding("engine", "broken", "none is available", "`pip install onnxruntime` (20 MB)")
 
 

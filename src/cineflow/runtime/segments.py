@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ STEPS_FILE = "segments.json"
 #: Runs one step: values by name in, values by name out.
 Runner = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
+#: One of our ops: its tensors, then its attributes in the order of the step, then `out=`.
+Kernel = Callable[..., Any]
+
 
 @dataclass(frozen=True)
 class Step:
@@ -35,7 +38,7 @@ class Step:
         outputs: Names of the values it makes.
         segment: File of the engine's graph; None for an op.
         op: Name of the op ("Warp"); empty for an engine.
-        attributes: The op's attributes.
+        attributes: The op's attributes, in the order in which its kernel takes them.
     """
 
     inputs: tuple[str, ...]
@@ -86,7 +89,7 @@ class SegmentedEngine:
     Args:
         bundle: Exported with `--split-ops`.
         open_segment: Opens one segment's graph.
-        ops: Op name -> function of (inputs in order, attributes); None takes `cineflow.ops`.
+        ops: Kernel of each op; None takes `kernels()`.
         name: Engine name.
 
     Raises:
@@ -101,15 +104,15 @@ class SegmentedEngine:
         bundle: Bundle,
         open_segment: Callable[[Step], Runner],
         *,
-        ops: Mapping[str, Callable[..., Any]] | None = None,
+        ops: Mapping[str, Kernel] | None = None,
         name: str = "onnxruntime-segments",
     ) -> None:
         self.name = name
         self._inputs = graph_inputs(bundle.spec)
         self._outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]
         steps = read_steps(bundle)
-        ops = OPS if ops is None else ops
-        _require_complete(steps, [t.name for t in self._inputs], self._outputs, ops)
+        ops = kernels() if ops is None else ops
+        require_complete(steps, [t.name for t in self._inputs], self._outputs, ops)
         self._program = [
             (step, open_segment(step) if step.segment else _op_runner(step, ops[step.op]))
             for step in steps
@@ -132,16 +135,29 @@ class SegmentedEngine:
         return {name: values[name] for name in self._outputs}
 
 
-def _op_runner(step: Step, op: Callable[..., Any]) -> Runner:
+def kernels() -> Mapping[str, Kernel]:
+    """Our ops by the name of their node ("Warp"), for NumPy and CuPy arrays."""
+    import cineflow.ops  # noqa: F401  declares them
+    from cineflow.ops.operator import Operator
+
+    return {
+        "".join(word.capitalize() for word in name.split("_")): operator
+        for name, operator in Operator.declared.items()
+    }
+
+
+def _op_runner(step: Step, op: Kernel) -> Runner:
     def run(values: Mapping[str, Any]) -> Mapping[str, Any]:
-        return {step.outputs[0]: op(*(values[n] for n in step.inputs), **step.attributes)}
+        tensors = (values[name] for name in step.inputs)
+        return {step.outputs[0]: op(*tensors, *step.attributes.values())}
 
     return run
 
 
-def _require_complete(
-    steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str], ops: Mapping[str, Any]
+def require_complete(
+    steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str], ops: Mapping[str, Kernel]
 ) -> None:
+    """Raise `EngineError` unless every step finds what it reads and runs, and no output lacks."""
     made = set(inputs)
     for step in steps:
         missing = [name for name in step.inputs if name not in made]
@@ -171,22 +187,3 @@ def _last_uses(steps: Sequence[Step], outputs: Sequence[str]) -> list[list[str]]
 def step_counts(steps: Sequence[Step]) -> Counter[str]:
     """Number of engines ("segment") and of each op."""
     return Counter(step.op or "segment" for step in steps)
-
-
-def _warp(src: Any, flow: Any, *, border: Any) -> Any:
-    from cineflow import ops
-
-    return ops.warp(src, flow, border=border)
-
-
-def _correlation(
-    f1: Any, f2: Any, *, radius: int, dilation: int, scale: float, x_major: int
-) -> Any:
-    from cineflow import ops
-
-    order: Literal["xy", "yx"] = "xy" if x_major else "yx"
-    return ops.correlation(f1, f2, radius=radius, dilation=dilation, scale=scale, order=order)
-
-
-#: Our ops on NumPy arrays, as the graph names them.
-OPS: Mapping[str, Callable[..., Any]] = {"Warp": _warp, "Correlation": _correlation}

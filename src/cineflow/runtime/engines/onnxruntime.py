@@ -17,15 +17,13 @@ import numpy as np
 from cineflow.errors import EngineError, MissingDependencyError
 from cineflow.runtime.bundle import Bundle, graph_inputs, graph_outputs
 from cineflow.runtime.checks import check_inputs
+from cineflow.runtime.engines.providers import CPU_PROVIDER, CUDA_PROVIDER, provider_fault
 from cineflow.runtime.segments import SegmentedEngine, Step
 
 OP_LIBRARY = "libcineflow_ort.so"
 
 #: Threads inside one call. More than two starve the server and the client on a small machine.
 DEFAULT_THREADS = 2
-
-CPU_PROVIDER = "CPUExecutionProvider"
-CUDA_PROVIDER = "CUDAExecutionProvider"
 
 
 class OnnxRuntimeEngine:
@@ -72,8 +70,8 @@ class OnnxRuntimeEngine:
         if self._session.get_providers()[0] != provider:
             raise EngineError(
                 f"ONNX Runtime with {provider}",
-                f"it fell back to {self._session.get_providers()[0]}",
-                "Install the matching onnxruntime-gpu and CUDA libraries",
+                provider_fault(provider) or f"it fell back to {self._session.get_providers()[0]}",
+                "`cineflow doctor` says what is missing",
             )
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,154 +1,231 @@
-"""TensorRT and TensorRT-RTX: engines from the store, on one stream of their own.
+"""TensorRT and TensorRT-RTX: engines from the store, whole or in segments with our kernels between.
 
-Written for a cart whose beamformer shares the GPU: a low-priority stream, a cap on the memory
-pool, no device-wide synchronisation, and a CUDA graph once a shape repeats. Not verified on a card:
-no machine with one was at hand; the tests run it against a stand-in that records the calls.
+Not verified on a card: no machine with one was at hand. The tests run it against stand-ins for the
+driver: one records the calls, one computes with ONNX Runtime what the engines would.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cineflow.errors import EngineError, MissingDependencyError
-from cineflow.runtime.bundle import Bundle, graph_inputs, graph_outputs
+from cineflow.runtime.bundle import Bundle, file_sha256, graph_inputs, graph_outputs
 from cineflow.runtime.checks import check_inputs
+from cineflow.runtime.engines.launches import KernelLaunch, Launch, LaunchSeries
+from cineflow.runtime.segments import Step, kernels, read_steps, require_complete
 from cineflow.runtime.store import EngineStore, StoredEngine
 
 #: Flavour -> Python module.
 MODULES = {"tensorrt-rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
 
-#: Most memory that CuPy's pool may take for this engine's buffers.
-MEMORY_CAP_BYTES = 1 << 30
-
-#: CUDA gives larger numbers to lower priorities; 0 is the lowest.
-LOWEST_PRIORITY = 0
-
-#: Runs of one shape before its CUDA graph is captured: the first ones may still allocate.
-CAPTURE_AFTER = 2
-
 
 class TensorRtEngine:
-    """A bundle's engine for the card in this machine.
+    """A bundle's engine, or the engines of its segments, for the card in this machine.
 
     Args:
         bundle: The model.
         flavour: "tensorrt-rtx" or "tensorrt".
-        store: Where its engine is; the bundle's hash, the flavour's version and the card find it.
+        store: Where its engines are; see `find_plans`.
+        segmented: Run the segments of a bundle exported with `--split-ops`, our CUDA kernels
+            between them, in place of the whole graph.
 
     Raises:
         MissingDependencyError: TensorRT or CuPy is not installed.
+        BundleError: `segmented`, and the bundle has no segments.
         EngineError: No card, no engine for it, or TensorRT refuses the plan.
     """
 
-    kernels = "bodies in the graph"
-
     def __init__(
-        self, bundle: Bundle, flavour: str = "tensorrt-rtx", store: EngineStore | None = None
+        self,
+        bundle: Bundle,
+        flavour: str = "tensorrt-rtx",
+        store: EngineStore | None = None,
+        *,
+        segmented: bool = False,
     ) -> None:
-        self.name = flavour
-        self.spec = bundle.spec
+        self.name = engine_name(flavour, segmented)
+        self.kernels = "cineflow CUDA kernels" if segmented else "bodies in the graph"
         self._inputs = graph_inputs(bundle.spec)
-        self._outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]
-        trt, self._cupy = _import(MODULES[flavour]), _import("cupy")
-        capability = card_capability(self._cupy)
-        stored = find_engine(bundle, flavour, trt.__version__, capability, store or EngineStore())
-        self._cupy.get_default_memory_pool().set_limit(size=MEMORY_CAP_BYTES)
-        self._stream = self._cupy.cuda.Stream(non_blocking=True, priority=LOWEST_PRIORITY)
-        self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-        self._engine = self._runtime.deserialize_cuda_engine(stored.plan_path.read_bytes())
-        if self._engine is None:
-            raise EngineError(
-                f"{flavour} {trt.__version__} to load {stored.plan_path}",
-                "it refuses the plan",
-                "Build it again on this version: `cineflow engine build --rebuild`",
-            )
-        self._context = self._engine.create_execution_context()
-        self._shapes: tuple[tuple[int, ...], ...] | None = None
-        self._buffers: dict[str, Any] = {}
-        self._runs = 0
-        self._graph: Any = None
+        inputs = [tensor.name for tensor in self._inputs]
+        outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]
+        steps = read_steps(bundle) if segmented else [Step(tuple(inputs), tuple(outputs))]
+        ops = kernels()
+        if segmented:
+            require_complete(steps, inputs, outputs, ops)
+
+        trt, cupy = _import(MODULES[flavour]), _import("cupy")
+        capability = card_capability(cupy)
+        plans = find_plans(bundle, flavour, trt.__version__, capability, segmented, store)
+        runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+        waiting = iter(plans)
+        launches: list[Launch] = [
+            KernelLaunch(step, ops[step.op])
+            if step.op
+            else EngineLaunch(trt, cupy, runtime, next(waiting), step)
+            for step in steps
+        ]
+        self._series = LaunchSeries(cupy, launches, inputs, outputs)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output by name, for every input by name, through host memory.
 
         Raises:
             ArgumentError: An input does not fit the spec.
-            EngineError: TensorRT fails.
+            EngineError: A shape is outside the profile, memory runs out, or TensorRT fails.
         """
         check_inputs(self._inputs, inputs)
-        shapes = tuple(inputs[tensor.name].shape for tensor in self._inputs)
-        with self._stream:
-            if shapes != self._shapes:
-                self._bind(inputs)
-                self._shapes = shapes
-            for tensor in self._inputs:
-                self._buffers[tensor.name].set(inputs[tensor.name], stream=self._stream)
-            self._execute()
-            results = {
-                name: self._cupy.asnumpy(self._buffers[name], stream=self._stream, blocking=False)
-                for name in self._outputs
-            }
-        self._stream.synchronize()  # this stream only: the beamformer's go on
-        return results
-
-    def _bind(self, inputs: Mapping[str, np.ndarray]) -> None:
-        """Buffers for new shapes; a graph of the old ones is void."""
-        self._graph, self._runs = None, 0
-        for tensor in self._inputs:
-            array = inputs[tensor.name]
-            self._buffers[tensor.name] = self._cupy.empty(array.shape, array.dtype)
-            if not self._context.set_input_shape(tensor.name, array.shape):
-                raise EngineError(
-                    f"{tensor.name} of a shape in the engine's profile", f"{list(array.shape)}",
-                    "Build with a wider --profile",
-                )  # fmt: skip
-        for tensor in graph_outputs(self.spec):
-            shape = tuple(self._context.get_tensor_shape(tensor.name))
-            self._buffers[tensor.name] = self._cupy.empty(shape, np.dtype(tensor.dtype))
-        for name, buffer in self._buffers.items():
-            self._context.set_tensor_address(name, buffer.data.ptr)
-
-    def _execute(self) -> None:
-        if self._graph is not None:
-            self._graph.launch(self._stream)
-            return
-        if self._runs >= CAPTURE_AFTER:
-            self._stream.begin_capture()
-            done = self._context.execute_async_v3(self._stream.ptr)
-            self._graph = self._stream.end_capture()
-            if done:
-                self._graph.launch(self._stream)
-        else:
-            done = self._context.execute_async_v3(self._stream.ptr)
-        self._runs += 1
-        if not done:
-            raise EngineError(f"{self.spec.name} to run in {self.name}", "TensorRT failed")
+        return self._series.run(inputs)
 
 
-def find_engine(
-    bundle: Bundle, flavour: str, version: str, capability: str, store: EngineStore
-) -> StoredEngine:
-    """The sound engine for exactly this graph, version and card.
+class EngineLaunch:
+    """One TensorRT engine as a step; its buffers and scratch memory are the caller's.
+
+    Args:
+        trt: The flavour's module.
+        cupy: The CuPy module.
+        runtime: A `trt.Runtime`.
+        stored: The plan.
+        step: Names of its inputs and outputs.
 
     Raises:
-        EngineError: There is none; a close one is never taken instead.
+        EngineError: TensorRT refuses the plan, or wants an input in host memory.
     """
-    for engine in store.engines():
-        key = engine.key
-        wanted = (bundle.spec.name, bundle.hash, flavour, version, capability)
-        if key is None or engine.fault:
-            continue
-        if (key.model, key.onnx_sha256, key.flavour, key.version, key.capability) == wanted:
-            return engine
-    raise EngineError(
-        f"an engine of {bundle.served_name} for {flavour} {version} on SM {capability}",
-        f"none in {store.root}",
-        f"`cineflow engine build BUNDLE --runtime {flavour} --sm {capability}`",
-    )
+
+    def __init__(self, trt: Any, cupy: Any, runtime: Any, stored: StoredEngine, step: Step) -> None:
+        self._trt = trt
+        self._cupy = cupy
+        self._step = step
+        self._plan = stored.plan_path
+        self._engine = runtime.deserialize_cuda_engine(stored.plan_path.read_bytes())
+        if self._engine is None:
+            raise EngineError(
+                f"TensorRT {trt.__version__} to load {stored.plan_path}",
+                "it refuses the plan",
+                "Build it again on this version: `cineflow engine build --rebuild`",
+            )
+        for name in (*step.inputs, *step.outputs):
+            if self._engine.get_tensor_location(name) != trt.TensorLocation.DEVICE:
+                raise EngineError(
+                    f"{name} of {stored.plan_path} in GPU memory",
+                    "TensorRT wants it in host memory (it computes a shape)",
+                    "Export with --size, so that no shape is computed at run time",
+                )
+        self._context = _context(trt, self._engine)
+
+    def bind(self, values: dict[str, Any]) -> int:
+        for name in self._step.inputs:
+            if not self._context.set_input_shape(name, tuple(values[name].shape)):
+                raise EngineError(
+                    f"{name} of a shape in the profile of {self._plan}",
+                    f"{list(values[name].shape)}",
+                    "Build with a wider --profile",
+                )
+        for name in self._step.outputs:
+            shape = tuple(self._context.get_tensor_shape(name))
+            dtype = np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name)))
+            values[name] = self._cupy.empty(shape, dtype)
+        for name in (*self._step.inputs, *self._step.outputs):
+            self._context.set_tensor_address(name, values[name].data.ptr)
+        return int(self._context.update_device_memory_size_for_shapes())
+
+    def give_scratch(self, scratch: Any) -> None:
+        self._context.set_device_memory(scratch.data.ptr, scratch.nbytes)
+
+    def capturable(self, stream: Any) -> bool:
+        # TensorRT-RTX compiles for a new shape while the first frames run, and says so.
+        ask = getattr(self._context, "is_stream_capturable", None)
+        return ask is None or bool(ask(stream.ptr))
+
+    def launch(self, stream: Any) -> None:
+        if not self._context.execute_async_v3(stream.ptr):
+            raise EngineError(f"{self._plan} to run", "TensorRT failed", "`cineflow verify` it")
+
+
+def _context(trt: Any, engine: Any) -> Any:
+    """An execution context that allocates nothing itself."""
+    strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+    if not hasattr(trt, "DynamicShapesKernelSpecializationStrategy"):
+        return engine.create_execution_context(strategy)
+    # TensorRT-RTX by default starts a new shape on general kernels and replaces them later; a
+    # CUDA graph would keep the general ones for good.
+    config = engine.create_runtime_config()
+    config.set_execution_context_allocation_strategy(strategy)
+    eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+    config.dynamic_shapes_kernel_specialization_strategy = eager
+    return engine.create_execution_context(config)
+
+
+def engine_name(flavour: str, segmented: bool) -> str:
+    """Name of the runtime ("tensorrt-rtx-segments")."""
+    return f"{flavour}-segments" if segmented else flavour
+
+
+def find_plans(
+    bundle: Bundle,
+    flavour: str,
+    version: str,
+    capability: str,
+    segmented: bool = False,
+    store: EngineStore | None = None,
+) -> list[StoredEngine]:
+    """The sound engines for exactly this graph (or each of its segments), version and card.
+
+    Where several precisions or profiles of one graph are stored, the bundle's own precision goes
+    before another, and the profile with the largest sizes before a narrower one.
+
+    Raises:
+        BundleError: `segmented`, and the bundle has no segments.
+        EngineError: One is missing; a close one is never taken instead.
+    """
+    store = store or EngineStore()
+    graphs = [(bundle.spec.name, bundle.hash)]
+    if segmented:
+        files = [step.segment for step in read_steps(bundle) if step.segment is not None]
+        graphs = [(f"{bundle.spec.name}/{file.stem}", file_sha256(file)) for file in files]
+    stored = [engine for engine in store.engines() if engine.key is not None and not engine.fault]
+    return [
+        _best(
+            stored,
+            (model, digest, flavour, version, capability),
+            bundle.precision,
+            f"`cineflow engine build {bundle.path} --runtime {flavour} --sm {capability}"
+            + (" --split-ops`" if segmented else "`"),
+            store,
+        )
+        for model, digest in graphs
+    ]
+
+
+def _best(
+    stored: Sequence[StoredEngine],
+    wanted: tuple[str, str, str, str, str],
+    precision: str,
+    remedy: str,
+    store: EngineStore,
+) -> StoredEngine:
+    def rank(engine: StoredEngine) -> tuple[bool, list[int]]:
+        assert engine.key is not None  # the sound ones were taken
+        largest = [sizes[2] for _, sizes in sorted(engine.key.profile.items())]
+        return engine.key.precision == precision, largest
+
+    fitting = [
+        engine
+        for engine in stored
+        if (key := engine.key) is not None
+        and (key.model, key.onnx_sha256, key.flavour, key.version, key.capability) == wanted
+    ]
+    if not fitting:
+        model, _, flavour, version, capability = wanted
+        raise EngineError(
+            f"an engine of {model} for {flavour} {version} on SM {capability}",
+            f"none in {store.root}",
+            remedy,
+        )
+    return max(fitting, key=rank)
 
 
 def card_capability(cupy: Any) -> str:

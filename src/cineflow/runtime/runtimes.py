@@ -1,0 +1,118 @@
+"""The runtimes that this version knows: what each needs, whether it works here, how it opens.
+
+A runtime is added by one row in `RUNTIMES`. Its status is found by using it, not by what is
+installed: a CUDA build without a card and a TensorRT without an engine of the model are not
+available, and say why.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cineflow.errors import CineflowError, EngineError
+from cineflow.runtime.bundle import Bundle
+from cineflow.runtime.engine import Engine, EngineStatus
+from cineflow.runtime.engines import onnxruntime as ort_engine
+from cineflow.runtime.engines import tensorrt as trt_engine
+from cineflow.runtime.engines.providers import (
+    CPU_PROVIDER,
+    CUDA_PROVIDER,
+    has_driver,
+    provider_fault,
+)
+from cineflow.runtime.store import EngineStore
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One way to run a bundle.
+
+    Attributes:
+        status: What is known of it here; for one bundle, or (None) for any.
+        open: Opens a bundle with so many CPU threads (None: its default).
+    """
+
+    status: Callable[[Bundle | None], EngineStatus]
+    open: Callable[[Bundle, int | None], Engine]
+
+
+_A_CARD = "An NVIDIA card and its driver; the CPU serves until then"
+
+
+def _onnxruntime(name: str, provider: str) -> Runtime:
+    def status(bundle: Bundle | None) -> EngineStatus:
+        try:
+            import onnxruntime
+        except ImportError:
+            return EngineStatus(name, "", False, "onnxruntime is not installed", _install(provider))
+        version = str(onnxruntime.__version__)
+        if fault := provider_fault(provider):
+            return EngineStatus(name, version, False, fault, _remedy(provider))
+        kernels = ort_engine.register_op_library(onnxruntime.SessionOptions())
+        return EngineStatus(name, version, True, f"our ops run through the {kernels}")
+
+    def open_(bundle: Bundle, threads: int | None) -> Engine:
+        return ort_engine.OnnxRuntimeEngine(bundle, threads, provider=provider)
+
+    return Runtime(status, open_)
+
+
+def _install(provider: str) -> str:
+    return "`pip install onnxruntime`" if provider == CPU_PROVIDER else _remedy(provider)
+
+
+def _remedy(provider: str) -> str:
+    """What makes a provider that does not start here start."""
+    if provider == CUDA_PROVIDER and not has_driver():
+        return _A_CARD
+    if provider == CUDA_PROVIDER:
+        return (
+            "`pip uninstall onnxruntime`, then `pip install onnxruntime-gpu[cuda,cudnn]`: the two "
+            "packages share one folder"
+        )
+    return "`pip install --force-reinstall onnxruntime`"
+
+
+def _tensorrt(flavour: str, segmented: bool, remedy: str) -> Runtime:
+    name = trt_engine.engine_name(flavour, segmented)
+
+    def status(bundle: Bundle | None) -> EngineStatus:
+        try:
+            trt = importlib.import_module(trt_engine.MODULES[flavour])
+            cupy = importlib.import_module("cupy")
+        except (ImportError, OSError) as error:
+            return EngineStatus(name, "", False, str(error), remedy)
+        version = str(trt.__version__)
+        try:
+            capability = trt_engine.card_capability(cupy)
+        except EngineError as error:
+            return EngineStatus(name, version, False, f"no GPU: {error.got}", _A_CARD)
+        if bundle is not None:
+            try:
+                trt_engine.find_plans(bundle, flavour, version, capability, segmented)
+            except CineflowError as error:
+                return EngineStatus(name, version, False, error.got, error.remedy)
+        store = EngineStore().root
+        return EngineStatus(name, version, True, f"on SM {capability}, engines from {store}")
+
+    def open_(bundle: Bundle, threads: int | None) -> Engine:
+        return trt_engine.TensorRtEngine(bundle, flavour, segmented=segmented)
+
+    return Runtime(status, open_)
+
+
+_RTX = "`pip install cineflow[gpu]` on a machine with a card"
+_FULL = "NVIDIA's container, or `pip install tensorrt` and CuPy on a machine with a card"
+
+#: Runtime name -> runtime, best first. Whether segments beat the whole graph has not been measured
+#: on a card, so they come second.
+RUNTIMES: Mapping[str, Runtime] = {
+    "tensorrt": _tensorrt("tensorrt", False, _FULL),
+    "tensorrt-segments": _tensorrt("tensorrt", True, _FULL),
+    "tensorrt-rtx": _tensorrt("tensorrt-rtx", False, _RTX),
+    "tensorrt-rtx-segments": _tensorrt("tensorrt-rtx", True, _RTX),
+    "onnxruntime-cuda": _onnxruntime("onnxruntime-cuda", CUDA_PROVIDER),
+    "onnxruntime": _onnxruntime("onnxruntime", CPU_PROVIDER),
+}
