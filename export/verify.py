@@ -164,8 +164,8 @@ def summarise(model: onnx.ModelProto, bundle: Bundle) -> dict[str, Any]:
 
 def typical_sizes(bundle: Bundle) -> dict[str, int]:
     """The size at which figures are given, per dynamic axis."""
+    from cineflow.export.profile import TYPICAL_SIZE
     from cineflow.export.recipe import nearest_size
-    from cineflow.export.tensorrt import TYPICAL_SIZE
 
     axes = spec_axes(bundle.spec)
     return {name: nearest_size(axis, TYPICAL_SIZE) for name, axis in axes.items()}

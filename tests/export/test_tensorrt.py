@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import onnx
 import pytest
 
-from cineflow.errors import EngineError, ExportError, MissingDependencyError
-from cineflow.export import tensorrt
+from cineflow.errors import BundleError, EngineError, ExportError, MissingDependencyError
+from cineflow.export import export_bundle, tensorrt
+from cineflow.export.engine_build import EngineBuild
 from cineflow.export.foreign import import_bundle
-from cineflow.export.tensorrt import build_engines, default_profile, parse_profile
+from cineflow.export.profile import check_profile, default_profile, parse_profile
+from cineflow.export.tensorrt import build_engines
 from cineflow.runtime import Bundle
+from cineflow.runtime.bundle import file_sha256
+from cineflow.runtime.segments import read_steps, step_counts
 from cineflow.runtime.store import EngineStore
 
 needs_rtx = pytest.mark.skipif(
@@ -55,12 +60,53 @@ def test_half_precision_is_an_engine_of_its_own(smoother: Bundle, store: EngineS
 
 
 @needs_rtx
-def test_every_segment_builds_for_three_generations(default: Bundle, store: EngineStore) -> None:
-    built = build_engines(default, RTX, [86, 89, 120], store=store, split_ops=True)
-    names = {engine.key.model for engine, _ in built if engine.key}
-    warps = default.manifest["operators"]["cineflow::Warp"]
-    assert names == {f"lucas_kanade/{segment}" for segment in range(warps + 1)}
-    assert len(store.engines()) == 3 * (warps + 1)
+def test_every_segment_builds(fresh_default: Bundle, store: EngineStore) -> None:
+    built = build_engines(fresh_default, RTX, [120], store=store, split_ops=True)
+    segments = [step.segment for step in read_steps(fresh_default) if step.segment]
+    assert [(e.key.model, e.key.onnx_sha256) for e, _ in built if e.key] == [
+        (f"lucas_kanade/{file.stem}", file_sha256(file)) for file in segments
+    ]
+
+
+@needs_rtx
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["lucas_kanade", "flow_pwc"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_every_segment_of_every_model_builds_for_three_generations(
+    model: str, precision: str, store: EngineStore, tmp_path: Path
+) -> None:
+    bundle = export_bundle(model, tmp_path / "bundle", precision=precision, split_ops=True)
+    built = build_engines(bundle, RTX, [86, 89, 120], store=store, split_ops=True)
+    assert len(built) == 3 * step_counts(read_steps(bundle))["segment"]
+    assert all(new and not engine.fault for engine, new in built)
+
+
+@needs_rtx
+def test_segments_of_a_bundle_that_was_not_split_name_the_flag(
+    default: Bundle, store: EngineStore
+) -> None:
+    with pytest.raises(BundleError, match="--split-ops"):
+        build_engines(default, RTX, [86], store=store, split_ops=True)
+
+
+@needs_rtx
+def test_segments_keep_the_precision_of_their_bundle(
+    fresh_default: Bundle, store: EngineStore
+) -> None:
+    with pytest.raises(EngineError, match="--precision fp16 --split-ops"):
+        build_engines(fresh_default, RTX, [86], store=store, split_ops=True, precision="fp16")
+    assert store.engines() == []
+
+
+@pytest.mark.parametrize("asked", [[89], [86, 89]])
+def test_full_tensorrt_builds_for_the_card_of_the_machine_only(
+    default: Bundle, store: EngineStore, monkeypatch: pytest.MonkeyPatch, asked: list[int]
+) -> None:
+    card = SimpleNamespace(Device=lambda index: SimpleNamespace(compute_capability="86"))
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=card))
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="11.4.0"))
+    with pytest.raises(EngineError, match="--sm 86"):
+        build_engines(default, "tensorrt", asked, store=store)
 
 
 @needs_rtx
@@ -144,8 +190,8 @@ def test_full_tensorrt_keeps_the_types_of_the_graph(
         __version__=version, NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=5)
     )
     model = onnx.load(default.onnx_path)
-    build = tensorrt._Build(fake, "tensorrt", "net", model, 86, ({}, {}, {}))
-    assert build._network_flags() == flags
+    build = EngineBuild(fake, "tensorrt", "net", model, 86, ({}, {}, {}))
+    assert build.network_flags() == flags
 
 
 def test_profiles_are_read_and_checked(default: Bundle) -> None:
@@ -169,7 +215,7 @@ def test_profile_outside_the_spec_is_refused(
     default: Bundle, profile: dict[str, tuple[int, int, int]]
 ) -> None:
     with pytest.raises(ExportError):
-        tensorrt.check_profile(default.spec, profile)
+        check_profile(default.spec, profile)
 
 
 VOLUME_GRAPH = """
