@@ -1,206 +1,201 @@
-"""Node and body are one function: the ONNX body against the kernel, out-of-range cases included."""
+"""Function bodies: which one a graph gets, and who takes it.
+
+That bodies and kernels give the same values is the business of tests/ops/test_fronts.py.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 
-from cineflow import reference
+from cineflow import ops, reference
 from cineflow.errors import ExportError
-from cineflow.export.operators import attach_bodies
-from cineflow.runtime.engines.onnxruntime import op_library_path
+from cineflow.export.bodies import OPSET
+from cineflow.export.engine_build import EngineBuild
+from cineflow.export.graph import inline
+from cineflow.export.lint import lint
+from cineflow.export.operators import OPERATORS, attach_bodies, translation_table
+from tests.ops.calls import OPS, Call, Op, make_call
+from tests.ops.fronts import feeds, graph, open_session
 
-ONNX_TYPE = {"float32": "float", "float16": "float16"}
+EACH_OP = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 
-needs_library = pytest.mark.skipif(op_library_path() is None, reason="op library is not built")
-BOTH = pytest.mark.parametrize(
-    "library", [False, pytest.param(True, marks=needs_library)], ids=["body", "library"]
-)
+WARP = """
+<ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
+main (float[n, c, h, w] src, float[n, 2, h, w] flow) => (float[n, c, h, w] out) {
+  out = cineflow.Warp <border: string = "zeros"> (src, flow)
+}
+"""
+CORRELATION = """
+<ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
+main (float[n, c, h, w] f1, float[n, c, h, w] f2) => (float[n, 9, h, w] out) {
+  one = cineflow.Correlation <radius: int = 1, scale: float = 1.0> (f1, f2)
+  two = cineflow.Correlation <radius: int = 1, scale: float = 2.0> (f1, f2)
+  out = Sub (two, one)
+}
+"""
+POLAR = """
+<ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
+main (float[n, c, h, w] src, float[m, 2] centre) => (float[n, c, 8, 6] out) {
+  out = cineflow.PolarResample <rows: int = 8, columns: int = 6, angle_step: float = 0.75>
+        (src, centre)
+}
+"""
 
 
-def run_node(text: str, inputs: Mapping[str, np.ndarray], library: bool) -> np.ndarray:
-    """One graph, through our op library or through the bodies."""
+def typical(op: Op, storage: str = "float32") -> Call:
+    return make_call(op, op.typical, shape=(2, 3, 11, 14), seed=3, storage=storage)
+
+
+def with_bodies(text: str) -> onnx.ModelProto:
     model = onnx.parser.parse_model(text)
     attach_bodies(model)
-    onnx.checker.check_model(model, full_check=True)
-    options = ort.SessionOptions()
-    if library:
-        options.register_custom_ops_library(str(op_library_path()))
-    session = ort.InferenceSession(model.SerializeToString(), options)
-    (output,) = session.run(None, dict(inputs))
-    return output
+    return model
 
 
-def warp_graph(border: str, dtype: str = "float32") -> str:
-    kind = ONNX_TYPE[dtype]
-    return f"""
-<ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
-main ({kind}[n, c, h, w] src, float[n, 2, ho, wo] flow) => ({kind}[n, c, ho, wo] out)
-{{
-  out = cineflow.Warp <border: string = "{border}"> (src, flow)
-}}
-"""
+def test_every_op_has_a_body_and_a_test():
+    assert {op.node for op in OPS.values()} == set(OPERATORS)
 
 
-def warp_inputs(dtype: str = "float32") -> dict[str, np.ndarray]:
-    random = np.random.default_rng(7)
-    src = random.uniform(0, 255, (2, 3, 11, 14)).astype(dtype)
-    flow = random.normal(0, 6, (2, 2, 11, 14)).astype(np.float32)
-    return {"src": src, "flow": flow}
+@EACH_OP
+def test_the_checker_takes_every_body(op):
+    for storage in op.storages:
+        onnx.checker.check_model(with_bodies(graph(typical(op, storage))), full_check=True)
 
 
-@BOTH
-@pytest.mark.parametrize("border", ["zeros", "clamp"])
-def test_warp_matches_the_reference(border: str, library: bool) -> None:
-    inputs = warp_inputs()
-    out = run_node(warp_graph(border), inputs, library)
-    expected = reference.warp(inputs["src"], inputs["flow"], border=border)
-    np.testing.assert_allclose(out, expected, atol=2e-3)  # 255 grey levels, f32 coordinates
+@EACH_OP
+def test_a_graph_with_the_op_has_no_finding(op):
+    model = with_bodies(graph(typical(op)))
+    assert [str(f) for f in lint(model) if f.severity == "error"] == []
 
 
-@BOTH
-@pytest.mark.parametrize("border", ["zeros", "clamp"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("channel", [0, 1])
-def test_non_finite_flow_gives_zero(border: str, value: float, channel: int, library: bool) -> None:
-    inputs = warp_inputs()
-    inputs["flow"][:] = 0
-    inputs["flow"][:, channel, 2, 3] = value
-    out = run_node(warp_graph(border), inputs, library)
-    assert (out[:, :, 2, 3] == 0).all()
-    np.testing.assert_allclose(out[:, :, 5], inputs["src"][:, :, 5], atol=2e-3)
+@EACH_OP
+def test_the_inlined_graph_is_the_body(op):
+    call = typical(op)
+    model = with_bodies(graph(call))
+    flat = inline(model)
+    assert {node.domain for node in flat.graph.node} == {""}
+    results = [
+        ort.InferenceSession(m.SerializeToString()).run(None, feeds(call))[0] for m in (model, flat)
+    ]
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-6, atol=1e-5)
 
 
-@BOTH
-@pytest.mark.parametrize("value", [1e5, 1e20, -1e20, 3e38])
-def test_huge_flow_is_outside(value: float, library: bool) -> None:
-    inputs = warp_inputs()
-    inputs["flow"][:] = 0
-    inputs["flow"][:, 0, 2, 3] = value
-    out = run_node(warp_graph("zeros"), inputs, library)
-    assert (out[:, :, 2, 3] == 0).all()
-    out = run_node(warp_graph("clamp"), inputs, library)
-    edge = inputs["src"][:, :, 2, -1 if value > 0 else 0]
-    np.testing.assert_allclose(out[:, :, 2, 3], edge, atol=2e-3)
+def test_torch_ops_become_nodes_that_run_anywhere():
+    torch = pytest.importorskip("torch")
 
+    class AllOps(torch.nn.Module):
+        """Each op once; the first image is of bytes, whose polar image is not."""
 
-@BOTH
-@pytest.mark.parametrize("border", ["zeros", "clamp"])
-def test_half_features_keep_single_coordinates(border: str, library: bool) -> None:
-    inputs = warp_inputs("float16")
-    inputs["flow"][:] = 0.37
-    out = run_node(warp_graph(border, "float16"), inputs, library)
-    expected = reference.warp(inputs["src"].astype(np.float32), inputs["flow"], border=border)
-    assert out.dtype == np.float16
-    np.testing.assert_allclose(out, expected, rtol=1e-3, atol=2e-3)  # f16 keeps 11 bits
+        def forward(self, image, flow, f1, f2):
+            grid = ops.PolarGrid(16, 12, last_radius=6.0)
+            polar = ops.polar_resample(image, (6.0, 5.0), grid, scale=1 / 255, offset=-0.5)
+            back = ops.polar_unresample(polar, (6.0, 5.0), grid, (11, 14), border="clamp")
+            volume = ops.correlation(f1, f2, radius=2)
+            fused = ops.warp_correlation(f1, f2, flow, radius=1, order="xy", scale="sqrt")
+            composed = ops.compose_flow(flow, flow, border="clamp")
+            return polar, back, volume, fused, composed, ops.warp(image, composed)
 
-
-@BOTH
-@pytest.mark.parametrize("border", ["zeros", "clamp"])
-def test_flow_of_another_size_than_the_image(border: str, library: bool) -> None:
-    inputs = warp_inputs()
-    inputs["flow"] = np.ascontiguousarray(inputs["flow"][:, :, :5, :9])
-    out = run_node(warp_graph(border), inputs, library)
-    expected = reference.warp(inputs["src"], inputs["flow"], border=border)
-    np.testing.assert_allclose(out, expected, atol=2e-3)
-
-
-def test_nodes_that_differ_in_attributes_are_refused() -> None:
-    text = warp_graph("zeros").replace(
-        "  out =", '  moved = cineflow.Warp <border: string = "clamp"> (src, flow)\n  out ='
+    torch.manual_seed(0)
+    inputs = (
+        torch.randint(0, 256, (2, 1, 11, 14), dtype=torch.uint8),
+        3 * torch.randn(2, 2, 11, 14),
+        torch.randn(2, 5, 11, 14),
+        torch.randn(2, 5, 11, 14),
     )
-    with pytest.raises(ExportError, match="same attributes"):
-        attach_bodies(onnx.parser.parse_model(text))
+    program = torch.onnx.export(
+        AllOps().eval(), inputs, dynamo=True, opset_version=OPSET, verbose=False,
+        custom_translation_table=translation_table(),
+    )  # fmt: skip
+    model = program.model_proto
+    assert {node.op_type for node in model.graph.node} == set(OPERATORS)
+    attach_bodies(model)
+    onnx.checker.check_model(model, full_check=True)
+    session = ort.InferenceSession(model.SerializeToString())
+    names = [item.name for item in session.get_inputs()]
+    got = session.run(None, {n: t.numpy() for n, t in zip(names, inputs, strict=True)})
+    for ours, theirs in zip(AllOps()(*inputs), got, strict=True):
+        assert theirs.dtype == np.float32
+        np.testing.assert_allclose(theirs, ours.numpy(), rtol=0, atol=3e-3)  # of 255 grey levels
 
 
-def test_unknown_attribute_value_is_refused() -> None:
-    with pytest.raises(ExportError, match="mirror"):
-        attach_bodies(onnx.parser.parse_model(warp_graph("mirror")))
-
-
-def test_unknown_node_is_refused() -> None:
-    text = warp_graph("zeros").replace("cineflow.Warp", "cineflow.Wrap")
-    with pytest.raises(ExportError, match="Wrap"):
-        attach_bodies(onnx.parser.parse_model(text))
-
-
-def correlation_by_loops(
-    f1: np.ndarray, f2: np.ndarray, radius: int, dilation: int, scale: float, x_major: int
-) -> np.ndarray:
-    """The definition, one displacement at a time."""
-    height, width = f1.shape[2:]
-    reach = radius * dilation
-    padded = np.pad(f2, ((0, 0), (0, 0), (reach, reach), (reach, reach)))
-    planes = []
-    for a in range(2 * radius + 1):
-        for b in range(2 * radius + 1):
-            dy, dx = (b, a) if x_major else (a, b)
-            moved = padded[:, :, dy * dilation :, dx * dilation :][:, :, :height, :width]
-            planes.append((f1 * moved).sum(axis=1))
-    return scale * np.stack(planes, axis=1)
-
-
-def correlation_graph(dtype: str, **attributes: float) -> str:
-    kind = ONNX_TYPE[dtype]
-    kinds = {int: "int", float: "float"}
-    words = ", ".join(f"{name}: {kinds[type(v)]} = {v}" for name, v in attributes.items())
-    return f"""
-<ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
-main ({kind}[n, c, h, w] f1, {kind}[n, c, h, w] f2) => ({kind}[n, k, h, w] out)
-{{
-  out = cineflow.Correlation <{words}> (f1, f2)
-}}
-"""
-
-
-@BOTH
-@pytest.mark.parametrize("shape", [(1, 8, 16, 16), (2, 5, 7, 13), (1, 3, 1, 1), (1, 4, 3, 40)])
 @pytest.mark.parametrize(
-    ("radius", "dilation", "scale", "x_major"),
+    ("text", "good", "bad", "wanted"),
     [
-        (4, 1, 0.125, 0),
-        (2, 1, 0.5, 1),
-        (1, 3, 1.0, 0),
-        (3, 2, 0.25, 1),
-        (6, 1, 0.1, 0),
+        (WARP, "zeros", "mirror", "mirror"),
+        (WARP, "cineflow.Warp", "cineflow.Wrap", "Wrap"),
+        (CORRELATION, "radius: int = 1,", "radius: int = 33,", "33"),
+        (CORRELATION, "radius: int = 1,", "dilation: int = 0,", "dilation"),
+        (POLAR, "angle_step: float = 0.75", "angle_step: float = 0.0", "known attributes"),
+        (POLAR, ", angle_step: float = 0.75", "", r"with the attributes \['angle_step'\]"),
+        (POLAR, "rows: int = 8", "rows: int = 0", "known attributes"),
     ],
 )
-def test_correlation_matches_its_definition(
-    shape: tuple[int, ...], radius: int, dilation: int, scale: float, x_major: int, library: bool
-) -> None:
-    random = np.random.default_rng(3)
-    f1, f2 = random.normal(size=(2, *shape)).astype(np.float32)
-    arguments = {"radius": radius, "dilation": dilation, "scale": scale, "x_major": x_major}
-    out = run_node(correlation_graph("float32", **arguments), {"f1": f1, "f2": f2}, library)
-    expected = correlation_by_loops(f1, f2, radius, dilation, scale, x_major)
-    np.testing.assert_allclose(out, expected, atol=1e-5)
+def test_what_the_kernels_refuse_has_no_body(text, good, bad, wanted):
+    assert good in text
+    with pytest.raises(ExportError, match=wanted):
+        with_bodies(text.replace(good, bad))
 
 
-@BOTH
-def test_correlation_of_half_features_sums_in_single(library: bool) -> None:
-    random = np.random.default_rng(3)
-    f1, f2 = (40 * random.normal(size=(2, 1, 64, 9, 9))).astype(np.float16)
-    out = run_node(
-        correlation_graph("float16", radius=2, scale=0.015625), {"f1": f1, "f2": f2}, library
-    )
-    wide = f1.astype(np.float32), f2.astype(np.float32)
-    expected = correlation_by_loops(*wide, 2, 1, 0.015625, 0)
-    np.testing.assert_allclose(out, expected, rtol=2e-3, atol=1e-2)
+def test_nodes_that_differ_in_structure_are_refused():
+    other = '  moved = cineflow.Warp <border: string = "clamp"> (src, flow)\n  out ='
+    with pytest.raises(ExportError, match="same attributes"):
+        with_bodies(WARP.replace("  out =", other))
 
 
-def test_nodes_may_differ_in_scale() -> None:
-    text = (
-        correlation_graph("float32", radius=1, scale=2.0)
-        .replace(
-            "  out =",
-            "  one = cineflow.Correlation <radius: int = 1, scale: float = 1.0> (f1, f2)\n  two =",
-        )
-        .replace("(f1, f2)\n}", "(f1, f2)\n  out = Sub (two, one)\n}")
-    )
+def test_bytes_and_numbers_want_two_bodies():
+    other = "  bytes = Cast <to: int = 2> (src)\n  moved = cineflow.Warp (bytes, flow)\n  out ="
+    with pytest.raises(ExportError, match="images of one kind"):
+        with_bodies(WARP.replace("  out =", other))
+
+
+def test_nodes_may_differ_in_scale():
     f1, f2 = np.random.default_rng(0).normal(size=(2, 1, 4, 5, 6)).astype(np.float32)
-    out = run_node(text, {"f1": f1, "f2": f2}, library=False)
-    np.testing.assert_allclose(out, correlation_by_loops(f1, f2, 1, 1, 1.0, 0), atol=1e-5)
+    (got,) = open_session(CORRELATION, None).run(None, {"f1": f1, "f2": f2})
+    wanted = reference.correlation(f1, f2, radius=1, scale=1.0)
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(("frames", "centres"), [(1, 3), (6, 2), (6, 4), (2, 0)])
+def test_centres_for_some_of_the_frames_are_refused(frames, centres):
+    inputs = {
+        "src": np.zeros((frames, 6, 5, 5), np.float32),
+        "centre": np.zeros((centres, 2), np.float32),
+    }
+    with pytest.raises(Exception, match="ONNXRuntimeError"):
+        open_session(POLAR, None).run(None, inputs)
+
+
+EACH_STORAGE = pytest.mark.parametrize(
+    ("op", "storage"),
+    [
+        pytest.param(op, storage, id=f"{op.name}-{storage}")
+        for op in OPS.values()
+        for storage in op.storages
+    ],
+)
+
+
+def build(op: Op, storage: str, border: str, capability: int) -> bytes:
+    """A TensorRT-RTX engine for batches of 1 to 4, from the op's body."""
+    trt = pytest.importorskip("tensorrt_rtx")
+    options = op.typical | ({"border": border} if "border" in op.typical else {})
+    calls = [make_call(op, options, shape=(n, 8, 16, 24), storage=storage) for n in (1, 2, 4)]
+    shapes = [{name: values.shape for name, values in c.inputs.items()} for c in calls]
+    model = with_bodies(graph(calls[0]))
+    return EngineBuild(trt, "tensorrt-rtx", op.name, model, capability, tuple(shapes))()
+
+
+@pytest.mark.parametrize("border", ["zeros", "clamp"])
+@EACH_STORAGE
+def test_tensorrt_rtx_builds_every_body(op, storage, border):
+    assert len(build(op, storage, border, 120)) > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capability", [86, 89])
+@EACH_STORAGE
+def test_tensorrt_rtx_builds_every_body_for_older_cards(op, storage, capability):
+    assert len(build(op, storage, "clamp", capability)) > 10_000
