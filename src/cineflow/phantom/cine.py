@@ -4,72 +4,65 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.phantom import magnetic, speckle
 from cineflow.phantom.beat import Beat
-from cineflow.phantom.kinematics import BLOOD, MYOCARDIUM, OUTSIDE, Kinematics
+from cineflow.phantom.kinematics import BLOOD, MYOCARDIUM, Kinematics, deformation_gradient
+from cineflow.phantom.magnetic import MagneticScanner
 from cineflow.phantom.scanner import SectorScanner
+from cineflow.phantom.speckle import Tissue
 
-_MARGIN_MM = 10.0  # the least; tissue around the picture may move into it
-_SEED_LAYOUT, _SEED_FRAME = 0, 1
-
-
-@dataclass(frozen=True)
-class Tissue:
-    """What the scatterers reflect.
-
-    Attributes:
-        density_per_mm2: Scatterers per mm^2 at end-diastole; about 40 per resolution cell.
-        myocardium, outside, blood: Standard deviation of the reflection.
-        decorrelation: Share of each scatterer's reflection (variance) renewed per frame: motion
-            across the plane. Blood is renewed whole.
-        clutter: Standard deviation, at the probe, of a static haze over the picture.
-        clutter_depth_mm: Depth at which the haze has fallen to 1/e.
-    """
-
-    density_per_mm2: float = 15.0
-    myocardium: float = 1.0
-    outside: float = 0.35
-    blood: float = 0.06
-    decorrelation: float = 0.0
-    clutter: float = 0.0
-    clutter_depth_mm: float = 40.0
+Convention = Literal["lagrangian", "green_lagrange", "natural"]
 
 
 @dataclass(frozen=True)
 class Phantom:
     """A synthetic cine with exactly known motion, deterministic by seed.
 
-    Flow and displacement are in pixels, channel 0 = x, 1 = y (docs/conventions.md). Easier than a
-    patient: by default no clutter, no drop-out, no motion across the plane.
+    Images are [H, W] and volumes [D, H, W]; `size` below stands for either. Flow and displacement
+    are in pixels, channel 0 = x, 1 = y (, 2 = z) (docs/conventions.md). Easier than a patient: by
+    default no clutter, no drop-out, no motion across the plane.
 
     Attributes:
         kinematics: How the heart moves.
-        scanner: How it is seen.
+        scanner: How it is seen: by ultrasound, or as cine-MR shows it.
         beat: When it moves.
-        tissue: What reflects.
-        seed: Of the speckle and the noise.
+        tissue: What reflects ultrasound; an MR scanner has signals of its own.
+        seed: Of the speckle or shading, and of the noise.
+
+    Raises:
+        ArgumentError: A `tissue` for an MR scanner, which would take no notice of it.
     """
 
     kinematics: Kinematics
-    scanner: SectorScanner = field(default_factory=SectorScanner)
+    scanner: SectorScanner | MagneticScanner = field(default_factory=SectorScanner)
     beat: Beat = field(default_factory=Beat)
     tissue: Tissue = field(default_factory=Tissue)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.scanner, MagneticScanner) and self.tissue != Tissue():
+            raise ArgumentError(
+                "no ultrasound tissue with an MR scanner",
+                repr(self.tissue),
+                "Speckle decorrelation and clutter are of ultrasound only",
+            )
 
     def __len__(self) -> int:
         return self.beat.frames
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(rows, columns)."""
+    def size(self) -> tuple[int, ...]:
+        """(rows, columns) or (slices, rows, columns)."""
         return self.scanner.size
 
     @property
-    def spacing_mm(self) -> tuple[float, float]:
-        """(row_mm, column_mm)."""
+    def spacing_mm(self) -> tuple[float, ...]:
+        """(row_mm, column_mm) or (slice_mm, row_mm, column_mm)."""
         return self.scanner.spacing_mm
 
     @property
@@ -79,17 +72,17 @@ class Phantom:
 
     @property
     def sector(self) -> np.ndarray:
-        """Pixels inside the scan sector, bool [H, W]."""
+        """Pixels inside the scan sector, bool `size`."""
         return self.scanner.sector
 
     @property
     def ed(self) -> int:
-        """The first end-diastolic frame."""
+        """The first end-diastolic frame; those of every beat are `beat.end_diastoles`."""
         return self.beat.end_diastoles[0]
 
     @property
     def es(self) -> int:
-        """The first end-systolic frame.
+        """The first end-systolic frame; those of every beat are `beat.end_systoles`.
 
         Raises:
             ArgumentError: The cine ends before end-systole.
@@ -100,105 +93,94 @@ class Phantom:
 
     @cached_property
     def frames(self) -> np.ndarray:
-        """The cine, u8 [T, H, W], black outside the sector."""
-        points, kind = self._scatterers
-        rng = np.random.default_rng([self.seed, _SEED_FRAME])
-        strength = np.array([0.0, 0.0, 0.0])
-        strength[[OUTSIDE, MYOCARDIUM, BLOOD]] = (
-            self.tissue.outside,
-            self.tissue.myocardium,
-            self.tissue.blood,
-        )
-        renewed = np.where(kind == BLOOD, 1.0, self.tissue.decorrelation)
-        reflection = rng.standard_normal(len(points))
-        haze = self._haze(points, rng) if self.tissue.clutter > 0 else None
-        pictures = []
-        noise_rms = white_level = 0.0
-        for frame in range(len(self)):
-            moved = self.kinematics.position(points, self.beat.activation(frame))
-            if frame == 0:
-                silent = self.scanner.acquire(moved, reflection * strength[kind], 0.0, rng)
-                wall_rms = self._wall_rms(moved[kind == MYOCARDIUM], silent)
-                white_level = 3.0 * wall_rms  # gain: the wall about 10 dB below white
-                if self.scanner.noise_db is not None:
-                    noise_rms = wall_rms * 10.0 ** (-self.scanner.noise_db / 20.0)
-            else:
-                fresh = rng.standard_normal(len(points))
-                reflection = np.sqrt(1.0 - renewed) * reflection + np.sqrt(renewed) * fresh
-            echo = reflection * strength[kind]
-            if haze is not None:
-                moved, echo = np.concatenate([moved, points]), np.concatenate([echo, haze])
-            envelope = self.scanner.acquire(moved, echo, noise_rms, rng)
-            pictures.append(self.scanner.display(envelope, white_level))
-        return np.stack(pictures)
+        """The cine, u8 [T, *size], black outside the sector."""
+        if isinstance(self.scanner, MagneticScanner):
+            return magnetic.film(self.scanner, self.kinematics, self.beat, self.seed)
+        return speckle.film(self.scanner, self.kinematics, self.beat, self.tissue, self.seed)
 
     def flow(self, i: int, j: int) -> np.ndarray:
-        """True flow from frame `i` to frame `j` on frame i's grid, f32 [2, H, W] px.
+        """True flow from frame `i` to frame `j` on frame i's grid, f32 [D, *size] px.
 
         frame_j(p + flow(p)) shows the tissue that frame_i shows at p. In the cavity it is the
         motion of the phantom's map: blood itself is renewed at every frame.
         """
         here = self.scanner.pixels_mm
-        material = self.kinematics.material(here, self.beat.activation(i))
-        there = self.kinematics.position(material, self.beat.activation(j))
-        return self._to_px(there - here)
+        there = self.kinematics.position(self._material(i), self.beat.activation(j))
+        return np.moveaxis(self._to_px(there - here), -1, 0).astype(np.float32)
 
     def displacement(self, i: int, reference: int = 0) -> np.ndarray:
-        """True displacement since frame `reference`, on that frame's grid, f32 [2, H, W] px."""
+        """True displacement since frame `reference`, on that frame's grid, f32 [D, *size] px."""
         return self.flow(reference, i)
 
     def tissue_map(self, i: int) -> np.ndarray:
-        """u8 [H, W]: OUTSIDE, MYOCARDIUM or BLOOD at frame `i`."""
-        here = self.scanner.pixels_mm
-        return self.kinematics.tissue(self.kinematics.material(here, self.beat.activation(i)))
+        """u8 `size`: OUTSIDE, MYOCARDIUM or BLOOD at frame `i`."""
+        return self.kinematics.tissue(self._material(i))
 
     def myocardium(self, i: int) -> np.ndarray:
-        """Pixels of the wall inside the sector at frame `i`, bool [H, W]."""
+        """Pixels of the wall inside the sector at frame `i`, bool `size`."""
         return (self.tissue_map(i) == MYOCARDIUM) & self.sector
 
+    def cavity(self, i: int) -> np.ndarray:
+        """Pixels of the blood inside the sector at frame `i`, bool `size`."""
+        return (self.tissue_map(i) == BLOOD) & self.sector
+
+    def segments(self, i: int = 0) -> np.ndarray:
+        """AHA segment, 1 to 17, of each wall pixel at frame `i`, u8 `size`; 0 elsewhere."""
+        labels = self.kinematics.segment(self._material(i))
+        return np.where(self.myocardium(i), labels, np.uint8(0))
+
+    def directions(self) -> np.ndarray:
+        """Wall directions on the end-diastolic grid, f64 [K, *size, D] unit vectors in mm.
+
+        In the order of `kinematics.direction_names`, as `cineflow.motion.strain` takes them.
+        """
+        return np.moveaxis(self.kinematics.directions(self.scanner.pixels_mm), -2, 0)
+
+    def strain(self, i: int, convention: Convention = "lagrangian") -> np.ndarray:
+        """True strain since end-diastole, on the end-diastolic grid, f32 [K, *size], a fraction.
+
+        In the order of `kinematics.direction_names`; NaN outside the wall. With s = |F d| of a
+        fibre along d: s - 1 (lagrangian), (s^2 - 1) / 2 (green_lagrange) or ln s (natural).
+
+        Raises:
+            ArgumentError: Another convention.
+        """
+        if convention not in ("lagrangian", "green_lagrange", "natural"):
+            raise ArgumentError(
+                "a convention of lagrangian, green_lagrange, natural", repr(convention)
+            )
+        wall = self.kinematics.tissue(self.scanner.pixels_mm) == MYOCARDIUM
+        wall &= self.sector
+        points = self.scanner.pixels_mm[wall]
+        gradient = deformation_gradient(self.kinematics, points, self.beat.activation(i))
+        fibres = self.kinematics.directions(points)  # [N, K, D]
+        stretch = np.linalg.norm(np.einsum("nij,nkj->nki", gradient, fibres), axis=-1)
+        if convention == "green_lagrange":
+            value = 0.5 * (stretch**2 - 1.0)
+        else:
+            value = np.log(stretch) if convention == "natural" else stretch - 1.0
+        field = np.full((fibres.shape[1], *self.size), np.nan, np.float32)
+        field[:, wall] = value.T
+        return field
+
+    @property
+    def key_point_names(self) -> tuple[str, ...]:
+        """What `key_points` holds, in order."""
+        return tuple(self.kinematics.landmarks)
+
+    @property
+    def key_points(self) -> np.ndarray:
+        """True positions of the landmarks over time, f64 [T, K, D] px (x, y[, z])."""
+        return self.track(np.stack(list(self.kinematics.landmarks.values())))
+
     def track(self, material_mm: np.ndarray) -> np.ndarray:
-        """Positions of material points [N, 2] mm at every frame, f64 [T, N, 2] px (x, y)."""
-        scale = np.array([self.spacing_mm[1], self.spacing_mm[0]])
-        return np.stack(
-            [
-                self.kinematics.position(material_mm, self.beat.activation(frame)) / scale
-                for frame in range(len(self))
-            ]
-        )
+        """Positions of material points [N, D] mm at every frame, f64 [T, N, D] px."""
+        moments = (self.beat.activation(frame) for frame in range(len(self)))
+        return np.stack([self._to_px(self.kinematics.position(material_mm, a)) for a in moments])
 
-    @cached_property
-    def _scatterers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Material points, f64 [N, 2] mm, and the tissue of each, u8 [N]."""
-        rng = np.random.default_rng([self.seed, _SEED_LAYOUT])
-        margin = self._margin_mm()
-        extent = np.array([self.size[1], self.size[0]]) * self.spacing_mm[::-1] + 2 * margin
-        count = int(extent.prod() * self.tissue.density_per_mm2)
-        points = rng.random((count, 2)) * extent - margin
-        return points, self.kinematics.tissue(points)
-
-    def _margin_mm(self) -> float:
-        """How far outside the picture lies what its border shows at full contraction."""
-        grid = self.scanner.pixels_mm
-        border = np.concatenate([grid[0], grid[-1], grid[:, 0], grid[:, -1]])
-        origin = self.kinematics.material(border, 1.0)
-        outside = max(float(-origin.min()), float((origin - grid[-1, -1]).max()))
-        return max(_MARGIN_MM, float(np.ceil(outside)) + 2.0)
-
-    def _haze(self, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Reflection [N] of static clutter: reverberation near the probe."""
-        fall = np.exp(-np.maximum(points[:, 1], 0.0) / self.tissue.clutter_depth_mm)
-        haze: np.ndarray = self.tissue.clutter * fall * rng.standard_normal(len(points))
-        return haze
-
-    def _wall_rms(self, wall_mm: np.ndarray, envelope: np.ndarray) -> float:
-        """Root mean square of the envelope over the wall: the reference of gain and noise."""
-        depth, angle = self.scanner._polar(wall_mm)
-        row = np.rint(depth / self.scanner._depth_step).astype(int)
-        column = np.rint(angle / self.scanner._angle_step + (envelope.shape[1] - 1) / 2).astype(int)
-        seen = (row >= 0) & (row < envelope.shape[0]) & (column >= 0) & (column < envelope.shape[1])
-        return float(np.sqrt(np.mean(envelope[row[seen], column[seen]] ** 2)))
+    def _material(self, i: int) -> np.ndarray:
+        """Where each pixel's tissue was at end-diastole, f64 [*size, D] mm."""
+        return self.kinematics.material(self.scanner.pixels_mm, self.beat.activation(i))
 
     def _to_px(self, mm: np.ndarray) -> np.ndarray:
-        return np.stack([mm[..., 0] / self.spacing_mm[1], mm[..., 1] / self.spacing_mm[0]]).astype(
-            np.float32
-        )
+        return mm / np.array(self.spacing_mm[::-1])

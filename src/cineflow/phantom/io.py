@@ -1,8 +1,8 @@
-"""Phantoms on disk: `.npz` with the truth, `.dcm` for scanners, `.nii.gz` for MR tools, `.gif`."""
+"""Phantoms by name, and on disk: the suffix of a file says how it is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,54 +11,105 @@ import numpy as np
 
 from cineflow.errors import ArgumentError, MissingDependencyError
 from cineflow.phantom.beat import Beat
-from cineflow.phantom.cine import Phantom, Tissue
-from cineflow.phantom.presets import ShortAxisPhantom, apical, parasternal_long_axis
+from cineflow.phantom.cine import Phantom
+from cineflow.phantom.dicom import write_dicom
+from cineflow.phantom.picture import write_animation
+from cineflow.phantom.presets import (
+    Contrast,
+    ShortAxisPhantom,
+    apical,
+    parasternal_long_axis,
+    ventricle,
+)
+from cineflow.phantom.regions import Region
+from cineflow.phantom.scanner import Shadow
+from cineflow.phantom.speckle import Tissue
 
-#: Name of a view -> phantom; all take `seed`, `beat` and `tissue`.
-VIEWS: Mapping[str, Callable[..., Phantom]] = {
+#: Kind of phantom -> how it is made; all take the arguments of `make`.
+KINDS: Mapping[str, Callable[..., Phantom]] = {
     "short-axis": ShortAxisPhantom,
     "parasternal-long-axis": parasternal_long_axis,
     "apical": apical,
+    "ventricle": ventricle,
 }
 
 
 def make(
-    view: str = "short-axis",
+    kind: str = "short-axis",
     seed: int = 0,
     *,
+    contrast: Contrast = "ultrasound",
+    size: tuple[int, ...] | None = None,
     heart_rate_bpm: float = 60.0,
-    frame_rate_hz: float = 50.0,
+    frame_rate_hz: float | None = None,
     beats: float = 1.0,
+    noise_db: float | None = None,
     decorrelation: float = 0.0,
     clutter: float = 0.0,
+    shadows: Sequence[Shadow] = (),
+    regions: Sequence[Region] = (),
 ) -> Phantom:
-    """A phantom by the name of its view.
+    """A phantom by the name of its kind; what is not given is as the kind has it.
+
+    Args:
+        kind: One of `KINDS`.
+        seed: Of the speckle or shading, and of the noise.
+        contrast: "ultrasound" or "mr".
+        size: (rows, columns), or (slices, rows, columns) for volumes; the picture shows the same
+            millimetres in any size.
+        heart_rate_bpm, frame_rate_hz, beats: As `Beat`; 50 frames or 20 volumes a second.
+        noise_db: As the scanner's.
+        decorrelation, clutter: As `Tissue`; ultrasound only.
+        shadows: Drop-out; ultrasound only.
+        regions: Parts of the wall that contract by another amount.
 
     Raises:
-        ArgumentError: An unknown view, or timing that gives no cine.
+        ArgumentError: An unknown kind, timing that gives no cine, a size that the kind cannot
+            have, or disturbances of ultrasound on an MR contrast.
     """
-    if view not in VIEWS:
-        raise ArgumentError(f"a view of {', '.join(VIEWS)}", repr(view))
-    return VIEWS[view](
+    if kind not in KINDS:
+        raise ArgumentError(f"a phantom of {', '.join(KINDS)}", repr(kind))
+    if shadows and contrast == "mr":
+        raise ArgumentError("no shadows with contrast mr", f"{len(shadows)}")
+    volumes = kind == "ventricle"
+    scanner: dict[str, Any] = {}
+    if noise_db is not None:
+        scanner["noise_db"] = noise_db
+    if shadows:
+        scanner["shadows"] = tuple(shadows)
+    arguments: dict[str, Any] = {}
+    if size is not None:
+        if len(size) != (3 if volumes else 2):
+            raise ArgumentError(f"a size of {3 if volumes else 2} numbers", repr(size))
+        if kind in ("parasternal-long-axis", "apical"):
+            # These two always show 128 mm.
+            scanner |= {"size": size, "spacing_mm": (128.0 / size[0],) * 2}
+        else:
+            arguments["size"] = size
+    rate = frame_rate_hz if frame_rate_hz is not None else (20.0 if volumes else 50.0)
+    return KINDS[kind](
         seed,
-        beat=Beat(heart_rate_bpm, frame_rate_hz, beats),
+        contrast=contrast,
+        beat=Beat(heart_rate_bpm, rate, beats),
+        scanner=scanner,
         tissue=Tissue(decorrelation=decorrelation, clutter=clutter),
+        regions=tuple(regions),
+        **arguments,
     )
 
 
 def save(phantom: Phantom, path: str | Path) -> Path:
     """Write a phantom; the suffix of `path` says how.
 
-    `.npz`: frames u8 [T, H, W], times_ms, spacing_mm (row, column), sector, and the truth:
-    displacement f32 [T, 2, H, W] px since frame 0, myocardium bool [T, H, W], ed, es (frames).
-    `.dcm`: Ultrasound Multi-frame with frame time and calibrated region. `.nii` / `.nii.gz`: x, y,
-    one slice, time, with spacing in mm and s. `.gif`: half size, every second frame, to look at.
+    `.npz`: the pictures and all the truth (see docs/phantoms.md for each array). `.dcm`: see
+    `cineflow.phantom.dicom`. `.nii` / `.nii.gz`: x, y, z, time, with spacing in mm and s. `.gif` /
+    `.webp`: small, to look at; of volumes the three planes through the middle.
 
     Returns:
         The path written.
 
     Raises:
-        ArgumentError: Another suffix.
+        ArgumentError: Another suffix, or MR-like volumes as `.dcm`.
         MissingDependencyError: nibabel is not installed (`.nii` only).
     """
     target = Path(path)
@@ -71,72 +122,23 @@ def save(phantom: Phantom, path: str | Path) -> Path:
 
 
 def _write_npz(phantom: Phantom, path: Path) -> None:
-    count = range(len(phantom))
+    every = range(len(phantom))
     np.savez_compressed(
         path,
         frames=phantom.frames,
         times_ms=phantom.times_ms,
         spacing_mm=np.array(phantom.spacing_mm),
         sector=phantom.sector,
-        displacement=np.stack([phantom.displacement(k) for k in count]),
-        myocardium=np.stack([phantom.myocardium(k) for k in count]),
+        displacement=np.stack([phantom.displacement(k) for k in every]),
+        myocardium=np.stack([phantom.myocardium(k) for k in every]),
+        segments=phantom.segments(),
+        strain=np.stack([phantom.strain(k) for k in every]),
+        strain_names=np.array(phantom.kinematics.direction_names),
+        key_points=phantom.key_points,
+        key_point_names=np.array(phantom.key_point_names),
         ed=np.array(phantom.beat.end_diastoles),
         es=np.array(phantom.beat.end_systoles),
     )
-
-
-def _write_dicom(phantom: Phantom, path: Path) -> None:
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
-
-    ultrasound_multiframe = "1.2.840.10008.5.1.4.1.1.3.1"
-    row_mm, column_mm = phantom.spacing_mm
-    rows, columns = phantom.size
-    # Equal phantoms give equal identifiers: nothing in the file depends on the clock.
-    entropy = [repr(phantom)]
-
-    region = Dataset()
-    region.RegionSpatialFormat, region.RegionDataType, region.RegionFlags = 1, 1, 0
-    region.RegionLocationMinX0 = region.RegionLocationMinY0 = 0
-    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = columns - 1, rows - 1
-    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3  # cm
-    region.PhysicalDeltaX, region.PhysicalDeltaY = column_mm / 10.0, row_mm / 10.0
-
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(ultrasound_multiframe)
-    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[*entropy, "instance"])
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data = Dataset()
-    data.file_meta = meta
-    fields: dict[str, Any] = {
-        "SOPClassUID": ultrasound_multiframe,
-        "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
-        "StudyInstanceUID": generate_uid(entropy_srcs=[*entropy, "study"]),
-        "SeriesInstanceUID": generate_uid(entropy_srcs=[*entropy, "series"]),
-        "Modality": "US",
-        "PatientName": "PHANTOM^CINEFLOW",
-        "PatientID": f"PHANTOM-{phantom.seed}",
-        "SeriesDescription": "Synthetic cine with known motion; not a patient",
-        "FrameTime": f"{1000.0 / phantom.beat.frame_rate_hz:.6g}",
-        "FrameIncrementPointer": 0x00181063,
-        "NumberOfFrames": len(phantom),
-        "HeartRate": round(phantom.beat.heart_rate_bpm),
-        "SequenceOfUltrasoundRegions": [region],
-        "SamplesPerPixel": 1,
-        "PhotometricInterpretation": "MONOCHROME2",
-        "Rows": rows,
-        "Columns": columns,
-        "BitsAllocated": 8,
-        "BitsStored": 8,
-        "HighBit": 7,
-        "PixelRepresentation": 0,
-    }
-    for name, value in fields.items():
-        setattr(data, name, value)
-    pixels = phantom.frames.tobytes()
-    data.PixelData = pixels + b"\0" * (len(pixels) % 2)
-    data["PixelData"].VR = "OB"
-    data.save_as(path, enforce_file_format=True)
 
 
 def _write_nifti(phantom: Phantom, path: Path) -> None:
@@ -144,30 +146,24 @@ def _write_nifti(phantom: Phantom, path: Path) -> None:
         nibabel: Any = import_module("nibabel")
     except ImportError as error:
         raise MissingDependencyError("nibabel", str(error), "`pip install nibabel`") from error
-    row_mm, column_mm = phantom.spacing_mm
-    # [T, y, x] -> [x, y, 1, T]; y points down on the screen: towards -y of the file's frame.
-    volume = phantom.frames.transpose(2, 1, 0)[:, :, None, :]
-    image = nibabel.Nifti1Image(volume, np.diag([column_mm, -row_mm, 1.0, 1.0]))
-    image.header.set_zooms((column_mm, row_mm, 1.0, 1.0 / phantom.beat.frame_rate_hz))
+    frames = phantom.frames if phantom.frames.ndim == 4 else phantom.frames[:, None]
+    slice_mm, row_mm, column_mm = (1.0, *phantom.spacing_mm)[-3:]
+    # [T, z, y, x] -> [x, y, z, T]. Ours is x right, y down, z into the screen; NIfTI's second and
+    # third axis point the other way. Both turn together: a half turn about x, never a mirror.
+    affine = np.diag([column_mm, -row_mm, -slice_mm, 1.0])
+    image = nibabel.Nifti1Image(np.ascontiguousarray(frames.transpose(3, 2, 1, 0)), affine)
+    image.set_qform(affine, code="scanner")
+    image.set_sform(affine, code="scanner")
+    image.header.set_zooms((column_mm, row_mm, slice_mm, 1.0 / phantom.beat.frame_rate_hz))
     image.header.set_xyzt_units("mm", "sec")
     nibabel.save(image, path)
 
 
-def _write_gif(phantom: Phantom, path: Path) -> None:
-    from PIL import Image
-
-    step_ms = 2000.0 / phantom.beat.frame_rate_hz
-    height, width = (extent // 2 for extent in phantom.size)
-    small = [
-        Image.fromarray(frame).resize((width, height)).quantize(32) for frame in phantom.frames[::2]
-    ]
-    small[0].save(path, save_all=True, append_images=small[1:], duration=step_ms, loop=0)
-
-
 _WRITERS: dict[str, Callable[[Phantom, Path], None]] = {
     ".npz": _write_npz,
-    ".dcm": _write_dicom,
+    ".dcm": write_dicom,
     ".nii.gz": _write_nifti,
     ".nii": _write_nifti,
-    ".gif": _write_gif,
+    ".gif": write_animation,
+    ".webp": write_animation,
 }

@@ -7,12 +7,10 @@ flow, displacement and strain of a phantom comes from these two maps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
-
-from cineflow.errors import ArgumentError
 
 #: Values of `Kinematics.tissue`.
 OUTSIDE, MYOCARDIUM, BLOOD = 0, 1, 2
@@ -20,6 +18,14 @@ OUTSIDE, MYOCARDIUM, BLOOD = 0, 1, 2
 
 class Kinematics(Protocol):
     """A moving heart; points are [..., D] in mm, component 0 = x, 1 = y (, 2 = z)."""
+
+    @property
+    def direction_names(self) -> tuple[str, ...]:
+        """What `directions` holds, in order: "radial", "circumferential", "longitudinal"."""
+
+    @property
+    def landmarks(self) -> Mapping[str, np.ndarray]:
+        """Name -> material point [D] mm that a reader would follow."""
 
     def position(self, material: np.ndarray, activation: float) -> np.ndarray:
         """Where the points at `material` (end-diastole) are at `activation`."""
@@ -31,146 +37,10 @@ class Kinematics(Protocol):
         """What each material point is: u8 [...], OUTSIDE, MYOCARDIUM or BLOOD."""
 
     def directions(self, material: np.ndarray) -> np.ndarray:
-        """Unit wall directions at end-diastole, [..., K, D]: radial, circumferential (, long)."""
+        """Unit wall directions at end-diastole, [..., K, D], as `direction_names` says."""
 
-
-@dataclass(frozen=True)
-class Region:
-    """A sector of the wall that contracts by another amount.
-
-    Attributes:
-        centre_deg: Middle of the sector, degrees from +x towards +y (down), at end-diastole.
-        width_deg: Full width at half effect.
-        contraction: Share of the normal contraction: 0.5 hypokinetic, 0 akinetic, below 0
-            dyskinetic (the wall bulges and thins).
-    """
-
-    centre_deg: float
-    width_deg: float
-    contraction: float
-
-
-@dataclass(frozen=True)
-class Annulus:
-    """Short axis: an incompressible thick-walled ring that contracts, twists and shifts.
-
-    In the wall, with R the end-diastolic and r the present radius, r^2 = r_e^2 + (R^2 - R_e^2) / l:
-    the in-plane area grows by 1/l while the (unseen) long axis shortens by l, so det F * l = 1
-    (notes: Rabben 2003, Arts 1992). The cavity scales with its border, and the tissue outside is
-    carried along, less and less, to `far_mm`. All three are linear in R^2, hence inverted exactly.
-
-    Attributes:
-        centre_mm: Centre of the ring at end-diastole, (x, y).
-        endo_mm, epi_mm: Radii R_e, R_p at end-diastole.
-        far_mm: Radius beyond which only the translation acts.
-        endo_ratio: r_e / R_e at end-systole.
-        longitudinal: Stretch l of the long axis at end-systole.
-        rotation_deg: Rotation of the endocardium at end-systole, from +x towards +y.
-        epi_rotation: Rotation of the epicardium as a share of the endocardium's.
-        translation_mm: Shift of the whole heart at end-systole, (x, y).
-        regions: Sectors with their own contraction.
-        edge_deg: Width of the transition at a sector's border.
-    """
-
-    centre_mm: tuple[float, float]
-    endo_mm: float = 25.0
-    epi_mm: float = 35.0
-    far_mm: float = 70.0
-    endo_ratio: float = 0.72
-    longitudinal: float = 0.84
-    rotation_deg: float = 8.0
-    epi_rotation: float = 0.65
-    translation_mm: tuple[float, float] = (2.0, 2.2)
-    regions: tuple[Region, ...] = field(default=())
-    edge_deg: float = 12.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.endo_mm < self.epi_mm < self.far_mm:
-            raise ArgumentError("radii with 0 < endo < epi < far", repr(self))
-        if not (self.endo_ratio > 0 and self.longitudinal > 0):
-            raise ArgumentError("positive endo_ratio and longitudinal", repr(self))
-
-    def contraction(self, angle: np.ndarray) -> np.ndarray:
-        """Share of the normal contraction at end-diastolic polar `angle`, radians."""
-        share = np.ones_like(angle)
-        for region in self.regions:
-            off = np.abs(np.angle(np.exp(1j * (angle - np.deg2rad(region.centre_deg)))))
-            s = (np.deg2rad((region.width_deg + self.edge_deg) / 2.0) - off) / np.deg2rad(
-                self.edge_deg
-            )
-            s = np.clip(s, 0.0, 1.0)
-            share += (region.contraction - 1.0) * s * s * (3.0 - 2.0 * s)
-        return share
-
-    def position(self, material: np.ndarray, activation: float) -> np.ndarray:
-        """Where the points at `material` [..., 2] mm are at `activation`, mm."""
-        q = np.asarray(material, np.float64) - self.centre_mm
-        radius = np.hypot(q[..., 0], q[..., 1])
-        angle = np.arctan2(q[..., 1], q[..., 0])
-        before, after = self._knots(self._local(angle, activation))
-        r = np.sqrt(piecewise(radius**2, before, after))
-        theta = angle + self._rotation(radius) * activation
-        return self._cartesian(r, theta, self._centre(activation))
-
-    def material(self, position: np.ndarray, activation: float) -> np.ndarray:
-        """Where the points at `position` [..., 2] mm were at end-diastole, mm."""
-        q = np.asarray(position, np.float64) - self._centre(activation)
-        r_squared = q[..., 0] ** 2 + q[..., 1] ** 2
-        theta = np.arctan2(q[..., 1], q[..., 0])
-        angle = theta
-        # Twist depends on the radius alone; only a region couples radius and angle. The coupling
-        # is weak (a factor of about 0.1 per pass), so a dozen passes reach rounding error.
-        for _ in range(14 if self.regions else 1):
-            before, after = self._knots(self._local(angle, activation))
-            radius = np.sqrt(piecewise(r_squared, after, before))
-            angle = theta - self._rotation(radius) * activation
-        return self._cartesian(radius, angle, np.asarray(self.centre_mm))
-
-    def tissue(self, material: np.ndarray) -> np.ndarray:
-        """u8 [...]: OUTSIDE, MYOCARDIUM or BLOOD for each material point [..., 2]."""
-        q = np.asarray(material) - self.centre_mm
-        radius = np.hypot(q[..., 0], q[..., 1])
-        wall = np.where(radius <= self.epi_mm, MYOCARDIUM, OUTSIDE)
-        return np.where(radius < self.endo_mm, BLOOD, wall).astype(np.uint8)
-
-    def directions(self, material: np.ndarray) -> np.ndarray:
-        """Radial and circumferential unit vectors at end-diastole, [..., 2, 2]."""
-        q = np.asarray(material, np.float64) - self.centre_mm
-        radial = q / np.maximum(np.hypot(q[..., 0], q[..., 1]), 1e-12)[..., None]
-        circumferential = np.stack([-radial[..., 1], radial[..., 0]], axis=-1)
-        return np.stack([radial, circumferential], axis=-2)
-
-    def wall_point(self, angle_deg: float, depth: float) -> np.ndarray:
-        """Material point [2] mm in the wall: `depth` 0 at the endocardium, 1 at the epicardium."""
-        radius = self.endo_mm + depth * (self.epi_mm - self.endo_mm)
-        angle = np.deg2rad(angle_deg)
-        return np.asarray(self.centre_mm) + radius * np.array([np.cos(angle), np.sin(angle)])
-
-    def _local(self, angle: np.ndarray, activation: float) -> np.ndarray:
-        return activation * (self.contraction(angle) if self.regions else np.ones(()))
-
-    def _knots(self, a: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Squared radii of cavity border, wall border and far field, before and after."""
-        endo = (self.endo_mm * (1.0 + (self.endo_ratio - 1.0) * a)) ** 2
-        stretch = 1.0 + (self.longitudinal - 1.0) * a
-        epi = endo + (self.epi_mm**2 - self.endo_mm**2) / stretch
-        zero, far = np.zeros(()), np.asarray(self.far_mm**2)
-        before = [zero, np.asarray(self.endo_mm**2), np.asarray(self.epi_mm**2), far]
-        return before, [zero, endo, epi, far]
-
-    def _rotation(self, radius: np.ndarray) -> np.ndarray:
-        """Rotation at full activation, radians, by end-diastolic radius."""
-        inner = np.deg2rad(self.rotation_deg)
-        return np.interp(
-            radius, [self.endo_mm, self.epi_mm, self.far_mm], [inner, inner * self.epi_rotation, 0]
-        )
-
-    def _centre(self, activation: float) -> np.ndarray:
-        return np.asarray(self.centre_mm) + activation * np.asarray(self.translation_mm)
-
-    @staticmethod
-    def _cartesian(radius: np.ndarray, angle: np.ndarray, centre: np.ndarray) -> np.ndarray:
-        return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1) + centre
+    def segment(self, material: np.ndarray) -> np.ndarray:
+        """AHA segment of each material point, u8 [...], as if all were wall."""
 
 
 def piecewise(s: np.ndarray, before: list[np.ndarray], after: list[np.ndarray]) -> np.ndarray:

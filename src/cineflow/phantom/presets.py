@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from cineflow.errors import ArgumentError
+from cineflow.phantom.annulus import Annulus
 from cineflow.phantom.beat import Beat
-from cineflow.phantom.cine import Phantom, Tissue
-from cineflow.phantom.kinematics import Annulus
+from cineflow.phantom.cine import Phantom
+from cineflow.phantom.ellipsoid import Ellipsoid
 from cineflow.phantom.long_axis import LongAxis
+from cineflow.phantom.magnetic import MagneticScanner
 from cineflow.phantom.scanner import SectorScanner
+from cineflow.phantom.speckle import Tissue
+
+#: How the tissue is seen: ultrasound speckle, or smooth as in cine-MR.
+Contrast = Literal["ultrasound", "mr"]
 
 
 class ShortAxisPhantom(Phantom):
@@ -20,11 +27,14 @@ class ShortAxisPhantom(Phantom):
         seed: Of the speckle and the noise.
         size: (rows, columns); the picture always shows `depth_mm`, so the spacing follows.
         depth_mm: Height of the picture, mm.
+        contrast: "ultrasound" or "mr".
         beat: Timing.
-        scanner: Attributes of `SectorScanner` to change.
-        tissue: Reflection.
+        scanner: Attributes of `SectorScanner`, or of `MagneticScanner`, to change.
+        tissue: Reflection of ultrasound.
         **annulus: Attributes of `Annulus` to change; the ring sits in the middle of the sector.
     """
+
+    kinematics: Annulus
 
     def __init__(
         self,
@@ -32,6 +42,7 @@ class ShortAxisPhantom(Phantom):
         *,
         size: tuple[int, int] = (256, 256),
         depth_mm: float = 115.2,
+        contrast: Contrast = "ultrasound",
         beat: Beat | None = None,
         scanner: dict[str, Any] | None = None,
         tissue: Tissue | None = None,
@@ -39,9 +50,10 @@ class ShortAxisPhantom(Phantom):
     ) -> None:
         spacing = depth_mm / size[0]
         annulus.setdefault("centre_mm", (size[1] * spacing / 2.0, 0.56 * depth_mm))
+        picture = {"size": size, "spacing_mm": (spacing, spacing), **(scanner or {})}
         super().__init__(
             kinematics=Annulus(**annulus),
-            scanner=SectorScanner(size=size, spacing_mm=(spacing, spacing), **(scanner or {})),
+            scanner=_scanner(contrast, picture),
             beat=beat or Beat(),
             tissue=tissue or Tissue(),
             seed=seed,
@@ -53,25 +65,124 @@ class LongAxisPhantom(Phantom):
 
     kinematics: LongAxis
 
-    @property
-    def key_points(self) -> np.ndarray:
-        """True IVS, LVID and LVPW borders over time, f64 [T, 4, 2] px (x, y)."""
-        return self.track(self.kinematics.chord(0.72))
+
+class VentriclePhantom(Phantom):
+    """A cine of volumes; see `ventricle`."""
+
+    kinematics: Ellipsoid
 
 
 def parasternal_long_axis(
-    seed: int = 0, *, beat: Beat | None = None, tissue: Tissue | None = None, **heart: Any
+    seed: int = 0,
+    *,
+    contrast: Contrast = "ultrasound",
+    beat: Beat | None = None,
+    scanner: dict[str, Any] | None = None,
+    tissue: Tissue | None = None,
+    **heart: Any,
 ) -> LongAxisPhantom:
-    """Parasternal long axis, 256 x 256 at 0.5 mm: apex left, septum above, posterior wall below."""
-    scanner = SectorScanner(spacing_mm=(0.5, 0.5), opening_deg=80.0)
-    heart = {"apex_mm": (12.0, 70.0), "axis_deg": 0.0, **heart}
-    return LongAxisPhantom(LongAxis(**heart), scanner, beat or Beat(), tissue or Tissue(), seed)
+    """Parasternal long axis, 256 x 256 at 0.5 mm: apex left, septum above, posterior wall below.
+
+    Arguments as `ShortAxisPhantom`; `heart` are attributes of `LongAxis`.
+    """
+    heart = {"apex_mm": (12.0, 70.0), "axis_deg": 0.0, "plane_deg": 60.0, **heart}
+    return _long_axis(seed, contrast, beat, scanner, tissue, heart)
 
 
 def apical(
-    seed: int = 0, *, beat: Beat | None = None, tissue: Tissue | None = None, **heart: Any
+    seed: int = 0,
+    *,
+    contrast: Contrast = "ultrasound",
+    beat: Beat | None = None,
+    scanner: dict[str, Any] | None = None,
+    tissue: Tissue | None = None,
+    **heart: Any,
 ) -> LongAxisPhantom:
-    """Apical view, 256 x 256 at 0.5 mm: apex near the probe, base below."""
-    scanner = SectorScanner(spacing_mm=(0.5, 0.5), opening_deg=80.0)
-    heart = {"apex_mm": (63.75, 18.0), "axis_deg": 90.0, **heart}
-    return LongAxisPhantom(LongAxis(**heart), scanner, beat or Beat(), tissue or Tissue(), seed)
+    """Apical four-chamber section, 256 x 256 at 0.5 mm: apex near the probe, septum on the left.
+
+    Arguments as `ShortAxisPhantom`; `heart` are attributes of `LongAxis`.
+    """
+    heart = {"apex_mm": (63.75, 18.0), "axis_deg": 90.0, "plane_deg": 300.0, **heart}
+    return _long_axis(seed, contrast, beat, scanner, tissue, heart)
+
+
+def ventricle(
+    seed: int = 0,
+    *,
+    size: tuple[int, int, int] = (64, 64, 64),
+    extent_mm: float = 104.0,
+    contrast: Contrast = "ultrasound",
+    beat: Beat | None = None,
+    scanner: dict[str, Any] | None = None,
+    tissue: Tissue | None = None,
+    **heart: Any,
+) -> VentriclePhantom:
+    """The left ventricle as a cine of volumes, 20 per second.
+
+    Ultrasound sees it from the apex: a pyramid that opens downwards, whose middle slice is an
+    apical four-chamber section with the septum on the left. MR sees a short-axis stack, apex first,
+    anterior wall up, septum on the left.
+
+    Args:
+        seed: Of the speckle or shading, and of the noise.
+        size: (slices, rows, columns).
+        extent_mm: Height of the picture, mm; all three spacings are this over the rows.
+        contrast: "ultrasound" or "mr".
+        beat: Timing.
+        scanner: Attributes of `SectorScanner`, or of `MagneticScanner`, to change.
+        tissue: Reflection of ultrasound.
+        **heart: Attributes of `Ellipsoid` to change.
+    """
+    spacing = extent_mm / size[1]
+    depth, _, width = (extent * spacing for extent in size)
+    picture: dict[str, Any] = {"size": size, "spacing_mm": (spacing,) * 3}
+    if contrast == "ultrasound":
+        # Coarser than a 2-D scan, as matrix probes are: speckle of about 2 x 5 x 5 mm.
+        picture |= {"opening_deg": 80.0, "lines": 64, "samples": 240}
+        picture |= {"axial_sigma_mm": 0.9, "lateral_sigma_deg": 2.0}
+        place: dict[str, Any] = {
+            "apex_mm": (width / 2.0, 12.0, depth / 2.0),
+            "axis": (0.0, 1.0, 0.0),
+            "anterior": (0.5, 0.0, float(np.sqrt(0.75))),
+        }
+    else:
+        place = {
+            "apex_mm": (width / 2.0, extent_mm / 2.0, 12.0),
+            "axis": (0.0, 0.0, 1.0),
+            "anterior": (0.0, -1.0, 0.0),
+        }
+    return VentriclePhantom(
+        Ellipsoid(**{**place, **heart}),
+        _scanner(contrast, {**picture, **(scanner or {})}),
+        beat or Beat(frame_rate_hz=20.0),
+        tissue or Tissue(),
+        seed,
+    )
+
+
+def _long_axis(
+    seed: int,
+    contrast: Contrast,
+    beat: Beat | None,
+    scanner: dict[str, Any] | None,
+    tissue: Tissue | None,
+    heart: dict[str, Any],
+) -> LongAxisPhantom:
+    picture: dict[str, Any] = {"size": (256, 256), "spacing_mm": (0.5, 0.5)}
+    if contrast == "ultrasound":
+        picture["opening_deg"] = 80.0
+    return LongAxisPhantom(
+        LongAxis(**heart),
+        _scanner(contrast, {**picture, **(scanner or {})}),
+        beat or Beat(),
+        tissue or Tissue(),
+        seed,
+    )
+
+
+def _scanner(contrast: Contrast, settings: dict[str, Any]) -> SectorScanner | MagneticScanner:
+    if contrast == "ultrasound":
+        return SectorScanner(**settings)
+    if contrast == "mr":
+        return MagneticScanner(**settings)
+    raise ArgumentError("a contrast of ultrasound, mr", repr(contrast))

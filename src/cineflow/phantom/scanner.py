@@ -1,17 +1,19 @@
 """Ultrasound pictures of moving scatterers: splat, point-spread function, noise, scan conversion.
 
 The image of a scatterer is a Gaussian in (depth, angle), with the phase of its two-way path: so the
-sum over many of them is fully developed speckle, and it moves with them (Gao 2009, "COLE").
+sum over many of them is fully developed speckle, and it moves with them (Gao 2009, "COLE"). In a
+volume there are two angles, and the same holds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.phantom.sampling import corners, gaussian_transfer, pixel_centres, splat
 
 _SOUND_MM_PER_S = 1_540_000.0
 
@@ -30,29 +32,35 @@ class Shadow:
     width_deg: float
     loss_db: float
 
+    def __post_init__(self) -> None:
+        if not (self.width_deg > 0 and self.loss_db >= 0):
+            raise ArgumentError("a shadow with a width, and no gain", repr(self))
+
 
 @dataclass(frozen=True)
 class SectorScanner:
-    """A sector probe above the image, looking down.
+    """A probe above the picture, looking down: a sector, or a pyramid where `size` has three axes.
 
-    Image coordinates in mm are pixel index times spacing, x right, y down.
+    Image coordinates in mm are pixel index times spacing, x right, y down (, z into the screen). A
+    point is scanned at its distance from the probe's apex and at its angle from straight down, in
+    the x-y plane (azimuth) and in a volume also in the z-y plane (elevation).
 
     Attributes:
-        size: (rows, columns) of the image.
-        spacing_mm: (row_mm, column_mm).
-        opening_deg: Full angle of the sector.
+        size: (rows, columns) of the image, or (slices, rows, columns).
+        spacing_mm: mm per pixel along the same axes.
+        opening_deg: Full angle of the sector, in azimuth and in elevation.
         near_mm: Depth where the sector begins, from the probe's apex.
         apex_mm: Height of the probe's apex above the first image row.
         frequency_hz: Centre frequency.
         axial_sigma_mm, lateral_sigma_deg: Standard deviations of the point-spread function.
-        lines, samples: Scan lines and depth samples of the picture before scan conversion.
+        lines, samples: Scan lines per angle, and depth samples, before scan conversion.
         dynamic_range_db: From black to white.
         noise_db: Mean power of the myocardium over the power of the receiver noise; None for none.
-        shadows: Drop-out, fixed to the probe.
+        shadows: Drop-out, fixed to the probe; in a volume each weakens a fan of every elevation.
     """
 
-    size: tuple[int, int] = (256, 256)
-    spacing_mm: tuple[float, float] = (0.45, 0.45)
+    size: tuple[int, ...] = (256, 256)
+    spacing_mm: tuple[float, ...] = (0.45, 0.45)
     opening_deg: float = 75.0
     near_mm: float = 6.0
     apex_mm: float = 2.0
@@ -66,33 +74,34 @@ class SectorScanner:
     shadows: tuple[Shadow, ...] = ()
 
     def __post_init__(self) -> None:
-        if min(self.size) < 16 or min(self.spacing_mm) <= 0:
-            raise ArgumentError("an image of at least 16x16 px with positive spacing", repr(self))
+        if len(self.size) not in (2, 3) or min(self.size) < 16:
+            raise ArgumentError("an image or volume of at least 16 px along each axis", repr(self))
+        if len(self.spacing_mm) != len(self.size) or not min(self.spacing_mm) > 0:
+            raise ArgumentError(f"{len(self.size)} positive spacings", repr(self.spacing_mm))
         if not 5.0 <= self.opening_deg <= 170.0:
             raise ArgumentError("a sector of 5 to 170 degrees", f"{self.opening_deg}")
+        if min(self.axial_sigma_mm, self.lateral_sigma_deg, self.frequency_hz) <= 0:
+            raise ArgumentError("a positive frequency and point-spread function", repr(self))
 
     @property
     def depth_mm(self) -> float:
         """Depth of the sector's far end, from the apex."""
-        return self.apex_mm + self.size[0] * self.spacing_mm[0]
-
-    @property
-    def _origin_mm(self) -> tuple[float, float]:
-        """The probe's apex, (x, y)."""
-        return ((self.size[1] - 1) / 2.0 * self.spacing_mm[1], -self.apex_mm)
+        return self.apex_mm + self.size[-2] * self.spacing_mm[-2]
 
     @cached_property
     def pixels_mm(self) -> np.ndarray:
-        """Pixel centres, f64 [H, W, 2] mm, (x, y)."""
-        rows, columns = np.mgrid[: self.size[0], : self.size[1]].astype(np.float64)
-        return np.stack([columns * self.spacing_mm[1], rows * self.spacing_mm[0]], axis=-1)
+        """Pixel centres, f64 [*size, D] mm, (x, y[, z])."""
+        return pixel_centres(self.size, self.spacing_mm)
 
     @cached_property
     def sector(self) -> np.ndarray:
-        """Pixels inside the scan sector, bool [H, W]."""
-        depth, angle = self._polar(self.pixels_mm)
+        """Pixels inside the scan sector, bool `size`."""
+        depth, *angles = self._polar(self.pixels_mm)
         half = np.deg2rad(self.opening_deg / 2.0)
-        return (np.abs(angle) <= half) & (depth >= self.near_mm) & (depth <= self.depth_mm)
+        inside = (depth >= self.near_mm) & (depth <= self.depth_mm)
+        for angle in angles:
+            inside &= np.abs(angle) <= half
+        return inside
 
     def acquire(
         self,
@@ -101,43 +110,53 @@ class SectorScanner:
         noise_rms: float,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        """The envelope on the (depth, angle) grid, f32 [samples, lines + margins].
+        """The envelope on the (depth, azimuth[, elevation]) grid, f32 [samples, lines + margins].
 
         Args:
-            points_mm: Scatterers, [N, 2] mm (x, y).
+            points_mm: Scatterers, [N, D] mm.
             amplitudes: Their reflection, [N].
             noise_rms: Root mean square of the receiver noise, in the unit of the envelope.
             rng: Source of the noise.
         """
-        depth, angle = self._polar(points_mm)
-        row = depth / self._depth_step
-        column = angle / self._angle_step + (self._columns - 1) / 2.0
-        inside = (
-            (row >= 0) & (row < self.samples - 1) & (column >= 0) & (column < self._columns - 1)
+        polar = self._polar(points_mm)
+        inside = self._in_grid(self._samples(polar))
+        polar = tuple(c[inside] for c in polar)
+        where, depth, azimuth = self._samples(polar), polar[0], polar[1]
+        phase = (-4.0 * np.pi * self.frequency_hz / _SOUND_MM_PER_S) * depth
+        strength = amplitudes[inside] * self._beam_gain(np.rad2deg(azimuth))
+        spectrum = np.fft.fftn(
+            splat(where, strength * np.cos(phase), self._grid)
+            + 1j * splat(where, strength * np.sin(phase), self._grid)
         )
-        row, column = row[inside], column[inside]
-        phase = (-4.0 * np.pi * self.frequency_hz / _SOUND_MM_PER_S) * depth[inside]
-        strength = amplitudes[inside] * self._beam_gain(np.rad2deg(angle[inside]))
-        spectrum = np.fft.fft2(
-            _splat(row, column, strength * np.cos(phase), (self.samples, self._columns))
-            + 1j * _splat(row, column, strength * np.sin(phase), (self.samples, self._columns))
-        )
-        spectrum *= self._axial_transfer[:, None] * self._lateral_transfer
+        spectrum *= reduce(np.multiply.outer, self._transfers)
         if noise_rms > 0:
             # White noise through the receive filter: correlated along a line, not across lines.
-            scale = noise_rms * np.sqrt(spectrum.size / 2.0 / np.mean(self._axial_transfer**2))
+            axial = self._transfers[0].reshape(-1, *[1] * (len(self._grid) - 1))
+            scale = noise_rms * np.sqrt(spectrum.size / 2.0 / np.mean(self._transfers[0] ** 2))
             white = rng.standard_normal((2, *spectrum.shape), dtype=np.float32)
-            spectrum += scale * self._axial_transfer[:, None] * (white[0] + 1j * white[1])
-        return np.abs(np.fft.ifft2(spectrum)).astype(np.float32)
+            spectrum += scale * axial * (white[0] + 1j * white[1])
+        return np.abs(np.fft.ifftn(spectrum)).astype(np.float32)
 
     def display(self, envelope: np.ndarray, white_level: float) -> np.ndarray:
-        """Log-compressed and scan-converted picture, u8 [H, W]; black outside the sector."""
+        """Log-compressed and scan-converted picture, u8 `size`; black outside the sector."""
         level = 20.0 * np.log10(np.maximum(envelope / white_level, 1e-9)).ravel()
         grey = np.clip(255.0 * (1.0 + level / self.dynamic_range_db), 0.0, 255.0)
-        where, indices, weights = self._scan_conversion
-        picture = np.zeros(self.size[0] * self.size[1])
-        picture[where] = sum(w * grey[i] for i, w in zip(indices, weights, strict=True))
+        where, neighbours = self._scan_conversion
+        picture = np.zeros(int(np.prod(self.size)))
+        picture[where] = sum(weight * grey[index] for index, weight in neighbours)
         return np.rint(picture).astype(np.uint8).reshape(self.size)
+
+    def rms_at(self, points_mm: np.ndarray, envelope: np.ndarray) -> float:
+        """Root mean square of the envelope at points [N, D] mm: the reference of gain and noise.
+
+        Raises:
+            ArgumentError: None of the points is in the picture.
+        """
+        where = [np.rint(c).astype(int) for c in self._samples(self._polar(points_mm))]
+        seen = np.all([(c >= 0) & (c < n) for c, n in zip(where, self._grid, strict=True)], axis=0)
+        if not seen.any():
+            raise ArgumentError("a heart inside the scan sector", "no wall in the picture")
+        return float(np.sqrt(np.mean(envelope[tuple(c[seen] for c in where)] ** 2)))
 
     def _beam_gain(self, angle_deg: np.ndarray) -> np.ndarray:
         loss_db = np.zeros_like(angle_deg)
@@ -156,63 +175,45 @@ class SectorScanner:
         return float(np.deg2rad(self.opening_deg)) / (self.lines - 1)
 
     @property
-    def _columns(self) -> int:
-        """Lines with a margin of four sigmas each side: the FFT's wrap-around lands in it."""
+    def _grid(self) -> tuple[int, ...]:
+        """Depth samples, then lines with margins of four sigmas, where the FFT wraps around."""
         margin = 4.0 * np.deg2rad(self.lateral_sigma_deg) / self._angle_step
-        return self.lines + 2 * int(np.ceil(margin))
+        columns = self.lines + 2 * int(np.ceil(margin))
+        return (self.samples, *[columns] * (len(self.size) - 1))
 
     @cached_property
-    def _axial_transfer(self) -> np.ndarray:
-        return _gaussian_transfer(self.samples, self.axial_sigma_mm / self._depth_step)
+    def _transfers(self) -> list[np.ndarray]:
+        """The point-spread function's transfer function along each axis of the grid."""
+        lateral = float(np.deg2rad(self.lateral_sigma_deg)) / self._angle_step
+        return [
+            gaussian_transfer(self.samples, self.axial_sigma_mm / self._depth_step),
+            *(gaussian_transfer(count, lateral) for count in self._grid[1:]),
+        ]
 
     @cached_property
-    def _lateral_transfer(self) -> np.ndarray:
-        return _gaussian_transfer(
-            self._columns, float(np.deg2rad(self.lateral_sigma_deg)) / self._angle_step
-        )
-
-    @cached_property
-    def _scan_conversion(self) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-        """Flat sector pixels, and the four grid samples and bilinear weights of each."""
+    def _scan_conversion(self) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+        """Flat sector pixels, and the grid samples and linear weights around each."""
         where = np.flatnonzero(self.sector)
-        depth, angle = self._polar(self.pixels_mm.reshape(-1, 2)[where])
-        row, column = depth / self._depth_step, angle / self._angle_step + (self._columns - 1) / 2
-        corners = _corners(row, column, (self.samples, self._columns))
-        return where, [index for index, _ in corners], [weight for _, weight in corners]
+        points = self.pixels_mm.reshape(-1, len(self.size))[where]
+        return where, corners(self._samples(self._polar(points)), self._grid)
 
-    def _polar(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        x = points_mm[..., 0] - self._origin_mm[0]
-        y = points_mm[..., 1] - self._origin_mm[1]
-        return np.hypot(x, y), np.arctan2(x, y)
+    def _samples(self, polar: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """(depth, azimuth[, elevation]) in samples of the grid instead of mm and radians."""
+        depth, *angles = polar
+        middle = [(count - 1) / 2.0 for count in self._grid[1:]]
+        lines = (a / self._angle_step + m for a, m in zip(angles, middle, strict=True))
+        return (depth / self._depth_step, *lines)
 
+    def _in_grid(self, where: tuple[np.ndarray, ...]) -> np.ndarray:
+        inside: np.ndarray = np.all(
+            [(c >= 0) & (c < count - 1) for c, count in zip(where, self._grid, strict=True)], axis=0
+        )
+        return inside
 
-def _corners(
-    row: np.ndarray, column: np.ndarray, shape: tuple[int, int]
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Flat index and bilinear weight of the four samples around each (row, column)."""
-    top = np.minimum(row.astype(np.intp), shape[0] - 2)
-    left = np.minimum(column.astype(np.intp), shape[1] - 2)
-    down, right = row - top, column - left
-    base = top * shape[1] + left
-    return [
-        (base, (1 - down) * (1 - right)),
-        (base + 1, (1 - down) * right),
-        (base + shape[1], down * (1 - right)),
-        (base + shape[1] + 1, down * right),
-    ]
-
-
-def _splat(
-    row: np.ndarray, column: np.ndarray, value: np.ndarray, shape: tuple[int, int]
-) -> np.ndarray:
-    """Sum of the values, shared bilinearly over the grid, f32 `shape`."""
-    total = np.zeros(shape[0] * shape[1])
-    for index, weight in _corners(row, column, shape):
-        total += np.bincount(index, weights=weight * value, minlength=total.size)
-    return total.astype(np.float32).reshape(shape)
-
-
-def _gaussian_transfer(count: int, sigma: float) -> np.ndarray:
-    """Transfer function of a unit-sum Gaussian of `sigma` samples, f32 [count]."""
-    frequency = np.fft.fftfreq(count)
-    return np.exp(-2.0 * (np.pi * sigma * frequency) ** 2).astype(np.float32)
+    def _polar(self, points_mm: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Distance from the probe's apex, mm, and angle(s) from straight down, radians."""
+        extent = [(n - 1) / 2.0 * s for n, s in zip(self.size, self.spacing_mm, strict=True)][::-1]
+        down = points_mm[..., 1] + self.apex_mm
+        across = [points_mm[..., axis] - extent[axis] for axis in (0, 2)[: len(self.size) - 1]]
+        angles = (np.arctan2(offset, down) for offset in across)
+        return (reduce(np.hypot, [across[0], down, *across[1:]]), *angles)
