@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from cineflow.errors import ArgumentError
 from cineflow.motion.aha import (
     NAMES,
-    polar_split,
+    ScoreRule,
     segment_map,
     segment_means,
     segment_of_angle,
+    segment_volume,
     wall_motion_score,
     wall_motion_score_index,
 )
@@ -53,15 +56,111 @@ def test_means_per_segment() -> None:
     assert np.isnan(means[16])
 
 
-def test_polar_split_joins_the_seam() -> None:
-    angle = np.arange(24) * 15.0 + 7.5
-    parts = polar_split(np.tile(angle, (3, 1)), "basal")
-    assert [p.shape for p in parts] == [(3, 4)] * 6
-    np.testing.assert_allclose(parts[0][0], [337.5, 352.5, 7.5, 22.5])
-    for number, part in enumerate(parts, start=1):
-        assert (segment_of_angle(part, "basal") == number).all()
-    with pytest.raises(ArgumentError, match="divides by 12"):
-        polar_split(np.zeros((3, 25)), "mid")
+@pytest.mark.parametrize("spacing", [None, (3.0, 0.5, 2.0)])
+def test_volume_by_hand(spacing: tuple[float, float, float] | None) -> None:
+    """A short-axis stack, apex first: z runs from apex to base, anterior is up (-y)."""
+    wall = np.zeros((12, 41, 41), bool)
+    wall[:] = (np.hypot(*np.mgrid[-20:21, -20:21]) > 8) & (np.hypot(*np.mgrid[-20:21, -20:21]) < 15)
+    labels = segment_volume(wall, (20, 20, 2), (20, 20, 8), (20, 5, 5), spacing_mm=spacing)
+    assert not labels[~wall].any()
+    assert set(np.unique(labels[:2])) == {0, 17}  # beyond the cavity's end
+    assert set(np.unique(labels[2:4])) == {0, 13, 14, 15, 16}  # heights 0, 1/6
+    assert set(np.unique(labels[4:6])) == {0, *range(7, 13)}  # 1/3, 1/2
+    assert set(np.unique(labels[6:9])) == {0, *range(1, 7)}  # 2/3 .. 1
+    assert not labels[9:].any()  # beyond the base
+    at = {"anterior": (8, 20), "inferior": (32, 20), "septal": (20, 8), "lateral": (20, 32)}
+    assert [labels[2][at[w]] for w in ("anterior", "septal", "inferior", "lateral")] == [
+        13, 14, 15, 16,
+    ]  # fmt: skip
+    assert labels[4][at["anterior"]] == 7
+    assert labels[7][at["inferior"]] == 4
+    if spacing is None:
+        flat = segment_map(wall[4], (20, 20), (20, 5), "mid")
+        np.testing.assert_array_equal(labels[4], flat)
+        assert labels[4][14, 10] == 8  # anteroseptal: up and left
+        mirror = segment_volume(wall, (20, 20, 2), (20, 20, 8), (20, 5, 5), septum="clockwise")
+        np.testing.assert_array_equal(mirror[4][:, ::-1][14, 10], 8)
+
+
+def test_volume_angles_are_of_mm_not_of_voxels() -> None:
+    """Rows four times as tall as columns: 45 degrees on the grid is 76 in the heart."""
+    wall = np.zeros((3, 41, 41), bool)
+    wall[1, 16, 24] = True  # 4 right, 4 up of the axis
+    place = ((20, 20, 0), (20, 20, 2), (24, 20, 1))  # anterior towards +x
+    assert segment_volume(wall, *place, septum="counterclockwise")[1, 16, 24] == 8  # 45 of mid
+    squeezed = segment_volume(wall, *place, spacing_mm=(1.0, 0.25, 1.0))
+    assert squeezed[1, 16, 24] == 7  # 14 degrees
+    stretched = segment_volume(wall, *place, spacing_mm=(1.0, 10.0, 1.0))
+    assert stretched[1, 16, 24] == 8  # 84 degrees
+
+
+def test_an_oblique_axis_turns_nothing() -> None:
+    rng = np.random.default_rng(0)
+    axis = np.array([0.3, 0.5, 0.8])
+    axis /= np.linalg.norm(axis)
+    anterior = np.cross(axis, [1.0, 0.0, 0.0])
+    anterior /= np.linalg.norm(anterior)
+    septal = np.cross(anterior, axis)
+    apex, length = np.array([10.0, 12.0, 14.0]), 20.0
+    wall = rng.random((40, 40, 40)) > 0.97
+    found = segment_volume(wall, apex, apex + length * axis, apex + 3.0 * anterior + 2.0 * axis)
+    for z, y, x in np.argwhere(wall)[::37]:
+        q = np.array([x, y, z]) - apex
+        height = q @ axis / length
+        angle = np.array(np.degrees(np.arctan2(q @ septal, q @ anterior)))
+        level = "basal" if height >= 2 / 3 else "mid" if height >= 1 / 3 else "apical"
+        expected = int(segment_of_angle(angle, level))  # type: ignore[arg-type]
+        expected = 0 if height > 1 else 17 if height < 0 else expected
+        assert found[z, y, x] == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"wall": np.zeros((3, 9, 9), bool)}, "empty"),
+        ({"wall": np.ones((9, 9), bool)}, r"\[D, H, W\]"),
+        ({"base": (4, 4, 0)}, "base away"),
+        ({"base": (4, 4, np.nan)}, "base away"),
+        ({"anterior": (4, 4, 7)}, "away from the axis"),
+        ({"anterior": (np.nan, 4, 7)}, "away from the axis"),
+        ({"spacing_mm": (1.0, 1.0)}, "slice_mm"),
+        ({"spacing_mm": (1.0, 0.0, 1.0)}, "slice_mm"),
+    ],
+)
+def test_volumes_without_meaning(change: dict[str, Any], message: str) -> None:
+    place: dict[str, Any] = {
+        "wall": np.ones((3, 9, 9), bool),
+        "apex": (4, 4, 0),
+        "base": (4, 4, 2),
+        "anterior": (4, 0, 0),
+    }
+    with pytest.raises(ArgumentError, match=message):
+        segment_volume(**{**place, **change})
+
+
+def test_means_are_weighted_by_pixels_and_refuse_other_shapes() -> None:
+    labels = np.array([[1, 1, 2], [0, 1, 17]])
+    means = segment_means(np.array([[1.0, 2.0, 5.0], [99.0, 6.0, -3.0]]), labels)
+    assert (means[0], means[1], means[16]) == (3.0, 5.0, -3.0)
+    with pytest.raises(ArgumentError, match="values"):
+        segment_means(np.zeros((2, 2)), labels)
+    with pytest.raises(ArgumentError, match="empty"):
+        segment_means(np.zeros((2, 3)), 0 * labels)
+
+
+@pytest.mark.parametrize(
+    ("contraction", "score"),
+    [(11.0, 1), (10.999, 2), (3.5, 2), (3.499, 3), (-1.5, 3), (-1.501, 4), (np.nan, 0)],
+)
+def test_score_at_its_thresholds(contraction: float, score: int) -> None:
+    assert wall_motion_score(np.array(contraction)) == score
+
+
+def test_thresholds_can_be_others_but_not_out_of_order() -> None:
+    rule = ScoreRule(hypokinetic=20.0, akinetic=10.0, dyskinetic=0.0)
+    np.testing.assert_array_equal(wall_motion_score(np.array([15.0, 5.0]), rule), [2, 3])
+    with pytest.raises(ArgumentError, match="hypokinetic"):
+        ScoreRule(hypokinetic=3.0)
 
 
 def test_score_and_index() -> None:

@@ -7,10 +7,11 @@ import pytest
 
 from cineflow.errors import ArgumentError
 from cineflow.motion.ventricle import (
+    TEICHHOLZ_WARNING,
     dimensions,
-    ejection_fraction,
     fractional_shortening,
     mass_g,
+    teichholz,
     teichholz_ml,
 )
 
@@ -27,8 +28,32 @@ def test_dimensions_follow_the_spacing_of_their_axis() -> None:
 def test_worked_examples() -> None:
     assert fractional_shortening(50.0, 30.0) == pytest.approx(40.0)
     assert teichholz_ml(50.0) == pytest.approx(7.0 / 7.4 * 125.0)
-    assert ejection_fraction(50.0, 30.0) == pytest.approx(100 * (1 - 35.0 / 118.243243), rel=1e-6)
     assert mass_g(10.0, 50.0, 10.0) == pytest.approx(0.832 * (343 - 125) + 0.6)
+
+
+def test_teichholz_volumes_carry_their_warning() -> None:
+    volumes = teichholz(50.0, 30.0)
+    assert volumes.edv_ml == pytest.approx(7.0 / 7.4 * 125.0)
+    assert volumes.esv_ml == pytest.approx(7.0 / 5.4 * 27.0)
+    assert volumes.ef_percent == pytest.approx(100 * (1 - 35.0 / 118.243243), rel=1e-6)
+    assert volumes.warning == TEICHHOLZ_WARNING
+    assert "guidelines" in volumes.warning
+
+
+def test_oblique_lengths_use_both_spacings() -> None:
+    oblique = np.array([[[0.0, 0.0], [3.0, 4.0], [9.0, 12.0], [12.0, 16.0]]])
+    found = dimensions(oblique, (1.0, 2.0), (100, 100))
+    assert found.ivs[0] == pytest.approx(np.hypot(6.0, 4.0))
+    assert found.lvid[0] == pytest.approx(np.hypot(12.0, 8.0))
+    assert found.lvpw[0] == pytest.approx(np.hypot(6.0, 4.0))
+
+
+@pytest.mark.parametrize("point", [[-0.6, 5.0], [99.6, 5.0], [5.0, 49.6]])
+def test_a_point_beyond_each_border_is_refused(point: list[float]) -> None:
+    points = np.full((2, 4, 2), 20.0)
+    points[1, 2] = point
+    with pytest.raises(ArgumentError, match="point 2 of frame 1"):
+        dimensions(points, (0.5, 0.5), (50, 100))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +74,7 @@ def test_bad_points(points: np.ndarray, spacing: tuple[float, float] | None, mes
 
 @pytest.mark.parametrize("value", [0.0, -3.0, float("nan")])
 def test_lengths_are_positive(value: float) -> None:
-    for measure in (teichholz_ml, lambda v: mass_g(10.0, v, 10.0)):
+    for measure in (teichholz_ml, lambda v: teichholz(50.0, v), lambda v: mass_g(10.0, v, 10.0)):
         with pytest.raises(ArgumentError, match="positive"):
             measure(value)
     with pytest.raises(ArgumentError, match="positive"):

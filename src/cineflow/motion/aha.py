@@ -1,8 +1,7 @@
 """The left ventricle's standard segments, and a wall-motion score from strain.
 
 Source:
-    Cerqueira et al. 2002 (AHA 17 segments); Lang et al. 2015 (score 1 to 4); the 16-segment polar
-    split of Xue et al. (multi-scale motion-based spatial attention).
+    Cerqueira et al. 2002 (AHA 17 segments); Lang et al. 2015 (score 1 to 4).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.fields import require_mask
+from cineflow.motion.fields import require_mask, require_spacing
 
 Level = Literal["basal", "mid", "apical"]
 
@@ -86,6 +85,69 @@ def segment_map(
     return labels
 
 
+def segment_volume(
+    wall: np.ndarray,
+    apex: np.ndarray,
+    base: np.ndarray,
+    anterior: np.ndarray,
+    *,
+    spacing_mm: tuple[float, ...] | None = None,
+    septum: Literal["clockwise", "counterclockwise"] = "counterclockwise",
+) -> np.ndarray:
+    """Segment number of each wall voxel of a volume, int64 [D, H, W]; 0 outside the wall.
+
+    The cavity's long axis, from `apex` to `base`, is cut in equal thirds: apical, mid, basal. What
+    lies beyond `apex` is the cap, 17; what lies beyond `base` is no ventricle, 0.
+
+    Args:
+        wall: Myocardium at end-diastole, bool [D, H, W].
+        apex: Apical end of the cavity (endocardium), (x, y, z) voxels.
+        base: Middle of the mitral annulus, (x, y, z) voxels.
+        anterior: Any point on the anterior side of the axis, (x, y, z) voxels.
+        spacing_mm: (slice_mm, row_mm, column_mm); None for equal spacing along every axis.
+        septum: Sense from the anterior wall to the septum, looking from the apex to the base. In a
+            volume that shows the heart as it is (x right, y down, z into the screen), and not its
+            mirror image, it is counterclockwise.
+
+    Raises:
+        ArgumentError: An empty mask, a spacing that is none, apex and base at one place, or
+            `anterior` on the axis.
+
+    Source:
+        Cerqueira et al. 2002.
+    """
+    inside = require_mask(wall, np.shape(wall))
+    if inside.ndim != 3:
+        raise ArgumentError("a wall [D, H, W]", f"{list(inside.shape)}")
+    steps = np.ones(3) if spacing_mm is None else np.array(require_spacing(spacing_mm, 3))[::-1]
+    origin = np.asarray(apex, np.float64) * steps
+    axis = np.asarray(base, np.float64) * steps - origin
+    length = float(np.linalg.norm(axis))
+    if not (np.isfinite(length) and length > 0):
+        raise ArgumentError("a base away from the apex", f"{apex} and {base}")
+    axis = axis / length
+    towards = np.asarray(anterior, np.float64) * steps - origin
+    towards = towards - (towards @ axis) * axis
+    if not (np.isfinite(towards).all() and np.linalg.norm(towards) > 1e-9 * length):
+        raise ArgumentError("an anterior point away from the axis", f"{anterior}")
+    # Counterclockwise as the apex sees it: against the right-hand rule about apex to base.
+    septal = np.cross(towards, axis)
+    if septum == "clockwise":
+        septal = -septal
+    offset = np.argwhere(inside)[:, ::-1] * steps - origin  # (x, y, z) mm
+    height = offset @ axis / length
+    angle = np.rad2deg(np.arctan2(offset @ septal, offset @ towards))
+    labels = np.full(len(offset), 17, np.int64)
+    thirds: tuple[tuple[float, Level], ...] = ((0, "apical"), (1 / 3, "mid"), (2 / 3, "basal"))
+    for lowest, level in thirds:
+        above = height >= lowest
+        labels[above] = segment_of_angle(angle[above], level)
+    labels[height > 1.0] = 0
+    volume = np.zeros(inside.shape, np.int64)
+    volume[inside] = labels
+    return volume
+
+
 def segment_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean of `values` over each of the segments 1 to 17, f64 [17]; NaN where one has no pixels.
 
@@ -100,25 +162,6 @@ def segment_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     count = np.bincount(labels[inside], minlength=18)[1:18]
     total = np.bincount(labels[inside], weights=np.asarray(values)[inside], minlength=18)[1:18]
     return np.asarray(np.divide(total, count, out=np.full(17, np.nan), where=count > 0))
-
-
-def polar_split(polar: np.ndarray, level: Level) -> list[np.ndarray]:
-    """The segments of one polar slice in order, each [r, a / n, ...].
-
-    The angular axis is the second (source C's text says the first), runs from the anterior wall
-    towards the septum and is circular: the first segment straddles the seam.
-
-    Args:
-        polar: [r, a, ...]; a divides by the level's number of segments, and by 2 after that.
-
-    Raises:
-        ArgumentError: The angular axis does not divide.
-    """
-    count = LEVELS[level][1]
-    angles = polar.shape[1]
-    if angles % (2 * count):
-        raise ArgumentError(f"an angular axis that divides by {2 * count}", str(angles))
-    return np.split(np.roll(polar, angles // (2 * count), axis=1), count, axis=1)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,23 @@ import numpy as np
 from cineflow.errors import ArgumentError
 
 
-def require_field(name: str, field: np.ndarray, *, finite: bool = True) -> np.ndarray:
-    """`field` as f32 [2, H, W].
+def require_field(
+    name: str, field: np.ndarray, *, finite: bool = True, volumes: bool = False
+) -> np.ndarray:
+    """`field` as f32 [2, H, W]; with `volumes` also [3, D, H, W].
 
     Raises:
         ArgumentError: Another shape, or a value that is not finite.
     """
     array = np.asarray(field)
-    if array.ndim != 3 or array.shape[0] != 2 or array.dtype.kind != "f":
-        raise ArgumentError(f"{name}: floating point [2, H, W]", _describe(array))
+    dimensions = array.ndim - 1
+    if (
+        dimensions not in ((2, 3) if volumes else (2,))
+        or array.shape[0] != dimensions
+        or array.dtype.kind != "f"
+    ):
+        wanted = "[2, H, W] or [3, D, H, W]" if volumes else "[2, H, W]"
+        raise ArgumentError(f"{name}: floating point {wanted}", _describe(array))
     if finite and not np.isfinite(array).all():
         bad = int(np.count_nonzero(~np.isfinite(array)))
         raise ArgumentError(f"{name}: finite values", f"{bad} of {array.size} are NaN or infinite")
@@ -38,25 +46,26 @@ def require_mask(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
 
 def require_same_size(name: str, array: np.ndarray, size: tuple[int, ...]) -> None:
-    """Raise `ArgumentError` unless the last two axes of `array` are `size`."""
-    if array.shape[-2:] != size:
-        raise ArgumentError(f"{name}: [..., {size[0]}, {size[1]}]", _describe(array))
+    """Raise `ArgumentError` unless the last axes of `array` are `size`."""
+    if array.shape[-len(size) :] != size:
+        raise ArgumentError(f"{name}: [..., {', '.join(map(str, size))}]", _describe(array))
 
 
-def require_spacing(spacing_mm: tuple[float, float]) -> tuple[float, float]:
-    """`spacing_mm` (row, column), positive and finite.
+def require_spacing(spacing_mm: tuple[float, ...], dimensions: int = 2) -> tuple[float, ...]:
+    """`spacing_mm` (row, column) or (slice, row, column), positive and finite.
 
     Raises:
-        ArgumentError: No pair of positive finite numbers; lengths then stay in pixels.
+        ArgumentError: Not so many positive finite numbers; lengths then stay in pixels.
     """
-    pair = tuple(float(value) for value in spacing_mm)
-    if len(pair) != 2 or not all(np.isfinite(value) and value > 0 for value in pair):
+    steps = tuple(float(value) for value in spacing_mm)
+    if len(steps) != dimensions or not all(np.isfinite(step) and step > 0 for step in steps):
+        axes = "(row_mm, column_mm)" if dimensions == 2 else "(slice_mm, row_mm, column_mm)"
         raise ArgumentError(
-            "a spacing (row_mm, column_mm) of positive numbers",
+            f"a spacing {axes} of positive numbers",
             repr(spacing_mm),
             "Without a calibration give None: the result is in pixels",
         )
-    return pair[0], pair[1]
+    return steps
 
 
 def _describe(array: np.ndarray) -> str:

@@ -13,13 +13,17 @@ Source:
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.motion.fields import require_spacing
 
 Convention = Literal["lagrangian", "green_lagrange", "natural"]
+#: Contours whose length a global strain can be of.
+Line = Literal["endocardial", "mid-wall", "epicardial"]
 
 
 def from_stretch(stretch: np.ndarray, convention: Convention) -> np.ndarray:
@@ -97,22 +101,104 @@ def directional_strain(
     return from_stretch(np.linalg.norm(stretched, axis=-1), convention)
 
 
-def wall_directions(size: tuple[int, int], centre: tuple[float, float]) -> np.ndarray:
+def wall_strain(
+    displacement: np.ndarray,
+    directions: np.ndarray,
+    spacing_mm: tuple[float, ...] | None = None,
+    convention: Convention = "lagrangian",
+) -> np.ndarray:
+    """Strain along each direction on the reference grid, f64 [K, *S], a fraction.
+
+    Args:
+        displacement: Since end-diastole, on its grid, [D, *S] px, *S = [H, W] or [D, H, W].
+        directions: Unit vectors in mm space, [K, *S, D], as `wall_directions` (radial,
+            circumferential) or `long_axis_directions` (and longitudinal) give them.
+        spacing_mm: Along the array's axes; None for equal spacing.
+        convention: See the module.
+
+    Raises:
+        ArgumentError: As `deformation_gradient`, or directions of another grid.
+    """
+    gradient = deformation_gradient(displacement, spacing_mm)
+    if np.ndim(directions) < 2 or np.shape(directions)[1:] != gradient.shape[:-1]:
+        raise ArgumentError(
+            f"directions [K, {', '.join(map(str, gradient.shape[:-1]))}]",
+            f"{list(np.shape(directions))}",
+        )
+    return np.stack([directional_strain(gradient, one, convention) for one in directions])
+
+
+def wall_directions(
+    size: tuple[int, ...],
+    centre: tuple[float, float],
+    spacing_mm: tuple[float, ...] | None = None,
+) -> np.ndarray:
     """Radial and circumferential unit vectors about a cavity centre, f64 [2, H, W, 2].
 
     Args:
         size: (rows, columns).
         centre: (x, y) px, at the reference frame.
+        spacing_mm: (row_mm, column_mm); None for equal spacing. The vectors are of mm, not px.
 
     Returns:
         Entry 0 points outwards, entry 1 from +x towards +y; components (x, y). At the centre
         itself both are zero.
+
+    Raises:
+        ArgumentError: A spacing that is none.
     """
     rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float64)
-    q = np.stack([columns - centre[0], rows - centre[1]], axis=-1)
-    length = np.linalg.norm(q, axis=-1, keepdims=True)
-    radial = np.divide(q, length, out=np.zeros_like(q), where=length > 0)
+    row_mm, column_mm = (1.0, 1.0) if spacing_mm is None else require_spacing(spacing_mm)
+    q = np.stack([(columns - centre[0]) * column_mm, (rows - centre[1]) * row_mm], axis=-1)
+    radial = _unit(q)
     return np.stack([radial, np.stack([-radial[..., 1], radial[..., 0]], axis=-1)])
+
+
+def long_axis_directions(
+    size: tuple[int, int, int],
+    apex: np.ndarray,
+    base: np.ndarray,
+    *,
+    spacing_mm: tuple[float, ...] | None = None,
+    normals: np.ndarray | None = None,
+) -> np.ndarray:
+    """Radial, circumferential and longitudinal unit vectors of a volume, f64 [3, D, H, W, 3].
+
+    Without `normals` they are those of a cylinder about the long axis: radial straight away from
+    it, longitudinal along it. Towards the apex, where the wall closes in, its own normal is no
+    longer across the axis: give `normals` (from a mesh, or the gradient of a distance map) for
+    directions across, around and along the wall itself.
+
+    Args:
+        size: (slices, rows, columns).
+        apex, base: Two points of the long axis, (x, y, z) voxels, at the reference frame.
+        spacing_mm: (slice_mm, row_mm, column_mm); None for equal spacing.
+        normals: Outward normals of the wall in mm space, [D, H, W, 3]; any length.
+
+    Returns:
+        Entry 0 points outwards, entry 1 by the right-hand rule about apex to base, entry 2 towards
+        the base; components (x, y, z). Zero on the axis itself, where none is defined.
+
+    Raises:
+        ArgumentError: Apex and base at one place, normals of another grid, or a spacing that is
+            none.
+    """
+    steps = np.ones(3) if spacing_mm is None else np.array(require_spacing(spacing_mm, 3))[::-1]
+    axis = (np.asarray(base, np.float64) - np.asarray(apex, np.float64)) * steps
+    if axis.shape != (3,) or not np.isfinite(axis).all() or not axis.any():
+        raise ArgumentError("a base away from the apex", f"{apex} and {base}")
+    axis = axis / np.linalg.norm(axis)
+    if normals is None:
+        grid = np.moveaxis(np.indices(size, dtype=np.float64)[::-1], 0, -1)
+        offset = (grid - np.asarray(apex, np.float64)) * steps
+        outward = offset - (offset @ axis)[..., None] * axis
+    else:
+        outward = np.asarray(normals, np.float64)
+        if outward.shape != (*size, 3):
+            raise ArgumentError(f"normals {[*size, 3]}", f"{list(outward.shape)}")
+    radial = _unit(outward)
+    around = _unit(np.cross(axis, radial))
+    return np.stack([radial, around, np.cross(radial, around)])
 
 
 def line_strain(
@@ -120,21 +206,21 @@ def line_strain(
     present: np.ndarray,
     *,
     closed: bool = False,
+    spacing_mm: tuple[float, ...] | None = None,
     convention: Convention = "lagrangian",
 ) -> float:
-    """Strain of a whole line: change of its length since the reference frame.
-
-    This is GLS where the line is an apical contour; say which (endocardial, mid-wall or
-    epicardial), because they differ.
+    """Strain of a whole line: change of its length since the reference frame, a fraction.
 
     Args:
-        reference, present: The same N points in order, [N, D], in mm (or px of equal spacing).
+        reference, present: The same N points in order, [N, D] (x, y[, z]) px.
         closed: Join the last point to the first (a short-axis contour).
+        spacing_mm: Along the array's axes, (row, column) or (slice, row, column); None for equal
+            spacing, whatever it is: the ratio of two lengths has no unit.
         convention: See the module.
 
     Raises:
         ArgumentError: Fewer than two points, different numbers of them, a point that is not
-            finite, or a line without length.
+            finite, a spacing that is none, or a line without length.
     """
     before, after = (np.asarray(points, np.float64) for points in (reference, present))
     if before.ndim != 2 or before.shape != after.shape or len(before) < 2:
@@ -144,10 +230,68 @@ def line_strain(
         )
     if not (np.isfinite(before).all() and np.isfinite(after).all()):
         raise ArgumentError("finite points", "NaN or infinite coordinates")
+    if spacing_mm is not None:
+        steps = np.array(require_spacing(spacing_mm, before.shape[1]))[::-1]
+        before, after = before * steps, after * steps
     start = _length(before, closed)
     if start == 0:
         raise ArgumentError("a line with a length at the reference frame", "length 0")
     return float(from_stretch(np.asarray(_length(after, closed) / start), convention))
+
+
+@dataclass(frozen=True)
+class GlobalStrain:
+    """A global longitudinal strain with what it is of: figures of two lines do not compare.
+
+    Attributes:
+        percent: Negative for shortening.
+        line: Which contour was followed.
+        convention: See the module.
+    """
+
+    percent: float
+    line: Line
+    convention: Convention
+
+    def __str__(self) -> str:
+        return f"GLS {self.percent:+.1f} % ({self.line} line, {self.convention})"
+
+
+def global_longitudinal_strain(
+    reference: np.ndarray,
+    present: np.ndarray,
+    line: Line,
+    *,
+    spacing_mm: tuple[float, ...] | None = None,
+    convention: Convention = "lagrangian",
+) -> GlobalStrain:
+    """GLS = 100 (L - L0) / L0 of a whole apical contour, from base over the apex to base.
+
+    The change of the whole line, not the mean of its segments' changes.
+
+    Args:
+        reference: The contour at end-diastole, [N, D] (x, y[, z]) px, open.
+        present: The same points at another frame.
+        line: Which contour these points are.
+        spacing_mm: As `line_strain`.
+        convention: See the module.
+
+    Raises:
+        ArgumentError: Another line, or as `line_strain`.
+
+    Source:
+        Voigt et al. 2015 (EACVI/ASE consensus), which asks that the line be stated.
+    """
+    if line not in get_args(Line):
+        raise ArgumentError(f"a line of {', '.join(get_args(Line))}", repr(line))
+    share = line_strain(reference, present, spacing_mm=spacing_mm, convention=convention)
+    return GlobalStrain(100.0 * share, line, convention)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """[..., D] scaled to length 1; zero stays zero."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
 
 
 def _length(points: np.ndarray, closed: bool) -> float:

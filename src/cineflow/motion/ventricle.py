@@ -74,6 +74,9 @@ def dimensions(
 def fractional_shortening(lvid_ed: float, lvid_es: float) -> float:
     """FS = (LVIDd - LVIDs) / LVIDd, percent (Lang et al. 2015).
 
+    Args:
+        lvid_ed, lvid_es: Internal diameter at end-diastole and end-systole, in one unit.
+
     Raises:
         ArgumentError: A diameter that is not positive.
     """
@@ -84,6 +87,9 @@ def fractional_shortening(lvid_ed: float, lvid_es: float) -> float:
 def teichholz_ml(lvid_mm: float) -> float:
     """V = 7 / (2.4 + D) * D^3, D in cm, V in ml. Show `TEICHHOLZ_WARNING` with it.
 
+    Args:
+        lvid_mm: Internal diameter, mm.
+
     Raises:
         ArgumentError: A diameter that is not positive.
     """
@@ -92,10 +98,33 @@ def teichholz_ml(lvid_mm: float) -> float:
     return 7.0 / (2.4 + d) * d**3
 
 
-def ejection_fraction(lvid_ed_mm: float, lvid_es_mm: float) -> float:
-    """EF = (EDV - ESV) / EDV by Teichholz, percent. Show `TEICHHOLZ_WARNING` with it."""
+@dataclass(frozen=True)
+class TeichholzVolumes:
+    """Volumes from one diameter, with the warning that belongs to them.
+
+    Attributes:
+        edv_ml, esv_ml: At end-diastole and end-systole.
+        ef_percent: Ejection fraction, 100 (EDV - ESV) / EDV.
+        warning: To be shown beside the figures.
+    """
+
+    edv_ml: float
+    esv_ml: float
+    ef_percent: float
+    warning: str = TEICHHOLZ_WARNING
+
+
+def teichholz(lvid_ed_mm: float, lvid_es_mm: float) -> TeichholzVolumes:
+    """Volumes and ejection fraction by Teichholz et al. 1976.
+
+    Args:
+        lvid_ed_mm, lvid_es_mm: Internal diameter at end-diastole and end-systole, mm.
+
+    Raises:
+        ArgumentError: A diameter that is not positive.
+    """
     edv, esv = teichholz_ml(lvid_ed_mm), teichholz_ml(lvid_es_mm)
-    return 100.0 * (edv - esv) / edv
+    return TeichholzVolumes(edv, esv, 100.0 * (edv - esv) / edv)
 
 
 def mass_g(ivs_mm: float, lvid_mm: float, lvpw_mm: float) -> float:
