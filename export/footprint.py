@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 
-from cineflow.export.operators import DOMAIN, OPERATORS
+from cineflow.export.operators import DOMAIN
 from cineflow.runtime.bundle import graph_inputs
 from cineflow.spec import Axis, ModelSpec
 
@@ -57,14 +57,18 @@ def _known_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def _own_shape(node: onnx.NodeProto, shapes: Shapes) -> tuple[int, ...]:
-    """Output shape of a warp or correlation; () where an input's shape is not known."""
+    """Output shape of one of our ops; () where an input's shape is not known."""
     first, second = (shapes.get(name, ()) for name in node.input[:2])
     if not first or not second:
         return ()
+    given = {item.name: item.i for item in node.attribute}
     if node.op_type == "Warp":
         return first[:2] + second[2:]
-    given = {item.name: item.i for item in node.attribute}
-    side = 2 * given.get("radius", int(OPERATORS["Correlation"].attributes["radius"])) + 1
+    if node.op_type == "ComposeFlow":
+        return first
+    if node.op_type in ("PolarResample", "PolarUnresample"):
+        return (*first[:2], given["rows"], given["columns"])
+    side = 2 * given.get("radius", 4) + 1
     return (first[0], side * side, *first[2:])
 
 
@@ -99,7 +103,7 @@ def parameter_count(model: onnx.ModelProto) -> int:
 
 
 def multiply_adds(model: onnx.ModelProto, shapes: Shapes) -> int:
-    """Multiply-adds of convolutions, matrix products, correlations and warps; the rest is free."""
+    """Multiply-adds of convolutions, matrix products and our ops; the rest is free."""
     return sum(_node_multiply_adds(node, shapes) for node in model.graph.node)
 
 
@@ -113,8 +117,8 @@ def _node_multiply_adds(node: onnx.NodeProto, shapes: Shapes) -> int:
         return math.prod(shapes.get(node.input[0], (0,))) * math.prod(weight[1:])
     if node.op_type in ("MatMul", "Gemm"):
         return out * shapes.get(node.input[0], (0,))[-1]
-    if node.domain == DOMAIN and node.op_type == "Correlation":
-        return out * shapes.get(node.input[0], (0, 0))[1]
-    if node.domain == DOMAIN and node.op_type == "Warp":
-        return 4 * out
-    return 0
+    if node.domain == DOMAIN and node.op_type in ("Correlation", "WarpCorrelation"):
+        features = shapes.get(node.input[0], (0, 0))
+        warped = 4 * math.prod(features) if node.op_type == "WarpCorrelation" else 0
+        return out * features[1] + warped
+    return 4 * out if node.domain == DOMAIN else 0  # the others are bilinear: four corners

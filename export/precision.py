@@ -25,7 +25,17 @@ from cineflow.export.operators import DOMAIN
 FP32, FP16 = "fp32", "fp16"
 
 #: Nodes that turn features into numbers of another meaning; an island ends behind them.
-CONTRACTIONS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Correlation"}
+CONTRACTIONS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Correlation", "WarpCorrelation"}
+
+#: Our ops -> positions of the inputs that are coordinates or flow; GridSample's grid is one, too.
+_COORDINATES: dict[str, tuple[int, ...]] = {
+    "GridSample": (1,),
+    "Warp": (1,),
+    "ComposeFlow": (0, 1),
+    "WarpCorrelation": (2,),
+    "PolarResample": (1,),
+    "PolarUnresample": (1,),
+}
 
 #: Nodes that f16 features pass through, with the positions of their feature inputs (None: all).
 _CARRIERS: dict[str, tuple[int, ...] | None] = {
@@ -37,6 +47,9 @@ _CARRIERS: dict[str, tuple[int, ...] | None] = {
     **dict.fromkeys(("AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool"), (0,)),
     "Pad": (0, 2),
     "Warp": (0,),
+    "WarpCorrelation": (0, 1),
+    "PolarResample": (0,),
+    "PolarUnresample": (0,),
     "BatchNormalization": None,
 }
 
@@ -106,9 +119,7 @@ def island_nodes(graph: onnx.GraphProto) -> set[str]:
     producer = {name: node for node in graph.node for name in node.output}
     island: set[str] = set()
     open_names = [value.name for value in graph.output]
-    open_names += [
-        node.input[1] for node in graph.node if node.domain == DOMAIN and node.op_type == "Warp"
-    ]
+    open_names += [name for node in graph.node for name in coordinates_of(node)]
     while open_names:
         node = producer.get(open_names.pop())
         if node is None or node.output[0] in island:
@@ -119,16 +130,24 @@ def island_nodes(graph: onnx.GraphProto) -> set[str]:
     return island
 
 
+def coordinates_of(node: onnx.NodeProto) -> list[str]:
+    """Inputs of `node` that are coordinates or flow."""
+    if node.domain not in ("", "ai.onnx", DOMAIN):
+        return []
+    return [node.input[position] for position in _COORDINATES.get(node.op_type, ())]
+
+
 def low_precision_coordinates(model: onnx.ModelProto) -> list[str]:
     """Coordinates, flow and results of `model` that are stored below f32, in words."""
     types = value_types(model)
     low = {int(TensorProto.FLOAT16): "f16", int(TensorProto.BFLOAT16): "bf16"}
     findings = []
     for node in model.graph.node:
-        grid = 1 if node.op_type in ("Warp", "GridSample") else None
-        if grid is not None and types.get(node.input[grid]) in low:
-            kind = low[types[node.input[grid]]]
-            findings.append(f"{node.op_type} {node.name} samples at coordinates in {kind}")
+        findings += [
+            f"{node.op_type} {node.name} samples at coordinates in {low[types[name]]}"
+            for name in coordinates_of(node)
+            if types.get(name) in low
+        ]
     # Behind every result or coordinate, values keep f32 up to the contraction that gives them.
     island = island_nodes(model.graph)
     for node in model.graph.node:

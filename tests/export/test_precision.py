@@ -84,6 +84,46 @@ def test_the_verifier_refuses_half_precision_flow() -> None:
     assert any("Conv" in finding for finding in low_precision_coordinates(model))
 
 
+def test_a_fused_warp_keeps_its_flow_in_single_precision() -> None:
+    fused = NETWORK.replace(
+        'moved = cineflow.Warp <border: string = "zeros"> (fb, coarse)', "moved = Abs (fb)"
+    ).replace(
+        "volume_2 = cineflow.Correlation <radius: int = 1, scale: float = 0.25> (fa, moved)",
+        "volume_2 = cineflow.WarpCorrelation <radius: int = 1, scale: float = 0.25> "
+        "(fa, moved, coarse)",
+    )
+    model = onnx.parser.parse_model(
+        fused.replace("{EIGHTH}", "{" + ",".join(["0.125"] * 36) + "}").replace(
+            "{SMALL}", "{" + ",".join(["0.01"] * 18) + "}"
+        )
+    )
+    to_half(model)
+    types = types_of(model)
+    assert {types[name] for name in ("fa", "fb", "moved", "volume_2")} == {HALF}
+    assert types["coarse"] == FLOAT
+    assert low_precision_coordinates(model) == []
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        "cineflow.Warp (image, two)",
+        "cineflow.WarpCorrelation (image, image, two)",
+        "cineflow.PolarResample <rows: int = 4, columns: int = 4, angle_step: float = 0.1> "
+        "(image, centre)",
+        "cineflow.ComposeFlow (two, flow)",
+    ],
+)
+def test_the_verifier_refuses_half_coordinates_of_every_op(node: str) -> None:
+    graph = f"""
+<ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
+main (float16[1,1,8,8] image, float[1,2,8,8] flow, float[1,2] at) => (float16[n,c,h,w] y)
+{{ two = Cast <to: int = 10> (flow) centre = Cast <to: int = 10> (at) y = {node} }}
+"""
+    low = low_precision_coordinates(onnx.parser.parse_model(graph))
+    assert any("samples at coordinates in f16" in finding for finding in low)
+
+
 def deep_recipe(text: str, tolerance: str) -> str:
     """The stranger's recipe with a second convolution: the first one's output is a feature."""
     text = text.replace("return self.edges(past)", "return self.deep(self.edges(past))")
