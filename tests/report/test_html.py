@@ -10,6 +10,7 @@ from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def test_the_page_says_what_is_blank_and_what_is_not(
 def test_the_captions_say_what_was_measured(page: str) -> None:
     text = unescape(page)
     assert "confidence" not in text
-    assert "agrees with the next one brought back along the flow" in text
+    assert "from its expected error: 1 without error" in text
     assert "4 warm-up frames went before and are not counted" in text
     assert "frame 0 has none before it and is not tracked" in text
 
@@ -124,6 +125,77 @@ def test_the_figures_are_those_of_the_stream(page: str) -> None:
     assert "outside the 320x240 pixels" in text
     assert "none, no repeated beat" in text
     assert page.count('class="bar late"') == 1
+
+
+def called(name: str) -> SimpleNamespace:
+    """A member of a stream's enums: only its name is read."""
+    return SimpleNamespace(name=name)
+
+
+def beating(clip: Cine) -> Trace:
+    """Two beats, one early and one that does not end; a first pair without change, a lost frame."""
+    recorder = TraceRecorder(clip)
+    for index in range(len(clip)):
+        reference = 0 if index < 10 else 7 if index < 20 else 20
+        beat = SimpleNamespace(
+            cause=called("START")
+            if index < 10
+            else called("MOTION")
+            if index < 20
+            else called("TRIGGER"),
+            delay_frames=3 if 10 <= index < 20 else 0,
+            rhythm=called("UNKNOWN")
+            if index < 10
+            else called("EARLY")
+            if index < 28
+            else called("LATE"),
+            drift_px=1.25 if index >= 20 else None,
+        )
+        parts = SimpleNamespace(
+            expected_error_px=np.inf if index == 9 else 0.1 + 0.01 * index,
+            correlation=0.9,
+            temporal_px=None if index < 2 else 0.05,
+        )
+        still = np.zeros((2, *clip.size), np.float32)
+        number = {0: 0, 7: 1, 20: 2}[reference]
+        recorder.add(still, 0.8, reference, number, parts=parts, beat_info=beat)
+    return recorder.finish()
+
+
+def test_the_page_names_every_beat_and_its_drift(
+    tmp_path: Path, clip: Cine, latency: Latency, closure: Closure, provenance: Provenance
+) -> None:
+    trace = beating(clip)
+    page = write_report(tmp_path / "r.html", clip, trace, latency, closure, provenance).read_text()
+    section = re.search(r'<section class="beats">.*?</section>', page, re.S)
+    assert section
+    rows = re.findall(r"<tr><td>.*?</tr>", section[0], re.S)
+    words = [re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", unescape(row))).strip() for row in rows]
+    assert words[0] == "0 0 the stream's first frame – –"
+    assert words[1].startswith("1 7 end-diastole found in the motion, 3 frames late – came more")
+    assert words[2].startswith("2 20 R-wave trigger 1.25 px came more than 20 % early")
+    assert words[2].endswith("went on for too long: trigger missed or beat not found")
+    assert "Nothing is compensated" in section[0]
+    assert page.count('<line class="beat"') == 2 * page.count("<figure") - 2  # not on latencies
+
+
+def test_the_page_shows_the_expected_error_and_the_parts_that_were_measured(
+    tmp_path: Path, page: str, clip: Cine, latency: Latency, closure: Closure, provenance
+) -> None:
+    path = write_report(tmp_path / "r.html", clip, beating(clip), latency, closure, provenance)
+    shown = path.read_text()
+    assert "Expected error per frame, px" in shown
+    titles = re.findall(r"<figcaption><b>(.*?)</b>", shown)
+    assert titles[-2:] == ["Correlation of the speckle", "Change of the flow, px"]
+    assert "There and back" not in shown  # was not measured
+    change = re.findall(r'<script type="application/json">(.*?)</script>', shown)[-1]
+    assert json.loads(change)[:3] == ["–", "–", "0.05"]
+    for path_data in re.findall(r'class="line" d="(.*?)"', shown):
+        assert "inf" not in path_data
+        assert "nan" not in path_data
+    # a trace without any of it says so and has no empty charts
+    assert "Expected error" not in page
+    assert "no beat was found in the motion" in page
 
 
 def test_the_script_gets_the_motion(page: str, trace: Trace, clip: Cine) -> None:

@@ -86,6 +86,8 @@ def stream_paced(
                 result.quality,
                 result.reference,
                 result.beat,
+                parts=result.quality_parts,
+                beat_info=result.beat_info,
             )
             progress(index + 1)
         transport = stream.transport

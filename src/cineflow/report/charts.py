@@ -24,6 +24,7 @@ class Chart:
         band: Path data of a filled band behind it, "" for none.
         bars: (x, y, width, height, is_late) of each bar.
         limit: (y, label) of a dashed line across, or None.
+        marks: x of lines from top to bottom: where beats begin.
         x_ticks: (x, label).
         y_ticks: (y, label).
         first_x: x of frame 0.
@@ -37,6 +38,7 @@ class Chart:
     band: str
     bars: tuple[tuple[float, float, float, float, bool], ...]
     limit: tuple[float, str] | None
+    marks: tuple[float, ...]
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
     first_x: float
@@ -51,11 +53,20 @@ def curve(
     *,
     top: float | None = None,
     band: tuple[np.ndarray, np.ndarray] | None = None,
+    limit: tuple[float, str] | None = None,
+    marks: Sequence[int] = (),
     digits: int = 2,
 ) -> Chart:
-    """A curve over the frames, with an optional (low, high) band."""
+    """A curve over the frames, with an optional (low, high) band, a limit and marked frames.
+
+    A value that is not finite leaves a gap (NaN: not measured) or goes to the top (infinite).
+    """
     highest = values if band is None else band[1]
-    scale = _Scale(len(values), round_up(float(highest.max())) if top is None else top)
+    if top is None:
+        finite = highest[np.isfinite(highest)]
+        lines = [] if limit is None else [1.08 * limit[0]]
+        top = round_up(max(float(finite.max(initial=0.0)), *lines, 1e-3))
+    scale = _Scale(len(values), top)
     band_path = ""
     if band is not None:
         there = scale.path(band[0])
@@ -67,12 +78,13 @@ def curve(
         line=scale.path(values),
         band=band_path,
         bars=(),
-        limit=None,
+        limit=None if limit is None else (round(scale.y(limit[0]), 2), limit[1]),
+        marks=tuple(round(scale.x(frame), 1) for frame in marks),
         x_ticks=scale.x_ticks(),
         y_ticks=scale.y_ticks(),
         first_x=scale.x(0),
         step_x=scale.step,
-        values=tuple(f"{value:.{digits}f}" for value in values),
+        values=tuple("–" if np.isnan(value) else f"{value:.{digits}f}" for value in values),
     )
 
 
@@ -96,6 +108,7 @@ def bars(title: str, caption: str, values: np.ndarray, limit: float, label: str)
             for i, v in enumerate(values)
         ),
         limit=(round(scale.y(limit), 2), label),
+        marks=(),
         x_ticks=scale.x_ticks(),
         y_ticks=scale.y_ticks(),
         first_x=scale.x(0),
@@ -118,8 +131,15 @@ class _Scale:
         return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * value / self.top
 
     def path(self, values: Sequence[float] | np.ndarray) -> str:
-        points = (f"{self.x(i):.1f} {self.y(float(v)):.1f}" for i, v in enumerate(values))
-        return "M" + "L".join(points)
+        """Path data; each gap of NaN starts a new piece."""
+        pieces, pen = [], "M"
+        for i, value in enumerate(values):
+            if np.isnan(value):
+                pen = "M"
+                continue
+            pieces.append(f"{pen}{self.x(i):.1f} {self.y(min(float(value), self.top)):.1f}")
+            pen = "L"
+        return "".join(pieces)
 
     def x_ticks(self) -> tuple[tuple[float, str], ...]:
         every = max(1, int(round_up(self.count / 8)))

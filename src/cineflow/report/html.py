@@ -16,7 +16,9 @@ from cineflow.cine import Cine
 from cineflow.cine.sector import covers_the_frame
 from cineflow.errors import ArgumentError
 from cineflow.motion.closure import Beat
+from cineflow.motion.quality_rule import SUSPECT_PX
 from cineflow.report.charts import HEIGHT, WIDTH, Chart, bars, curve
+from cineflow.report.judgement import beat_rows, beginnings, part_charts
 from cineflow.report.latency import Latency
 from cineflow.report.palette import STOPS, brighten, colour_range, css_stops
 from cineflow.report.trace import Trace
@@ -105,6 +107,9 @@ def write_report(
         provenance=provenance,
         unit=unit,
         charts=_charts(cine, trace, latency, unit),
+        part_charts=part_charts(trace),
+        beats=beat_rows(trace),
+        renewals=[beat for beat in trace.beats if beat.cause != "start"],
         chart_size=(WIDTH, HEIGHT),
         ramp=css_stops(),
         movie=_movie(cine, trace, unit),
@@ -148,18 +153,33 @@ def _charts(cine: Cine, trace: Trace, latency: Latency, unit: _Unit) -> list[Cha
                 "Median of the points since the first frame; the band holds 80 % of them.",
                 middle,
                 band=(low, high),
+                marks=beginnings(trace),
                 digits=1,
             )
         )
     charts.append(
         curve(
             "Quality per frame, 0 to 1",
-            "How well each frame agrees with the next one brought back along the flow, speckle "
-            "by speckle: 1 is equal, 0 is unlike.",
+            "How far to trust each frame's motion, from its expected error: 1 without error, 1/2 "
+            f"at {SUSPECT_PX:g} px, where frames were more likely lost than not.",
             trace.quality,
             top=1.0,
+            marks=beginnings(trace),
         )
     )
+    expected = trace.parts["expected_error_px"]
+    if not np.isnan(expected).all():
+        charts.append(
+            curve(
+                "Expected error per frame, px",
+                "What frames like these were off by on phantoms, in pixels of the picture that "
+                "the model saw. No label is behind it, and clutter that stands still or motion "
+                "across the plane escapes it.",
+                expected,
+                limit=(SUSPECT_PX, f"suspect from {SUSPECT_PX:g} px"),
+                marks=beginnings(trace),
+            )
+        )
     charts.append(
         bars(
             "Latency per frame, ms",

@@ -2,13 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
 from cineflow.cine import Cine
 from cineflow.errors import ArgumentError
 from cineflow.report.points import choose_wall_points, sample_field, tissue_mask
+
+
+class BeatOfFrame(Protocol):
+    """What a stream says about the beat of a frame, in process or from a server."""
+
+    @property
+    def cause(self) -> Any: ...  # an Enum with the names START, TRIGGER and MOTION
+
+    @property
+    def delay_frames(self) -> int: ...
+
+    @property
+    def rhythm(self) -> Any: ...  # an Enum with the names UNKNOWN, REGULAR, EARLY and LATE
+
+    @property
+    def drift_px(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class TracedBeat:
+    """One reference frame and what followed from it.
+
+    Attributes:
+        number: From 0; 0 is what comes before the first beat.
+        reference: The reference frame of its displacements.
+        first: The first frame whose result refers to it.
+        cause: "start", "trigger" or "motion": why it is the reference.
+        rhythm: "unknown", "regular", "early" or "late": the interval before it.
+        drift_px: Loop closure of the beat before, px; None where no whole regular beat ended.
+        overdue: Whether it went on for longer than beats do, so that the displacement drifted on.
+    """
+
+    number: int
+    reference: int
+    first: int
+    cause: str
+    rhythm: str
+    drift_px: float | None
+    overdue: bool
+
+
+#: Parts of the quality that are kept, by their names in a result.
+PARTS = (
+    "expected_error_px",
+    "correlation",
+    "photometric_px",
+    "deformation",
+    "appearance",
+    "temporal_px",
+    "forward_backward_px",
+    "folding_percent",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +75,11 @@ class Trace:
         shown: Mesh nodes that lie on tissue, bool [Gy, Gx].
         displacement: Of each node since the reference frame, float32 [T, Gy, Gx, 2] px.
         quality: Of each frame, float64 [T], 0..1.
+        parts: What it was made from, by name, each float64 [T], px of the model's picture; NaN
+            where it was not measured.
         reference: Reference frame of each frame's displacement, int64 [T].
         beat: Beat number of each frame, int64 [T].
+        beats: The beats, in order.
     """
 
     points: np.ndarray
@@ -30,8 +87,10 @@ class Trace:
     shown: np.ndarray
     displacement: np.ndarray
     quality: np.ndarray
+    parts: Mapping[str, np.ndarray]
     reference: np.ndarray
     beat: np.ndarray
+    beats: tuple[TracedBeat, ...]
 
 
 class TraceRecorder:
@@ -56,9 +115,20 @@ class TraceRecorder:
         self._anchors = self._points[0]
         self._displacement: list[np.ndarray] = []
         self._quality: list[float] = []
+        self._parts: list[list[float]] = []
         self._tracked: list[tuple[int, int]] = []
+        self._beats: list[TracedBeat] = []
 
-    def add(self, displacement: np.ndarray, quality: float, reference: int, beat: int) -> None:
+    def add(
+        self,
+        displacement: np.ndarray,
+        quality: float,
+        reference: int,
+        beat: int,
+        *,
+        parts: object | None = None,
+        beat_info: BeatOfFrame | None = None,
+    ) -> None:
         """Add the next frame's result.
 
         Args:
@@ -66,6 +136,8 @@ class TraceRecorder:
             quality: 0..1.
             reference: Index of the reference frame in this clip.
             beat: Beat number.
+            parts: Holder of the quality's parts, attributes named as in `PARTS`; None for none.
+            beat_info: The beat in full; None where only its number is known.
         """
         if displacement.shape != (2, *self._size):
             raise ArgumentError(
@@ -80,7 +152,28 @@ class TraceRecorder:
         self._points.append(self._anchors + sample_field(displacement, self._anchors))
         self._displacement.append(sample_field(displacement, self._nodes))
         self._quality.append(float(quality))
+        measured = [getattr(parts, name, None) for name in PARTS]
+        self._parts.append([np.nan if value is None else float(value) for value in measured])
+        self._note_beat(int(reference), int(beat), beat_info)
         self._tracked.append((int(reference), int(beat)))
+
+    def _note_beat(self, reference: int, number: int, info: BeatOfFrame | None) -> None:
+        rhythm = "unknown" if info is None else info.rhythm.name.lower()
+        if self._beats and self._beats[-1].reference == reference:
+            if rhythm == "late" and self._beats[-1].rhythm != "late":
+                self._beats[-1] = replace(self._beats[-1], overdue=True)
+            return
+        self._beats.append(
+            TracedBeat(
+                number,
+                reference,
+                first=len(self._tracked),
+                cause="start" if info is None else info.cause.name.lower(),
+                rhythm=rhythm,
+                drift_px=None if info is None else info.drift_px,
+                overdue=False,
+            )
+        )
 
     def finish(self) -> Trace:
         """Everything collected so far."""
@@ -93,8 +186,10 @@ class TraceRecorder:
             shown=self._shown,
             displacement=np.stack(self._displacement),
             quality=np.array(self._quality),
+            parts=dict(zip(PARTS, np.array(self._parts).T, strict=True)),
             reference=tracked[:, 0],
             beat=tracked[:, 1],
+            beats=tuple(self._beats),
         )
 
 
