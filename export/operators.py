@@ -219,7 +219,9 @@ def translation_table() -> dict[Any, Callable[..., Any]]:
 
 
 def attach_bodies(model: onnx.ModelProto) -> None:
-    """Give `model` one function per op that it uses.
+    """Give `model` one function per op that it uses, and our nodes the attributes they left out.
+
+    A body can refer to an attribute that its node has, but not to a default.
 
     Raises:
         ExportError: Two nodes of one op differ in attributes or in the kind of their images: a
@@ -233,7 +235,14 @@ def attach_bodies(model: onnx.ModelProto) -> None:
             continue
         if node.op_type not in OPERATORS:
             raise ExportError(f"an op of {sorted(OPERATORS)}", f"{DOMAIN}::{node.op_type}")
-        function = OPERATORS[node.op_type].function(node, node.input[0] in bytes_in)
+        operator = OPERATORS[node.op_type]
+        function = operator.function(node, node.input[0] in bytes_in)
+        given = {item.name for item in node.attribute}
+        node.attribute.extend(
+            onnx.helper.make_attribute(name, value)
+            for name, value in operator.attributes.items()
+            if name not in given
+        )
         if seen.setdefault(node.op_type, function) != function:
             raise ExportError(
                 f"all {DOMAIN}::{node.op_type} nodes of one graph with the same attributes",

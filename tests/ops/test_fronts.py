@@ -73,6 +73,16 @@ def test_a_coordinate_out_of_range_is_the_same_everywhere(front, op, border):
     agree(front, calm)
 
 
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("sweep", [1.5, -4.0])
+@pytest.mark.parametrize(
+    "op", [OPS["polar_resample"], OPS["polar_unresample"]], ids=lambda op: op.name
+)
+def test_a_sector_ends_at_its_own_edges(front, op, sweep, border):
+    options = op.typical | {"sweep": sweep, "border": border}
+    agree(front, make_call(op, options, shape=(1, 1, 9, 17), seed=1))
+
+
 #: [N, C, H, W] of images at the edges of what is an image.
 SHAPES = {
     "many": (22, 2, 5, 12),
