@@ -43,6 +43,7 @@ def split(model: onnx.ModelProto) -> Cut:
     Raises:
         ExportError: The graph has no such node, or a value at a cut has no known type.
     """
+    model = _constants_as_nodes(model)
     levels = _levels(model.graph)
     ours = [node for node in model.graph.node if node.domain == DOMAIN]
     if not ours:
@@ -82,6 +83,29 @@ def write_segments(cut: Cut, directory: Path) -> list[Path]:
     files.append(folder / STEPS_FILE)
     files[-1].write_text(json.dumps(cut.steps, indent=1) + "\n", encoding="utf-8")
     return files
+
+
+def _constants_as_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which a segment makes the stored tensors that our ops read (a polar centre)."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
+    stored = {item.name: item for item in graph.initializer}
+    read = _ordered(
+        name
+        for node in graph.node
+        if node.domain == DOMAIN
+        for name in node.input
+        if name in stored
+    )
+    constants = [onnx.helper.make_node("Constant", [], [name], value=stored[name]) for name in read]
+    nodes = [*constants, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    kept = [item for item in graph.initializer if item.name not in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return copy
 
 
 def _levels(graph: onnx.GraphProto) -> dict[str, int]:

@@ -5,21 +5,25 @@ That bodies and kernels give the same values is the business of tests/ops/test_f
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 
-from cineflow import ops, reference
+from cineflow import reference
 from cineflow.errors import ExportError
-from cineflow.export.bodies import OPSET
+from cineflow.export import export_bundle
 from cineflow.export.engine_build import EngineBuild
 from cineflow.export.graph import inline
-from cineflow.export.lint import lint
-from cineflow.export.operators import OPERATORS, attach_bodies, translation_table
+from cineflow.export.lint import check_file, lint
+from cineflow.export.operators import OPERATORS, attach_bodies
+from cineflow.export.verify import verify
 from tests.ops.calls import OPS, Call, Op, make_call
 from tests.ops.fronts import feeds, graph, open_session
 
+RECIPE = Path(__file__).with_name("all_ops_recipe.py")
 EACH_OP = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 
 WARP = """
@@ -83,42 +87,17 @@ def test_the_inlined_graph_is_the_body(op):
     np.testing.assert_allclose(results[1], results[0], rtol=1e-6, atol=1e-5)
 
 
-def test_torch_ops_become_nodes_that_run_anywhere():
-    torch = pytest.importorskip("torch")
-
-    class AllOps(torch.nn.Module):
-        """Each op once; the first image is of bytes, whose polar image is not."""
-
-        def forward(self, image, flow, f1, f2):
-            grid = ops.PolarGrid(16, 12, last_radius=6.0)
-            polar = ops.polar_resample(image, (6.0, 5.0), grid, scale=1 / 255, offset=-0.5)
-            back = ops.polar_unresample(polar, (6.0, 5.0), grid, (11, 14), border="clamp")
-            volume = ops.correlation(f1, f2, radius=2)
-            fused = ops.warp_correlation(f1, f2, flow, radius=1, order="xy", scale="sqrt")
-            composed = ops.compose_flow(flow, flow, border="clamp")
-            return polar, back, volume, fused, composed, ops.warp(image, composed)
-
-    torch.manual_seed(0)
-    inputs = (
-        torch.randint(0, 256, (2, 1, 11, 14), dtype=torch.uint8),
-        3 * torch.randn(2, 2, 11, 14),
-        torch.randn(2, 5, 11, 14),
-        torch.randn(2, 5, 11, 14),
-    )
-    program = torch.onnx.export(
-        AllOps().eval(), inputs, dynamo=True, opset_version=OPSET, verbose=False,
-        custom_translation_table=translation_table(),
-    )  # fmt: skip
-    model = program.model_proto
-    assert {node.op_type for node in model.graph.node} == set(OPERATORS)
-    attach_bodies(model)
-    onnx.checker.check_model(model, full_check=True)
-    session = ort.InferenceSession(model.SerializeToString())
-    names = [item.name for item in session.get_inputs()]
-    got = session.run(None, {n: t.numpy() for n, t in zip(names, inputs, strict=True)})
-    for ours, theirs in zip(AllOps()(*inputs), got, strict=True):
-        assert theirs.dtype == np.float32
-        np.testing.assert_allclose(theirs, ours.numpy(), rtol=0, atol=3e-3)  # of 255 grey levels
+def test_a_model_of_every_op_exports_and_proves_itself(tmp_path):
+    """Torch against bodies, kernels and segments; then verifier and linter on what was written."""
+    bundle = export_bundle(RECIPE, tmp_path / "all_ops", inlined=True, split_ops=True)
+    assert {kind for kind in bundle.manifest["operators"] if kind.startswith("cineflow::")} == {
+        f"cineflow::{name}" for name in OPERATORS
+    }
+    assert {row["runtime"] for row in bundle.manifest["parity"]} >= {
+        "onnxruntime", "onnxruntime-segments",
+    }  # fmt: skip
+    assert verify(bundle, RECIPE).passed
+    assert check_file(bundle.path / "model-inlined.onnx") == []
 
 
 @pytest.mark.parametrize(

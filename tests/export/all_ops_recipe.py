@@ -1,0 +1,67 @@
+"""A recipe as a user writes it, of a model that is every op once."""
+
+from __future__ import annotations
+
+import torch
+
+from cineflow import ops
+from cineflow.spec import ModelSpec, TensorSpec
+
+SIZE = (32, 40)
+CENTRE = (20.0, 16.0)
+GRID = ops.PolarGrid(angles=32, radii=16, last_radius=16.0)
+
+
+def grey(name: str, dtype: str = "float32") -> TensorSpec:
+    return TensorSpec(name, dtype, (1, 1, *SIZE), "grey level", tolerance=1e-2)
+
+
+def volume(name: str, planes: int) -> TensorSpec:
+    return TensorSpec(name, "float32", (1, planes, *SIZE), "", tolerance=1e-4)
+
+
+def motion(name: str) -> TensorSpec:
+    return TensorSpec(name, "float32", (1, 2, *SIZE), "px", tolerance=1e-3)
+
+
+SPEC = ModelSpec(
+    name="all_ops",
+    summary="Each op once; the image is of bytes, its polar image is not.",
+    inputs=(grey("image", "uint8"), motion("flow"), volume("f1", 8), volume("f2", 8)),
+    outputs=(
+        grey("back"),
+        volume("matched", 9),
+        volume("fused", 25),
+        motion("composed"),
+        grey("moved"),
+    ),
+)
+
+
+class AllOps(torch.nn.Module):
+    """Polar and back, two correlations, a composition and the warp that it gives."""
+
+    def forward(self, image, flow, f1, f2):
+        polar = ops.polar_resample(image, CENTRE, GRID)
+        composed = ops.compose_flow(flow, flow, border="clamp")
+        return (
+            ops.polar_unresample(polar, CENTRE, GRID, SIZE),
+            ops.correlation(f1, f2, radius=1),
+            ops.warp_correlation(f1, f2, flow, radius=2, order="xy", scale="sqrt"),
+            composed,
+            ops.warp(image, composed),
+        )
+
+
+def build() -> torch.nn.Module:
+    return AllOps()
+
+
+def example_inputs(sizes, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "image": torch.randint(0, 256, (1, 1, *SIZE), generator=generator, dtype=torch.uint8),
+        "flow": 3 * torch.randn((1, 2, *SIZE), generator=generator),
+        "f1": torch.randn((1, 8, *SIZE), generator=generator),
+        "f2": torch.randn((1, 8, *SIZE), generator=generator),
+    }
