@@ -83,31 +83,31 @@ def torch_front() -> Front:
 def cuda_front(cuda: Backend) -> Front:
     """The CUDA kernels through `_C`. The shim runs one thread after another, whatever `threads`."""
 
+    def on_device(values: np.ndarray, storage: str, layout: str) -> DeviceArray:
+        if layout == "stretched":  # of no values, so there is nothing to put there
+            return DeviceArray(stored(values, storage, layout))
+        return cuda.put(values, storage, layout if values.ndim == 4 else "planar")
+
     def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
-        if call.layout == "stretched":
-            inputs = [
-                DeviceArray(stored(values, call.storage_of(name), call.layout))
-                for name, values in call.inputs.items()
-            ]
-        else:
-            inputs = [
-                cuda.put(values, call.storage_of(name), call.layout if values.ndim == 4 else "")
-                for name, values in call.inputs.items()
-            ]
-        options = dict(call.options)
-        options["clamp"] = options.pop("border", "zeros") == "clamp"
-        name = call.op.name
-        if name.endswith("correlation"):
-            name, inputs = "correlation", [*inputs, None][:3]
-        for size in ("rows", "columns"):
-            options.pop(size, None)
-        if name == "warp" or name == "compose_flow":
-            options = {"clamp": options["clamp"]}
+        tensors: list[DeviceArray | None] = [
+            on_device(values, call.storage_of(name), call.layout)
+            for name, values in call.inputs.items()
+        ]
+        # `_C` has one correlation, with or without a flow, and takes sizes from the output.
+        launcher = call.op.name.removeprefix("warp_")
+        if call.op.name == "correlation":
+            tensors.append(None)
+        options = {
+            name: value
+            for name, value in call.options.items()
+            if name not in ("border", "rows", "columns")
+        }
+        options["clamp"] = call.options.get("border") == "clamp"
         out = cuda.empty(shape, call.result, call.layout)
-        getattr(cuda.module, name)(*inputs, out, **options)
+        getattr(cuda.module, launcher)(*tensors, out, **options)
         return cuda.get(out)
 
-    return Front("cuda", run, layouts=("planar", "channels_last", "transposed", "gapped"))
+    return Front("cuda", run, layouts=LAYOUTS[:-1])  # the backend has no broadcast arrays
 
 
 def onnx_front(name: str, library: Path | None) -> Front:
