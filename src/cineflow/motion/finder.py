@@ -2,17 +2,18 @@
 
 A stream cannot know that a frame was end-diastole before the next systole has begun. So the finder
 names a *candidate*, the frame of fullest extension since end-systole, and confirms it once the
-motion has swung back by a third of a beat's excursion: some frames late, by a delay that is said.
+motion has swung back by a quarter of the excursion: some frames late, by a delay that is said.
 
-The motion of a frame is reduced to the weighted moments of its flow (twelve numbers). Their running
-sum, seen along its own direction of largest variance, is a curve that swings once per beat. It is
-learnt from the stream's first beats: where three turning points are known, the shorter of the two
-legs is systole, and the turning point that it starts from is end-diastole.
+The motion of a frame is reduced to ten weighted moments of its flow; the picture's own translation
+is left out, because probe and breath slide it further than the heart. The direction in which the
+moments vary most from frame to frame is learnt from the stream's first beats; their running sum
+along it is a curve that swings once per beat. Where three of its turning points are known, the
+shorter of the two legs is systole, and the turning point that it starts from is end-diastole.
 
-Limits: about one and a half beats to learn, in which the reference stays the stream's first frame;
-at rates where systole is as long as diastole (about 150 per minute and up) end-systole may be taken
-for end-diastole; a probe that slides more than the heart moves hides the beat, and then none is
-found. It is 512 frames at most that it looks back on.
+Limits: about two beats to learn, in which the reference stays the stream's first frame; at rates
+where systole is as long as diastole (about 150 per minute and up) end-systole may be taken for
+end-diastole; a heart that only translates has no beat here, and then none is found. It looks back
+on 512 frames at most.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from cineflow.motion.blocks import BlockMotion
 
 _MOST_FRAMES = 512
 _FEWEST_FRAMES = 12
-_MOMENTS = 12
+_MOMENTS = 10
 #: Every so many frames an unlearnt finder looks at what it has.
 _LOOK_EVERY = 4
 #: Less excursion than this, root mean square over the tissue, is no heart beat, px.
 _LEAST_EXCURSION_PX = 0.5
 #: A curve is forgotten after so many of its periods without a beat.
 _PATIENCE = 3.0
-_SWING_SHARE = 1.0 / 3.0
+_SWING_SHARE = 0.25
 
 
 class Event(Enum):
@@ -51,7 +52,7 @@ class Curve:
     """What was learnt: the direction to look along, and where on the curve the stream is.
 
     Attributes:
-        mode: f64 [12]; the sum of the moments along it is largest at end-diastole.
+        mode: f64 [10]; the sum of the moments along it is largest at end-diastole.
         swing: The way back, px, that confirms a turning point.
         period: Frames of one beat when it was learnt.
         seeking: 1 on the way to end-diastole, -1 to end-systole.
@@ -72,7 +73,7 @@ class BeatFinder:
     """The finder's memory; `observe` gives the next one and leaves this one as it is.
 
     Attributes:
-        path: Running sums of the moments, f64 [K, 12] px, K <= 512.
+        path: Running sums of the moments, f64 [K, 10] px, K <= 512.
         curve: What was learnt; None until then.
     """
 
@@ -110,9 +111,11 @@ def _follow(curve: Curve, value: float) -> tuple[Curve, Event]:
 
 def _learn(path: np.ndarray) -> Curve | None:
     """The beat's curve from the path so far; None while it has not swung often enough."""
-    centred = path - path.mean(axis=0)
-    _, modes = np.linalg.eigh(centred.T @ centred)
-    values = centred @ modes[:, -1]
+    # from frame to frame the heart moves most; over seconds, whatever drifts would
+    steps = np.diff(path, axis=0)
+    steps -= steps.mean(axis=0)
+    _, modes = np.linalg.eigh(steps.T @ steps)
+    values = path @ modes[:, -1]
     excursion = float(np.ptp(values))
     if excursion < _LEAST_EXCURSION_PX:
         return None
@@ -131,18 +134,17 @@ def _learn(path: np.ndarray) -> Curve | None:
 
 
 def _moments(motion: BlockMotion) -> np.ndarray:
-    """Weighted moments of the flow up to second degree, [12] px: x's six, then y's."""
+    """Weighted moments of the flow, first and second degree, [10] px: x's five, then y's."""
     rows, columns = motion.weight.shape
     y, x = np.linspace(-1.0, 1.0, rows)[:, None], np.linspace(-1.0, 1.0, columns)[None]
-    one = np.ones_like(motion.weight)
+    one, weight = np.ones_like(motion.weight), motion.weight
     # Legendre polynomials of unit mean square: each moment counts alike
     basis = (
-        one,
         np.sqrt(3.0) * x * one,
         np.sqrt(3.0) * y * one,
         3.0 * x * y,
         np.sqrt(1.25) * (3.0 * x * x - 1.0) * one,
         np.sqrt(1.25) * (3.0 * y * y - 1.0) * one,
     )
-    weighted = [function * motion.weight for function in basis]
+    weighted = [function * weight for function in basis]
     return np.array([float((w * part).sum()) for part in motion.flow for w in weighted])
