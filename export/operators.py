@@ -79,14 +79,25 @@ class Operator:
         node = values.Op(values.Opset(DOMAIN, DOMAIN_VERSION), self.name, self.schema())
         tensors = len(self.inputs)
         names = list(self.attributes)
+        defaults = {k: v for k, v in self.attributes.items() if not isinstance(v, type)}
 
         def translate(*args: Any, **kwargs: Any) -> Any:
-            given = dict(zip(names, args[tensors:], strict=False)) | kwargs
-            # The schema says what kind a number is: torch gives a bool for a flag.
-            typed = {k: _kind(self.attributes[k])(v) for k, v in (self.attributes | given).items()}
-            return node(*args[:tensors], **typed)
+            given = defaults | dict(zip(names, args[tensors:], strict=False)) | kwargs
+            return node(*args[:tensors], **{k: self._typed(k, v) for k, v in given.items()})
 
         return translate
+
+    def _typed(self, name: str, value: Any) -> Any:
+        """An argument of the torch op as the schema wants it: torch gives a bool for a flag."""
+        default = self.attributes[name]
+        kind = default if isinstance(default, type) else type(default)
+        if not isinstance(value, (str, int, float)):
+            raise ExportError(
+                f"{DOMAIN}::{self.name} with a number for {name}",
+                "a size that an input decides",
+                "Fix that axis: a number in the spec, or --size",
+            )
+        return kind(value)
 
     def function(self, node: onnx.NodeProto, from_bytes: bool = False) -> onnx.FunctionProto:
         """The body for `node`'s attribute values.
@@ -115,10 +126,6 @@ class Operator:
         function.attribute.extend(self.attributes)
         function.doc_string = self.doc
         return function
-
-
-def _kind(attribute: Attribute) -> type:
-    return attribute if isinstance(attribute, type) else type(attribute)
 
 
 def _formal_attribute(name: str, value: Attribute) -> onnx.defs.OpSchema.Attribute:

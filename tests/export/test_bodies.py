@@ -48,6 +48,37 @@ main (float[n, c, h, w] src, float[m, 2] centre) => (float[n, c, 8, 6] out) {
 }
 """
 
+#: Polar coordinates and back, to the size of an image whose width is open.
+POLAR_RECIPE = """
+import torch
+
+from cineflow import ops
+from cineflow.spec import Axis, ModelSpec, TensorSpec
+
+GRID = ops.PolarGrid(angles=32, radii=8, last_radius=8.0)
+IMAGE = (1, 1, 16, Axis("width", 8, 64, 8))
+SPEC = ModelSpec(
+    name="there_and_back",
+    summary="",
+    inputs=(TensorSpec("image", "float32", IMAGE, "grey level"),),
+    outputs=(TensorSpec("back", "float32", IMAGE, "grey level", tolerance=1e-2),),
+)
+
+
+class ThereAndBack(torch.nn.Module):
+    def forward(self, image):
+        polar = ops.polar_resample(image, (8.0, 8.0), GRID)
+        return ops.polar_unresample(polar, (8.0, 8.0), GRID, image.shape[2:])
+
+
+build = ThereAndBack
+
+
+def example_inputs(sizes, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return {"image": torch.rand((1, 1, 16, sizes["width"]), generator=generator)}
+"""
+
 
 def typical(op: Op, storage: str = "float32") -> Call:
     return make_call(op, op.typical, shape=(2, 3, 11, 14), seed=3, storage=storage)
@@ -98,6 +129,14 @@ def test_a_model_of_every_op_exports_and_proves_itself(tmp_path):
     }  # fmt: skip
     assert verify(bundle, RECIPE).passed
     assert check_file(bundle.path / "model-inlined.onnx") == []
+
+
+def test_a_size_that_an_input_decides_is_no_attribute(tmp_path):
+    file = tmp_path / "recipe.py"
+    file.write_text(POLAR_RECIPE)
+    with pytest.raises(ExportError, match="PolarUnresample with a number for columns"):
+        export_bundle(file, tmp_path / "out")
+    assert export_bundle(file, tmp_path / "out", sizes={"width": 24})
 
 
 @pytest.mark.parametrize(
