@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cineflow.errors import ArgumentError
+from tests.core.cuda_backend import DeviceArray
 from tests.ops.calls import NASTY, OPS, ROUNDING, Call, Op, calls, make_call
 from tests.ops.fronts import Front
 
@@ -99,7 +100,7 @@ HARDLY_IMAGES = [
     pytest.param(op, name, id=f"{op.name}-{name}")
     for op in OPS.values()
     for name in SHAPES
-    # A polar image without rows has no grid; test_onnxruntime.py sees to it.
+    # A polar image without rows has no PolarGrid; see the test below.
     if name != "many" and (op.name, name) != ("polar_unresample", "no rows")
 ]
 
@@ -115,6 +116,16 @@ def test_hardly_an_image(front, op, name, border):
             front.run(call, call.gold().shape)
         return
     agree(front, call)
+
+
+@pytest.mark.parametrize("wraps", [False, True])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_polar_image_without_rows_is_all_outside(cuda, device, wraps):
+    full = np.full((1, 1, 3, 5), 7, np.float32)  # there is something to read by mistake
+    arrays = full[:, :, :0], np.zeros((1, 2), np.float32), np.ones((1, 1, 4, 4), np.float32)
+    tensors = arrays if device == "cpu" else [DeviceArray(array) for array in arrays]
+    cuda.module.polar_unresample(*tensors, 0.0, 0.5, 0.0, 1.0, wraps, False, 1.0, 0.0)
+    assert not arrays[2].any()
 
 
 @pytest.mark.parametrize("layout", ["planar", "channels_last"])

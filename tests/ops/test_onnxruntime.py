@@ -123,12 +123,3 @@ def test_a_plane_of_two_to_the_31_bytes_is_refused_before_a_pixel_is_read(librar
     inputs = feeds(call) | {"src": np.zeros((1, 1, 2**15, 2**16 + 1), np.uint8)}
     with pytest.raises(Exception, match="planes of fewer than 2147483648 elements"):
         open_session(graph(call), library).run(None, inputs)
-
-
-@pytest.mark.parametrize("wraps", [False, True])
-def test_a_polar_image_without_rows_is_all_outside(library, wraps):
-    call = typical(OPS["polar_unresample"])
-    call.options.update(wraps=wraps)
-    inputs = feeds(call) | {"src": np.zeros((2, 3, 0, 14), np.float32)}
-    (out,) = open_session(graph(call), library).run(None, inputs)
-    np.testing.assert_array_equal(out, np.full((2, 3, 9, 17), call.options["offset"], np.float32))
