@@ -7,6 +7,8 @@ precision and stored as constants; the rest depends on the centre.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 from cineflow.export.bodies.sample import sample
 from cineflow.export.bodies.text import F32, constant, function, pixels, result
@@ -14,120 +16,96 @@ from cineflow.export.bodies.text import F32, constant, function, pixels, result
 _TURN = 2 * math.pi
 
 
-def polar_resample(
-    rows: int,
-    columns: int,
-    first_angle: float,
-    angle_step: float,
-    first_radius: float,
-    radius_step: float,
-    wraps: int,
-    border: str,
-    *,
-    from_bytes: bool = False,
-) -> str:
-    """Body of `cineflow::PolarResample`: src(c + rho_j (cos phi_i, sin phi_i)).
+@dataclass(frozen=True)
+class Node:
+    """The attributes of a polar node that its body is written for.
 
-    Args:
-        rows: Angles of the result.
-        columns: Radii of the result.
+    Attributes:
+        rows: Angles of a polar result, height of a Cartesian one.
+        columns: Radii of a polar result, width of a Cartesian one.
         first_angle: Radians, from x towards y.
         angle_step: Radians.
         first_radius: Pixels.
         radius_step: Pixels.
-        wraps: Without meaning in this direction.
-        border: "zeros" or "clamp".
-        from_bytes: Whether `src` is u8; the result is f32 then, else of the type of `src`.
+        wraps: Whether the angles are a full circle; of no meaning to PolarResample.
+        border: "zeros" or "clamp"; a full circle has none along its angles.
 
     Raises:
-        ValueError: An argument that the kernels refuse, too.
+        ValueError: What the kernels refuse, too (csrc/core/check/polar.cpp).
     """
-    _require(rows, columns, angle_step, radius_step)
-    angles = [first_angle + row * angle_step for row in range(rows)]
-    radii = [first_radius + column * radius_step for column in range(columns)]
+
+    rows: int
+    columns: int
+    first_angle: float
+    angle_step: float
+    first_radius: float
+    radius_step: float
+    wraps: int
+    border: str
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.columns < 1:
+            raise ValueError(f"rows {self.rows}, columns {self.columns}")
+        if not (1e-7 <= abs(self.angle_step) <= 7 and 1e-7 <= abs(self.radius_step) <= 1e6):
+            raise ValueError(f"angle_step {self.angle_step}, radius_step {self.radius_step}")
+
+
+def polar_resample(*, from_bytes: bool = False, **attributes: Any) -> str:
+    """Body of `cineflow::PolarResample`: src(c + rho_j (cos phi_i, sin phi_i)).
+
+    Args:
+        from_bytes: Whether `src` is u8; the result is f32 then, else of the type of `src`.
+        **attributes: Those of `Node`.
+    """
+    node = Node(**attributes)
+    angles = [node.first_angle + row * node.angle_step for row in range(node.rows)]
+    radii = [node.first_radius + column * node.radius_step for column in range(node.columns)]
     return function(
         "PolarResample",
         "src, centre",
         f"""
-  {constant("cosine", f"[1, 1, {rows}, 1]", map(math.cos, angles))}
-  {constant("sine", f"[1, 1, {rows}, 1]", map(math.sin, angles))}
-  {constant("radius", f"[1, 1, 1, {columns}]", radii)}
+  {constant("cosine", f"[1, 1, {node.rows}, 1]", map(math.cos, angles))}
+  {constant("sine", f"[1, 1, {node.rows}, 1]", map(math.sin, angles))}
+  {constant("radius", f"[1, 1, 1, {node.columns}]", radii)}
   {_groups()}
   x_from_centre = Mul (radius, cosine)
   y_from_centre = Mul (radius, sine)
   x = Add (x_from_centre, centre_x)
   y = Add (y_from_centre, centre_y)
-  {sample("planes", border, "sampled")}
-  {_finish(rows, columns, from_bytes)}""",
+  {sample("planes", node.border, "sampled")}
+  {_finish(node, from_bytes)}""",
     )
 
 
-def polar_unresample(
-    rows: int,
-    columns: int,
-    first_angle: float,
-    angle_step: float,
-    first_radius: float,
-    radius_step: float,
-    wraps: int,
-    border: str,
-    *,
-    from_bytes: bool = False,
-) -> str:
+def polar_unresample(*, from_bytes: bool = False, **attributes: Any) -> str:
     """Body of `cineflow::PolarUnresample`: src(i(p), j(p)), the inverse of `polar_resample`.
 
     On a full circle the row after the last angle is the first again: one row is appended. A sector
     is cut in the middle of its gap, so that each side of the gap is nearest to its own edge.
 
     Args:
-        rows: Height of the result.
-        columns: Width of the result.
-        first_angle: Radians, of the first row of `src`.
-        angle_step: Radians.
-        first_radius: Pixels, of the first column of `src`.
-        radius_step: Pixels.
-        wraps: Whether the angles are a full circle.
-        border: "zeros" or "clamp"; a full circle has none along its angles.
         from_bytes: Whether `src` is u8; the result is f32 then, else of the type of `src`.
-
-    Raises:
-        ValueError: An argument that the kernels refuse, too.
+        **attributes: Those of `Node`; angles and radii are those of `src`.
     """
-    _require(rows, columns, angle_step, radius_step)
-    if wraps:
-        turn = f"""
-  first_row = Slice (planes, slice_0, slice_1, slice_2)
-  polar = Concat <axis: int = 2> (planes, first_row)
-  angles_i = Shape <start: int = 2, end: int = 3> (planes)
-  turn = Cast <to: int = {F32}> (angles_i)
-  cut = Identity (turn)"""
-    else:
-        turn = f"""
-  polar = Identity (planes)
-  angles_i = Shape <start: int = 2, end: int = 3> (planes)
-  angles = Cast <to: int = {F32}> (angles_i)
-  {constant("turn", "", [_TURN / abs(angle_step)])}
-  {constant("pair", "", [2])}
-  angles_and_turn = Add (angles, turn)
-  gap_end = Sub (angles_and_turn, unit)
-  cut = Div (gap_end, pair)"""
+    node = Node(**attributes)
+    first_angle = math.fmod(math.fmod(node.first_angle, _TURN) + _TURN, _TURN)
     return function(
         "PolarUnresample",
         "src, centre",
         f"""
-  height = Constant <value = int64[1] {{{rows}}}> ()
-  width = Constant <value = int64[1] {{{columns}}}> ()
+  height = Constant <value = int64[1] {{{node.rows}}}> ()
+  width = Constant <value = int64[1] {{{node.columns}}}> ()
   {pixels("height", "width")}
   {_groups()}
   {_TO_POLAR}
-  {constant("first_radius", "", [first_radius])}
-  {constant("radii_per_pixel", "", [1 / radius_step])}
+  {constant("first_radius", "", [node.first_radius])}
+  {constant("radii_per_pixel", "", [1 / node.radius_step])}
   beyond_first = Sub (distance, first_radius)
   x = Mul (beyond_first, radii_per_pixel)
 
-  {constant("first_angle", "", [math.fmod(math.fmod(first_angle, _TURN) + _TURN, _TURN)])}
-  {constant("angles_per_radian", "", [1 / angle_step])}
-  {turn}
+  {constant("first_angle", "", [first_angle])}
+  {constant("angles_per_radian", "", [1 / node.angle_step])}
+  {_CIRCLE if node.wraps else _sector(node)}
   from_first = Sub (angle, first_angle)
   turned = Mul (from_first, angles_per_radian)
   turned_on = Add (turned, turn)
@@ -136,9 +114,31 @@ def polar_unresample(
   forward_less = Sub (forward, turn)
   past_cut = Greater (forward, cut)
   y = Where (past_cut, forward_less, forward)
-  {sample("polar", border, "sampled")}
-  {_finish(rows, columns, from_bytes)}""",
+  {sample("polar", node.border, "sampled")}
+  {_finish(node, from_bytes)}""",
     )
+
+
+# `polar` is what is sampled, `turn` the samples of a full circle, and those beyond `cut` are
+# counted back from the first.
+_CIRCLE = f"""
+  first_row = Slice (planes, slice_0, slice_1, slice_2)
+  polar = Concat <axis: int = 2> (planes, first_row)
+  angles_i = Shape <start: int = 2, end: int = 3> (planes)
+  turn = Cast <to: int = {F32}> (angles_i)
+  cut = Identity (turn)"""
+
+
+def _sector(node: Node) -> str:
+    return f"""
+  polar = Identity (planes)
+  angles_i = Shape <start: int = 2, end: int = 3> (planes)
+  angles = Cast <to: int = {F32}> (angles_i)
+  {constant("turn", "", [_TURN / abs(node.angle_step)])}
+  {constant("pair", "", [2])}
+  angles_and_turn = Add (angles, turn)
+  gap_end = Sub (angles_and_turn, unit)
+  cut = Div (gap_end, pair)"""
 
 
 # The octant that the angle lies in is mirrored onto [0, pi / 4], and a far centre is brought nearer
@@ -217,10 +217,10 @@ def _groups() -> str:
   centre_y = Unsqueeze (ys, plane_axes)"""
 
 
-def _finish(rows: int, columns: int, from_bytes: bool) -> str:
+def _finish(node: Node, from_bytes: bool) -> str:
     """`out` [N, C, rows, columns]: offset + scale * `sampled`."""
     return f"""
-  size_out = Constant <value = int64[2] {{{rows}, {columns}}}> ()
+  size_out = Constant <value = int64[2] {{{node.rows}, {node.columns}}}> ()
   shape_out = Concat <axis: int = 0> (frames, channels, size_out)
   unfolded = Reshape <allowzero: int = 1> (sampled, shape_out)
   factor = Constant <value_float: float = @scale> ()
@@ -228,11 +228,3 @@ def _finish(rows: int, columns: int, from_bytes: bool) -> str:
   scaled = Mul (unfolded, factor)
   out_f32 = Add (scaled, addend)
   {result("src", from_bytes)}"""
-
-
-def _require(rows: int, columns: int, angle_step: float, radius_step: float) -> None:
-    """Raise `ValueError` for what the kernels refuse, too (csrc/core/check/polar.cpp)."""
-    if rows < 1 or columns < 1:
-        raise ValueError(f"rows {rows}, columns {columns}")
-    if not (1e-7 <= abs(angle_step) <= 7 and 1e-7 <= abs(radius_step) <= 1e6):
-        raise ValueError(f"angle_step {angle_step}, radius_step {radius_step}")
