@@ -259,6 +259,26 @@ def polar_options(inverse: bool) -> st.SearchStrategy[Options]:
     )
 
 
+def polar_op(
+    direction: str, gold: Callable[[Inputs, Options], np.ndarray], coordinates: float
+) -> Op:
+    """PolarResample or PolarUnresample, which take the same arguments."""
+    inverse = direction == "unresample"
+    return Op(
+        name=f"polar_{direction}",
+        node=f"Polar{direction.capitalize()}",
+        stored=1,
+        storages=IMAGES,
+        moves="centre",
+        draw=draw_polar,
+        options=polar_options(inverse),
+        typical=POLAR | {"inverse": inverse},
+        gold=gold,
+        magnitude=1,
+        coordinates=coordinates,
+    )
+
+
 MATCHING: Options = {"radius": 4, "dilation": 1, "scale": 0.125, "x_major": False}
 POLAR: Options = {
     "rows": 9,
@@ -325,32 +345,9 @@ OPS = {
             # The error of one warped feature, times the other, over 19 channels.
             magnitude=8 * 8 * 19,
         ),
-        Op(
-            name="polar_resample",
-            node="PolarResample",
-            stored=1,
-            storages=IMAGES,
-            moves="centre",
-            draw=draw_polar,
-            options=polar_options(inverse=False),
-            typical=POLAR | {"inverse": False},
-            gold=gold_polar_resample,
-            magnitude=1,
-            coordinates=1e-5,  # 50 px from the centre, f32
-        ),
-        Op(
-            name="polar_unresample",
-            node="PolarUnresample",
-            stored=1,
-            storages=IMAGES,
-            moves="centre",
-            draw=draw_polar,
-            options=polar_options(inverse=True),
-            typical=POLAR | {"inverse": True},
-            gold=gold_polar_unresample,
-            magnitude=1,
-            coordinates=5e-5,  # angles are good to 5e-7 rad; a sector of 1.5 holds up to 12 samples
-        ),
+        polar_op("resample", gold_polar_resample, 1e-5),  # 50 px from the centre, f32
+        # Angles are good to 5e-7 rad; a sector of 1.5 holds up to 12 samples.
+        polar_op("unresample", gold_polar_unresample, 5e-5),
     )
 }
 
