@@ -174,3 +174,11 @@ def test_sizes_show_the_same_heart() -> None:
         assert small.spacing_mm[0] == pytest.approx(2 * large.spacing_mm[0])
         share = [phantom.myocardium(0).mean() for phantom in (small, large)]
         assert share[0] == pytest.approx(share[1], rel=0.05)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_docs_show_every_kind_moving_in_a_small_file(kind: str) -> None:
+    path = Path(__file__).resolve().parents[2] / "docs" / "img" / f"phantom-{kind}.webp"
+    assert path.stat().st_size < 1_000_000
+    with Image.open(path) as picture:
+        assert picture.n_frames >= 20
