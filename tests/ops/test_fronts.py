@@ -40,7 +40,7 @@ def random_call(data: st.DataObject, op: Op, front: Front) -> Call:
 
 
 @EACH_OP
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=25)
 @given(data=st.data())
 def test_agrees_with_the_reference(front, op, data):
     agree(front, random_call(data, op, front))
