@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from cineflow.cine import read_cine
+from cineflow.cine.errors import UnknownTypeError
 from cineflow.errors import ArgumentError
 from cineflow.phantom import Beat, Phantom, Shadow, ShortAxisPhantom, ventricle
 from cineflow.phantom.io import KINDS, make, save
@@ -124,6 +125,11 @@ def test_dicom_of_volumes_states_geometry_and_times(volume: Phantom, tmp_path: P
     position = frame.PlanePositionVolumeSequence[0].ImagePositionVolume
     assert list(position) == pytest.approx([0.0, 0.0, 7 * volume.spacing_mm[0]])
     assert frame.TemporalPositionSequence[0].TemporalPositionTimeOffset == pytest.approx(0.5)
+
+
+def test_volumes_are_not_read_as_a_cine_of_slices(volume: Phantom, tmp_path: Path) -> None:
+    with pytest.raises(UnknownTypeError, match="volumes"):
+        read_cine(save(volume, tmp_path / "p.dcm"))
 
 
 def test_mr_slices_are_captures_and_mr_volumes_no_dicom(tmp_path: Path) -> None:

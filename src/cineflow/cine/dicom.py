@@ -23,6 +23,7 @@ from cineflow.cine.errors import (
     NotDicomError,
     SingleFrameError,
     TruncatedError,
+    UnknownTypeError,
 )
 from cineflow.cine.sector import find_sector
 from cineflow.cine.timing import frame_times
@@ -32,6 +33,7 @@ from cineflow.errors import CineflowError
 # more than this share of its sector ever is: Doppler, not compression.
 _CHROMA_LEVELS = 24
 _COLOURED_SHARE = 0.005
+_ENHANCED_US_VOLUME = "1.2.840.10008.5.1.4.1.1.6.2"
 
 
 def read_dicom(path: Path, name: str = "") -> Cine:
@@ -49,6 +51,7 @@ def read_dicom(path: Path, name: str = "") -> Cine:
         TruncatedError: The file or its pixel data ends early.
         NoPixelDataError: No pixel data element.
         SingleFrameError: One frame only.
+        UnknownTypeError: Volumes instead of images.
         DecodeError: A compression or photometric interpretation that cannot be decoded, or a
             damaged tag.
     """
@@ -66,6 +69,13 @@ def read_dicom(path: Path, name: str = "") -> Cine:
 
 def _read(path: Path, name: str) -> Cine:
     header = _read_header(path)
+    if header.get("SOPClassUID") == _ENHANCED_US_VOLUME:
+        raise UnknownTypeError(
+            "a cine of images",
+            "a cine of volumes (Enhanced US Volume)",
+            "Read as one cine its slices would follow one another as if they were frames; export "
+            "a plane of it as a 2-D loop.",
+        )
     count = _count_frames(header)
     grey, colourful, notes = _grey_frames(header, count)
     sector, sector_note = find_sector(grey)
