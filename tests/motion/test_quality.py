@@ -69,17 +69,23 @@ def test_no_texture_supports_nothing(level: int) -> None:
 
 
 def test_the_photometric_part_is_the_cramer_rao_bound() -> None:
-    """Noise of variance v on both frames of a texture with gradient g: sqrt(2 v / g^2) per pixel
-    and axis, so sqrt(2) times that for both; a sine wave along each axis has g^2 = (a k)^2 / 2."""
+    """Noise of variance v on both frames of an oblique texture: sqrt(2 v tr(G^-1)).
+
+    A wave a sin(k (x + y)) gives every entry of G (a k)^2 / 2, one along x - y the same with
+    negative xy.
+    """
     y, x = np.mgrid[:128, :128]
-    amplitude, k, noise = 30.0, 2 * np.pi / 16, 4.0
-    texture = 128 + amplitude * (np.sin(k * x) + np.sin(k * y))
+    steep, weak, k, noise = 40.0, 15.0, 2 * np.pi / 16, 4.0
+    texture = 128 + steep * np.sin(k * (x + y)) + weak * np.sin(k * (x - y))
     rng = np.random.default_rng(1)
     a, b = (texture + rng.normal(0, noise, texture.shape) for _ in range(2))
     found = quality(a.astype(np.float32), b.astype(np.float32), STILL)
-    # central differences see a sine of step k as sin(k), and half the noise of the frames' mean
-    square = (amplitude * np.sin(k)) ** 2 / 2 + noise**2 / 4
-    assert found.photometric_px == pytest.approx(np.sqrt(2 * 2 * noise**2 / square), rel=0.1)
+    # Central differences see a sine of step k as sin(k), and half the noise of the frames' mean.
+    # The part adds (grey level / px)^2 to the diagonal, so that dark blocks have an inverse.
+    same = (steep**2 + weak**2) * np.sin(k) ** 2 / 2 + noise**2 / 4 + 1.0
+    cross = (steep**2 - weak**2) * np.sin(k) ** 2 / 2
+    inverse = np.linalg.inv([[same, cross], [cross, same]])
+    assert found.photometric_px == pytest.approx(np.sqrt(2 * noise**2 * np.trace(inverse)), rel=0.1)
 
 
 def test_deformation_is_the_gradient_of_the_flow(phantom: ShortAxisPhantom) -> None:
@@ -112,6 +118,7 @@ def test_a_shadow_shows_as_a_change_and_takes_support_away(phantom: ShortAxisPha
     assert shadowed.appearance > 20.0
     assert shadowed.photometric_px > 5.0 * steady.photometric_px
     assert shadowed.index < 0.5 < steady.index
+    assert quality(frame, dark, STILL, before=before).appearance > 20.0  # the later frame's, too
     assert quality(dark, dark, STILL).index > 0.9  # who never saw the tissue cannot miss it
 
 

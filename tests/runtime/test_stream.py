@@ -87,6 +87,17 @@ def test_dropped_frames_leave_a_gap_in_the_pair():
     assert stream.push(frame(3)).current == 108
 
 
+def test_lost_frames_are_part_of_the_change_over_time():
+    texture = np.random.default_rng(0).integers(20, 200, (32, 48), np.uint8)
+    stream = MotionStream(Shift(), SPEC)
+    for index in (0, 1):
+        stream.push(texture, index=index)
+    assert stream.push(texture, index=2).quality_parts.temporal_px == pytest.approx(0.0)
+    # the same step, but after six frames were lost: a seventh of the speed
+    after = stream.push(texture, index=9).quality_parts.temporal_px
+    assert after == pytest.approx(6 * np.hypot(1.0, 0.5), rel=1e-4)
+
+
 BAD = {
     "as the frames before": (frame(1, (16, 48)), None),
     "NaN": (np.full((32, 48), np.nan, np.float32), None),
