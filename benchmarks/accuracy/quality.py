@@ -88,6 +88,32 @@ def table(found: list[Sample], backward: bool = False) -> dict[str, dict[str, fl
     return {**rows, "pooled": figures(errors, expected)}
 
 
+def markdown(rows: dict[str, dict[str, float | int | None]]) -> str:
+    """A table of `table` for the documents."""
+
+    def cell(value: float | int | None, percent: bool = False) -> str:
+        if value is None:
+            return "–"
+        return f"{100 * value:.0f} %" if percent else f"{value:.2f}"
+
+    lines = [
+        "| condition | pairs | failed | Spearman | AUROC | caught | false alarms "
+        "| median error, px | expected, px |",
+        "|---" * 9 + "|",
+    ]
+    for name, row in rows.items():
+        cells = [
+            cell(row["spearman"]),
+            cell(row["auroc_failed"]),
+            cell(row["flagged_of_failed"], percent=True),
+            cell(row["flagged_of_good"], percent=True),
+            cell(row["median_error_px"]),
+            cell(row["median_expected_px"]),
+        ]
+        lines.append(f"| {name} | {row['pairs']} | {row['failed']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Rank correlation; ties get their mean rank."""
     return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
@@ -169,7 +195,9 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results, indent=2)
     (arguments.out / "accuracy_quality.json").write_text(text + "\n")
-    print(text)
+    tables = "\n".join(f"### {name}\n\n{markdown(rows)}" for name, rows in results.items())
+    (arguments.out / "accuracy_quality.md").write_text(tables)
+    print(tables)
 
 
 if __name__ == "__main__":
