@@ -9,8 +9,8 @@ namespace {
 void compose_row(const ComposeFlowArgs& args, std::int64_t image, std::int64_t row) noexcept {
   const TensorView& displacement = args.displacement;
   const TensorView& out = args.out;
-  alignas(64) float x[kMaxChunk];
-  alignas(64) float y[kMaxChunk];
+  alignas(64) float x[kCoordinateRoom];
+  alignas(64) float y[kCoordinateRoom];
   for_each_chunk(out.sizes[3], [&](std::int64_t first, int count) {
     coordinates_of(displacement, image, row, first, count, x, y);
     SampleChunk chunk = chunk_of(args.flow, image, args.border);

@@ -41,7 +41,10 @@ const Candidate kCandidates[] = {
               __builtin_cpu_supports("fma");
      }},
     {CINEFLOW_TABLE(avx2),
-     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }},
+     [] {
+       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+              __builtin_cpu_supports("f16c");
+     }},
 #endif
     {CINEFLOW_TABLE(baseline), [] { return true; }},
 };

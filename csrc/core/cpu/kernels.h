@@ -13,6 +13,9 @@ namespace cineflow {
 
 constexpr int kMaxChunk = 1024;
 
+/// Floats of a coordinate array: kernels write whole vectors, which may end beyond the last pixel.
+constexpr int kCoordinateRoom = kMaxChunk + 16;
+
 /// Samples of every channel at one run of at most kMaxChunk output pixels:
 /// out[c][i] = bias + scale * channel_c(y[i], x[i]), bilinear.
 ///

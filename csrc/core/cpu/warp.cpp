@@ -14,8 +14,8 @@ void warp_rows(const WarpArgs& args, std::int64_t image, std::int64_t first_row,
   const std::int64_t width = out.sizes[3];
   const bool crosses = rows_follow(out) && width < kMaxChunk;
   const std::int64_t rows_per_run = crosses ? kMaxChunk / width : 1;
-  alignas(64) float x[kMaxChunk];
-  alignas(64) float y[kMaxChunk];
+  alignas(64) float x[kCoordinateRoom];
+  alignas(64) float y[kCoordinateRoom];
   for (std::int64_t row = first_row; row < last_row; row += rows_per_run) {
     const std::int64_t rows = std::min(rows_per_run, last_row - row);
     for_each_chunk(width, [&](std::int64_t first, int count) {

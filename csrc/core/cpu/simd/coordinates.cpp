@@ -25,9 +25,9 @@ void follow_flow(const FlowRun& run) noexcept {
 void follow_ray(const RayRun& run) noexcept {
   for (int index = 0; index < run.count; index += kLanes) {
     const F32s sample = static_cast<float>(run.first + index) + lane_numbers();
-    const F32s radius = run.first_radius + sample * run.radius_step;
-    store(run.x + index, run.centre_x + radius * run.across);
-    store(run.y + index, run.centre_y + radius * run.down);
+    const F32s radius = multiply_add(sample, splat(run.radius_step), splat(run.first_radius));
+    store(run.x + index, multiply_add(radius, splat(run.across), splat(run.centre_x)));
+    store(run.y + index, multiply_add(radius, splat(run.down), splat(run.centre_y)));
   }
 }
 
@@ -36,9 +36,7 @@ void to_polar(const PolarRun& run) noexcept {
   for (int start = 0; start < run.count; start += kLanes) {
     const F32s x = run.x + static_cast<float>(start) + lane_numbers();
     const F32s square = x * x + y * y;
-    F32s length;
-    for (int lane = 0; lane < kLanes; ++lane) length[lane] = __builtin_sqrtf(square[lane]);
-    const F32s radius = (length - run.first_radius) * run.samples_per_pixel;
+    const F32s radius = (square_root(square) - run.first_radius) * run.samples_per_pixel;
     const F32s angle = angular_sample<Vectors>(angle_of<Vectors>(x, y), run.grid);
     store(run.radius + start, radius);
     store(run.angle + start, angle);

@@ -30,39 +30,54 @@ using U32s = std::uint32_t __attribute__((vector_size(4 * kLanes)));
 using U16s = std::uint16_t __attribute__((vector_size(2 * kLanes)));
 using U8s = std::uint8_t __attribute__((vector_size(kLanes)));
 
-template <typename Vector>
-CINEFLOW_HD Vector load_bits(const void* from) {
-  Vector vector;
-  std::memcpy(&vector, from, sizeof(vector));
-  return vector;
+/// The object of type T in the memory at `from`, whatever that memory's alignment and type.
+template <typename T>
+CINEFLOW_HD T load_bits(const void* from) {
+  T value;
+  std::memcpy(&value, from, sizeof(value));
+  return value;
 }
 
-CINEFLOW_HD void store(float* to, F32s vector) { std::memcpy(to, &vector, sizeof(vector)); }
-inline __attribute__((noinline)) void store_some(float* to, F32s vector, int count) {
-  std::memcpy(to, &vector, sizeof(float) * count);
-}
-CINEFLOW_HD void store(std::int32_t* to, I32s vector) { std::memcpy(to, &vector, sizeof(vector)); }
+// --- Arithmetic ---
 
 CINEFLOW_HD F32s splat(float value) { return value - F32s{}; }
 
-/// kLanes neighbours, as f32.
-CINEFLOW_HD F32s load(const float* from) { return load_bits<F32s>(from); }
-CINEFLOW_HD F32s load(const std::uint8_t* from) {
-  return __builtin_convertvector(load_bits<U8s>(from), F32s);
+/// a * b + c, rounded once where the instruction set can. Written out, because the compiler may
+/// fuse either product of a sum, and every way to a pixel must give the same bits.
+CINEFLOW_HD F32s multiply_add(F32s a, F32s b, F32s c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__FMA__)
+  return _mm256_fmadd_ps(a, b, c);
+#else
+  return a * b + c;
+#endif
 }
-CINEFLOW_HD F32s load(const BFloat16* from) {
-  const U32s bits = __builtin_convertvector(load_bits<U16s>(from), U32s) << 16;
-  return load_bits<F32s>(&bits);
+
+CINEFLOW_HD float multiply_add(float a, float b, float c) {
+#if defined(__FMA__)
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
 }
-CINEFLOW_HD F32s load(const Half* from) {
-  // The steps of to_float(Half), on vectors.
-  const U32s bits = __builtin_convertvector(load_bits<U16s>(from), U32s);
-  const U32s magnitude = (bits & 0x7fffu) << 13;
-  const F32s scaled = load_bits<F32s>(&magnitude) * 0x1p112f;
-  const U32s finite = load_bits<U32s>(&scaled);
-  const U32s value = (scaled >= 65536.0f ? magnitude | 0x7f800000u : finite) | (bits & 0x8000u)
-                                                                                   << 16;
-  return load_bits<F32s>(&value);
+
+CINEFLOW_HD F32s square_root(F32s values) {
+#if defined(__AVX512F__)
+  return _mm512_sqrt_ps(values);
+#elif defined(__AVX2__)
+  return _mm256_sqrt_ps(values);
+#else
+  for (int lane = 0; lane < kLanes; ++lane) values[lane] = __builtin_sqrtf(values[lane]);
+  return values;
+#endif
+}
+
+/// 0, 1, 2, ...
+CINEFLOW_HD F32s lane_numbers() {
+  F32s numbers;
+  for (int lane = 0; lane < kLanes; ++lane) numbers[lane] = static_cast<float>(lane);
+  return numbers;
 }
 
 /// The vector side of math/bilinear.h.
@@ -75,125 +90,111 @@ struct Vectors {
   static CINEFLOW_HD Real splat(float value) { return CINEFLOW_ISA::splat(value); }
 };
 
-#if defined(__clang__)
-#define CINEFLOW_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define CINEFLOW_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, I32s{__VA_ARGS__})
-#endif
+// --- Lanes as bits: bit i stands for lane i ---
 
+using Lanes = unsigned;
+constexpr Lanes kAllLanes = (1u << kLanes) - 1;
+
+/// The first `count` lanes; all of them where `count` is larger.
+CINEFLOW_HD Lanes first_lanes(int count) { return count >= kLanes ? kAllLanes : (1u << count) - 1; }
+
+/// The lanes that a comparison's result has set.
+CINEFLOW_HD Lanes lanes_of(I32s comparison) {
 #if defined(__AVX512F__)
-#define CINEFLOW_EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define CINEFLOW_ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+  return _mm512_movepi32_mask((__m512i)comparison);
 #elif defined(__AVX2__)
-#define CINEFLOW_EVEN 0, 2, 4, 6, 8, 10, 12, 14
-#define CINEFLOW_ODD 1, 3, 5, 7, 9, 11, 13, 15
-#else
-#define CINEFLOW_EVEN 0, 2, 4, 6
-#define CINEFLOW_ODD 1, 3, 5, 7
-#endif
-
-/// kLanes pixels and their right neighbours.
-struct Pairs {
-  F32s left, right;
-};
-
-#if defined(__SSE2__)
-/// Four floats: two neighbours at one place, two at another. Two loads, no gather.
-CINEFLOW_HD __m128 two_pairs(const float* base, const std::int32_t* offsets) {
-  const __m128d first = _mm_load_sd(reinterpret_cast<const double*>(base + offsets[0]));
-  return _mm_castpd_ps(_mm_loadh_pd(first, reinterpret_cast<const double*>(base + offsets[1])));
-}
-#endif
-
-#if defined(__AVX512F__)
-/// Four quarters side by side.
-CINEFLOW_HD F32s joined(const __m128* quarters) {
-  const __m256 low = _mm256_insertf128_ps(_mm256_castps128_ps256(quarters[0]), quarters[1], 1);
-  const __m256 high = _mm256_insertf128_ps(_mm256_castps128_ps256(quarters[2]), quarters[3], 1);
-  return (F32s)_mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
-}
-
-CINEFLOW_HD F32s eight_pairs(const float* base, const std::int32_t* offsets) {
-  const __m128 quarters[4] = {two_pairs(base, offsets), two_pairs(base, offsets + 2),
-                              two_pairs(base, offsets + 4), two_pairs(base, offsets + 6)};
-  return joined(quarters);
-}
-#endif
-
-/// Pairs that follow one another in two vectors, as left and right pixels.
-CINEFLOW_HD Pairs split(F32s first, F32s second) {
-  return {CINEFLOW_SHUFFLE(first, second, CINEFLOW_EVEN),
-          CINEFLOW_SHUFFLE(first, second, CINEFLOW_ODD)};
-}
-
-/// The pairs at kLanes offsets (in elements), each fetched by one 64-bit load.
-CINEFLOW_HD Pairs load_pairs(const float* base, const std::int32_t* offsets) {
-#if defined(__AVX512F__)
-  const F32s first = eight_pairs(base, offsets);
-  const F32s second = eight_pairs(base, offsets + 8);
-#elif defined(__AVX2__)
-  const F32s first = (F32s)_mm256_insertf128_ps(_mm256_castps128_ps256(two_pairs(base, offsets)),
-                                                two_pairs(base, offsets + 2), 1);
-  const F32s second = (F32s)_mm256_insertf128_ps(
-      _mm256_castps128_ps256(two_pairs(base, offsets + 4)), two_pairs(base, offsets + 6), 1);
+  return _mm256_movemask_ps((__m256)comparison);
 #elif defined(__SSE2__)
-  const F32s first = (F32s)two_pairs(base, offsets);
-  const F32s second = (F32s)two_pairs(base, offsets + 2);
+  return _mm_movemask_ps((__m128)comparison);
 #else
-  float pairs[2 * kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) {
-    std::memcpy(pairs + 2 * lane, base + offsets[lane], 2 * sizeof(float));
-  }
-  const F32s first = load(pairs);
-  const F32s second = load(pairs + kLanes);
+  Lanes lanes = 0;
+  for (int lane = 0; lane < kLanes; ++lane) lanes |= comparison[lane] != 0 ? 1u << lane : 0u;
+  return lanes;
 #endif
-  return split(first, second);
 }
 
-/// Narrow types: the two neighbours are converted one by one.
-template <typename Source>
-CINEFLOW_HD Pairs load_pairs(const Source* base, const std::int32_t* offsets) {
-  Source left[kLanes];
-  Source right[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) {
-    left[lane] = base[offsets[lane]];
-    right[lane] = base[offsets[lane] + 1];
-  }
-  return {load(left), load(right)};
-}
-
-/// Neighbours that lie `step` elements apart.
-template <typename Source>
-CINEFLOW_HD Pairs load_apart(const Source* base, const std::int32_t* offsets, std::int64_t step) {
-  Source left[kLanes];
-  Source right[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) {
-    left[lane] = base[offsets[lane]];
-    right[lane] = base[offsets[lane] + step];
-  }
-  return {load(left), load(right)};
-}
-
-/// 0, 1, 2, ...
-CINEFLOW_HD F32s lane_numbers() {
-  F32s numbers;
-  for (int lane = 0; lane < kLanes; ++lane) numbers[lane] = static_cast<float>(lane);
-  return numbers;
-}
-
-/// Whether any lane of a comparison's result is set.
-CINEFLOW_HD bool any(I32s mask) {
+/// The lanes with 0 <= value < end; NaN is in none.
+CINEFLOW_HD Lanes lanes_below(F32s value, float end) {
 #if defined(__AVX512F__)
-  return _mm512_movepi32_mask((__m512i)mask) != 0;
-#elif defined(__AVX2__)
-  return _mm256_movemask_ps((__m256)mask) != 0;
-#elif defined(__SSE2__)
-  return _mm_movemask_ps((__m128)mask) != 0;
+  const __mmask16 positive = _mm512_cmp_ps_mask(value, F32s{}, _CMP_GE_OQ);
+  return _mm512_mask_cmp_ps_mask(positive, value, splat(end), _CMP_LT_OQ);
 #else
-  std::int32_t set = 0;
-  for (int lane = 0; lane < kLanes; ++lane) set |= mask[lane];
-  return set != 0;
+  return lanes_of((value >= 0.0f) & (value < end));
 #endif
+}
+
+// --- Memory: whole vectors of any storage type, computed in as f32 ---
+
+CINEFLOW_HD F32s to_floats(U8s values) { return __builtin_convertvector(values, F32s); }
+
+CINEFLOW_HD F32s bfloat16_to_floats(U16s bits) {
+  return (F32s)(__builtin_convertvector(bits, U32s) << 16);
+}
+
+CINEFLOW_HD F32s half_to_floats(U16s bits) {
+#if defined(__AVX512F__)
+  return _mm512_cvtph_ps((__m256i)bits);
+#elif defined(__F16C__)
+  return _mm256_cvtph_ps((__m128i)bits);
+#else
+  // The steps of to_float(Half), on vectors.
+  const U32s wide = __builtin_convertvector(bits, U32s);
+  const U32s magnitude = (wide & 0x7fffu) << 13;
+  const F32s scaled = (F32s)magnitude * 0x1p112f;
+  const U32s value = scaled >= 65536.0f ? magnitude | 0x7f800000u : (U32s)scaled;
+  return (F32s)(value | (wide & 0x8000u) << 16);
+#endif
+}
+
+CINEFLOW_HD F32s load(const float* from) { return load_bits<F32s>(from); }
+CINEFLOW_HD F32s load(const std::uint8_t* from) { return to_floats(load_bits<U8s>(from)); }
+CINEFLOW_HD F32s load(const BFloat16* from) { return bfloat16_to_floats(load_bits<U16s>(from)); }
+CINEFLOW_HD F32s load(const Half* from) { return half_to_floats(load_bits<U16s>(from)); }
+
+CINEFLOW_HD void store(float* to, F32s values) { std::memcpy(to, &values, sizeof(values)); }
+CINEFLOW_HD void store(std::int32_t* to, I32s values) { std::memcpy(to, &values, sizeof(values)); }
+
+CINEFLOW_HD void store(BFloat16* to, F32s values) {
+  // The steps of from_float<BFloat16>, on vectors.
+  const U32s bits = (U32s)values;
+  const U32s rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+  const U32s quiet_nan = bits >> 16 | 0x40u;
+  const U16s narrow =
+      __builtin_convertvector((bits & 0x7fffffffu) > 0x7f800000u ? quiet_nan : rounded, U16s);
+  std::memcpy(to, &narrow, sizeof(narrow));
+}
+
+CINEFLOW_HD void store(Half* to, F32s values) {
+#if defined(__AVX512F__)
+  const __m256i narrow = _mm512_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  std::memcpy(to, &narrow, sizeof(narrow));
+#elif defined(__F16C__)
+  const __m128i narrow = _mm256_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT);
+  std::memcpy(to, &narrow, sizeof(narrow));
+#else
+  for (int lane = 0; lane < kLanes; ++lane) to[lane] = from_float<Half>(values[lane]);
+#endif
+}
+
+/// The first `count` values; the other lanes are 0.
+template <typename Source>
+CINEFLOW_HD F32s load_first(const Source* from, int count) {
+  Source values[kLanes] = {};
+  for (int lane = 0; lane < count; ++lane) values[lane] = from[lane];
+  return load(values);
+}
+
+/// The first `count` lanes. Inline: a call would cost the loop around it its registers.
+template <typename Result>
+CINEFLOW_HD void store_first(Result* to, F32s values, int count) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Result) == sizeof(float)) {
+    return _mm512_mask_storeu_ps(to, static_cast<__mmask16>(first_lanes(count)), values);
+  }
+#endif
+  Result narrow[kLanes];
+  store(narrow, values);
+  for (int lane = 0; lane < count; ++lane) to[lane] = narrow[lane];
 }
 
 }  // namespace cineflow::CINEFLOW_ISA

@@ -1,0 +1,172 @@
+// Pixels and their right neighbours at scattered places of one or two rows.
+//
+// A pixel and its neighbour side by side in memory are one unit: 64 bits in f32, 32 in half
+// precision, 16 in u8. One load per unit beats the gather instructions; what remains is bound by
+// the number of loads, so one offset serves both rows, and one load brings two offsets.
+#pragma once
+
+#include "cpu/simd/vec.h"
+
+namespace cineflow::CINEFLOW_ISA {
+
+/// kLanes pixels and their right neighbours.
+struct Pairs {
+  F32s left, right;
+};
+
+/// Two offsets that follow one another in memory, by one load.
+struct TwoOffsets {
+  CINEFLOW_HD explicit TwoOffsets(const std::int32_t* offsets) {
+    const auto both = load_bits<std::int64_t>(offsets);
+    first = static_cast<std::int32_t>(both);
+    second = both >> 32;
+  }
+  std::int64_t first, second;
+};
+
+constexpr int kQuarters = kLanes / 4;
+
+#if defined(__SSE2__)
+using Quarter = __m128i;
+
+/// Has the compiler make `units` here. Left to itself GCC puts loads off, one row after the other,
+/// until there are more offsets than registers.
+CINEFLOW_HD Quarter made_here(Quarter units) {
+  asm("" : "+x"(units));
+  return units;
+}
+
+/// Two 64-bit units.
+CINEFLOW_HD Quarter units64(const float* row, const TwoOffsets& at) {
+  return made_here(_mm_set_epi64x(load_bits<std::int64_t>(row + at.second),
+                                  load_bits<std::int64_t>(row + at.first)));
+}
+
+/// Four 32-bit units.
+template <typename Source>
+CINEFLOW_HD Quarter units32(const Source* row, const TwoOffsets& low, const TwoOffsets& high) {
+  const auto unit = [row](std::int64_t at) { return load_bits<std::int32_t>(row + at); };
+  return made_here(
+      _mm_set_epi32(unit(high.second), unit(high.first), unit(low.second), unit(low.first)));
+}
+
+CINEFLOW_HD F32s joined(const Quarter* quarters) {
+#if defined(__AVX512F__)
+  const __m256i low = _mm256_set_m128i(quarters[1], quarters[0]);
+  const __m256i high = _mm256_set_m128i(quarters[3], quarters[2]);
+  return (F32s)_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+#elif defined(__AVX2__)
+  return (F32s)_mm256_set_m128i(quarters[1], quarters[0]);
+#else
+  return (F32s)quarters[0];
+#endif
+}
+
+/// Left and right pixels of units that lie two and two: 0 1 4 5 ... and 2 3 6 7 ...; a shuffle
+/// within quarters, the cheapest there is, puts them in order.
+CINEFLOW_HD Pairs split(F32s first, F32s second) {
+#if defined(__AVX512F__)
+  return {_mm512_shuffle_ps(first, second, 0x88), _mm512_shuffle_ps(first, second, 0xdd)};
+#elif defined(__AVX2__)
+  return {_mm256_shuffle_ps(first, second, 0x88), _mm256_shuffle_ps(first, second, 0xdd)};
+#else
+  return {_mm_shuffle_ps(first, second, 0x88), _mm_shuffle_ps(first, second, 0xdd)};
+#endif
+}
+
+/// The units at `offsets` (in elements) of each row.
+template <int kRows>
+CINEFLOW_HD void load_pairs(const float* const (&rows)[kRows], const std::int32_t* offsets,
+                            Pairs (&pairs)[kRows]) {
+  Quarter units[kRows][2][kQuarters];
+#pragma GCC unroll 4
+  for (int quarter = 0; quarter < kQuarters; ++quarter) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const TwoOffsets at(offsets + 4 * quarter + 2 * half);
+#pragma GCC unroll 2
+      for (int row = 0; row < kRows; ++row) units[row][half][quarter] = units64(rows[row], at);
+    }
+  }
+#pragma GCC unroll 2
+  for (int row = 0; row < kRows; ++row) {
+    pairs[row] = split(joined(units[row][0]), joined(units[row][1]));
+  }
+}
+
+CINEFLOW_HD Pairs pixels_of(const BFloat16*, U32s units) {
+  return {(F32s)(units << 16), (F32s)(units & 0xffff0000u)};
+}
+
+CINEFLOW_HD Pairs pixels_of(const Half*, U32s units) {
+  return {half_to_floats(__builtin_convertvector(units, U16s)),
+          half_to_floats(__builtin_convertvector(units >> 16, U16s))};
+}
+
+/// The same for 16-bit pixels.
+template <int kRows, typename Source>
+CINEFLOW_HD void load_pairs(const Source* const (&rows)[kRows], const std::int32_t* offsets,
+                            Pairs (&pairs)[kRows]) {
+  static_assert(sizeof(Source) == 2);
+  Quarter units[kRows][kQuarters];
+#pragma GCC unroll 4
+  for (int quarter = 0; quarter < kQuarters; ++quarter) {
+    const TwoOffsets low(offsets + 4 * quarter);
+    const TwoOffsets high(offsets + 4 * quarter + 2);
+#pragma GCC unroll 2
+    for (int row = 0; row < kRows; ++row) units[row][quarter] = units32(rows[row], low, high);
+  }
+#pragma GCC unroll 2
+  for (int row = 0; row < kRows; ++row) {
+    pairs[row] = pixels_of(rows[row], (U32s)joined(units[row]));
+  }
+}
+
+#else
+/// The units at `offsets` (in elements) of each row.
+template <int kRows, typename Source>
+CINEFLOW_HD void load_pairs(const Source* const (&rows)[kRows], const std::int32_t* offsets,
+                            Pairs (&pairs)[kRows]) {
+  for (int row = 0; row < kRows; ++row) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      pairs[row].left[lane] = to_float(rows[row][offsets[lane]]);
+      pairs[row].right[lane] = to_float(rows[row][offsets[lane] + 1]);
+    }
+  }
+}
+#endif
+
+/// The same for u8 pixels.
+template <int kRows>
+CINEFLOW_HD void load_pairs(const std::uint8_t* const (&rows)[kRows], const std::int32_t* offsets,
+                            Pairs (&pairs)[kRows]) {
+  U16s units[kRows];
+#pragma GCC unroll 8
+  for (int lane = 0; lane < kLanes; lane += 2) {
+    const TwoOffsets at(offsets + lane);
+#pragma GCC unroll 2
+    for (int row = 0; row < kRows; ++row) {
+      units[row][lane] = load_bits<std::uint16_t>(rows[row] + at.first);
+      units[row][lane + 1] = load_bits<std::uint16_t>(rows[row] + at.second);
+    }
+  }
+#pragma GCC unroll 2
+  for (int row = 0; row < kRows; ++row) {
+    const I32s wide = __builtin_convertvector(units[row], I32s);
+    pairs[row] = {Vectors::real(wide & 0xff), Vectors::real(wide >> 8)};
+  }
+}
+
+/// Neighbours that lie `step` elements apart.
+template <typename Source>
+CINEFLOW_HD Pairs load_apart(const Source* row, const std::int32_t* offsets, std::int64_t step) {
+  Source left[kLanes];
+  Source right[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) {
+    left[lane] = row[offsets[lane]];
+    right[lane] = row[offsets[lane] + step];
+  }
+  return {load(left), load(right)};
+}
+
+}  // namespace cineflow::CINEFLOW_ISA

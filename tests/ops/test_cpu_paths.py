@@ -1,0 +1,185 @@
+"""The CPU kernels take many paths to a pixel; its bits are the same on all of them.
+
+Vectors, tails, edges, numbers of channels, layouts and storage types each have their own code.
+Narrower outputs group the same pixels into other vectors and runs; NaN and infinite pixels and
+coordinates make runs be sampled again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from cineflow import _C, ops
+
+SEEDS = range(4)
+NASTY = np.float32([np.nan, np.inf, -np.inf, 1e20, -1e20, 3.4e38, -1.0, -0.5, 0.0, -0.0])
+BORDERS = ("zeros", "clamp")
+
+
+@pytest.fixture(params=("avx512", "avx2", "baseline"), autouse=True)
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = _C.instruction_set()
+    if not _C.set_instruction_set(request.param):
+        pytest.skip(f"this machine has no {request.param}")
+    yield request.param
+    _C.set_instruction_set(before)
+
+
+def nasty(rng: np.random.Generator, values: np.ndarray, share: float) -> np.ndarray:
+    """A copy in which some values are no numbers, huge, or on an edge."""
+    chosen = rng.random(values.shape) < share
+    return np.where(chosen, rng.choice(NASTY, values.shape), values).astype(np.float32)
+
+
+def scene(seed: int, channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """A source with some infinite pixels and a flow that leaves it, both with nasty values."""
+    rng = np.random.default_rng(seed)
+    height, width = int(rng.integers(2, 24)), int(rng.integers(2, 90))
+    source = rng.normal(0, 1, (1, channels, height, width)).astype(np.float32)
+    flow = rng.normal(0, 5, (1, 2, 21, 83)).astype(np.float32)
+    return nasty(rng, source, 0.02), nasty(rng, flow, 0.03)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_pixel_does_not_depend_on_its_neighbours(seed, border, channels_last):
+    source, flow = scene(seed)
+    if channels_last:
+        source = source.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+    whole = ops.warp(source, flow, border=border)
+    for width in (1, 2, 7, 8, 15, 16, 17, 31, 33, 48, 63):
+        part = ops.warp(source, flow[..., :width], border=border)
+        np.testing.assert_array_equal(part, whole[..., :width])
+    for height in (1, 2, 11, 13):
+        part = ops.warp(source, flow[:, :, :height], border=border)
+        np.testing.assert_array_equal(part, whole[:, :, :height])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("border", BORDERS)
+def test_a_channel_does_not_depend_on_the_others_or_the_layout(seed, border):
+    source, flow = scene(seed, channels=19)
+    whole = ops.warp(source, flow, border=border)
+    for channels in (1, 2, 3):
+        part = ops.warp(source[:, :channels], flow, border=border)
+        np.testing.assert_array_equal(part, whole[:, :channels])
+    last = source.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+    gaps = np.repeat(source, 2, axis=3)[..., ::2]
+    mirrored = source[..., ::-1].copy()[..., ::-1]
+    into_gaps = np.zeros((*whole.shape[:3], 2 * whole.shape[3]), np.float32)[..., ::2]
+    for other in (last, gaps, mirrored):
+        np.testing.assert_array_equal(ops.warp(other, flow, border=border), whole)
+    np.testing.assert_array_equal(ops.warp(source, flow, border=border, out=into_gaps), whole)
+
+
+@pytest.mark.parametrize("storage", ["uint8", "float16"])
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_storage_types_hold_the_same_numbers(storage, channels_last, seed):
+    _, flow = scene(seed)
+    rng = np.random.default_rng(seed)
+    grey = rng.integers(0, 256, (1, 3, 17, 50)).astype(np.float32)
+    narrow = grey.astype(storage)
+    if channels_last:
+        narrow = narrow.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+    wanted = ops.warp(grey, flow)
+    got = ops.warp(narrow, flow, out=np.empty_like(wanted))
+    np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("last_column", [0, 1, 16, 17])
+def test_the_last_pixel_of_a_tight_buffer_is_the_last_that_is_read(last_column):
+    """The page behind the source may not be read: units of two neighbours never pass its end."""
+    import mmap
+
+    page = mmap.PAGESIZE
+    for storage in (np.float32, np.float16, np.uint8):
+        size = 2 * (last_column + 1)
+        memory = mmap.mmap(-1, 2 * page)
+        offset = page - size * np.dtype(storage).itemsize
+        source = np.frombuffer(memory, storage, size, offset).reshape(1, 1, 2, last_column + 1)
+        guard(memory, page)
+        flow = np.random.default_rng(0).normal(0, 9, (1, 2, 2, 40)).astype(np.float32)
+        ops.warp(source, flow)
+
+
+def guard(memory: object, page: int) -> None:
+    """Forbid every access to the second page of `memory`."""
+    import ctypes
+
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))  # type: ignore[arg-type]
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mprotect(ctypes.c_void_p(address + page), ctypes.c_size_t(page), 0) == 0
+
+
+def test_every_half_is_read_and_written_exactly():
+    halves = np.arange(65536, dtype=np.uint16).view(np.float16).reshape(1, 1, 256, 256)
+    still = np.zeros((1, 2, 256, 256), np.float32)
+    # Whole displacements read one pixel: the other corners of an infinite or NaN one would do harm.
+    finite = np.where(np.isfinite(halves), halves, np.float16(0))
+    np.testing.assert_array_equal(ops.warp(finite, still), finite)
+    wide = np.empty(finite.shape, np.float32)
+    np.testing.assert_array_equal(ops.warp(finite, still, out=wide), finite.astype(np.float32))
+
+
+def test_results_are_rounded_to_the_nearest_half():
+    rng = np.random.default_rng(0)
+    exponents = rng.uniform(-27, 17, (1, 1, 61, 67))
+    numbers = (rng.choice([-1, 1], exponents.shape) * 2**exponents).astype(np.float32)
+    numbers[0, 0, 0, :6] = [65519.99, 65520, -65520, 2**-25, 3 * 2**-25, 2**-24]
+    still = np.zeros((1, 2, 61, 67), np.float32)
+    narrow = np.empty(numbers.shape, np.float16)
+    with np.errstate(over="ignore"):
+        wanted = numbers.astype(np.float16)
+    np.testing.assert_array_equal(ops.warp(numbers, still, out=narrow), wanted)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_rays_and_frames_do_not_depend_on_one_another(frames):
+    rng = np.random.default_rng(frames)
+    source = nasty(rng, rng.normal(0, 1, (frames, 1, 40, 45)).astype(np.float32), 0.01)
+    grid = ops.PolarGrid(50, 37, last_radius=30.0, first_angle=0.2)
+    whole = ops.polar_resample(source, (19.3, 22.8), grid)
+    each = [ops.polar_resample(source[index : index + 1], (19.3, 22.8), grid) for index in
+            range(frames)]  # fmt: skip
+    np.testing.assert_array_equal(np.concatenate(each), whole)
+    centres = np.tile(np.float32([[19.3, 22.8]]), (frames, 1))
+    np.testing.assert_array_equal(ops.polar_resample(source, centres, grid), whole)
+
+
+@pytest.mark.parametrize("frames", [1, 5])
+def test_the_seam_of_a_circle_is_read_alike_for_any_width(frames):
+    rng = np.random.default_rng(frames)
+    polar = nasty(rng, rng.normal(0, 1, (frames, 1, 24, 19)).astype(np.float32), 0.01)
+    grid = ops.PolarGrid(24, 19, last_radius=19.0)
+    whole = ops.polar_unresample(polar, (20.5, 18.25), grid, (41, 43))
+    for width in (1, 15, 16, 21, 33):
+        part = ops.polar_unresample(polar, (20.5, 18.25), grid, (41, width))
+        np.testing.assert_array_equal(part, whole[..., :width])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_number_of_threads_gives_the_same_bits_around_bad_pixels(seed):
+    rng = np.random.default_rng(seed)
+    source = nasty(rng, rng.random((2, 5, 61, 130), np.float32), 0.001)
+    flow = nasty(rng, rng.normal(0, 3, (2, 2, 61, 130)).astype(np.float32), 0.01)
+    grid = ops.PolarGrid(190, 50, last_radius=60.0)
+    before = _C.thread_count()
+    try:
+        for call in (
+            lambda: ops.warp(source, flow),
+            lambda: ops.compose_flow(flow, flow),
+            lambda: ops.polar_resample(source, (60.0, 30.0), grid),
+        ):
+            results = []
+            for threads in (1, 2, 3, 7):
+                _C.set_thread_count(threads)
+                results.append(call())
+            for result in results[1:]:
+                np.testing.assert_array_equal(result, results[0])
+    finally:
+        _C.set_thread_count(before)
