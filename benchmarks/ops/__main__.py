@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.ops import machine
-from benchmarks.ops.cases import all_cases, megabytes
+from benchmarks.ops.cases import all_cases
 from cineflow import _C
 
 
@@ -50,12 +50,33 @@ def measure(threads: int, seconds: float, only: str) -> list[dict[str, Any]]:
     return rows
 
 
+def add_gains(rows: list[dict[str, Any]]) -> None:
+    """To each row of several threads: how much faster it is than one thread, and the machine is."""
+    alone = {row["case"]: row["us"] for row in rows if row["threads"] == 1}
+    for row in rows:
+        if row["threads"] > 1 and row["case"] in alone:
+            copy, multiply = machine.reachable_gain(row["bytes"], row["threads"])
+            row["times_one_thread"] = alone[row["case"]] / row["us"]
+            row["machine_copies_times_one_thread"] = copy
+            row["machine_multiplies_times_one_thread"] = multiply
+
+
+COLUMNS = ("case", "threads", "µs", "best peer", "µs", "faster", "wanted", "× roof", "MB")
+GAINS = ("× 1 thread", "copy, FMA")
+
+
 def show(rows: list[dict[str, Any]], console: Console) -> None:
-    """The table of the rows."""
+    """The table of the rows. The last two columns: our gain by threads, and the machine's own."""
     table = Table(title=f"{machine.processor()}, {_C.instruction_set()}")
-    for name in ("case", "threads", "µs", "best peer", "µs", "faster", "wanted", "× roof", "MB"):
+    for name in COLUMNS + GAINS:
         table.add_column(name, justify="left" if name in ("case", "best peer") else "right")
     for row in rows:
+        wanted = row["wanted_times_faster"]
+        gains = ("", "")
+        if "times_one_thread" in row:
+            copy = row["machine_copies_times_one_thread"]
+            multiply = row["machine_multiplies_times_one_thread"]
+            gains = (f"{row['times_one_thread']:.2f}×", f"{copy:.1f}×, {multiply:.1f}×")
         table.add_row(
             row["case"],
             str(row["threads"]),
@@ -63,9 +84,10 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
             row["best_peer"],
             f"{row['peers_us'][row['best_peer']]:.1f}",
             f"{row['times_faster']:.2f}×",
-            f"{row['wanted_times_faster']:.1f}×",
+            f"{wanted:.1f}×" if wanted else "",
             f"{row['times_roof']:.1f}",
-            megabytes(row["bytes"]),
+            f"{row['bytes'] / 1e6:.2f}",
+            *gains,
         )
     console.print(table)
     for note in sorted({note for row in rows for note in row["notes"]}):
@@ -84,7 +106,8 @@ def main() -> None:
         for threads in options.threads
         for row in measure(threads, options.seconds, options.only)
     ]
-    show(rows, Console(width=150))
+    add_gains(rows)
+    show(rows, Console(width=180))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "processor": machine.processor(),

@@ -26,21 +26,30 @@ def set_threads(count: int) -> None:
     cv2.setNumThreads(count)
 
 
-def medians(calls: dict[str, Call], seconds: float) -> dict[str, float]:
-    """Median microseconds of each call, all taking turns for `seconds`.
+#: Rounds in which the candidates take turns: a slow moment of a shared machine falls on all.
+ROUNDS = 5
+#: Seconds before a turn. Other libraries' workers spin for milliseconds after a call, on the very
+#: processors that the next candidate is timed on.
+PAUSE = 0.01
 
-    The turns let a slow moment of a shared machine fall on every candidate alike.
+
+def medians(calls: dict[str, Call], seconds: float) -> dict[str, float]:
+    """Median microseconds of each call, with `seconds` for all of them together.
+
+    A turn begins with a call that is not timed: it brings the candidate's data back into the
+    caches and wakes its workers.
     """
-    for call in calls.values():
-        call()
     times: dict[str, list[float]] = {name: [] for name in calls}
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(next(iter(times.values()))) < 7:
+    turn = max(seconds / ROUNDS / len(calls) - PAUSE, 0.0)
+    for _ in range(ROUNDS):
         for name, call in calls.items():
-            call()  # brings its own data back into the caches
-            start = time.perf_counter()
+            time.sleep(PAUSE)
             call()
-            times[name].append(time.perf_counter() - start)
+            end = time.perf_counter() + turn
+            while True:
+                times[name].append(_seconds(call))
+                if time.perf_counter() >= end:
+                    break
     return {name: 1e6 * statistics.median(values) for name, values in times.items()}
 
 
@@ -63,12 +72,22 @@ def copy_gbytes(footprint: int, threads: int) -> float:
     return float(8 * source.numel() / best / 1e9)
 
 
+def reachable_gain(bytes_moved: int, threads: int) -> tuple[float, float]:
+    """How much faster `threads` threads copy so many bytes, and multiply, than one does."""
+    footprint = _footprint(bytes_moved)
+    copy = copy_gbytes(footprint, threads) / copy_gbytes(footprint, 1)
+    return copy, peak_gflops(threads) / peak_gflops(1)
+
+
 def roof_us(bytes_moved: int, flops: int, threads: int) -> float:
     """The shortest possible time: the longer of compulsory traffic and arithmetic."""
-    # Sizes are rounded to a power of two, so that few footprints are measured.
-    footprint = 1 << (bytes_moved - 1).bit_length()
-    memory = bytes_moved / copy_gbytes(footprint, threads) / 1e3
+    memory = bytes_moved / copy_gbytes(_footprint(bytes_moved), threads) / 1e3
     return max(memory, flops / peak_gflops(threads) / 1e3)
+
+
+def _footprint(bytes_moved: int) -> int:
+    """The next power of two: few sizes are measured."""
+    return 1 << (bytes_moved - 1).bit_length()
 
 
 def processor() -> str:
@@ -83,6 +102,11 @@ def _seconds(call: Call) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+def rough_flow(rng: np.random.Generator, batch: int, height: int, width: int) -> np.ndarray:
+    """[N, 2, H, W] float32: every pixel moves by itself, by up to 8 px."""
+    return rng.uniform(-8, 8, (batch, 2, height, width)).astype(np.float32)
 
 
 def smooth_flow(rng: np.random.Generator, batch: int, height: int, width: int) -> np.ndarray:

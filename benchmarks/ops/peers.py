@@ -81,7 +81,7 @@ def openvino_grid_sample(
     grid = normalised_grid(flow, True).astype(np.float32)
     parameters = [operators.parameter(array.shape, np.float32) for array in (src, grid)]
     node: Any = operators.grid_sample(
-        *parameters, align_corners=True, mode="bilinear", padding_mode="zeros"
+        *parameters, {"align_corners": True, "mode": "bilinear", "padding_mode": "zeros"}
     )
     compiled = openvino.compile_model(
         openvino.Model([node], parameters),
