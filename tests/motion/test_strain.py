@@ -50,6 +50,12 @@ def test_rotation_is_no_strain() -> None:
     np.testing.assert_allclose(tensor, 0.0, atol=1e-12)
 
 
+def test_green_lagrange_of_a_shear_is_on_the_reference_grid() -> None:
+    """F = [[1, k], [0, 1]]: the fibre along y is the one that lengthens (Almansi's is along x)."""
+    tensor = green_lagrange(np.array([[1.0, 0.3], [0.0, 1.0]]))
+    np.testing.assert_allclose(tensor, [[0.0, 0.15], [0.15, 0.045]], atol=1e-15)
+
+
 def test_conventions_differ_as_they_should() -> None:
     gradient = np.diag([0.85, 1.4])
     along = np.eye(2)
@@ -116,7 +122,7 @@ def test_directions_are_of_mm() -> None:
     np.testing.assert_allclose(flat[:, 4, 7], [[0.6, 0.8], [-0.8, 0.6]])
     solid = long_axis_directions((5, 7, 9), (4, 3, 0), (4, 3, 4), spacing_mm=(9.0, 4.0, 1.0))
     np.testing.assert_allclose(solid[0, 2, 4, 7], [0.6, 0.8, 0.0])
-    tilted = long_axis_directions((5, 7, 9), (0, 0, 0), (3, 0, 4), spacing_mm=(1.0, 1.0, 1.0))
+    tilted = long_axis_directions((5, 7, 9), (0, 0, 0), (3, 0, 2), spacing_mm=(2.0, 1.0, 1.0))
     np.testing.assert_allclose(tilted[2, 2, 5, 1], [0.6, 0.0, 0.8], atol=1e-12)
 
 
