@@ -149,8 +149,7 @@ class Phantom:
             raise ArgumentError(
                 "a convention of lagrangian, green_lagrange, natural", repr(convention)
             )
-        wall = self.kinematics.tissue(self.scanner.pixels_mm) == MYOCARDIUM
-        wall &= self.sector
+        wall = (self.kinematics.tissue(self.scanner.pixels_mm) == MYOCARDIUM) & self.sector
         points = self.scanner.pixels_mm[wall]
         gradient = deformation_gradient(self.kinematics, points, self.beat.activation(i))
         fibres = self.kinematics.directions(points)  # [N, K, D]
@@ -159,9 +158,9 @@ class Phantom:
             value = 0.5 * (stretch**2 - 1.0)
         else:
             value = np.log(stretch) if convention == "natural" else stretch - 1.0
-        field = np.full((fibres.shape[1], *self.size), np.nan, np.float32)
-        field[:, wall] = value.T
-        return field
+        strain = np.full((fibres.shape[1], *self.size), np.nan, np.float32)
+        strain[:, wall] = value.T
+        return strain
 
     @property
     def key_point_names(self) -> tuple[str, ...]:
