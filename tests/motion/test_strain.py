@@ -211,6 +211,10 @@ def test_gls_from_a_dense_field_is_the_phantoms() -> None:
 def test_line_strain() -> None:
     square = np.array([[0, 0], [2, 0], [2, 2], [0, 2]], float)
     assert line_strain(square, 0.8 * square, closed=True) == pytest.approx(-0.2)
+    # twice as wide: the open line of three sides grows from 6 to 10, the closed one from 8 to 12
+    wide = square * np.array([2.0, 1.0])
+    assert line_strain(square, wide) == pytest.approx(10 / 6 - 1)
+    assert line_strain(square, wide, closed=True) == pytest.approx(12 / 8 - 1)
     assert line_strain(square[:2], 1.5 * square[:2], convention="natural") == pytest.approx(
         np.log(1.5)
     )

@@ -75,11 +75,8 @@ def patient_sequence(segments: tuple[np.ndarray, ...]) -> np.ndarray:
 
 
 def _around(polar: np.ndarray, count: int) -> np.ndarray:
-    """`polar` [r, a, ...] resampled to `count` columns around the circle; column k at k / count."""
-    angles = polar.shape[1]
-    where = np.arange(count) * (angles / count)
-    left = where.astype(np.int64)
+    """`polar` [r, a, ...] resampled to `count` < a columns around the circle; linear."""
+    where = np.arange(count) * (polar.shape[1] / count)
+    left = where.astype(np.int64)  # at most a - 2: fewer columns never reach over the seam
     share = (where - left).reshape(1, -1, *[1] * (polar.ndim - 2))
-    return np.asarray(
-        (1.0 - share) * polar[:, left % angles] + share * polar[:, (left + 1) % angles]
-    )
+    return np.asarray((1.0 - share) * polar[:, left] + share * polar[:, left + 1])
