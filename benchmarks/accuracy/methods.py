@@ -94,7 +94,9 @@ def pyrlk(window: int, levels: int, iterations: int) -> Tracker:
 
 def dual_tvl1(**settings: float) -> Tracker:
     """OpenCV contrib's DualTVL1."""
-    flow = cv2.optflow.DualTVL1OpticalFlow_create(**settings)
+    flow = cv2.optflow.DualTVL1OpticalFlow_create()
+    for key, value in settings.items():
+        getattr(flow, f"set{key}")(value)
     return lambda previous, current: flow.calc(previous, current, None).transpose(2, 0, 1)
 
 

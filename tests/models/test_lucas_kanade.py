@@ -99,4 +99,4 @@ def test_batch_is_frame_by_frame(tracker: LucasKanade) -> None:
 
 def test_levels_and_iterations_must_agree() -> None:
     with pytest.raises(ArgumentError, match="levels"):
-        LucasKanade(sigma=(8.0, 8.0), warps=(1,))
+        LucasKanade(sigma=(8.0, 8.0), refinements=(1,))

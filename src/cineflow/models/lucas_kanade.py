@@ -1,22 +1,29 @@
 """Dense pyramidal Lucas-Kanade as a static graph: motion without training.
 
-At each level of an image pyramid, the flow is the weighted least-squares translation of the
-tissue around every pixel (Lucas and Kanade 1981, pyramid after Bouguet 2001), measured against the
-current frame warped by the flow so far. The graph holds only convolutions, pooling, bilinear
-resizing, arithmetic and `cineflow::Warp`: operators that every runtime has and runs fast.
+At each level of an image pyramid, coarsest first, the current frame is warped by the flow so far,
+and the flow's correction is the weighted least-squares translation of the tissue around every
+point (Lucas and Kanade 1981, pyramid after Bouguet 2001). The graph holds only convolutions,
+pooling, bilinear resizing, arithmetic and `cineflow::Warp`: operators that every runtime has.
 
 What is particular here:
 
 - Gradients are the mean of both frames' (after the warp). One frame's gradients alone are
   attenuated by their own noise, which shortens every motion.
-- The slow part of the grey level is taken out first, and the dark gaps of the speckle are cut off:
-  the logarithm makes them deep, and they are the first thing that decorrelates.
-- The normal equations are gathered on a coarser grid, weighted by the inverse of what the residual
-  still leaves unexplained there: blood and shadows hardly count.
-- Refinement without a new warp: what the smooth motion found so far explains is taken from the
-  gathered equations and the rest solved again. It undoes the window's blur of the motion, so the
-  window can be wide against noise without flattening the strain.
+- The slow part of the grey level is taken out first: the edge of a shadow stands still while the
+  tissue moves through it. The dark gaps of the speckle are cut off: the logarithm makes them deep,
+  and they are the first thing that decorrelates.
+- The normal equations are gathered on a grid of every fourth pixel. All that follows, the flow
+  included, lives on that grid: pixels are read once per level.
+- An observation is weighted by the inverse of what the motion leaves unexplained there: blood and
+  noise hardly count. Once a motion is known, the weights are taken anew; before, the wall itself,
+  where motion changes fastest, would count least.
+- Refinement without a new warp: what the motion found so far explains is taken from the gathered
+  equations and the rest solved again (twicing, Tukey 1977). It undoes the window's blur of the
+  motion, so the window can be wide against noise without flattening the wall's radial strain.
 - The black surround of a scan sector is left out: its border stands still while the tissue moves.
+
+On the CPU the speed rests on one habit: planes are kept together as channels of one tensor, and
+convolutions are depthwise. ONNX Runtime pads any other convolution to 16 channels.
 """
 
 from __future__ import annotations
@@ -34,6 +41,14 @@ from cineflow.errors import ArgumentError
 #: Height and width of the frames are multiples of this.
 MULTIPLE = 16
 
+#: Pixels of its own level per unit of a level's grid. The coarsest of four levels has only
+#: MULTIPLE / 8 pixels left to gather.
+_GRID = (4, 4, 4, 2)
+
+#: Grid cells over which the unexplained variance is averaged: one cell's own would favour, among
+#: equal observations, those that say by chance that nothing moves.
+_AROUND = 5
+
 _SOBEL = torch.tensor([0.25, 0.5, 0.25])
 _SLOPE = torch.tensor([-0.5, 0.0, 0.5])
 
@@ -44,43 +59,53 @@ class LucasKanade(nn.Module):
     Args:
         sigma: Standard deviation of the Gaussian window in pixels of each level, finest first; as
             many levels as entries.
-        warps: Measurements per level, each against a newly warped frame, finest first.
-        refinements: Further solutions of the last measurement of the finest level.
+        refinements: Further solutions of each level's equations, finest first.
+        slow: Standard deviation, px, of the Gaussian mean that is taken from each frame.
         trust: Unexplained grey-level variance at which an observation counts half.
         floor: Grey levels below the local mean where the gaps of the speckle are cut off.
         ridge: Added to both diagonal terms of the normal equations, (grey level / px)^2: motion is
-            drawn to zero where the texture is weaker than this.
+            drawn to the coarser level's where the texture is weaker than this.
+
+    Raises:
+        ArgumentError: Not as many refinements as levels, not 1 to 4 levels, or a scale that is not
+            positive.
     """
 
-    slope_x: Tensor
-    slope_y: Tensor
+    gradients: Tensor
+    blur: Tensor
+    around: Tensor
 
     def __init__(
         self,
-        sigma: Sequence[float] = (12.0, 12.0, 10.0, 8.0),
-        warps: Sequence[int] = (3, 2, 1, 1),
-        refinements: int = 4,
-        trust: float = 10.0,
-        floor: float = 30.0,
+        sigma: Sequence[float] = (14.0, 11.0, 10.0, 10.0),
+        refinements: Sequence[int] = (8, 0, 2, 3),
+        slow: float = 6.5,
+        trust: float = 8.0,
+        floor: float = 25.0,
         ridge: float = 1.0,
     ) -> None:
         super().__init__()
-        if len(sigma) != len(warps) or not 1 <= len(sigma) <= 4 or min(*sigma, *warps) <= 0:
+        if (
+            len(sigma) != len(refinements)
+            or not 1 <= len(sigma) <= len(_GRID)
+            or min(*sigma, slow, trust, floor, ridge) <= 0
+            or min(refinements) < 0
+        ):
             raise ArgumentError(
-                "one positive sigma and one number of warps for each of 1 to 4 levels",
-                f"{list(sigma)}, {list(warps)}",
+                "one positive sigma and one number of refinements for each of 1 to 4 levels, and "
+                "slow, trust, floor and ridge above zero",
+                f"{list(sigma)}, {list(refinements)}, {slow}, {trust}, {floor}, {ridge}",
             )
-        self.warps = tuple(warps)
-        self.refinements = refinements
+        self.refinements = tuple(refinements)
         self.trust = trust
         self.floor = floor
         self.ridge = ridge
-        # The coarsest of four levels has only MULTIPLE / 8 pixels per unit left to pool.
-        self.pools = tuple(min(4, MULTIPLE >> level) for level in range(len(sigma)))
-        self.register_buffer("slope_x", torch.outer(_SOBEL, _SLOPE)[None, None])
-        self.register_buffer("slope_y", torch.outer(_SLOPE, _SOBEL)[None, None])
-        for level, (pixels, pool) in enumerate(zip(sigma, self.pools, strict=True)):
-            self.register_buffer(f"window_{level}", _gaussian(pixels / pool))
+        slopes = torch.stack([torch.outer(_SOBEL, _SLOPE), torch.outer(_SLOPE, _SOBEL)])
+        self.register_buffer("gradients", slopes[:, None])
+        self.register_buffer("blur", _gaussian(slow / _GRID[0]))
+        self.register_buffer("around", torch.full((_AROUND,), 1.0 / _AROUND))
+        for level, pixels in enumerate(sigma):
+            self.register_buffer(f"window_{level}", _gaussian(pixels / _GRID[level]))
 
     def forward(self, previous: Tensor, current: Tensor) -> Tensor:
         """Flow of a frame pair.
@@ -94,79 +119,100 @@ class LucasKanade(nn.Module):
             flow [B, 2, H, W] px, channel 0 = x, 1 = y: current(p + flow(p)) shows what previous(p)
             shows.
         """
-        seen = _seen(previous, current)
-        pyramid = [(self._flatten(previous), self._flatten(current), seen)]
-        for level in range(1, len(self.pools)):
-            a, b, inside = pyramid[-1]
-            # The quarter grid shrinks with the level, until the coarsest pools by less.
-            if self.pools[level] == self.pools[level - 1]:
-                inside = -F.max_pool2d(-inside, 2)
-            pyramid.append((F.avg_pool2d(a, 2), F.avg_pool2d(b, 2), inside))
+        frames = torch.cat([previous, current], dim=1)
+        pyramid = [self._flatten(frames)]
+        inside = [_seen(frames)]
+        for level in range(1, len(self.refinements)):
+            pyramid.append(_pool(pyramid[-1], 2))
+            same = _GRID[level] != _GRID[level - 1]  # a grid of fewer pixels, as fine as before
+            inside.append(inside[-1] if same else -F.max_pool2d(-inside[-1], 2))
 
         flow: Tensor | None = None
         for level in reversed(range(len(pyramid))):
-            a, b, inside = pyramid[level]
+            a, b = pyramid[level].split(1, dim=1)
             if flow is not None:
-                flow = 2.0 * _enlarge(flow, 2)
-            for remaining in reversed(range(self.warps[level])):
-                moved = b if flow is None else torch.ops.cineflow.warp(b, flow, "clamp")
-                refinements = self.refinements if level == remaining == 0 else 0
-                step = self._measure(a, moved, inside, level, refinements)
-                flow = step if flow is None else flow + step
+                # A pixel of this level is half of one of the level before.
+                flow = 2.0 * _enlarge(flow, 2 * _GRID[level + 1] // _GRID[level])
+                b = torch.ops.cineflow.warp(b, _enlarge(flow, _GRID[level]), "clamp")
+            step = self._measure(a, b, inside[level], level)
+            flow = step if flow is None else flow + step
         assert flow is not None  # there is at least one level
+        return _enlarge(flow, _GRID[0])
+
+    def _measure(self, a: Tensor, b: Tensor, inside: Tensor, level: int) -> Tensor:
+        """Motion from `a` to `b`, both [B, 1, H, W], on the level's grid, [B, 2, h, w] px."""
+        equations, left = self._gather(a, b, _GRID[level])
+        flow = self._solve(equations * self._weight(left, inside), level, 0)
+        if self.refinements[level]:
+            on_x, on_y, target = equations.split(2, dim=1)
+            x, y = flow.split(1, dim=1)
+            left = left - (flow * (2.0 * target - on_x * x - on_y * y)).sum(dim=1, keepdim=True)
+            weight = self._weight(left, inside)
+            flow = self._solve(equations * weight, level, self.refinements[level])
         return flow
 
-    def _measure(
-        self, a: Tensor, b: Tensor, inside: Tensor, level: int, refinements: int
-    ) -> Tensor:
-        """Least-squares motion from `a` to `b`, both [B, 1, h, w], as [B, 2, h, w] px."""
-        mean = F.pad(0.5 * (a + b), (1, 1, 1, 1), mode="replicate")
-        gx = F.conv2d(mean, self.slope_x)
-        gy = F.conv2d(mean, self.slope_y)
-        change = a - b
-        products = torch.cat(
-            [gx * gx, gx * gy, gy * gy, gx * change, gy * change, change * change], dim=1
-        )
-        pool = self.pools[level]
-        products = F.avg_pool2d(products, pool)
-        unexplained = _box(products[:, 5:6])
-        products = products[:, :5] * (inside * (self.trust / (unexplained + self.trust)))
-        xx, xy, yy, xt, yt = products.split(1, dim=1)
+    def _gather(self, a: Tensor, b: Tensor, pool: int) -> tuple[Tensor, Tensor]:
+        """Normal equations of each grid cell, before any window.
 
-        sxx, sxy, syy, sxt, syt = self._window(products, level).split(1, dim=1)
+        Returns:
+            equations [B, 6, h, w], planes (xx, xy), (xy, yy), (xt, yt): the first pair times x plus
+            the second times y should be the third, (grey level)^2 over px.
+            left [B, 1, h, w]: grey-level variance that no motion explains yet.
+        """
+        mean = F.pad(0.5 * (a + b), (1, 1, 1, 1), mode="replicate")
+        slopes = F.conv2d(mean.expand(-1, 2, -1, -1), self.gradients, groups=2)
+        gx, gy = slopes.split(1, dim=1)
+        change = a - b
+        planes = torch.cat([slopes, change], dim=1)
+        xx, yy, left = _pool(planes * planes, pool).split(1, dim=1)
+        xy, yt, xt = _pool(planes * torch.cat([gy, change, gx], dim=1), pool).split(1, dim=1)
+        return torch.cat([xx, xy, xy, yy, xt, yt], dim=1), left
+
+    def _weight(self, left: Tensor, inside: Tensor) -> Tensor:
+        """What an observation counts, 0..1, [B, 1, h, w], where variance `left` is unexplained."""
+        around = torch.clamp(_smooth(left, self.around), min=0.0)
+        return inside * (self.trust / (around + self.trust))
+
+    def _solve(self, equations: Tensor, level: int, refinements: int) -> Tensor:
+        """Windowed least squares of weighted `equations`, [B, 2, h, w] px."""
+        on_x, on_y, target = equations.split(2, dim=1)
+        sxx, sxy, _, syy, sxt, syt = self._window(equations, level).split(1, dim=1)
         sxx, syy = sxx + self.ridge, syy + self.ridge
         # sxx * syy >= sxy^2 (Cauchy-Schwarz), so the ridge keeps the determinant positive.
         scale = 1.0 / (sxx * syy - sxy * sxy)
-        ixx, ixy, iyy = syy * scale, -sxy * scale, sxx * scale
-        x, y = ixx * sxt + ixy * syt, ixy * sxt + iyy * syt
+        from_x = scale * torch.cat([syy, -sxy], dim=1)
+        from_y = scale * torch.cat([-sxy, sxx], dim=1)
+        flow = from_x * sxt + from_y * syt
         for _ in range(refinements):
-            left = torch.cat([xt - xx * x - xy * y, yt - xy * x - yy * y], dim=1)
-            rx, ry = self._window(left, level).split(1, dim=1)
-            x, y = x + (ixx * rx + ixy * ry), y + (ixy * rx + iyy * ry)
-        return _enlarge(torch.cat([x, y], dim=1), pool)
+            x, y = flow.split(1, dim=1)
+            rx, ry = self._window(target - on_x * x - on_y * y, level).split(1, dim=1)
+            flow = flow + from_x * rx + from_y * ry
+        return flow
 
-    def _flatten(self, frame: Tensor) -> Tensor:
-        """The frame less its mean over about 16 px: brightness that drifts is not motion."""
-        slow = _box(F.avg_pool2d(frame, 8))
-        return torch.clamp(frame - _enlarge(slow, 8), min=-self.floor)
+    def _flatten(self, frames: Tensor) -> Tensor:
+        """Each frame less its slow part: brightness that drifts or stands still is not motion."""
+        slow = _smooth(_pool(frames, _GRID[0]), self.blur)
+        return torch.clamp(frames - _enlarge(slow, _GRID[0]), min=-self.floor)
 
     def _window(self, x: Tensor, level: int) -> Tensor:
         """Gaussian-weighted sums of each channel; outside counts 0, so borders weigh less."""
         kernel = self.get_buffer(f"window_{level}")
-        half = kernel.shape[0] // 2
-        channels = x.shape[1]
-        x = F.conv2d(
-            x,
-            kernel.view(1, 1, -1, 1).expand(channels, -1, -1, -1),
-            padding=(half, 0),
-            groups=channels,
-        )
-        return F.conv2d(
-            x,
-            kernel.view(1, 1, 1, -1).expand(channels, -1, -1, -1),
-            padding=(0, half),
-            groups=channels,
-        )
+        return _separable(x, kernel, kernel.shape[0] // 2)
+
+
+def _separable(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
+    """Each channel of `x` [B, C, h, w] convolved with `kernel` [K] along both axes."""
+    channels = x.shape[1]
+    down = kernel.view(1, 1, -1, 1).expand(channels, -1, -1, -1)
+    along = kernel.view(1, 1, 1, -1).expand(channels, -1, -1, -1)
+    x = F.conv2d(x, down, padding=(padding, 0), groups=channels)
+    return F.conv2d(x, along, padding=(0, padding), groups=channels)
+
+
+def _smooth(x: Tensor, kernel: Tensor) -> Tensor:
+    """Means of each channel under `kernel` [K]; beyond the border the border's value goes on."""
+    half = kernel.shape[0] // 2
+    return _separable(F.pad(x, (half, half, half, half), mode="replicate"), kernel, 0)
 
 
 def _gaussian(sigma: float) -> Tensor:
@@ -176,14 +222,17 @@ def _gaussian(sigma: float) -> Tensor:
     return weight / weight.sum()
 
 
-def _box(x: Tensor) -> Tensor:
-    """Mean over 3 x 3."""
-    return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+def _pool(x: Tensor, size: int) -> Tensor:
+    """Mean over cells of size x size; as a convolution, a quarter of AveragePool's time in ORT."""
+    channels = x.shape[1]
+    share = 1.0 / (size * size)
+    mean = torch.full((channels, 1, size, size), share, dtype=x.dtype, device=x.device)
+    return F.conv2d(x, mean, stride=size, groups=channels)
 
 
-def _seen(previous: Tensor, current: Tensor) -> Tensor:
+def _seen(frames: Tensor) -> Tensor:
     """1 where tissue shows, 0 in and beside cells that are black in both, [B, 1, H/4, W/4]."""
-    bright = F.max_pool2d(torch.maximum(previous, current), 4)
+    bright = F.max_pool2d(frames, _GRID[0]).amax(dim=1, keepdim=True)
     black = 1.0 - torch.clamp(bright, 0.0, 1.0)
     return 1.0 - F.max_pool2d(black, 3, stride=1, padding=1)
 
