@@ -176,6 +176,21 @@ def test_an_infinite_pixel_beyond_the_weights_stays_there(front):
     assert (moved[0, 0, :, 0] == 0).all()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("where", ["f1", "f2"])
+@pytest.mark.parametrize("name", ["correlation", "warp_correlation"])
+def test_a_feature_that_is_no_number_shows_where_it_is_compared(front, name, where, value):
+    """At the corner, too, where it meets zeros outside; and nowhere else."""
+    op = OPS[name]
+    if front.coordinates and name == "warp_correlation":
+        pytest.skip("GridSample may also take a neighbour of weight 1e-7")
+    call = make_call(op, op.typical | {"radius": 2}, shape=(1, 3, 6, 40))
+    call.inputs[where][0, 1, [0, 3, 5], [0, 9, 39]] = value
+    if "flow" in call.inputs:
+        call.inputs["flow"][:] = 0.5
+    agree(front, call)
+
+
 def test_there_and_back_again(front):
     """A smooth image to polar coordinates and back, which no error of both at once survives."""
     y, x = np.mgrid[0:64, 0:64].astype(np.float32)

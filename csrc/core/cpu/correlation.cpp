@@ -143,12 +143,10 @@ class Walk {
   /// Every output that row `f2_row` of f2 has part in.
   void correlate_row(std::int64_t f2_row) {
     const bool inside = f2_row >= 0 && f2_row < size_.height;
-    if (inside) {
-      pack_f2(f2_row);
-      next_row_ = std::max(next_row_, f2_row - size_.reach);
-      const std::int64_t last = std::min(size_.height - 1, f2_row + size_.reach);
-      for (; next_row_ <= last; ++next_row_) pack_f1(next_row_);
-    }
+    if (inside) pack_f2(f2_row);
+    next_row_ = std::max(next_row_, f2_row - size_.reach);
+    const std::int64_t last = std::min(size_.height - 1, f2_row + size_.reach);
+    for (; next_row_ <= last; ++next_row_) pack_f1(next_row_);
     std::int64_t rows[kTileRows];
     std::int64_t shifts[kTileRows];
     int count = 0;
@@ -192,7 +190,9 @@ class Walk {
       tile.scale = args_.scale;
       kernels().correlate(tile);
     } else {
-      std::memset(sums_, 0, sizeof(float) * count * size_.side * kTileColumns);
+      for (int index = 0; index < count; ++index) {
+        correlate_nothing(tile.f1[index], sums_ + index * size_.side * kTileColumns);
+      }
     }
     if (direct) return;
     with_float_storage(out.dtype, [&](auto tag) {
@@ -207,6 +207,19 @@ class Walk {
         }
       }
     });
+  }
+
+  /// A row of f1 with a row of zeros, for every shift: 0, but beside a feature that is no number.
+  void correlate_nothing(const float* f1, float* sums) {
+    std::memset(sums, 0, sizeof(float) * kTileColumns);
+    for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
+      for (std::int64_t column = 0; column < kTileColumns; ++column) {
+        sums[column] += f1[channel * kTileColumns + column] * 0.0f;
+      }
+    }
+    for (std::int64_t shift = 1; shift < size_.side; ++shift) {
+      std::memcpy(sums + shift * kTileColumns, sums, sizeof(float) * kTileColumns);
+    }
   }
 
   const CorrelationArgs& args_;
