@@ -57,7 +57,10 @@ def test_brightness_alone_is_no_agreement() -> None:
     rng = np.random.default_rng(0)
     shade = np.linspace(0, 100, 128)[None] * np.ones((128, 1))
     a, b = (np.clip(shade + rng.normal(0, 20, (128, 128)), 0, 255) for _ in range(2))
-    assert quality(a.astype(np.float32), b.astype(np.float32), STILL).index < 0.5
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    unlike, same = quality(a, b, STILL), quality(a, a, STILL)
+    assert abs(unlike.correlation) < 0.2 < 0.99 < same.correlation
+    assert unlike.index < 0.5 < 0.99 < same.index
 
 
 @pytest.mark.parametrize("level", [0, 77])

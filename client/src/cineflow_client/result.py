@@ -87,7 +87,7 @@ class Result:
             Zeros for the first frame.
         displacement: float32 [2, H, W], on the reference frame's grid: where each of its points is
             now, minus where it was.
-        quality: How far to trust the flow, 0..1: below 1/2 it is more likely lost than not.
+        quality: How far to trust the flow, 0..1; below 1/2 the frame is suspect.
         quality_parts: What the quality was made from.
         previous: Index of the frame that the flow starts from.
         current: Index of this frame.

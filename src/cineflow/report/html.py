@@ -161,7 +161,7 @@ def _charts(cine: Cine, trace: Trace, latency: Latency, unit: _Unit) -> list[Cha
         curve(
             "Quality per frame, 0 to 1",
             "How far to trust each frame's motion, from its expected error: 1 without error, 1/2 "
-            f"at {SUSPECT_PX:g} px, where frames were more likely lost than not.",
+            f"at {SUSPECT_PX:g} px, which told failed frames from good ones best.",
             trace.quality,
             top=1.0,
             marks=beginnings(trace),
