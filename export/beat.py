@@ -39,6 +39,7 @@ class BeatParity:
 
     Attributes:
         runtime: Engine and kernels.
+        precision: Storage type of its features.
         composed_px: Largest difference of the ED-to-ES displacement inside the wall.
         strain_points: Largest difference of the mean Green-Lagrange strain of the wall, any
             component, in percentage points.
@@ -46,6 +47,7 @@ class BeatParity:
     """
 
     runtime: str
+    precision: str
     composed_px: float
     strain_points: float
     motion_px: float
@@ -68,24 +70,32 @@ class BeatParity:
         return asdict(self) | rounded | {"passed": self.passed}
 
 
-def compare_beat(spec: ModelSpec, engines: Sequence[Engine]) -> list[BeatParity]:
-    """Every runtime after the first against the first, on the beat of a small phantom.
+def compare_beat(
+    spec: ModelSpec, reference_engine: Engine, engines: Sequence[tuple[Engine, str]]
+) -> list[BeatParity]:
+    """Every runtime against the reference, on the beat of a small phantom.
+
+    Args:
+        spec: Of the model.
+        reference_engine: What the others are compared with.
+        engines: Each with the precision of its features.
 
     Returns:
-        Nothing for a model that is not a two-frame flow, or with one runtime alone.
+        Nothing for a model that is not a two-frame flow.
     """
-    if not tracks_pairs(spec) or len(engines) < 2:
+    if not tracks_pairs(spec):
         return []
     frames, wall = speckle_beat()
-    reference = composed(engines[0], spec, frames)
+    reference = composed(reference_engine, spec, frames)
     rows = []
-    for engine in engines[1:]:
+    for engine, precision in engines:
         other = composed(engine, spec, frames)
         gap = np.linalg.norm(other - reference, axis=0)[wall]
         strain = np.abs(mean_strain(other, wall) - mean_strain(reference, wall))
         rows.append(
             BeatParity(
                 runtime=f"{engine.name} ({engine.kernels})",
+                precision=precision,
                 composed_px=float(gap.max()),
                 strain_points=float(100 * strain.max()),
                 motion_px=float(np.linalg.norm(reference, axis=0)[wall].mean()),

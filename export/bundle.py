@@ -90,14 +90,16 @@ def export_bundle(
     spec = recipe.spec
     with staged_directory(Path(out_dir)) as stage:
         module = build_module(recipe, weights)
+        examples = recipe.examples(trace_sizes(spec), seed=0)
+        parity.require_repeatable(module, spec, examples)
         progress(f"trace {spec.name}")
-        model = graph.trace(module, spec, recipe.examples(trace_sizes(spec), seed=0), precision)
+        model = graph.trace(module, spec, examples, precision)
         write_bundle(stage, model, spec, precision=precision, inlined=inlined, split_ops=split_ops)
         engines = engines_for(Bundle.load(stage))
         rows: list[Parity] = []
         for sizes in parity_sizes(spec):
             progress(f"compare torch with {engines[0].name} at {sizes or 'the fixed size'}")
-            rows += parity.compare(module, engines, recipe, sizes, PARITY_SEEDS)
+            rows += parity.compare(module, engines, recipe, sizes, PARITY_SEEDS, precision)
         parity.require(rows, spec)
         write_manifest(stage, model, spec, precision=precision, rows=rows)
     progress(f"wrote {out_dir}")

@@ -109,6 +109,17 @@ class EngineBuild:
         )
 
 
+def parse_errors(trt: Any, model: onnx.ModelProto) -> list[str]:
+    """What the parser of an installed TensorRT has against a graph; empty where it takes it."""
+    logger = _collecting_logger(trt)
+    network = trt.Builder(logger).create_network(0)
+    parser = trt.OnnxParser(network, logger)
+    if parser.parse(model.SerializeToString()):
+        return []
+    errors = [parser.get_error(i) for i in range(parser.num_errors)]
+    return [f"{e.node_operator()} {e.node_name()}: {e.desc()}" for e in errors]
+
+
 def version_tuple(version: str) -> tuple[int, ...]:
     """ "11.2.1" -> (11, 2, 1)."""
     return tuple(int(part) for part in re.findall(r"\d+", version))

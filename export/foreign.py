@@ -54,7 +54,7 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
         rows = []
         for sizes in parity_sizes(spec):
             inputs = [random_inputs(spec, sizes, seed) for seed in (0, 1)]
-            rows += agreement(spec, engines, inputs, sizes)
+            rows += agreement(spec, engines, inputs, sizes, precision="fp32")
         require(rows, spec)
         write_manifest(stage, model, spec, precision="fp32", rows=rows)
     return Bundle.load(Path(out_dir))

@@ -173,7 +173,8 @@ class _AxisDims:
 
 def _name_values(graph: onnx_ir.Graph) -> None:
     """Name nodes and intermediate values by operator and count ("conv_3"), constants by count."""
-    border = {value.name for value in (*graph.inputs, *graph.outputs)}
+    # By identity: the tracer's own names may be those of the spec ("view", "add").
+    border = {id(value) for value in (*graph.inputs, *graph.outputs)}
     counts: Counter[str] = Counter()
 
     def fresh(kind: str) -> str:
@@ -183,7 +184,7 @@ def _name_values(graph: onnx_ir.Graph) -> None:
     for node in graph:
         node.name = fresh(node.op_type.lower())
         for position, value in enumerate(node.outputs):
-            if value.name not in border:
+            if id(value) not in border:
                 value.name = f"{node.name}_out" + (f"_{position}" if position else "")
     for value in list(graph.initializers.values()):
         # Parameters keep their name in the module ("estimator.0.weight"): it has a dot or is a

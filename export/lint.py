@@ -197,7 +197,17 @@ def _state_order(model: onnx.ModelProto) -> Iterator[Finding]:
                 f"the state {one.name} {dims(one)} comes back as {other.name} {dims(other)}",
                 "A state must keep its shape and type from call to call",
             )
+        if {one.type.tensor_type.elem_type, other.type.tensor_type.elem_type} & _HALVES:
+            yield Finding(
+                ERROR,
+                "state-precision",
+                f"the state {one.name} is kept in half precision: what is composed in it over a "
+                "beat loses a bit with every frame",
+                "Keep states in f32; cast inside the graph where features want half",
+            )
 
+
+_HALVES = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 #: Words that mark the two sides of a state in published models.
 _SIDE_WORDS = {"in", "out", "input", "output", "prev", "previous", "next", "new", "old", "0", "n"}

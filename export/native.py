@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from cineflow.errors import EngineError, ExportError
+from cineflow.export.engine_build import version_tuple
 from cineflow.export.recipe import nearest_size
 from cineflow.export.triton import IDLE_TIMEOUT_US, MAX_STREAMS, model_config_pb2
-from cineflow.runtime.bundle import Bundle, graph_inputs
+from cineflow.runtime.bundle import Bundle
 from cineflow.runtime.store import EngineStore, StoredEngine
 from cineflow.spec import TRITON_DTYPES, Axis, TensorSpec
 
@@ -74,9 +75,18 @@ def native_config(bundle: Bundle, backend: str) -> Any:
             pb.ModelOutput(name=t.name, data_type=_dtype(pb, t), dims=_dims(t))
             for t in spec.outputs
         ],
-        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_GPU, count=1)],
-        model_warmup=[_warmup(pb, graph_inputs(spec))],
+        # ONNX Runtime serves from a card where there is one; TensorRT has no other place.
+        instance_group=[
+            pb.ModelInstanceGroup(
+                kind=pb.ModelInstanceGroup.KIND_GPU
+                if backend == "tensorrt"
+                else pb.ModelInstanceGroup.KIND_AUTO,
+                count=1,
+            )
+        ],
     )
+    if not spec.states:  # a warm-up goes past the sequence batcher, which holds the states
+        config.model_warmup.append(_warmup(pb, spec.inputs))
     config.parameters["spec"].string_value = spec.to_json()
     if spec.states:
         config.sequence_batching.CopyFrom(
@@ -108,18 +118,30 @@ def native_config(bundle: Bundle, backend: str) -> Any:
 def engines_of(bundle: Bundle, store: EngineStore) -> Sequence[StoredEngine]:
     """Sound engines of `bundle` for full TensorRT, one per compute capability.
 
+    Where several are stored for one, the bundle's own precision goes first, then the newest
+    TensorRT, then the widest profile.
+
     Raises:
         EngineError: There is none. TensorRT-RTX engines do not count: Triton has no backend for
             them.
     """
-    found = {
-        engine.key.capability: engine
+
+    def rank(engine: StoredEngine) -> tuple[bool, tuple[int, ...], list[int]]:
+        assert engine.key is not None  # sound ones have their key
+        largest = [sizes[2] for _, sizes in sorted(engine.key.profile.items())]
+        own = engine.key.precision == bundle.precision
+        return own, version_tuple(engine.key.version), largest
+
+    sound = [
+        engine
         for engine in store.engines()
         if engine.key is not None
         and not engine.fault
         and (engine.key.onnx_sha256, engine.key.flavour) == (bundle.hash, "tensorrt")
         and engine.key.model == bundle.spec.name
-    }
+    ]
+    # The best of a capability comes last and stays.
+    found = {e.key.capability: e for e in sorted(sound, key=rank) if e.key is not None}
     if not found:
         raise EngineError(
             f"an engine of {bundle.served_name} for full TensorRT in {store.root}",

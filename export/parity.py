@@ -28,6 +28,7 @@ class Parity:
     Attributes:
         runtime: Engine name.
         kernels: What ran our own ops.
+        precision: Storage type of the features ("fp32").
         output: Output name.
         unit: Unit of the three figures below.
         sizes: Size along each dynamic axis.
@@ -40,6 +41,7 @@ class Parity:
 
     runtime: str
     kernels: str
+    precision: str
     output: str
     unit: str
     sizes: Mapping[str, int]
@@ -69,6 +71,7 @@ def compare(
     recipe: Recipe,
     sizes: Mapping[str, int],
     seeds: Sequence[int],
+    precision: str,
 ) -> list[Parity]:
     """Run torch and every engine on the same inputs.
 
@@ -78,6 +81,7 @@ def compare(
         recipe: Makes the inputs, names the outputs.
         sizes: Size along each dynamic axis.
         seeds: One input per seed.
+        precision: That of the engines.
 
     Raises:
         ExportError: The module's outputs do not fit the spec.
@@ -100,6 +104,7 @@ def compare(
         Parity(
             runtime=engine.name,
             kernels=engine.kernels,
+            precision=precision,
             output=tensor.name,
             unit=tensor.unit,
             sizes=sizes,
@@ -119,6 +124,7 @@ def agreement(
     engines: Sequence[Engine],
     inputs: Sequence[Mapping[str, np.ndarray]],
     sizes: Mapping[str, int],
+    precision: str,
 ) -> list[Parity]:
     """Every other engine against the first, where there is no torch module to ask.
 
@@ -138,6 +144,7 @@ def agreement(
                 Parity(
                     runtime=engine.name,
                     kernels=engine.kernels,
+                    precision=precision,
                     output=tensor.name,
                     unit=tensor.unit,
                     sizes=sizes,
@@ -152,14 +159,44 @@ def agreement(
 
 
 def require(rows: Sequence[Parity], spec: ModelSpec) -> None:
-    """Raise `ExportError` for the first row out of tolerance."""
+    """Raise `ExportError` for the first row out of tolerance.
+
+    A graph that is right at one size and wrong at another was traced along one branch of the
+    module: the remedy says so.
+    """
     for row in rows:
-        if not row.passed:
+        if row.passed:
+            continue
+        elsewhere = any(
+            other.passed and (other.runtime, other.output) == (row.runtime, row.output)
+            for other in rows
+        )
+        raise ExportError(
+            f"{row.runtime} within {row.tolerance} {row.unit} of torch "
+            f"on {row.output} of {spec.name}",
+            f"{row.worst:.3g} {row.unit} at {dict(row.sizes)}"
+            + (", and less at another size" if elsewhere else ""),
+            "Sizes and values may not decide the control flow: the graph has one branch only"
+            if elsewhere
+            else "Find the operator that differs with `cineflow verify`",
+        )
+
+
+def require_repeatable(
+    module: torch.nn.Module, spec: ModelSpec, examples: Mapping[str, torch.Tensor]
+) -> None:
+    """Raise `ExportError` unless the module answers the same input alike twice.
+
+    What it remembers in Python between calls, or draws at random, would be frozen into the graph.
+    """
+    first, second = (run_torch(module, spec, examples) for _ in range(2))
+    for name, value in first.items():
+        gap = float(absolute_difference(value, second[name]).max(initial=0.0))
+        if gap > 0:
             raise ExportError(
-                f"{row.runtime} within {row.tolerance} {row.unit} of torch "
-                f"on {row.output} of {spec.name}",
-                f"{row.worst:.3g} {row.unit} at {dict(row.sizes)}",
-                "Find the operator that differs with `cineflow verify`",
+                f"{spec.name} to answer the same input alike twice",
+                f"{name} differs by {gap:.3g}",
+                "Make what it remembers a state of the spec, and draw nothing at random",
             )
 
 
@@ -169,18 +206,26 @@ def run_torch(
     """Outputs of the module by name.
 
     Raises:
-        ExportError: It returns another number of tensors, or other dtypes or shapes.
+        ExportError: It fails, or returns another number of tensors, or other dtypes or shapes.
     """
     import torch
 
-    with torch.inference_mode():
-        returned = module(*examples.values())
+    try:
+        with torch.inference_mode():
+            returned = module(*examples.values())
+    except Exception as error:  # a stranger's code: anything may come
+        raise ExportError(
+            f"forward of {spec.name} to take {[list(v.shape) for v in examples.values()]}",
+            f"{type(error).__name__}: {error}",
+            "It takes the inputs of the spec in order, then the states",
+        ) from error
     values = list(returned) if isinstance(returned, tuple | list) else [returned]
     tensors = graph_outputs(spec)
     if len(values) != len(tensors):
         raise ExportError(
             f"{spec.name} to return {[tensor.name for tensor in tensors]}",
             f"{len(values)} tensors",
+            "Make the outputs of the spec and what forward returns the same",
         )
     named = {t.name: value.numpy() for t, value in zip(tensors, values, strict=True)}
     for tensor in tensors:

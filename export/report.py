@@ -41,11 +41,16 @@ td.n { text-align: right; font-variant-numeric: tabular-nums }
 </table>
 
 <h2>Parity</h2>
+{% for refusal in data.refusals %}<p class="bad">{{ refusal }}</p>{% endfor %}
+<p class="note">The bundle is in {{ data.precision }}; rows of another precision say what it would
+cost, and do not decide.</p>
 <table>
-<tr><th>Runtime</th><th>Our ops</th><th>Output</th><th>Size</th><th>Worst</th><th>Mean</th>
+<tr><th>Runtime</th><th>Our ops</th><th>Precision</th><th>Output</th><th>Size</th><th>Worst</th>
+<th>Mean</th>
 <th>Tolerance</th></tr>
 {% for row in data.parity %}
-<tr><td>{{ row.runtime }}</td><td>{{ row.kernels }}</td><td>{{ row.output }}</td>
+<tr><td>{{ row.runtime }}</td><td>{{ row.kernels }}</td>
+<td>{{ row.precision }}</td><td>{{ row.output }}</td>
 <td>{{ sizes(row.sizes) }}</td>
 <td class="n {{ 'good' if row.passed else 'bad' }}">{{ row.worst }} {{ row.unit }}</td>
 <td class="n">{{ row.mean }}</td><td class="n">{{ row.tolerance }}</td></tr>
@@ -53,11 +58,12 @@ td.n { text-align: right; font-variant-numeric: tabular-nums }
 </table>
 {% if data.beat %}
 <h2>Composed over a phantom beat, end-diastole to end-systole</h2>
-<p class="note">The difference to the first runtime above. A phantom is easier than a patient.</p>
+<p class="note">The difference to {{ data.reference }}. A phantom is easier than a patient.</p>
 <table>
-<tr><th>Runtime</th><th>Displacement</th><th>Strain</th><th>Motion itself</th></tr>
+<tr><th>Runtime</th><th>Precision</th><th>Displacement</th><th>Strain</th>
+<th>Motion itself</th></tr>
 {% for row in data.beat %}
-<tr><td>{{ row.runtime }}</td>
+<tr><td>{{ row.runtime }}</td><td>{{ row.precision }}</td>
 <td class="n {{ 'good' if row.passed else 'bad' }}">{{ row.composed_px }} px</td>
 <td class="n">{{ row.strain_points }} points</td><td class="n">{{ row.motion_px }} px</td></tr>
 {% endfor %}

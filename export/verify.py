@@ -9,6 +9,7 @@ reads `Report.passed`.
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,18 +19,28 @@ from typing import Any
 import numpy as np
 import onnx
 
-from cineflow.errors import BundleError, CineflowError, ExportError
+from cineflow.errors import (
+    BundleError,
+    CineflowError,
+    EngineError,
+    ExportError,
+    MissingDependencyError,
+)
 from cineflow.export import footprint, lint
 from cineflow.export.beat import BeatParity, compare_beat
-from cineflow.export.bundle import build_module, engines_for, write_text
+from cineflow.export.bundle import build_module, write_text
+from cineflow.export.candidates import Candidate, find_candidates
+from cineflow.export.engine_build import parse_errors
 from cineflow.export.foreign import random_inputs
-from cineflow.export.graph import operator_counts
+from cineflow.export.graph import operator_counts, require_border
 from cineflow.export.parity import Parity, agreement, compare
 from cineflow.export.recipe import Recipe, builtin_recipes, load_recipe, parity_sizes, spec_axes
 from cineflow.export.report import render
 from cineflow.export.targets import TARGETS, target_findings
+from cineflow.export.tensorrt import import_flavour
 from cineflow.runtime.bundle import Bundle
 from cineflow.runtime.engine import Engine
+from cineflow.runtime.engines.torch import TorchEngine
 
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 
@@ -52,6 +63,8 @@ class Report:
         targets: Target -> what speaks against it, in words; empty where nothing does.
         timings_ms: Engine and kernels -> median of one run at the typical size.
         reference: What the runtimes were compared with.
+        precision: The bundle's; rows of another are for information.
+        refusals: Runtimes that work here and do not open or run this bundle.
     """
 
     served_name: str
@@ -62,16 +75,16 @@ class Report:
     targets: dict[str, list[str]]
     timings_ms: dict[str, float]
     reference: str
+    precision: str
+    refusals: Sequence[str]
 
     @property
     def passed(self) -> bool:
-        """No lint error, and every comparison within its tolerance."""
+        """No lint error, no refusal, and every comparison of its precision within tolerance."""
         sound = all(finding.severity != lint.ERROR for finding in self.findings)
-        return (
-            sound
-            and all(row.passed for row in self.parity)
-            and all(row.passed for row in self.beat)
-        )
+        rows: list[Parity | BeatParity] = [*self.parity, *self.beat]
+        decisive = [row for row in rows if row.precision == self.precision]
+        return sound and not self.refusals and all(row.passed for row in decisive)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `report.json`."""
@@ -79,6 +92,8 @@ class Report:
             "served_name": self.served_name,
             "passed": self.passed,
             "reference": self.reference,
+            "precision": self.precision,
+            "refusals": list(self.refusals),
             "summary": self.summary,
             "findings": [asdict(finding) for finding in self.findings],
             "parity": [row.to_dict() for row in self.parity],
@@ -110,16 +125,22 @@ def verify(
         BundleError: The report cannot be written.
         ExportError: The recipe cannot be loaded, or does not fit the bundle.
     """
-    model = onnx.load(bundle.onnx_path)
-    engines = engines_for(bundle)
+    model = lint.read_onnx(bundle.onnx_path)
     progress("lint")
-    findings = lint.lint(model)
+    findings = [*_border(model, bundle), *lint.lint(model)]
     recipe = _recipe_of(bundle, recipe)
-    progress("parity")
-    rows, reference = _parity(bundle, recipe, weights, engines)
-    progress("composed motion of a phantom beat")
-    beat = compare_beat(bundle.spec, engines)
-    progress("timings")
+    with tempfile.TemporaryDirectory() as scratch:
+        candidates, refusals = find_candidates(bundle, model, Path(scratch))
+        progress("parity")
+        torch_engine, rows, refused = _parity(bundle, recipe, weights, candidates)
+        progress("composed motion of a phantom beat")
+        engines = [(c.engine, c.precision) for c in candidates]
+        if torch_engine is None:
+            beat = compare_beat(bundle.spec, engines[0][0], engines[1:])
+        else:
+            beat = compare_beat(bundle.spec, torch_engine, engines)
+        progress("timings")
+        timed = {_label(c): _median_ms(bundle, c.engine) for c in candidates}
     report = Report(
         served_name=bundle.served_name,
         summary=summarise(model, bundle),
@@ -127,10 +148,10 @@ def verify(
         parity=rows,
         beat=beat,
         targets=_targets(model),
-        timings_ms={
-            f"{engine.name} ({engine.kernels})": _median_ms(bundle, engine) for engine in engines
-        },
-        reference=reference,
+        timings_ms=timed,
+        reference=torch_engine.name if torch_engine else engines[0][0].name,
+        precision=bundle.precision,
+        refusals=[*refusals, *refused],
     )
     folder = write_to or bundle.path
     try:
@@ -185,14 +206,17 @@ def _parity(
     bundle: Bundle,
     recipe: Recipe | None,
     weights: str | Path | None,
-    engines: Sequence[Engine],
-) -> tuple[list[Parity], str]:
+    candidates: Sequence[Candidate],
+) -> tuple[TorchEngine | None, list[Parity], list[str]]:
+    """The torch engine (None without a recipe), its rows, and what would not run."""
     rows: list[Parity] = []
+    refused: list[str] = []
     if recipe is None:
+        own = [c.engine for c in candidates if c.precision == bundle.precision]
         for sizes in parity_sizes(bundle.spec):
             inputs = [random_inputs(bundle.spec, sizes, seed) for seed in SEEDS]
-            rows += agreement(bundle.spec, engines, inputs, sizes)
-        return rows, engines[0].name
+            rows += agreement(bundle.spec, own, inputs, sizes, bundle.precision)
+        return None, rows, refused
     fixed = {
         name: size
         for name, size in _fixed_sizes(recipe, bundle).items()
@@ -200,9 +224,30 @@ def _parity(
     }
     recipe = recipe.with_sizes(fixed) if fixed else recipe
     module = build_module(recipe, weights)
-    for sizes in parity_sizes(recipe.spec):
-        rows += compare(module, engines, recipe, sizes, SEEDS)
-    return rows, "torch"
+    for candidate in candidates:
+        for sizes in parity_sizes(recipe.spec):
+            try:
+                rows += compare(
+                    module, [candidate.engine], recipe, sizes, SEEDS, candidate.precision
+                )
+            except EngineError as error:  # a profile that is too narrow, a card that is too small
+                refused.append(f"{_label(candidate)}: {error}")
+    return TorchEngine(module, recipe.spec), rows, refused
+
+
+def _label(candidate: Candidate) -> str:
+    engine = candidate.engine
+    return f"{engine.name}, {candidate.precision} ({engine.kernels})"
+
+
+def _border(model: onnx.ModelProto, bundle: Bundle) -> list[lint.Finding]:
+    """Names, dtypes and dynamic axes of the graph that are not those of the spec."""
+    try:
+        require_border(model, bundle.spec)
+    except ExportError as error:
+        message = f"the graph has {error.got} where the spec has {error.wanted}"
+        return [lint.Finding(lint.ERROR, "border", message, error.remedy)]
+    return []
 
 
 def _fixed_sizes(recipe: Recipe, bundle: Bundle) -> dict[str, int]:
@@ -221,6 +266,12 @@ def _targets(model: onnx.ModelProto) -> dict[str, list[str]]:
         for name, found in against.items():
             if message.startswith(name) or not any(message.startswith(n) for n in against):
                 found.append(message)
+    try:
+        trt = import_flavour("tensorrt-rtx")
+    except MissingDependencyError:
+        return against
+    # What can be asked is asked: its parser runs without a GPU.
+    against[f"TensorRT-RTX {trt.__version__}, its parser here"] = parse_errors(trt, model)
     return against
 
 

@@ -100,12 +100,6 @@ def test_default_tracks_within_its_tolerance(fresh_default: Bundle) -> None:
         ("255 * torch.rand(shape, generator=generator),\n    }", "None}", "fit its SPEC"),
         ("return self.edges(past), past", "return self.edges(past)", "past_out"),
         ("return self.edges(past), past", "return past, self.edges(past)", "edges"),
-        (
-            "past = 0.5",
-            "past = past if image.mean() > 9 else image\n        past = 0.5",
-            "torch.where",
-        ),
-        ("return self.edges(past), past", "return torch.linalg.qr(past)", "trace"),
         ("self.edges(past), past", "self.edges(past[..., :8]), past", "edges"),
     ],
 )

@@ -50,6 +50,11 @@ CASES = {
         "(float[1,4] h_in) => (float[4,1] h_out) { h_out = Transpose <perm: ints = [1,0]> (h_in) }",
         "(float[1,4] h_in) => (float[1,4] h_out) { h_out = Relu (h_in) }",
     ),
+    "state-precision": (
+        ERROR,
+        "(float16[1,4] h_in) => (float16[1,4] h_out) { h_out = Relu (h_in) }",
+        "(float[1,4] h_in) => (float[1,4] h_out) { h_out = Relu (h_in) }",
+    ),
     "coordinate-precision": (
         ERROR,
         "(float16[1,1,8,8] x, float16[1,8,8,2] g) => (float16[1,1,8,8] y) "

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from cineflow.errors import BundleError, ExportError
+from cineflow.errors import BundleError, EngineError, ExportError
+from cineflow.export import candidates, export_bundle
 from cineflow.export.beat import BeatParity, composed, mean_strain, speckle_beat
 from cineflow.export.verify import Report, verify
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.bundle import file_sha256
+from cineflow.runtime.engine import Engine, EngineStatus
+from cineflow.runtime.runtimes import Runtime
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +30,8 @@ def test_default_is_verified_against_torch(report: Report, fresh_default: Bundle
     assert report.passed
     assert report.reference == "torch"
     assert {row.runtime for row in report.parity} >= {"onnxruntime", "onnxruntime-segments"}
+    assert "bodies, inlined" in {row.kernels for row in report.parity}
+    assert report.refusals == []
     assert report.summary["operators"]["cineflow::Warp"] >= 1
     assert all(value > 0 for value in report.timings_ms.values())
     written = json.loads((fresh_default.path / "report.json").read_text())
@@ -45,7 +51,9 @@ def test_page_is_self_contained_and_says_what_matters(
 
 
 def test_beat_is_composed_in_every_runtime(report: Report) -> None:
-    assert report.beat
+    compared = {(row.runtime, row.precision) for row in report.beat}
+    assert len(report.beat) == len(compared) >= 4
+    assert {precision for _, precision in compared} == {"fp32", "fp16"}
     for row in report.beat:
         assert row.motion_px > 1, "the phantom must move"
         assert row.composed_px < 0.01
@@ -64,7 +72,7 @@ def test_composed_motion_of_the_phantom_is_the_wall_s() -> None:
 @pytest.mark.parametrize(("px", "points", "passed"), [(0.01, 0.1, True), (0.06, 0.1, False),
                                                       (0.01, 0.3, False)])  # fmt: skip
 def test_beat_row_fails_beyond_either_tolerance(px: float, points: float, passed: bool) -> None:
-    assert BeatParity("x", px, points, 5.0).passed is passed
+    assert BeatParity("x", "fp32", px, points, 5.0).passed is passed
 
 
 def test_graph_that_is_not_the_module_fails(fresh_default: Bundle, tmp_path: Path) -> None:
@@ -85,6 +93,54 @@ def test_graph_that_is_not_the_module_fails(fresh_default: Bundle, tmp_path: Pat
     assert not report.passed
     assert any(not row.passed for row in report.parity)
     assert "Not verified" in (altered / "report.html").read_text()
+
+
+def test_half_precision_is_judged_but_does_not_decide(
+    write_recipe: Callable[[str], Path], recipe_text: str, tmp_path: Path
+) -> None:
+    """Features of 100 grey levels cannot be within 0.001 of torch in f16; the bundle is fp32."""
+    deep = recipe_text.replace("return self.edges(past)", "return self.deep(self.edges(past))")
+    layer = "self.deep = torch.nn.Conv2d(2, 2, 3, padding=1)\n        self.edges = "
+    deep = deep.replace("self.edges = ", layer).replace("tolerance=1e-2", "tolerance=1e-3", 1)
+    bundle = export_bundle(write_recipe(deep), tmp_path / "bundle")
+    report = verify(bundle, tmp_path / "recipe.py")
+    half = [row for row in report.parity if row.precision == "fp16" and row.output == "edges"]
+    assert half
+    assert not any(row.passed for row in half)
+    assert report.passed
+    assert "fp16" in (bundle.path / "report.html").read_text()
+
+
+def test_spec_that_is_not_the_graph_s_fails(smoother: Bundle, tmp_path: Path) -> None:
+    """An axis that has another name in the manifest than in the graph."""
+    renamed = tmp_path / "renamed"
+    shutil.copytree(smoother.path, renamed)
+    manifest = (renamed / "manifest.json").read_text()
+    (renamed / "manifest.json").write_text(manifest.replace('"width"', '"columns"'))
+    report = verify(Bundle.load(renamed))
+    assert not report.passed
+    (finding,) = [finding for finding in report.findings if finding.rule == "border"]
+    assert "columns" in finding.message
+
+
+def test_runtime_that_works_here_and_refuses_the_bundle_fails(
+    smoother: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(bundle: Bundle, threads: int | None) -> Engine:
+        raise EngineError("this bundle", "a card that is too small")
+
+    status = EngineStatus("tensorrt-rtx", "1.7", True, "a card is here")
+    runtime = Runtime(lambda bundle: status, refuse)
+    monkeypatch.setattr(candidates, "RUNTIMES", {"tensorrt-rtx": runtime})
+    report = verify(smoother, write_to=tmp_path)
+    assert not report.passed
+    assert "too small" in (tmp_path / "report.html").read_text()
+
+
+def test_installed_tensorrt_rtx_is_asked(report: Report) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    (asked,) = [name for name in report.targets if "its parser here" in name]
+    assert report.targets[asked] == []
 
 
 def test_imported_model_is_compared_with_itself(smoother: Bundle, tmp_path: Path) -> None:

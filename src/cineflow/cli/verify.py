@@ -46,16 +46,20 @@ def verify(
         sizes = " x ".join(map(str, row.sizes.values())) or "its fixed size"
         colour = "green" if row.passed else "red"
         out.print(
-            f"[{colour}]{row.runtime}[/] ({escape(row.kernels)}): {row.output} at {sizes} differs "
+            f"[{colour}]{row.runtime}[/] {row.precision} ({escape(row.kernels)}): "
+            f"{row.output} at {sizes} differs "
             f"from {found.reference} by at most {row.worst:.2g} {row.unit} "
             f"(tolerance {row.tolerance})"
         )
     for line in found.beat:
         colour = "green" if line.passed else "red"
         out.print(
-            f"[{colour}]{escape(line.runtime)}[/]: over a phantom beat {line.composed_px:.2g} px, "
+            f"[{colour}]{escape(line.runtime)}[/] {line.precision}: "
+            f"over a phantom beat {line.composed_px:.2g} px, "
             f"{line.strain_points:.2g} strain points"
         )
+    for refusal in found.refusals:
+        out.print(f"[red]{escape(refusal)}[/]")
     out.print(f"[bold]{(report or loaded.path) / room.REPORT_HTML}[/]")
     if not found.passed:
         raise typer.Exit(BAD_INPUT)

@@ -140,8 +140,11 @@ class EngineStore:
         Raises:
             EngineError: The store cannot be written; also what `build` raises.
         """
+        if not rebuild:  # without the lock: a store that is only read need not be writable
+            with contextlib.suppress(EngineError):
+                return self.load(key), False
         with self._lock(key):
-            if not rebuild:
+            if not rebuild:  # another process may have built it while this one waited
                 with contextlib.suppress(EngineError):
                     return self.load(key), False
             self._put(key, build())

@@ -34,6 +34,7 @@ class OnnxRuntimeEngine:
         threads: Threads inside one call; None means at most two, fewer on a one-core machine.
         provider: Execution provider ("CPUExecutionProvider").
         use_op_library: False runs the bodies even where the op library is built.
+        graph: Another form of the bundle's graph, with the same border; None means its own.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
@@ -47,6 +48,7 @@ class OnnxRuntimeEngine:
         *,
         provider: str = CPU_PROVIDER,
         use_op_library: bool = True,
+        graph: Path | None = None,
     ) -> None:
         ort = _import_onnxruntime()
         self.name = "onnxruntime-cuda" if provider == CUDA_PROVIDER else "onnxruntime"
@@ -58,7 +60,7 @@ class OnnxRuntimeEngine:
         self.kernels = register_op_library(options) if use_op_library else "bodies in the graph"
         try:
             self._session = ort.InferenceSession(
-                str(bundle.onnx_path), sess_options=options, providers=[provider]
+                str(graph or bundle.onnx_path), sess_options=options, providers=[provider]
             )
         except Exception as error:  # ORT raises a family of pybind exceptions with no shared root
             raise EngineError(

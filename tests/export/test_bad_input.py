@@ -1,0 +1,128 @@
+"""What a module, a disk or a store can do wrong: a typed error with a remedy, and nothing left.
+
+The full and the read-only file system are real ones, mounted for the test; that needs root.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cineflow.errors import BundleError, CineflowError, EngineError, ExportError
+from cineflow.export import export_bundle, write_repository
+from cineflow.export.verify import verify
+from cineflow.runtime import Bundle
+from cineflow.runtime.store import EngineKey, EngineStore
+
+KEY = EngineKey("net", "ab" * 32, "tensorrt-rtx", "1.7", "86", "fp32")
+BLEND = 'past = 0.5 * past + 0.5 * torch.ops.cineflow.warp(image, flow, "zeros")'
+
+#: What the stranger's module does instead of blending -> what the error must name.
+MODULES = {
+    "past = image if image.mean() > 127.5 else past": "torch.where",
+    "past = image if float(image.mean()) > 127.5 else past": "torch.where",
+    "past = image * 2 if image.shape[-1] > 32 else image": "control flow",
+    "self.calls = getattr(self, 'calls', 0) + 1; past = past * self.calls": "alike twice",
+    "past = past + torch.rand_like(past)": "alike twice",
+    "past = torch.linalg.qr(past.transpose(2, 3))[0].transpose(2, 3) + past": "trace",
+    "past = past.reshape(1, 1, 16, 7)": "forward of smoother",
+}
+
+
+@pytest.mark.parametrize("line", MODULES)
+def test_module_that_cannot_be_one_graph(
+    line: str, write_recipe: Callable[[str], Path], recipe_text: str, tmp_path: Path
+) -> None:
+    assert BLEND in recipe_text
+    recipe = write_recipe(recipe_text.replace(BLEND, line))
+    with pytest.raises(ExportError, match=MODULES[line]) as caught:
+        export_bundle(recipe, tmp_path / "out")
+    assert caught.value.remedy
+    assert sorted(tmp_path.iterdir()) == [recipe]
+
+
+def mount(folder: Path, options: str) -> None:
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "cineflow-test", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount(folder, "size=256k")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Use every byte that is left."""
+    with (disk / "ballast").open("wb") as stream:
+        try:
+            while True:
+                os.write(stream.fileno(), bytes(4096))
+        except OSError:
+            pass
+
+
+def lock(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("fault", [fill, lock])
+def test_disk_that_takes_no_bundle(disk: Path, smoother: Bundle, recipe_text: str,
+                                   write_recipe: Callable[[str], Path],
+                                   fault: Callable[[Path], None]) -> None:  # fmt: skip
+    recipe = write_recipe(recipe_text)
+    older = export_bundle(recipe, disk / "bundle")
+    fault(disk)
+    before = sorted(disk.rglob("*"))
+    for out in (disk / "bundle", disk / "new"):
+        with pytest.raises(BundleError) as caught:
+            export_bundle(recipe, out)
+        assert "--out" in caught.value.remedy
+    assert Bundle.load(disk / "bundle").hash == older.hash, "the older bundle is still there"
+    assert sorted(disk.rglob("*")) == before
+
+
+@pytest.mark.parametrize("fault", [fill, lock])
+def test_disk_that_takes_no_engine(disk: Path, fault: Callable[[Path], None]) -> None:
+    store = EngineStore(disk / "engines")
+    sound, _ = store.get_or_build(KEY, lambda: b"plan")
+    fault(disk)
+    with pytest.raises(EngineError) as caught:
+        store.get_or_build(KEY, lambda: bytes(8192), rebuild=True)
+    assert "CINEFLOW_ENGINES" in caught.value.remedy
+    again, built = store.get_or_build(KEY, lambda: pytest.fail("it is there"))
+    assert not built
+    assert again == sound
+
+
+@pytest.mark.parametrize("fault", [fill, lock])
+def test_disk_that_takes_no_report_and_no_repository(
+    disk: Path, smoother: Bundle, fault: Callable[[Path], None]
+) -> None:
+    fault(disk)
+    before = sorted(disk.rglob("*"))
+    for write in (
+        lambda: verify(smoother, write_to=disk / "report"),
+        lambda: write_repository([smoother], disk / "repo"),
+    ):
+        with pytest.raises(CineflowError) as caught:
+            write()
+        assert caught.value.remedy
+    left = {path.name for path in disk.rglob("*")} - {path.name for path in before}
+    assert left <= {"report", "repo", "report.json"}, "no model is half there"
