@@ -11,7 +11,7 @@ import pytest
 
 from cineflow.errors import ArgumentError, EngineError
 from cineflow.runtime import Bundle, choose_engine, engine_report, open_engine
-from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, default_threads
 
 
 def tiny_inputs(width: int = 8) -> dict[str, np.ndarray]:
@@ -90,3 +90,11 @@ open_engine(Bundle.load({str(tiny)!r}))
 assert "onnx" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 2), (64, 2)])
+def test_one_core_is_left_to_the_caller(
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(cores)))
+    assert default_threads() == threads

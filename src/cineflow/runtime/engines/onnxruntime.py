@@ -22,7 +22,7 @@ from cineflow.runtime.segments import SegmentedEngine, Step
 
 OP_LIBRARY = "libcineflow_ort.so"
 
-#: Threads inside one call. More than two starve the server and the client on a small machine.
+#: Threads inside one call where there are cores enough. More starve the server and the client.
 DEFAULT_THREADS = 2
 
 
@@ -31,7 +31,7 @@ class OnnxRuntimeEngine:
 
     Args:
         bundle: The model.
-        threads: Threads inside one call; None means at most two, fewer on a one-core machine.
+        threads: Threads inside one call; None means `default_threads()`.
         provider: Execution provider ("CPUExecutionProvider").
         use_op_library: False runs the bodies even where the op library is built.
         graph: Another form of the bundle's graph, with the same border; None means its own.
@@ -119,10 +119,21 @@ def open_segments(bundle: Bundle, threads: int | None = None) -> SegmentedEngine
     return SegmentedEngine(bundle, open_one)
 
 
+def default_threads() -> int:
+    """Two, but never the last core that this process may use.
+
+    The runtime's threads spin while they wait. Where every core has one, whatever else runs (the
+    caller's next frame, a server, a client) puts two on one core, and each then waits for the
+    other's time slice: on two cores a pair took 16 instead of 7 ms. The default tracker's steps are
+    too short to gain from a second thread.
+    """
+    return max(1, min(DEFAULT_THREADS, len(os.sched_getaffinity(0)) - 1))
+
+
 def session_options(ort: Any, threads: int | None) -> Any:
     """How every session runs: few threads, no chatter."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or min(DEFAULT_THREADS, os.cpu_count() or 1)
+    options.intra_op_num_threads = threads or default_threads()
     options.inter_op_num_threads = 1  # the graphs are chains; a second pool only costs
     options.log_severity_level = 3
     return options
