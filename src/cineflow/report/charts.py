@@ -64,8 +64,8 @@ def curve(
     highest = values if band is None else band[1]
     if top is None:
         finite = highest[np.isfinite(highest)]
-        lines = [] if limit is None else [1.08 * limit[0]]
-        top = round_up(max(float(finite.max(initial=0.0)), *lines, 1e-3))
+        highest_line = 0.0 if limit is None else 1.08 * limit[0]
+        top = round_up(max(float(finite.max(initial=0.0)), highest_line))
     scale = _Scale(len(values), top)
     band_path = ""
     if band is not None:
