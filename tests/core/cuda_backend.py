@@ -10,14 +10,13 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.core.builds import SANITIZERS, build
+
 DL_CUDA = 2
 DL_BFLOAT = 4
 
@@ -134,27 +133,6 @@ class Backend:
         return from_bfloat16(values) if array.bfloat16 else values
 
 
-def _build_shim(sanitizers: str) -> Path:
-    """The folder of the shim build, compiled where a source is newer."""
-    folder = ROOT / "build" / f"cuda-shim{'-sanitized' if sanitizers else ''}"
-    import pybind11
-
-    configure = [
-        "cmake", "-S", str(ROOT / "csrc"), "-B", str(folder), "-G", "Ninja",
-        "-DWITH_CUDA=SHIM", "-DWITH_ORT=AUTO", "-DWITH_TEMPLATE=ON", "-DCMAKE_BUILD_TYPE=None",
-        "-DCMAKE_CXX_FLAGS=-O1", f"-DCINEFLOW_SANITIZE={sanitizers}",
-        f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-    ]  # fmt: skip
-    # The compiler must not run under a preloaded libasan.
-    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
-    path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
-    environment["PATH"] = path
-    for command in (configure, ["cmake", "--build", str(folder)]):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "bindings"
-
-
 def open_backend() -> Backend:
     """The backend that CINEFLOW_CUDA_TESTS names."""
     where = os.environ.get("CINEFLOW_CUDA_TESTS", "shim")
@@ -165,7 +143,11 @@ def open_backend() -> Backend:
 
         cupy.cuda.set_allocator(None)  # a pool's slack would hide a step beyond an array
         return Backend(_C, cupy, None)
-    built = _build_shim({"shim": "", "sanitized": "address,undefined"}[where])
+    if where == "shim":
+        built = build("cuda-shim", WITH_CUDA="SHIM")
+    else:
+        assert where == "sanitized", where
+        built = build("cuda-shim-sanitized", WITH_CUDA="SHIM", CINEFLOW_SANITIZE=SANITIZERS)
     library = next((built / "python").glob("_C*.so"))
     # Its name must be `_C`, for which the module's entry point is called.
     spec = importlib.util.spec_from_file_location("_C", library)

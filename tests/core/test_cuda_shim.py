@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.core.builds import run_sanitized
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,11 +42,6 @@ def build_probe(folder: Path, *options: str) -> Path:
     return program
 
 
-def library_path(name: str) -> str:
-    command = [os.environ.get("CXX", "c++"), f"-print-file-name={name}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def test_faulty_kernels_are_seen(tmp_path):
     done = subprocess.run(
         [build_probe(tmp_path)], capture_output=True, text=True, timeout=60, check=True
@@ -65,34 +61,9 @@ def test_a_step_beyond_shared_memory_is_seen(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_kernels_are_clean_under_the_sanitizers():
-    # libstdc++ beside it, so that it finds the function that throws.
-    preload = " ".join(library_path(name) for name in ("libasan.so", "libstdc++.so"))
-    environment = {
-        **os.environ,
-        "CINEFLOW_CUDA_TESTS": "sanitized",
-        "LD_PRELOAD": preload,
-        # Python itself keeps memory until it exits.
-        "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=1",
-        "UBSAN_OPTIONS": "print_stacktrace=1",
-    }
-    tests = ROOT / "tests/core/test_cuda_kernels.py"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "--capture=sys",
-            "-m",
-            "not slow",
-            str(tests),
-        ],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+    done = run_sanitized(
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--capture=sys", "-m", "not slow"),
+        "tests/core/test_cuda_kernels.py",
+        CINEFLOW_CUDA_TESTS="sanitized",
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]

@@ -1,0 +1,68 @@
+"""Builds of csrc/ that only tests use, each in a folder of its own under build/."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SANITIZERS = "address,undefined"
+
+
+def build(name: str, **options: str) -> Path:
+    """Compile what is out of date in build/`name`; answer the folder of the bindings.
+
+    Args:
+        name: The folder.
+        options: Of CMake, beside those that every build for tests has: the template of an op, the
+            op library where its headers are, and code as the compiler makes it in a hurry.
+    """
+    import pybind11
+
+    folder = ROOT / "build" / name
+    options = {
+        "WITH_ORT": "AUTO",
+        "WITH_TEMPLATE": "ON",
+        "CMAKE_BUILD_TYPE": "None",
+        "CMAKE_CXX_FLAGS": "-O1",
+        "Python_EXECUTABLE": sys.executable,
+        "pybind11_DIR": pybind11.get_cmake_dir(),
+        **options,
+    }
+    defines = [f"-D{key}={value}" for key, value in options.items()]
+    # The compiler must not run under a preloaded libasan.
+    environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    for command in (
+        ["cmake", "-S", str(ROOT / "csrc"), "-B", str(folder), "-G", "Ninja", *defines],
+        ["cmake", "--build", str(folder)],
+    ):
+        done = subprocess.run(
+            command, env={**environment, "PATH": path}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "bindings"
+
+
+def run_sanitized(*command: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run Python with the sanitizers' runtime, which must be the first library of all."""
+    variables = {
+        **os.environ,
+        # libstdc++ beside it, so that it finds the function that throws.
+        "LD_PRELOAD": " ".join(_library(name) for name in ("libasan.so", "libstdc++.so")),
+        # Python itself keeps memory until it exits.
+        "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        **environment,
+    }
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT, env=variables, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def _library(name: str) -> str:
+    command = [os.environ.get("CXX", "c++"), f"-print-file-name={name}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

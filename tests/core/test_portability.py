@@ -1,0 +1,75 @@
+"""The core with other compilers and for other processors: it compiles clean, and computes right.
+
+tests/core/self_check.cpp compares every op with plain loops, in each instruction set there is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.core.builds import ROOT, build
+
+
+@dataclass(frozen=True)
+class Target:
+    """A compiler, and how its programs run here.
+
+    Attributes:
+        name: Of the build folder.
+        compiler: The C++ compiler.
+        processor: CMake's name of the processor, where it is not this machine's.
+        emulator: The program that runs the others, if one is needed.
+        isas: Instruction sets that the build must have.
+    """
+
+    name: str
+    compiler: str
+    processor: str = ""
+    emulator: str = ""
+    isas: set[str] = field(default_factory=lambda: {"baseline"})
+
+
+TARGETS = (
+    Target("gcc", "g++"),
+    Target("clang", "clang++"),
+    Target("aarch64", "aarch64-linux-gnu-g++", "aarch64", "qemu-aarch64"),
+)
+
+
+def compile_self_check(target: Target, folder: Path) -> Path:
+    options = {"CMAKE_CXX_COMPILER": target.compiler, "CMAKE_CXX_FLAGS": "-O2 -Werror"}
+    if target.processor:
+        options |= {"CMAKE_SYSTEM_NAME": "Linux", "CMAKE_SYSTEM_PROCESSOR": target.processor}
+    off = dict.fromkeys(("WITH_CUDA", "WITH_ORT", "WITH_PYTHON"), "OFF")
+    core = build(f"core-{target.name}", **off, **options).parent / "libcineflow_core.a"
+    program = folder / "self_check"
+    command = [
+        target.compiler, "-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-pthread",
+        f"-I{ROOT}/csrc/core/include", str(ROOT / "tests/core/self_check.cpp"), str(core),
+        "-o", str(program),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_the_core_compiles_clean_and_computes_right(target: Target, tmp_path: Path) -> None:
+    for needed in filter(None, (target.compiler, target.emulator)):
+        if shutil.which(needed) is None:
+            pytest.skip(f"{needed} is not installed")
+    program = compile_self_check(target, tmp_path)
+    command = [target.emulator, str(program)] if target.emulator else [str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    # Six ops, two borders, each instruction set that this machine or the emulator runs.
+    assert len(lines) % 12 == 0, done.stdout
+    assert target.isas <= {line.split()[1] for line in lines}

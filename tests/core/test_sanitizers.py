@@ -1,0 +1,50 @@
+"""The CPU kernels, the checks and both bindings under AddressSanitizer and UBSan.
+
+The tests of the ops run once more, on a build of their own: every instruction set of this machine,
+torch, and ONNX Runtime with the op library. (The CUDA kernels: test_cuda_shim.py.)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.core.builds import SANITIZERS, build, run_sanitized
+
+#: A launch that only a build without CUDA and with the template answers so.
+STUB = """
+import numpy as np
+import tests.core.other_build
+from cineflow import _C
+from cineflow.errors import EngineError
+from tests.core.cuda_backend import DeviceArray
+try:
+    _C.identity(*(DeviceArray(np.zeros((1, 1, 2, 2), np.float32)) for _ in range(2)))
+except EngineError as error:
+    print(error.got)
+"""
+
+
+@pytest.fixture(scope="module")
+def bindings() -> Path:
+    return build("cpu-sanitized", WITH_CUDA="OFF", CINEFLOW_SANITIZE=SANITIZERS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_ops_are_clean_under_the_sanitizers(bindings: Path) -> None:
+    done = run_sanitized(
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.core.other_build"),
+        *("--capture=sys", "-m", "not slow", "-k", "not cuda and not body"),
+        *("tests/ops", "tests/core/test_refusals.py"),
+        CINEFLOW_BUILD=str(bindings),
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_that_build_is_what_ran_and_its_cuda_launchers_say_they_are_absent(bindings: Path) -> None:
+    done = run_sanitized("-c", STUB, CINEFLOW_BUILD=str(bindings))
+    assert done.stdout == "one built where nvcc was not found\n", done.stdout + done.stderr
