@@ -367,12 +367,15 @@ def test_more_images_than_blocks_along_an_axis(cuda, op, layout):
     np.testing.assert_array_equal(got, np.broadcast_to(wanted, case.out))
 
 
-def test_a_tensor_on_the_other_device_is_refused(cuda):
-    case = draw_warp(np.random.default_rng(11))
-    src = cuda.put(case.inputs["src"], "float32")
-    out = cuda.empty(case.out, "float32")
-    with pytest.raises(ArgumentError, match="every tensor on cuda"):
-        cuda.module.warp(src, case.inputs["flow"], out, False)
+@EACH_OP
+def test_a_tensor_on_the_other_device_is_refused(cuda, op):
+    case = op.draw(np.random.default_rng(11))
+    first, *others = (
+        None if values is None else cuda.put(values, "float32") for values in case.inputs.values()
+    )
+    out = np.zeros(case.out, np.float32)
+    with pytest.raises(ArgumentError, match="wanted every tensor on cuda; got out on cpu"):
+        getattr(cuda.module, op.function)(first, *others, out, **case.options)
 
 
 @pytest.mark.parametrize("layout", ["planar", "channels_last"])

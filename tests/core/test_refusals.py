@@ -1,0 +1,247 @@
+"""What `cineflow._C` refuses, before any work: every op, every tensor, every rule.
+
+Each test spoils one thing of a good call. A further op is one more row of CALLS.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cineflow import _C
+from cineflow.errors import ArgumentError
+from tests.core.cuda_backend import DeviceArray
+
+N, CHANNELS, H, W = 2, 3, 5, 7
+POLAR = (0.0, 2 * np.pi / H, 0.0, 1.0, True, False, 1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Op:
+    """A good call of one function.
+
+    Attributes:
+        name: Of the function in `_C`.
+        shapes: Of its tensors, in the order of the arguments; the last one is written.
+        options: Its other arguments.
+        only_f32: Tensors that have no other type.
+        no_bytes: Tensors that may be float16 and bfloat16, but no bytes.
+        gaps: How many None stand before the output.
+    """
+
+    name: str
+    shapes: dict[str, tuple[int, ...]]
+    options: tuple[Any, ...]
+    only_f32: tuple[str, ...]
+    no_bytes: tuple[str, ...]
+    gaps: int = 0
+
+    def arrays(self) -> dict[str, Any]:
+        return {name: np.zeros(shape, np.float32) for name, shape in self.shapes.items()}
+
+    def call(self, arrays: dict[str, Any]) -> None:
+        *inputs, out = arrays.values()
+        getattr(_C, self.name)(*inputs, *[None] * self.gaps, out, *self.options)
+
+
+IMAGE, FLOW = (N, CHANNELS, H, W), (N, 2, H, W)
+MATCH = (1, 1, 1.0, False, False)
+VOLUME = (N, 9, H, W)
+CALLS = {
+    "warp": Op("warp", {"src": IMAGE, "flow": FLOW, "out": IMAGE}, (False,), ("flow",), ("out",)),
+    "compose_flow": Op(
+        "compose_flow",
+        {"displacement": FLOW, "flow": FLOW, "out": FLOW},
+        (False,),
+        ("displacement", "flow", "out"),
+        (),
+    ),
+    "correlation": Op(
+        "correlation", {"f1": IMAGE, "f2": IMAGE, "out": VOLUME}, MATCH, (), ("f1", "out"), gaps=1
+    ),
+    "warp_correlation": Op(
+        "correlation",
+        {"f1": IMAGE, "f2": IMAGE, "flow": FLOW, "out": VOLUME},
+        MATCH,
+        ("flow",),
+        ("f1", "out"),
+    ),
+    "polar_resample": Op(
+        "polar_resample",
+        {"src": IMAGE, "centre": (N, 2), "out": IMAGE},
+        POLAR,
+        ("centre",),
+        ("out",),
+    ),
+    "polar_unresample": Op(
+        "polar_unresample",
+        {"src": IMAGE, "centre": (N, 2), "out": IMAGE},
+        POLAR,
+        ("centre",),
+        ("out",),
+    ),
+}
+#: Images that may be larger or smaller than those of the result.
+ANY_SIZE = {
+    *(("src", name) for name in ("warp", "polar_resample", "polar_unresample")),
+    *(("out", name) for name in ("polar_resample", "polar_unresample")),
+    ("flow", "compose_flow"),
+}
+EACH_OP = pytest.mark.parametrize("op", CALLS.values(), ids=CALLS)
+
+
+def each_tensor(*without: str) -> pytest.MarkDecorator:
+    """Every tensor of every op, but for some."""
+    chosen = [
+        pytest.param(op, name, id=f"{label}-{name}")
+        for label, op in CALLS.items()
+        for name in op.shapes
+        if name not in without
+    ]
+    return pytest.mark.parametrize(("op", "name"), chosen)
+
+
+def refused(op: Op, wanted: str, **changes: Any) -> None:
+    """The call with `changes` raises an error that says `wanted`, and writes nothing."""
+    arrays = {**op.arrays(), **changes}
+    out = arrays["out"]
+    if isinstance(out, np.ndarray) and out.flags.writeable:
+        out[...] = 7
+    with pytest.raises(ArgumentError, match=wanted):
+        op.call(arrays)
+    if isinstance(out, np.ndarray) and out.flags.writeable:
+        assert (out == 7).all()
+
+
+@EACH_OP
+def test_the_call_is_good_before_it_is_spoilt(op: Op) -> None:
+    op.call(op.arrays())
+
+
+@each_tensor()
+def test_a_wrong_rank(op: Op, name: str) -> None:
+    shape = op.shapes[name]
+    wanted = f"wanted {name} of rank {len(shape)}; got {name} of rank"
+    refused(op, f"{wanted} {len(shape) - 1}", **{name: np.zeros(shape[1:], np.float32)})
+    # Volumes pass the binding, and more axes than any op has do not.
+    refused(op, f"{wanted} {len(shape) + 1}", **{name: np.zeros((*shape, 1), np.float32)})
+    refused(op, f"wanted {name} of rank 6 at most", **{name: np.zeros((1,) * 7, np.float32)})
+
+
+@each_tensor()
+def test_a_wrong_type(op: Op, name: str) -> None:
+    shape = op.shapes[name]
+    refused(op, f"wanted {name} of float32, float16, .* got float64", **{name: np.zeros(shape)})
+    refused(op, f"wanted {name} of float32, float16, .* got int32", **{name: np.zeros(shape, "i4")})
+    swapped = np.zeros(shape, np.dtype(np.float32).newbyteorder())
+    refused(op, f"wanted {name} of float32, float16, .* got >f4", **{name: swapped})
+    refused(op, f"wanted {name} as a NumPy, torch or CuPy array; got list", **{name: [1.0]})
+    for wrong in (["float16"] if name in op.only_f32 else []) + (
+        ["uint8"] if name in op.only_f32 + op.no_bytes else []
+    ):
+        wanted = rf"wanted {name} of dtype float32.*; got {wrong}"
+        refused(op, wanted, **{name: np.zeros(shape, wrong)})
+
+
+@EACH_OP
+def test_a_tensor_on_another_device(op: Op) -> None:
+    """The first tensor says where; that it lies on a GPU is test_cuda_kernels.py's to test."""
+    _, *others = op.shapes
+    for name in others:
+        elsewhere = DeviceArray(np.zeros(op.shapes[name], np.float32))
+        refused(op, f"wanted every tensor on cpu; got {name} on cuda", **{name: elsewhere})
+
+
+@each_tensor()
+def test_a_wrong_size_along_any_axis(op: Op, name: str) -> None:
+    shape = op.shapes[name]
+    for axis, size in enumerate(shape):
+        if axis > 1 and (name, op.name) in ANY_SIZE:
+            continue
+        wrong = np.zeros((*shape[:axis], size + 1, *shape[axis + 1 :]), np.float32)
+        refused(op, r"wanted \w+ with \d+ \(.*\) along axis \d; got \d+", **{name: wrong})
+
+
+@each_tensor("centre")
+def test_planes_that_int32_does_not_hold(op: Op, name: str) -> None:
+    shape, few = op.shapes[name], np.zeros(8, np.float32)
+    # 4 rows apart by 2^29 elements: the last one begins at 2^31. Nothing is read or written there.
+    far = np.lib.stride_tricks.as_strided(few, shape, (0, 0, 4 * 2**29, 4))
+    with pytest.raises(ArgumentError, match=f"wanted {name} with planes of fewer than 2147483648"):
+        op.call({**op.arrays(), name: far})
+
+
+@EACH_OP
+def test_sides_that_f32_does_not_count(op: Op) -> None:
+    name, shape = next(iter(op.shapes.items()))
+    wide = np.broadcast_to(np.float32(0), (*shape[:3], 2**24))
+    with pytest.raises(ArgumentError, match=r"with sides below 16777216|along axis 3"):
+        op.call({**op.arrays(), name: wide})
+
+
+@each_tensor("out")
+def test_an_output_in_the_memory_of_an_input(op: Op, name: str) -> None:
+    memory = np.zeros(4096, np.float32)
+    first = memory[: np.prod(op.shapes[name])].reshape(op.shapes[name])
+    size = int(np.prod(op.shapes["out"]))
+    out = memory[first.size - 1 :][:size].reshape(op.shapes["out"])
+    wanted = f"wanted out apart from every input in memory; got out in the memory of {name}"
+    refused(op, wanted, **{name: first, "out": out})
+    # One element further on, and backwards, it is apart.
+    out = memory[first.size :][:size].reshape(op.shapes["out"])[..., ::-1]
+    op.call({**op.arrays(), name: first, "out": out})
+
+
+@EACH_OP
+def test_an_output_that_overlaps_itself_or_may_not_be_written(op: Op) -> None:
+    shape = op.shapes["out"]
+    memory = np.zeros(4096, np.float32)
+    folded = np.lib.stride_tricks.as_strided(memory, shape, (4, 4, 4 * shape[3], 4))
+    refused(op, "wanted out whose elements do not overlap one another; got stride", out=folded)
+    fixed = np.zeros(shape, np.float32)
+    fixed.flags.writeable = False
+    refused(op, "wanted out that may be written; got a read-only array", out=fixed)
+
+
+@EACH_OP
+def test_strides_of_broken_elements(op: Op) -> None:
+    kind = np.dtype([("value", "f4"), ("flag", "u1")])
+    for name, shape in op.shapes.items():
+        packed = np.zeros(shape, kind)["value"]
+        wanted = rf"wanted {name} with strides of whole elements; got \d+ bytes along axis 0"
+        refused(op, wanted, **{name: packed})
+
+
+def test_other_threads_run_while_a_kernel_does() -> None:
+    """A ticking thread needs the GIL for every tick, and Python itself hands it over in 100 s."""
+    features = np.zeros((1, 64, 112, 112), np.float32)
+    out = np.zeros((1, 21 * 21, 112, 112), np.float32)
+    ticks: list[float] = []
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+
+    ticking = threading.Thread(target=tick)
+    interval, threads = sys.getswitchinterval(), _C.thread_count()
+    ticking.start()
+    try:
+        sys.setswitchinterval(100)
+        _C.set_thread_count(1)
+        start = time.perf_counter()
+        while (end := time.perf_counter()) < start + 0.2:
+            _C.correlation(features, features, None, out, 10, 1, 1.0, False, False)
+    finally:
+        sys.setswitchinterval(interval)
+        _C.set_thread_count(threads)
+        done.set()
+        ticking.join()
+    assert sum(start < at < end for at in ticks) > 2
