@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from gpu.build import build
-from gpu.steps import ROOT, MissingToolError, StepError, run, tail, timed, tool
+from gpu.steps import ROOT, MissingToolError, StepError, libraries, run, tail, timed, tool
 
 NO_GPU = 3
-KERNEL_TESTS = "tests/core/test_cuda_kernels.py"
+KERNEL_TESTS = ("tests/core/test_cuda_kernels.py", "tests/core/test_cupy_front.py")
 
 Step = Callable[[], tuple[str, dict[str, Any]]]
 
@@ -43,12 +43,13 @@ def pytest_command(*options: str) -> list[str]:
     # Not the project's own settings: they name plugins that this machine may lack.
     return [
         sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", f"--rootdir={ROOT}",
-        "--import-mode=importlib", "-p", "no:cacheprovider", KERNEL_TESTS, *options,
+        "--import-mode=importlib", "-p", "no:cacheprovider", *KERNEL_TESTS, *options,
     ]  # fmt: skip
 
 
 def kernel_tests() -> tuple[str, dict[str, Any]]:
     """Every op on the GPU against the NumPy reference."""
+    libraries("cupy", "numpy", "pytest")
     output = run(pytest_command(), 80, CINEFLOW_CUDA_TESTS="gpu")
     if " passed" not in output:
         raise StepError(f"no test ran: {tail(output, 500)}")
@@ -60,7 +61,11 @@ def sanitizer(check: str, chosen: str, limit_s: float) -> Step:
 
     def step() -> tuple[str, dict[str, Any]]:
         program = tool("compute-sanitizer")
+        libraries("cupy", "numpy", "pytest")
         command = [program, "--tool", check, "--error-exitcode", "9", "--target-processes", "all"]
+        if check == "memcheck":
+            # Libraries ask the driver what it cannot do, and take no for an answer.
+            command += ["--report-api-errors", "no"]
         output = run([*command, *pytest_command("-k", chosen)], limit_s, CINEFLOW_CUDA_TESTS="gpu")
         if not re.search(r"ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards", output):
             raise StepError(f"no clean summary: {tail(output, 500)}")
@@ -69,10 +74,11 @@ def sanitizer(check: str, chosen: str, limit_s: float) -> Step:
     return step
 
 
-def module(name: str, limit_s: float) -> Step:
-    """`gpu.<name>`, which prints its figures as JSON on the last line."""
+def module(name: str, limit_s: float, *needs: str) -> Step:
+    """`gpu.<name>`, which needs these libraries and prints its figures as JSON on the last line."""
 
     def step() -> tuple[str, dict[str, Any]]:
+        libraries(*needs)
         # By its path, so that only SITE is on PYTHONPATH.
         output = run([sys.executable, str(Path(__file__).parent / f"{name}.py")], limit_s)
         return "", json.loads(output.splitlines()[-1])
@@ -87,8 +93,8 @@ def steps(architectures: str) -> dict[str, Step]:
         "tests": kernel_tests,
         "memcheck": sanitizer("memcheck", "agrees and float32 or corner", 100),
         "racecheck": sanitizer("racecheck", "agrees and correlation and float32", 60),
-        "benchmarks": module("bench", 80),
-        "tracker": module("tracker", 40),
+        "benchmarks": module("bench", 80, "cupy", "torch"),
+        "tracker": module("tracker", 40, "torch"),
     }
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from pathlib import Path
 
-from gpu.steps import BUILD, ROOT, SITE, MissingToolError, run, tail, tool
+from gpu.steps import BUILD, ROOT, SITE, libraries, run, tail, tool
 
 
 def build(architectures: str) -> tuple[str, dict[str, str]]:
     """Configure and compile; `architectures` is CMake's list, such as "native" or "90-real"."""
-    if importlib.util.find_spec("pybind11") is None:
-        raise MissingToolError("pybind11 is not in this Python")
+    libraries("pybind11")
     import pybind11
 
     tree = BUILD / "cmake"

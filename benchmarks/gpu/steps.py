@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -56,6 +57,13 @@ def tool(name: str) -> str:
     if found is None:
         raise MissingToolError(f"{name} is not on this machine")
     return found
+
+
+def libraries(*names: str) -> None:
+    """Raise `MissingToolError` unless this Python can import each of `names`."""
+    absent = [name for name in names if importlib.util.find_spec(name) is None]
+    if absent:
+        raise MissingToolError(f"{', '.join(absent)}: not in {sys.executable}")
 
 
 def run(command: list[str], limit_s: float, **environment: str) -> str:

@@ -25,6 +25,9 @@ class Array(DeviceArray):
     ndim = property(lambda self: self.array.ndim)
     itemsize = property(lambda self: self.array.itemsize)
 
+    def transpose(self, *axes: int) -> Array:
+        return Array(self.array.transpose(*axes))
+
 
 def make() -> types.ModuleType:
     """A module to stand for `cupy`."""

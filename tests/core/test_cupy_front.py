@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,16 @@ def flow() -> np.ndarray:
     return np.random.default_rng(2).normal(0, 2, (2, 2, 9, 11)).astype(np.float32)
 
 
-def channels_last(array: np.ndarray) -> np.ndarray:
-    return array.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+def channels_last(put: Callable[[np.ndarray], Any]) -> Any:
+    """`maps()` as a view of an array [N, H, W, C], made after the copy: CuPy's is contiguous."""
+    return put(np.ascontiguousarray(maps().transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
 
 
 #: Each op as a function of a way to make its arrays.
 CALLS = {
     "warp": lambda put: ops.warp(put(maps()), put(flow())),
     "warp of bytes": lambda put: ops.warp(put((maps() * 255).astype(np.uint8)), put(flow())),
-    "warp, channels last": lambda put: ops.warp(put(channels_last(maps())), put(flow())),
+    "warp, channels last": lambda put: ops.warp(channels_last(put), put(flow())),
     "compose_flow": lambda put: ops.compose_flow(put(flow()), put(flow())),
     "correlation": lambda put: ops.correlation(put(maps()), put(maps()), radius=2),
     "warp_correlation": lambda put: ops.warp_correlation(put(maps()), put(maps()), put(flow())),

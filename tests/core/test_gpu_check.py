@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -16,9 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def check(tmp_path):
-    """Runs the script with this Python, and a PATH on which only `programs` are found."""
+    """Runs the script with this Python, and a PATH on which only `programs` are found.
 
-    def run(*arguments: str, programs: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    `libraries` are found as well, empty ones; what they would do is not tested.
+    """
+
+    def run(
+        *arguments: str, programs: dict[str, str] | None = None, libraries: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess:
         folder = tmp_path / "bin"
         folder.mkdir(exist_ok=True)
         for name in ("bash", "dirname", "git"):
@@ -27,9 +33,12 @@ def check(tmp_path):
         for name, text in (programs or {}).items():
             (folder / name).write_text(f"#!/bin/bash\n{text}\n")
             (folder / name).chmod(0o755)
+        for name in libraries:
+            (folder / f"{name}.py").touch()
         environment = {
             **os.environ,
             "PYTHON": sys.executable,
+            "PYTHONPATH": str(folder),
             "PATH": str(folder),
             "CUDA_HOME": str(tmp_path / "no-cuda"),
         }
@@ -47,6 +56,7 @@ def report_of(done: subprocess.CompletedProcess) -> dict:
 
 #: nvidia-smi of a machine that has a GPU, as `--format=csv,noheader` prints it.
 A_GPU = {"nvidia-smi": "echo 'NVIDIA Test, 580.1, 9.0'"}
+CLEAN = {"compute-sanitizer": "echo '========= ERROR SUMMARY: 0 errors'"}
 
 
 def test_without_nvidia_smi_it_says_so(check):
@@ -79,16 +89,24 @@ def test_a_missing_tool_is_no_pass(check):
     assert not report["complete"]
 
 
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
+def test_a_missing_library_is_no_pass(check):
+    done = check("--only", "tests", "memcheck", "benchmarks", programs=A_GPU | CLEAN)
+    assert done.returncode == 1
+    steps = report_of(done)["steps"]
+    assert [step["status"] for step in steps] == ["missing"] * 3
+    assert all(step["detail"].startswith("cupy: not in") for step in steps)
+
+
 def test_a_sanitizer_that_checked_nothing_is_no_pass(check):
     silent = {**A_GPU, "compute-sanitizer": "echo 3 passed"}
-    done = check("--only", "memcheck", "racecheck", programs=silent)
+    done = check("--only", "memcheck", "racecheck", programs=silent, libraries=("cupy",))
     assert done.returncode == 1
     assert [step["status"] for step in report_of(done)["steps"]] == ["failed", "failed"]
 
 
 def test_a_clean_sanitizer_passes(check):
-    clean = {**A_GPU, "compute-sanitizer": "echo '========= ERROR SUMMARY: 0 errors'"}
-    done = check("--only", "memcheck", programs=clean)
+    done = check("--only", "memcheck", programs=A_GPU | CLEAN, libraries=("cupy",))
     assert done.returncode == 0, done.stderr
     assert report_of(done)["steps"][0]["status"] == "passed"
 
