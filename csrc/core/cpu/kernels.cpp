@@ -6,6 +6,10 @@
 
 #include "cineflow/instruction_set.h"
 
+#if defined(CINEFLOW_X86)
+#include <cpuid.h>
+#endif
+
 // What each compiled instruction set defines; CINEFLOW_X86 is set where there are three of them.
 #define CINEFLOW_DECLARE(isa)                           \
   namespace cineflow::isa {                             \
@@ -31,6 +35,14 @@ struct Candidate {
   bool (*runs_here)();
 };
 
+#if defined(CINEFLOW_X86)
+/// Clang 14's __builtin_cpu_supports has no word for it.
+bool has_f16c() noexcept {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
 // The widest first.
 const Candidate kCandidates[] = {
 #if defined(CINEFLOW_X86)
@@ -41,10 +53,7 @@ const Candidate kCandidates[] = {
               __builtin_cpu_supports("fma");
      }},
     {CINEFLOW_TABLE(avx2),
-     [] {
-       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-              __builtin_cpu_supports("f16c");
-     }},
+     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c(); }},
 #endif
     {CINEFLOW_TABLE(baseline), [] { return true; }},
 };
