@@ -1,7 +1,8 @@
 """Standard-operator forms of the warp that were tried, border "zeros", finite flow.
 
 Each is the nodes of an ONNX graph from src [N, C, H, W] and flow [N, 2, H, W] to out. The exporter
-uses `half_pixel` with its guard (cineflow.export.bodies), which is timed as it is exported.
+uses `half_pixel` with its guard (cineflow.export.bodies), which is timed as it is exported, the
+cast of its result included, which ONNX Runtime removes inside a graph.
 """
 
 from __future__ import annotations
@@ -56,6 +57,52 @@ WHOLE_PIXEL = f"""{_POSITIONS}
                     align_corners: int = 1> (src, grid)"""
 
 
+#: As used, but both coordinates in one tensor, and the grid of zero flow worked out beforehand.
+FOLDED = """
+  height = Shape <start: int = 2, end: int = 3> (flow)
+  width = Shape <start: int = 3, end: int = 4> (flow)
+  src_height_i = Shape <start: int = 2, end: int = 3> (src)
+  src_width_i = Shape <start: int = 3, end: int = 4> (src)
+  only = Constant <value = int64[1] {0}> ()
+  last = Constant <value = int64[1] {-1}> ()
+  int_0 = Constant <value = int64 {0}> ()
+  int_1 = Constant <value = int64 {1}> ()
+  rows = Squeeze (height, only)
+  columns = Squeeze (width, only)
+  row_i = Range (int_0, rows, int_1)
+  column_i = Range (int_0, columns, int_1)
+  row_f = Cast <to: int = 1> (row_i)
+  column = Cast <to: int = 1> (column_i)
+  row = Unsqueeze (row_f, last)
+  ones = Constant <value = int64[2] {1, 1}> ()
+  full = Concat <axis: int = 0> (ones, height, width)
+  every_x = Expand (column, full)
+  every_y = Expand (row, full)
+  here = Concat <axis: int = 1> (every_x, every_y)
+  src_height = Cast <to: int = 1> (src_height_i)
+  src_width = Cast <to: int = 1> (src_width_i)
+  two = Constant <value = float {2.0}> ()
+  half = Constant <value = float {0.5}> ()
+  one = Constant <value = float {1.0}> ()
+  far = Constant <value = float {4.0}> ()
+  across = Div (two, src_width)
+  down = Div (two, src_height)
+  step_1 = Concat <axis: int = 0> (across, down)
+  step_shape = Constant <value = int64[4] {1, 2, 1, 1}> ()
+  step = Reshape (step_1, step_shape)
+  from_edge = Add (here, half)
+  share = Mul (from_edge, step)
+  at_rest = Sub (share, one)
+  moved = Mul (flow, step)
+  raw = Add (moved, at_rest)
+  size = Abs (raw)
+  near = Less (size, far)
+  safe = Where (near, raw, far)
+  grid = Transpose <perm: ints = [0,2,3,1]> (safe)
+  out = GridSample <mode: string = "linear", padding_mode: string = "zeros",
+                    align_corners: int = 0> (src, grid)"""
+
+
 def gathers() -> str:
     """Four gathers and their weights; an outside corner has weight 0."""
     corners = []
@@ -108,7 +155,7 @@ def half_pixel() -> str:
     return warp("zeros").partition("{")[2].rpartition("}")[0]
 
 
-FORMS = {"whole pixel": WHOLE_PIXEL, "gathers": gathers(), USED: half_pixel()}
+FORMS = {"whole pixel": WHOLE_PIXEL, "folded": FOLDED, "gathers": gathers(), USED: half_pixel()}
 
 
 def measure(rounds: int) -> dict[str, dict[str, Any]]:
