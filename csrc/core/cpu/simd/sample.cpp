@@ -36,7 +36,7 @@ struct alignas(64) WeightRows {
   float bottom_right[kRoom];
 };
 
-/// Write down the places and, where `weights` is given, the weights.
+/// Write down the places and, if `kWeights`, the weights; else `weights` may be null.
 template <bool kWeights>
 void find_places(const SampleChunk& given, Places& places, WeightRows* weights) {
   const SampleChunk chunk = given;  // a copy, which no store changes for all the compiler knows
@@ -69,7 +69,7 @@ struct WrittenWeights {
 };
 
 /// Weights computed again from the coordinates: for few channels, where arithmetic is cheaper than
-/// stores.
+/// stores, behind which some processors make loads wait.
 struct ComputedWeights {
   SampleChunk chunk;
 
@@ -80,7 +80,7 @@ struct ComputedWeights {
   }
 };
 
-constexpr std::int64_t kFewChannels = 2;
+constexpr std::int64_t kFewChannels = 2;  // one image, or the two components of a flow
 
 CINEFLOW_HD F32s weighted(const Pairs (&rows)[2], const Weights& weights) {
   F32s sum = rows[0].left * weights.top_left;
