@@ -41,6 +41,13 @@ def test_the_wall_is_incompressible(heart: Ellipsoid, activation: float) -> None
     np.testing.assert_allclose(volume, 1.0, atol=1e-6)
 
 
+def test_the_cap_is_incompressible_on_the_axis_itself() -> None:
+    axis = np.asarray(HEART.axis) / np.linalg.norm(HEART.axis)
+    points = np.asarray(HEART.apex_mm) + np.array([[2.0], [5.0], [8.5]]) * axis
+    volume = np.linalg.det(deformation_gradient(HEART, points, 1.0))
+    np.testing.assert_allclose(volume, 1.0, atol=1e-6)
+
+
 def test_the_wall_keeps_its_volume_as_counted_in_voxels() -> None:
     phantom = ventricle(size=(48, 48, 48), beat=Beat(frame_rate_hz=5.0), wall_mm=12.0)
     heart = phantom.kinematics

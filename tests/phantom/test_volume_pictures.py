@@ -119,6 +119,9 @@ def test_mr_blood_is_bright_the_wall_grey_and_smooth() -> None:
     blood, wall = frame[phantom.cavity(0)], frame[inner]
     assert blood.mean() > 2.0 * wall.mean()
     assert wall.std() < 0.1 * wall.mean()
+    # signals 1 and 0.4, white at 1.15
+    assert blood.mean() == pytest.approx(255.0 / 1.15, rel=0.04)
+    assert wall.mean() == pytest.approx(0.4 * 255.0 / 1.15, rel=0.04)
     assert phantom.sector.all()
 
 
