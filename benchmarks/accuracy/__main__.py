@@ -1,15 +1,17 @@
 """Accuracy of the committed tracker beside its peers, on phantoms that nothing was tuned on.
 
-    python -m benchmarks.accuracy [--quick] [--out build/bench]
+    python -m benchmarks.accuracy [--quick] [--out build/bench] [--docs]
 
-Writes accuracy.json, accuracy.md and accuracy.png. Phantoms are easier than patients: no motion
-across the plane, one texture, no border artefacts. The real clip stands beside them.
+Writes accuracy.json, accuracy.md and accuracy.png; --docs puts table and picture into the docs.
+Phantoms are easier than patients: no motion across the plane, one texture, no border artefacts. The
+real clip stands beside them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,11 +19,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.accuracy.cases import Case, disturbed, held_out
-from benchmarks.accuracy.measure import Figures, Tracker, average, measure
+from benchmarks.accuracy.measure import Figures, Tracker, average, measure, strain
 from benchmarks.accuracy.methods import bundle, peers
+from benchmarks.accuracy.pace import pace, stream_push
 from benchmarks.accuracy.real import loop_closures
+from cineflow.motion.compose import compose
 
 OURS = "cineflow lucas_kanade"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+#: What `--docs` writes stands between these lines of docs/motion/accuracy.md.
+_BEGIN, _END = "<!-- accuracy: written by the benchmark -->", "<!-- accuracy: end -->"
 
 
 def run(methods: Mapping[str, Tracker], cases: list[Case]) -> dict[str, dict[str, Figures]]:
@@ -39,34 +46,54 @@ def run(methods: Mapping[str, Tracker], cases: list[Case]) -> dict[str, dict[str
     }
 
 
-def table(results: Mapping[str, Mapping[str, Figures]], closures: Mapping[str, float]) -> str:
-    """The results as Markdown."""
-    lines = ["Phantoms are easier than patients; no geometry or seed here was used for tuning.", ""]
-    head = [
-        "method",
-        "pair px",
-        "ED-ES px",
-        "circ. bias",
-        "radial bias",
-        "folding %",
-        "ms per pair",
+def table(
+    results: Mapping[str, Mapping[str, Figures]],
+    times: Mapping[str, list[float]],
+    closures: Mapping[str, float],
+) -> str:
+    """The results as Markdown: the clean phantoms, the disturbed ones, time, the real clip."""
+    lines = [
+        "| method | pair, px | ED-ES, px | circumferential | radial | folding % |",
+        "|---|---|---|---|---|---|",
     ]
-    for condition, by_name in results.items():
-        lines += [f"### {condition}", "", f"| {' | '.join(head)} |"]
-        lines.append("|---" * len(head) + "|")
-        lines += [
-            f"| {name} | {f.pair_px:.3f} | {f.systole_px:.2f} | {f.circumferential:+.2f} "
-            f"| {f.radial:+.2f} | {f.folding_percent:.2f} | {f.pair_ms:.1f} |"
-            for name, f in by_name.items()
-        ]
-        lines.append("")
-    lines += ["### real clip: displacement left after one beat (zero flow closes perfectly)", ""]
-    lines += [f"- {name}: {value:.2f} px" for name, value in closures.items()]
+    lines += [
+        f"| {name} | {f.pair_px:.3f} | {f.systole_px:.2f} | {f.circumferential:+.2f} "
+        f"| {f.radial:+.2f} | {f.folding_percent:.2f} |"
+        for name, f in results["clean"].items()
+    ]
+    others = [condition for condition in results if condition != "clean"]
+    if others:
+        lines += ["", f"| method | {' | '.join(others)} |", "|---" * (1 + len(others)) + "|"]
+        for name in results["clean"]:
+            found = [results[condition][name] for condition in others]
+            cells = [f"{f.pair_px:.3f} / {f.systole_px:.2f} / {f.radial:+.1f}" for f in found]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += ["", "| method | ms per pair, median | fastest |", "|---|---|---|"]
+    lines += [f"| {name} | {ms[0]:.1f} | {ms[1]:.1f} |" for name, ms in times.items()]
+    lines += ["", "| method | real clip: px left after one beat |", "|---|---|"]
+    lines += [f"| {name} | {value:.2f} |" for name, value in closures.items()]
     return "\n".join(lines) + "\n"
 
 
-def plot(results: Mapping[str, Mapping[str, Figures]], path: Path) -> None:
-    """Composed error by condition and method."""
+def curves(methods: Mapping[str, Tracker], case: Case) -> dict[str, list[list[float]]]:
+    """Mean radial and circumferential strain since end-diastole, percent, true and by method."""
+    found = {}
+    for name, track in methods.items():
+        u = np.zeros_like(case.displacement)
+        found[name] = [[0.0, 0.0]]
+        for a, b in zip(case.frames[:-1], case.frames[1:], strict=True):
+            u = compose(u, np.asarray(track(a, b), np.float32))
+            found[name].append(strain(u, case).tolist())
+    true = [case.phantom.displacement(i) for i in range(len(case.frames))]
+    return {"true": [strain(u, case).tolist() for u in true], **found}
+
+
+def plot(
+    results: Mapping[str, Mapping[str, Figures]],
+    strains: Mapping[str, list[list[float]]],
+    path: Path,
+) -> None:
+    """Composed error by condition and method; strain over systole beside the truth."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -74,38 +101,68 @@ def plot(results: Mapping[str, Mapping[str, Figures]], path: Path) -> None:
 
     conditions = list(results)
     names = [name for name in next(iter(results.values())) if name != "zero flow"]
-    figure, axes = plt.subplots(figsize=(9, 4))
+    figure, (bars, radial, around) = plt.subplots(
+        1, 3, figsize=(13, 4), width_ratios=[2.2, 1, 1], layout="constrained"
+    )
     width = 0.8 / len(names)
     for k, name in enumerate(names):
         heights = [results[condition][name].systole_px for condition in conditions]
-        axes.bar(np.arange(len(conditions)) + (k + 0.5) * width - 0.4, heights, width, label=name)
-    axes.set_xticks(range(len(conditions)), conditions)
-    axes.set_ylabel("end-point error ED to ES, px")
-    axes.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=120)
+        bars.bar(np.arange(len(conditions)) + (k + 0.5) * width - 0.4, heights, width, label=name)
+    bars.set_xticks(range(len(conditions)), conditions)
+    bars.set_ylabel("end-point error ED to ES, px")
+    bars.legend(fontsize=8)
+    for axes, index, label in ((radial, 0, "radial"), (around, 1, "circumferential")):
+        for name in names:
+            axes.plot([both[index] for both in strains[name]])
+        axes.plot([both[index] for both in strains["true"]], "k--", label="true")
+        axes.set(xlabel="frame", ylabel=f"{label} strain, %")
+        axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def into_docs(text: str, picture: Path) -> None:
+    """The table between the page's two marks, and the picture beside it."""
+    page = DOCS / "motion" / "accuracy.md"
+    before, _, rest = page.read_text().partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    page.write_text(f"{before}{_BEGIN}\n{text}{_END}{after}")
+    shutil.copy(picture, DOCS / "img" / "accuracy.png")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two clean cases only")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
+    parser.add_argument("--docs", action="store_true", help="write table and picture into docs/")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     methods = {OURS: bundle(), **peers()}
     cases = held_out()[:2] if arguments.quick else held_out() + disturbed()
     results = run(methods, cases)
     closures = loop_closures(methods)
-    text = table(results, closures)
+    first = cases[0]
+    every = {
+        f"{OURS}, 1 thread": bundle(threads=1),
+        f"{OURS}, 2 threads": bundle(threads=2),
+        "MotionStream.push, default threads": stream_push(),
+        **{name: track for name, track in methods.items() if name not in (OURS, "zero flow")},
+    }
+    times = pace(every, first)
+    text = table(results, times, closures)
     print(text)
     data = {
         "phantoms": {c: {n: asdict(f) for n, f in by.items()} for c, by in results.items()},
+        "ms_per_pair_median_and_fastest": times,
         "real_clip_loop_closure_px": closures,
     }
     (arguments.out / "accuracy.json").write_text(json.dumps(data, indent=2) + "\n")
     (arguments.out / "accuracy.md").write_text(text)
-    plot(results, arguments.out / "accuracy.png")
+    shown = {name: track for name, track in methods.items() if name != "zero flow"}
+    picture = arguments.out / "accuracy.png"
+    plot(results, curves(shown, first), picture)
+    if arguments.docs:
+        into_docs(text, picture)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -26,7 +25,6 @@ class Figures:
         systole_px: End-point error of the composed displacement at end-systole.
         circumferential, radial: Bias of the mean Lagrangian strain over the wall, points.
         folding_percent: Wall pixels turned over at end-systole.
-        pair_ms: Median time per pair.
     """
 
     pair_px: float
@@ -34,27 +32,23 @@ class Figures:
     circumferential: float
     radial: float
     folding_percent: float
-    pair_ms: float
 
 
 def measure(track: Tracker, case: Case) -> Figures:
     """Track `case` from end-diastole to end-systole."""
     u = np.zeros_like(case.displacement)
-    errors, times = [], []
+    errors = []
     for i, truth in enumerate(case.flows):
-        start = time.perf_counter()
         flow = np.asarray(track(case.frames[i], case.frames[i + 1]), np.float32)
-        times.append(time.perf_counter() - start)
         errors.append(end_point_error(flow, truth, case.walls[i]).mean_px)
         u = compose(u, flow)
-    radial, circumferential = _strain(u, case) - _strain(case.displacement, case)
+    radial, circumferential = strain(u, case) - strain(case.displacement, case)
     return Figures(
         pair_px=float(np.mean(errors)),
         systole_px=end_point_error(u, case.displacement, case.walls[0]).mean_px,
         circumferential=float(circumferential),
         radial=float(radial),
         folding_percent=folding(u, case.inner_wall),
-        pair_ms=1000.0 * float(np.median(times)),
     )
 
 
@@ -68,7 +62,7 @@ def average(figures: list[Figures]) -> Figures:
     )
 
 
-def _strain(u: np.ndarray, case: Case) -> np.ndarray:
+def strain(u: np.ndarray, case: Case) -> np.ndarray:
     """Mean Lagrangian strain over the wall: (radial, circumferential), percent."""
     gradient = deformation_gradient(u)[case.inner_wall]
     directions = wall_directions(u.shape[-2:], case.centre)[:, case.inner_wall]
