@@ -88,14 +88,16 @@ CINEFLOW_HD Corners corners_anywhere(const SampleChunk& chunk, F32s x, F32s y) {
 CINEFLOW_HD Corners corners_inside(const SampleChunk& chunk, F32s x, F32s y) {
   const I32s left = Vectors::truncate(x);
   const I32s above = Vectors::truncate(y);
-  const auto stride = static_cast<std::int32_t>(chunk.row_stride);
-  const I32s top = above * stride + left * static_cast<std::int32_t>(chunk.column_stride);
+  // Unsigned, because lanes behind the last sample hold anything.
+  const auto stride = static_cast<std::uint32_t>(chunk.row_stride);
+  const U32s top =
+      (U32s)above * stride + (U32s)left * static_cast<std::uint32_t>(chunk.column_stride);
   const F32s right_weight = x - Vectors::real(left);
   const F32s left_weight = 1.0f - right_weight;
   const F32s lower = y - Vectors::real(above);
   const F32s upper = 1.0f - lower;
-  return {top,
-          top + stride,
+  return {(I32s)top,
+          (I32s)(top + stride),
           {upper * left_weight, upper * right_weight, lower * left_weight, lower * right_weight}};
 }
 
