@@ -7,6 +7,7 @@ import pytest
 
 from cineflow.errors import ArgumentError
 from cineflow.motion.beats import HeartBeat, compensate, drift, from_curve, from_triggers
+from cineflow.motion.metrics import loop_closure
 from cineflow.phantom import Beat
 
 CLOCK = np.arange(200) * 20.0
@@ -71,8 +72,36 @@ def test_bad_triggers(triggers: list[float], times: np.ndarray, message: str) ->
         from_triggers(np.array(triggers), times)
 
 
-def test_drift_is_stated_per_frame_and_taken_out_on_request() -> None:
-    assert drift(np.array([3.0, 4.0]), HeartBeat(10, 20, 60)) == pytest.approx(0.1)
+def ring(wider_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """A displacement [2, 33, 33] that points outward everywhere, and a ring to measure it on."""
+    y, x = np.mgrid[-16:17, -16:17].astype(float)
+    radius = np.maximum(np.hypot(x, y), 1e-9)
+    return wider_px * np.stack([x, y]) / radius, (radius > 6) & (radius < 12)
+
+
+def test_drift_is_the_mean_length_per_frame_not_the_length_of_the_mean() -> None:
+    wide, mask = ring(3.0)
+    found = drift(wide, mask, HeartBeat(10, 20, 60))
+    assert found == pytest.approx(3.0 / 50)
+    assert found == pytest.approx(loop_closure(wide, mask) / 50)
+
+
+@pytest.mark.parametrize(
+    ("value", "inside", "end", "message"),
+    [
+        (1.0, True, 10, "frames 10 to 10"),  # a double trigger within one frame
+        (1.0, True, 9, "ends after it began"),
+        (np.nan, True, 60, "finite"),
+        (1.0, False, 60, "empty mask"),
+    ],
+)
+def test_drift_of_no_beat(value: float, inside: bool, end: int, message: str) -> None:
+    field, mask = np.full((2, 8, 8), value), np.full((8, 8), inside)
+    with pytest.raises(ArgumentError, match=message):
+        drift(field, mask, HeartBeat(10, None, end))
+
+
+def test_linear_drift_is_taken_out_on_request() -> None:
     ramp = np.linspace(0, 2, 5, dtype=np.float32)[:, None, None, None] * np.ones((1, 2, 4, 4))
     np.testing.assert_allclose(compensate(ramp), 0.0, atol=1e-6)
     with pytest.raises(ArgumentError):

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.motion.fields import require_field, require_mask
 
 #: Heart rates that are believed, beats per minute.
 SLOWEST_BPM, FASTEST_BPM = 30.0, 220.0
@@ -131,14 +132,41 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
     return tuple(beats)
 
 
-def drift(closure_px: np.ndarray, beat: HeartBeat) -> float:
-    """Loop-closure error per frame of a beat, px: what linear compensation would take away.
+def mean_length(field: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted mean length of a field's vectors, px: what "closure" and "drift" mean here.
+
+    A mean of lengths, not the length of the mean: a ring that ends too wide all round has drifted.
 
     Args:
-        closure_px: Composed displacement after the whole beat, mean over the wall, (x, y) px.
-        beat: The beat that it closes.
+        field: [2, h, w] px, finite.
+        weight: [h, w], not negative; a mask is one. Zeros everywhere (a black picture) give 0.
     """
-    return float(np.hypot(*np.asarray(closure_px, np.float64))) / (beat.end - beat.ed)
+    total = float(weight.sum())
+    return float((np.hypot(*field) * weight).sum()) / total if total > 0 else 0.0
+
+
+def drift(displacement: np.ndarray, mask: np.ndarray, beat: HeartBeat) -> float:
+    """Loop closure per frame of a beat, px: what linear compensation would take away.
+
+    The closure is the stream's `drift_px`, its mean taken over the mask.
+
+    Args:
+        displacement: Composed over the whole beat, [2, H, W] px.
+        mask: Where to measure, bool [H, W].
+        beat: The beat that it closes.
+
+    Raises:
+        ArgumentError: The beat has no frames, the mask is empty or of another size, or a value is
+            not finite.
+    """
+    if beat.end <= beat.ed:
+        raise ArgumentError(
+            "a beat that ends after it began",
+            f"frames {beat.ed} to {beat.end}",
+            "Two triggers within one frame are one R wave: leave such a beat out",
+        )
+    u = require_field("displacement", displacement)
+    return mean_length(u, require_mask(mask, u.shape[1:])) / (beat.end - beat.ed)
 
 
 def compensate(displacements: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cineflow.motion.beats import mean_length
 from cineflow.motion.compose import compose
 from cineflow.motion.finder import Event
 from cineflow.motion.rhythm import Rhythm
@@ -61,5 +62,4 @@ def _closure(state: StreamState) -> float:
     )
     # one sample in the middle of each block: the displacement is far smoother than that
     sampled = state.displacement[:, height // 2 :: height, width // 2 :: width]
-    length = np.hypot(sampled[0, :rows, :columns], sampled[1, :rows, :columns])
-    return float((length * state.motion.weight).sum())
+    return mean_length(sampled[:, :rows, :columns], state.motion.weight)
