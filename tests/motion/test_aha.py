@@ -142,6 +142,12 @@ def test_means_are_weighted_by_pixels_and_refuse_other_shapes() -> None:
     labels = np.array([[1, 1, 2], [0, 1, 17]])
     means = segment_means(np.array([[1.0, 2.0, 5.0], [99.0, 6.0, -3.0]]), labels)
     assert (means[0], means[1], means[16]) == (3.0, 5.0, -3.0)
+    values = np.array([[1.0, np.nan, np.nan], [99.0, 6.0, -3.0]])
+    means = segment_means(values, labels)  # a value that is missing counts nothing
+    assert (means[0], means[16]) == (3.5, -3.0)
+    assert np.isnan(means[1])
+    with pytest.raises(ArgumentError, match="infinite"):
+        segment_means(np.where(np.isnan(values), np.inf, values), labels)
     with pytest.raises(ArgumentError, match="values"):
         segment_means(np.zeros((2, 2)), labels)
     with pytest.raises(ArgumentError, match="empty"):

@@ -112,7 +112,7 @@ def test_cylinder_directions_by_hand() -> None:
     around = long_axis_directions((5, 7, 9), (4, 3, 0), (4, 3, 4))
     np.testing.assert_allclose(around[:, 2, 3, 6], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], atol=1e-12)
     np.testing.assert_allclose(around[:, 2, 0, 4], [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-12)
-    assert not around[:, 2, 3, 4].any()  # on the axis there is none
+    assert np.isnan(around[:, 2, 3, 4]).all()  # on the axis there is none
     flat = wall_directions((7, 9), (4, 3))
     np.testing.assert_allclose(around[:2, 1, ..., :2], flat, atol=1e-12)
 
@@ -140,6 +140,28 @@ def test_directions_of_a_wall_follow_its_normals() -> None:
     np.testing.assert_allclose(found[2][wall], true[2][wall], atol=1e-9)
 
 
+def test_a_direction_that_does_not_exist_has_no_strain() -> None:
+    """A still field reads 0 along every direction and NaN along none: never -100 %."""
+    flat = wall_strain(np.zeros((2, 7, 9)), wall_directions((7, 9), (4, 3)))
+    missing = np.isnan(flat)
+    assert missing[:, 3, 4].all()
+    assert missing.sum() == 2
+    np.testing.assert_allclose(flat[~missing], 0.0, atol=1e-12)
+    # an oblique axis meets its voxels only up to rounding
+    along = long_axis_directions((5, 7, 9), np.zeros(3), np.array([4.0, 4.0, 4.0]))
+    solid = wall_strain(np.zeros((3, 5, 7, 9)), along)
+    assert np.isnan(solid[:, range(5), range(5), range(5)]).all()
+    assert np.isnan(solid).sum() == 15
+    np.testing.assert_allclose(solid[~np.isnan(solid)], 0.0, atol=1e-12)
+    assert np.isnan(directional_strain(np.eye(2), np.zeros(2)))
+
+
+@pytest.mark.parametrize("centre", [(np.nan, 16), (4, np.inf), (4,)])
+def test_a_centre_that_is_none_is_refused(centre: tuple[float, float]) -> None:
+    with pytest.raises(ArgumentError, match="centre"):
+        wall_directions((7, 9), centre)
+
+
 def test_strain_of_a_stretched_block() -> None:
     """x by 1.4, y by 0.9, z by 0.8, on voxels of 1 x 2 x 3 mm."""
     size = (5, 6, 7)
@@ -157,6 +179,7 @@ def test_strain_of_a_stretched_block() -> None:
         ({"base": (4, 3, 0)}, "base away"),
         ({"base": (4, 3, np.inf)}, "base away"),
         ({"spacing_mm": (1.0, 1.0)}, "slice_mm"),
+        ({"apex": (np.nan, 3, 0)}, "base away"),
         ({"normals": np.zeros((5, 7, 9))}, "normals"),
     ],
 )

@@ -123,6 +123,13 @@ def test_directions_are_a_right_angled_frame_of_the_wall() -> None:
     assert (frame[upper, 2] @ axis > 0.5).all()
 
 
+def test_on_the_axis_of_the_cap_only_the_outward_direction_exists() -> None:
+    straight = replace(HEART, axis=(0.0, 0.0, 2.0), anterior=(0.0, -1.0, 0.0))
+    frame = straight.directions(straight.apex_mm + np.array([0.0, 0.0, 5.0]))
+    np.testing.assert_allclose(frame[0], [0.0, 0.0, -1.0])
+    assert np.isnan(frame[1:]).all()
+
+
 def test_a_dyskinetic_territory_bulges_and_only_there() -> None:
     def radius(angle: float, height: float, heart: Ellipsoid) -> float:
         _, u, v = heart._cylinder(heart.position(heart.wall_point(angle, height, 0.0), 1.0))

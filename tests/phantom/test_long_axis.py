@@ -52,6 +52,14 @@ def test_directions_are_unit_and_square() -> None:
     assert (found[:, 1] @ axis > 0.5).all()
 
 
+def test_on_the_axis_of_the_cap_the_wall_runs_across() -> None:
+    heart = LongAxis(apex_mm=(12.0, 70.0), axis_deg=0.0)
+    radial, along = heart.directions(np.array([17.0, 70.0]))
+    np.testing.assert_allclose(radial, [-1.0, 0.0])
+    np.testing.assert_allclose(np.abs(along), [0.0, 1.0])
+    assert np.isnan(heart.directions(np.array([120.0, 70.0]))).all()  # the tube's own axis
+
+
 def test_four_points_give_the_true_dimensions() -> None:
     phantom = parasternal_long_axis(beat=Beat())
     true = dimensions(phantom.key_points, phantom.spacing_mm, phantom.size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,15 @@ def test_every_kind_has_all_its_truth(kind: str) -> None:
     assert not (wall & phantom.cavity(0)).any()
     assert not (phantom.segments()[~wall]).any()
     assert (phantom.ed, phantom.es) == (0, 2)
+
+
+@pytest.mark.parametrize("view", [apical, parasternal_long_axis, ventricle])
+def test_no_wall_shortens_to_nothing(view: Callable[..., Phantom]) -> None:
+    """On the axis of the cap a fibre that does not exist once read -100 %."""
+    phantom = view(1, beat=FIVE)
+    assert np.nanmin(phantom.strain(phantom.es)) > -0.5
+    still = phantom.strain(phantom.ed)
+    np.testing.assert_allclose(still[np.isfinite(still)], 0.0, atol=1e-6)
 
 
 @pytest.mark.parametrize("convention", ["lagrangian", "green_lagrange", "natural"])

@@ -149,18 +149,37 @@ def segment_volume(
 
 
 def segment_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean of `values` over each of the segments 1 to 17, f64 [17]; NaN where one has no pixels.
+    """Mean of `values` over each of the segments 1 to 17, f64 [17].
+
+    A value that is NaN is missing (strain along a direction that does not exist, tissue outside the
+    sector) and counts nothing. NaN where a segment has no pixels, or none with a value: it was not
+    assessed, and `wall_motion_score` scores it 0.
+
+    Args:
+        values: Any shape; NaN where missing.
+        labels: Segment of each value, integers 0 (none) to 17, of the same shape.
 
     Raises:
-        ArgumentError: Shapes differ, or no segment has a pixel.
+        ArgumentError: Shapes differ, a value in a segment is infinite, a label is no segment, or no
+            segment has a pixel.
     """
-    if np.shape(values) != np.shape(labels):
-        raise ArgumentError(f"values {list(np.shape(labels))}", f"{list(np.shape(values))}")
-    if not np.any(labels):
+    value, label = np.asarray(values, np.float64), np.asarray(labels)
+    if value.shape != label.shape:
+        raise ArgumentError(f"values {list(label.shape)}", f"{list(value.shape)}")
+    if label.dtype.kind not in "iu" or (label.size and not 0 <= label.min() <= label.max() <= 17):
+        raise ArgumentError(
+            "a segment map of integers 0 to 17",
+            f"{label.dtype.name} {np.unique(label)[[0, -1]] if label.size else '[]'}",
+            "Segments are those of segment_map or segment_volume; 0 is no segment",
+        )
+    inside = label > 0
+    if not inside.any():
         raise ArgumentError("a segment map with at least one segment", "an empty one")
-    inside = labels > 0
-    count = np.bincount(labels[inside], minlength=18)[1:18]
-    total = np.bincount(labels[inside], weights=np.asarray(values)[inside], minlength=18)[1:18]
+    if np.isinf(value[inside]).any():
+        raise ArgumentError("values that are finite, or NaN where missing", "infinite ones")
+    inside &= ~np.isnan(value)
+    count = np.bincount(label[inside], minlength=18)[1:]
+    total = np.bincount(label[inside], weights=value[inside], minlength=18)[1:]
     return np.asarray(np.divide(total, count, out=np.full(17, np.nan), where=count > 0))
 
 

@@ -24,6 +24,8 @@ from cineflow.motion.fields import require_spacing
 Convention = Literal["lagrangian", "green_lagrange", "natural"]
 #: Contours whose length a global strain can be of.
 Line = Literal["endocardial", "mid-wall", "epicardial"]
+#: Lengths below this share of what they were subtracted from are rounding, not a direction.
+_ROUNDING = 1e-12
 
 
 def from_stretch(stretch: np.ndarray, convention: Convention) -> np.ndarray:
@@ -96,9 +98,13 @@ def directional_strain(
         gradient: F, [..., D, D].
         direction: Unit vectors d, [..., D], (x, y[, z]).
         convention: See the module.
+
+    Returns:
+        NaN where there is no direction, which is NaN or zero there: take means that skip it.
     """
     stretched = np.einsum("...ij,...j->...i", gradient, direction)
-    return from_stretch(np.linalg.norm(stretched, axis=-1), convention)
+    stretch = np.where(np.any(direction, axis=-1), np.linalg.norm(stretched, axis=-1), np.nan)
+    return from_stretch(stretch, convention)
 
 
 def wall_strain(
@@ -108,6 +114,8 @@ def wall_strain(
     convention: Convention = "lagrangian",
 ) -> np.ndarray:
     """Strain along each direction on the reference grid, f64 [K, *S], a fraction.
+
+    NaN where a direction does not exist, as on the axis: `aha.segment_means` skips it.
 
     Args:
         displacement: Since end-diastole, on its grid, [D, *S] px, *S = [H, W] or [D, H, W].
@@ -142,11 +150,13 @@ def wall_directions(
 
     Returns:
         Entry 0 points outwards, entry 1 from +x towards +y; components (x, y). At the centre
-        itself both are zero.
+        itself both are NaN: none is defined.
 
     Raises:
-        ArgumentError: A spacing that is none.
+        ArgumentError: A centre that is not two finite numbers, or a spacing that is none.
     """
+    if np.shape(centre) != (2,) or not np.isfinite(centre).all():
+        raise ArgumentError("a finite centre (x, y)", f"{centre}", "Give the cavity's centre, px")
     rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float64)
     row_mm, column_mm = (1.0, 1.0) if spacing_mm is None else require_spacing(spacing_mm)
     q = np.stack([(columns - centre[0]) * column_mm, (rows - centre[1]) * row_mm], axis=-1)
@@ -177,11 +187,12 @@ def long_axis_directions(
 
     Returns:
         Entry 0 points outwards, entry 1 by the right-hand rule about apex to base, entry 2 towards
-        the base; components (x, y, z). Zero on the axis itself, where none is defined.
+        the base; components (x, y, z). NaN where none is defined: all three on the axis itself, but
+        for `normals` that run along it, which are still outwards.
 
     Raises:
-        ArgumentError: Apex and base at one place, normals of another grid, or a spacing that is
-            none.
+        ArgumentError: Apex and base at one place or not finite, normals of another grid, or a
+            spacing that is none.
     """
     steps = np.ones(3) if spacing_mm is None else np.array(require_spacing(spacing_mm, 3))[::-1]
     axis = (np.asarray(base, np.float64) - np.asarray(apex, np.float64)) * steps
@@ -192,12 +203,13 @@ def long_axis_directions(
         grid = np.moveaxis(np.indices(size, dtype=np.float64)[::-1], 0, -1)
         offset = (grid - np.asarray(apex, np.float64)) * steps
         outward = offset - (offset @ axis)[..., None] * axis
+        radial = _unit(outward, _ROUNDING * np.linalg.norm(offset, axis=-1, keepdims=True))
     else:
         outward = np.asarray(normals, np.float64)
         if outward.shape != (*size, 3):
             raise ArgumentError(f"normals {[*size, 3]}", f"{list(outward.shape)}")
-    radial = _unit(outward)
-    around = _unit(np.cross(axis, radial))
+        radial = _unit(outward)
+    around = _unit(np.cross(axis, radial), _ROUNDING)
     return np.stack([radial, around, np.cross(radial, around)])
 
 
@@ -288,10 +300,11 @@ def global_longitudinal_strain(
     return GlobalStrain(100.0 * share, line, convention)
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    """[..., D] scaled to length 1; zero stays zero."""
+def _unit(vectors: np.ndarray, least: float | np.ndarray = 0.0) -> np.ndarray:
+    """[..., D] scaled to length 1; NaN where it is `least` long or shorter: a zero vector is no
+    direction, and would read as a fibre that shortened to nothing."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
+    return vectors / np.where(length > least, length, np.nan)
 
 
 def _length(points: np.ndarray, closed: bool) -> float:

@@ -98,7 +98,10 @@ class Ellipsoid(Meridian):
 
     def directions(self, material: np.ndarray) -> np.ndarray:
         """Radial (out of the wall), circumferential (towards the septum from anterior) and
-        longitudinal (along the wall towards the base), [..., 3, 3]."""
+        longitudinal (along the wall towards the base), [..., 3, 3].
+
+        NaN where one does not exist: on the axis, where only the cap's radial one does.
+        """
         z, u, v = self._cylinder(material)
         q = np.hypot(u, v)
         along, across = self.outward(z, q)
@@ -108,7 +111,9 @@ class Ellipsoid(Meridian):
         radial = along[..., None] * axis + across[..., None] * away
         around = cosine[..., None] * septal - sine[..., None] * anterior
         up = across[..., None] * axis - along[..., None] * away
-        return np.stack([radial, around, up], axis=-2)
+        frame = np.stack([radial, around, up], axis=-2)
+        frame[~frame.any(axis=-1)] = np.nan
+        return frame
 
     def segment(self, material: np.ndarray) -> np.ndarray:
         """AHA segment of each material point [..., 3], u8 [...]."""

@@ -60,13 +60,20 @@ class LongAxis(Meridian):
         return self.tissue_at(z, q * q)
 
     def directions(self, material: np.ndarray) -> np.ndarray:
-        """Radial (out of the wall) and longitudinal (towards the base), [..., 2, 2]."""
+        """Radial (out of the wall) and longitudinal (towards the base), [..., 2, 2].
+
+        On the axis of the cap, where the wall lies across it, the longitudinal one runs to either
+        side; further up the axis is outside the wall, and both are NaN on it.
+        """
         z, q = self._along_across(material)
         along, across = self.outward(z, q)
         axis, side = self._axes
         radial = along[..., None] * axis + across[..., None] * side
-        turned = np.abs(across)[..., None] * axis - (np.sign(across) * along)[..., None] * side
-        return np.stack([radial, turned], axis=-2)
+        sense = np.where(across < 0, -1.0, 1.0)
+        turned = np.abs(across)[..., None] * axis - (sense * along)[..., None] * side
+        frame = np.stack([radial, turned], axis=-2)
+        frame[~frame.any(axis=-1)] = np.nan
+        return frame
 
     def segment(self, material: np.ndarray) -> np.ndarray:
         """AHA segment of each material point [..., 2], u8 [...]."""
