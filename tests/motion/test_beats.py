@@ -106,3 +106,13 @@ def test_linear_drift_is_taken_out_on_request() -> None:
     np.testing.assert_allclose(compensate(ramp), 0.0, atol=1e-6)
     with pytest.raises(ArgumentError):
         compensate(ramp[:1])
+
+
+def test_ectopic_and_missing_beats_of_a_curve_are_named_too() -> None:
+    diastoles = np.cumsum([0, 1000, 1000, 400, 1500, 1000])
+    times = np.arange(0, diastoles[-1] + 20, 20.0)
+    phase = np.interp(times, diastoles, np.arange(len(diastoles)))
+    found = from_curve(50.0 + 7.0 * np.cos(2 * np.pi * phase), times)
+    assert [beat.regular for beat in found] == [True, True, False, False, True]
+    assert "ectopic" in found[2].note
+    assert "missed" in found[3].note

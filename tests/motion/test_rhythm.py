@@ -46,7 +46,14 @@ def test_a_beat_that_does_not_end():
     _, intervals = judged([0, 800, 1600])
     assert not intervals.overdue(2400)
     assert intervals.overdue(2600)
-    assert not Intervals(milliseconds=True).overdue(1e6)  # no beat was ever seen
+
+
+def test_a_first_beat_that_never_comes():
+    waiting = Intervals(milliseconds=True, start=500.0)
+    assert not waiting.overdue(2500.0)
+    assert waiting.overdue(2501.0)
+    # in frame numbers nothing says how long a beat is
+    assert not Intervals(start=0.0).overdue(1e6)
 
 
 def test_only_the_last_intervals_are_kept():

@@ -140,6 +140,22 @@ def test_triggers_without_times_are_judged_in_frames():
     assert found[100].beat_info.rhythm is Rhythm.EARLY
 
 
+@pytest.mark.parametrize("beat", [False, None])
+def test_no_beat_at_all_is_late_where_times_are_known(beat):
+    """Triggers that never come, and a picture that does not move: 12 s at 40 frames/s."""
+    still = Pulse(Beat(heart_rate_bpm=75.0, frame_rate_hz=40.0, beats=0.1))
+    for times, last in ((True, Rhythm.LATE), (False, Rhythm.UNKNOWN)):
+        stream = MotionStream(still, SPEC)
+        results = [
+            stream.push(picture(0), beat=beat, time_ms=25.0 * k if times else None)
+            for k in range(480)
+        ]
+        assert results[80].beat_info.rhythm is Rhythm.UNKNOWN  # 2 s, 30 beats per minute
+        assert {r.beat_info.rhythm for r in results[81:]} == {last}
+        assert results[-1].beat_info.cause is Cause.START
+        assert results[-1].beat_info.drift_px is None
+
+
 def test_less_than_a_beat_keeps_its_first_frame_as_reference():
     _, results = stream_of(24)
     assert {r.reference for r in results} == {0}

@@ -75,12 +75,7 @@ def from_triggers(triggers_ms: np.ndarray, times_ms: np.ndarray) -> tuple[HeartB
     frames = [int(np.argmin(np.abs(times - trigger))) for trigger in inside]
     beats = []
     for (ed, end), interval in zip(pairwise(frames), intervals, strict=True):
-        off = (interval - usual) / usual
-        note = ""
-        if off > ECTOPIC_SHARE:
-            note = f"R-R {interval:.0f} ms is {100 * off:+.0f} % off the median: missed trigger?"
-        elif off < -ECTOPIC_SHARE:
-            note = f"R-R {interval:.0f} ms is {100 * off:+.0f} % off the median: ectopic?"
+        note = _off_the_median(interval, usual, "missed trigger?")
         beats.append(HeartBeat(ed, None, end, not note, note))
     return tuple(beats)
 
@@ -98,7 +93,8 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
         times_ms: Time of each frame, f64 [T], strictly increasing.
 
     Returns:
-        Whole beats, from end-diastole to end-diastole.
+        Whole beats, from end-diastole to end-diastole; `regular` is False for one beyond 220 or
+        below 30 beats/min, or more than 20 % off the median, as for triggers.
 
     Raises:
         ArgumentError: Times out of order, values not finite, mixed lengths, or less than one beat.
@@ -116,19 +112,21 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
         late = int(np.argmax(smoothed[-4:])) + len(smoothed) - min(4, len(smoothed))
         turns.append((late, 1))
     maxima = [frame for frame, kind in turns if kind > 0]
-    beats = []
-    for ed, end in pairwise(maxima):
-        es = next(frame for frame, kind in turns if kind < 0 and ed < frame < end)
-        duration = float(times[end] - times[ed])
-        regular = 60_000 / FASTEST_BPM <= duration <= 60_000 / SLOWEST_BPM
-        note = "" if regular else f"{duration:.0f} ms is no believable beat"
-        beats.append(HeartBeat(ed, es, end, regular, note))
-    if not beats:
+    if len(maxima) < 2:
         raise ArgumentError(
             "a cine of one beat or more",
             f"{len(maxima)} end-diastole(s) in {times[-1] - times[0]:.0f} ms",
             "Record longer, or refer the motion to the first frame",
         )
+    intervals = np.diff(times[maxima])
+    usual = float(np.median(intervals))
+    beats = []
+    for (ed, end), interval in zip(pairwise(maxima), intervals, strict=True):
+        es = next(frame for frame, kind in turns if kind < 0 and ed < frame < end)
+        note = _off_the_median(interval, usual, "missed beat?")
+        if not 60_000 / FASTEST_BPM <= interval <= 60_000 / SLOWEST_BPM:
+            note = f"{interval:.0f} ms is no believable beat"
+        beats.append(HeartBeat(ed, es, end, not note, note))
     return tuple(beats)
 
 
@@ -186,6 +184,15 @@ def compensate(displacements: np.ndarray) -> np.ndarray:
         raise ArgumentError("displacements [T >= 2, 2, H, W]", f"{list(u.shape)}")
     share = np.linspace(0.0, 1.0, len(u), dtype=u.dtype)[:, None, None, None]
     return np.asarray(u - share * u[-1])
+
+
+def _off_the_median(interval: float, usual: float, missed: str) -> str:
+    """What is wrong with an interval, ms, beside the usual one; empty for nothing."""
+    off = (interval - usual) / usual
+    if abs(off) <= ECTOPIC_SHARE:
+        return ""
+    why = missed if off > 0 else "ectopic?"
+    return f"R-R {interval:.0f} ms is {100 * off:+.0f} % off the median: {why}"
 
 
 def _increasing(name: str, values: np.ndarray) -> np.ndarray:

@@ -16,7 +16,8 @@ _REMEMBERED = 8
 class Rhythm(IntEnum):
     """The last interval between two beats, or the wait since the last.
 
-    UNKNOWN until two intervals are known; EARLY and LATE are more than 20 % off the median of the
+    UNKNOWN until two intervals are known, and for good where neither a beat nor frame times come;
+    EARLY and LATE are more than 20 % off the median of the
     last eight (ectopic beat or double trigger; missed trigger or pause), or beyond 220 and below 30
     beats per minute where frame times are known.
     """
@@ -35,11 +36,13 @@ class Intervals:
         last: When the last beat began; None before the first.
         recent: The last intervals, oldest first, at most eight.
         milliseconds: Whether the clock is in ms: only then can a rate be absurd by itself.
+        start: When the stream's first frame came: the wait for a first beat counts from there.
     """
 
     last: float | None = None
     recent: tuple[float, ...] = ()
     milliseconds: bool = False
+    start: float | None = None
 
     def begin(self, now: float) -> tuple[Intervals, Rhythm]:
         """A beat begins `now`: the intervals with it, and how the one that ends was."""
@@ -50,8 +53,9 @@ class Intervals:
         return replace(self, last=now, recent=recent), self._judge(interval)
 
     def overdue(self, now: float) -> bool:
-        """Whether the beat that began last has gone on for too long."""
-        return self.last is not None and self._judge(now - self.last) is Rhythm.LATE
+        """Whether the beat that began last, or the wait for a first one, goes on for too long."""
+        since = self.start if self.last is None else self.last
+        return since is not None and self._judge(now - since) is Rhythm.LATE
 
     def _judge(self, interval: float) -> Rhythm:
         if self.milliseconds and interval < 60_000.0 / FASTEST_BPM:

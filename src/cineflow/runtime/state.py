@@ -34,6 +34,7 @@ class BeatInfo:
             refer to it: 0 for a trigger, some more where end-diastole was found in the motion.
         rhythm: How the interval before this beat was; LATE, too, while the beat itself goes on for
             longer than beats do (a missed trigger, or none found): the displacement then drifts on.
+            Before the first beat that takes frame times, and 2 s: without times it is UNKNOWN.
         drift_px: Loop closure of the beat before: how far its displacement was from zero when its
             heart was back, mean over the tissue. Nothing is compensated. None before the first
             whole beat, and after one that was EARLY or LATE: its heart was not back.

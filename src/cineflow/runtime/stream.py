@@ -147,7 +147,7 @@ class MotionStream:
             still,
             number,
             reference=number,
-            intervals=Intervals(milliseconds=time_ms is not None),
+            intervals=Intervals(milliseconds=time_ms is not None, start=time_ms),
             time_ms=time_ms,
             finder=BeatFinder() if beat is None else None,
         )
