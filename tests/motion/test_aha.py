@@ -185,3 +185,24 @@ def test_bad_input_is_named() -> None:
         segment_map(WALL, (40, 40), (40, 40), "mid")
     with pytest.raises(ArgumentError, match="level"):
         segment_of_angle(np.zeros(1), "septal")  # type: ignore[arg-type]
+
+
+def test_labels_that_are_no_segment_are_refused() -> None:
+    for labels in (np.array([1, 18]), np.array([-1, 3]), np.array([1.0, 2.0])):
+        with pytest.raises(ArgumentError, match="0 to 17"):
+            segment_means(np.zeros(2), labels)
+
+
+def test_a_sense_that_is_none_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="counterclockwise") as caught:
+        segment_map(WALL, (40, 40), (40, 0), "mid", septum="left")  # type: ignore[arg-type]
+    assert caught.value.got == "'left'"
+    place = ((4, 4, 0), (4, 4, 2), (4, 0, 0))
+    with pytest.raises(ArgumentError, match="counterclockwise"):
+        segment_volume(np.ones((3, 9, 9), bool), *place, septum="left")  # type: ignore[arg-type]
+
+
+def test_infinite_strain_has_no_score() -> None:
+    with pytest.raises(ArgumentError, match="infinite"):
+        wall_motion_score(np.array([np.inf, -np.inf]))
+    assert wall_motion_score(np.array([np.nan, 20.0])).tolist() == [0, 1]

@@ -81,3 +81,23 @@ def test_noise_has_no_beat() -> None:
     beat, reason = find_beat(noise, np.arange(30) * 40.0, SECTOR)
     assert beat is None
     assert "no repeated beat" in reason
+
+
+@pytest.mark.parametrize("end", [5, -1])
+def test_a_track_too_short_for_the_beat_is_refused(end: int) -> None:
+    with pytest.raises(ArgumentError, match="frames 0 and"):
+        point_closure(np.zeros((5, 2, 2)), Beat(0, end, 1.0, (0, 0)))
+
+
+def test_points_that_were_lost_close_no_loop() -> None:
+    positions = np.zeros((5, 2, 2))
+    positions[4, 1] = np.nan
+    with pytest.raises(ArgumentError, match="finite"):
+        point_closure(positions, Beat(0, 4, 1.0, (0, 0)))
+    assert point_closure(positions, Beat(0, 3, 1.0, (0, 0))) == 0  # lost after the beat
+
+
+def test_a_sector_without_pixels_shows_no_shift() -> None:
+    frame = beating(1, period=20)[0]
+    with pytest.raises(ArgumentError, match="at least one pixel"):
+        picture_shift(frame, frame, ~SECTOR)

@@ -152,3 +152,26 @@ def test_every_measure_refuses_an_empty_mask(measure) -> None:  # type: ignore[n
         measure(ramp(0, 0), ~ALL)
     with pytest.raises(ArgumentError, match="finite"):
         measure(ramp(np.nan, 0), ALL)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.full((20, 30), np.nan), "true and false"),
+        (np.full((20, 30), 0.5), "true and false"),
+        (np.full((20, 30), "yes"), "a mask"),
+    ],
+)
+def test_a_mask_is_of_truth_values(mask: np.ndarray, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        loop_closure(ramp(0, 0), mask)
+    for kind in (np.uint8, np.float32):
+        assert loop_closure(ramp(0, 0), ALL.astype(kind)) == 0.0
+    assert loop_closure(ramp(0, 0), 255 * ALL.astype(np.uint8)) == 0.0
+
+
+@pytest.mark.parametrize("size", [(1, 5), (5, 1), (3, 1, 4)])
+def test_a_line_of_pixels_has_no_jacobian(size: tuple[int, ...]) -> None:
+    field = np.zeros((len(size), *size), np.float32)
+    with pytest.raises(ArgumentError, match="2 pixels or more"):
+        folding(field, np.ones(size, bool))

@@ -50,3 +50,9 @@ def test_true_displacement_carries_the_phantoms_key_points() -> None:
 def test_points_without_meaning(points: object, field: np.ndarray, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         follow(np.array(points), field)
+
+
+def test_fields_of_different_sizes_are_refused() -> None:
+    fields = [np.zeros((2, *size), np.float32) for size in ((9, 12), (4, 5))]
+    with pytest.raises(ArgumentError, match="displacement 1"):
+        follow(np.array([[8.0, 6.0]]), fields)  # type: ignore[arg-type]

@@ -271,3 +271,11 @@ def test_fields_without_meaning(
 ) -> None:
     with pytest.raises(ArgumentError, match=message):
         deformation_gradient(field, spacing)
+
+
+@pytest.mark.parametrize("stretch", [0.0, -0.2])
+def test_a_length_of_nothing_has_no_logarithm(stretch: float) -> None:
+    with pytest.raises(ArgumentError, match="positive"):
+        from_stretch(np.array([1.0, stretch]), "natural")
+    found = from_stretch(np.array([1.0, np.nan]), "natural")  # missing stays missing
+    np.testing.assert_array_equal(found, [0.0, np.nan])

@@ -112,3 +112,14 @@ def test_curves_that_are_none(found: np.ndarray, truth: np.ndarray, message: str
     for measure in (temporal_deviation, mean_absolute_error):
         with pytest.raises(ArgumentError, match=message):
             measure(found, truth)
+
+
+@pytest.mark.parametrize("size", [(0, 32), (32, -1), (32,)])
+def test_a_frame_without_pixels_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(ArgumentError, match="rows, columns"):
+        delta_average(np.zeros((3, 1, 2)), np.zeros((3, 1, 2)), size)
+
+
+def test_delta_average_is_of_the_plane() -> None:
+    with pytest.raises(ArgumentError, match="plane"):
+        delta_average(np.zeros((3, 1, 3)), np.zeros((3, 1, 3)), (64, 64))

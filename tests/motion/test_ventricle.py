@@ -79,3 +79,10 @@ def test_lengths_are_positive(value: float) -> None:
             measure(value)
     with pytest.raises(ArgumentError, match="positive"):
         fractional_shortening(50.0, value)
+
+
+def test_a_ventricle_that_grows_in_systole_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="no larger at end-systole") as caught:
+        teichholz(30.0, 50.0)
+    assert caught.value.remedy
+    assert teichholz(50.0, 50.0).ef_percent == 0.0

@@ -7,7 +7,7 @@ Source:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -27,6 +27,8 @@ NAMES: tuple[str, ...] = (
 
 #: Level -> (first segment number, number of segments).
 LEVELS: dict[str, tuple[int, int]] = {"basal": (1, 6), "mid": (7, 6), "apical": (13, 4)}
+
+Sense = Literal["clockwise", "counterclockwise"]
 
 
 def segment_of_angle(angle_deg: np.ndarray, level: Level) -> np.ndarray:
@@ -55,7 +57,7 @@ def segment_map(
     anterior: tuple[float, float],
     level: Level,
     *,
-    septum: Literal["clockwise", "counterclockwise"] = "counterclockwise",
+    septum: Sense = "counterclockwise",
 ) -> np.ndarray:
     """Segment number of each wall pixel of a short-axis frame, int64 [H, W], 0 outside the wall.
 
@@ -68,8 +70,9 @@ def segment_map(
             parasternal short axis the septum is on the left: counterclockwise.
 
     Raises:
-        ArgumentError: An empty mask, or `anterior` at the centre.
+        ArgumentError: An empty mask, `anterior` at the centre, or another sense.
     """
+    _require_sense(septum)
     inside = require_mask(wall, np.shape(wall))
     axis = np.subtract(anterior, centre)
     if not np.isfinite(axis).all() or not axis.any():
@@ -92,7 +95,7 @@ def segment_volume(
     anterior: np.ndarray,
     *,
     spacing_mm: tuple[float, ...] | None = None,
-    septum: Literal["clockwise", "counterclockwise"] = "counterclockwise",
+    septum: Sense = "counterclockwise",
 ) -> np.ndarray:
     """Segment number of each wall voxel of a volume, int64 [D, H, W]; 0 outside the wall.
 
@@ -111,11 +114,12 @@ def segment_volume(
 
     Raises:
         ArgumentError: An empty mask, a spacing that is none, apex and base at one place, or
-            `anterior` on the axis.
+            `anterior` on the axis, or another sense.
 
     Source:
         Cerqueira et al. 2002.
     """
+    _require_sense(septum)
     inside = require_mask(wall, np.shape(wall))
     if inside.ndim != 3:
         raise ArgumentError("a wall [D, H, W]", f"{list(inside.shape)}")
@@ -207,9 +211,18 @@ def wall_motion_score(contraction: np.ndarray, rule: ScoreRule | None = None) ->
     Args:
         contraction: Minus the peak systolic strain, percent, [...]; NaN where not assessed.
         rule: Thresholds.
+
+    Raises:
+        ArgumentError: An infinite strain, which is none.
     """
     rule = rule or ScoreRule()
     c = np.asarray(contraction, np.float64)
+    if np.isinf(c).any():
+        raise ArgumentError(
+            "finite strain, percent",
+            f"{np.count_nonzero(np.isinf(c))} infinite values",
+            "Give NaN for a segment that was not assessed",
+        )
     score = 1 + (c < rule.hypokinetic).astype(np.int64)
     score += (c < rule.akinetic).astype(np.int64) + (c < rule.dyskinetic)
     return np.where(np.isnan(c), 0, score)
@@ -227,3 +240,12 @@ def wall_motion_score_index(scores: np.ndarray) -> float:
     if not values.any():
         raise ArgumentError("at least one assessed segment", "none")
     return float(values[values > 0].mean())
+
+
+def _require_sense(septum: str) -> None:
+    if septum not in get_args(Sense):
+        raise ArgumentError(
+            f"a sense of {' or '.join(get_args(Sense))}",
+            repr(septum),
+            "It says which way round the septum follows the anterior wall",
+        )

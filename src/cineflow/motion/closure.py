@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.motion.fields import require_mask
 
 #: Shortest and longest beat that is looked for, ms: 200 down to 30 beats per minute.
 SHORTEST_BEAT_MS, LONGEST_BEAT_MS = 300.0, 2000.0
@@ -85,9 +86,24 @@ def point_closure(positions: np.ndarray, beat: Beat) -> float:
     Args:
         positions: Tracked points, [T, P, 2] (x, y) px.
         beat: The two frames.
+
+    Raises:
+        ArgumentError: Another shape, a track that does not reach the beat's two frames, or a point
+            that is not finite at one of them.
     """
     if positions.ndim != 3 or positions.shape[1] == 0 or positions.shape[2] != 2:
         raise ArgumentError("positions [T, P >= 1, 2]", str(list(positions.shape)))
+    if not (0 <= beat.start < len(positions) and 0 <= beat.end < len(positions)):
+        raise ArgumentError(
+            f"positions at frames {beat.start} and {beat.end}", f"frames 0 to {len(positions) - 1}"
+        )
+    lost = ~np.isfinite(positions[[beat.start, beat.end]]).all(axis=(0, 2))
+    if lost.any():
+        raise ArgumentError(
+            "finite positions at both frames",
+            f"{np.count_nonzero(lost)} of {lost.size} points with NaN or infinite ones",
+            "Leave out points that were lost, and say how many",
+        )
     apart = positions[beat.end] - positions[beat.start]
     return float(np.hypot(apart[:, 0], apart[:, 1]).mean())
 
@@ -101,9 +117,18 @@ def _similarity(frames: np.ndarray, sector: np.ndarray) -> np.ndarray:
 
 
 def picture_shift(first: np.ndarray, second: np.ndarray, sector: np.ndarray) -> tuple[int, int]:
-    """Whole-pixel (x, y) that best lays `first` onto `second`: the picture's own translation."""
+    """Whole-pixel (x, y) that best lays `first` onto `second`: the picture's own translation.
+
+    Args:
+        first, second: Frames, [H, W].
+        sector: bool [H, W]; the rectangle around it is compared. One too small to lay over anything
+            shows no shift: (0, 0).
+
+    Raises:
+        ArgumentError: An empty sector, or one of another size.
+    """
     reach = max(4, min(first.shape) // 20)
-    rows, columns = np.nonzero(sector)
+    rows, columns = np.nonzero(require_mask(sector, first.shape))
     top, left = rows.min() + reach, columns.min() + reach
     bottom, right = rows.max() + 1 - reach, columns.max() + 1 - reach
     if bottom - top < 8 or right - left < 8:

@@ -33,12 +33,22 @@ def require_field(
 def require_mask(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """`mask` as bool [H, W] of `size`, with at least one pixel set.
 
+    Booleans, integers (0 is false) or floats that are 0 and 1 throughout.
+
     Raises:
-        ArgumentError: Another shape, or an empty mask: a mean over nothing is no number.
+        ArgumentError: Another shape, an empty mask (a mean over nothing is no number), or values
+            that are neither true nor false, such as NaN.
     """
     array = np.asarray(mask)
     if array.shape != size:
         raise ArgumentError(f"a mask of {list(size)}", _describe(array))
+    floats = array.dtype.kind == "f"
+    if array.dtype.kind not in "biuf" or (floats and not np.isin(array, (0.0, 1.0)).all()):
+        raise ArgumentError(
+            "a mask of true and false",
+            f"{array.dtype.name} values other than 0 and 1" if floats else array.dtype.name,
+            "Compare first: values > threshold is a mask",
+        )
     array = array.astype(bool)
     if not array.any():
         raise ArgumentError("a mask with at least one pixel", "an empty mask")

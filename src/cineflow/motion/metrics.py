@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cineflow.errors import ArgumentError
 from cineflow.motion.fields import (
     require_field,
     require_mask,
@@ -80,9 +81,15 @@ def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
         displacement: [2, H, W] or [3, D, H, W] px.
 
     Raises:
-        ArgumentError: Another shape, or a value that is not finite.
+        ArgumentError: Another shape, fewer than 2 pixels along an axis, or a value that is not
+            finite.
     """
     u = require_field("displacement", displacement, volumes=True).astype(np.float64)
+    if min(u.shape[1:]) < 2:
+        raise ArgumentError(
+            "2 pixels or more along every axis, to take differences of",
+            f"{list(u.shape)}",
+        )
     # j[a][b] = d x_a / d X_b; the array's axes run (z, y, x), the components (x, y, z).
     j = [list(np.gradient(component))[::-1] for component in u]
     for axis in range(len(u)):
@@ -104,7 +111,7 @@ def folding(displacement: np.ndarray, mask: np.ndarray) -> float:
         mask: Where to measure, bool [H, W] or [D, H, W].
 
     Raises:
-        ArgumentError: The mask is empty or of another size, or a value is not finite.
+        ArgumentError: The mask is empty or of another size, or as `jacobian_determinant`.
     """
     determinant = jacobian_determinant(displacement)
     inside = require_mask(mask, determinant.shape)

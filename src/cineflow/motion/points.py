@@ -15,21 +15,27 @@ def follow(points: np.ndarray, displacements: np.ndarray) -> np.ndarray:
 
     Args:
         points: At the reference frame, [N, D] px (x, y[, z]).
-        displacements: Since the reference frame, [T, 2, H, W] or [T, 3, D, H, W] px.
+        displacements: Since the reference frame, [T, 2, H, W] or [T, 3, D, H, W] px, of one size.
 
     Returns:
         f64 [T, N, D] px. They may leave the image: the displacement says so.
 
     Raises:
         ArgumentError: No points or of another dimension, a point or a displacement that is not
-            finite, or a point outside the image (beyond the outermost pixel centres there is no
-            motion to read).
+            finite, displacements of different sizes, or a point outside the image (beyond the
+            outermost pixel centres there is no motion to read).
     """
     path = [require_field("displacement", u, volumes=True) for u in displacements]
     if not path:
         raise ArgumentError("one displacement or more", "none")
     start = np.asarray(points, np.float64)
     size = path[0].shape[1:]
+    for index, u in enumerate(path):
+        if u.shape != path[0].shape:
+            raise ArgumentError(
+                f"displacement {index} of {list(path[0].shape)}, as the first is",
+                f"{list(u.shape)}",
+            )
     if start.ndim != 2 or len(start) == 0 or start.shape[1] != len(size):
         raise ArgumentError(f"points [N >= 1, {len(size)}]", f"{list(start.shape)}")
     last = np.array(size[::-1]) - 1.0

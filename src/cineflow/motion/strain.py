@@ -29,10 +29,10 @@ _ROUNDING = 1e-12
 
 
 def from_stretch(stretch: np.ndarray, convention: Convention) -> np.ndarray:
-    """Strain of a stretch ratio L / L0, as a fraction (0.1 = 10 %).
+    """Strain of a stretch ratio L / L0, as a fraction (0.1 = 10 %); NaN where the ratio is.
 
     Raises:
-        ArgumentError: An unknown convention.
+        ArgumentError: An unknown convention, or a natural strain of a ratio that is not positive.
     """
     s = np.asarray(stretch, np.float64)
     if convention == "lagrangian":
@@ -40,6 +40,12 @@ def from_stretch(stretch: np.ndarray, convention: Convention) -> np.ndarray:
     if convention == "green_lagrange":
         return np.asarray(0.5 * (s * s - 1.0))
     if convention == "natural":
+        if (s <= 0.0).any():
+            raise ArgumentError(
+                "positive stretch ratios for natural strain",
+                f"{np.nanmin(s)}",
+                "A length that went to nothing has no logarithm: use lagrangian",
+            )
         return np.asarray(np.log(s))
     raise ArgumentError("a convention of lagrangian, green_lagrange, natural", repr(convention))
 
@@ -101,6 +107,9 @@ def directional_strain(
 
     Returns:
         NaN where there is no direction, which is NaN or zero there: take means that skip it.
+
+    Raises:
+        ArgumentError: As `from_stretch`.
     """
     stretched = np.einsum("...ij,...j->...i", gradient, direction)
     stretch = np.where(np.any(direction, axis=-1), np.linalg.norm(stretched, axis=-1), np.nan)
@@ -125,7 +134,7 @@ def wall_strain(
         convention: See the module.
 
     Raises:
-        ArgumentError: As `deformation_gradient`, or directions of another grid.
+        ArgumentError: As `deformation_gradient` and `from_stretch`, or directions of another grid.
     """
     gradient = deformation_gradient(displacement, spacing_mm)
     if np.ndim(directions) < 2 or np.shape(directions)[1:] != gradient.shape[:-1]:
@@ -232,7 +241,7 @@ def line_strain(
 
     Raises:
         ArgumentError: Fewer than two points, different numbers of them, a point that is not
-            finite, a spacing that is none, or a line without length.
+            finite, a spacing that is none, a line without length, or as `from_stretch`.
     """
     before, after = (np.asarray(points, np.float64) for points in (reference, present))
     if before.ndim != 2 or before.shape != after.shape or len(before) < 2:

@@ -23,13 +23,22 @@ def delta_average(
         query: The frame where the points were given; it does not count.
 
     Raises:
-        ArgumentError: Shapes differ, fewer than two frames, a value that is not finite, or a query
-            that is no frame.
+        ArgumentError: Shapes differ, fewer than two frames, points of space, a value that is not
+            finite, a size without pixels, or a query that is no frame.
 
     Source:
         TAP-Vid (Doersch et al. 2022), as EchoTracker evaluates it.
     """
-    error = _track_error(estimate, truth) * (256.0 / np.array([size[1], size[0]]))
+    if len(size) != 2 or min(size) < 1:
+        raise ArgumentError("a frame size (rows, columns) of 1 or more", f"{size}")
+    error = _track_error(estimate, truth)
+    if error.shape[2] != 2:
+        raise ArgumentError(
+            "tracks in the plane, [T, N, 2]",
+            f"{list(error.shape)}",
+            "The thresholds are pixels of a 256 x 256 picture; average_vector_error takes volumes",
+        )
+    error = error * (256.0 / np.array([size[1], size[0]]))
     if not 0 <= query < len(error):
         raise ArgumentError(f"a query frame in 0..{len(error) - 1}", str(query))
     length = np.delete(np.linalg.norm(error, axis=-1), query, axis=0)

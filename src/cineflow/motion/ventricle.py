@@ -121,8 +121,15 @@ def teichholz(lvid_ed_mm: float, lvid_es_mm: float) -> TeichholzVolumes:
         lvid_ed_mm, lvid_es_mm: Internal diameter at end-diastole and end-systole, mm.
 
     Raises:
-        ArgumentError: A diameter that is not positive.
+        ArgumentError: A diameter that is not positive, or larger at end-systole.
     """
+    _positive(lvid_ed_mm, lvid_es_mm)
+    if lvid_es_mm > lvid_ed_mm:
+        raise ArgumentError(
+            "a diameter no larger at end-systole than at end-diastole",
+            f"{lvid_es_mm} mm after {lvid_ed_mm} mm",
+            "Check the order of the two, and which frames they are from",
+        )
     edv, esv = teichholz_ml(lvid_ed_mm), teichholz_ml(lvid_es_mm)
     return TeichholzVolumes(edv, esv, 100.0 * (edv - esv) / edv)
 
