@@ -69,6 +69,9 @@ def test_no_texture_supports_nothing(level: int) -> None:
     found = quality(flat, flat, np.zeros((2, 64, 48), np.float32))
     assert found.index == 0.0
     assert math.isinf(found.expected_error_px)
+    # nothing was measured, so nothing looks perfect
+    measured = (found.correlation, found.photometric_px, found.deformation, found.folding_percent)
+    assert np.isnan(measured).all()
 
 
 def test_the_photometric_part_is_the_cramer_rao_bound() -> None:
@@ -178,6 +181,9 @@ def test_bad_input_is_named(phantom: ShortAxisPhantom) -> None:
     a = phantom.frames[0]
     with pytest.raises(ArgumentError, match="current"):
         assess(a, a[:64], STILL)
+    for pair in ((a, a * np.float32(np.nan)), (np.where(a > 90, np.inf, a), a)):
+        with pytest.raises(ArgumentError, match="finite"):
+            assess(*pair, STILL)
     with pytest.raises(ArgumentError, match="at least one"):
         assess(a, a, STILL, mask=np.zeros((128, 128), bool))
     with pytest.raises(ArgumentError, match="NaN"):

@@ -85,7 +85,7 @@ def pair_sums(
         mask: Where to judge, bool [H, W]; None for everywhere that either frame is not black.
 
     Raises:
-        ArgumentError: Shapes differ, the mask is empty, or the flow is not finite.
+        ArgumentError: Shapes differ, the mask is empty, or a frame or the flow is not finite.
     """
     step = require_field("flow", flow)
     size = step.shape[-2:]
@@ -93,6 +93,11 @@ def pair_sums(
         if frame.ndim != 2:
             raise ArgumentError(f"{name}: [H, W]", f"{frame.dtype.name} {list(frame.shape)}")
         require_same_size(name, frame, size)
+        if frame.dtype.kind == "f" and not np.isfinite(frame).all():
+            bad = int(np.count_nonzero(~np.isfinite(frame)))
+            raise ArgumentError(
+                f"{name}: finite grey levels", f"{bad} of {frame.size} are NaN or infinite"
+            )
     a = np.ascontiguousarray(previous, np.float32)
     back = np.ascontiguousarray(current, np.float32)[None, None]
     b = warp(back, step[None], border="clamp")[0, 0]

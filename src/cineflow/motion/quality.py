@@ -11,7 +11,7 @@ says how well a frame supports its motion, never that a measurement is right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,6 +42,9 @@ _STRIDE = 4
 @dataclass(frozen=True)
 class Quality:
     """How well one pair of frames supports the flow between them.
+
+    Where there is no texture at all (black or even frames) nothing is measured: the index is 0, the
+    expected error infinite, and the parts are NaN, or None where they would be None anyway.
 
     Attributes:
         index: 0 (nothing supports it) to 1; falls as `expected_error_px` grows, and is 1/2 at the
@@ -105,7 +108,8 @@ def assess(
         The quality, and the pair's block motion for the next call.
 
     Raises:
-        ArgumentError: Shapes differ, the mask is empty, a flow is not finite, or `frames` < 1.
+        ArgumentError: Shapes differ, the mask is empty, a frame or a flow is not finite, or
+            `frames` < 1.
     """
     if frames < 1:
         raise ArgumentError("frames >= 1 from one frame to the next", str(frames))
@@ -116,7 +120,7 @@ def assess(
     motion = block_motion(step, sums, before, frames)
     weight = motion.weight
     if not (weight[np.minimum(sums.aa, sums.bb) > _ROUNDING] > 0).any():
-        return replace(Quality.untracked(), index=0.0, expected_error_px=np.inf), motion
+        return _unsupported(before is not None, backward is not None), motion
     deformation, folded = _deformation(step, weight)
     parts = Parts(
         photometric_px=weighted_quantile(_photometric(sums), weight, _WORSE_SHARE),
@@ -131,6 +135,13 @@ def assess(
         index=index_of(error), expected_error_px=error, folding_percent=folded, **vars(parts)
     )
     return quality, motion
+
+
+def _unsupported(second: bool, there_and_back: bool) -> Quality:
+    """Of a pair without texture: nothing supports its flow, and no part can be measured."""
+    change = np.nan if second else None
+    back = np.nan if there_and_back else None
+    return Quality(0.0, np.inf, np.nan, np.nan, np.nan, change, change, back, np.nan)
 
 
 def forward_backward_px(
