@@ -68,6 +68,15 @@ def test_volumes_and_mr(tmp_path: Path) -> None:
         (("--contrast", "ct"), "contrast"),
         (("--contrast", "mr", "--clutter", "1"), "MR scanner"),
         (("ventricle", "--size", "64x64"), "3 numbers"),
+        (("--size", "64.7x64"), "whole numbers"),
+        (("--size", "0x64"), "whole numbers"),
+        (("--noise", "nan"), "noise_db"),
+        (("--clutter", "nan"), "clutter"),
+        (("--shadow", "nan,5,20"), "angle_deg"),
+        (("--seed", "-1"), "seed"),
+        (("--beats", "inf"), "beats"),
+        (("--beats", "1e12"), "10000 frames"),
+        (("--region", "40,60,-6"), "contraction"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -76,3 +85,12 @@ def test_what_cannot_be_is_refused(tmp_path: Path, arguments: tuple[str, ...], s
     assert code == 2
     assert said in output
     assert not path.exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, output = run(
+        "--out", str(tmp_path / "file" / "p.npz"), "--size", "16x16", "--beats", "0.1"
+    )
+    assert code == 2
+    assert "can be written" in output

@@ -49,7 +49,7 @@ def phantom(
         list[str] | None,
         typer.Option(
             help="CENTRE,WIDTH,CONTRACTION[,LOW,HIGH]: degrees, degrees, share of normal (0.5 "
-            "hypokinetic, 0 akinetic, below 0 dyskinetic), heights 0..1; may be repeated."
+            "hypokinetic, 0 akinetic, -1..0 dyskinetic), heights 0..1; may be repeated."
         ),
     ] = None,
 ) -> None:
@@ -64,7 +64,9 @@ def phantom(
         centre, width, contraction, *heights = _numbers("region", text, {3, 5})
         where = (heights[0], heights[1]) if heights else (-float("inf"), float("inf"))
         regions.append(Region(centre, width, contraction, where))
-    extent = _numbers("size", size.replace("x", ","), {2, 3}) if size else ()
+    extent = _numbers("size", size.replace("x", ","), {2, 3}) if size else []
+    if not all(number.is_integer() for number in extent):
+        raise ArgumentError("--size: whole numbers", repr(size))
     with err.status(f"{kind}, seed {seed}"):
         made = io.make(
             kind,

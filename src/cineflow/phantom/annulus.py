@@ -8,12 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.phantom.kinematics import BLOOD, MYOCARDIUM, OUTSIDE, piecewise
-from cineflow.phantom.regions import Region, aha_segment, contraction
+from cineflow.phantom.checks import require_finite
+from cineflow.phantom.kinematics import (
+    BLOOD,
+    MYOCARDIUM,
+    OUTSIDE,
+    deformation_gradient,
+    piecewise,
+)
+from cineflow.phantom.regions import Region, aha_segment, contraction, sampled_contraction
 
 _SECTORS = (
     "anterior", "anteroseptal", "inferoseptal", "inferior", "inferolateral", "anterolateral",
 )  # fmt: skip
+
+
+_PASSES = 30  # of the fixed point; a usual heart needs a dozen
+_HALVINGS = 50  # of a bracket below a turn: to rounding error
+_CLOSE_RAD = 1e-12
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,9 @@ class Annulus:
     In the wall, with R the end-diastolic and r the present radius, r^2 = r_e^2 + (R^2 - R_e^2) / l:
     the in-plane area grows by 1/l while the (unseen) long axis shortens by l, so det F * l = 1
     (notes: Rabben 2003, Arts 1992). The cavity scales with its border, and the tissue outside is
-    carried along, less and less, to `far_mm`. All three are linear in R^2, hence inverted exactly.
+    carried along, less and less, to `far_mm`. All three are linear in R^2, hence inverted exactly;
+    with regions, whose angle and radius depend on each other, to rounding error. A ring that would
+    fold, close or leave `far_mm` is refused.
 
     Attributes:
         centre_mm: Centre of the ring at end-diastole, (x, y).
@@ -54,10 +68,17 @@ class Annulus:
     height: float = 0.5
 
     def __post_init__(self) -> None:
+        require_finite(self)
         if not 0 < self.endo_mm < self.epi_mm < self.far_mm:
             raise ArgumentError("radii with 0 < endo < epi < far", repr(self))
-        if not (self.endo_ratio > 0 and self.longitudinal > 0):
-            raise ArgumentError("positive endo_ratio and longitudinal", repr(self))
+        if not min(self.endo_ratio, self.longitudinal, self.edge_deg) > 0:
+            raise ArgumentError("positive endo_ratio, longitudinal and edge_deg", repr(self))
+        if not (self._keeps_order() and self._never_folds()):
+            raise ArgumentError(
+                "a wall that stays open, unfolded and inside far_mm",
+                repr(self),
+                "Give less contraction or rotation, or a larger far_mm",
+            )
 
     @property
     def direction_names(self) -> tuple[str, ...]:
@@ -88,13 +109,8 @@ class Annulus:
         q = np.asarray(position, np.float64) - self._centre(activation)
         r_squared = q[..., 0] ** 2 + q[..., 1] ** 2
         theta = np.arctan2(q[..., 1], q[..., 0])
-        angle = theta
-        # Twist depends on the radius alone; only a region couples radius and angle. The coupling
-        # is weak (a factor of about 0.1 per pass), so a dozen passes reach rounding error.
-        for _ in range(14 if self.regions else 1):
-            before, after = self._knots(self._local(angle, activation))
-            radius = np.sqrt(piecewise(r_squared, after, before))
-            angle = theta - self._rotation(radius) * activation
+        angle = self._angle_before(r_squared, theta, activation)
+        radius = self._radius_before(r_squared, angle, activation)
         return self._cartesian(radius, angle, np.asarray(self.centre_mm))
 
     def tissue(self, material: np.ndarray) -> np.ndarray:
@@ -122,6 +138,66 @@ class Annulus:
         radius = self.endo_mm + depth * (self.epi_mm - self.endo_mm)
         angle = np.deg2rad(angle_deg)
         return np.asarray(self.centre_mm) + radius * np.array([np.cos(angle), np.sin(angle)])
+
+    def _angle_before(
+        self, r_squared: np.ndarray, theta: np.ndarray, activation: float
+    ) -> np.ndarray:
+        """Angle at end-diastole of what is at (r^2, theta).
+
+        Twist depends on the radius alone; only a region couples radius and angle. The coupling is
+        weak as a rule (a factor of about 0.1 per pass), so a fixed point finds nearly all. What it
+        leaves is bracketed: theta less a turn within the largest rotation either way.
+        """
+
+        def untwisted(r_squared: np.ndarray, theta: np.ndarray, angle: np.ndarray) -> np.ndarray:
+            radius = self._radius_before(r_squared, angle, activation)
+            return np.asarray(theta - self._rotation(radius) * activation)
+
+        angle = untwisted(r_squared, theta, theta)
+        if not self.regions:
+            return angle
+        for _ in range(_PASSES):
+            last, angle = angle, untwisted(r_squared, theta, angle)
+            left = np.abs(angle - last) > _CLOSE_RAD
+            if not left.any():
+                return angle
+        r_squared, theta = r_squared[left], theta[left]
+        largest = activation * abs(np.deg2rad(self.rotation_deg)) * max(1, abs(self.epi_rotation))
+        low, high = theta - largest, theta + largest
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2.0
+            # A ring that never folds has one root: below it the angle is too small, above too large
+            below = middle < untwisted(r_squared, theta, middle)
+            low, high = np.where(below, middle, low), np.where(below, high, middle)
+        angle[left] = (low + high) / 2.0
+        return angle
+
+    def _radius_before(
+        self, r_squared: np.ndarray, angle: np.ndarray, activation: float
+    ) -> np.ndarray:
+        before, after = self._knots(self._local(angle, activation))
+        return np.sqrt(piecewise(r_squared, after, before))
+
+    def _keeps_order(self) -> bool:
+        """Whether at end-systole every border is still inside the next, in every direction."""
+        share = sampled_contraction(self.regions, self.edge_deg)
+        opening = 1.0 + (self.endo_ratio - 1.0) * share
+        stretch = 1.0 + (self.longitudinal - 1.0) * share
+        if not min(opening.min(), stretch.min()) > 0:
+            return False
+        _, endo, epi, far = self._knots(share)[1]
+        return bool((endo < epi).all() and (epi < far).all())
+
+    def _never_folds(self) -> bool:
+        """Whether no area turns over: a region shears the twist. Sampled, half-way and full."""
+        if not (self.regions and self.rotation_deg):
+            return True
+        angle, radius = np.meshgrid(
+            np.deg2rad(np.arange(0.0, 360.0, 2.0)), np.linspace(0.5, self.far_mm - 0.1, 71)
+        )
+        grid = self._cartesian(radius, angle, np.asarray(self.centre_mm))
+        moments = (deformation_gradient(self, grid, activation) for activation in (0.5, 1.0))
+        return all(bool((np.linalg.det(gradient) > 0).all()) for gradient in moments)
 
     def _local(self, angle: np.ndarray, activation: float) -> np.ndarray:
         return activation * contraction(self.regions, angle, self.edge_deg)

@@ -8,6 +8,9 @@ from itertools import pairwise
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.phantom.checks import require_finite
+
+_MOST_FRAMES = 10_000  # over three minutes at 50 a second; they are all in memory at once
 
 # Phase of the beat -> activation: ejection, pause, early filling, diastasis, atrial kick.
 # Between two knots the curve is a smoothstep, so the speed is continuous and zero at each knot.
@@ -29,10 +32,15 @@ class Beat:
     beats: float = 1.0
 
     def __post_init__(self) -> None:
+        require_finite(self)
         if not (self.heart_rate_bpm > 0 and self.frame_rate_hz > 0 and self.beats > 0):
             raise ArgumentError("a positive heart rate, frame rate and number of beats", repr(self))
-        if self.frames < 2:
-            raise ArgumentError("a cine of two frames or more", f"{self.frames}")
+        if not 2 <= self._count <= _MOST_FRAMES:
+            raise ArgumentError(
+                f"a cine of 2 to {_MOST_FRAMES} frames",
+                f"{self._count:.6g}",
+                "Change the number of beats or the frame rate",
+            )
 
     @property
     def period_ms(self) -> float:
@@ -42,7 +50,7 @@ class Beat:
     @property
     def frames(self) -> int:
         """Number of frames in the cine."""
-        return int(np.floor(self.beats * self.period_ms * self.frame_rate_hz / 1000.0 + 1e-9))
+        return int(self._count)
 
     @property
     def times_ms(self) -> np.ndarray:
@@ -73,6 +81,10 @@ class Beat:
     def end_systoles(self) -> tuple[int, ...]:
         """The frame nearest to each beat's phase 0.36."""
         return self._nearest(_KNOTS[1][0])
+
+    @property
+    def _count(self) -> float:
+        return float(np.floor(self.beats * self.period_ms * self.frame_rate_hz / 1000.0 + 1e-9))
 
     def _nearest(self, phase: float) -> tuple[int, ...]:
         starts = np.arange(np.ceil(self.beats)) + phase

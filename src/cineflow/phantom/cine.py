@@ -35,7 +35,8 @@ class Phantom:
         seed: Of the speckle or shading, and of the noise.
 
     Raises:
-        ArgumentError: A `tissue` for an MR scanner, which would take no notice of it.
+        ArgumentError: A `tissue` for an MR scanner, which would take no notice of it, or a seed
+            below 0.
     """
 
     kinematics: Kinematics
@@ -45,6 +46,8 @@ class Phantom:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ArgumentError("a seed of 0 or more", f"{self.seed}")
         if isinstance(self.scanner, MagneticScanner) and self.tissue != Tissue():
             raise ArgumentError(
                 "no ultrasound tissue with an MR scanner",

@@ -11,6 +11,7 @@ import numpy as np
 
 from cineflow.errors import ArgumentError, MissingDependencyError
 from cineflow.phantom.beat import Beat
+from cineflow.phantom.checks import require_size
 from cineflow.phantom.cine import Phantom
 from cineflow.phantom.dicom import write_dicom
 from cineflow.phantom.picture import write_animation
@@ -79,6 +80,7 @@ def make(
         scanner["shadows"] = tuple(shadows)
     arguments: dict[str, Any] = {}
     if size is not None:
+        require_size(size)
         if len(size) != (3 if volumes else 2):
             raise ArgumentError(f"a size of {3 if volumes else 2} numbers", repr(size))
         if kind in ("parasternal-long-axis", "apical"):
@@ -109,14 +111,19 @@ def save(phantom: Phantom, path: str | Path) -> Path:
         The path written.
 
     Raises:
-        ArgumentError: Another suffix, or MR-like volumes as `.dcm`.
+        ArgumentError: Another suffix, MR-like volumes as `.dcm`, or a place that cannot be written.
         MissingDependencyError: nibabel is not installed (`.nii` only).
     """
     target = Path(path)
     for suffix, write in _WRITERS.items():
         if target.name.endswith(suffix):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write(phantom, target)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write(phantom, target)
+            except OSError as error:
+                raise ArgumentError(
+                    "a file that can be written", str(error), "Write to another folder"
+                ) from error
             return target
     raise ArgumentError(f"a file name ending in {', '.join(_WRITERS)}", repr(target.name))
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from cineflow.errors import ArgumentError
 from cineflow.phantom.beat import Beat
+from cineflow.phantom.checks import require_finite, require_size
 from cineflow.phantom.kinematics import BLOOD, MYOCARDIUM, OUTSIDE, Kinematics
 from cineflow.phantom.sampling import pixel_centres
 
@@ -54,6 +55,8 @@ class MagneticScanner:
     subsamples: int = 2
 
     def __post_init__(self) -> None:
+        require_finite(self)
+        require_size(self.size)
         if len(self.size) not in (2, 3) or min(self.size) < 8:
             raise ArgumentError("a slice or stack of at least 8 px along each axis", repr(self))
         if len(self.spacing_mm) != len(self.size) or not min(self.spacing_mm) > 0:

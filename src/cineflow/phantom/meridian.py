@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.phantom.checks import require_finite
 from cineflow.phantom.kinematics import BLOOD, MYOCARDIUM, OUTSIDE
-from cineflow.phantom.regions import Region, contraction
+from cineflow.phantom.regions import Region, contraction, sampled_contraction
 
 #: Keeps the cavity's and the wall's squared radii apart where both vanish, mm^2.
 _APART = 1e-6
@@ -49,12 +50,24 @@ class Meridian:
     edge_deg: float = 12.0
 
     def __post_init__(self) -> None:
-        if min(self.endo_mm, self.wall_mm, self.length_mm) <= 0:
+        require_finite(self)
+        if min(self.endo_mm, self.wall_mm, self.length_mm, self.edge_deg) <= 0:
             raise ArgumentError("positive lengths", repr(self))
         if not self.endo_mm + self.wall_mm < self.far_mm:
             raise ArgumentError("far_mm outside the wall", repr(self))
         if min(self.endo_ratio, self.longitudinal) <= 0:
             raise ArgumentError("positive endo_ratio and longitudinal", repr(self))
+        # The wall is widest at the base; the share varies with angle and height.
+        z = np.asarray(self.wall_mm + self.length_mm)
+        heights = np.linspace(-0.2, 1.2, 57)
+        share = sampled_contraction(self.regions, self.edge_deg, heights)
+        _, epi = self.moved_borders(z, 1.0, share)
+        if not ((1.0 + (self.endo_ratio - 1.0) * share).min() > 0 and epi.max() < self.far_mm**2):
+            raise ArgumentError(
+                "a cavity that stays open and a wall that stays inside far_mm",
+                repr(self),
+                "Give less contraction, or a larger far_mm",
+            )
 
     def height_of(self, z: np.ndarray) -> np.ndarray:
         """0 at the apical end of the cavity, 1 at the base, by material z."""

@@ -9,6 +9,7 @@ import numpy as np
 from cineflow.errors import ArgumentError
 from cineflow.phantom.annulus import Annulus
 from cineflow.phantom.beat import Beat
+from cineflow.phantom.checks import require_size
 from cineflow.phantom.cine import Phantom
 from cineflow.phantom.ellipsoid import Ellipsoid
 from cineflow.phantom.long_axis import LongAxis
@@ -48,6 +49,7 @@ class ShortAxisPhantom(Phantom):
         tissue: Tissue | None = None,
         **annulus: Any,
     ) -> None:
+        require_size(size)
         spacing = depth_mm / size[0]
         annulus.setdefault("centre_mm", (size[1] * spacing / 2.0, 0.56 * depth_mm))
         picture = {"size": size, "spacing_mm": (spacing, spacing), **(scanner or {})}
@@ -133,6 +135,7 @@ def ventricle(
         tissue: Reflection of ultrasound.
         **heart: Attributes of `Ellipsoid` to change.
     """
+    require_size(size)
     spacing = extent_mm / size[1]
     depth, _, width = (extent * spacing for extent in size)
     picture: dict[str, Any] = {"size": size, "spacing_mm": (spacing,) * 3}

@@ -8,6 +8,7 @@ import numpy as np
 
 from cineflow.errors import ArgumentError
 
+_RANGE = (-1.0, 2.0)  # of a region's contraction: what is not far from a heart
 _EDGE_HEIGHT = 0.12  # width of the transition at a region's upper and lower border, of the length
 
 
@@ -21,7 +22,7 @@ class Region:
             towards the septum, as AHA does.
         width_deg: Full width at half effect.
         contraction: Share of the normal contraction: 0.5 hypokinetic, 0 akinetic, below 0
-            dyskinetic (the wall bulges and thins).
+            dyskinetic (the wall bulges and thins); -1 to 2.
         heights: From where to where along the long axis, 0 at the cavity's apex, 1 at the base.
             A short-axis ring has no heights and takes no notice.
     """
@@ -34,8 +35,11 @@ class Region:
     def __post_init__(self) -> None:
         if not (0 < self.width_deg <= 360 and self.heights[0] < self.heights[1]):
             raise ArgumentError("a region with a width and heights (low, high)", repr(self))
-        if not (np.isfinite(self.contraction) and np.isfinite(self.centre_deg)):
-            raise ArgumentError("a finite contraction and centre", repr(self))
+        low, high = _RANGE
+        if not (low <= self.contraction <= high and np.isfinite(self.centre_deg)):
+            raise ArgumentError(
+                f"a contraction of {low:g} to {high:g}, a finite centre", repr(self)
+            )
 
 
 def contraction(
@@ -65,6 +69,17 @@ def contraction(
             effect = effect * _smoothstep((high - height) / _EDGE_HEIGHT + 0.5)
         share += (region.contraction - 1.0) * effect
     return share
+
+
+def sampled_contraction(
+    regions: tuple[Region, ...], edge_deg: float, heights: np.ndarray | None = None
+) -> np.ndarray:
+    """`contraction` at every degree, [360] (and every height, [360 * heights]), for checks."""
+    angle = np.deg2rad(np.arange(360.0))
+    if heights is None or not regions:
+        return contraction(regions, angle, edge_deg)
+    angle, height = (grid.ravel() for grid in np.meshgrid(angle, heights))
+    return contraction(regions, angle, edge_deg, height)
 
 
 def _smoothstep(s: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from functools import cached_property, reduce
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.phantom.checks import require_finite, require_size
 from cineflow.phantom.sampling import corners, gaussian_transfer, pixel_centres, splat
 
 _SOUND_MM_PER_S = 1_540_000.0
@@ -33,6 +34,7 @@ class Shadow:
     loss_db: float
 
     def __post_init__(self) -> None:
+        require_finite(self)
         if not (self.width_deg > 0 and self.loss_db >= 0):
             raise ArgumentError("a shadow with a width, and no gain", repr(self))
 
@@ -74,6 +76,8 @@ class SectorScanner:
     shadows: tuple[Shadow, ...] = ()
 
     def __post_init__(self) -> None:
+        require_finite(self)
+        require_size(self.size)
         if len(self.size) not in (2, 3) or min(self.size) < 16:
             raise ArgumentError("an image or volume of at least 16 px along each axis", repr(self))
         if len(self.spacing_mm) != len(self.size) or not min(self.spacing_mm) > 0:

@@ -8,6 +8,7 @@ import numpy as np
 
 from cineflow.errors import ArgumentError
 from cineflow.phantom.beat import Beat
+from cineflow.phantom.checks import require_finite
 from cineflow.phantom.kinematics import BLOOD, MYOCARDIUM, OUTSIDE, Kinematics
 from cineflow.phantom.scanner import SectorScanner
 
@@ -41,6 +42,7 @@ class Tissue:
     clutter_depth_mm: float = 40.0
 
     def __post_init__(self) -> None:
+        require_finite(self)
         if min(self.density_per_mm2, self.density_per_mm3, self.clutter_depth_mm) <= 0:
             raise ArgumentError("positive densities and clutter depth", repr(self))
         if not 0.0 <= self.decorrelation <= 1.0:
