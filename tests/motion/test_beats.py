@@ -116,3 +116,26 @@ def test_ectopic_and_missing_beats_of_a_curve_are_named_too() -> None:
     assert [beat.regular for beat in found] == [True, True, False, False, True]
     assert "ectopic" in found[2].note
     assert "missed" in found[3].note
+
+
+def test_the_refusal_of_a_curve_says_what_came() -> None:
+    broken = np.where(np.arange(200) < 3, np.nan, 1.0)
+    with pytest.raises(ArgumentError, match="got 3 of 200 NaN or infinite"):
+        from_curve(broken, CLOCK)
+    with pytest.raises(ArgumentError, match=r"got \[20\]"):
+        from_curve(np.ones(20), CLOCK)
+    with pytest.raises(ArgumentError, match="got 3 of 200 NaN or infinite"):
+        from_curve(np.ones(200), broken)
+
+
+def test_whole_pixels_are_compensated_as_numbers() -> None:
+    whole = np.array([0, 1, 0])[:, None, None, None] * np.ones((1, 2, 4, 4), int)
+    whole[2] = 1
+    assert compensate(whole)[1] == pytest.approx(0.5)
+
+
+def test_compensation_refuses_what_is_no_displacement() -> None:
+    with pytest.raises(ArgumentError, match="1 of 96 NaN or infinite"):
+        compensate(np.where(np.arange(96).reshape(3, 2, 4, 4) == 5, np.nan, 0.0))
+    with pytest.raises(ArgumentError, match=r"\[3, 5, 4, 4\]"):
+        compensate(np.zeros((3, 5, 4, 4)))

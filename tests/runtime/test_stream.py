@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -108,6 +110,11 @@ BAD = {
     r"uint8 or float32 \[H, W\]": (np.zeros((32, 48)), None),
     r"\[1, 32, 48\]": (np.zeros((1, 32, 48), np.uint8), None),
     "above 1": (frame(1), 1),
+    "got list": ([[1, 2], [3, 4]], None),
+    "a whole frame index; got nan": (frame(1), float("nan")),
+    "a whole frame index; got 1.9": (frame(1), 1.9),
+    "a whole frame index; got '7'": (frame(1), "7"),
+    "a whole frame index; got True": (frame(1), True),
 }
 
 
@@ -166,6 +173,37 @@ def test_the_state_carries_a_stream_to_another_engine(moving_frames):
     inside = (slice(None), slice(32, 96), slice(32, 112))
     np.testing.assert_allclose(expected.displacement[inside].mean((1, 2)), (11.0, 5.5), atol=0.3)
     assert expected.quality > 0.9
+
+
+def test_a_state_that_is_none():
+    with pytest.raises(SpecError, match="a StreamState; got dict"):
+        MotionStream(Shift(), SPEC, {"frame": frame(1)})
+
+
+def test_the_state_of_another_model_is_refused():
+    stream = MotionStream(Shift(), SPEC, model="shift-01234567")
+    stream.push(frame(1))
+    other = replace(SPEC, name="other")
+    with pytest.raises(SpecError, match="state of other; got one of shift-01234567"):
+        MotionStream(Shift(), other, stream.state())
+    with pytest.raises(SpecError, match="state of shift-89abcdef"):
+        MotionStream(Shift(), SPEC, stream.state(), model="shift-89abcdef")
+    again = MotionStream(Shift(), SPEC, stream.state(), model="shift-01234567")
+    assert again.push(frame(2)).previous == 0
+
+
+def test_a_state_without_the_models_own_tensors_is_refused():
+    stream = MotionStream(Shift(), SPEC)
+    stream.push(frame(1))
+    MotionStream(Shift(), SPEC, stream.state())  # before its first pair a model has none
+    stream.push(frame(2))
+    with pytest.raises(SpecError, match=r"\['calls'\]; got \[\]"):
+        MotionStream(Shift(), SPEC, replace(stream.state(), tensors={}))
+
+
+def test_a_time_that_is_no_number():
+    with pytest.raises(FrameError, match="a finite time_ms; got '5'"):
+        MotionStream(Shift(), SPEC).push(frame(1), time_ms="5")
 
 
 def test_a_model_of_another_kind():

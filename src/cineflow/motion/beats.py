@@ -55,8 +55,8 @@ def from_triggers(triggers_ms: np.ndarray, times_ms: np.ndarray) -> tuple[HeartB
         ArgumentError: Times or triggers out of order or not finite, fewer than two triggers inside
             the cine, or an interval outside 30 to 220 beats/min throughout.
     """
-    times = _increasing("times_ms", times_ms)
-    triggers = _increasing("triggers_ms", triggers_ms)
+    times = increasing("times_ms", times_ms)
+    triggers = increasing("triggers_ms", triggers_ms)
     inside = triggers[(triggers >= times[0] - 0.5) & (triggers <= times[-1] + 0.5)]
     if len(inside) < 2:
         raise ArgumentError(
@@ -99,10 +99,11 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
     Raises:
         ArgumentError: Times out of order, values not finite, mixed lengths, or less than one beat.
     """
-    times = _increasing("times_ms", times_ms)
+    times = increasing("times_ms", times_ms)
     curve = np.asarray(cavity, np.float64)
-    if curve.shape != times.shape or not np.isfinite(curve).all():
-        raise ArgumentError(f"a finite curve [{len(times)}]", f"{list(curve.shape)}")
+    if curve.shape != times.shape:
+        raise ArgumentError(f"a curve [{len(times)}], one value per time", f"{list(curve.shape)}")
+    _require_finite("curve", curve)
     smoothed = smooth(curve)
     swing = (smoothed.max() - smoothed.min()) / 3.0
     if swing <= 1e-9 * max(1.0, float(np.abs(smoothed).max())):
@@ -177,11 +178,14 @@ def compensate(displacements: np.ndarray) -> np.ndarray:
         displacements: Since end-diastole, entry 0 zero, the last at the next end-diastole.
 
     Raises:
-        ArgumentError: Fewer than two frames.
+        ArgumentError: Fewer than two frames, another shape, or a value that is not finite.
     """
     u = np.asarray(displacements)
-    if u.ndim != 4 or len(u) < 2:
+    if u.ndim != 4 or len(u) < 2 or u.shape[1] != 2:
         raise ArgumentError("displacements [T >= 2, 2, H, W]", f"{list(u.shape)}")
+    if u.dtype.kind != "f":
+        u = u.astype(np.float64)  # the shares between 0 and 1 are no whole numbers
+    _require_finite("displacements", u)
     share = np.linspace(0.0, 1.0, len(u), dtype=u.dtype)[:, None, None, None]
     return np.asarray(u - share * u[-1])
 
@@ -195,10 +199,22 @@ def _off_the_median(interval: float, usual: float, missed: str) -> str:
     return f"R-R {interval:.0f} ms is {100 * off:+.0f} % off the median: {why}"
 
 
-def _increasing(name: str, values: np.ndarray) -> np.ndarray:
+def _require_finite(name: str, values: np.ndarray) -> None:
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        raise ArgumentError(f"{name}: finite values", f"{bad} of {values.size} NaN or infinite")
+
+
+def increasing(name: str, values: np.ndarray) -> np.ndarray:
+    """`values` as f64 [T], T >= 1.
+
+    Raises:
+        ArgumentError: Another shape, not finite, or not strictly increasing.
+    """
     array = np.asarray(values, np.float64)
-    if array.ndim != 1 or len(array) == 0 or not np.isfinite(array).all():
-        raise ArgumentError(f"{name}: a list of finite times", f"{list(array.shape)}")
+    if array.ndim != 1 or len(array) == 0:
+        raise ArgumentError(f"{name}: a list of times", f"{list(array.shape)}")
+    _require_finite(name, array)
     if (np.diff(array) <= 0).any():
         raise ArgumentError(f"{name}: strictly increasing", "frames or triggers out of order")
     return array

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.motion.beats import increasing
 from cineflow.motion.fields import require_mask
 
 #: Shortest and longest beat that is looked for, ms: 200 down to 30 beats per minute.
@@ -55,9 +56,19 @@ def find_beat(
 
     Returns:
         The pair, or None and the reason ("" with a pair).
+
+    Raises:
+        ArgumentError: No [T, H, W], not one time per frame, times that do not grow or are not
+            finite, or a sector that is empty or of another size.
     """
+    if frames.ndim != 3 or len(frames) == 0:
+        raise ArgumentError("frames [T >= 1, H, W]", str(list(frames.shape)))
+    times = increasing("times_ms", times_ms)
+    if len(times) != len(frames):
+        raise ArgumentError(f"{len(frames)} times, one per frame", str(len(times)))
+    sector = require_mask(sector, frames.shape[1:])
     similarity = _similarity(frames, sector)
-    period_ms = float(np.median(np.diff(times_ms)))
+    period_ms = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     by_lag = np.array([np.diag(similarity, lag).mean() for lag in range(len(frames))])
     lags = [
         lag
@@ -68,7 +79,7 @@ def find_beat(
         and by_lag[lag] >= _LEAST_LIKENESS
     ]
     if not lags:
-        seconds = (times_ms[-1] - times_ms[0]) / 1000
+        seconds = (times[-1] - times[0]) / 1000
         return None, f"no repeated beat in the clip's {seconds:.1f} s"
     beat = lags[int(np.argmax(by_lag[lags]))]
     near = range(max(2, beat - 2), min(len(frames) - 1, beat + 2) + 1)

@@ -109,6 +109,7 @@ class StreamState:
         displacement: f32 [2, H, W] px, since the reference frame, on its grid.
         index: Index of the last frame.
         reference: Index of the reference frame.
+        model: Whose state it is, `MotionStream.model`: another model's stream refuses it.
         beat: The heart beat that the last frame belongs to.
         intervals: The beats so far.
         time_ms: Time of the last frame; None where the stream is given no times.
@@ -123,6 +124,7 @@ class StreamState:
     displacement: np.ndarray
     index: int
     reference: int
+    model: str
     beat: BeatInfo = field(default_factory=BeatInfo)
     intervals: Intervals = field(default_factory=Intervals)
     time_ms: float | None = None

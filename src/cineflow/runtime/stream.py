@@ -31,12 +31,16 @@ class MotionStream:
         engine: Runs the model on a pair of frames.
         spec: The model: two images in (previous, current), `flow` out.
         state: A state taken from another stream of the same model; it goes on from there.
+        model: Which model exactly, kept in the state and compared on the way back in. Give
+            `Bundle.served_name`, which holds the hash of the graph, where a state may meet another
+            version of the model; by default it is the spec's name.
         backward: Also track each pair backward, at half size where the model takes that size, and
             judge the quality by both. A quarter of the engine's time more per frame (all of it
             again where the half size does not fit); without it the quality still stands.
 
     Raises:
-        SpecError: The model is of another kind, or has a state and shall run backward.
+        SpecError: The model is of another kind, or has a state and shall run backward; `state` is
+            no `StreamState`, another model's, or lacks the model's own tensors.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class MotionStream:
         spec: ModelSpec,
         state: StreamState | None = None,
         *,
+        model: str = "",
         backward: bool = False,
     ) -> None:
         images = [tensor for tensor in spec.inputs if len(tensor.shape) == 4]
@@ -59,6 +64,9 @@ class MotionStream:
                 f"{spec.name} with {[tensor.name for tensor in spec.states]}",
             )
         self.spec = spec
+        self.model = model or spec.name
+        if state is not None:
+            self._check_state(state)
         self._engine = engine
         self._images = images
         self._state = state
@@ -138,6 +146,17 @@ class MotionStream:
             beat_info=replace(after.beat, rhythm=Rhythm.LATE) if late else after.beat,
         )
 
+    def _check_state(self, state: StreamState) -> None:
+        remedy = "Start a new stream, or go on with the model that the state was taken from."
+        if not isinstance(state, StreamState):
+            raise SpecError("a StreamState", type(state).__name__, "Take it from `stream.state()`.")
+        if state.model != self.model:
+            raise SpecError(f"a state of {self.model}", f"one of {state.model}", remedy)
+        # before its first pair a model has none of its own, and zeros are right
+        own = [] if state.motion is None else sorted(one.name for one in self.spec.states)
+        if sorted(state.tensors) != own:
+            raise SpecError(f"a state with the tensors {own}", f"{sorted(state.tensors)}", remedy)
+
     def _first(
         self, image: np.ndarray, number: int, beat: bool | None, time_ms: float | None
     ) -> StreamState:
@@ -147,6 +166,7 @@ class MotionStream:
             still,
             number,
             reference=number,
+            model=self.model,
             intervals=Intervals(milliseconds=time_ms is not None, start=time_ms),
             time_ms=time_ms,
             finder=BeatFinder() if beat is None else None,
@@ -174,8 +194,9 @@ class MotionStream:
         return flow
 
     def _check_time(self, time_ms: float | None) -> None:
-        if time_ms is not None and not np.isfinite(time_ms):
-            raise FrameError("a finite time_ms", str(time_ms))
+        number = isinstance(time_ms, (int, float, np.integer, np.floating))
+        if time_ms is not None and not (number and np.isfinite(time_ms)):
+            raise FrameError("a finite time_ms", repr(time_ms))
         if self._state is None:
             return
         last = self._state.time_ms
@@ -201,6 +222,8 @@ class MotionStream:
 
     def _checked(self, frame: np.ndarray) -> np.ndarray:
         """The frame as f32 of its own, if this stream can take it."""
+        if not isinstance(frame, np.ndarray):
+            raise FrameError("a grey frame, uint8 or float32 [H, W]", type(frame).__name__)
         if frame.ndim != 2 or frame.dtype not in (np.uint8, np.float32):
             raise FrameError(
                 "a grey frame, uint8 or float32 [H, W]", f"{frame.dtype} {list(frame.shape)}"
@@ -228,6 +251,10 @@ class MotionStream:
         return image
 
     def _numbered(self, index: int | None) -> int:
+        if index is not None and (
+            isinstance(index, bool) or not isinstance(index, (int, np.integer))
+        ):
+            raise FrameError("a whole frame index", repr(index))
         last = -1 if self._state is None else self._state.index
         number = last + 1 if index is None else int(index)
         if number <= last:
