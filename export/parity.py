@@ -12,7 +12,7 @@ from cineflow.errors import ExportError
 from cineflow.export.recipe import Recipe
 from cineflow.runtime.bundle import graph_outputs
 from cineflow.runtime.engine import Engine
-from cineflow.spec import ModelSpec
+from cineflow.spec import ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
     import torch
@@ -206,7 +206,8 @@ def run_torch(
     """Outputs of the module by name.
 
     Raises:
-        ExportError: It fails, or returns another number of tensors, or other dtypes or shapes.
+        ExportError: It fails, or returns another number of tensors, no tensors, other dtypes or
+            shapes, or values that are not finite.
     """
     import torch
 
@@ -227,10 +228,31 @@ def run_torch(
             f"{len(values)} tensors",
             "Make the outputs of the spec and what forward returns the same",
         )
-    named = {t.name: value.numpy() for t, value in zip(tensors, values, strict=True)}
+    named = {t.name: _array(t, value) for t, value in zip(tensors, values, strict=True)}
     for tensor in tensors:
         tensor.check(named[tensor.name])
     return named
+
+
+def _array(tensor: TensorSpec, value: Any) -> np.ndarray:
+    """One output of a module as an array, if it is one that something can be proven of."""
+    import torch
+
+    remedy = f"Let forward return {tensor.name} as a {tensor.dtype} tensor"
+    if not isinstance(value, torch.Tensor):
+        got = type(value).__name__
+        raise ExportError(f"a tensor for the output {tensor.name}", got, remedy)
+    if value.dtype is torch.bfloat16:  # NumPy has no such type
+        raise ExportError(f"{tensor.name}: {tensor.dtype}", "bfloat16", remedy)
+    array: np.ndarray = value.numpy()
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        # NaN agrees with NaN: a model that returns nothing else would pass every comparison.
+        raise ExportError(
+            f"finite values of {tensor.name} for the example inputs",
+            f"{int((~np.isfinite(array)).sum())} of {array.size} are not finite",
+            "Look for NaN in the checkpoint, and at the example inputs of the recipe",
+        )
+    return array
 
 
 def absolute_difference(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:

@@ -30,6 +30,9 @@ MODULES = {
     "past = past + torch.rand_like(past)": "alike twice",
     "past = torch.linalg.qr(past.transpose(2, 3))[0].transpose(2, 3) + past": "trace",
     "past = past.reshape(1, 1, 16, 7)": "forward of smoother",
+    "past = past * float('nan')": "not finite",
+    "return {'image': past}, past": "dict",
+    "return self.edges(past), past.bfloat16()": "bfloat16",
 }
 
 
