@@ -27,6 +27,9 @@ FP32, FP16 = "fp32", "fp16"
 #: Nodes that turn features into numbers of another meaning; an island ends behind them.
 CONTRACTIONS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Correlation", "WarpCorrelation"}
 
+#: What these read is the form of a value, not the value.
+_SHAPES = {"Shape", "Size"}
+
 #: Our ops -> positions of the inputs that are coordinates or flow; GridSample's grid is one, too.
 _COORDINATES: dict[str, tuple[int, ...]] = {
     "GridSample": (1,),
@@ -125,7 +128,7 @@ def island_nodes(graph: onnx.GraphProto) -> set[str]:
         if node is None or node.output[0] in island:
             continue
         island.add(node.output[0])
-        if node.op_type not in CONTRACTIONS:
+        if node.op_type not in CONTRACTIONS | _SHAPES:
             open_names.extend(name for name in node.input if name)
     return island
 

@@ -10,7 +10,7 @@ import pytest
 
 from cineflow.errors import ExportError
 from cineflow.export import export_bundle
-from cineflow.export.precision import low_precision_coordinates, to_half, value_types
+from cineflow.export.precision import feature_nodes, low_precision_coordinates, to_half, value_types
 
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 
@@ -156,3 +156,23 @@ def test_precision_that_costs_too_much_is_refused(
 def test_unknown_precision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="fp16"):
         export_bundle("lucas_kanade", tmp_path / "out", precision="int4")
+
+
+def test_the_shape_of_a_feature_is_no_coordinate() -> None:
+    text = """
+    <ir_version: 10, opset_import: ["" : 20]>
+    main (float[1,1,16,16] a, float[1,16,16,2] base) => (float[1,1,16,16] out)
+    <int64[1] two = {2}, int64[1] four = {4}, float[1,1,3,3] encode = {EIGHTH}>
+    {
+      feature_0 = Conv <pads: ints = [1,1,1,1]> (a, encode)
+      feature = LeakyRelu (feature_0)
+      sides = Shape (feature)
+      scale = Cast <to: int = 1> (sides)
+      scale_2 = Slice (scale, two, four)
+      grid = Div (base, scale_2)
+      moved = GridSample (feature, grid)
+      out = Conv <pads: ints = [1,1,1,1]> (moved, encode)
+    }
+    """.replace("{EIGHTH}", "{" + ",".join(["0.125"] * 9) + "}")
+    graph = onnx.parser.parse_model(text).graph
+    assert {node.output[0] for node in feature_nodes(graph)} >= {"feature_0", "feature"}
