@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 
 from cineflow.cli import _app
 from cineflow.runtime import Bundle
+from cineflow.runtime.bundle import file_sha256
+from cineflow.runtime.store import EngineKey, EngineStore
 
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed"
@@ -69,6 +71,15 @@ def test_engines_are_built_listed_inspected_and_pruned(tmp_path: Path) -> None:
     Path(shown["path"]).write_bytes(b"")
     assert "truncated" in run("engine", "prune", *store)
     assert "wanted" in run("engine", "build", "lucas_kanade", "--sm", "eighty", *store, code=2)
+
+
+def test_prune_keeps_the_segments_of_a_kept_bundle(fresh_default: Bundle, tmp_path: Path) -> None:
+    segment = min(fresh_default.path.glob("segments/*.onnx"))
+    key = EngineKey("lucas_kanade", file_sha256(segment), "tensorrt-rtx", "1.7", "86", "fp32")
+    EngineStore(tmp_path).get_or_build(key, lambda: b"plan")
+    assert run("engine", "prune", "--keep", fresh_default.path, "--store", tmp_path) == ""
+    said = run("engine", "prune", "--keep", "lucas_kanade", "--store", tmp_path)
+    assert "another bundle" in said  # the built-in one has no segments
 
 
 def test_repo_writes_a_repository(tmp_path: Path) -> None:

@@ -66,6 +66,12 @@ def damage_record(folder: Path) -> None:
     (folder / "engine.json").write_text("{")
 
 
+def write_a_list_for_the_profile(folder: Path) -> None:
+    record = json.loads((folder / "engine.json").read_text())
+    record["key"]["profile"] = [1]
+    (folder / "engine.json").write_text(json.dumps(record))
+
+
 def take_other_key(folder: Path) -> None:
     record = json.loads((folder / "engine.json").read_text())
     record["key"]["version"] = "9.9"
@@ -79,6 +85,7 @@ def take_other_key(folder: Path) -> None:
         (change, "changed"),
         (lose_plan, "no readable plan"),
         (damage_record, "unreadable record"),
+        (write_a_list_for_the_profile, "unreadable record"),
         (take_other_key, "foreign"),
     ],
 )

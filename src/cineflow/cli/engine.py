@@ -119,7 +119,7 @@ def prune(
     from cineflow.runtime import Bundle
     from cineflow.runtime.store import EngineStore
 
-    hashes = {Bundle.load(name).hash for name in keep or []}
+    hashes = {sha for name in keep or [] for sha in Bundle.load(name).graph_hashes()}
     wanted = (lambda e: e.key is not None and e.key.onnx_sha256 in hashes) if keep else None
     for engine in EngineStore(store).prune(wanted):
         out.print(f"removed {engine.folder.name[:12]}  {engine.fault or 'of another bundle'}")

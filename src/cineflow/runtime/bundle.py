@@ -88,6 +88,11 @@ class Bundle:
         """The first eight digits of the hash: enough to tell a model's versions apart."""
         return self.hash[:8]
 
+    def graph_hashes(self) -> frozenset[str]:
+        """SHA-256 of every graph that an engine of this bundle may be built from, segments too."""
+        files = self.manifest["files"].items()
+        return frozenset(str(entry["sha256"]) for name, entry in files if name.endswith(".onnx"))
+
     @property
     def served_name(self) -> str:
         """Name under which a server offers exactly this content ("lucas_kanade-1a2b3c4d")."""

@@ -199,7 +199,7 @@ class EngineStore:
             expected, size = str(record["sha256"]), int(record["bytes"])
         except FileNotFoundError:
             return StoredEngine(folder, None, "none in the store", 0)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return StoredEngine(folder, None, f"an unreadable record ({error})", 0)
         try:
             actual = (folder / PLAN_FILE).stat().st_size
