@@ -63,7 +63,7 @@ def average(figures: list[Figures]) -> Figures:
 
 
 def strain(u: np.ndarray, case: Case) -> np.ndarray:
-    """Mean Lagrangian strain over the wall: (radial, circumferential), percent."""
+    """Mean Lagrangian strain over the wall, (radial, circumferential), percent; NaN is skipped."""
     gradient = deformation_gradient(u)[case.inner_wall]
     directions = wall_directions(u.shape[-2:], case.centre)[:, case.inner_wall]
-    return np.array([100.0 * directional_strain(gradient, d).mean() for d in directions])
+    return np.array([100.0 * np.nanmean(directional_strain(gradient, d)) for d in directions])
