@@ -106,19 +106,24 @@ def random_inputs(spec: ModelSpec, sizes: Mapping[str, int], seed: int) -> dict[
 def _spec(data: Any) -> ModelSpec:
     import json
 
-    if not isinstance(data, dict):
-        raise TypeError(f"a mapping is wanted, got {type(data).__name__}")
+    data = _mapping(data, "the file")
     unknown = set(data) - {item.name for item in fields(ModelSpec)}
     if unknown:
         raise KeyError(f"{', '.join(sorted(unknown))} is no field of a ModelSpec")
     tensor_defaults = {"frame": "", "tolerance": None, "description": ""}
     for side in ("inputs", "outputs", "states"):
         data[side] = [
-            tensor_defaults | {key: _axes(value) for key, value in tensor.items()}
+            tensor_defaults | {key: _axes(value) for key, value in _mapping(tensor, side).items()}
             for tensor in data.get(side) or []
         ]
     defaults = {"source": "", "weights": {"source": "imported", "licence": "as its source states"}}
     return ModelSpec.from_json(json.dumps(defaults | data))
+
+
+def _mapping(data: Any, what: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise TypeError(f"{what}: a mapping is wanted, got {type(data).__name__}")
+    return data
 
 
 def _axes(value: Any) -> Any:

@@ -58,6 +58,7 @@ def test_imported_bundle_runs(files: tuple[Path, Path], tmp_path: Path) -> None:
         ("inputs:", "inlets:", "YAML"),
         ("name: vendor_net", "name: [", "YAML"),
         ("minimum: 8", "minimum: 80", "minimum"),
+        ("outputs:\n  - {", "outputs:\n  - y\n  - {", "outputs: a mapping is wanted"),
     ],
 )
 def test_spec_that_does_not_fit_is_refused(
