@@ -187,6 +187,10 @@ def segment_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(total, count, out=np.full(17, np.nan), where=count > 0))
 
 
+#: Thresholds as shares of a heart's best segments; fixed on phantoms (docs/motion/accuracy.md).
+_SHARES = (0.65, 0.25, -0.2)
+
+
 @dataclass(frozen=True)
 class ScoreRule:
     """Thresholds of the rule-based wall-motion score, on peak systolic strain in percent.
@@ -194,6 +198,9 @@ class ScoreRule:
     The strain is signed so that contraction is positive (minus the circumferential or longitudinal
     strain). From `hypokinetic` up a segment is normal (1); below it hypokinetic (2); below
     `akinetic` akinetic (3); below `dyskinetic` dyskinetic (4).
+
+    How far a normal wall shortens differs between hearts, so the defaults suit some and not others;
+    `relative_to` takes the heart's own best segments for normal instead.
     """
 
     hypokinetic: float = 11.0
@@ -203,6 +210,29 @@ class ScoreRule:
     def __post_init__(self) -> None:
         if not self.hypokinetic > self.akinetic > self.dyskinetic:
             raise ArgumentError("hypokinetic > akinetic > dyskinetic", repr(self))
+
+    @classmethod
+    def relative_to(cls, contraction: np.ndarray) -> ScoreRule:
+        """Thresholds for one heart: shares of the mean of its two most contracting segments.
+
+        It cannot see a heart that is weak everywhere: that one is scored as normal.
+
+        Args:
+            contraction: Of the heart's segments, percent, [...]; NaN where not assessed.
+
+        Raises:
+            ArgumentError: Fewer than two assessed segments, or the best do not contract.
+        """
+        assessed = np.asarray(contraction, np.float64)
+        assessed = np.sort(assessed[np.isfinite(assessed)])
+        best = float(assessed[-2:].mean()) if len(assessed) >= 2 else float("nan")
+        if not best > 0:
+            raise ArgumentError(
+                "two segments or more, the best of which contract",
+                f"{len(assessed)} assessed, best {best:.1f} %",
+                "Give thresholds of your own",
+            )
+        return cls(*(share * best for share in _SHARES))
 
 
 def wall_motion_score(contraction: np.ndarray, rule: ScoreRule | None = None) -> np.ndarray:
