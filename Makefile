@@ -73,6 +73,9 @@ bench-export: $(READY)
 # Phantoms with known motion and the real clips: ours beside OpenCV's trackers.
 bench-accuracy: $(PEERS)
 	$(BIN)/python -m benchmarks.accuracy
+	$(BIN)/python -m benchmarks.accuracy.clinical
+	$(BIN)/python -m benchmarks.accuracy.quality
+	$(BIN)/python -m benchmarks.accuracy.real
 
 clean:
 	rm -rf build $(VENV)
