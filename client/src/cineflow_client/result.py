@@ -69,13 +69,13 @@ class QualityParts:
     """
 
     expected_error_px: float
-    correlation: float
-    photometric_px: float
-    deformation: float
+    correlation: float | None
+    photometric_px: float | None
+    deformation: float | None
     appearance: float | None
     temporal_px: float | None
     forward_backward_px: float | None
-    folding_percent: float
+    folding_percent: float | None
 
 
 @dataclass(frozen=True, eq=False)
