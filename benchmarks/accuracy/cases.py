@@ -58,7 +58,7 @@ class Case:
     @cached_property
     def centre(self) -> tuple[float, float]:
         """Cavity centre at end-diastole, (x, y) px."""
-        x, y = self.phantom.kinematics.centre_mm  # type: ignore[attr-defined]
+        x, y = self.phantom.kinematics.centre_mm
         row_mm, column_mm = self.phantom.spacing_mm
         return x / column_mm, y / row_mm
 

@@ -55,8 +55,9 @@ def long_axis(track: Tracker, seeds: range) -> dict[str, float]:
                 for one in u
             ]
         )
-        found = dimensions(points, phantom.spacing_mm, phantom.size)
-        true = dimensions(truth, phantom.spacing_mm, phantom.size)
+        (row_mm, column_mm), (height, width) = phantom.spacing_mm, phantom.size
+        found = dimensions(points, (row_mm, column_mm), (height, width))
+        true = dimensions(truth, (row_mm, column_mm), (height, width))
         names = ("ivs", "lvid", "lvpw")
         errors.append([np.abs(getattr(found, n) - getattr(true, n)).mean() for n in names])
         still.append([np.abs(getattr(true, n)[0] - getattr(true, n)).mean() for n in names])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from benchmarks.ops.case import Case
 from benchmarks.ops.correlation import correlation, warp_correlation
@@ -14,20 +15,20 @@ def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
     """Factories, so that one case's arrays are gone before the next one's are made."""
     for channels in (32, 64, 128):
         for side in (28, 56, 112):
-            yield lambda c=channels, s=side: correlation(c, s)
-    yield lambda: warp_correlation(64, 56, fused=True)
-    yield lambda: warp_correlation(64, 56, fused=False)
-    yield lambda: warp_image(224, build_maps=False)
-    yield lambda: warp_image(224, build_maps=True)
-    yield lambda: warp_image(224, build_maps=False, rough=True)
-    yield lambda: compose_flow(224)
+            yield partial(correlation, channels, side)
+    yield partial(warp_correlation, 64, 56, fused=True)
+    yield partial(warp_correlation, 64, 56, fused=False)
+    yield partial(warp_image, 224, build_maps=False)
+    yield partial(warp_image, 224, build_maps=True)
+    yield partial(warp_image, 224, build_maps=False, rough=True)
+    yield partial(compose_flow, 224)
     for shape in ((1, 32, 56), (8, 64, 112)):
         for last in (False, True):
-            yield lambda s=shape, last=last: warp_features(*s, last, threads)
+            yield partial(warp_features, *shape, last, threads)
     for last in (False, True):
-        yield lambda last=last: warp_features(1, 32, 56, last, threads, storage="float16")
+        yield partial(warp_features, 1, 32, 56, last, threads, storage="float16")
     for frames in (1, 25, 75):
-        yield lambda n=frames: polar(n)
-    yield lambda: polar_bytes(25)
+        yield partial(polar, frames)
+    yield partial(polar_bytes, 25)
     for frames in (1, 25):
-        yield lambda n=frames: unpolar(n)
+        yield partial(unpolar, frames)

@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import pytest
 
-from cineflow.runtime import open_engine
+from benchmarks.serving.conftest import Measure
+from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.stream import MotionStream
+from cineflow.serving import TritonServer
 from cineflow.serving.backend import default_threads
 from cineflow_client import Client
+from cineflow_client.stream import Transport
 
 pytestmark = pytest.mark.benchmark(group="latency per frame, 256x256")
 
 
-def bench_in_process(measure, bundle):
+def bench_in_process(measure: Measure, bundle: Bundle) -> None:
     engine = open_engine(bundle, default_threads())  # as the server: only the way differs
     stream = MotionStream(engine, bundle.spec)
     measure(lambda frame: stream.push(frame).flow)
 
 
 @pytest.mark.parametrize("transport", ["grpc", "shm"])
-def bench_through_triton(measure, server, transport):
+def bench_through_triton(measure: Measure, server: TritonServer, transport: Transport) -> None:
     with Client(server.url) as client, client.stream("lucas_kanade", transport) as stream:
         measure(lambda frame: stream.push(frame).flow)
         assert stream.transport == transport

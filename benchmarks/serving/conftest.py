@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from cineflow.export import write_repository
 from cineflow.motion.metrics import end_point_error
@@ -19,6 +20,9 @@ from cineflow_client import LatencyLog
 
 ROUNDS = 150
 FRAME_PERIOD_MS = 1000 / 30
+
+#: Measures a step: from a frame, uint8 [H, W], to the flow since the frame before, if there is one.
+Measure = Callable[[Callable[[np.ndarray], np.ndarray | None]], None]
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +53,7 @@ def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
-def measure(benchmark, systole: np.ndarray, phantom: ShortAxisPhantom):
+def measure(benchmark: BenchmarkFixture, systole: np.ndarray, phantom: ShortAxisPhantom) -> Measure:
     """Measure `step(frame)`, which gives the flow since the frame before: one call per frame.
 
     The frames of the systole are played forwards and backwards, so that no pair jumps. The figures

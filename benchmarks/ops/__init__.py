@@ -1,0 +1,1 @@
+"""Every kernel beside its fastest peer and the machine's limit."""
