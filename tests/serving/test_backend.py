@@ -8,12 +8,12 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from cineflow.errors import FrameError
 from cineflow.export.triton import STREAM_OUTPUTS
 from cineflow.motion.quality import Quality
 from cineflow.motion.rhythm import Rhythm
 from cineflow.runtime.stream import BeatInfo, Cause, MotionStream
 from cineflow.serving.backend import QUALITY_PARTS, StreamTable, default_threads, output_arrays
+from cineflow.serving.errors import StreamGoneError
 from cineflow.spec import ModelSpec, TensorSpec
 
 IMAGE = (1, 1, 8, 8)
@@ -45,10 +45,10 @@ def test_idle_streams_are_let_go():
     clock.now = 12.0
     table.get("a")
     assert len(table) == 1  # b idled; no request of its own was needed
-    with pytest.raises(FrameError, match="sequence b"):
+    with pytest.raises(StreamGoneError, match="sequence b"):
         table.get("b")
     clock.now = 30.0
-    with pytest.raises(FrameError, match="idle for 10 s"):
+    with pytest.raises(StreamGoneError, match="idle for 10 s"):
         table.get("a")
     table.end("never seen")
 
@@ -122,7 +122,7 @@ def test_bad_frames_do_not_move_the_stream(raw, moving_frames):
     for bad, inputs in {
         "finite": {"frame_f32": nan},
         "as the frames before": {"frame": first[:64]},
-        "got both": {"frame": first, "frame_f32": first.astype(np.float32)},
+        '"got": "both"': {"frame": first, "frame_f32": first.astype(np.float32)},
         "above 0": {"frame": first, "frame_index": np.array([0])},
         "a time for every frame": {"frame": first, "time_ms": np.array([33.0])},
     }.items():
@@ -180,5 +180,5 @@ def test_only_the_outputs_that_are_asked_for_travel(raw, moving_frames):
 def test_a_stream_needs_frames_and_may_end_without(server, repository):
     (hashed,) = (path.name for path in repository.glob("lucas_kanade-*"))
     raw = Raw(server, hashed)
-    assert "wanted a frame" in raw.ask(start=True, frame_index=np.array([3]))
+    assert '"wanted": "a frame' in raw.ask(start=True, frame_index=np.array([3]))
     assert raw.ask(end=True) == {}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,15 +135,23 @@ def _point_at(tensor: Any, ring: SharedRing, slot: int, part: str, byte_size: in
     tensor.parameters["shared_memory_byte_size"].int64_param = byte_size
 
 
-_TYPED = re.compile(r"^(?:\[request id: [^]]*\] )?(\w+Error): wanted (.+?); got (.+)$", re.S)
+#: The form of a typed error: its name, then its parts as JSON; whatever Triton writes goes before.
+_TYPED = re.compile(r"(\w+Error): (\{.*\})\s*$", re.S)
+_KINDS: Mapping[str, type[CineflowClientError]] = {
+    "FrameError": FrameRejected,
+    "ArgumentError": FrameRejected,
+    "StreamGoneError": StreamExpired,
+}
 
 
 def error_from_message(message: str, model: str) -> CineflowClientError:
     """The typed error for what a server wrote into an answer."""
-    typed = _TYPED.match(message)
+    typed = _TYPED.search(message)
     if typed:
-        kind = FrameRejected if typed[1] in ("FrameError", "ArgumentError") else ServerRefused
-        return kind(typed[2], typed[3])
+        with contextlib.suppress(ValueError, KeyError):
+            parts = json.loads(typed[2])
+            kind = _KINDS.get(typed[1], ServerRefused)
+            return kind(parts["wanted"], parts["got"], parts["remedy"])
     if "must specify the START flag" in message:
         return StreamExpired(
             "a stream that the server still knows",
@@ -152,5 +163,11 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
             f"the model {model!r}", message, "Client.models() lists what is served."
         )
     if "not ready" in message or "unloading" in message:
-        return ServerUnavailable(f"the model {model!r} ready", message)
-    return ServerRefused(f"{model} to track the frame", message)
+        return ServerUnavailable(
+            f"the model {model!r} ready", message, "Try again in a moment, or ask Client.models()."
+        )
+    return ServerRefused(
+        f"an answer from {model}",
+        message or "an error without a word",
+        "The server's log says more.",
+    )

@@ -26,6 +26,7 @@ from cineflow.errors import BundleError, CineflowError, FrameError
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.stream import MotionResult, MotionStream
+from cineflow.serving.errors import StreamGoneError
 from cineflow.spec import ModelSpec
 
 _SEQUENCE_START, _SEQUENCE_END = 1, 2  # bits of InferenceRequest.flags()
@@ -86,17 +87,17 @@ class StreamTable:
         """The stream of a sequence; it counts as used now.
 
         Raises:
-            FrameError: It never started here, or was idle for too long.
+            StreamGoneError: It never started here, or was idle for too long.
         """
         now = self._clock()
         while self._live and now - next(iter(self._live.values())).last_used_s > self._idle_s:
             self._live.popitem(last=False)
         live = self._live.get(sequence)
         if live is None:
-            raise FrameError(
+            raise StreamGoneError(
                 "a sequence that is live",
                 f"sequence {sequence}, which did not start or was idle for {self._idle_s:g} s",
-                "Start a new one.",
+                "Open a new stream; displacement starts from a new reference frame.",
             )
         live.last_used_s = now
         self._live.move_to_end(sequence)
@@ -163,8 +164,7 @@ class TritonPythonModel:
         try:
             tensors = self._run(request)
         except CineflowError as error:
-            # The client reads the type back from this form; see cineflow_client.wire.
-            failure = self._pb.TritonError(f"{type(error).__name__}: {error}")
+            failure = self._pb.TritonError(error_text(error))
             return self._pb.InferenceResponse(output_tensors=[], error=failure)
         return self._pb.InferenceResponse(output_tensors=tensors)
 
@@ -208,6 +208,12 @@ class TritonPythonModel:
             for name, value in output_arrays(result).items()
             if name in wanted
         ]
+
+
+def error_text(error: CineflowError) -> str:
+    """An error as it travels: its type and its parts as JSON; `cineflow_client.wire` reads it."""
+    parts = {"wanted": error.wanted, "got": error.got, "remedy": error.remedy}
+    return f"{type(error).__name__}: {json.dumps(parts)}"
 
 
 #: What `quality_parts` holds, in this order: fields of `cineflow.motion.quality.Quality`.

@@ -39,3 +39,7 @@ class ServerDiedError(ServerError):
 
 class ServerTimeoutError(ServerError):
     """The server runs, but did not do in time what was asked of it."""
+
+
+class StreamGoneError(ServerError):
+    """A frame belongs to a sequence that the server does not know, or no more."""
