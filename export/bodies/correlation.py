@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from cineflow.export.bodies.sample import sample
 from cineflow.export.bodies.text import F32, function, result
-from cineflow.export.bodies.warp import along
+from cineflow.export.bodies.warp import sample_along
 
 #: What the kernels take (csrc/core/include/cineflow/correlation.h).
 MAX_RADIUS, MAX_DILATION = 32, 16
@@ -48,8 +47,7 @@ def warp_correlation(radius: int, dilation: int, x_major: int, border: str) -> s
         "WarpCorrelation",
         "f1, f2, flow",
         f"""
-  {along("flow")}
-  {sample("f2", border, "f2_f32")}
+  {sample_along("flow", "f2", border, "f2_f32")}
   {match(radius, dilation, x_major)}
   {result("f1", from_bytes=False)}""",
     )

@@ -26,7 +26,7 @@ def result(like: str, from_bytes: bool) -> str:
     return "out = Identity (out_f32)" if from_bytes else f"out = CastLike (out_f32, {like})"
 
 
-def pixels(height: str, width: str) -> str:
+def pixels(height: str, width: str, row: str = "row", column: str = "column") -> str:
     """`row` [h, 1] and `column` [w] f32, counted from 0; `height` and `width` are int64 [1]."""
     return f"""
   count_from = Constant <value = int64 {{0}}> ()
@@ -38,8 +38,8 @@ def pixels(height: str, width: str) -> str:
   row_i = Range (count_from, rows_end, count_by)
   column_i = Range (count_from, columns_end, count_by)
   row_f = Cast <to: int = {F32}> (row_i)
-  column = Cast <to: int = {F32}> (column_i)
-  row = Unsqueeze (row_f, last_axis)"""
+  {column} = Cast <to: int = {F32}> (column_i)
+  {row} = Unsqueeze (row_f, last_axis)"""
 
 
 def constant(name: str, shape: str, values: Iterable[float]) -> str:

@@ -6,15 +6,13 @@ from cineflow.export.bodies.sample import sample
 from cineflow.export.bodies.text import function, pixels, result
 
 
-def along(flow: str) -> str:
-    """Columns `x` and rows `y` [N, 1, h, w]: each pixel of the grid of `flow`, moved by it."""
+def sample_along(flow: str, source: str, border: str, to: str) -> str:
+    """`to` [N, C, h, w] f32: `source` at each pixel of the grid of `flow`, moved by it."""
     return f"""
   flow_height = Shape <start: int = 2, end: int = 3> ({flow})
   flow_width = Shape <start: int = 3, end: int = 4> ({flow})
-  {pixels("flow_height", "flow_width")}
-  flow_x, flow_y = Split <axis: int = 1, num_outputs: int = 2> ({flow})
-  x = Add (flow_x, column)
-  y = Add (flow_y, row)"""
+  {pixels("flow_height", "flow_width", row="y", column="x")}
+  {sample(source, border, to, moved_by=flow)}"""
 
 
 def warp(border: str, *, from_bytes: bool = False) -> str:
@@ -28,8 +26,7 @@ def warp(border: str, *, from_bytes: bool = False) -> str:
         "Warp",
         "src, flow",
         f"""
-  {along("flow")}
-  {sample("src", border, "out_f32")}
+  {sample_along("flow", "src", border, "out_f32")}
   {result("src", from_bytes)}""",
     )
 
@@ -44,7 +41,6 @@ def compose_flow(border: str) -> str:
         "ComposeFlow",
         "displacement, flow",
         f"""
-  {along("displacement")}
-  {sample("flow", border, "moved_on")}
+  {sample_along("displacement", "flow", border, "moved_on")}
   out = Add (displacement, moved_on)""",
     )
