@@ -15,19 +15,24 @@ from typing import Any
 
 import numpy as np
 
-from cineflow.export.parity import DIGITS
+from cineflow.errors import EngineError
+from cineflow.export.parity import figure
+from cineflow.export.recipe import nearest_size
 from cineflow.motion.compose import compose_all
 from cineflow.motion.strain import deformation_gradient, green_lagrange
 from cineflow.phantom import Beat, ShortAxisPhantom
 from cineflow.runtime.engine import Engine
-from cineflow.spec import Axis, ModelSpec
+from cineflow.spec import Axis, Dim, ModelSpec, TensorSpec
 
 #: Accepted difference of composed ED-to-ES motion, px, and of strain, percentage points.
 COMPOSED_TOLERANCE_PX = 0.05
 STRAIN_TOLERANCE_POINTS = 0.25
 
-#: Pixels of the phantom; a multiple of what every flow model divides by.
+#: Pixels of the phantom along a dynamic axis; a multiple of what every flow model divides by.
 _SIDE = 128
+
+#: Below this, a phantom's wall is a few pixels and its strain a few differences.
+_SMALLEST_SIDE = 32
 
 #: Ten frames, end-systole among them: enough to compose, few enough to run in seconds.
 _BEAT = Beat(frame_rate_hz=25.0, beats=0.42)
@@ -40,6 +45,8 @@ class BeatParity:
     Attributes:
         runtime: Engine and kernels.
         precision: Storage type of its features.
+        height: Pixels of the phantom's frames.
+        width: Pixels of the phantom's frames.
         composed_px: Largest difference of the ED-to-ES displacement inside the wall.
         strain_points: Largest difference of the mean Green-Lagrange strain of the wall, any
             component, in percentage points.
@@ -48,6 +55,8 @@ class BeatParity:
 
     runtime: str
     precision: str
+    height: int
+    width: int
     composed_px: float
     strain_points: float
     motion_px: float
@@ -63,59 +72,73 @@ class BeatParity:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a report."""
         rounded = {
-            key: float(f"{value:.{DIGITS}g}")
-            for key, value in asdict(self).items()
-            if isinstance(value, float)
+            key: figure(value) for key, value in asdict(self).items() if isinstance(value, float)
         }
         return asdict(self) | rounded | {"passed": self.passed}
 
 
 def compare_beat(
     spec: ModelSpec, reference_engine: Engine, engines: Sequence[tuple[Engine, str]]
-) -> list[BeatParity]:
+) -> tuple[list[BeatParity], list[str]]:
     """Every runtime against the reference, on the beat of a small phantom.
 
     Args:
-        spec: Of the model.
+        spec: Of the model; one for which `why_no_beat` has nothing to say.
         reference_engine: What the others are compared with.
         engines: Each with the precision of its features.
 
     Returns:
-        Nothing for a model that is not a two-frame flow.
+        A row per runtime, and in words those that would not run it.
     """
-    if not tracks_pairs(spec):
-        return []
-    frames, wall = speckle_beat()
+    frames, wall = speckle_beat(*_frame_size(spec))
     reference = composed(reference_engine, spec, frames)
-    rows = []
+    rows, refusals = [], []
     for engine, precision in engines:
-        other = composed(engine, spec, frames)
+        runtime = f"{engine.name} ({engine.kernels})"
+        try:
+            other = composed(engine, spec, frames)
+        except EngineError as error:  # a profile that is too narrow
+            refusals.append(f"{runtime}, phantom beat: {error}")
+            continue
         gap = np.linalg.norm(other - reference, axis=0)[wall]
         strain = np.abs(mean_strain(other, wall) - mean_strain(reference, wall))
         rows.append(
             BeatParity(
-                runtime=f"{engine.name} ({engine.kernels})",
+                runtime=runtime,
                 precision=precision,
+                height=frames.shape[1],
+                width=frames.shape[2],
                 composed_px=float(gap.max()),
                 strain_points=float(100 * strain.max()),
                 motion_px=float(np.linalg.norm(reference, axis=0)[wall].mean()),
             )
         )
-    return rows
+    return rows, refusals
 
 
-def tracks_pairs(spec: ModelSpec) -> bool:
-    """Whether `spec` is a flow from two grey frames of one size that the phantom can have."""
-    if spec.states or len(spec.inputs) != 2 or spec.outputs[0].unit != "px":
-        return False
-    sizes = {tensor.shape for tensor in spec.inputs}
-    shape = spec.inputs[0].shape
-    return (
-        len(sizes) == 1
-        and len(shape) == 4
-        and shape[:2] == (1, 1)
-        and all(isinstance(dim, Axis) and dim.accepts(_SIDE) for dim in shape[2:])
+def why_no_beat(spec: ModelSpec) -> str:
+    """Why `compare_beat` cannot be asked about a model; "" where it can."""
+    shape = spec.inputs[0].shape if spec.inputs else ()
+    frames = len(shape) == 4 and shape[:2] == (1, 1)
+    pairs = len(spec.inputs) == 2 and all(tensor.shape == shape for tensor in spec.inputs)
+    if spec.states or not (frames and pairs and _is_flow(spec.outputs[0], shape[2:])):
+        return f"{spec.name} is not a flow between two grey frames, without states"
+    if min(size := _frame_size(spec)) < _SMALLEST_SIDE:
+        return f"a phantom of {size[0]} x {size[1]} px has no wall to speak of"
+    return ""
+
+
+def _is_flow(output: TensorSpec, frame: Sequence[Dim]) -> bool:
+    return output.unit == "px" and output.shape == (1, 2, *frame)
+
+
+def _frame_size(spec: ModelSpec) -> tuple[int, int]:
+    """Height and width of the phantom: the model's own where they are fixed."""
+    height, width = (
+        nearest_size(dim, _SIDE) if isinstance(dim, Axis) else dim
+        for dim in spec.inputs[0].shape[2:]
     )
+    return height, width
 
 
 def composed(engine: Engine, spec: ModelSpec, frames: np.ndarray) -> np.ndarray:
@@ -137,11 +160,11 @@ def mean_strain(displacement: np.ndarray, wall: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def speckle_beat() -> tuple[np.ndarray, np.ndarray]:
+def speckle_beat(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """From end-diastole to end-systole of a contracting short-axis phantom.
 
     Returns:
-        Frames [T, side, side] f32, 0..255; the wall at end-diastole, bool [side, side].
+        Frames [T, height, width] f32, 0..255; the wall at end-diastole, bool [height, width].
     """
-    phantom = ShortAxisPhantom(seed=7, size=(_SIDE, _SIDE), beat=_BEAT)
+    phantom = ShortAxisPhantom(seed=7, size=(height, width), beat=_BEAT)
     return phantom.frames[: phantom.es + 1].astype(np.float32), phantom.myocardium(0)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cineflow.errors import BundleError, ExportError
+from cineflow.export.origin import Checkpoint, manifest_entry
 from cineflow.export.recipe import Recipe, load_recipe, parity_sizes, trace_sizes
 from cineflow.runtime.bundle import (
     MANIFEST_FILE,
@@ -85,23 +86,25 @@ def export_bundle(
         raise ExportError(f"a precision of {list(PRECISIONS)}", repr(precision))
     if sizes:
         recipe = recipe.with_sizes(sizes)
-    if weights is not None:
-        recipe = replace(recipe, spec=_with_weights(recipe.spec, Path(weights)))
-    spec = recipe.spec
+    checkpoint = None if weights is None else Checkpoint.read(weights)
+    if checkpoint is not None:
+        named = Weights(str(checkpoint), "as its source states", trained=True)
+        recipe = replace(recipe, spec=replace(recipe.spec, weights=named))
+    spec, origin = recipe.spec, manifest_entry(recipe, checkpoint)
     with staged_directory(Path(out_dir)) as stage:
         module = build_module(recipe, weights)
         examples = recipe.examples(trace_sizes(spec), seed=0)
         parity.require_repeatable(module, spec, examples)
         progress(f"trace {spec.name}")
         model = graph.trace(module, spec, examples, precision)
-        write_bundle(stage, model, spec, precision=precision, inlined=inlined, split_ops=split_ops)
+        write_bundle(stage, model, spec, origin, precision, inlined=inlined, split_ops=split_ops)
         engines = engines_for(Bundle.load(stage))
         rows: list[Parity] = []
         for sizes in parity_sizes(spec):
             progress(f"compare torch with {engines[0].name} at {sizes or 'the fixed size'}")
             rows += parity.compare(module, engines, recipe, sizes, PARITY_SEEDS, precision)
         parity.require(rows, spec)
-        write_manifest(stage, model, spec, precision=precision, rows=rows)
+        write_manifest(stage, model, spec, origin, precision, rows)
     progress(f"wrote {out_dir}")
     return Bundle.load(Path(out_dir))
 
@@ -186,17 +189,6 @@ def build_module(recipe: Recipe, weights: str | Path | None = None) -> torch.nn.
     return module.eval().requires_grad_(False)
 
 
-def _with_weights(spec: ModelSpec, file: Path) -> ModelSpec:
-    """The spec of a model whose weights came from `file`: named by content, not by folder."""
-    try:
-        digest = file_sha256(file)[:12]
-    except BundleError as error:
-        raise ExportError(f"the checkpoint {file}", error.got) from error
-    return replace(
-        spec, weights=Weights(f"{file.name} (SHA-256 {digest})", "as its source states", True)
-    )
-
-
 def engines_for(bundle: Bundle) -> Sequence[Engine]:
     """ONNX Runtime with the bodies, with our kernels where they are built, and in segments."""
     engines: list[Engine] = [OnnxRuntimeEngine(bundle, use_op_library=False)]
@@ -211,8 +203,9 @@ def write_bundle(
     directory: Path,
     model: onnx.ModelProto,
     spec: ModelSpec,
-    *,
+    origin: Mapping[str, Any],
     precision: str,
+    *,
     inlined: bool = False,
     split_ops: bool = False,
 ) -> None:
@@ -226,14 +219,14 @@ def write_bundle(
         from cineflow.export.segments import split, write_segments
 
         write_segments(split(model), directory)
-    write_manifest(directory, model, spec, precision=precision, rows=[])
+    write_manifest(directory, model, spec, origin, precision, rows=[])
 
 
 def write_manifest(
     directory: Path,
     model: onnx.ModelProto,
     spec: ModelSpec,
-    *,
+    origin: Mapping[str, Any],
     precision: str,
     rows: Sequence[Parity],
 ) -> None:
@@ -243,6 +236,7 @@ def write_manifest(
     manifest = {
         "format": MANIFEST_FORMAT,
         "spec": json.loads(spec.to_json()),
+        "origin": origin,
         "precision": precision,
         "files": {
             str(file.relative_to(directory)): file_entry(file)
@@ -254,7 +248,7 @@ def write_manifest(
         "versions": _versions(),
         "parity": [row.to_dict() for row in rows],
     }
-    text = json.dumps(manifest, indent=1, sort_keys=True) + "\n"
+    text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False) + "\n"
     write_text(directory / MANIFEST_FILE, text)
 
 

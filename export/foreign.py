@@ -13,6 +13,7 @@ from cineflow.errors import ExportError, MissingDependencyError, SpecError
 from cineflow.export import lint
 from cineflow.export.bundle import engines_for, staged_directory, write_bundle, write_manifest
 from cineflow.export.graph import require_border
+from cineflow.export.origin import manifest_entry
 from cineflow.export.parity import agreement, require
 from cineflow.export.recipe import parity_sizes
 from cineflow.runtime.bundle import Bundle, graph_inputs
@@ -34,7 +35,8 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
         out_dir: Directory to write.
 
     Raises:
-        ExportError: The file is corrupt, has an error of the lint, or does not fit the spec.
+        ExportError: The file is corrupt, has an error of the lint, does not fit the spec, or gives
+            values that are not finite.
         BundleError: `out_dir` cannot be written.
     """
     spec = read_spec(spec_file)
@@ -47,8 +49,9 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
             errors[0].remedy,
         )
     require_border(model, spec)
+    origin = manifest_entry(recipe=None, weights=None)
     with staged_directory(Path(out_dir)) as stage:
-        write_bundle(stage, model, spec, precision="fp32")
+        write_bundle(stage, model, spec, origin, "fp32")
         staged = Bundle.load(stage)
         engines = engines_for(staged)
         rows = []
@@ -56,7 +59,7 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
             inputs = [random_inputs(spec, sizes, seed) for seed in (0, 1)]
             rows += agreement(spec, engines, inputs, sizes, precision="fp32")
         require(rows, spec)
-        write_manifest(stage, model, spec, precision="fp32", rows=rows)
+        write_manifest(stage, model, spec, origin, "fp32", rows)
     return Bundle.load(Path(out_dir))
 
 

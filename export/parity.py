@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cineflow.errors import ExportError
+from cineflow.errors import ArgumentError, ExportError
 from cineflow.export.recipe import Recipe
 from cineflow.runtime.bundle import graph_outputs
 from cineflow.runtime.engine import Engine
@@ -53,16 +54,20 @@ class Parity:
 
     @property
     def passed(self) -> bool:
-        """Whether the worst difference is within the tolerance (an unstated one always is)."""
-        return self.tolerance is None or self.worst <= self.tolerance
+        """Whether the worst difference is finite, and within the tolerance where one is stated."""
+        return math.isfinite(self.worst) and (
+            self.tolerance is None or self.worst <= self.tolerance
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a manifest or report, rounded to `DIGITS` significant digits."""
-        rounded = {key: float(f"{getattr(self, key):.{DIGITS}g}") for key in _FIGURES}
+        rounded = {key: figure(getattr(self, key)) for key in ("worst", "mean", "spread")}
         return asdict(self) | rounded | {"sizes": dict(self.sizes), "passed": self.passed}
 
 
-_FIGURES = ("worst", "mean", "spread")
+def figure(value: float) -> float | None:
+    """`value` to `DIGITS` significant digits; None, which JSON can say, where it is not finite."""
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
 def compare(
@@ -132,6 +137,9 @@ def agreement(
     """
     first, others = engines[0], [*engines[1:], engines[0]]
     expected = [first.run(arrays) for arrays in inputs]
+    for tensor in graph_outputs(spec):
+        for one in expected:
+            _require_finite(tensor, one[tensor.name], "Mend the graph, or the ranges of its spec")
     rows = []
     for engine in others:
         actual = [engine.run(arrays) for arrays in inputs]
@@ -230,7 +238,14 @@ def run_torch(
         )
     named = {t.name: _array(t, value) for t, value in zip(tensors, values, strict=True)}
     for tensor in tensors:
-        tensor.check(named[tensor.name])
+        try:
+            tensor.check(named[tensor.name])
+        except ArgumentError as error:
+            raise ExportError(
+                f"forward of {spec.name} to return {error.wanted}",
+                error.got,
+                "Make the outputs of the spec and what forward returns the same",
+            ) from error
     return named
 
 
@@ -245,14 +260,20 @@ def _array(tensor: TensorSpec, value: Any) -> np.ndarray:
     if value.dtype is torch.bfloat16:  # NumPy has no such type
         raise ExportError(f"{tensor.name}: {tensor.dtype}", "bfloat16", remedy)
     array: np.ndarray = value.numpy()
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        # NaN agrees with NaN: a model that returns nothing else would pass every comparison.
-        raise ExportError(
-            f"finite values of {tensor.name} for the example inputs",
-            f"{int((~np.isfinite(array)).sum())} of {array.size} are not finite",
-            "Look for NaN in the checkpoint, and at the example inputs of the recipe",
-        )
+    _require_finite(
+        tensor, array, "Look for NaN in the checkpoint, and at the example inputs of the recipe"
+    )
     return array
+
+
+def _require_finite(tensor: TensorSpec, array: np.ndarray, remedy: str) -> None:
+    """NaN agrees with NaN: a model that returns nothing else would pass every comparison."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ExportError(
+            f"finite values of {tensor.name} for the inputs tried",
+            f"{int((~np.isfinite(array)).sum())} of {array.size} are not finite",
+            remedy,
+        )
 
 
 def absolute_difference(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
@@ -262,7 +283,11 @@ def absolute_difference(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
         ExportError: The shapes differ.
     """
     if expected.shape != actual.shape:
-        raise ExportError(f"a result of {list(expected.shape)}", f"{list(actual.shape)}")
+        raise ExportError(
+            f"a result of {list(expected.shape)}",
+            f"{list(actual.shape)}",
+            "The graph does not follow its dynamic axes: compute sizes from the inputs' shapes",
+        )
     left, right = expected.astype(np.float64), actual.astype(np.float64)
     same = (left == right) | (np.isnan(left) & np.isnan(right))
     with np.errstate(invalid="ignore"):

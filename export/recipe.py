@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,13 +21,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cineflow.errors import CineflowError, ExportError
-from cineflow.runtime.bundle import graph_inputs
+from cineflow.runtime.bundle import file_sha256, graph_inputs
 from cineflow.spec import Axis, ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
     import torch
 
 RECIPES_DIR = Path(__file__).resolve().parent / "recipes"
+
+_TUTORIAL = "The docs' export tutorial shows a whole recipe"
 
 #: Size that examples prefer along a dynamic axis; traced near it, checked at other sizes too.
 PREFERRED_SIZE = 128
@@ -41,12 +44,21 @@ class Recipe:
         build: Makes the torch module, weights included.
         example_inputs: Makes distinct inputs by name, for sizes by axis name and a seed.
         origin: File the recipe came from, for messages.
+        built_in: Whether it ships with cineflow, and is found by its name.
+        sha256: Of the file, hexadecimal; "" where there is none.
     """
 
     spec: ModelSpec
     build: Callable[[], torch.nn.Module]
     example_inputs: Callable[[Mapping[str, int], int], Mapping[str, torch.Tensor]]
     origin: str = "a Recipe object"
+    built_in: bool = False
+    sha256: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is found by ("lucas_kanade"), without folder and suffix."""
+        return Path(self.origin).stem
 
     def with_sizes(self, sizes: Mapping[str, int]) -> Recipe:
         """This recipe with some dynamic axes fixed, for engines built for one size.
@@ -65,6 +77,9 @@ class Recipe:
                     if name in axes
                     else f"a dynamic axis of {self.spec.name}: {', '.join(axes) or 'it has none'}",
                     f"{name} = {size}",
+                    "Give --size another height and width"
+                    if name in axes
+                    else "Leave --size out: it fixes the axes height and width",
                 )
         given = self.example_inputs
         return replace(
@@ -92,10 +107,15 @@ class Recipe:
         except Exception as error:  # a stranger's code: anything may come
             raise ExportError(
                 f"example_inputs({dict(sizes)}, seed={seed}) of {self.origin} to fit its SPEC",
-                _say(error),
+                f"{_say(error)}",
+                "Make it return one tensor by name for each input and state of the SPEC",
             ) from error
         if given:
-            raise ExportError(f"example inputs only for the inputs of {self.origin}", f"{[*given]}")
+            raise ExportError(
+                f"example inputs only for the inputs of {self.origin}",
+                f"{[*given]}",
+                "Name them in the SPEC, or leave them out",
+            )
         if len({value.data_ptr() for value in ordered.values()}) < len(ordered):
             raise ExportError(
                 f"a distinct example tensor for every input of {self.origin}",
@@ -116,7 +136,8 @@ def load_recipe(source: str | Path) -> Recipe:
     Raises:
         ExportError: There is no such recipe, it does not import, or lacks one of its three names.
     """
-    if isinstance(source, str) and source in builtin_recipes():
+    built_in = isinstance(source, str) and source in builtin_recipes()
+    if built_in:
         file = RECIPES_DIR / f"{source}.py"
     else:
         file = Path(source)
@@ -124,6 +145,7 @@ def load_recipe(source: str | Path) -> Recipe:
             raise ExportError(
                 f"a recipe file or one of the built-in recipes {', '.join(builtin_recipes())}",
                 repr(str(source)),
+                "Give one of these names, or the path of a recipe: `cineflow export ./mine.py`",
             )
     module = _import_file(file)
     try:
@@ -132,11 +154,18 @@ def load_recipe(source: str | Path) -> Recipe:
         raise ExportError(
             f"SPEC, build and example_inputs in {file.name}",
             str(error),
-            "The docs' export tutorial shows a whole recipe",
+            _TUTORIAL,
         ) from error
     if not isinstance(spec, ModelSpec):
-        raise ExportError(f"SPEC of {file.name} to be a ModelSpec", type(spec).__name__)
-    return Recipe(spec, build, example_inputs, origin=file.name)
+        raise ExportError(f"SPEC of {file.name} to be a ModelSpec", type(spec).__name__, _TUTORIAL)
+    return Recipe(
+        spec,
+        build,
+        example_inputs,
+        origin=file.name,
+        built_in=built_in,
+        sha256=file_sha256(file),
+    )
 
 
 def trace_sizes(spec: ModelSpec) -> dict[str, int]:
@@ -196,7 +225,7 @@ def _import_file(file: Path) -> ModuleType:
     name = f"cineflow_recipe_{file.stem}"
     found = importlib.util.spec_from_file_location(name, file)
     if found is None or found.loader is None:
-        raise ExportError("a recipe that ends in .py", repr(str(file)))
+        raise ExportError("a recipe that ends in .py", repr(str(file)), "Rename the file")
     module = importlib.util.module_from_spec(found)
     sys.modules[name] = module  # dataclasses and pickles inside look their module up by name
     try:
@@ -204,8 +233,18 @@ def _import_file(file: Path) -> ModuleType:
     except CineflowError:
         raise
     except Exception as error:  # a stranger's code: anything may come
-        raise ExportError(f"{file.name} to import", _say(error)) from error
+        raise ExportError(
+            f"{file.name} to import",
+            f"{_say(error)}{_line_in(file, error)}",
+            "Mend that line, or install what it imports",
+        ) from error
     return module
+
+
+def _line_in(file: Path, error: BaseException) -> str:
+    """Where in `file` an error came up (" in line 12"); "" where that is elsewhere."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+    return f" in line {lines[-1]}" if lines else ""
 
 
 def _say(error: Any) -> str:

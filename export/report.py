@@ -17,15 +17,18 @@ table { border-collapse: collapse; margin: .5rem 0 1.5rem; width: 100% }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd;
          vertical-align: top }
 td.n { text-align: right; font-variant-numeric: tabular-nums }
-.good { color: #176b2c } .bad { color: #a3182a; font-weight: 600 } .note { color: #555 }
+.good { color: #176b2c } .note { color: #555 } .bad { color: #a3182a; font-weight: 600 }
+.open { color: #8a5a00; font-weight: 600 }
 </style></head><body>
 <h1>{{ data.served_name }}</h1>
 <p>{{ spec.summary }}</p>
-<p class="{{ 'good' if data.passed else 'bad' }}">
-{{ "Verified: every comparison is within its tolerance." if data.passed
-   else "Not verified: see the red lines." }}</p>
-<p class="note">Compared with {{ data.reference }}. Weights: {{ data.summary.weights }}
-{%- if not data.summary.trained %} (untrained){% endif %}. Research use, not for diagnosis.</p>
+<p class="{{ 'bad' if not data.passed else 'open' if data.not_proven else 'good' }}">
+{{ data.verdict }}</p>
+{% for line in data.not_proven %}<p class="open">Not proven: {{ line }}.</p>
+{% endfor %}
+<p class="note">Compared with {{ data.reference }}
+{%- if data.recipe %} (recipe {{ data.recipe }}){% endif %}.
+Weights: {{ data.summary.weights }}. Research use, not for diagnosis.</p>
 
 <h2>Graph</h2>
 <table>
@@ -52,20 +55,25 @@ cost, and do not decide.</p>
 <tr><td>{{ row.runtime }}</td><td>{{ row.kernels }}</td>
 <td>{{ row.precision }}</td><td>{{ row.output }}</td>
 <td>{{ sizes(row.sizes) }}</td>
-<td class="n {{ 'good' if row.passed else 'bad' }}">{{ row.worst }} {{ row.unit }}</td>
-<td class="n">{{ row.mean }}</td><td class="n">{{ row.tolerance }}</td></tr>
+<td class="n {{ 'good' if row.passed else 'bad' }}">
+{{- number(row.worst) }} {{ row.unit }}</td>
+<td class="n">{{ number(row.mean) }}</td>
+<td class="n">{{ "none stated" if row.tolerance is none else row.tolerance }}</td></tr>
 {% endfor %}
 </table>
 {% if data.beat %}
 <h2>Composed over a phantom beat, end-diastole to end-systole</h2>
-<p class="note">The difference to {{ data.reference }}. A phantom is easier than a patient.</p>
+<p class="note">The difference to {{ data.reference }}, on frames of
+{{ data.beat[0].height }} x {{ data.beat[0].width }} px. A phantom is easier than a patient.</p>
 <table>
 <tr><th>Runtime</th><th>Precision</th><th>Displacement</th><th>Strain</th>
 <th>Motion itself</th></tr>
 {% for row in data.beat %}
 <tr><td>{{ row.runtime }}</td><td>{{ row.precision }}</td>
-<td class="n {{ 'good' if row.passed else 'bad' }}">{{ row.composed_px }} px</td>
-<td class="n">{{ row.strain_points }} points</td><td class="n">{{ row.motion_px }} px</td></tr>
+<td class="n {{ 'good' if row.passed else 'bad' }}">
+{{- number(row.composed_px) }} px</td>
+<td class="n">{{ number(row.strain_points) }} points</td>
+<td class="n">{{ number(row.motion_px) }} px</td></tr>
 {% endfor %}
 </table>
 {% endif %}
@@ -80,7 +88,7 @@ cost, and do not decide.</p>
 <h2>Time of one run here</h2>
 <table>
 {% for name, value in data.timings_ms.items() %}
-<tr><th>{{ name }}</th><td class="n">{{ value }} ms</td></tr>
+<tr><th>{{ name }}</th><td class="n">{{ number(value) }} ms</td></tr>
 {% endfor %}
 </table>
 
@@ -100,9 +108,14 @@ def render(data: Mapping[str, Any], spec: ModelSpec) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    page: str = environment.from_string(_PAGE).render(data=data, spec=spec, sizes=_sizes)
+    template = environment.from_string(_PAGE)
+    page: str = template.render(data=data, spec=spec, sizes=_sizes, number=_number)
     return page
 
 
 def _sizes(sizes: Mapping[str, int]) -> str:
     return " x ".join(str(size) for size in sizes.values()) or "fixed"
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:g}"

@@ -12,7 +12,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +27,22 @@ from cineflow.errors import (
     MissingDependencyError,
 )
 from cineflow.export import footprint, lint
-from cineflow.export.beat import BeatParity, compare_beat
+from cineflow.export.beat import BeatParity, compare_beat, why_no_beat
 from cineflow.export.bundle import build_module, write_text
 from cineflow.export.candidates import Candidate, find_candidates
 from cineflow.export.engine_build import parse_errors
 from cineflow.export.foreign import random_inputs
 from cineflow.export.graph import operator_counts, require_border
+from cineflow.export.origin import Reference, reference
 from cineflow.export.parity import Parity, agreement, compare
-from cineflow.export.recipe import Recipe, builtin_recipes, load_recipe, parity_sizes, spec_axes
+from cineflow.export.recipe import Recipe, parity_sizes, spec_axes
 from cineflow.export.report import render
 from cineflow.export.targets import TARGETS, target_findings
 from cineflow.export.tensorrt import import_flavour
 from cineflow.runtime.bundle import Bundle
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.engines.torch import TorchEngine
+from cineflow.spec import Axis
 
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 
@@ -61,8 +63,11 @@ class Report:
         parity: Torch (or the first runtime, without a recipe) against each runtime.
         beat: Composed motion of a phantom beat per runtime; empty for models without flow.
         targets: Target -> what speaks against it, in words; empty where nothing does.
-        timings_ms: Engine and kernels -> median of one run at the typical size.
+        timings_ms: Engine and kernels -> median of one run at the typical size; None where it
+            fails.
         reference: What the runtimes were compared with.
+        recipe: What made the torch module; "" where torch was not asked.
+        not_proven: What could not be asked here, and what to give for it.
         precision: The bundle's; rows of another are for information.
         refusals: Runtimes that work here and do not open or run this bundle.
     """
@@ -73,8 +78,10 @@ class Report:
     parity: Sequence[Parity]
     beat: Sequence[BeatParity]
     targets: dict[str, list[str]]
-    timings_ms: dict[str, float]
+    timings_ms: dict[str, float | None]
     reference: str
+    recipe: str
+    not_proven: Sequence[str]
     precision: str
     refusals: Sequence[str]
 
@@ -86,12 +93,24 @@ class Report:
         decisive = [row for row in rows if row.precision == self.precision]
         return sound and not self.refusals and all(row.passed for row in decisive)
 
+    @property
+    def verdict(self) -> str:
+        """One sentence: what may be said of the bundle now."""
+        if not self.passed:
+            return "Not verified: see the red lines."
+        if self.not_proven:
+            return "Nothing failed, but not everything was proven."
+        return "Verified: every comparison is within its tolerance."
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `report.json`."""
         return {
             "served_name": self.served_name,
             "passed": self.passed,
+            "verdict": self.verdict,
+            "not_proven": list(self.not_proven),
             "reference": self.reference,
+            "recipe": self.recipe,
             "precision": self.precision,
             "refusals": list(self.refusals),
             "summary": self.summary,
@@ -99,7 +118,7 @@ class Report:
             "parity": [row.to_dict() for row in self.parity],
             "beat": [row.to_dict() for row in self.beat],
             "targets": self.targets,
-            "timings_ms": {name: round(value, 3) for name, value in self.timings_ms.items()},
+            "timings_ms": dict(self.timings_ms),
         }
 
 
@@ -115,30 +134,40 @@ def verify(
 
     Args:
         bundle: What to verify.
-        recipe: Where the torch module comes from; None takes the built-in recipe of the model's
-            name, and without one the runtimes are compared among themselves.
+        recipe: Where the torch module comes from. None takes the built-in recipe that the bundle
+            was exported from; where a file made it, torch is not asked, and the report says so.
         weights: The checkpoint that the bundle was exported with, if any.
         write_to: Folder of the report; None means the bundle itself.
         progress: Called with one short sentence per step.
 
     Raises:
         BundleError: The report cannot be written.
-        ExportError: The recipe cannot be loaded, or does not fit the bundle.
+        ExportError: The recipe cannot be loaded or does not fit the bundle, or `weights` is not
+            the checkpoint of the export.
     """
     model = lint.read_onnx(bundle.onnx_path)
     progress("lint")
     findings = [*_border(model, bundle), *lint.lint(model)]
-    recipe = _recipe_of(bundle, recipe)
+    torch_side = reference(bundle, recipe, weights)
+    not_proven = [torch_side.missing] if torch_side.missing else []
     with tempfile.TemporaryDirectory() as scratch:
         candidates, refusals = find_candidates(bundle, model, Path(scratch))
         progress("parity")
-        torch_engine, rows, refused = _parity(bundle, recipe, weights, candidates)
+        torch_engine, rows, refused = _parity(bundle, torch_side, candidates)
+        refusals += refused
         progress("composed motion of a phantom beat")
         engines = [(c.engine, c.precision) for c in candidates]
         if torch_engine is None:
-            beat = compare_beat(bundle.spec, engines[0][0], engines[1:])
+            (first, _), *engines = engines
         else:
-            beat = compare_beat(bundle.spec, torch_engine, engines)
+            first = torch_engine
+        beat: Sequence[BeatParity] = []
+        if why := why_no_beat(bundle.spec):
+            if any(tensor.unit == "px" for tensor in bundle.spec.outputs):
+                not_proven.append(f"motion composed over a phantom beat was not compared: {why}")
+        else:
+            beat, refused = compare_beat(bundle.spec, first, engines)
+            refusals += refused
         progress("timings")
         timed = {_label(c): _median_ms(bundle, c.engine) for c in candidates}
     report = Report(
@@ -149,15 +178,17 @@ def verify(
         beat=beat,
         targets=_targets(model),
         timings_ms=timed,
-        reference=torch_engine.name if torch_engine else engines[0][0].name,
+        reference=first.name if torch_engine else f"{first.name} ({first.kernels})",
+        recipe=torch_side.said,
+        not_proven=not_proven,
         precision=bundle.precision,
-        refusals=[*refusals, *refused],
+        refusals=refusals,
     )
     folder = write_to or bundle.path
     try:
         folder.mkdir(parents=True, exist_ok=True)
         data = report.to_dict()
-        write_text(folder / REPORT_JSON, json.dumps(data, indent=1) + "\n")
+        write_text(folder / REPORT_JSON, json.dumps(data, indent=1, allow_nan=False) + "\n")
         write_text(folder / REPORT_HTML, render(data, bundle.spec))
     except OSError as error:
         raise BundleError(
@@ -179,7 +210,7 @@ def summarise(model: onnx.ModelProto, bundle: Bundle) -> dict[str, Any]:
         "sizes": sizes,
         "precision": bundle.precision,
         "trained": bundle.spec.weights.trained,
-        "weights": bundle.spec.weights.source,
+        "weights": bundle.spec.weights.describe(),
     }
 
 
@@ -192,38 +223,22 @@ def typical_sizes(bundle: Bundle) -> dict[str, int]:
     return {name: nearest_size(axis, TYPICAL_SIZE) for name, axis in axes.items()}
 
 
-def _recipe_of(bundle: Bundle, recipe: Recipe | str | Path | None) -> Recipe | None:
-    if recipe is None and bundle.spec.name in builtin_recipes():
-        recipe = bundle.spec.name
-    if recipe is not None and not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe)
-    if recipe is not None and recipe.spec.name != bundle.spec.name:
-        raise ExportError(f"the recipe of {bundle.spec.name}", f"that of {recipe.spec.name}")
-    return recipe
-
-
 def _parity(
-    bundle: Bundle,
-    recipe: Recipe | None,
-    weights: str | Path | None,
-    candidates: Sequence[Candidate],
+    bundle: Bundle, torch_side: Reference, candidates: Sequence[Candidate]
 ) -> tuple[TorchEngine | None, list[Parity], list[str]]:
     """The torch engine (None without a recipe), its rows, and what would not run."""
     rows: list[Parity] = []
     refused: list[str] = []
-    if recipe is None:
+    if torch_side.recipe is None:
         own = [c.engine for c in candidates if c.precision == bundle.precision]
         for sizes in parity_sizes(bundle.spec):
             inputs = [random_inputs(bundle.spec, sizes, seed) for seed in SEEDS]
             rows += agreement(bundle.spec, own, inputs, sizes, bundle.precision)
         return None, rows, refused
-    fixed = {
-        name: size
-        for name, size in _fixed_sizes(recipe, bundle).items()
-        if name in spec_axes(recipe.spec)
-    }
-    recipe = recipe.with_sizes(fixed) if fixed else recipe
-    module = build_module(recipe, weights)
+    fixed = _fixed_sizes(torch_side.recipe, bundle)
+    # What the bundle promises decides: its tolerances, its axes.
+    recipe = replace(torch_side.recipe.with_sizes(fixed), spec=bundle.spec)
+    module = build_module(recipe, torch_side.weights)
     for candidate in candidates:
         for sizes in parity_sizes(recipe.spec):
             try:
@@ -252,10 +267,11 @@ def _border(model: onnx.ModelProto, bundle: Bundle) -> list[lint.Finding]:
 
 def _fixed_sizes(recipe: Recipe, bundle: Bundle) -> dict[str, int]:
     """Axes of the recipe that the bundle was exported with one size of."""
+    dynamic = spec_axes(recipe.spec)
     fixed = {}
     for mine, theirs in zip(recipe.spec.tensors(), bundle.spec.tensors(), strict=False):
         for dim, size in zip(mine.shape, theirs.shape, strict=False):
-            if not isinstance(dim, int) and isinstance(size, int):
+            if isinstance(dim, Axis) and isinstance(size, int) and dim.name in dynamic:
                 fixed[dim.name] = size
     return fixed
 
@@ -275,7 +291,7 @@ def _targets(model: onnx.ModelProto) -> dict[str, list[str]]:
     return against
 
 
-def _median_ms(bundle: Bundle, engine: Engine) -> float:
+def _median_ms(bundle: Bundle, engine: Engine) -> float | None:
     inputs = random_inputs(bundle.spec, typical_sizes(bundle), seed=0)
     times = []
     try:
@@ -284,5 +300,5 @@ def _median_ms(bundle: Bundle, engine: Engine) -> float:
             engine.run(inputs)
             times.append(1e3 * (time.perf_counter() - start))
     except CineflowError:
-        return float("nan")
-    return float(np.median(times))
+        return None
+    return round(float(np.median(times)), 3)

@@ -1,4 +1,7 @@
-"""Recipe of `flow_pwc`, an untrained PWC-style flow network: the learned models' way through."""
+"""Recipe of `flow_pwc`, a PWC-style flow network: the learned models' way through.
+
+Without `--weights` its numbers are seeded and its flow means nothing: for export and speed only.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def _frame(name: str, which: str) -> TensorSpec:
 
 SPEC = ModelSpec(
     name="flow_pwc",
-    summary="PWC-style flow network with seeded, untrained weights: for export and speed only.",
+    summary="Dense motion between two frames: PWC-style flow network.",
     inputs=(_frame("previous", "earlier"), _frame("current", "later")),
     outputs=(
         TensorSpec(
@@ -36,7 +39,7 @@ SPEC = ModelSpec(
             unit="px",
             frame="previous frame's grid; channel 0 = x right, 1 = y down",
             tolerance=0.05,
-            description="Untrained: its values mean nothing.",
+            description="current(p + flow(p)) matches previous(p), once trained.",
         ),
     ),
     weights=Weights(source="seed 0", licence="Apache-2.0", trained=False),

@@ -127,6 +127,12 @@ class Weights:
     licence: str = "Apache-2.0"
     trained: bool = False
 
+    def describe(self) -> str:
+        """The origin in words, as it stands wherever the model's results do."""
+        if self.source == "none":
+            return "none: training-free"
+        return self.source if self.trained else f"{self.source} (untrained)"
+
 
 @dataclass(frozen=True)
 class ModelSpec:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 SUMMARY_KEYS = {
     "frames", "p50_ms", "p95_ms", "p99_ms", "max_ms", "fps", "missed_deadlines",
     "frame_period_ms", "server_version", "engine", "loop_closure_px", "spacing", "spacing_reason",
+    "model", "weights",
 }  # fmt: skip
 
 
@@ -33,6 +34,9 @@ def test_the_demo_runs_the_whole_path(cineflow, server_binary, server_segments, 
     assert summary["frame_period_ms"] == pytest.approx(33.333)
     assert re.fullmatch(r"\d+\.\d+\.\d+", summary["server_version"])
     assert "onnxruntime" in summary["engine"]
+    assert re.fullmatch("lucas_kanade-[0-9a-f]{8}", summary["model"])
+    assert summary["weights"] == "none: training-free"
+    assert re.search(r"weights +none: training-free", ended.out)
     assert summary["spacing"] is None
     assert "outside the 320x240 pixels" in summary["spacing_reason"]
     # The picture itself slides by 5 px over the beat; OpenCV's Farneback closes at 5.5 px here.

@@ -29,7 +29,8 @@ def run(*arguments: object, code: int = 0) -> str:
 def test_export_takes_every_option(tmp_path: Path, recipe_text: str) -> None:
     (tmp_path / "mine.py").write_text(recipe_text)
     said = run("export", tmp_path / "mine.py", "--out", tmp_path / "out", "--inline", "--split-ops")
-    assert "onnxruntime-segments differs from torch" in said
+    assert "onnxruntime-segments (" in said
+    assert "onnxruntime (bodies in the graph) differs from torch" in said
     bundle = Bundle.load(tmp_path / "out")
     assert {"model-inlined.onnx", "segments/0.onnx"} <= set(bundle.manifest["files"])
 
@@ -100,3 +101,16 @@ def test_import_makes_a_bundle(tmp_path: Path) -> None:
     out = tmp_path / "out"
     said = run("import", tmp_path / "net.onnx", "--spec", tmp_path / "spec.yaml", "--out", out)
     assert Bundle.load(out).served_name in said
+
+
+def test_untrained_weights_are_called_so_everywhere(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    recipe = Path(__file__).resolve().parents[2] / "examples" / "my_flow.py"
+    told = [
+        run("export", recipe, "--out", bundle, "--size", 64, 64),
+        run("verify", bundle, "--recipe", recipe),
+        run("repo", bundle, "--out", tmp_path / "models"),
+        (bundle / "report.html").read_text(),
+        (bundle / "report.json").read_text(),
+    ]
+    assert all("seed 0 (untrained)" in text for text in told)

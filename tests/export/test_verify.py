@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,14 @@ import pytest
 
 from cineflow.errors import BundleError, EngineError, ExportError
 from cineflow.export import candidates, export_bundle
-from cineflow.export.beat import BeatParity, composed, mean_strain, speckle_beat
+from cineflow.export.beat import BeatParity, compare_beat, composed, mean_strain, speckle_beat
 from cineflow.export.verify import Report, verify
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.bundle import file_sha256
 from cineflow.runtime.engine import Engine, EngineStatus
 from cineflow.runtime.runtimes import Runtime
+
+MY_FLOW = Path(__file__).resolve().parents[2] / "examples" / "my_flow.py"
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def test_page_is_self_contained_and_says_what_matters(
     page = (fresh_default.path / "report.html").read_text()
     assert report.served_name in page
     assert "not for diagnosis" in page
-    assert "untrained" in page
+    assert "Weights: none: training-free" in page
     assert "http" not in page
     assert "src=" not in page
 
@@ -60,7 +62,7 @@ def test_beat_is_composed_in_every_runtime(report: Report) -> None:
 
 
 def test_composed_motion_of_the_phantom_is_the_wall_s() -> None:
-    frames, wall = speckle_beat()
+    frames, wall = speckle_beat(128, 128)
     engine = open_engine(Bundle.load("lucas_kanade"))
     motion = composed(engine, Bundle.load("lucas_kanade").spec, frames)
     rows, columns = np.nonzero(wall)
@@ -72,7 +74,44 @@ def test_composed_motion_of_the_phantom_is_the_wall_s() -> None:
 @pytest.mark.parametrize(("px", "points", "passed"), [(0.01, 0.1, True), (0.06, 0.1, False),
                                                       (0.01, 0.3, False)])  # fmt: skip
 def test_beat_row_fails_beyond_either_tolerance(px: float, points: float, passed: bool) -> None:
-    assert BeatParity("x", "fp32", px, points, 5.0).passed is passed
+    assert BeatParity("x", "fp32", 128, 128, px, points, 5.0).passed is passed
+
+
+@pytest.mark.parametrize("sizes", [{"height": 64, "width": 96}, {"height": 200}])
+def test_beat_is_tracked_at_the_bundle_s_own_size(sizes: dict[str, int], tmp_path: Path) -> None:
+    bundle = export_bundle(MY_FLOW, tmp_path / "bundle", sizes=sizes)
+    report = verify(bundle, MY_FLOW)
+    assert report.not_proven == []
+    assert len(report.beat) >= 4
+    for row in report.beat:
+        assert (row.height, row.width) == (sizes["height"], sizes.get("width", 128))
+        assert row.passed
+
+
+def test_size_without_room_for_a_beat_is_said(tmp_path: Path) -> None:
+    recipe = tmp_path / "small.py"
+    recipe.write_text(MY_FLOW.read_text().replace("minimum=64", "minimum=16"))
+    bundle = export_bundle(recipe, tmp_path / "bundle", sizes={"height": 16, "width": 64})
+    report = verify(bundle, recipe)
+    assert report.beat == []
+    (missing,) = report.not_proven
+    assert "phantom beat was not compared: a phantom of 16 x 64 px" in missing
+    assert missing in (bundle.path / "report.html").read_text()
+
+
+def test_runtime_that_refuses_the_beat_is_named(fresh_default: Bundle) -> None:
+    class Narrow:
+        name, kernels = "tensorrt-rtx", "kernels"
+
+        def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            raise EngineError("64 x 64 px", "128 x 128 px")
+
+    engine = open_engine(fresh_default)
+    rows, (refusal,) = compare_beat(
+        fresh_default.spec, engine, [(Narrow(), "fp32"), (engine, "fp32")]
+    )
+    assert "phantom beat" in refusal
+    assert [row.composed_px for row in rows] == [0.0]
 
 
 def test_graph_that_is_not_the_module_fails(fresh_default: Bundle, tmp_path: Path) -> None:
@@ -145,7 +184,7 @@ def test_installed_tensorrt_rtx_is_asked(report: Report) -> None:
 
 def test_imported_model_is_compared_with_itself(smoother: Bundle, tmp_path: Path) -> None:
     report = verify(smoother, write_to=tmp_path)
-    assert report.reference == "onnxruntime"
+    assert report.reference == "onnxruntime (bodies in the graph)"
     assert report.beat == []
     assert (tmp_path / "report.html").exists()
 

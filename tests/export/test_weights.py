@@ -99,5 +99,6 @@ def test_export_takes_a_checkpoint_and_says_so(
     weights = save(state, tmp_path, "safetensors")
     bundle = export_bundle(write_recipe(recipe_text), tmp_path / "out", weights=weights)
     assert bundle.spec.weights.trained
-    assert bundle.spec.weights.source.startswith("weights.safetensors (SHA-256 ")
+    assert bundle.spec.weights.describe().startswith("weights.safetensors (SHA-256 ")
+    assert "untrained" not in bundle.spec.to_json()
     assert str(tmp_path) not in (bundle.path / "manifest.json").read_text()

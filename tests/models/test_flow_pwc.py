@@ -51,7 +51,4 @@ def test_second_frame_matters(network: FlowPwc) -> None:
 
 
 def test_recipe_says_untrained() -> None:
-    spec = load_recipe("flow_pwc").spec
-    assert not spec.weights.trained
-    assert "untrained" in spec.summary
-    assert "seed" in spec.weights.source
+    assert load_recipe("flow_pwc").spec.weights.describe() == "seed 0 (untrained)"

@@ -49,4 +49,7 @@ def import_(
     from cineflow.export.foreign import import_bundle
 
     bundle = import_bundle(file, spec, out_dir)
-    out.print(f"{bundle.served_name}  [bold]{out_dir}[/]")
+    out.print(
+        f"{bundle.served_name}  [bold]{out_dir}[/]  "
+        f"weights {escape(bundle.spec.weights.describe())}"
+    )

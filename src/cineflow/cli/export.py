@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from cineflow.cli.console import err, guarded, out
 
@@ -53,11 +54,15 @@ def export(
             split_ops=split_ops,
             progress=status.update,
         )
-    out.print(f"{bundle.served_name}  {bundle.onnx_path.stat().st_size / 1024:.0f} KiB")
+    out.print(
+        f"{bundle.served_name}  {bundle.onnx_path.stat().st_size / 1024:.0f} KiB, "
+        f"weights {escape(bundle.spec.weights.describe())}"
+    )
     for row in bundle.manifest["parity"]:
         sizes = " x ".join(map(str, row["sizes"].values())) or "its fixed size"
         out.print(
-            f"  {row['output']} at {sizes}: {row['runtime']} differs from torch "
+            f"  {row['output']} at {sizes}: {row['runtime']} ({escape(row['kernels'])}) "
+            "differs from torch "
             f"by at most {row['worst']:.2g} {row['unit']} (tolerance {row['tolerance']})"
         )
     out.print(f"[bold]{out_dir}[/]")

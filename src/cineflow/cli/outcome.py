@@ -54,6 +54,11 @@ class Outcome:
     server_version: str
     engine: str
 
+    @property
+    def weights(self) -> str:
+        """Where the model's numbers come from, in words."""
+        return spec_of(self.model).weights.describe()
+
     def summary(self) -> dict[str, Any]:
         """The figures, for programs; times in ms, lengths in px, spacing in mm (row, column)."""
         figures = self.tracked.latency.summary()
@@ -69,6 +74,8 @@ class Outcome:
             "frame_period_ms": round(cine.frame_period_ms, 3),
             "server_version": self.server_version,
             "engine": self.engine,
+            "model": self.model.served_name,
+            "weights": self.weights,
             "loop_closure_px": None if closure.mean_px is None else round(closure.mean_px, 3),
             "spacing": None if cine.spacing_mm is None else list(cine.spacing_mm),
             "spacing_reason": cine.spacing_reason,
@@ -79,7 +86,6 @@ class Outcome:
         folder.mkdir(parents=True, exist_ok=True)
         tracked = self.tracked
         figures = tracked.latency.summary()
-        weights = spec_of(self.model).weights
         write_report(
             folder / "report.html",
             tracked.cine,
@@ -94,7 +100,7 @@ class Outcome:
             tracked.closure,
             Provenance(
                 model=self.model.served_name,
-                weights=_origin(weights.source, weights.trained),
+                weights=self.weights,
                 engine=self.engine,
                 server=f"Triton {self.server_version}",
                 transport=_TRANSPORTS.get(tracked.transport, tracked.transport),
@@ -123,6 +129,7 @@ class Outcome:
             if spacing is None
             else f"{spacing[0]:.4g} x {spacing[1]:.4g} mm per pixel (row, column)",
         )
+        grid.add_row("weights", self.weights)
         grid.add_row("served by", f"Triton {self.server_version}, {self.engine}")
         console.print(grid)
 
@@ -134,12 +141,6 @@ class Outcome:
 
 
 _TRANSPORTS = {"shm": "gRPC, frames through system shared memory", "grpc": "gRPC tensors"}
-
-
-def _origin(source: str, trained: bool) -> str:
-    if source == "none":
-        return "none: training-free"
-    return source if trained else f"{source} (untrained)"
 
 
 def _milliseconds(figures: dict[str, Any]) -> str:

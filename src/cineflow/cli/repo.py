@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from cineflow.cli.console import guarded, out
 
@@ -37,4 +38,7 @@ def repo(
     loaded = [Bundle.load(name) for name in bundles]
     write_repository(loaded, out_dir, backend=backend, store=EngineStore(store))
     for bundle in loaded:
-        out.print(f"{bundle.served_name}  [bold]{out_dir / bundle.served_name}[/]")
+        out.print(
+            f"{bundle.served_name}  [bold]{out_dir / bundle.served_name}[/]  "
+            f"weights {escape(bundle.spec.weights.describe())}"
+        )

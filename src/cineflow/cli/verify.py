@@ -51,15 +51,19 @@ def verify(
             f"from {found.reference} by at most {row.worst:.2g} {row.unit} "
             f"(tolerance {row.tolerance})"
         )
-    for line in found.beat:
-        colour = "green" if line.passed else "red"
+    for beat in found.beat:
+        colour = "green" if beat.passed else "red"
         out.print(
-            f"[{colour}]{escape(line.runtime)}[/] {line.precision}: "
-            f"over a phantom beat {line.composed_px:.2g} px, "
-            f"{line.strain_points:.2g} strain points"
+            f"[{colour}]{escape(beat.runtime)}[/] {beat.precision}: "
+            f"over a phantom beat {beat.composed_px:.2g} px, "
+            f"{beat.strain_points:.2g} strain points"
         )
     for refusal in found.refusals:
         out.print(f"[red]{escape(refusal)}[/]")
+    colour = "red" if not found.passed else "yellow" if found.not_proven else "green"
+    out.print(f"[{colour}]{found.verdict}[/]  weights {escape(loaded.spec.weights.describe())}")
+    for line in found.not_proven:
+        out.print(f"[yellow]not proven[/]  {escape(line)}")
     out.print(f"[bold]{(report or loaded.path) / room.REPORT_HTML}[/]")
     if not found.passed:
         raise typer.Exit(BAD_INPUT)
