@@ -36,6 +36,12 @@ def test_endocardium_reaches_its_ratio_and_rotation() -> None:
     assert np.rad2deg(np.arctan2(end[1], end[0])) == pytest.approx(30.0 + NORMAL.rotation_deg)
 
 
+def test_ring_has_no_directions_at_its_centre() -> None:
+    centre, right = NORMAL.directions(np.array([NORMAL.centre_mm, (67.0, 64.0)]))
+    assert np.isnan(centre).all()
+    np.testing.assert_array_equal(right, np.eye(2))
+
+
 def test_dyskinetic_sector_moves_outwards() -> None:
     def radius(angle: float, activation: float) -> float:
         moved = REGIONAL.position(REGIONAL.wall_point(angle, 0.0), activation)

@@ -189,6 +189,8 @@ def segment_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 #: Thresholds as shares of a heart's best segments; fixed on phantoms (docs/motion/accuracy.md).
 _SHARES = (0.65, 0.25, -0.2)
+#: Percent by which the best segments must shorten to be called normal: less is rounding or noise.
+_LEAST_CONTRACTION = 1.0
 
 
 @dataclass(frozen=True)
@@ -221,12 +223,12 @@ class ScoreRule:
             contraction: Of the heart's segments, percent, [...]; NaN where not assessed.
 
         Raises:
-            ArgumentError: Fewer than two assessed segments, or the best do not contract.
+            ArgumentError: Fewer than two assessed segments, or the best contract by less than 1 %.
         """
         assessed = np.asarray(contraction, np.float64)
         assessed = np.sort(assessed[np.isfinite(assessed)])
         best = float(assessed[-2:].mean()) if len(assessed) >= 2 else float("nan")
-        if not best > 0:
+        if not best >= _LEAST_CONTRACTION:
             raise ArgumentError(
                 "two segments or more, the best of which contract",
                 f"{len(assessed)} assessed, best {best:.1f} %",

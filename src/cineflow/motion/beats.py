@@ -137,11 +137,12 @@ def mean_length(field: np.ndarray, weight: np.ndarray) -> float:
     A mean of lengths, not the length of the mean: a ring that ends too wide all round has drifted.
 
     Args:
-        field: [2, h, w] px, finite.
-        weight: [h, w], not negative; a mask is one. Zeros everywhere (a black picture) give 0.
+        field: [2, h, w] or [3, d, h, w] px, finite.
+        weight: [h, w] or [d, h, w], not negative; a mask is one. Zeros everywhere (a black picture)
+            give 0.
     """
     total = float(weight.sum())
-    return float((np.hypot(*field) * weight).sum()) / total if total > 0 else 0.0
+    return float((np.linalg.norm(field, axis=0) * weight).sum()) / total if total > 0 else 0.0
 
 
 def drift(displacement: np.ndarray, mask: np.ndarray, beat: HeartBeat) -> float:

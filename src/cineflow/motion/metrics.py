@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.motion.beats import mean_length
 from cineflow.motion.fields import (
     require_field,
     require_mask,
@@ -132,5 +133,4 @@ def loop_closure(displacement: np.ndarray, mask: np.ndarray) -> float:
         ArgumentError: The mask is empty or of another size, or a value is not finite.
     """
     u = require_field("displacement", displacement, volumes=True)
-    inside = require_mask(mask, u.shape[1:])
-    return float(np.linalg.norm(u, axis=0)[inside].mean())
+    return mean_length(u, require_mask(mask, u.shape[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import product
 
 import numpy as np
@@ -10,7 +11,7 @@ from cineflow.errors import ArgumentError
 from cineflow.motion.fields import require_field
 
 
-def follow(points: np.ndarray, displacements: np.ndarray) -> np.ndarray:
+def follow(points: np.ndarray, displacements: Iterable[np.ndarray]) -> np.ndarray:
     """Where points are at every frame: p + u_t(p), u read linearly between its pixels.
 
     Args:

@@ -121,9 +121,11 @@ class Annulus:
         return np.where(radius < self.endo_mm, BLOOD, wall).astype(np.uint8)
 
     def directions(self, material: np.ndarray) -> np.ndarray:
-        """Radial and circumferential unit vectors at end-diastole, [..., 2, 2]."""
+        """Radial and circumferential unit vectors at end-diastole, [..., 2, 2]; NaN at the centre,
+        where there are none."""
         q = np.asarray(material, np.float64) - self.centre_mm
-        radial = q / np.maximum(np.hypot(q[..., 0], q[..., 1]), 1e-12)[..., None]
+        radius = np.hypot(q[..., 0], q[..., 1])[..., None]
+        radial = q / np.where(radius > 0, radius, np.nan)
         circumferential = np.stack([-radial[..., 1], radial[..., 0]], axis=-1)
         return np.stack([radial, circumferential], axis=-2)
 

@@ -37,7 +37,8 @@ class Kinematics(Protocol):
         """What each material point is: u8 [...], OUTSIDE, MYOCARDIUM or BLOOD."""
 
     def directions(self, material: np.ndarray) -> np.ndarray:
-        """Unit wall directions at end-diastole, [..., K, D], as `direction_names` says."""
+        """Unit wall directions at end-diastole, [..., K, D], as `direction_names` says; NaN where
+        one does not exist."""
 
     def segment(self, material: np.ndarray) -> np.ndarray:
         """AHA segment of each material point, u8 [...], as if all were wall."""

@@ -1,0 +1,295 @@
+"""From displacements to what is read of a beat: strain by segment over time, peaks, scores, GLS.
+
+Where the wall is comes from outside: a mask of a short-axis frame or of a volume (`SegmentedWall`),
+or a contour of an apical view (`ApicalContour`). `measure_wall` does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cineflow.errors import ArgumentError
+from cineflow.motion.aha import (
+    Level,
+    ScoreRule,
+    Sense,
+    segment_map,
+    segment_means,
+    segment_volume,
+    wall_motion_score,
+    wall_motion_score_index,
+)
+from cineflow.motion.fields import require_spacing
+from cineflow.motion.points import follow
+from cineflow.motion.strain import (
+    Convention,
+    GlobalStrain,
+    Line,
+    global_longitudinal_strain,
+    line_strain,
+    long_axis_directions,
+    wall_directions,
+    wall_strain,
+)
+
+#: Displacements over time: a list of fields, or one array [T, ...].
+Path = Sequence[np.ndarray] | np.ndarray
+
+#: AHA segments of an apical view's contour, from the base at the left over the apex to the right.
+FOUR_CHAMBER, TWO_CHAMBER = (3, 9, 14, 16, 12, 6), (4, 10, 15, 13, 7, 1)
+_CAP = 17
+#: Chords in each of an apical contour's six parts.
+_CHORDS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentedWall:
+    """The wall at the reference frame, pixel by pixel.
+
+    Attributes:
+        segments: AHA segment of each pixel, 1 to 17, integers [H, W] or [D, H, W]; 0 elsewhere.
+        directions: "circumferential", "longitudinal" or both, and "radial" if wanted: unit vectors
+            in mm space, [*S, 2 or 3]; NaN where there is none.
+        spacing_mm: Along the array's axes; None for equal spacing.
+
+    Raises:
+        ArgumentError: No direction that shortens in systole.
+    """
+
+    segments: np.ndarray
+    directions: Mapping[str, np.ndarray]
+    spacing_mm: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not {"circumferential", "longitudinal"} & set(self.directions):
+            raise ArgumentError(
+                "a circumferential or a longitudinal direction, which scores are read from",
+                f"{sorted(self.directions)}",
+            )
+
+    @classmethod
+    def short_axis(
+        cls,
+        wall: np.ndarray,
+        centre: tuple[float, float],
+        anterior: tuple[float, float],
+        level: Level,
+        *,
+        spacing_mm: tuple[float, float] | None = None,
+        septum: Sense = "counterclockwise",
+    ) -> SegmentedWall:
+        """Of a short-axis frame; arguments as `segment_map`, which has no spacing."""
+        radial, around = wall_directions(np.shape(wall), centre, spacing_mm)
+        labels = segment_map(wall, centre, anterior, level, septum=septum)
+        return cls(labels, {"radial": radial, "circumferential": around}, spacing_mm)
+
+    @classmethod
+    def volume(
+        cls,
+        wall: np.ndarray,
+        apex: np.ndarray,
+        base: np.ndarray,
+        anterior: np.ndarray,
+        *,
+        spacing_mm: tuple[float, ...] | None = None,
+        septum: Sense = "counterclockwise",
+        normals: np.ndarray | None = None,
+    ) -> SegmentedWall:
+        """Of a volume; arguments as `segment_volume` and, the normals, `long_axis_directions`.
+
+        No fibre runs around the cap: its circumferential strain is NaN, its score 0.
+        """
+        labels = segment_volume(wall, apex, base, anterior, spacing_mm=spacing_mm, septum=septum)
+        depth, rows, columns = labels.shape
+        radial, around, along = long_axis_directions(
+            (depth, rows, columns), apex, base, spacing_mm=spacing_mm, normals=normals
+        )
+        around[labels == _CAP] = np.nan
+        named = {"radial": radial, "circumferential": around, "longitudinal": along}
+        return cls(labels, named, spacing_mm)
+
+    def strain(self, displacements: Path, convention: Convention) -> dict[str, np.ndarray]:
+        """Mean strain of each segment by direction, percent, f64 [T, 17]; NaN where there is none.
+
+        Raises:
+            ArgumentError: As `strain.wall_strain` and `aha.segment_means`.
+        """
+        stacked = np.stack(list(self.directions.values()))
+        means = [
+            [
+                segment_means(100.0 * values, self.segments)
+                for values in wall_strain(u, stacked, self.spacing_mm, convention)
+            ]
+            for u in displacements
+        ]
+        by_direction = np.array(means).swapaxes(0, 1)
+        return dict(zip(self.directions, by_direction, strict=True))
+
+    def global_strain(
+        self, displacements: Path, convention: Convention
+    ) -> tuple[GlobalStrain, ...]:
+        """None: a global strain is of a line, and a mask names none."""
+        return ()
+
+
+@dataclass(frozen=True, eq=False)
+class ApicalContour:
+    """A contour of the wall in an apical view at the reference frame.
+
+    It is cut in six parts of equal length, three a side; the strain of a segment is the change of
+    its part's length. So by Lagrange GLS is the mean of the six.
+
+    Attributes:
+        points: In order from base over the apex to base, [N, 2] px (x, y).
+        segments: AHA segments of the six parts in the points' order, `FOUR_CHAMBER` for instance.
+        line: Which contour it is.
+        spacing_mm: (row_mm, column_mm); None for equal spacing.
+
+    Raises:
+        ArgumentError: Not a line of finite points, not six different segments of 1 to 16, or a
+            spacing that is none.
+    """
+
+    points: np.ndarray
+    segments: tuple[int, ...]
+    line: Line = "mid-wall"
+    spacing_mm: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.points)
+        if len(shape) != 2 or shape[0] < 3 or shape[1] != 2 or not np.isfinite(self.points).all():
+            raise ArgumentError("a contour of 3 or more finite points [N, 2]", f"{list(shape)}")
+        if len(set(self.segments)) != 6 or not set(self.segments) <= set(range(1, 17)):
+            raise ArgumentError("six different segments of 1 to 16", f"{self.segments}")
+        if self.spacing_mm is not None:
+            require_spacing(self.spacing_mm)
+
+    def strain(self, displacements: Path, convention: Convention) -> dict[str, np.ndarray]:
+        """Longitudinal strain of each segment, percent, f64 [T, 17]; NaN for those not in view.
+
+        Raises:
+            ArgumentError: As `points.follow`, or a contour without length.
+        """
+        start = self._even()
+        found = np.full((len(displacements), 17), np.nan)
+        for frame, here in enumerate(follow(start, displacements)):
+            for part, segment in enumerate(self.segments):
+                span = slice(part * _CHORDS, (part + 1) * _CHORDS + 1)
+                share = line_strain(
+                    start[span],
+                    here[span],
+                    spacing_mm=self.spacing_mm,
+                    convention=convention,
+                )
+                found[frame, segment - 1] = 100.0 * share
+        return {"longitudinal": found}
+
+    def global_strain(
+        self, displacements: Path, convention: Convention
+    ) -> tuple[GlobalStrain, ...]:
+        """GLS at every frame, with the line and the convention that it is of."""
+        start = self._even()
+        return tuple(
+            global_longitudinal_strain(
+                start, here, self.line, spacing_mm=self.spacing_mm, convention=convention
+            )
+            for here in follow(start, displacements)
+        )
+
+    def _even(self) -> np.ndarray:
+        """The contour in chords of equal length, [6 * _CHORDS + 1, 2] px."""
+        points = np.asarray(self.points, np.float64)
+        steps = np.ones(2) if self.spacing_mm is None else np.array(self.spacing_mm)[::-1]
+        lengths = np.linalg.norm(np.diff(points * steps, axis=0), axis=1)
+        along = np.concatenate([[0.0], np.cumsum(lengths)])
+        wanted = np.linspace(0.0, along[-1], 6 * _CHORDS + 1)
+        return np.stack([np.interp(wanted, along, axis) for axis in points.T], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class WallMotion:
+    """One beat of a wall. Segment k of the AHA's 17 is entry k - 1; NaN is not assessed.
+
+    Attributes:
+        convention: Of every strain here.
+        strain: By direction, percent since the reference frame, f64 [T, 17].
+        peak: By direction, the value largest in size over all frames with its sign, percent, [17]:
+            of shortening below 0; of a segment that only lengthens above.
+        es: Frame of end-systole: the one given, or else the one of the most shortening, mean over
+            the assessed segments in the direction that is scored.
+        scored: The direction that the scores are read from: circumferential where it is known.
+        rule: Thresholds of the scores, percent.
+        scores: At `es`: 1 normal, 2 hypo-, 3 a-, 4 dyskinetic; 0 not assessed; int64 [17].
+        score_index: Mean of the assessed segments' scores (WMSI).
+        global_strain: GLS at every frame; empty unless measured along a contour.
+    """
+
+    convention: Convention
+    strain: dict[str, np.ndarray]
+    peak: dict[str, np.ndarray]
+    es: int
+    scored: str
+    rule: ScoreRule
+    scores: np.ndarray
+    score_index: float
+    global_strain: tuple[GlobalStrain, ...]
+
+
+def measure_wall(
+    displacements: Path,
+    wall: SegmentedWall | ApicalContour,
+    *,
+    es: int | None = None,
+    rule: ScoreRule | None = None,
+    convention: Convention = "lagrangian",
+) -> WallMotion:
+    """Everything about one beat of a wall, from its displacements.
+
+    Args:
+        displacements: Since the reference frame (end-diastole), on its grid, T times [2, H, W] or
+            [3, D, H, W] px: a stream's results of one reference, or `compose_all` of the flows.
+        wall: Where the wall is at that frame.
+        es: Index of end-systole in `displacements`; None to find it in the strain.
+        rule: Thresholds of the scores; None for `ScoreRule.relative_to` the heart's best segments,
+            which takes a heart that is weak everywhere for normal.
+        convention: See `cineflow.motion.strain`.
+
+    Raises:
+        ArgumentError: No displacement, or one that is not finite or of another size than the wall;
+            an `es` that is no index; nothing assessed; and, without a rule, no segment that
+            shortens. As `strain.wall_strain`, `aha.segment_means` and `points.follow`.
+    """
+    if not len(displacements):
+        raise ArgumentError("one displacement or more", "none")
+    if es is not None and not 0 <= es < len(displacements):
+        raise ArgumentError(f"an end-systole in 0..{len(displacements) - 1}", str(es))
+    strain = wall.strain(displacements, convention)
+    scored = "circumferential" if "circumferential" in strain else "longitudinal"
+    curves = strain[scored]
+    assessed = np.isfinite(curves[0])
+    if not assessed.any():
+        raise ArgumentError("a segment with a strain", "none", "Do wall and direction overlap?")
+    if es is None:
+        es = int(curves[:, assessed].mean(axis=1).argmin())
+    rule = rule or ScoreRule.relative_to(-curves[es])
+    scores = wall_motion_score(-curves[es], rule)
+    return WallMotion(
+        convention,
+        strain,
+        {name: _largest(found) for name, found in strain.items()},
+        es,
+        scored,
+        rule,
+        scores,
+        wall_motion_score_index(scores),
+        wall.global_strain(displacements, convention),
+    )
+
+
+def _largest(curves: np.ndarray) -> np.ndarray:
+    """The entry of each column [T, 17] that is largest in size, with its sign, [17]."""
+    frame = np.abs(curves).argmax(axis=0)
+    return np.asarray(np.take_along_axis(curves, frame[None], axis=0)[0])
