@@ -17,9 +17,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cineflow.errors import BundleError, ExportError, MissingDependencyError
+from cineflow.errors import BundleError, ExportError, MissingDependencyError, SpecError
 from cineflow.runtime.bundle import BUILTIN_DIR, Bundle
 from cineflow.runtime.store import EngineStore
+from cineflow.runtime.stream import require_streamable
 
 #: Streams that one model instance follows at a time. One more blocks until another ends, and a
 #: place costs memory only while a stream has it.
@@ -91,14 +92,22 @@ def write_repository(
         The repository's path.
 
     Raises:
-        ExportError: No bundle, two of one name, or an unknown backend.
+        ExportError: No bundle, two of one name, an unknown backend, or a model that the stream
+            cannot run.
         EngineError: The store holds no engine for the backend "tensorrt".
         BundleError: `out_dir` cannot be written.
         MissingDependencyError: tritonclient or protobuf is not installed.
     """
     names = [bundle.spec.name for bundle in bundles]
     if not names or len(set(names)) < len(names):
-        raise ExportError("at least one bundle, each of another model", f"{names}")
+        raise ExportError(
+            "at least one bundle, each of another model",
+            f"{names}",
+            "Write bundles of one model one after the other: the older one stays, under its hash",
+        )
+    if backend == "python":
+        for bundle in bundles:  # before anything is written
+            _require_stream(bundle)
     out_dir = Path(out_dir)
     try:
         for bundle in bundles:
@@ -121,6 +130,18 @@ def write_repository(
     except OSError as error:
         raise BundleError(f"to write {out_dir}", str(error), "Choose another folder") from error
     return out_dir
+
+
+def _require_stream(bundle: Bundle) -> None:
+    """Raise `ExportError` where the stream would refuse the model as soon as a sequence starts."""
+    try:
+        require_streamable(bundle.spec)
+    except SpecError as error:
+        raise ExportError(
+            f"for the stream, {error.wanted}",
+            error.got,
+            "`cineflow repo --backend onnxruntime` serves the bare model",
+        ) from error
 
 
 def stream_config(bundle: Bundle) -> Any:

@@ -122,7 +122,7 @@ def test_disk_that_takes_no_report_and_no_repository(
     before = sorted(disk.rglob("*"))
     for write in (
         lambda: verify(smoother, write_to=disk / "report"),
-        lambda: write_repository([smoother], disk / "repo"),
+        lambda: write_repository([smoother], disk / "repo", backend="onnxruntime"),
     ):
         with pytest.raises(CineflowError) as caught:
             write()

@@ -9,10 +9,11 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from cineflow.errors import BundleError, ExportError
+from cineflow.errors import BundleError, ExportError, SpecError
 from cineflow.export import write_repository
 from cineflow.export.triton import to_text
-from cineflow.runtime import Bundle
+from cineflow.runtime import Bundle, open_engine
+from cineflow.runtime.stream import MotionStream
 from cineflow.spec import ModelSpec
 
 COMMITTED = Path(__file__).resolve().parents[2] / "triton_repo"
@@ -74,21 +75,33 @@ def test_alias_leads_to_the_hashed_name(repository: Path, bundle: Bundle) -> Non
     assert alias.output == read_config(repository / bundle.served_name).output
 
 
-def test_bundle_on_disk_is_named_by_its_path(smoother: Bundle, tmp_path: Path) -> None:
-    write_repository([smoother], tmp_path)
-    parameters = read_config(tmp_path / smoother.served_name).parameters
-    assert parameters["bundle"].string_value == str(smoother.path)
+def test_bundle_on_disk_is_named_by_its_path(fresh_default: Bundle, tmp_path: Path) -> None:
+    write_repository([fresh_default], tmp_path)
+    parameters = read_config(tmp_path / fresh_default.served_name).parameters
+    assert parameters["bundle"].string_value == str(fresh_default.path)
 
 
 def test_other_models_and_older_hashes_stay(repository: Path, smoother: Bundle) -> None:
     before = files(repository)
-    write_repository([smoother], repository)
+    write_repository([smoother], repository, backend="onnxruntime")
     assert set(before) < set(files(repository))
 
 
+def test_model_that_the_stream_cannot_run_is_refused_before_anything_is_written(
+    bundle: Bundle, smoother: Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError):
+        MotionStream(open_engine(smoother), smoother.spec)
+    with pytest.raises(ExportError, match="two images") as caught:
+        write_repository([bundle, smoother], tmp_path / "repo")
+    assert "--backend onnxruntime" in caught.value.remedy
+    assert not (tmp_path / "repo").exists()
+
+
 def test_two_bundles_of_one_model_are_refused(bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="another model"):
+    with pytest.raises(ExportError, match="another model") as caught:
         write_repository([bundle, bundle], tmp_path)
+    assert caught.value.remedy
 
 
 def test_place_that_cannot_be_written_is_refused(bundle: Bundle, tmp_path: Path) -> None:

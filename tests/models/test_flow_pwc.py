@@ -20,10 +20,12 @@ def flow_of(network: FlowPwc, height: int, width: int, seed: int) -> torch.Tenso
         return network(*moved_speckle(height, width, seed))
 
 
-def test_flow_spreads_over_pixels(network: FlowPwc) -> None:
+@pytest.mark.parametrize("size", [(64, 64), (64, 128), (128, 128), (256, 256), (256, 384)])
+def test_flow_spreads_over_pixels(network: FlowPwc, size: tuple[int, int]) -> None:
+    """At every size that the tests and benchmarks use."""
     for seed in (0, 1):
-        flow = flow_of(network, 256, 256, seed)
-        assert flow.shape == (1, 2, 256, 256)
+        flow = flow_of(network, *size, seed)
+        assert flow.shape == (1, 2, *size)
         assert 2.0 <= flow.std() < 8.0
         assert flow.isfinite().all()
 

@@ -52,12 +52,7 @@ class MotionStream:
         model: str = "",
         backward: bool = False,
     ) -> None:
-        images = [tensor for tensor in spec.inputs if len(tensor.shape) == 4]
-        if len(spec.inputs) != 2 or len(images) != 2 or spec.outputs[0].name != "flow":
-            raise SpecError(
-                "a model of two images [1, 1, H, W] whose first output is `flow`",
-                f"{spec.name}: {[tensor.name for tensor in spec.tensors()]}",
-            )
+        require_streamable(spec)
         if backward and spec.states:
             raise SpecError(
                 "a model without state, to be run backward",
@@ -68,7 +63,7 @@ class MotionStream:
         if state is not None:
             self._check_state(state)
         self._engine = engine
-        self._images = images
+        self._images = spec.inputs
         self._state = state
         self._backward = backward
 
@@ -262,14 +257,27 @@ class MotionStream:
         return number
 
 
+def require_streamable(spec: ModelSpec) -> None:
+    """Raise `SpecError` unless a `MotionStream` can run models of this kind."""
+    shape = spec.inputs[0].shape if spec.inputs else ()
+    images = len(spec.inputs) == 2 and all(
+        (tensor.shape, tensor.dtype) == ((1, 1, *shape[2:]), "float32") for tensor in spec.inputs
+    )
+    flow = any(tensor.name == "flow" for tensor in spec.outputs[:1])
+    if not (images and flow and spec.outputs[0].shape == (1, 2, *shape[2:])):
+        found = (f"{one.name} {one.dtype} [{one.describe_shape()}]" for one in spec.tensors())
+        raise SpecError(
+            "a model of two images float32 [1, 1, H, W] whose first output is `flow` [1, 2, H, W]",
+            f"{spec.name}: {'; '.join(found)}",
+        )
+    for state in spec.states:
+        if unknown := {axis.name for axis in state.axes} - {"height", "width"}:
+            raise SpecError("a state whose dynamic axes are height and width", str(unknown))
+
+
 def _extent(dim: int | Axis, size: tuple[int, ...]) -> int:
     """A state tensor's extent: its own where fixed, the frame's where it names that axis."""
-    if isinstance(dim, Axis):
-        named = {"height": size[0], "width": size[1]}
-        if dim.name not in named:
-            raise SpecError("a state whose dynamic axes are height and width", dim.name)
-        return named[dim.name]
-    return dim
+    return {"height": size[0], "width": size[1]}[dim.name] if isinstance(dim, Axis) else dim
 
 
 def _words(size: tuple[int, ...]) -> str:
