@@ -12,6 +12,9 @@ MAX_RADIUS, MAX_DILATION = 32, 16
 #: (benchmarks/export/correlation_forms.py keeps the table).
 _TILE = 8
 
+#: As the end of a Slice: all that there is.
+_BEYOND = 2**31 - 1
+
 
 def correlation(radius: int, dilation: int, x_major: int) -> str:
     """Body of `cineflow::Correlation`.
@@ -72,7 +75,7 @@ def match(radius: int, dilation: int, x_major: int) -> str:
     products = "\n".join(
         f"""
   from_{k} = Constant <value = int64[1] {{{k * dilation}}}> ()
-  to_{k} = Add (height, from_{k})
+  to_{k} = Constant <value = int64[1] {{{_end(2 * reach - k * dilation)}}}> ()
   rows_{k} = Slice (f2_windows, from_{k}, to_{k}, axis_1)
   product_{k} = MatMul (f1_tiles, rows_{k})"""
         for k in range(side)
@@ -80,10 +83,8 @@ def match(radius: int, dilation: int, x_major: int) -> str:
     names = ", ".join(f"product_{k}" for k in range(side))
     planes = "0, 4, 1, 2, 3" if x_major else "0, 1, 4, 2, 3"
     return f"""
-  zero = Constant <value = int64[1] {{0}}> ()
   axis_1 = Constant <value = int64[1] {{1}}> ()
-  axis_3 = Constant <value = int64[1] {{3}}> ()
-  axis_4 = Constant <value = int64[1] {{4}}> ()
+  axes_3_4 = Constant <value = int64[2] {{3, 4}}> ()
   batch = Shape <start: int = 0, end: int = 1> (f1)
   channels = Shape <start: int = 1, end: int = 2> (f1)
   height = Shape <start: int = 2, end: int = 3> (f1)
@@ -121,9 +122,8 @@ def match(radius: int, dilation: int, x_major: int) -> str:
   band_start = Constant <value = int64[2] {{0, 0}}> ()
   band_last = Constant <value = int64[1] {{{2 * reach + 1}}}> ()
   band_end = Concat <axis: int = 0> (width, band_last)
-  band_axes = Constant <value = int64[2] {{3, 4}}> ()
   band_step = Constant <value = int64[2] {{1, {dilation}}}> ()
-  band = Slice (skewed, band_start, band_end, band_axes, band_step)
+  band = Slice (skewed, band_start, band_end, axes_3_4, band_step)
   by_plane = Transpose <perm: ints = [{planes}]> (band)
   planes = Constant <value = int64[1] {{{side * side}}}> ()
   out_shape = Concat <axis: int = 0> (batch, planes, height, width)
@@ -136,15 +136,13 @@ def _windows(reach: int) -> str:
     A window is its own tile and as many of the next ones as 2 reach pixels span.
     """
     following = -(-2 * reach // _TILE)
-    parts = ["window_0 = Slice (f2_folded, zero, tiles, axis_3)"]
-    for k in range(1, following + 1):
-        width = min(_TILE, 2 * reach - (k - 1) * _TILE)
+    parts = []
+    for k in range(following + 1):
+        width = min(_TILE, _TILE + 2 * reach - k * _TILE)
         parts.append(f"""
-  next_{k} = Constant <value = int64[1] {{{k}}}> ()
-  end_{k} = Add (tiles, next_{k})
-  whole_{k} = Slice (f2_folded, next_{k}, end_{k}, axis_3)
-  width_{k} = Constant <value = int64[1] {{{width}}}> ()
-  window_{k} = Slice (whole_{k}, zero, width_{k}, axis_4)""")
+  next_{k} = Constant <value = int64[2] {{{k}, 0}}> ()
+  end_{k} = Constant <value = int64[2] {{{_end(following - k)}, {width}}}> ()
+  window_{k} = Slice (f2_folded, next_{k}, end_{k}, axes_3_4)""")
     names = ", ".join(f"window_{k}" for k in range(following + 1))
     right = following * _TILE - reach
     return f"""
@@ -162,3 +160,8 @@ def _windows(reach: int) -> str:
   {" ".join(parts)}
   f2_joined = Concat <axis: int = 4> ({names})
   f2_windows = Transpose <perm: ints = [0, 2, 3, 1, 4]> (f2_joined)"""
+
+
+def _end(left_over: int) -> int:
+    """Where a Slice ends that leaves so many of the last ones: a constant at any size."""
+    return -left_over if left_over else _BEYOND
