@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import socket
 import urllib.request
+from dataclasses import replace
 
+import onnx
 import pytest
 
 from cineflow.errors import ArgumentError, ServerError
+from cineflow.export import write_repository
+from cineflow.runtime import Bundle
+from cineflow.runtime.bundle import file_sha256
 from cineflow.serving import (
     AddressUnusableError,
     PortTakenError,
@@ -22,6 +28,7 @@ from cineflow.serving import (
 )
 from cineflow.serving import server as server_module
 from cineflow.serving.ports import Ports, choose_ports
+from cineflow_client import Client
 
 
 def test_it_is_ready_and_listens_on_loopback(server):
@@ -93,6 +100,20 @@ def test_a_port_taken_between_choice_and_start_is_chosen_anew(
     assert left_behind(server.name) == []
 
 
+def test_ports_that_are_taken_every_time(server_binary, repository, monkeypatch, left_behind):
+    with socket.create_server(("127.0.0.1", 0)) as squatter:
+        taken = squatter.getsockname()[1]
+        free = choose_ports("127.0.0.1", {"grpc": 0, "http": 0, "metrics": 0})
+        ports = replace(free, grpc=taken)
+        monkeypatch.setattr(server_module, "choose_ports", lambda *_: ports)
+        monkeypatch.setattr(server_module, "_ATTEMPTS", 1)
+        server = TritonServer(repository, binary=server_binary)
+        with pytest.raises(PortTakenError, match=f"port {taken} .* for grpc") as error:
+            server.start()
+    assert "Start it again" in error.value.remedy
+    assert left_behind(server.name) == []
+
+
 def test_a_model_that_does_not_load(server_binary, repository, tmp_path, left_behind):
     models = shutil.copytree(repository, tmp_path / "models")
     (config,) = models.glob("lucas_kanade-*/config.pbtxt")
@@ -135,8 +156,9 @@ def test_shared_memory_is_allowed_only_where_the_server_knows_the_option(
 
 
 def test_an_option_that_the_server_does_not_know(server_binary, repository):
-    with pytest.raises(ArgumentError, match="no-such-option"):
+    with pytest.raises(ArgumentError, match="no-such-option") as error:
         TritonServer(repository, binary=server_binary, options={"no-such-option": "1"}).start()
+    assert "--help" in error.value.remedy
 
 
 def test_a_server_that_is_not_ready_in_time(server_binary, repository, left_behind):
@@ -147,13 +169,27 @@ def test_a_server_that_is_not_ready_in_time(server_binary, repository, left_behi
 
 
 def test_no_such_repository(tmp_path):
-    with pytest.raises(ArgumentError, match="no such folder"):
+    with pytest.raises(ArgumentError, match="no such folder") as error:
         TritonServer(tmp_path / "nothing")
+    assert "`cineflow repo" in error.value.remedy
 
 
 def test_a_server_that_was_not_started(repository):
     with pytest.raises(ServerError, match="was not"):
         _ = TritonServer(repository).url
+
+
+@pytest.fixture
+def other_bundle(tmp_path) -> Bundle:
+    """The default model with another hash: its graph says something else about itself."""
+    folder = shutil.copytree(Bundle.load("lucas_kanade").path, tmp_path / "other")
+    graph = onnx.load(folder / "model.onnx")
+    graph.doc_string = "another"
+    onnx.save(graph, folder / "model.onnx")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["model.onnx"]["sha256"] = file_sha256(folder / "model.onnx")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return Bundle.load(folder)
 
 
 def test_models_come_and_go_under_explicit_control(server_binary, repository, tmp_path):
@@ -163,7 +199,30 @@ def test_models_come_and_go_under_explicit_control(server_binary, repository, tm
     with TritonServer(repository, binary=server_binary, models=[], log_file=log) as server:
         assert "earlier" not in server.log_tail(1000)
         server.load("lucas_kanade")  # the alias brings what it stands for
-        with pytest.raises(ServerError, match="no_such_model"):
+        with pytest.raises(ServerError, match="no_such_model") as error:
             server.load("no_such_model")
+        assert str(repository) in error.value.remedy
         server.unload("lucas_kanade")
     assert "successfully unloaded" in log.read_text()  # a log that was asked for stays
+
+
+def test_a_new_model_comes_under_a_live_stream(
+    server_binary, repository, tmp_path, moving_frames, other_bundle
+):
+    models = shutil.copytree(repository, tmp_path / "models")
+    with (
+        TritonServer(models, binary=server_binary, models=["lucas_kanade"]) as server,
+        Client(server.url) as client,
+        client.stream("lucas_kanade") as live,
+    ):
+        live.push(moving_frames[0])
+        write_repository([other_bundle], models)
+        server.load("lucas_kanade")
+        with client.stream("lucas_kanade") as opened:
+            opened.push(moving_frames[0])
+            assert opened.model.served_name == other_bundle.served_name
+        assert live.push(moving_frames[1]).previous == 0
+        assert live.model.served_name != other_bundle.served_name
+        live.close()
+        server.unload(live.model.served_name)
+        assert client.models()[live.model.served_name] != "READY"

@@ -124,9 +124,15 @@ class Client:
             ServerUnavailable: As `model`.
         """
         if transport not in ("auto", "shm", "grpc"):
-            raise CineflowClientError('a transport of "auto", "shm", "grpc"', repr(transport))
+            raise CineflowClientError(
+                'a transport of "auto", "shm", "grpc"',
+                repr(transport),
+                '"auto" takes shared memory where it works.',
+            )
         if slots < 1:
-            raise CineflowClientError("at least one slot", str(slots))
+            raise CineflowClientError(
+                "at least one slot", str(slots), "4, the default, suits a live source."
+            )
         opened = Stream(
             self,
             self.model(model),

@@ -45,7 +45,11 @@ class LatencyLog:
 
     def __init__(self, frame_period_ms: float | None = None) -> None:
         if frame_period_ms is not None and not frame_period_ms > 0:
-            raise CineflowClientError("a positive frame period in ms", repr(frame_period_ms))
+            raise CineflowClientError(
+                "a positive frame period in ms",
+                repr(frame_period_ms),
+                "Leave it out where frames come unpaced.",
+            )
         self.frame_period_ms = frame_period_ms
         self._each: list[float] = []
         self._missed = 0
@@ -78,7 +82,7 @@ class LatencyLog:
             CineflowClientError: No frame was recorded.
         """
         if not self._each:
-            raise CineflowClientError("at least one recorded frame", "none")
+            raise CineflowClientError("at least one recorded frame", "none", "Call add() first.")
         each = self.each_ms
         p50, p95, p99 = np.percentile(each, [50, 95, 99])
         return LatencySummary(

@@ -9,17 +9,13 @@ from typing import Any
 
 from cineflow_client.errors import FrameRejected, ModelNotFound
 
-#: Inputs and outputs of every cineflow model, and their Triton types.
-INPUTS: Mapping[str, str] = {"frame": "TYPE_UINT8", "frame_f32": "TYPE_FP32"}
-OUTPUTS: Mapping[str, str] = {
-    "flow": "TYPE_FP32",
-    "displacement": "TYPE_FP32",
-    "quality": "TYPE_FP32",
-    "quality_parts": "TYPE_FP32",
-    "tracked": "TYPE_INT64",
-    "beat_info": "TYPE_INT64",
-    "drift": "TYPE_FP32",
-}
+#: What every cineflow model takes a frame in, and what it answers with.
+INPUTS = frozenset({"frame", "frame_f32"})
+OUTPUTS = frozenset(
+    {"flow", "displacement", "quality", "quality_parts", "tracked", "beat_info", "drift"}
+)
+
+_WRITE_AGAIN = "Write the model repository with `cineflow repo BUNDLE --out DIR`, and serve that."
 
 
 @dataclass(frozen=True)
@@ -30,14 +26,12 @@ class ModelInfo:
         name: The name that was asked for: an alias, or the served name itself.
         served_name: The name with the content's hash ("lucas_kanade-1a2b3c4d"): streams bind to it.
         spec: The ModelSpec that the server publishes: tensors, units, tolerance, origin of weights.
-        inputs: Names of the model's inputs.
         idle_timeout_s: Seconds without a frame after which the server drops a stream.
     """
 
     name: str
     served_name: str
     spec: Mapping[str, Any]
-    inputs: tuple[str, ...]
     idle_timeout_s: float
     _axes: tuple[Mapping[str, Any] | int, ...] = field(repr=False, default=())
 
@@ -77,29 +71,27 @@ def read_model_info(name: str, config: Any) -> ModelInfo:
     Raises:
         ModelNotFound: It is not a cineflow model.
     """
-    inputs = {item.name: item for item in config.input}
+    inputs = {item.name for item in config.input}
     outputs = {item.name for item in config.output}
-    if not (INPUTS.keys() <= inputs.keys() and OUTPUTS.keys() <= outputs):
+    if not (inputs >= INPUTS and outputs >= OUTPUTS):
         raise ModelNotFound(
             f"a cineflow model with inputs {sorted(INPUTS)} and outputs {sorted(OUTPUTS)}",
             f"{config.name} with {sorted(inputs)} and {sorted(outputs)}",
-            "Write the model repository with `cineflow export`.",
+            _WRITE_AGAIN,
         )
-    text = config.parameters["spec"].string_value if "spec" in config.parameters else "{}"
     try:
-        spec = json.loads(text)
-        image = spec["inputs"][0]["shape"][-2:] if spec else ()
+        spec = json.loads(config.parameters["spec"].string_value)
+        image = spec["inputs"][0]["shape"][-2:]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise ModelNotFound(
             f"{config.name} with a ModelSpec in its parameter `spec`",
             f"{type(error).__name__}: {error}",
-            "Write the model repository with `cineflow export`.",
+            _WRITE_AGAIN,
         ) from error
     return ModelInfo(
         name=name,
         served_name=config.name,
         spec=spec,
-        inputs=tuple(inputs),
         idle_timeout_s=config.sequence_batching.max_sequence_idle_microseconds / 1e6,
         _axes=tuple(image),
     )

@@ -70,7 +70,7 @@ def frame_request(
         if value is not None:
             request.inputs.add(name=name, datatype=datatype).shape.append(1)
             request.raw_input_contents.append(value.tobytes())
-    for name in OUTPUTS:
+    for name in sorted(OUTPUTS):
         output = request.outputs.add(name=name)
         if ring is not None and name in _FIELDS:
             _point_at(output, ring, step.slot, name, 2 * 4 * step.frame.size)
@@ -98,9 +98,13 @@ def read_result(response: Any, step: Step, ring: SharedRing | None, latency_ms: 
             dtype = "<i8" if output.datatype == "INT64" else "<f4"
             # A copy: frombuffer's arrays are read-only and keep the whole message alive.
             arrays[output.name] = np.frombuffer(raw, dtype).reshape(output.shape).copy()
-    missing = OUTPUTS.keys() - arrays.keys()
+    missing = OUTPUTS - arrays.keys()
     if missing:
-        raise ServerRefused(", ".join(OUTPUTS), f"an answer without {sorted(missing)}")
+        raise ServerRefused(
+            f"an answer with {sorted(OUTPUTS)}",
+            f"one without {sorted(missing)}",
+            "Server and client are of different versions: install the same of both.",
+        )
     previous, current, reference, beat = (int(value) for value in arrays["tracked"])
     cause, delay, rhythm = (int(value) for value in arrays["beat_info"])
     drift = float(arrays["drift"][0])

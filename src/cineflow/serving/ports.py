@@ -40,10 +40,14 @@ def choose_ports(host: str, wanted: Mapping[str, int]) -> Ports:
     """
     for protocol, port in wanted.items():
         if not 0 <= port <= _LAST_PORT:
-            raise ArgumentError(f"a port from 0 to {_LAST_PORT} for {protocol}", f"{port}")
+            raise ArgumentError(
+                f"a port from 0 to {_LAST_PORT} for {protocol}", f"{port}", "0 takes any free one."
+            )
     fixed = [port for port in wanted.values() if port]
     if len(set(fixed)) != len(fixed):
-        raise PortTakenError("three different ports", ", ".join(map(str, fixed)))
+        raise PortTakenError(
+            "three different ports", ", ".join(map(str, fixed)), "0 takes any free one."
+        )
     chosen = {}
     with contextlib.ExitStack() as held:  # all held at once, so that no two are equal
         for protocol, port in wanted.items():

@@ -63,7 +63,6 @@ class TritonServer:
         http_port: int = 0,
         metrics_port: int = 0,
         models: Sequence[str] | None = None,
-        explicit: bool = False,
         log_file: Path | str | None = None,
         ready_timeout_s: float = 60.0,
         exit_timeout_s: float = 1.0,
@@ -79,8 +78,8 @@ class TritonServer:
             grpc_port: Port for gRPC; 0 takes a free one. The same holds for the other two.
             http_port: Port for HTTP (health, repository control).
             metrics_port: Port for Prometheus metrics.
-            models: Serve these only; all of the repository by default.
-            explicit: Allow `load` and `unload` while it runs. Naming `models` implies it.
+            models: Serve these only, and allow `load` and `unload` while it runs; all of the
+                repository, once and for all, by default.
             log_file: File for its output; a temporary one by default, removed on close.
             ready_timeout_s: Seconds until it must be ready.
             exit_timeout_s: Seconds that open sequences may delay its end.
@@ -92,7 +91,7 @@ class TritonServer:
             raise ArgumentError(
                 "a model repository (a folder)",
                 f"{self.repository}: no such folder",
-                "Write one with `cineflow export`.",
+                "Write one with `cineflow repo BUNDLE --out DIR`.",
             )
         self.version = ""
         self.pid: int | None = None
@@ -101,7 +100,6 @@ class TritonServer:
         self._host = host
         self._wanted_ports = {"grpc": grpc_port, "http": http_port, "metrics": metrics_port}
         self._models = models
-        self._explicit = explicit or models is not None
         self._wanted_log = Path(log_file).resolve() if log_file else None
         self._ready_timeout_s = ready_timeout_s
         self._exit_timeout_s = exit_timeout_s
@@ -128,7 +126,11 @@ class TritonServer:
             ServerTimeoutError: It was not ready in time.
         """
         if self._supervisor is not None:
-            raise ArgumentError("a server that is not running", f"one running at {self.url}")
+            raise ArgumentError(
+                "a server that is not running",
+                f"one running at {self.url}",
+                "Call close() first, or make another TritonServer.",
+            )
         binary = self._binary or find_server()
         for attempt in range(_ATTEMPTS):
             self._ports = choose_ports(self._host, self._wanted_ports)
@@ -141,8 +143,12 @@ class TritonServer:
                 if not _BIND_FAILED.search(error.log_tail):
                     raise
                 if all(self._wanted_ports.values()) or attempt == _ATTEMPTS - 1:
+                    ports = self._ports
                     raise PortTakenError(
-                        f"the ports {self._ports}", "taken before the server could bind them"
+                        f"port {ports.grpc} of {self._host} for grpc, {ports.http} for http and "
+                        f"{ports.metrics} for metrics",
+                        "one that another process took before the server could",
+                        "Start it again; port 0 takes any free one.",
                     ) from error
             except BaseException:  # Ctrl-C too: what was started must not stay
                 self.close()
@@ -220,7 +226,9 @@ class TritonServer:
     # -- models ----------------------------------------------------------------------------------
 
     def load(self, model: str) -> None:
-        """Load (or reload) a model of the repository; explicit control only.
+        """Load a model of the repository, or load it anew; where `models` were named only.
+
+        An alias loaded anew brings the model that it now stands for. Open streams stay with theirs.
 
         Raises:
             ServerError: The server refuses or fails; its reason is in the message.
@@ -228,7 +236,7 @@ class TritonServer:
         self._control(model, "load")
 
     def unload(self, model: str) -> None:
-        """Unload a model; explicit control only. Raises as `load`."""
+        """Unload a model, once its streams have ended. Raises as `load`."""
         self._control(model, "unload")
 
     def _control(self, model: str, action: str) -> None:
@@ -237,7 +245,12 @@ class TritonServer:
         status, body = self._ask("POST", path, timeout_s=self._ready_timeout_s)
         if status != 200:
             reason = body.get("error", body)
-            raise ServerError(f"the server to {action} {model}", f"HTTP {status}: {reason}")
+            raise ServerError(
+                f"the server to {action} {model}",
+                f"HTTP {status}: {reason}",
+                f"Folders of {self.repository} are what it can serve; models come and go only "
+                "where `models` were named at the start.",
+            )
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -291,7 +304,7 @@ class TritonServer:
         options: dict[str, str | None] = {
             "id": self.name,
             "model-repository": str(self.repository),
-            "model-control-mode": "explicit" if self._explicit else "none",
+            "model-control-mode": "none" if self._models is None else "explicit",
             "disable-auto-complete-config": None,  # the configuration is generated from the spec
             "exit-timeout-secs": f"{max(1, round(self._exit_timeout_s))}",
             "grpc-address": self._host,
@@ -309,7 +322,11 @@ class TritonServer:
             options["allow-gpu-metrics"] = "false"  # the wheel's cannot read them
         unknown = self._options.keys() - binary.options
         if unknown:  # the server would print its whole help and end
-            raise ArgumentError(f"options that {binary.path} knows", f"{sorted(unknown)}")
+            raise ArgumentError(
+                f"options that {binary.path} knows",
+                f"{sorted(unknown)}",
+                f"`{binary.path} --help` lists them; write them without dashes.",
+            )
         options |= self._options
         command = [str(binary.path)]
         command += [
