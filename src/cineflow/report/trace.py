@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from cineflow.cine import Cine
 from cineflow.errors import ArgumentError
+from cineflow.motion.quality import Quality
 from cineflow.report.points import choose_wall_points, sample_field, tissue_mask
 
 
@@ -53,16 +54,7 @@ class TracedBeat:
 
 
 #: Parts of the quality that are kept, by their names in a result.
-PARTS = (
-    "expected_error_px",
-    "correlation",
-    "photometric_px",
-    "deformation",
-    "appearance",
-    "temporal_px",
-    "forward_backward_px",
-    "folding_percent",
-)
+PARTS = tuple(part.name for part in fields(Quality) if part.name != "index")
 
 
 @dataclass(frozen=True, eq=False)

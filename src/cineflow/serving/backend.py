@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -104,15 +103,6 @@ class StreamTable:
         return live.stream
 
 
-def default_threads() -> int:
-    """The engine's threads inside one frame: two, but never the last core.
-
-    A pool that takes every core spins against the server and the client. On two cores at 256x256 a
-    second thread moved the 95th percentile from 12 to 22 ms and the rate from 110 to 92 frames/s.
-    """
-    return max(1, min(2, len(os.sched_getaffinity(0)) - 1))
-
-
 class TritonPythonModel:
     """What Triton's Python backend calls; see its documentation for the protocol."""
 
@@ -120,7 +110,8 @@ class TritonPythonModel:
         """Load the bundle and its engine.
 
         The configuration's parameters: `bundle`, a built-in name or a folder (a relative one starts
-        at the model's folder); `threads`, the engine's threads inside one frame, optional;
+        at the model's folder); `threads`, the engine's threads inside one frame (its own default
+        leaves a core to server and client), optional;
         `backward`, "true" to judge the quality by the way back, too, at the cost of
         `MotionStream`'s argument of that name, optional.
 
@@ -141,7 +132,7 @@ class TritonPythonModel:
                 f"{bundle.served_name} in {bundle.path}",
                 "Write the repository again: `cineflow repo NAME --out DIR`",
             )
-        threads = int(parameters.get("threads") or default_threads())
+        threads = int(parameters["threads"]) if "threads" in parameters else None
         engine = open_engine(bundle, threads)
         idle_us = int(config["sequence_batching"]["max_sequence_idle_microseconds"])
         backward = parameters.get("backward", "false") == "true"
@@ -149,8 +140,8 @@ class TritonPythonModel:
             engine, bundle.spec, idle_us / 1e6, model=bundle.served_name, backward=backward
         )
         self._pb.Logger.log_info(
-            f"{bundle.served_name}: {engine.name} with {threads} threads, {engine.kernels}; idle "
-            f"streams end after {idle_us / 1e6:g} s"
+            f"{bundle.served_name}: {engine.name}, {engine.kernels}; threads: "
+            f"{threads or 'its default'}; idle streams end after {idle_us / 1e6:g} s"
         )
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
@@ -222,22 +213,10 @@ def error_text(error: CineflowError) -> str:
     return f"{type(error).__name__}: {json.dumps(parts)}"
 
 
-#: What `quality_parts` holds, in this order: fields of `cineflow.motion.quality.Quality`.
-QUALITY_PARTS = (
-    "expected_error_px",
-    "correlation",
-    "photometric_px",
-    "deformation",
-    "appearance",
-    "temporal_px",
-    "forward_backward_px",
-    "folding_percent",
-)
-
-
 def output_arrays(result: MotionResult) -> dict[str, np.ndarray]:
     """A result as the served outputs; what was not measured is NaN."""
-    parts = [getattr(result.quality_parts, name) for name in QUALITY_PARTS]
+    quality = vars(result.quality_parts)  # its fields, in their order
+    parts = [value for name, value in quality.items() if name != "index"]
     beat = result.beat_info
     tracked = (result.previous, result.current, result.reference, beat.number)
     return {
