@@ -47,10 +47,10 @@ def follow(points: np.ndarray, displacements: Iterable[np.ndarray]) -> np.ndarra
             f"points in an image of {'x'.join(map(str, size))} px",
             f"point {first} at {start[first].tolist()}",
         )
-    return np.stack([start + _read(u, start) for u in path])
+    return np.stack([start + read_at(u, start) for u in path])
 
 
-def _read(field: np.ndarray, points: np.ndarray) -> np.ndarray:
+def read_at(field: np.ndarray, points: np.ndarray) -> np.ndarray:
     """`field` [D, *size] at points [N, D] inside it, f64 [N, D]: linear along each axis."""
     size = np.array(field.shape[:0:-1])  # (x, y[, z])
     low = np.minimum(points.astype(np.int64), np.maximum(size - 2, 0))
