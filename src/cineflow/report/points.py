@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from cineflow.cine import Cine
+from cineflow.motion.points import read_at
 
 # Grey levels at which a place counts in full: mean brightness (blood is darker) and its change
 # over the clip (the near field is bright and stands still).
@@ -56,15 +57,9 @@ def sample_field(field: np.ndarray, points: np.ndarray) -> np.ndarray:
     Returns:
         float32 [..., 2].
     """
-    height, width = field.shape[1:]
-    x = np.clip(points[..., 0], 0, width - 1)
-    y = np.clip(points[..., 1], 0, height - 1)
-    x0 = np.minimum(x.astype(np.intp), width - 2)
-    y0 = np.minimum(y.astype(np.intp), height - 2)
-    fx, fy = x - x0, y - y0
-    top = field[:, y0, x0] * (1 - fx) + field[:, y0, x0 + 1] * fx
-    bottom = field[:, y0 + 1, x0] * (1 - fx) + field[:, y0 + 1, x0 + 1] * fx
-    return np.moveaxis(top * (1 - fy) + bottom * fy, 0, -1).astype(np.float32, copy=False)
+    last = np.array(field.shape[:0:-1]) - 1  # x, y
+    inside = np.clip(points.reshape(-1, 2), 0, last)
+    return read_at(field, inside).reshape(points.shape).astype(np.float32)
 
 
 def _score(cine: Cine, unit: float) -> np.ndarray:
