@@ -2,15 +2,16 @@
 
     python -m benchmarks.accuracy [--quick] [--out build/bench] [--docs]
 
-Writes accuracy.json, accuracy.md and accuracy.png; --docs puts table and picture into the docs.
+Writes accuracy.json, accuracy.md and accuracy.png; --docs puts table and picture into the docs. The
+time is `benchmarks.accuracy.pace`, the other figures `.clinical`, `.quality`, `.real` and
+`.large_motion`.
+
 Phantoms are easier than patients: no motion across the plane, one texture, no border artefacts. The
 real clip stands beside them.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,15 +21,10 @@ import numpy as np
 
 from benchmarks.accuracy.cases import Case, disturbed, held_out
 from benchmarks.accuracy.measure import Figures, Tracker, average, measure, strain
-from benchmarks.accuracy.methods import bundle, peers
-from benchmarks.accuracy.pace import pace, stream_push
+from benchmarks.accuracy.methods import OURS, bundle, peers
+from benchmarks.accuracy.output import DOCS, arguments, publish
 from benchmarks.accuracy.real import loop_closures
 from cineflow.motion.compose import compose
-
-OURS = "cineflow lucas_kanade"
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-#: What `--docs` writes stands between these lines of docs/motion/accuracy.md.
-_BEGIN, _END = "<!-- accuracy: written by the benchmark -->", "<!-- accuracy: end -->"
 
 
 def run(methods: Mapping[str, Tracker], cases: list[Case]) -> dict[str, dict[str, Figures]]:
@@ -46,12 +42,8 @@ def run(methods: Mapping[str, Tracker], cases: list[Case]) -> dict[str, dict[str
     }
 
 
-def table(
-    results: Mapping[str, Mapping[str, Figures]],
-    times: Mapping[str, list[float]],
-    closures: Mapping[str, float],
-) -> str:
-    """The results as Markdown: the clean phantoms, the disturbed ones, time, the real clip."""
+def table(results: Mapping[str, Mapping[str, Figures]], closures: Mapping[str, float]) -> str:
+    """The results as Markdown: the clean phantoms, the disturbed ones, the real clip."""
     lines = [
         "| method | pair, px | ED-ES, px | circumferential | radial | folding % |",
         "|---|---|---|---|---|---|",
@@ -68,8 +60,6 @@ def table(
             found = [results[condition][name] for condition in others]
             cells = [f"{f.pair_px:.3f} / {f.systole_px:.2f} / {f.radial:+.1f}" for f in found]
             lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", "| method | ms per pair, median | fastest |", "|---|---|---|"]
-    lines += [f"| {name} | {ms[0]:.1f} | {ms[1]:.1f} |" for name, ms in times.items()]
     lines += ["", "| method | real clip: px left after one beat |", "|---|---|"]
     lines += [f"| {name} | {value:.2f} |" for name, value in closures.items()]
     return "\n".join(lines) + "\n"
@@ -121,48 +111,24 @@ def plot(
     plt.close(figure)
 
 
-def into_docs(text: str, picture: Path) -> None:
-    """The table between the page's two marks, and the picture beside it."""
-    page = DOCS / "motion" / "accuracy.md"
-    before, _, rest = page.read_text().partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    page.write_text(f"{before}{_BEGIN}\n{text}{_END}{after}")
-    shutil.copy(picture, DOCS / "img" / "accuracy.png")
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--quick", action="store_true", help="two clean cases only")
-    parser.add_argument("--out", type=Path, default=Path("build/bench"))
-    parser.add_argument("--docs", action="store_true", help="write table and picture into docs/")
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    given = parser.parse_args()
     methods = {OURS: bundle(), **peers()}
-    cases = held_out()[:2] if arguments.quick else held_out() + disturbed()
+    cases = held_out()[:2] if given.quick else held_out() + disturbed()
     results = run(methods, cases)
     closures = loop_closures(methods)
-    first = cases[0]
-    every = {
-        f"{OURS}, 1 thread": bundle(threads=1),
-        f"{OURS}, 2 threads": bundle(threads=2),
-        "MotionStream.push, default threads": stream_push(),
-        **{name: track for name, track in methods.items() if name not in (OURS, "zero flow")},
-    }
-    times = pace(every, first)
-    text = table(results, times, closures)
-    print(text)
     data = {
         "phantoms": {c: {n: asdict(f) for n, f in by.items()} for c, by in results.items()},
-        "ms_per_pair_median_and_fastest": times,
         "real_clip_loop_closure_px": closures,
     }
-    (arguments.out / "accuracy.json").write_text(json.dumps(data, indent=2) + "\n")
-    (arguments.out / "accuracy.md").write_text(text)
+    publish(given, "accuracy", table(results, closures), data, "motion/accuracy.md")
     shown = {name: track for name, track in methods.items() if name != "zero flow"}
-    picture = arguments.out / "accuracy.png"
-    plot(results, curves(shown, first), picture)
-    if arguments.docs:
-        into_docs(text, picture)
+    picture = given.out / "accuracy.png"
+    plot(results, curves(shown, cases[0]), picture)
+    if given.docs:
+        shutil.copy(picture, DOCS / "img" / "accuracy.png")
 
 
 if __name__ == "__main__":

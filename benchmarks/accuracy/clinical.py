@@ -1,30 +1,31 @@
 """What a cardiologist reads, from tracked phantoms: LV dimensions, ED/ES, regional scores.
 
-    python -m benchmarks.accuracy.clinical [--out build/bench]
+    python -m benchmarks.accuracy.clinical [--out build/bench] [--docs]
 
-The shares of the relative score rule (`cineflow.motion.aha`) were chosen on the tuning geometries;
-`regional, tuning` is what they give there, `regional` on the held-out ones.
+The shares of the relative score rule (`cineflow.motion.aha`) were chosen on the tuning geometries.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.accuracy.cases import held_out, tuning
 from benchmarks.accuracy.measure import Tracker
-from benchmarks.accuracy.methods import bundle
-from cineflow.motion.aha import LEVELS, ScoreRule, segment_map, segment_means, wall_motion_score
-from cineflow.motion.beats import from_curve
-from cineflow.motion.compose import compose_all
-from cineflow.motion.strain import deformation_gradient, directional_strain, wall_directions
-from cineflow.motion.ventricle import dimensions
-from cineflow.ops import warp
+from benchmarks.accuracy.methods import OURS, bundle
+from benchmarks.accuracy.output import arguments, publish
+from cineflow.motion import (
+    ScoreRule,
+    SegmentedWall,
+    compose_all,
+    dimensions,
+    follow,
+    from_curve,
+    wall_motion_score,
+)
+from cineflow.motion.aha import LEVELS
 from cineflow.phantom import Beat, Phantom, Region, ShortAxisPhantom, parasternal_long_axis
 
 #: Abnormal score -> contraction of the sector, as a share of normal.
@@ -42,19 +43,10 @@ def long_axis(track: Tracker, seeds: range) -> dict[str, float]:
     """Mean absolute error of the dimensions, mm, and of ED/ES, frames; zero flow beside it."""
     errors, still, timing = [], [], []
     for seed in seeds:
+        print(f"parasternal long axis, seed {seed}", flush=True)
         phantom = parasternal_long_axis(seed, beat=Beat(beats=1.1))
         truth = phantom.key_points
-        u = track_cine(track, phantom, len(phantom) - 1)
-        # a point at (x, y) is a 1 x 1 grid whose flow is (x, y)
-        points = np.stack(
-            [
-                [
-                    p + warp(one[None], p.astype(np.float32).reshape(1, 2, 1, 1)).ravel()
-                    for p in truth[0]
-                ]
-                for one in u
-            ]
-        )
+        points = follow(truth[0], track_cine(track, phantom, len(phantom) - 1))
         (row_mm, column_mm), (height, width) = phantom.spacing_mm, phantom.size
         found = dimensions(points, (row_mm, column_mm), (height, width))
         true = dimensions(truth, (row_mm, column_mm), (height, width))
@@ -89,6 +81,7 @@ def regional(
     true = []
     for index, (settings, _take) in enumerate(product(geometries.values(), range(_TAKES))):
         seed = first_seed + index
+        print(f"regional, seed {seed}", flush=True)
         rng = np.random.default_rng(seed)
         # Two or three neighbouring segments of one kind, as a coronary territory.
         kind, start, count = int(rng.integers(2, 5)), int(rng.integers(6)), int(rng.integers(2, 4))
@@ -116,11 +109,9 @@ def regional(
 def _contraction(phantom: ShortAxisPhantom, u: np.ndarray) -> np.ndarray:
     """Minus the circumferential strain of the six mid segments, percent, [6]."""
     x, y = np.asarray(phantom.kinematics.centre_mm) / phantom.spacing_mm[0]
-    labels = segment_map(phantom.myocardium(0), (x, y), (x, y - 10.0), "mid")
-    around = wall_directions(phantom.size, (x, y))[1]
-    strain = 100.0 * directional_strain(deformation_gradient(u), around)
+    wall = SegmentedWall.short_axis(phantom.myocardium(0), (x, y), (x, y - 10.0), "mid")
     first, count = LEVELS["mid"]
-    return -segment_means(strain, labels)[first - 1 : first - 1 + count]
+    return -wall.strain([u], "lagrangian")["circumferential"][0, first - 1 : first - 1 + count]
 
 
 def _kappa(found: np.ndarray, true: np.ndarray) -> float:
@@ -128,20 +119,43 @@ def _kappa(found: np.ndarray, true: np.ndarray) -> float:
     return float((np.mean(found == true) - chance) / (1.0 - chance))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("build/bench"))
-    arguments = parser.parse_args()
-    track = bundle()
-    results = {
-        "parasternal long axis": long_axis(track, range(2000, 2003)),
-        "regional, tuning": regional(track, {c.name: c.settings for c in tuning()}, 3100),
-        "regional": regional(track, {c.name: c.settings for c in held_out()}, 3300),
+def tables(axis: dict[str, float], scores: dict[str, dict[str, float]]) -> str:
+    """Markdown: dimensions and timing, then the scores."""
+    lines = [
+        "| parasternal long axis | IVS, mm | LVID, mm | LVPW, mm | ED, frames | ES, frames |",
+        "|---|---|---|---|---|---|",
+    ]
+    for label, suffix in ((OURS, ""), ("zero flow", "_zero_flow")):
+        cells = [f"{axis[f'{name}_mae_mm{suffix}']:.2f}" for name in ("ivs", "lvid", "lvpw")]
+        late = [f"{axis[f'{name}_worst_frames']:.0f}" for name in ("ed", "es")]
+        lines.append(f"| {label} | {' | '.join(cells + (['–', '–'] if suffix else late))} |")
+    rules = {
+        "by the heart's best segments": "",
+        "by fixed thresholds": "fixed_rule_",
+        "by the best segments of the exact motion": "exact_motion_",
     }
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results, indent=2)
-    (arguments.out / "accuracy_clinical.json").write_text(text + "\n")
-    print(text)
+    lines += ["", "| scores | segments | all called normal |" + "".join(f" {r} |" for r in rules)]
+    lines += ["|---" * (3 + len(rules)) + "|"]
+    for label, found in scores.items():
+        cells = [
+            f"{found[f'{key}accuracy_percent']:.0f} %, {found[f'{key}abnormal_kappa']:.2f}"
+            for key in rules.values()
+        ]
+        normal = f"{found['segments']:.0f} | {found['all_normal_percent']:.0f} %"
+        lines.append(f"| {label} | {normal} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    given = arguments(__doc__).parse_args()
+    track = bundle()
+    axis = long_axis(track, range(2000, 2003))
+    scores = {
+        "tuning geometries": regional(track, {c.name: c.settings for c in tuning()}, 3100),
+        "held-out geometries": regional(track, {c.name: c.settings for c in held_out()}, 3300),
+    }
+    data = {"parasternal long axis": axis, "regional": scores}
+    publish(given, "accuracy_clinical", tables(axis, scores), data, "motion/accuracy.md")
 
 
 if __name__ == "__main__":

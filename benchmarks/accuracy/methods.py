@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.accuracy.measure import Tracker
 
+OURS = "cineflow lucas_kanade"
 SETTINGS = Path(__file__).with_name("settings.json")
 #: PyrLK tracks every fourth pixel; every pixel takes half a second per pair.
 _PYRLK_STEP = 4

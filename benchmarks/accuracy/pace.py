@@ -1,4 +1,7 @@
-"""Time per pair, every method in turn on the same pair: a busy moment hits them all alike."""
+"""Time per pair, every method in turn on the same pair: a busy moment hits them all alike.
+
+python -m benchmarks.accuracy.pace [--out build/bench] [--docs]
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from benchmarks.accuracy.cases import Case
+from benchmarks.accuracy.cases import Case, held_out
 from benchmarks.accuracy.measure import Tracker
+from benchmarks.accuracy.methods import OURS, bundle, peers
+from benchmarks.accuracy.output import arguments, publish
+
+#: Between two methods: worker threads of the one before go on spinning for a while, s.
+_REST = 0.02
 
 
 def stream_push() -> Tracker:
@@ -28,6 +36,7 @@ def pace(methods: Mapping[str, Tracker], case: Case, rounds: int = 3) -> dict[st
     for _ in range(rounds):
         for a, b in zip(case.frames[:-1], case.frames[1:], strict=True):
             for name, track in methods.items():
+                time.sleep(_REST)
                 start = time.perf_counter()
                 track(a, b)
                 times[name].append(1000.0 * (time.perf_counter() - start))
@@ -35,3 +44,26 @@ def pace(methods: Mapping[str, Tracker], case: Case, rounds: int = 3) -> dict[st
         name: [float(np.median(found[1:])), float(np.min(found[1:]))]
         for name, found in times.items()
     }
+
+
+def table(times: Mapping[str, list[float]]) -> str:
+    """Markdown: one row per method."""
+    lines = ["| method | ms per pair, median | fastest |", "|---|---|---|"]
+    lines += [f"| {name} | {ms[0]:.1f} | {ms[1]:.1f} |" for name, ms in times.items()]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    given = arguments(__doc__).parse_args()
+    methods = {
+        f"{OURS}, 1 thread": bundle(threads=1),
+        f"{OURS}, 2 threads": bundle(threads=2),
+        "MotionStream.push, default threads": stream_push(),
+        **{name: track for name, track in peers().items() if name != "zero flow"},
+    }
+    times = pace(methods, held_out()[0])
+    publish(given, "accuracy_pace", table(times), times, "motion/accuracy.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Does the label-free quality follow the true error? Ranks within and across conditions.
 
-    python -m benchmarks.accuracy.quality [--fit] [--out build/bench]
+    python -m benchmarks.accuracy.quality [--fit] [--out build/bench] [--docs]
 
 Measures the index of `cineflow.motion.quality` on held-out phantoms, whose trouble comes in bursts
 in some conditions (`benchmarks.accuracy.bursts`). With --fit it looks at the tuning phantoms
@@ -9,17 +9,15 @@ instead and prints the rule that belongs into `cineflow.motion.quality_rule`.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.accuracy.bursts import Sequence, held_out_sequences, tuning_sequences
 from benchmarks.accuracy.measure import Tracker
 from benchmarks.accuracy.methods import bundle
+from benchmarks.accuracy.output import arguments, publish
 from cineflow.motion.metrics import end_point_error
 from cineflow.motion.quality import Quality, assess, halved
 from cineflow.motion.quality_rule import OFFSET, SUSPECT_PX, Parts, Rule
@@ -176,12 +174,11 @@ def best_threshold(errors: np.ndarray, expected: np.ndarray) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--fit", action="store_true", help="fit the rule on the tuning phantoms")
-    parser.add_argument("--out", type=Path, default=Path("build/bench"))
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     track = bundle()
-    if arguments.fit:
+    if given.fit:
         found = samples(track, tuning_sequences())
         rule = fit(found, backward=False)
         errors = np.array([s.error_px for s in found])
@@ -191,13 +188,10 @@ def main() -> None:
         print("SUSPECT_PX =", round(best_threshold(errors, expected), 3))
         return
     found = samples(track, held_out_sequences())
-    results = {"index": table(found), "index with the backward flow": table(found, backward=True)}
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results, indent=2)
-    (arguments.out / "accuracy_quality.json").write_text(text + "\n")
-    tables = "\n".join(f"### {name}\n\n{markdown(rows)}" for name, rows in results.items())
-    (arguments.out / "accuracy_quality.md").write_text(tables)
-    print(tables)
+    alone, both = table(found), table(found, backward=True)
+    text = markdown({**alone, "pooled, with the backward flow": both["pooled"]})
+    data = {"index": alone, "index with the backward flow": both}
+    publish(given, "accuracy_quality", text, data, "motion/quality.md")
 
 
 if __name__ == "__main__":

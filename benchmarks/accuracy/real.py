@@ -1,6 +1,6 @@
 """Loop closure on real clips, where all that is known is that a heart returns.
 
-    python -m benchmarks.accuracy.real [--out build/bench]
+    python -m benchmarks.accuracy.real [--out build/bench] [--docs]
 
 The clip of the pydicom wheel, and its four-second parent where pydicom-data is installed. A tracker
 that says "nothing moves" closes every loop, and a probe that slides opens it rightly: zero flow and
@@ -10,8 +10,6 @@ that a stream finds in each clip, with its drift and quality.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.accuracy.measure import Tracker
+from benchmarks.accuracy.methods import OURS, bundle, peers
+from benchmarks.accuracy.output import arguments, publish
 from cineflow.cine import Cine, default_clip, read_cine
 from cineflow.motion.closure import find_beat, picture_shift
 from cineflow.motion.compose import compose
@@ -159,23 +159,15 @@ def streamed(name: str, cine: Cine) -> str:
 
 
 def main() -> None:
-    from benchmarks.accuracy.__main__ import OURS
-    from benchmarks.accuracy.methods import bundle, peers
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("build/bench"))
-    arguments = parser.parse_args()
+    given = arguments(__doc__).parse_args()
     methods = {OURS: bundle(), **peers()}
     rows = [(beat, closures(methods, beat)) for name, cine in clips() for beat in beats(name, cine)]
     text = "\n".join([table(rows), *(streamed(name, cine) for name, cine in clips())])
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "accuracy_real.md").write_text(text)
     data = [
         {"clip": b.clip, "start": b.start, "end": b.end, "shift_px": b.shift_px, "px": found}
         for b, found in rows
     ]
-    (arguments.out / "accuracy_real.json").write_text(json.dumps(data, indent=2) + "\n")
-    print(text)
+    publish(given, "accuracy_real", text, data, "motion/real_clips.md")
 
 
 if __name__ == "__main__":

@@ -6,22 +6,31 @@ Rule: the smallest composed error over systole on the clean phantoms, plus 0.4 t
 the disturbed ones, plus 0.1 px for each point of radial strain bias (clean), plus ten times what
 the clean frame-to-frame error exceeds 0.1 px. Our own grid was narrowed by wider searches over
 the same phantoms.
-Random subsets of each grid, one seed; the result is `settings.json`, the log goes to build/bench.
+Random subsets of each grid, one seed; the result is `settings.json`. What was measured is kept in
+build/bench/search, so a search that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import inspect
 import itertools
 import json
 import random
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import cv2
+
+from benchmarks.accuracy import measure as measuring
 from benchmarks.accuracy.cases import Case, disturbed, tuning
 from benchmarks.accuracy.measure import Figures, average, measure
 from benchmarks.accuracy.methods import FACTORIES, SETTINGS, installed
+from cineflow import phantom
 
+KEPT = Path("build/bench/search")
 PAIR_LIMIT_PX = 0.1
 
 GRIDS: dict[str, dict[str, list[Any]]] = {
@@ -51,7 +60,7 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "OpenCV PyrLK": {"window": [15, 21, 25, 31, 37], "levels": [2, 3], "iterations": [5, 20]},
     # Half a second and more per pair: the cheap choices are fixed.
     "OpenCV DualTVL1": {
-        "Lambda": [0.05, 0.1],
+        "Lambda": [0.05, 0.1, 0.15],
         "Theta": [0.15, 0.3],
         "WarpingsNumber": [3],
         "ScalesNumber": [4],
@@ -80,15 +89,50 @@ def candidates(name: str, count: int) -> list[dict[str, Any]]:
     return every[:count]
 
 
-def best_of(name: str, count: int, clean: list[Case], disturbance: list[Case]) -> list[Any]:
-    """Every setting tried with its score and figures, best first."""
+class Bench:
+    """One method on the tuning phantoms; what it measured is kept by case, setting and code."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.path = KEPT / f"{name.replace(' ', '_')}.jsonl"
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        self.kept: dict[str, dict[str, float]] = dict(json.loads(line) for line in lines)
+        self.code = _code_of(name)
+
+    def figures(self, setting: dict[str, Any], cases: list[Case]) -> Figures:
+        """Mean figures over `cases`."""
+        return average([self._one(setting, case) for case in cases])
+
+    def _one(self, setting: dict[str, Any], case: Case) -> Figures:
+        key = hashlib.sha256(f"{self.code}{setting}{case}".encode()).hexdigest()
+        if key not in self.kept:
+            self.kept[key] = asdict(measure(FACTORIES[self.name](**setting), case))
+            with self.path.open("a") as log:
+                print(json.dumps([key, self.kept[key]]), file=log)
+        return Figures(**self.kept[key])
+
+
+def _code_of(name: str) -> str:
+    """What decides the figures of a method beside its setting and the case."""
+    parts: list[Any] = [measuring, FACTORIES[name]]
+    if name == "lucas_kanade":
+        from cineflow.models import lucas_kanade
+
+        parts.append(lucas_kanade)
+    pictures = sorted(Path(inspect.getfile(phantom)).parent.glob("*.py"))
+    sources = [*map(inspect.getsource, parts), *(path.read_text() for path in pictures)]
+    return "".join(sources) + cv2.__version__
+
+
+def best_of(
+    name: str, count: int, clean: list[Case], disturbance: list[Case]
+) -> list[tuple[float, dict[str, Any]]]:
+    """Every setting tried with its score, best first."""
+    bench = Bench(name)
     tried = []
     for setting in candidates(name, count):
-        track = FACTORIES[name](**setting)
-        figures = [
-            average([measure(track, case) for case in cases]) for cases in (clean, disturbance)
-        ]
-        tried.append((score(*figures), setting, [vars(one) for one in figures]))
+        figures = [bench.figures(setting, cases) for cases in (clean, disturbance)]
+        tried.append((score(*figures), setting))
         print(f"{name} {tried[-1][0]:.3f} {setting} {figures}", flush=True)
     return sorted(tried, key=lambda one: one[0])
 
@@ -98,20 +142,16 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=24, help="settings tried per method")
     parser.add_argument("--only", choices=GRIDS, help="one method")
     arguments = parser.parse_args()
-    out = Path("build/bench")
-    out.mkdir(parents=True, exist_ok=True)
+    KEPT.mkdir(parents=True, exist_ok=True)
     clean, disturbance = tuning(), disturbed("tuning")
     for name in [arguments.only] if arguments.only else GRIDS:
         if not installed(name):
             print(f"{name}: not installed")
             continue
-        tried = best_of(name, arguments.count, clean, disturbance)
-        print(f"{name}: {tried[0]}", flush=True)
+        least, setting = best_of(name, arguments.count, clean, disturbance)[0]
+        print(f"{name}: {least:.3f} {setting}", flush=True)
         chosen = json.loads(SETTINGS.read_text()) if SETTINGS.exists() else {}
-        chosen[name] = tried[0][1]
-        SETTINGS.write_text(json.dumps(chosen, indent=2) + "\n")
-        log = out / f"accuracy_search_{name.replace(' ', '_')}.json"
-        log.write_text(json.dumps(tried, indent=1) + "\n")
+        SETTINGS.write_text(json.dumps({**chosen, name: setting}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
