@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.export.forms import size_in_tensorrt, time_forms
+from benchmarks.export.forms import measure_forms, nodes_of
 from cineflow.export.bodies import correlation
 
 RADIUS = 4
@@ -28,17 +28,14 @@ def measure(rounds: int) -> dict[str, dict[str, Any]]:
     for shape in SIZES:
         random = np.random.default_rng(0)
         f1, f2 = random.normal(size=(2, 1, *shape)).astype(np.float32)
-        inputs = {"f1": f1, "f2": f2}
-        nodes = {name: form(shape[0]) for name, form in FORMS.items()}
-        times = time_forms(nodes, inputs, tolerance=1e-4, rounds=rounds)
-        fastest = min(taken.best for taken in times.values())
-        row: dict[str, Any] = {
-            "ms": {name: taken.to_dict() for name, taken in times.items()},
-            "used_over_fastest": round(times[USED].best / fastest, 3),
-        }
-        if shape == SIZES[-1]:
-            row["tensorrt_rtx"] = {n: size_in_tensorrt(text, inputs) for n, text in nodes.items()}
-        table[" x ".join(map(str, shape))] = row
+        table[" x ".join(map(str, shape))] = measure_forms(
+            {name: form(shape[0]) for name, form in FORMS.items()},
+            [{"f1": f1, "f2": f2}],
+            used=USED,
+            tolerance=1e-4,
+            rounds=rounds,
+            build=shape == SIZES[-1],
+        )
     return table
 
 
@@ -205,8 +202,8 @@ def blocks(channels: int) -> str:
 
 def tiles(channels: int) -> str:
     """What the exporter writes: a product per tile of a row and row offset, skewed together."""
-    body = correlation(RADIUS, 1, 0).partition("{")[2].rpartition("}")[0]
-    return body.replace("value_float: float = @scale", f"value_float: float = {1.0 / channels}")
+    nodes = nodes_of(correlation(RADIUS, 1, 0), like="f1")
+    return nodes.replace("value_float: float = @scale", f"value_float: float = {1.0 / channels}")
 
 
-FORMS = {"slices": slices, "bands": bands, "blocks": blocks, USED: tiles}
+FORMS = {USED: tiles, "blocks": blocks, "bands": bands, "slices": slices}

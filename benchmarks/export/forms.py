@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 
-from benchmarks.export.timing import Times, in_turn
+from benchmarks.export.timing import in_turn
+from cineflow.errors import EngineError
 from cineflow.export.bodies import OPSET
-from cineflow.export.engine_build import EngineBuild
+from cineflow.export.engine_build import EngineBuild, parse_errors
 from cineflow.runtime.engines.onnxruntime import session_options
 
 Inputs = Mapping[str, np.ndarray]
@@ -25,65 +26,132 @@ Inputs = Mapping[str, np.ndarray]
 CAPABILITY = 89
 
 
-def graph(nodes: str, inputs: Inputs) -> onnx.ModelProto:
-    """A model of the given nodes, from `inputs` (all f32) to `out` of rank 4."""
+def nodes_of(body: str, like: str) -> str:
+    """The nodes of a body whose result has the type of `like`, in a graph where all is f32.
+
+    ONNX Runtime drops the cast of the result inside such a graph, but not at its end.
+    """
+    nodes = body.partition("{")[2].rpartition("}")[0]
+    cast = f"out = CastLike (out_f32, {like})"
+    assert cast in nodes
+    return nodes.replace(cast, "out = Identity (out_f32)")
+
+
+def measure_forms(
+    forms: Mapping[str, str],
+    cases: Sequence[Inputs],
+    *,
+    used: str,
+    tolerance: float,
+    rounds: int,
+    beside: Collection[str] = (),
+    build: bool = False,
+) -> dict[str, Any]:
+    """One row of a table: every form at one size.
+
+    Args:
+        forms: Nodes by name.
+        cases: Inputs on which all forms must agree; they are timed on the first.
+        used: The form that is exported.
+        tolerance: By how much forms may differ.
+        rounds: Runs that are timed.
+        beside: Forms that are timed but that the exported one is not judged by.
+        build: Whether to build each in TensorRT-RTX as well.
+
+    Returns:
+        `ms` per form, `used_over_fastest`, and `tensorrt_rtx` per form where it was asked for.
+    """
+    sessions = {name: _session(nodes, cases[0]) for name, nodes in forms.items()}
+    for case in cases:
+        results = [session.run(None, dict(case))[0] for session in sessions.values()]
+        for result in results[1:]:
+            np.testing.assert_allclose(result, results[0], atol=tolerance)
+    calls: dict[str, Callable[[], object]] = {
+        name: lambda s=session: s.run(None, dict(cases[0]))  # type: ignore[misc]
+        for name, session in sessions.items()
+    }
+    times = in_turn(calls, rounds)
+    fastest = min(taken.best for name, taken in times.items() if name not in beside)
+    row: dict[str, Any] = {
+        "ms": {name: taken.to_dict() for name, taken in times.items()},
+        "used_over_fastest": round(times[used].best / fastest, 3),
+    }
+    if build:
+        row["tensorrt_rtx"] = {name: in_tensorrt(text, cases[0]) for name, text in forms.items()}
+    return row
+
+
+def graph(nodes: str, inputs: Inputs, *, fixed: bool) -> onnx.ModelProto:
+    """A model of the given nodes, from `inputs` (all f32) to `out` of rank 4.
+
+    Args:
+        nodes: Of the form.
+        inputs: Say the shapes.
+        fixed: False leaves height and width open, as a bundle does by default.
+    """
+    shapes = {name: [str(size) for size in value.shape] for name, value in inputs.items()}
     formal = ", ".join(
-        f"float[{','.join(map(str, value.shape))}] {name}" for name, value in inputs.items()
+        f"float[{','.join(shape if fixed else [*shape[:2], 'h', 'w'])}] {name}"
+        for name, shape in shapes.items()
     )
     head = f'<ir_version: 10, opset_import: ["" : {OPSET}]>'
     return onnx.parser.parse_model(f"{head}\nmain ({formal}) => (float[n,k,h,w] out)\n{{{nodes}}}")
 
 
-def time_forms(
-    forms: Mapping[str, str], inputs: Inputs, tolerance: float, rounds: int
-) -> dict[str, Times]:
-    """Time of each form on one thread, checked against the first."""
-    sessions = {}
-    for name, nodes in forms.items():
-        content = graph(nodes, inputs).SerializeToString()
-        sessions[name] = ort.InferenceSession(content, session_options(ort, 1))
-    results = [session.run(None, dict(inputs))[0] for session in sessions.values()]
-    for result in results[1:]:
-        np.testing.assert_allclose(result, results[0], atol=tolerance)
-    calls: dict[str, Callable[[], object]] = {
-        name: lambda s=session: s.run(None, dict(inputs))  # type: ignore[misc]
-        for name, session in sessions.items()
-    }
-    return in_turn(calls, rounds)
-
-
-def size_in_tensorrt(nodes: str, inputs: Inputs) -> dict[str, float]:
+def in_tensorrt(nodes: str, inputs: Inputs) -> dict[str, Any]:
     """What TensorRT-RTX makes of one form without a GPU: layers as parsed, engine bytes, seconds.
 
-    Its time on a card cannot be known here. Empty without TensorRT-RTX.
+    Its time on a card cannot be known here. `fault` says why it does not build.
     """
     try:
         trt: Any = importlib.import_module("tensorrt_rtx")
-    except ImportError:
-        return {}
-    model = graph(nodes, inputs)
-    quiet = trt.Logger(trt.Logger.ERROR)
-    network = trt.Builder(quiet).create_network(0)
-    trt.OnnxParser(network, quiet).parse(model.SerializeToString())
+    except ImportError as error:
+        return {"fault": str(error)}
+    model = graph(nodes, inputs, fixed=True)
+    if errors := parse_errors(trt, model):
+        return {"fault": errors[0]}
+    network = trt.Builder(trt.Logger(trt.Logger.ERROR)).create_network(0)
+    trt.OnnxParser(network, trt.Logger(trt.Logger.ERROR)).parse(model.SerializeToString())
     start = time.perf_counter()
-    plan = EngineBuild(trt, "tensorrt-rtx", "form", model, CAPABILITY, ({}, {}, {}))()
+    try:
+        plan = EngineBuild(trt, "tensorrt-rtx", "form", model, CAPABILITY, ({}, {}, {}))()
+    except EngineError as error:
+        return {"fault": error.got}
     seconds = round(time.perf_counter() - start, 2)
     return {"layers": network.num_layers, "bytes": len(plan), "build_s": seconds}
 
 
-def print_forms(title: str, table: Mapping[str, Mapping[str, Any]]) -> None:
-    """One row per size: best ms of each form, the used one's distance from the fastest last."""
-    forms = next(iter(table.values()))["ms"]
-    print(f"\n{title}, ms (best), ONNX Runtime, 1 thread")
-    print(f"  {'size':18s}" + "".join(f"{name:>20s}" for name in forms) + "   used / fastest")
-    for size, row in table.items():
-        cells = "".join(f"{times['best']:20.3f}" for times in row["ms"].values())
-        print(f"  {size:18s}{cells}{row['used_over_fastest']:14.2f}")
-    last = list(table.values())[-1].get("tensorrt_rtx")
-    if last:
-        print(f"  in TensorRT-RTX at {list(table)[-1]} (no GPU: sizes only)")
-        for name, found in last.items():
-            print(
-                f"    {name:20s}{found['layers']:6.0f} layers as parsed, engine "
-                f"{found['bytes'] / 1024:.0f} KiB, built in {found['build_s']:.1f} s"
+def _session(nodes: str, inputs: Inputs) -> ort.InferenceSession:
+    content = graph(nodes, inputs, fixed=False).SerializeToString()
+    return ort.InferenceSession(content, session_options(ort, 1))
+
+
+def forms_table(title: str, table: Mapping[str, Mapping[str, Any]]) -> str:
+    """Best times per size and form, and what TensorRT-RTX made of each, as Markdown."""
+    rows = list(table.items())
+    last_size, last = rows[-1]
+    lines = [
+        f"{title}: ONNX Runtime, 1 thread, best of all runs, ms",
+        "",
+        f"| C x H x W | {' | '.join(last['ms'])} | used / fastest |",
+        "|---" * (len(last["ms"]) + 2) + "|",
+    ]
+    for size, row in rows:
+        times = " | ".join(f"{taken['best']:.3f}" for taken in row["ms"].values())
+        lines.append(f"| {size} | {times} | {row['used_over_fastest']:.2f} |")
+    lines += [
+        "",
+        f"{title}: TensorRT-RTX at {last_size}, for SM {CAPABILITY}",
+        "",
+        "| form | builds | layers as parsed | engine, KiB | build, s |",
+        "|---|---|---|---|---|",
+    ]
+    for name, built in last["tensorrt_rtx"].items():
+        if fault := built.get("fault"):
+            lines.append(f"| {name} | no: {fault} | | | |")
+        else:
+            lines.append(
+                f"| {name} | yes | {built['layers']} | {built['bytes'] / 1024:.0f} "
+                f"| {built['build_s']:.2f} |"
             )
+    return "\n".join(lines)

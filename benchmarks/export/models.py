@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.export.profiles import OURS, gap, onnxruntime_profile, torch_profile
 from benchmarks.export.timing import in_turn
 from cineflow.export import export_bundle, load_recipe
 from cineflow.export.bundle import build_module
+from cineflow.export.recipe import Recipe
+from cineflow.runtime.bundle import Bundle
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, op_library_path
 from cineflow.runtime.engines.torch import TorchEngine
@@ -19,74 +23,100 @@ from cineflow.runtime.engines.torch import TorchEngine
 MODELS = ("lucas_kanade", "flow_pwc")
 SIDE = 256
 
+#: Seconds before each call: the last runtime's workers spin for milliseconds after it, on the very
+#: cores that the next one is timed on.
+PAUSE_S = 0.01
+
 EAGER, COMPILED = "torch eager", "torch.compile"
 BODIES, LIBRARY = "ORT, bodies", "ORT, op library"
 
 
-def measure_model(name: str, threads: int, rounds: int) -> dict[str, Any]:
-    """One model at 256 x 256 in every runtime, in turn, and where ONNX Runtime spends its time.
+def measure_model(name: str, threads: Sequence[int], rounds: int) -> list[dict[str, Any]]:
+    """One model at 256 x 256 in every runtime, in turn, and where the time goes.
+
+    Args:
+        name: A built-in recipe.
+        threads: Thread counts; one row for each.
+        rounds: Runs that are timed.
 
     Returns:
-        `ms` per runtime; `ort_profile_ms`, `torch_profile_ms` per kind of operator; `our_share` of
-        the profiled time in ONNX Runtime; `why_slower`: what each kind costs more there than in
-        torch eager, where ONNX Runtime is the slower one.
+        Per thread count `ms` per runtime; `ort_profile_ms`, `torch_profile_ms` per kind of
+        operator; `our_share` of the profiled time in ONNX Runtime and in torch eager;
+        `slower_kinds`: what each kind costs more in ONNX Runtime than in torch eager, where ONNX
+        Runtime is the slower one.
     """
-    torch.set_num_threads(threads)
     recipe = load_recipe(name)
-    sizes = {"height": SIDE, "width": SIDE}
-    inputs = {key: value.numpy() for key, value in recipe.examples(sizes, 0).items()}
-    module = build_module(recipe)
+    inputs = {
+        key: value.numpy()
+        for key, value in recipe.examples({"height": SIDE, "width": SIDE}, 0).items()
+    }
     with tempfile.TemporaryDirectory() as folder:
         bundle = export_bundle(name, Path(folder) / name)
-        engines: dict[str, Engine] = {
-            EAGER: TorchEngine(module, recipe.spec),
-            COMPILED: TorchEngine(torch.compile(module), recipe.spec, COMPILED),
-            BODIES: OnnxRuntimeEngine(bundle, threads, use_op_library=False),
-        }
-        if op_library_path():
-            engines[LIBRARY] = OnnxRuntimeEngine(bundle, threads)
-        times = in_turn(
-            {key: lambda e=e: e.run(inputs) for key, e in engines.items()},  # type: ignore[misc]
-            rounds,
-        )
-        in_ort = onnxruntime_profile(bundle.onnx_path, inputs, threads, rounds)
+        return [_row(recipe, bundle, inputs, count, rounds) for count in threads]
+
+
+def _row(
+    recipe: Recipe, bundle: Bundle, inputs: dict[str, np.ndarray], threads: int, rounds: int
+) -> dict[str, Any]:
+    torch.set_num_threads(threads)
+    module = build_module(recipe)
+    engines: dict[str, Engine] = {
+        EAGER: TorchEngine(module, recipe.spec),
+        COMPILED: TorchEngine(torch.compile(module), recipe.spec, COMPILED),
+        BODIES: OnnxRuntimeEngine(bundle, threads, use_op_library=False),
+    }
+    if op_library_path():
+        engines[LIBRARY] = OnnxRuntimeEngine(bundle, threads)
+    times = in_turn(
+        {key: lambda e=e: e.run(inputs) for key, e in engines.items()},  # type: ignore[misc]
+        rounds,
+        pause_s=PAUSE_S,
+    )
+    in_ort = onnxruntime_profile(bundle.onnx_path, inputs, threads, rounds)
     in_torch = torch_profile(lambda: engines[EAGER].run(inputs), rounds)
     ours = times.get(LIBRARY, times[BODIES])
-    slower = ours.best > times[EAGER].best
     return {
+        "model": recipe.spec.name,
         "threads": threads,
         "ms": {key: value.to_dict() for key, value in times.items()},
-        "our_share": in_ort.get(OURS, 0.0) / sum(in_ort.values()),
+        "our_share": {
+            LIBRARY: in_ort.get(OURS, 0.0) / sum(in_ort.values()),
+            EAGER: in_torch.get(OURS, 0.0) / sum(in_torch.values()),
+        },
         "ort_profile_ms": _rounded(in_ort),
         "torch_profile_ms": _rounded(in_torch),
-        "why_slower": _rounded(gap(in_ort, in_torch)) if slower else {},
+        "slower_kinds": _rounded(gap(in_ort, in_torch)) if ours.best > times[EAGER].best else {},
     }
 
 
-def print_model(name: str, row: dict[str, Any]) -> None:
-    """One model's table."""
-    plural = "thread" if row["threads"] == 1 else "threads"
-    print(f"\n{name} at {SIDE} x {SIDE}, {row['threads']} {plural}, ms")
-    eager = row["ms"][EAGER]
+def model_table(row: dict[str, Any]) -> str:
+    """One model at one number of threads, as Markdown."""
+    lines = [
+        f"{row['model']}, {SIDE} x {SIDE}, {row['threads']} "
+        f"thread{'' if row['threads'] == 1 else 's'}",
+        "",
+        "| runtime | best, ms | median, ms | of torch eager | in our nodes |",
+        "|---|---|---|---|---|",
+    ]
     for key, times in row["ms"].items():
-        ratio = times["best"] / eager["best"]
-        print(
-            f"  {key:18s} best {times['best']:7.2f}   median {times['median']:7.2f}"
-            f"   {ratio:5.2f} x eager"
+        share = row["our_share"].get(key)
+        lines.append(
+            f"| {key} | {times['best']:.2f} | {times['median']:.2f} | {ratio(row, key, EAGER):.2f} "
+            f"| {'' if share is None else f'{100 * share:.1f} %'} |"
         )
-    print(f"  our nodes: {100 * row['our_share']:.1f} % of ONNX Runtime's time; by kind:")
     kinds = list(row["ort_profile_ms"].items())[:6]
-    print("    " + ", ".join(f"{kind} {ms:.2f}" for kind, ms in kinds))
-    if row["why_slower"]:
-        worst = [(k, ms) for k, ms in row["why_slower"].items() if ms > 0][:3]
-        print(
-            "  slower than torch eager. Its profile against torch's: "
+    lines += ["", f"{LIBRARY}, ms by kind: " + ", ".join(f"{kind} {ms:.2f}" for kind, ms in kinds)]
+    if row["slower_kinds"]:
+        lines.append(
+            "Slower than torch eager; most of it, against torch's own profile: "
             + ", ".join(
                 f"{kind} {row['ort_profile_ms'].get(kind, 0.0):.2f} against "
-                f"{row['torch_profile_ms'].get(kind, 0.0):.2f}"
-                for kind, _ in worst
+                f"{row['torch_profile_ms'].get(kind, 0.0):.2f} ms"
+                for kind, ms in list(row["slower_kinds"].items())[:3]
+                if ms > 0
             )
         )
+    return "\n".join(lines)
 
 
 def ratio(row: dict[str, Any], one: str, other: str) -> float:

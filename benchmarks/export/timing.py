@@ -29,11 +29,21 @@ class Times:
         return {"best": round(self.best, 3), "median": round(self.median, 3)}
 
 
-def in_turn(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
-    """Time every call once per round, so that a busy machine slows them alike."""
+def in_turn(
+    calls: Mapping[str, Callable[[], object]], rounds: int, pause_s: float = 0.0
+) -> dict[str, Times]:
+    """Time every call once per round, so that a busy machine slows them alike.
+
+    Each round has an order of its own: what runs before a call decides what is in the caches.
+    """
     samples: dict[str, list[float]] = {name: [] for name in calls}
+    random = np.random.default_rng(0)
     for round_ in range(WARM_UP + rounds):
-        for name, call in calls.items():
+        for name in random.permutation(list(calls)):
+            call = calls[name]
+            if pause_s:
+                time.sleep(pause_s)
+                call()  # wakes its own workers and fills the caches, as the next frame would find
             start = time.perf_counter()
             call()
             if round_ >= WARM_UP:

@@ -1,8 +1,8 @@
-"""Standard-operator forms of the warp that were tried, border "zeros", finite flow.
+"""Standard-operator forms of the warp that were tried, border "zeros".
 
-Each is the nodes of an ONNX graph from src [N, C, H, W] and flow [N, 2, H, W] to out. The exporter
-uses `half_pixel` with its guard (cineflow.export.bodies), which is timed as it is exported, the
-cast of its result included, which ONNX Runtime removes inside a graph.
+Each is the nodes of an ONNX graph from src [N, C, H, W] and flow [N, 2, H, W] to out, and gives 0
+for coordinates that are not finite or huge. The exporter uses `normalised_grid`
+(cineflow.export.bodies); the others stay so that the choice can be measured again.
 """
 
 from __future__ import annotations
@@ -11,151 +11,178 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.export.forms import size_in_tensorrt, time_forms
+from benchmarks.export.forms import measure_forms, nodes_of
 from cineflow.export.bodies import warp
+from cineflow.export.bodies.text import pixels
 
-#: C, H, W: the tracker's finest level, and features of flow_pwc at 256 x 256.
+#: C, H, W: features of flow_pwc at 256 x 256, and the tracker's finest level.
 SIZES = ((96, 16, 16), (64, 32, 32), (32, 64, 64), (1, 256, 256))
 
-USED = "half pixel (used)"
+USED = "grid as vectors (used)"
 
-_POSITIONS = """
-  height = Shape <start: int = 2, end: int = 3> (src)
-  width = Shape <start: int = 3, end: int = 4> (src)
-  only = Constant <value = int64[1] {0}> ()
-  last = Constant <value = int64[1] {-1}> ()
-  int_0 = Constant <value = int64 {0}> ()
-  int_1 = Constant <value = int64 {1}> ()
-  rows = Squeeze (height, only)
-  columns = Squeeze (width, only)
-  row_i = Range (int_0, rows, int_1)
-  column_i = Range (int_0, columns, int_1)
-  row_f = Cast <to: int = 1> (row_i)
-  column = Cast <to: int = 1> (column_i)
-  row = Unsqueeze (row_f, last)
-  flow_x, flow_y = Split <axis: int = 1, num_outputs: int = 2> (flow)
-  x = Add (flow_x, column)
-  y = Add (flow_y, row)
-  height_f = Cast <to: int = 1> (height)
-  width_f = Cast <to: int = 1> (width)
-  one = Constant <value = float {1.0}> ()
-  right = Sub (width_f, one)
-  bottom = Sub (height_f, one)"""
+#: Not judged by: the warp's body is GridSample, one operator that every runtime has a kernel for.
+BESIDE = ("gathers",)
 
-#: GridSample with align_corners = 1: pixel x of W lies at 2 x / (W - 1) - 1.
-WHOLE_PIXEL = f"""{_POSITIONS}
-  two = Constant <value = float {{2.0}}> ()
-  kx = Div (two, right)
-  ky = Div (two, bottom)
-  gx_1 = Mul (x, kx)
-  gy_1 = Mul (y, ky)
-  gx = Sub (gx_1, one)
-  gy = Sub (gy_1, one)
-  both = Concat <axis: int = 1> (gx, gy)
-  grid = Transpose <perm: ints = [0,2,3,1]> (both)
-  out = GridSample <mode: string = "linear", padding_mode: string = "zeros",
-                    align_corners: int = 1> (src, grid)"""
+#: Flows that a body must send outside.
+BAD = (np.nan, np.inf, -np.inf, 1e20, -1e20, 3e38)
 
-
-#: As used, but both coordinates in one tensor, and the grid of zero flow worked out beforehand.
-FOLDED = """
+_GRID = f"""
   height = Shape <start: int = 2, end: int = 3> (flow)
   width = Shape <start: int = 3, end: int = 4> (flow)
+  {pixels("height", "width")}
+  one = Constant <value = float {{1.0}}> ()
+  two = Constant <value = float {{2.0}}> ()
+  half = Constant <value = float {{0.5}}> ()
+  far = Constant <value = float {{4.0}}> ()
   src_height_i = Shape <start: int = 2, end: int = 3> (src)
   src_width_i = Shape <start: int = 3, end: int = 4> (src)
-  only = Constant <value = int64[1] {0}> ()
-  last = Constant <value = int64[1] {-1}> ()
-  int_0 = Constant <value = int64 {0}> ()
-  int_1 = Constant <value = int64 {1}> ()
-  rows = Squeeze (height, only)
-  columns = Squeeze (width, only)
-  row_i = Range (int_0, rows, int_1)
-  column_i = Range (int_0, columns, int_1)
-  row_f = Cast <to: int = 1> (row_i)
-  column = Cast <to: int = 1> (column_i)
-  row = Unsqueeze (row_f, last)
-  ones = Constant <value = int64[2] {1, 1}> ()
-  full = Concat <axis: int = 0> (ones, height, width)
-  every_x = Expand (column, full)
-  every_y = Expand (row, full)
-  here = Concat <axis: int = 1> (every_x, every_y)
   src_height = Cast <to: int = 1> (src_height_i)
-  src_width = Cast <to: int = 1> (src_width_i)
-  two = Constant <value = float {2.0}> ()
-  half = Constant <value = float {0.5}> ()
-  one = Constant <value = float {1.0}> ()
-  far = Constant <value = float {4.0}> ()
-  across = Div (two, src_width)
-  down = Div (two, src_height)
-  step_1 = Concat <axis: int = 0> (across, down)
-  step_shape = Constant <value = int64[4] {1, 2, 1, 1}> ()
-  step = Reshape (step_1, step_shape)
-  from_edge = Add (here, half)
-  share = Mul (from_edge, step)
-  at_rest = Sub (share, one)
-  moved = Mul (flow, step)
-  raw = Add (moved, at_rest)
+  src_width = Cast <to: int = 1> (src_width_i)"""
+
+_POSITIONS = """
+  flow_x, flow_y = Split <axis: int = 1, num_outputs: int = 2> (flow)
+  x = Add (flow_x, column)
+  y = Add (flow_y, row)"""
+
+
+def _grid_sample(align_corners: int) -> str:
+    return f"""
   size = Abs (raw)
   near = Less (size, far)
   safe = Where (near, raw, far)
   grid = Transpose <perm: ints = [0,2,3,1]> (safe)
   out = GridSample <mode: string = "linear", padding_mode: string = "zeros",
-                    align_corners: int = 0> (src, grid)"""
+                    align_corners: int = {align_corners}> (src, grid)"""
+
+
+def align_corners() -> str:
+    """GridSample with align_corners = 1: pixel x of W lies at 2 x / (W - 1) - 1."""
+    return f"""{_GRID}{_POSITIONS}
+  right = Sub (src_width, one)
+  bottom = Sub (src_height, one)
+  across = Div (two, right)
+  down = Div (two, bottom)
+  x_share = Mul (x, across)
+  y_share = Mul (y, down)
+  x_norm = Sub (x_share, one)
+  y_norm = Sub (y_share, one)
+  raw = Concat <axis: int = 1> (x_norm, y_norm)
+  {_grid_sample(1)}"""
+
+
+def each_position() -> str:
+    """GridSample with align_corners = 0: pixels are moved first, then all are normalised."""
+    return f"""{_GRID}{_POSITIONS}
+  across = Div (two, src_width)
+  down = Div (two, src_height)
+  x_from_edge = Add (x, half)
+  y_from_edge = Add (y, half)
+  x_share = Mul (x_from_edge, across)
+  y_share = Mul (y_from_edge, down)
+  x_norm = Sub (x_share, one)
+  y_norm = Sub (y_share, one)
+  raw = Concat <axis: int = 1> (x_norm, y_norm)
+  {_grid_sample(0)}"""
+
+
+def whole_grid() -> str:
+    """The grid of zero flow as one tensor, to which the scaled flow is added."""
+    return f"""{_GRID}
+  ones = Constant <value = int64[2] {{1, 1}}> ()
+  plane = Concat <axis: int = 0> (ones, height, width)
+  across = Div (two, src_width)
+  down = Div (two, src_height)
+  column_from_edge = Add (column, half)
+  row_from_edge = Add (row, half)
+  column_share = Mul (column_from_edge, across)
+  row_share = Mul (row_from_edge, down)
+  column_norm = Sub (column_share, one)
+  row_norm = Sub (row_share, one)
+  every_column = Expand (column_norm, plane)
+  every_row = Expand (row_norm, plane)
+  at_rest = Concat <axis: int = 1> (every_column, every_row)
+  shares_in_line = Concat <axis: int = 0> (across, down)
+  shares_shape = Constant <value = int64[4] {{1, 2, 1, 1}}> ()
+  shares = Reshape (shares_in_line, shares_shape)
+  moved = Mul (flow, shares)
+  raw = Add (moved, at_rest)
+  {_grid_sample(0)}"""
+
+
+def normalised_grid() -> str:
+    """What the exporter writes: the grid of zero flow as a vector per axis."""
+    return nodes_of(warp("zeros"), like="src")
 
 
 def gathers() -> str:
-    """Four gathers and their weights; an outside corner has weight 0."""
-    corners = []
-    for dy in (0, 1):
-        for dx in (0, 1):
-            k = f"{dy}{dx}"
-            corners.append(f"""
-  cx_{k} = {"Identity (x0)" if dx == 0 else "Add (x0, one)"}
-  cy_{k} = {"Identity (y0)" if dy == 0 else "Add (y0, one)"}
-  wx_{k} = {"Sub (one, fx)" if dx == 0 else "Identity (fx)"}
-  wy_{k} = {"Sub (one, fy)" if dy == 0 else "Identity (fy)"}
-  inx_{k} = Clip (cx_{k}, zero, right_s)
-  iny_{k} = Clip (cy_{k}, zero, bottom_s)
-  samex_{k} = Equal (inx_{k}, cx_{k})
-  samey_{k} = Equal (iny_{k}, cy_{k})
-  inside_{k} = And (samex_{k}, samey_{k})
-  weight_1_{k} = Mul (wx_{k}, wy_{k})
-  weight_{k} = Where (inside_{k}, weight_1_{k}, zero)
-  line_{k} = Mul (iny_{k}, width_f)
-  at_f_{k} = Add (line_{k}, inx_{k})
-  at_1_{k} = Cast <to: int = 7> (at_f_{k})
-  at_2_{k} = Reshape (at_1_{k}, index_shape)
-  at_{k} = Expand (at_2_{k}, index_full)
-  value_1_{k} = GatherElements <axis: int = 2> (flat, at_{k})
-  value_{k} = Reshape (value_1_{k}, out_shape)
-  part_{k} = Mul (value_{k}, weight_{k})""")
-    return f"""{_POSITIONS}
+    """Four gathers of an image that is padded with 0, and their weights; no GridSample."""
+    corners = "".join(
+        f"""
+  everywhere_{corner} = Expand (at_{corner}, all_indices)
+  value_in_line_{corner} = GatherElements <axis: int = 2> (flat, everywhere_{corner})
+  value_{corner} = Reshape (value_in_line_{corner}, out_shape)"""
+        for corner in ("00", "01", "10", "11")
+    )
+    return f"""{_GRID}{_POSITIONS}
   zero = Constant <value = float {{0.0}}> ()
-  right_s = Squeeze (right, only)
-  bottom_s = Squeeze (bottom, only)
-  x0 = Floor (x)
-  y0 = Floor (y)
-  fx = Sub (x, x0)
-  fy = Sub (y, y0)
+  i_1 = Constant <value = int64[1] {{1}}> ()
+  i_3 = Constant <value = int64[1] {{3}}> ()
+  i_rest = Constant <value = int64[1] {{-1}}> ()
+  right = Add (src_width, one)
+  bottom = Add (src_height, one)
+  x_padded = Add (x, one)
+  y_padded = Add (y, one)
+  x_low = Max (x_padded, zero)
+  y_low = Max (y_padded, zero)
+  x_in = Min (x_low, right)
+  y_in = Min (y_low, bottom)
+  x_is_number = Equal (x_in, x_in)
+  y_is_number = Equal (y_in, y_in)
+  x_safe = Where (x_is_number, x_in, zero)
+  y_safe = Where (y_is_number, y_in, zero)
+  x0 = Floor (x_safe)
+  y0 = Floor (y_safe)
+  fx = Sub (x_safe, x0)
+  fy = Sub (y_safe, y0)
+  pads = Constant <value = int64[8] {{0,0,1,1,0,0,2,2}}> ()
+  padded = Pad (src, pads)
   batch = Shape <start: int = 0, end: int = 1> (src)
   channels = Shape <start: int = 1, end: int = 2> (src)
-  pixels = Mul (height, width)
-  one_i = Constant <value = int64[1] {{1}}> ()
-  flat_shape = Concat <axis: int = 0> (batch, channels, pixels)
-  flat = Reshape (src, flat_shape)
-  index_shape = Concat <axis: int = 0> (batch, one_i, pixels)
-  index_full = Concat <axis: int = 0> (batch, channels, pixels)
+  flat_shape = Concat <axis: int = 0> (batch, channels, i_rest)
+  flat = Reshape (padded, flat_shape)
+  line = Add (src_width_i, i_3)
+  line_and_1 = Add (line, i_1)
+  line_f = Cast <to: int = 1> (line)
+  to_line = Mul (y0, line_f)
+  at_f = Add (to_line, x0)
+  at_i = Cast <to: int = 7> (at_f)
+  count = Mul (height, width)
+  one_index = Concat <axis: int = 0> (batch, i_1, count)
+  all_indices = Concat <axis: int = 0> (batch, channels, count)
   out_shape = Concat <axis: int = 0> (batch, channels, height, width)
-  {"".join(corners)}
-  out = Sum (part_00, part_01, part_10, part_11)"""
+  at_00 = Reshape (at_i, one_index)
+  at_01 = Add (at_00, i_1)
+  at_10 = Add (at_00, line)
+  at_11 = Add (at_00, line_and_1)
+  {corners}
+  above = Sub (value_01, value_00)
+  below = Sub (value_11, value_10)
+  above_part = Mul (above, fx)
+  below_part = Mul (below, fx)
+  top = Add (value_00, above_part)
+  bottom_value = Add (value_10, below_part)
+  fall = Sub (bottom_value, top)
+  fall_part = Mul (fall, fy)
+  out = Add (top, fall_part)"""
 
 
-def half_pixel() -> str:
-    """What the exporter writes: align_corners = 0, guarded."""
-    return warp("zeros").partition("{")[2].rpartition("}")[0]
-
-
-FORMS = {"whole pixel": WHOLE_PIXEL, "folded": FOLDED, "gathers": gathers(), USED: half_pixel()}
+FORMS = {
+    USED: normalised_grid(),
+    "whole grid": whole_grid(),
+    "each position": each_position(),
+    "align_corners = 1": align_corners(),
+    "gathers": gathers(),
+}
 
 
 def measure(rounds: int) -> dict[str, dict[str, Any]]:
@@ -163,17 +190,17 @@ def measure(rounds: int) -> dict[str, dict[str, Any]]:
     table = {}
     for shape in SIZES:
         random = np.random.default_rng(0)
-        inputs = {
-            "src": random.normal(size=(1, *shape)).astype(np.float32),
-            "flow": random.normal(0, 3, (1, 2, *shape[1:])).astype(np.float32),
-        }
-        times = time_forms(FORMS, inputs, tolerance=1e-3, rounds=rounds)
-        fastest = min(taken.best for taken in times.values())
-        row: dict[str, Any] = {
-            "ms": {name: taken.to_dict() for name, taken in times.items()},
-            "used_over_fastest": round(times[USED].best / fastest, 3),
-        }
-        if shape == SIZES[-1]:
-            row["tensorrt_rtx"] = {n: size_in_tensorrt(text, inputs) for n, text in FORMS.items()}
-        table[" x ".join(map(str, shape))] = row
+        src = random.normal(size=(1, *shape)).astype(np.float32)
+        flow = random.normal(0, 3, (1, 2, *shape[1:])).astype(np.float32)
+        bad = flow.copy()
+        bad.reshape(-1)[: len(BAD)] = BAD
+        table[" x ".join(map(str, shape))] = measure_forms(
+            FORMS,
+            [{"src": src, "flow": flow}, {"src": src, "flow": bad}],
+            used=USED,
+            beside=BESIDE,
+            tolerance=1e-3,
+            rounds=rounds,
+            build=shape == SIZES[-1],
+        )
     return table
