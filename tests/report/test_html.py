@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from cineflow.cine import Cine
+from cineflow.cine.sector import sector_box
 from cineflow.errors import ArgumentError
 from cineflow.motion.closure import Beat
 from cineflow.report import Closure, Latency, Provenance, Trace, TraceRecorder, write_report
-from cineflow.report.html import sector_box
 from cineflow.report.palette import brighten
 
 
@@ -67,7 +67,7 @@ def test_the_page_fetches_nothing(page: str) -> None:
 def test_the_pictures_are_the_sector_and_nothing_else(page: str, clip: Cine) -> None:
     movie = movie_of(page)
     assert len(movie["frames"]) == 30
-    top, bottom, left, right = sector_box(clip)
+    top, bottom, left, right = sector_box(clip.sector)
     assert movie["size"] == [right - left, bottom - top]
     for index in (0, 29):
         data = base64.b64decode(movie["frames"][index].split(",")[1])
@@ -88,7 +88,7 @@ def test_text_outside_the_sector_is_blanked_even_if_the_clip_still_has_it(
     written = replace(clip, frames=frames)
     path = write_report(tmp_path / "r.html", written, trace, latency, closure, provenance)
     data = base64.b64decode(movie_of(path.read_text())["frames"][0].split(",")[1])
-    top, _, left, _ = sector_box(clip)
+    top, _, left, _ = sector_box(clip.sector)
     picture = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
     assert picture[30 - top : 34 - top, 48 - left : 110 - left].max() < 60
 
@@ -200,7 +200,7 @@ def test_the_page_shows_the_expected_error_and_the_parts_that_were_measured(
 
 def test_the_script_gets_the_motion(page: str, trace: Trace, clip: Cine) -> None:
     movie = movie_of(page)
-    top, _, left, _ = sector_box(clip)
+    top, _, left, _ = sector_box(clip.sector)
     np.testing.assert_allclose(
         np.array(movie["points"]) + np.array([left, top]), trace.points, atol=0.01
     )

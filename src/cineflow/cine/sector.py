@@ -81,6 +81,18 @@ def covers_the_frame(sector: np.ndarray) -> bool:
     return bool(sector.mean() > _WHOLE_SHARE)
 
 
+def sector_box(sector: np.ndarray, margin: int = 6) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right) of a sector, bool [H, W], with a margin, within the frame, px."""
+    rows, columns = np.nonzero(sector)
+    height, width = sector.shape
+    return (
+        max(0, int(rows.min()) - margin),
+        min(height, int(rows.max()) + 1 + margin),
+        max(0, int(columns.min()) - margin),
+        min(width, int(columns.max()) + 1 + margin),
+    )
+
+
 def _fills_its_box(sector: np.ndarray) -> bool:
     rows, columns = np.nonzero(sector)
     area = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)

@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cineflow.cine import Cine
-from cineflow.report.html import sector_box
+from cineflow.cine.sector import sector_box
 from cineflow.report.palette import brighten, colour_range, ramp
 from cineflow.report.trace import Trace
+from cineflow.report.unit import Unit
 
 _GROUND = (0, 0, 0)
 _TEXT = (176, 186, 191)
@@ -37,7 +38,7 @@ def write_picture(
     Returns:
         `path`.
     """
-    box = sector_box(cine)
+    box = sector_box(cine.sector)
     scale = panel_width * _OVERSAMPLE / (box[3] - box[2])
     painter = _Painter(cine, trace, box, scale)
     count = min(len(cine), _MOST_FRAMES)
@@ -65,14 +66,12 @@ class _Painter:
     ) -> None:
         self.cine, self.trace, self.scale = cine, trace, scale
         self.top, self.bottom, self.left, self.right = box
-        unit, per_px = "px", np.ones(2)
-        if cine.spacing_mm is not None:
-            unit, per_px = "mm", np.array(cine.spacing_mm[::-1])
-        self.node_length = np.linalg.norm(trace.displacement * per_px, axis=-1)
-        self.point_length = np.linalg.norm((trace.points - trace.points[0]) * per_px, axis=-1)
+        unit = Unit.of(cine)
+        self.node_length = unit.length(trace.displacement)
+        self.point_length = unit.length(trace.points - trace.points[0])
         shown = np.concatenate([self.node_length[:, trace.shown].ravel(), [0.0]])
         self.full, clipped = colour_range(shown)
-        self.legend = f"{self.full:g}{'+' if clipped else ''} {unit}"
+        self.legend = f"{self.full:g}{'+' if clipped else ''} {unit.name}"
         # Whole pixels after the picture is shrunk again.
         self.size = (
             _OVERSAMPLE * round((self.right - self.left) * scale / _OVERSAMPLE),

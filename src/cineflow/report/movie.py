@@ -1,0 +1,71 @@
+"""What the page's script animates: pictures, wall points and mesh, as plain JSON."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cineflow.cine import Cine
+from cineflow.cine.sector import sector_box
+from cineflow.report.palette import STOPS, brighten, colour_range
+from cineflow.report.trace import Trace
+from cineflow.report.unit import Unit
+
+#: Pictures may take this many bytes of the page before base64.
+_PICTURE_BUDGET = 3_500_000
+#: Frames the page animates; a longer clip keeps its figures and shows its beginning.
+MOST_FRAMES = 300
+#: Displacement is sent to the page in steps of this many pixels.
+_STEP_PX = 1 / 32
+
+
+def movie(cine: Cine, trace: Trace, unit: Unit) -> dict[str, Any]:
+    """What the page's script draws, in pixels of the frame cropped to its sector."""
+    count = min(len(cine), MOST_FRAMES)
+    top, bottom, left, right = sector_box(cine.sector)
+    offset = np.array([left, top], np.float32)
+    shown = unit.length(trace.displacement[:count])[:, trace.shown]
+    moved = unit.length(trace.points[:count] - trace.points[:1])
+    full, clipped = colour_range(np.concatenate([shown.ravel(), moved.ravel(), [0.0]]))
+    steps = np.round(trace.displacement[:count] / _STEP_PX).clip(-32767, 32767).astype("<i2")
+    blanked = np.where(cine.sector, cine.frames[:count], 0)
+    return {
+        "size": [right - left, bottom - top],
+        "frames": _encode(brighten(blanked[:, top:bottom, left:right])),
+        "times": np.round(cine.times_ms[:count], 3).tolist(),
+        "points": np.round(trace.points[:count] - offset, 2).tolist(),
+        "nodes": (trace.nodes - offset).tolist(),
+        "shown": trace.shown.astype(int).tolist(),
+        "steps": base64.b64encode(steps.tobytes()).decode(),
+        "step_px": _STEP_PX,
+        "unit": unit.name,
+        "per_px": list(unit.per_px),
+        "full": full,
+        "clipped": clipped,
+        "ramp": [list(stop) for stop in STOPS],
+        "quality": np.round(trace.quality[:count], 3).tolist(),
+        "reference": trace.reference[:count].tolist(),
+        "beat": trace.beat[:count].tolist(),
+    }
+
+
+def _encode(frames: np.ndarray) -> list[str]:
+    """Frames uint8 [T, H, W] as WebP data URIs, coarser until they fit the budget."""
+    for quality, share in ((86, 1.0), (70, 1.0), (60, 0.7), (50, 0.5), (40, 0.35)):
+        encoded = [_webp(frame, quality, share) for frame in frames]
+        if sum(map(len, encoded)) <= _PICTURE_BUDGET:
+            break
+    return [f"data:image/webp;base64,{base64.b64encode(data).decode()}" for data in encoded]
+
+
+def _webp(frame: np.ndarray, quality: int, share: float) -> bytes:
+    image = Image.fromarray(frame)
+    if share < 1:
+        image = image.resize((round(image.width * share), round(image.height * share)))
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=quality, method=4)
+    return buffer.getvalue()

@@ -1,0 +1,34 @@
+"""The unit that a clip's lengths are shown in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cineflow.cine import Cine
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Millimetres where the clip has a calibration, else pixels.
+
+    Attributes:
+        name: "mm" or "px".
+        per_px: How long a pixel is in it along (x, y).
+    """
+
+    name: str
+    per_px: tuple[float, float]
+
+    @classmethod
+    def of(cls, cine: Cine) -> Unit:
+        if cine.spacing_mm is None:
+            return cls("px", (1.0, 1.0))
+        return cls("mm", (cine.spacing_mm[1], cine.spacing_mm[0]))
+
+    def length(self, vectors: np.ndarray) -> np.ndarray:
+        """Length of vectors [..., 2] (x, y) px in this unit."""
+        return np.asarray(
+            np.hypot(vectors[..., 0] * self.per_px[0], vectors[..., 1] * self.per_px[1])
+        )
