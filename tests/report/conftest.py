@@ -30,7 +30,17 @@ def trace(clip: Cine) -> Trace:
 def latency(clip: Cine) -> Latency:
     each = np.full(len(clip), 10.0)
     each[7] = 50.0
-    return Latency(each, clip.frame_period_ms, 1, 80.0, warm_up_frames=4)
+    return Latency(
+        each_ms=each,
+        period_ms=clip.frame_period_ms,
+        p50_ms=10.25,  # none of them is what NumPy would make of `each`
+        p95_ms=10.5,
+        p99_ms=38.75,
+        max_ms=50.5,
+        missed=1,
+        fps=80.0,
+        warm_up_frames=4,
+    )
 
 
 @pytest.fixture

@@ -117,9 +117,9 @@ def test_the_figures_are_those_of_the_stream(page: str) -> None:
     assert "Research use, not for diagnosis" in text
     assert "lucas_kanade-0123abcd" in text
     assert "triton 2.51.0" in text
-    assert re.search(r"median latency 10\.0 ms", text)
+    assert re.search(r"median latency 10\.2 ms", text)
     assert re.search(r"missed deadlines 1 of 30", text)
-    assert re.search(r"10\.00 10\.00 38\.40 50\.00 1 ", text)  # p50, p95, p99, max, missed
+    assert re.search(r"10\.25 10\.50 38\.75 50\.50 1 ", text)  # p50, p95, p99, max, missed
     assert "80 frames/s" in text
     assert "reference frame 0 of beat 0" in text
     assert "outside the 320x240 pixels" in text
@@ -248,11 +248,11 @@ def test_a_clip_without_points_still_has_a_report(
 
 
 def test_a_missing_result_is_refused(
-    tmp_path: Path, clip: Cine, trace: Trace, closure: Closure, provenance: Provenance
+    tmp_path: Path, clip: Cine, trace: Trace, latency: Latency, closure: Closure, provenance
 ) -> None:
-    short = Latency(np.ones(29), 33.3, 0, 1.0)
+    short = replace(latency, each_ms=np.ones(29))
     with pytest.raises(ArgumentError, match="29 latencies"):
         write_report(tmp_path / "r.html", clip, trace, short, closure, provenance)
     assert not (tmp_path / "r.html").exists()
     with pytest.raises(ArgumentError):
-        Latency(np.ones(0), 33.3, 0, 1.0)
+        replace(latency, each_ms=np.ones(0))

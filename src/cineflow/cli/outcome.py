@@ -93,6 +93,10 @@ class Outcome:
             Latency(
                 each_ms=tracked.latency.each_ms,
                 period_ms=tracked.cine.frame_period_ms,
+                p50_ms=figures.p50_ms,
+                p95_ms=figures.p95_ms,
+                p99_ms=figures.p99_ms,
+                max_ms=figures.max_ms,
                 missed=figures.missed_deadlines,
                 fps=self.fps,
                 warm_up_frames=WARM_UP_FRAMES,

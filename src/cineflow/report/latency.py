@@ -11,11 +11,13 @@ from cineflow.errors import ArgumentError
 
 @dataclass(frozen=True, eq=False)
 class Latency:
-    """Latencies of a clip that was paced at its own rate.
+    """Latencies of a clip that was paced at its own rate; shown as they are given.
 
     Attributes:
         each_ms: From push to result, per frame, [T].
         period_ms: Time between two frames: the deadline.
+        p50_ms: Half of the frames were at least this fast. The same holds for p95 and p99.
+        max_ms: The slowest frame.
         missed: Frames whose result came after the next frame was due.
         fps: What the same stream sustains unpaced, frames per second.
         warm_up_frames: Frames that were streamed before and are not counted.
@@ -23,6 +25,10 @@ class Latency:
 
     each_ms: np.ndarray
     period_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
     missed: int
     fps: float
     warm_up_frames: int = 0
@@ -30,12 +36,3 @@ class Latency:
     def __post_init__(self) -> None:
         if self.each_ms.ndim != 1 or self.each_ms.size == 0:
             raise ArgumentError("a latency per frame", f"shape {self.each_ms.shape}")
-
-    def percentile_ms(self, percent: float) -> float:
-        """The latency that `percent` of the frames do not exceed."""
-        return float(np.percentile(self.each_ms, percent))
-
-    @property
-    def max_ms(self) -> float:
-        """The slowest frame."""
-        return float(self.each_ms.max())
