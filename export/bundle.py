@@ -6,8 +6,6 @@ import contextlib
 import importlib.metadata
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cineflow.errors import BundleError, ExportError
 from cineflow.export.origin import Checkpoint, manifest_entry
 from cineflow.export.recipe import Recipe, load_recipe, parity_sizes, trace_sizes
+from cineflow.export.staging import placed
 from cineflow.runtime.bundle import (
     MANIFEST_FILE,
     MANIFEST_FORMAT,
@@ -83,16 +82,18 @@ def export_bundle(
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
     if precision not in PRECISIONS:
-        raise ExportError(f"a precision of {list(PRECISIONS)}", repr(precision))
+        raise ExportError(
+            f"a precision of {', '.join(PRECISIONS)}",
+            repr(precision),
+            "fp16 keeps coordinates, flow and states in f32; there is no bf16 form",
+        )
     if sizes:
         recipe = recipe.with_sizes(sizes)
     checkpoint = None if weights is None else Checkpoint.read(weights)
-    if checkpoint is not None:
-        named = Weights(str(checkpoint), "as its source states", trained=True)
-        recipe = replace(recipe, spec=replace(recipe.spec, weights=named))
-    spec, origin = recipe.spec, manifest_entry(recipe, checkpoint)
+    module = build_module(recipe, weights)
+    spec = replace(recipe.spec, weights=_weights_of(recipe, checkpoint, module))
+    origin = manifest_entry(recipe, checkpoint)
     with staged_directory(Path(out_dir)) as stage:
-        module = build_module(recipe, weights)
         examples = recipe.examples(trace_sizes(spec), seed=0)
         parity.require_repeatable(module, spec, examples)
         progress(f"trace {spec.name}")
@@ -124,38 +125,12 @@ def staged_directory(out_dir: Path) -> Iterator[Path]:
             "Choose another --out",
         )
     try:
-        out_dir.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.", dir=out_dir.parent))
-    except OSError as error:
-        raise BundleError(
-            f"to write beside {out_dir}", str(error), "Choose another --out"
-        ) from error
-    try:
-        stage.chmod(0o755)  # mkdtemp makes it private; the server may run as another user
-        yield stage
-        _swap(stage, out_dir)
+        with placed(out_dir) as stage:
+            yield stage
     except OSError as error:
         raise BundleError(
             f"to write {out_dir}", str(error), "Free space or choose another --out"
         ) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
-def _swap(stage: Path, out_dir: Path) -> None:
-    """Put `stage` at `out_dir`; the older content is there until the new one can be."""
-    if not out_dir.exists():
-        stage.rename(out_dir)
-        return
-    older = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.old.", dir=out_dir.parent))
-    out_dir.rename(older / "bundle")
-    try:
-        stage.rename(out_dir)
-    except OSError:
-        (older / "bundle").rename(out_dir)
-        raise
-    finally:
-        shutil.rmtree(older, ignore_errors=True)
 
 
 def _replaceable(directory: Path) -> bool:
@@ -176,17 +151,31 @@ def build_module(recipe: Recipe, weights: str | Path | None = None) -> torch.nn.
 
     try:
         module = recipe.build()
-    except Exception as error:  # a stranger's code: anything may come
+    except (Exception, SystemExit) as error:  # a stranger's code: anything may come
         raise ExportError(
-            f"build() of {recipe.origin} to make the module", f"{type(error).__name__}: {error}"
+            f"build() of {recipe.origin} to make the module",
+            f"{type(error).__name__}: {error}",
+            "Try it alone: python -c 'import RECIPE; RECIPE.build()'",
         ) from error
     if not isinstance(module, torch.nn.Module):
         raise ExportError(
-            f"build() of {recipe.origin} to return a torch.nn.Module", type(module).__name__
+            f"build() of {recipe.origin} to return a torch.nn.Module",
+            type(module).__name__,
+            "Return the network itself; weights come from --weights or from build()",
         )
     if weights is not None:
         load_weights(module, weights)
     return module.eval().requires_grad_(False)
+
+
+def _weights_of(recipe: Recipe, checkpoint: Checkpoint | None, module: torch.nn.Module) -> Weights:
+    """Where the numbers in `module` come from; without a word of the recipe, nobody knows."""
+    if checkpoint is not None:
+        return Weights(str(checkpoint), "as its source states", trained=True)
+    stated = recipe.spec.weights
+    if stated.source == "none" and next(module.parameters(), None) is not None:
+        return Weights("not stated by the recipe", "not stated")
+    return stated
 
 
 def engines_for(bundle: Bundle) -> Sequence[Engine]:

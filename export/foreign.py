@@ -58,7 +58,7 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
         for sizes in parity_sizes(spec):
             inputs = [random_inputs(spec, sizes, seed) for seed in (0, 1)]
             rows += agreement(spec, engines, inputs, sizes, precision="fp32")
-        require(rows, spec)
+        require(rows, spec, reference="its first run")
         write_manifest(stage, model, spec, origin, "fp32", rows)
     return Bundle.load(Path(out_dir))
 

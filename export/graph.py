@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
@@ -74,9 +76,7 @@ def trace(
                 verbose=False,
             )
     except Exception as error:  # torch raises dozens of types from tracing
-        raise ExportError(
-            f"{spec.name} to trace for every size of its spec", _root_message(error), _REMEDY
-        ) from error
+        raise _refusal(spec, error) from error
     assert program is not None  # dynamo=True always returns a program
     _name_values(program.model.graph)
     model = program.model_proto
@@ -99,7 +99,11 @@ def check(model: onnx.ModelProto, name: str) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ExportError(f"{name} to pass the onnx checker", str(error)) from error
+        raise ExportError(
+            f"{name} to pass the onnx checker",
+            str(error),
+            "This is a fault of cineflow's or of the exporter's: report it with the recipe",
+        ) from error
 
 
 def inline(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -119,12 +123,6 @@ def operator_counts(model: onnx.ModelProto) -> dict[str, int]:
         for node in model.graph.node
     ]
     return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
-
-
-_REMEDY = (
-    "Sizes may not decide the control flow, and tensor values never: use torch.where in place of "
-    "`if`, and a fixed number of iterations"
-)
 
 
 class _AxisDims:
@@ -238,23 +236,42 @@ def _describe_spec(tensor: TensorSpec) -> str:
     return f"{tensor.name}: {tensor.dtype} {shape}"
 
 
-def _root_message(error: BaseException) -> str:
-    """The innermost cause's first lines: the exporter wraps it in pages of advice."""
+def _refusal(spec: ModelSpec, error: BaseException) -> ExportError:
+    """The exporter's failure in few words: it wraps the cause in pages of advice."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:4])[:600]}"
+    text = str(error)
+    if unknown := re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", text):
+        return ExportError(
+            f"{spec.name} of operators that ONNX has",
+            f"{unknown[1]}, which the exporter cannot translate",
+            "Write that step with other operators (convolutions, products, sums), or move it out "
+            "of the model",
+        )
+    said = text.partition("Caused by:")[0].split()
+    line = re.search(r'File "([^"]+)", line (\d+), in \w+\n\s*(.+)', text)
+    where = f" (line {line[2]} of {Path(line[1]).name}: {line[3].strip()})" if line else ""
+    return ExportError(
+        f"{spec.name} to trace for every size of its spec",
+        f"{type(error).__name__}: {' '.join(said)[:400]}{where}",
+        "Sizes may not decide the control flow, and tensor values never: use torch.where in place "
+        "of `if`, and a fixed number of iterations",
+    )
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide the exporter's progress and its warnings about packages that we do not use."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Hide the exporter's progress, its dumps of a graph that fails, and its warnings."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # torch's loggers have levels and handlers of their own
+    unread = io.StringIO()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(unread),
+            contextlib.redirect_stderr(unread),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)

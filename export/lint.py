@@ -41,6 +41,9 @@ class Finding:
         return f"{self.severity}: {self.message}. {self.remedy}. [{self.rule}]"
 
 
+_COPY = "Copy it again; a file with external data needs its data files beside it"
+
+
 def check_file(file: str | Path) -> list[Finding]:
     """Every finding on an ONNX file, errors first.
 
@@ -69,10 +72,10 @@ def read_onnx(file: str | Path) -> onnx.ModelProto:
         raise ExportError(
             f"an ONNX file at {file}",
             f"{type(error).__name__}: {str(error)[:200]}",
-            "Copy it again; a file with external data needs its data files beside it",
+            _COPY if file.is_file() else "Correct the path",
         ) from error
     if not model.graph.node and not model.graph.output:
-        raise ExportError(f"an ONNX graph in {file}", "an empty file")
+        raise ExportError(f"an ONNX graph in {file}", "an empty file", _COPY)
     return model
 
 
@@ -119,7 +122,8 @@ def _unused_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
                 ERROR,
                 "unused-input",
                 f"no output depends on the input {value.name!r}",
-                "Two inputs given the same example tensor are merged at export: use distinct ones",
+                "Remove it; or, if two inputs were given one example tensor, which merges them, "
+                "give each its own and export again",
             )
 
 

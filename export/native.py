@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cineflow.errors import EngineError, ExportError
+from cineflow.errors import EngineError
 from cineflow.export.engine_build import version_tuple
 from cineflow.export.recipe import nearest_size
 from cineflow.export.triton import IDLE_TIMEOUT_US, MAX_STREAMS, model_config_pb2
@@ -37,11 +37,8 @@ def write_model(bundle: Bundle, backend: str, folder: Path, store: EngineStore |
         store: Where `tensorrt` finds its engines.
 
     Raises:
-        ExportError: There is no such backend.
         EngineError: The store holds no engine that Triton's TensorRT backend could run.
     """
-    if backend not in PLATFORMS:
-        raise ExportError(f"a backend of {['python', *PLATFORMS]}", repr(backend))
     version = folder / "1"
     version.mkdir()
     config = native_config(bundle, backend)

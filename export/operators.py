@@ -23,6 +23,8 @@ from cineflow.export import bodies
 DOMAIN = "cineflow"
 DOMAIN_VERSION = 1
 
+_BY_NAME = "Call the op by cineflow.ops, which names every argument"
+
 _FLOATS = ("tensor(float)", "tensor(float16)", "tensor(bfloat16)")
 _F32 = "tensor(float)"
 
@@ -114,13 +116,17 @@ class Operator:
         values = {k: v for k, v in (self.attributes | given).items() if k not in self.referenced}
         missing = [name for name, value in values.items() if isinstance(value, type)]
         if missing:
-            raise ExportError(f"{DOMAIN}::{self.name} with the attributes {missing}", f"{given}")
+            raise ExportError(
+                f"{DOMAIN}::{self.name} with the attributes {missing}", f"{given}", _BY_NAME
+            )
         if self.takes_bytes:
             values["from_bytes"] = from_bytes
         try:
             text = self.body(**values)
         except (KeyError, TypeError, ValueError) as error:
-            raise ExportError(f"{DOMAIN}::{self.name} with known attributes", f"{given}") from error
+            raise ExportError(
+                f"{DOMAIN}::{self.name} with known attributes", f"{given}", _BY_NAME
+            ) from error
         function = onnx.parser.parse_function(text)
         # Older runtimes want every attribute that a call carries to be declared.
         function.attribute.extend(self.attributes)
@@ -241,7 +247,9 @@ def attach_bodies(model: onnx.ModelProto) -> None:
         if node.domain != DOMAIN:
             continue
         if node.op_type not in OPERATORS:
-            raise ExportError(f"an op of {sorted(OPERATORS)}", f"{DOMAIN}::{node.op_type}")
+            raise ExportError(
+                f"an op of {sorted(OPERATORS)}", f"{DOMAIN}::{node.op_type}", "Use cineflow.ops"
+            )
         operator = OPERATORS[node.op_type]
         function = operator.function(node, node.input[0] in bytes_in)
         given = {item.name for item in node.attribute}

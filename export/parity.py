@@ -166,11 +166,16 @@ def agreement(
     return rows
 
 
-def require(rows: Sequence[Parity], spec: ModelSpec) -> None:
+def require(rows: Sequence[Parity], spec: ModelSpec, reference: str = "torch") -> None:
     """Raise `ExportError` for the first row out of tolerance.
 
     A graph that is right at one size and wrong at another was traced along one branch of the
     module: the remedy says so.
+
+    Args:
+        rows: The comparisons.
+        spec: Of the model.
+        reference: What the rows were compared with, in words.
     """
     for row in rows:
         if row.passed:
@@ -179,14 +184,16 @@ def require(rows: Sequence[Parity], spec: ModelSpec) -> None:
             other.passed and (other.runtime, other.output) == (row.runtime, row.output)
             for other in rows
         )
+        limit = math.inf if row.tolerance is None else row.tolerance
         raise ExportError(
-            f"{row.runtime} within {row.tolerance} {row.unit} of torch "
-            f"on {row.output} of {spec.name}",
-            f"{row.worst:.3g} {row.unit} at {dict(row.sizes)}"
+            f"{row.output} of {spec.name} in {row.runtime} ({row.kernels}) within {limit} "
+            f"{row.unit} of {reference}",
+            f"{row.worst:.3g} {row.unit} at {dict(row.sizes) or 'its fixed size'}"
             + (", and less at another size" if elsewhere else ""),
             "Sizes and values may not decide the control flow: the graph has one branch only"
             if elsewhere
-            else "Find the operator that differs with `cineflow verify`",
+            else "State a larger tolerance in the spec if that is good enough, or export parts of "
+            "the module by recipes of their own to find the operator that differs",
         )
 
 

@@ -107,7 +107,7 @@ class Recipe:
         except Exception as error:  # a stranger's code: anything may come
             raise ExportError(
                 f"example_inputs({dict(sizes)}, seed={seed}) of {self.origin} to fit its SPEC",
-                f"{_say(error)}",
+                _say(error),
                 "Make it return one tensor by name for each input and state of the SPEC",
             ) from error
         if given:
@@ -232,7 +232,7 @@ def _import_file(file: Path) -> ModuleType:
         found.loader.exec_module(module)
     except CineflowError:
         raise
-    except Exception as error:  # a stranger's code: anything may come
+    except (Exception, SystemExit) as error:  # a stranger's code: anything may come
         raise ExportError(
             f"{file.name} to import",
             f"{_say(error)}{_line_in(file, error)}",
@@ -243,7 +243,8 @@ def _import_file(file: Path) -> ModuleType:
 
 def _line_in(file: Path, error: BaseException) -> str:
     """Where in `file` an error came up (" in line 12"); "" where that is elsewhere."""
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(file.absolute())]
     return f" in line {lines[-1]}" if lines else ""
 
 

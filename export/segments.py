@@ -47,7 +47,11 @@ def split(model: onnx.ModelProto) -> Cut:
     levels = _levels(model.graph)
     ours = [node for node in model.graph.node if node.domain == DOMAIN]
     if not ours:
-        raise ExportError("a graph with cineflow ops to split at", "one without")
+        raise ExportError(
+            "a graph with cineflow ops to split at",
+            "one without",
+            "Leave --split-ops out: the whole graph is one segment",
+        )
     known = _value_infos(model)
     segments: dict[str, onnx.ModelProto] = {}
     steps: list[dict[str, Any]] = []
@@ -148,7 +152,11 @@ def _segment(
 
 def _known(known: dict[str, onnx.ValueInfoProto], name: str) -> onnx.ValueInfoProto:
     if name not in known:
-        raise ExportError(f"the type of {name}, where the graph is cut", "none is inferred")
+        raise ExportError(
+            f"the type of {name}, where the graph is cut",
+            "none is inferred",
+            "Leave --split-ops out, or fix the sizes with --size",
+        )
     return known[name]
 
 

@@ -77,7 +77,9 @@ def _read(file: Path) -> Mapping[str, torch.Tensor]:
         isinstance(value, torch.Tensor) for value in loaded.values()
     ):
         raise ExportError(
-            f"a state dict in {file.name}", f"{type(loaded).__name__} of other things"
+            f"a state dict in {file.name}",
+            f"{type(loaded).__name__} of other things",
+            "Save it anew: torch.save(model.state_dict(), FILE)",
         )
     return loaded
 

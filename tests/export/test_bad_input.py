@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cineflow.cli import _app
 from cineflow.errors import BundleError, CineflowError, EngineError, ExportError
 from cineflow.export import export_bundle, write_repository
 from cineflow.export.verify import verify
@@ -23,13 +25,14 @@ BLEND = 'past = 0.5 * past + 0.5 * torch.ops.cineflow.warp(image, flow, "zeros")
 
 #: What the stranger's module does instead of blending -> what the error must name.
 MODULES = {
-    "past = image if image.mean() > 127.5 else past": "torch.where",
+    "past = image if image.mean() > 127.5 else past": "line 27 of recipe.py: past = image",
     "past = image if float(image.mean()) > 127.5 else past": "torch.where",
     "past = image * 2 if image.shape[-1] > 32 else image": "control flow",
     "self.calls = getattr(self, 'calls', 0) + 1; past = past * self.calls": "alike twice",
     "past = past + torch.rand_like(past)": "alike twice",
-    "past = torch.linalg.qr(past.transpose(2, 3))[0].transpose(2, 3) + past": "trace",
+    "past = torch.linalg.qr(past.transpose(2, 3))[0].transpose(2, 3) + past": "aten.linalg_qr",
     "past = past.reshape(1, 1, 16, 7)": "forward of smoother",
+    "return self.edges(past), past.half()": "past_out: float32",
     "past = past * float('nan')": "not finite",
     "return {'image': past}, past": "dict",
     "return self.edges(past), past.bfloat16()": "bfloat16",
@@ -38,14 +41,63 @@ MODULES = {
 
 @pytest.mark.parametrize("line", MODULES)
 def test_module_that_cannot_be_one_graph(
-    line: str, write_recipe: Callable[[str], Path], recipe_text: str, tmp_path: Path
+    line: str,
+    write_recipe: Callable[[str], Path],
+    recipe_text: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert BLEND in recipe_text
     recipe = write_recipe(recipe_text.replace(BLEND, line))
     with pytest.raises(ExportError, match=MODULES[line]) as caught:
         export_bundle(recipe, tmp_path / "out")
     assert caught.value.remedy
+    assert ("torch.where" in caught.value.remedy) == (" if " in line and "shape" not in line)
+    assert capfd.readouterr() == ("", ""), "the error says it all"
     assert sorted(tmp_path.iterdir()) == [recipe]
+
+
+#: Command line -> what the panel says beside "remedy". FILE is a sound recipe, OPLESS one without
+#: our ops, QUITS and LACKS fail to import.
+COMMANDS = {
+    "export FILE --weights absent.pt --out out": "--weights",
+    "export FILE --precision bf16 --out out": "fp32, fp16",
+    "export nonesuch --out out": "lucas_kanade",
+    "export lucas_kanade --size 20 64 --out out": "64..1024 by 16",
+    "export OPLESS --split-ops --out out": "Leave --split-ops out",
+    "export QUITS --out out": "SystemExit: 3 in line 3",
+    "export LACKS --out out": "nonesuch_package",
+    "check empty.onnx": "empty file",
+    "check absent.onnx": "Correct the path",
+    "repo lucas_kanade lucas_kanade --out out": "another model",
+    "repo lucas_kanade --backend pytorch --out out": "python, onnxruntime, tensorrt",
+    "verify nonesuch": "cineflow export",
+    "verify lucas_kanade --recipe nonesuch": "flow_pwc",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_panel_has_a_remedy(
+    command: str, recipe_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")
+    texts = {
+        "FILE": recipe_text,
+        "OPLESS": recipe_text.replace(BLEND, "past = past * image * flow[:, :1]"),
+        "QUITS": recipe_text.replace("import torch\n", "import torch\nraise SystemExit(3)\n", 1),
+        "LACKS": recipe_text.replace("import torch\n", "import nonesuch_package\n", 1),
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    (tmp_path / "empty.onnx").touch()
+    before = sorted(tmp_path.iterdir())
+    arguments = [f"{word}.py" if word in texts else word for word in command.split()]
+    done = CliRunner().invoke(_app(), arguments)
+    assert done.exit_code == 2
+    for word in ("wanted", "got", "remedy", COMMANDS[command]):
+        assert word in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def mount(folder: Path, options: str) -> None:

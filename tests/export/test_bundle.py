@@ -132,7 +132,7 @@ def test_result_out_of_tolerance_is_refused(
     write_recipe: Callable[[str], Path], recipe_text: str, tmp_path: Path
 ) -> None:
     text = recipe_text.replace("tolerance=1e-2", "tolerance=1e-12")
-    with pytest.raises(ExportError, match="within 1e-12 grey level"):
+    with pytest.raises(ExportError, match="within 1e-12 grey level of torch"):
         export_bundle(write_recipe(text), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -43,6 +43,15 @@ def test_size_of_another_rank_of_axes_is_refused(tmp_path: Path, recipe_text: st
     assert not out.exists()
 
 
+def test_export_warns_of_an_input_that_nothing_depends_on(tmp_path: Path, recipe_text: str) -> None:
+    idle = recipe_text.replace('torch.ops.cineflow.warp(image, flow, "zeros")', "image")
+    assert idle != recipe_text
+    (tmp_path / "idle.py").write_text(idle)
+    said = run("export", tmp_path / "idle.py", "--out", tmp_path / "out")
+    assert "no output depends on the input 'flow'" in said
+    assert "weights not stated by the recipe (untrained)" in said
+
+
 def test_check_names_findings_and_fails_on_errors(tmp_path: Path) -> None:
     head = '<ir_version: 10, opset_import: ["" : 20]> main'
     bad = f"{head} (float[4] a, float[4] b) => (float[4] y) {{ y = Relu (a) }}"

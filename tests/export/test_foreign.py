@@ -84,8 +84,19 @@ def test_graph_that_does_not_repeat_itself_is_refused(
         "y = Mul (s, half)", "t = Mul (s, half) n = RandomNormalLike (t) y = Add (t, n)"
     )
     onnx.save(onnx.parser.parse_model(noisy), files[0])
-    with pytest.raises(ExportError, match="grey level"):
+    with pytest.raises(ExportError, match="grey level of its first run"):
         import_bundle(*files, tmp_path / "out")
+
+
+def test_graph_whose_values_are_not_finite_is_refused(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """NaN is equal to its like in every runtime; nothing would be proven."""
+    endless = GRAPH.replace("y = Mul (s, half)", "t = Sub (s, s) y = Div (t, t)")
+    onnx.save(onnx.parser.parse_model(endless), files[0])
+    with pytest.raises(ExportError, match="finite values of y") as caught:
+        import_bundle(*files, tmp_path / "out")
+    assert caught.value.remedy
 
 
 def test_axes_default_to_any_size(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from cineflow.errors import BundleError, EngineError, ExportError
 from cineflow.export import candidates, export_bundle
 from cineflow.export.beat import BeatParity, compare_beat, composed, mean_strain, speckle_beat
+from cineflow.export.parity import Parity
 from cineflow.export.verify import Report, verify
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.bundle import file_sha256
@@ -112,6 +114,15 @@ def test_runtime_that_refuses_the_beat_is_named(fresh_default: Bundle) -> None:
     )
     assert "phantom beat" in refusal
     assert [row.composed_px for row in rows] == [0.0]
+
+
+def test_values_that_are_not_finite_fail_and_are_null_in_json() -> None:
+    row = Parity("x", "k", "fp32", "flow", "px", {}, 1, math.inf, math.inf, None, 1.0)
+    assert not row.passed, "even where the spec states no tolerance"
+    beat = BeatParity("x", "fp32", 64, 64, math.nan, math.nan, 5.0)
+    assert not beat.passed
+    text = json.dumps([row.to_dict(), beat.to_dict()], allow_nan=False)
+    assert text.count("null") == 5, "worst, mean and tolerance; displacement and strain"
 
 
 def test_graph_that_is_not_the_module_fails(fresh_default: Bundle, tmp_path: Path) -> None:

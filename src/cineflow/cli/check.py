@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from cineflow.cli.console import BAD_INPUT, guarded, out
+
+if TYPE_CHECKING:
+    from cineflow.export.lint import Finding
 
 File = Annotated[Path, typer.Argument(help="An ONNX file.")]
 
@@ -27,16 +31,21 @@ def check(file: File) -> None:
     from cineflow.export.lint import ERROR, check_file
 
     findings = check_file(file)
-    for finding in findings:
-        colour = "red" if finding.severity == ERROR else "yellow"
-        out.print(
-            f"[{colour}]{finding.severity}[/] {escape(finding.message)}. {escape(finding.remedy)}. "
-            f"[dim]{finding.rule}[/]"
-        )
+    show_findings(findings)
     if not findings:
         out.print("nothing found")
     if any(finding.severity == ERROR for finding in findings):
         raise typer.Exit(BAD_INPUT)
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    """One line for each: how bad, what, the remedy, the rule."""
+    for finding in findings:
+        colour = "red" if finding.severity == "error" else "yellow"
+        out.print(
+            f"[{colour}]{finding.severity}[/] {escape(finding.message)}. {escape(finding.remedy)}. "
+            f"[dim]{finding.rule}[/]"
+        )
 
 
 @guarded

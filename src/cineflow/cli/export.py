@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from cineflow.cli.check import show_findings
 from cineflow.cli.console import err, guarded, out
 
 
@@ -42,6 +43,7 @@ def export(
 ) -> None:
     """Export a model to ONNX, compare it with torch, and write a bundle."""
     from cineflow.export import export_bundle
+    from cineflow.export.lint import check_file
 
     with err.status("export") as status:
         bundle = export_bundle(
@@ -65,4 +67,5 @@ def export(
             "differs from torch "
             f"by at most {row['worst']:.2g} {row['unit']} (tolerance {row['tolerance']})"
         )
+    show_findings(check_file(bundle.onnx_path))
     out.print(f"[bold]{out_dir}[/]")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from cineflow.cli.check import show_findings
 from cineflow.cli.console import BAD_INPUT, err, guarded, out
 
 
@@ -40,8 +41,7 @@ def verify(
         found = room.verify(
             loaded, recipe, weights=weights, write_to=report, progress=status.update
         )
-    for finding in found.findings:
-        out.print(escape(str(finding)))
+    show_findings(found.findings)
     for row in found.parity:
         sizes = " x ".join(map(str, row.sizes.values())) or "its fixed size"
         colour = "green" if row.passed else "red"

@@ -44,10 +44,10 @@ _HEAD_GAIN = 0.8
 
 
 class FlowPwc(nn.Module):
-    """Flow from one frame to the next, in pixels, on the previous frame's grid. Untrained as it is made.
+    """Flow from one frame to the next, in pixels, on the previous frame's grid.
 
     Args:
-        seed: Of the weights.
+        seed: Of the untrained weights.
     """
 
     def __init__(self, seed: int = 0) -> None:
