@@ -3,7 +3,7 @@
     demo.py     the whole path on a real clip, with a report
     export.py   a recipe to a bundle
     verify.py   a bundle to a report of what is proven
-    check.py    lint and import of foreign ONNX files
+    check.py    foreign ONNX files: `check` lints one, `import` makes a bundle of it
     engine.py   TensorRT engines and their store
     repo.py     bundles to a Triton model repository
     serve.py    bundles behind a real Triton, until Ctrl-C
@@ -11,7 +11,8 @@
     phantom.py  a synthetic cine with exactly known motion
     doctor.py   what is installed, what is missing, what would be used
 
-`console.py` holds what they share: how errors, progress and Ctrl-C show.
+What they share: `console.py` is how errors, progress and Ctrl-C show, `obtain.py` how a command
+gets a server, `pacing.py` how a clip is sent at its own rate, `outcome.py` what that leaves behind.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ def demo(
 ) -> None:
     """Export the default model, serve it with Triton, stream a clip, write a report."""
     from cineflow.cine import default_clip, read_cine
+    from cineflow.cli.obtain import obtain_server
     from cineflow.cli.outcome import import_client
-    from cineflow.cli.server import obtain_server
     from cineflow.export import write_repository
     from cineflow.serving import TritonServer
 
@@ -92,7 +92,7 @@ def _bundle(folder: Path) -> Bundle:
 
 def _stream(server: TritonServer, cine: Cine) -> Outcome:
     from cineflow.cli.outcome import Outcome
-    from cineflow.cli.streaming import stream_paced, sustained_fps
+    from cineflow.cli.pacing import stream_paced, sustained_fps
     from cineflow.runtime import choose_engine
     from cineflow_client import Client
 

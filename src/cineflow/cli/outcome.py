@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 import cineflow
-from cineflow.cli.streaming import WARM_UP_FRAMES, Tracked, spec_of
+from cineflow.cli.pacing import WARM_UP_FRAMES, Tracked, spec_of
 from cineflow.errors import MissingDependencyError
 from cineflow.report import Latency, Provenance, write_picture, write_report
 

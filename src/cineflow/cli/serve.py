@@ -38,7 +38,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve bundles over gRPC until Ctrl-C."""
-    from cineflow.cli.server import obtain_server
+    from cineflow.cli.obtain import obtain_server
     from cineflow.export import write_repository
     from cineflow.runtime import Bundle
     from cineflow.serving import TritonServer

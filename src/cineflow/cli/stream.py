@@ -26,7 +26,7 @@ def stream(
     """Stream a clip through a running server, at the clip's own rate."""
     from cineflow.cine import read_cine
     from cineflow.cli.outcome import Outcome, import_client
-    from cineflow.cli.streaming import stream_paced, sustained_fps
+    from cineflow.cli.pacing import stream_paced, sustained_fps
 
     client_library = import_client()
     cine = read_cine(clip)
