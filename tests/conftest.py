@@ -1,4 +1,4 @@
-"""What several areas share: moving frames, and a real Triton that serves the default bundle."""
+"""What several areas share: moving frames, clips as DICOM, a real Triton with the default bundle."""
 
 from __future__ import annotations
 
@@ -31,6 +31,53 @@ def moving_frames() -> np.ndarray:
         shift = np.float32([[1, 0, step - 16], [0, 1, 0.5 * step - 16]])
         frames.append(cv2.warpAffine(texture, shift, (160, 128), flags=cv2.INTER_LINEAR))
     return np.round(frames).astype(np.uint8)
+
+
+@pytest.fixture
+def write_dicom(tmp_path: Path) -> Callable[..., Path]:
+    """Write frames [T, H, W] or [T, H, W, 3] as a DICOM clip of 20 ms per frame.
+
+    Keywords set tags, or (None) delete them.
+    """
+
+    import pydicom
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
+
+    def write(frames: np.ndarray, name: str = "clip.dcm", **tags: object) -> Path:
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
+        meta.MediaStorageSOPInstanceUID = generate_uid()
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        header = Dataset()
+        header.file_meta = meta
+        header.SOPClassUID = UltrasoundMultiFrameImageStorage
+        header.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+        header.PatientName = "Doe^John"
+        header.PatientID = "12345"
+        header.Modality = "US"
+        header.NumberOfFrames = len(frames)
+        header.Rows, header.Columns = frames.shape[1:3]
+        header.SamplesPerPixel = 3 if frames.ndim == 4 else 1
+        header.PhotometricInterpretation = "RGB" if frames.ndim == 4 else "MONOCHROME2"
+        if frames.ndim == 4:
+            header.PlanarConfiguration = 0
+        header.BitsAllocated = header.BitsStored = 8 * frames.dtype.itemsize
+        header.HighBit = header.BitsStored - 1
+        header.PixelRepresentation = 0
+        header.FrameIncrementPointer = 0x00181063
+        header.FrameTime = 20.0
+        header.PixelData = frames.tobytes()
+        for keyword, value in tags.items():
+            if value is None:
+                delattr(header, keyword)
+            else:
+                setattr(header, keyword, value)
+        path = tmp_path / name
+        pydicom.dcmwrite(path, header, enforce_file_format=True)
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

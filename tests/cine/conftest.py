@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
-import pydicom
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
-
-WriteDicom = Callable[..., Path]
 
 
 @pytest.fixture
@@ -33,46 +28,6 @@ def drawn() -> tuple[np.ndarray, np.ndarray]:
             frame, f"{index:02d}", (140, 116), cv2.FONT_HERSHEY_SIMPLEX, 0.3, 255
         )  # a clock
     return frames, wedge.astype(bool)
-
-
-@pytest.fixture
-def write_dicom(tmp_path: Path) -> WriteDicom:
-    """Write frames [T, H, W] or [T, H, W, 3] as DICOM; keywords set or (None) delete a tag."""
-
-    def write(frames: np.ndarray, name: str = "clip.dcm", **tags: object) -> Path:
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
-        meta.MediaStorageSOPInstanceUID = generate_uid()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        header = Dataset()
-        header.file_meta = meta
-        header.SOPClassUID = UltrasoundMultiFrameImageStorage
-        header.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-        header.PatientName = "Doe^John"
-        header.PatientID = "12345"
-        header.Modality = "US"
-        header.NumberOfFrames = len(frames)
-        header.Rows, header.Columns = frames.shape[1:3]
-        header.SamplesPerPixel = 3 if frames.ndim == 4 else 1
-        header.PhotometricInterpretation = "RGB" if frames.ndim == 4 else "MONOCHROME2"
-        if frames.ndim == 4:
-            header.PlanarConfiguration = 0
-        header.BitsAllocated = header.BitsStored = 8 * frames.dtype.itemsize
-        header.HighBit = header.BitsStored - 1
-        header.PixelRepresentation = 0
-        header.FrameIncrementPointer = 0x00181063
-        header.FrameTime = 20.0
-        header.PixelData = frames.tobytes()
-        for keyword, value in tags.items():
-            if value is None:
-                delattr(header, keyword)
-            else:
-                setattr(header, keyword, value)
-        path = tmp_path / name
-        pydicom.dcmwrite(path, header, enforce_file_format=True)
-        return path
-
-    return write
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Running the command as a user does, in a process of its own; and clips to give to it."""
+"""Running the command as a user does, in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,11 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pydicom
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, UltrasoundMultiFrameImageStorage, generate_uid
 
 COMMAND = "from cineflow.cli import main; main()"
 WITHOUT_TORCH = "import cineflow.cli.demo as demo; demo._installed = lambda name: False; "
@@ -103,36 +99,3 @@ def server_segments() -> Callable[[Path], list[str]]:
         return [entry for entry in os.listdir("/dev/shm") if any(name in entry for name in names)]
 
     return left
-
-
-@pytest.fixture
-def write_clip(tmp_path: Path) -> Callable[..., Path]:
-    """Write frames uint8 [T, H, W] or [T, H, W, 3] as a DICOM clip of 20 ms per frame."""
-
-    def write(frames: np.ndarray, name: str = "clip.dcm", **tags: object) -> Path:
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = UltrasoundMultiFrameImageStorage
-        meta.MediaStorageSOPInstanceUID = generate_uid()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        header = Dataset()
-        header.file_meta = meta
-        header.SOPClassUID = meta.MediaStorageSOPClassUID
-        header.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-        header.PatientName = "Doe^John"
-        header.NumberOfFrames = len(frames)
-        header.Rows, header.Columns = frames.shape[1:3]
-        header.SamplesPerPixel = 3 if frames.ndim == 4 else 1
-        header.PhotometricInterpretation = "RGB" if frames.ndim == 4 else "MONOCHROME2"
-        if frames.ndim == 4:
-            header.PlanarConfiguration = 0
-        header.BitsAllocated = header.BitsStored = 8
-        header.HighBit, header.PixelRepresentation = 7, 0
-        header.FrameIncrementPointer, header.FrameTime = 0x00181063, 20.0
-        header.PixelData = frames.tobytes()
-        for keyword, value in tags.items():
-            delattr(header, keyword) if value is None else setattr(header, keyword, value)
-        path = tmp_path / name
-        pydicom.dcmwrite(path, header, enforce_file_format=True)
-        return path
-
-    return write

@@ -25,7 +25,7 @@ FRAMES = np.random.default_rng(1).integers(0, 255, (6, 64, 80), np.uint8)
 
 
 @pytest.fixture
-def bad(write_clip, tmp_path: Path):
+def bad(write_dicom, tmp_path: Path):
     """Bad clips by name."""
     import cv2
 
@@ -39,7 +39,7 @@ def bad(write_clip, tmp_path: Path):
         elif kind == "truncated-tags":
             path.write_bytes(whole[:3000])
         elif kind == "truncated-pixels":
-            return write_clip(FRAMES, PixelData=FRAMES[:3].tobytes())
+            return write_dicom(FRAMES, PixelData=FRAMES[:3].tobytes())
         elif kind == "truncated-frame":
             header = pydicom.dcmread(get_path("ybr_color"))
             encoded = list(pydicom.encaps.generate_frames(header.PixelData, number_of_frames=30))
@@ -47,9 +47,9 @@ def bad(write_clip, tmp_path: Path):
             header.PixelData = pydicom.encaps.encapsulate(encoded)
             header.save_as(path)
         elif kind == "one-frame":
-            return write_clip(FRAMES[:1])
+            return write_dicom(FRAMES[:1])
         elif kind == "no-pixels":
-            return write_clip(FRAMES, PixelData=None)
+            return write_dicom(FRAMES, PixelData=None)
         elif kind == "unknown":
             path = tmp_path / "clip.xyz"
             path.write_bytes(b"\x00" * 500)
@@ -109,15 +109,15 @@ def test_a_bad_clip_prints_the_panel_and_nothing_else(cineflow, bad) -> None:
     assert lines[-1].startswith("╰")
 
 
-def test_no_server_there(write_clip) -> None:
-    done = CliRunner().invoke(_app(), ["stream", str(write_clip(FRAMES)), "--url", "127.0.0.1:1"])
+def test_no_server_there(write_dicom) -> None:
+    done = CliRunner().invoke(_app(), ["stream", str(write_dicom(FRAMES)), "--url", "127.0.0.1:1"])
     assert done.exit_code == 2
     assert "ServerUnavailable" in done.stderr
     assert "cineflow serve" in done.stderr
 
 
-def test_a_model_the_server_does_not_have(write_clip, server) -> None:
-    arguments = ["stream", str(write_clip(FRAMES)), "--url", server.url, "--model", "nonesuch"]
+def test_a_model_the_server_does_not_have(write_dicom, server) -> None:
+    arguments = ["stream", str(write_dicom(FRAMES)), "--url", server.url, "--model", "nonesuch"]
     done = CliRunner().invoke(_app(), arguments)
     assert done.exit_code == 2
     assert "ModelNotFound" in done.stderr
@@ -146,7 +146,7 @@ def test_an_address_that_is_not_this_machines(server_binary) -> None:
 
 
 def test_a_server_that_dies_under_the_stream(
-    cineflow, server_binary, repository, write_clip
+    cineflow, server_binary, repository, write_dicom
 ) -> None:
     from cineflow.serving import TritonServer
 
@@ -162,7 +162,7 @@ def test_a_server_that_dies_under_the_stream(
                 time.sleep(0.02)
             os.kill(server.pid, signal.SIGKILL)
 
-        clip = write_clip(np.concatenate([FRAMES] * 60))
+        clip = write_dicom(np.concatenate([FRAMES] * 60))
         ended = cineflow("stream", clip, "--url", server.url, meanwhile=kill_once_it_streams)
     assert ended.code == 2
     assert ended.left == []

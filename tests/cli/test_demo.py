@@ -51,7 +51,7 @@ def test_the_demo_runs_the_whole_path(cineflow, server_binary, server_segments, 
 
 
 def test_a_clip_of_the_users_own_without_torch(
-    server_binary, write_clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server_binary, write_dicom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RGB, calibrated, of a size the model does not take; and with the built-in bundle."""
     import cineflow.cli as cli
@@ -62,7 +62,7 @@ def test_a_clip_of_the_users_own_without_torch(
     texture = rng.integers(30, 220, (100, 200), np.uint8).repeat(1, axis=0)
     frames = np.stack([texture[:, 10 + k : 140 + k] for k in range(12)])
     rgb = np.repeat(frames[..., None], 3, axis=3)
-    clip = write_clip(rgb, name="Doe_John.dcm", PixelSpacing=[0.4, 0.3])
+    clip = write_dicom(rgb, name="Doe_John.dcm", PixelSpacing=[0.4, 0.3])
     folder = tmp_path / "out"
     arguments = ["demo", "--input", str(clip), "--out", str(folder)]
     done = CliRunner().invoke(cli._app(), arguments)
