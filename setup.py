@@ -95,8 +95,7 @@ setup(
     ],
     package_data={
         "cineflow": ["py.typed", "_C.pyi", "bundles/**/*"],
-        "cineflow.report": ["**/*.j2", "**/*.html", "**/*.css", "**/*.js"],
-        "cineflow.serving": ["**/*.py", "**/*.j2", "**/*.pbtxt"],
+        "cineflow.report": ["**/*.j2", "**/*.css", "**/*.js"],
     },
     ext_modules=[Extension("cineflow._C", sources=[])],
     cmdclass={"build_ext": CMakeBuild},
