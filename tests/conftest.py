@@ -1,4 +1,4 @@
-"""What several areas share: moving frames, clips as DICOM, a real Triton with the default bundle."""
+"""What several areas share: moving frames, clips as DICOM, a Triton with the default bundle."""
 
 from __future__ import annotations
 
