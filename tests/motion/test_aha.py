@@ -120,9 +120,10 @@ def test_an_oblique_axis_turns_nothing() -> None:
         ({"wall": np.zeros((3, 9, 9), bool)}, "empty"),
         ({"wall": np.ones((9, 9), bool)}, r"\[D, H, W\]"),
         ({"base": (4, 4, 0)}, "base away"),
-        ({"base": (4, 4, np.nan)}, "base away"),
+        ({"base": (4, 4, np.nan)}, "base: a finite point"),
+        ({"apex": (4, 4)}, r"apex: a finite point \(x, y, z\)"),
         ({"anterior": (4, 4, 7)}, "away from the axis"),
-        ({"anterior": (np.nan, 4, 7)}, "away from the axis"),
+        ({"anterior": (np.nan, 4, 7)}, "anterior: a finite point"),
         ({"spacing_mm": (1.0, 1.0)}, "slice_mm"),
         ({"spacing_mm": (1.0, 0.0, 1.0)}, "slice_mm"),
     ],
@@ -183,6 +184,10 @@ def test_bad_input_is_named() -> None:
         segment_map(~WALL & WALL, (40, 40), (40, 0), "mid")
     with pytest.raises(ArgumentError, match="anterior"):
         segment_map(WALL, (40, 40), (40, 40), "mid")
+    with pytest.raises(ArgumentError, match="centre: a finite point"):
+        segment_map(WALL, (40, 40, 4), (40, 0), "mid")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="segment_volume"):
+        segment_map(np.ones((3, 9, 9), bool), (4, 4), (4, 0), "mid")
     with pytest.raises(ArgumentError, match="level"):
         segment_of_angle(np.zeros(1), "septal")  # type: ignore[arg-type]
 

@@ -177,9 +177,10 @@ def test_strain_of_a_stretched_block() -> None:
     ("change", "message"),
     [
         ({"base": (4, 3, 0)}, "base away"),
-        ({"base": (4, 3, np.inf)}, "base away"),
+        ({"base": (4, 3, np.inf)}, "base: a finite point"),
         ({"spacing_mm": (1.0, 1.0)}, "slice_mm"),
-        ({"apex": (np.nan, 3, 0)}, "base away"),
+        ({"apex": (np.nan, 3, 0)}, "apex: a finite point"),
+        ({"spacing_mm": 0.45}, "slice_mm"),
         ({"normals": np.zeros((5, 7, 9))}, "normals"),
     ],
 )
@@ -194,6 +195,8 @@ def test_directions_of_another_grid_are_refused() -> None:
         wall_strain(np.zeros((2, 8, 9)), wall_directions((9, 8), (4, 4)))
     with pytest.raises(ArgumentError, match="row_mm"):
         wall_directions((9, 8), (4, 4), (1.0, 0.0))
+    with pytest.raises(ArgumentError, match="one direction for each gradient"):
+        directional_strain(np.ones((9, 8, 2, 2)), np.ones((8, 9, 2)))
 
 
 def test_gls_of_an_ellipse_is_its_perimeters_ratio() -> None:

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.fields import require_mask, require_spacing
+from cineflow.motion.fields import require_mask, require_point, require_spacing
 
 Level = Literal["basal", "mid", "apical"]
 
@@ -70,16 +70,20 @@ def segment_map(
             parasternal short axis the septum is on the left: counterclockwise.
 
     Raises:
-        ArgumentError: An empty mask, `anterior` at the centre, or another sense.
+        ArgumentError: An empty mask or one of a volume, a point that is none, `anterior` at the
+            centre, or another sense.
     """
     _require_sense(septum)
     inside = require_mask(wall, np.shape(wall))
-    axis = np.subtract(anterior, centre)
-    if not np.isfinite(axis).all() or not axis.any():
+    if inside.ndim != 2:
+        raise ArgumentError("a wall [H, W]", f"{list(inside.shape)}", "Volumes: segment_volume")
+    x, y = middle = require_point("centre", centre, 2)
+    axis = require_point("anterior", anterior, 2) - middle
+    if not axis.any():
         raise ArgumentError("an anterior point away from the centre", f"{anterior}")
     rows, columns = np.nonzero(inside)
     # y points down, so arctan2 runs clockwise on the screen.
-    angle = np.rad2deg(np.arctan2(rows - centre[1], columns - centre[0]))
+    angle = np.rad2deg(np.arctan2(rows - y, columns - x))
     angle = angle - np.rad2deg(np.arctan2(axis[1], axis[0]))
     if septum == "counterclockwise":
         angle = -angle
@@ -113,7 +117,7 @@ def segment_volume(
             mirror image, it is counterclockwise.
 
     Raises:
-        ArgumentError: An empty mask, a spacing that is none, apex and base at one place, or
+        ArgumentError: An empty mask, a spacing or a point that is none, apex and base at one place,
             `anterior` on the axis, or another sense.
 
     Source:
@@ -124,15 +128,15 @@ def segment_volume(
     if inside.ndim != 3:
         raise ArgumentError("a wall [D, H, W]", f"{list(inside.shape)}")
     steps = np.ones(3) if spacing_mm is None else np.array(require_spacing(spacing_mm, 3))[::-1]
-    origin = np.asarray(apex, np.float64) * steps
-    axis = np.asarray(base, np.float64) * steps - origin
+    origin = require_point("apex", apex, 3) * steps
+    axis = require_point("base", base, 3) * steps - origin
     length = float(np.linalg.norm(axis))
-    if not (np.isfinite(length) and length > 0):
+    if not length > 0:
         raise ArgumentError("a base away from the apex", f"{apex} and {base}")
     axis = axis / length
-    towards = np.asarray(anterior, np.float64) * steps - origin
+    towards = require_point("anterior", anterior, 3) * steps - origin
     towards = towards - (towards @ axis) * axis
-    if not (np.isfinite(towards).all() and np.linalg.norm(towards) > 1e-9 * length):
+    if not np.linalg.norm(towards) > 1e-9 * length:
         raise ArgumentError("an anterior point away from the axis", f"{anterior}")
     # Counterclockwise as the apex sees it: against the right-hand rule about apex to base.
     septal = np.cross(towards, axis)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cineflow.errors import ArgumentError
@@ -67,7 +69,7 @@ def require_spacing(spacing_mm: tuple[float, ...], dimensions: int = 2) -> tuple
     Raises:
         ArgumentError: Not so many positive finite numbers; lengths then stay in pixels.
     """
-    steps = tuple(float(value) for value in spacing_mm)
+    steps = tuple(map(float, spacing_mm)) if np.ndim(spacing_mm) == 1 else ()
     if len(steps) != dimensions or not all(np.isfinite(step) and step > 0 for step in steps):
         axes = "(row_mm, column_mm)" if dimensions == 2 else "(slice_mm, row_mm, column_mm)"
         raise ArgumentError(
@@ -76,6 +78,19 @@ def require_spacing(spacing_mm: tuple[float, ...], dimensions: int = 2) -> tuple
             "Without a calibration give None: the result is in pixels",
         )
     return steps
+
+
+def require_point(name: str, point: Sequence[float] | np.ndarray, dimensions: int) -> np.ndarray:
+    """`point` as f64 [D], (x, y) or (x, y, z).
+
+    Raises:
+        ArgumentError: Not so many finite numbers.
+    """
+    array = np.asarray(point, np.float64)
+    if array.shape != (dimensions,) or not np.isfinite(array).all():
+        axes = "(x, y)" if dimensions == 2 else "(x, y, z)"
+        raise ArgumentError(f"{name}: a finite point {axes}", f"{point}")
+    return array
 
 
 def _describe(array: np.ndarray) -> str:

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.fields import require_spacing
+from cineflow.motion.fields import require_point, require_spacing
 
 Convention = Literal["lagrangian", "green_lagrange", "natural"]
 #: Contours whose length a global strain can be of.
@@ -75,9 +75,7 @@ def deformation_gradient(
     if not np.isfinite(u).all():
         raise ArgumentError("a finite displacement", "NaN or infinite values")
     # The array's axes run (z, y, x), the components (x, y, z).
-    steps = np.ones(dimensions) if spacing is None else np.asarray(spacing, np.float64)[::-1]
-    if steps.shape != (dimensions,) or not (np.isfinite(steps).all() and (steps > 0).all()):
-        raise ArgumentError(f"{dimensions} positive spacings", repr(spacing))
+    steps = np.ones(dimensions) if spacing is None else require_spacing(spacing, dimensions)[::-1]
     gradient = np.zeros((*u.shape[1:], dimensions, dimensions))
     for i in range(dimensions):
         for j in range(dimensions):
@@ -109,8 +107,13 @@ def directional_strain(
         NaN where there is no direction, which is NaN or zero there: take means that skip it.
 
     Raises:
-        ArgumentError: As `from_stretch`.
+        ArgumentError: As `from_stretch`, or not one direction for each gradient.
     """
+    if np.ndim(gradient) < 2 or np.shape(gradient)[:-1] != np.shape(direction):
+        raise ArgumentError(
+            f"one direction for each gradient, {list(np.shape(gradient)[:-1])}",
+            f"{list(np.shape(direction))}",
+        )
     stretched = np.einsum("...ij,...j->...i", gradient, direction)
     stretch = np.where(np.any(direction, axis=-1), np.linalg.norm(stretched, axis=-1), np.nan)
     return from_stretch(stretch, convention)
@@ -164,11 +167,10 @@ def wall_directions(
     Raises:
         ArgumentError: A centre that is not two finite numbers, or a spacing that is none.
     """
-    if np.shape(centre) != (2,) or not np.isfinite(centre).all():
-        raise ArgumentError("a finite centre (x, y)", f"{centre}", "Give the cavity's centre, px")
+    x, y = require_point("centre", centre, 2)
     rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float64)
     row_mm, column_mm = (1.0, 1.0) if spacing_mm is None else require_spacing(spacing_mm)
-    q = np.stack([(columns - centre[0]) * column_mm, (rows - centre[1]) * row_mm], axis=-1)
+    q = np.stack([(columns - x) * column_mm, (rows - y) * row_mm], axis=-1)
     radial = _unit(q)
     return np.stack([radial, np.stack([-radial[..., 1], radial[..., 0]], axis=-1)])
 
@@ -204,13 +206,14 @@ def long_axis_directions(
             spacing that is none.
     """
     steps = np.ones(3) if spacing_mm is None else np.array(require_spacing(spacing_mm, 3))[::-1]
-    axis = (np.asarray(base, np.float64) - np.asarray(apex, np.float64)) * steps
-    if axis.shape != (3,) or not np.isfinite(axis).all() or not axis.any():
+    origin = require_point("apex", apex, 3)
+    axis = (require_point("base", base, 3) - origin) * steps
+    if not axis.any():
         raise ArgumentError("a base away from the apex", f"{apex} and {base}")
     axis = axis / np.linalg.norm(axis)
     if normals is None:
         grid = np.moveaxis(np.indices(size, dtype=np.float64)[::-1], 0, -1)
-        offset = (grid - np.asarray(apex, np.float64)) * steps
+        offset = (grid - origin) * steps
         outward = offset - (offset @ axis)[..., None] * axis
         radial = _unit(outward, _ROUNDING * np.linalg.norm(offset, axis=-1, keepdims=True))
     else:
