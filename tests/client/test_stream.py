@@ -186,7 +186,7 @@ def test_no_such_model(client):
         client.stream("no_such_model")
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:1", "127.0.0.1:9"])
+@pytest.mark.parametrize("url", ["127.0.0.1:1", "127.0.0.1:9", "no-model-host.invalid:8001"])
 def test_no_server(url):
     with Client(url, timeout_s=5) as client:
         assert not client.is_ready()
@@ -194,9 +194,14 @@ def test_no_server(url):
             client.stream("lucas_kanade")
 
 
-def test_an_address_that_is_none():
-    with pytest.raises(ServerUnavailable, match="host:port"):
-        Client("localhost")
+@pytest.mark.parametrize(
+    "url", ["", "localhost", ":8001", "http://127.0.0.1:8001", "127.0.0.1:0", "127.0.0.1:73537"]
+)
+def test_an_address_that_is_none(url):
+    """gRPC would take port 73537 for 8001, and another server might answer there."""
+    with pytest.raises(ServerUnavailable, match="host:port") as error:
+        Client(url)
+    assert "127.0.0.1:8001" in error.value.remedy
 
 
 @pytest.mark.parametrize("make", [{"transport": "pigeon"}, {"slots": 0}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import weakref
 from collections.abc import Callable
 from types import TracebackType
@@ -23,6 +24,7 @@ from cineflow_client.stream import Stream, Transport
 from cineflow_client.wire import error_from_message
 
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_ADDRESS = re.compile(r"[^/\s]+:[0-9]+")
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -47,10 +49,11 @@ class Client:
     ) -> None:
         self.url = url.removeprefix("grpc://")
         self.timeout_s = timeout_s
-        host, _, port = self.url.rpartition(":")
-        if not (host and port.isdigit()):
+        if not _ADDRESS.fullmatch(self.url) or not 0 < int(self.url.rpartition(":")[2]) <= 65535:
             raise ServerUnavailable(
-                "an address host:port of a server's gRPC interface", repr(url), "127.0.0.1:8001"
+                "an address host:port of a server's gRPC interface",
+                repr(url),
+                "For example 127.0.0.1:8001, which `cineflow serve` takes by default.",
             )
         self._channel = (
             grpc.insecure_channel(self.url, _UNLIMITED)
@@ -214,8 +217,8 @@ class Client:
             return method(request, timeout=self.timeout_s)
         except grpc.RpcError as error:
             details = error.details() or ""
-            # Triton says UNAVAILABLE for a model without a ready version, too.
-            if error.code() in _GONE and "model" not in details:
+            # Triton says UNAVAILABLE for an "unknown model" without a ready version, too.
+            if error.code() in _GONE and "unknown model" not in details:
                 raise ServerUnavailable(
                     f"a server at {self.url}",
                     f"{error.code().name}: {details}",
