@@ -62,7 +62,7 @@ class Report:
         findings: Lint, errors first.
         parity: Torch (or the first runtime, without a recipe) against each runtime.
         beat: Composed motion of a phantom beat per runtime; empty for models without flow.
-        targets: Target -> what speaks against it, in words; empty where nothing does.
+        targets: Target -> what speaks `against` it, in words, and the `source` of that.
         timings_ms: Engine and kernels -> median of one run at the typical size; None where it
             fails.
         reference: What the runtimes were compared with.
@@ -77,7 +77,7 @@ class Report:
     findings: Sequence[lint.Finding]
     parity: Sequence[Parity]
     beat: Sequence[BeatParity]
-    targets: dict[str, list[str]]
+    targets: dict[str, dict[str, Any]]
     timings_ms: dict[str, float | None]
     reference: str
     recipe: str
@@ -276,19 +276,20 @@ def _fixed_sizes(recipe: Recipe, bundle: Bundle) -> dict[str, int]:
     return fixed
 
 
-def _targets(model: onnx.ModelProto) -> dict[str, list[str]]:
+def _targets(model: onnx.ModelProto) -> dict[str, dict[str, Any]]:
     against: dict[str, list[str]] = {target.name: [] for target in TARGETS}
     for _, message, _ in target_findings(model):
         for name, found in against.items():
             if message.startswith(name) or not any(message.startswith(n) for n in against):
                 found.append(message)
+    said = {t.name: {"against": against[t.name], "source": t.source} for t in TARGETS}
     try:
         trt = import_flavour("tensorrt-rtx")
     except MissingDependencyError:
-        return against
+        return said
     # What can be asked is asked: its parser runs without a GPU.
-    against[f"TensorRT-RTX {trt.__version__}, its parser here"] = parse_errors(trt, model)
-    return against
+    asked = {"against": parse_errors(trt, model), "source": "its parser was asked here and now"}
+    return said | {f"TensorRT-RTX {trt.__version__}": asked}
 
 
 def _median_ms(bundle: Bundle, engine: Engine) -> float | None:

@@ -233,7 +233,7 @@ def test_volume_names_what_cannot_take_it(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.py"
     recipe.write_text(HEAD + RECIPES["volume"])
     report = verify(export_bundle(recipe, tmp_path / "bundle"), recipe)
-    assert any("rank" in against for against in report.targets["TensorRT 10"])
-    assert report.targets["TensorRT-RTX 1.7"] == []
+    assert any("rank" in against for against in report.targets["TensorRT 10"]["against"])
+    assert report.targets["TensorRT-RTX 1.7"]["against"] == []
     model = onnx.load(tmp_path / "bundle" / "model.onnx")
     assert "GridSample" in {node.op_type for node in model.graph.node}

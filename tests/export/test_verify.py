@@ -55,9 +55,9 @@ def test_page_is_self_contained_and_says_what_matters(
 
 
 def test_beat_is_composed_in_every_runtime(report: Report) -> None:
-    compared = {(row.runtime, row.precision) for row in report.beat}
+    compared = {(row.runtime, row.kernels, row.precision) for row in report.beat}
     assert len(report.beat) == len(compared) >= 4
-    assert {precision for _, precision in compared} == {"fp32", "fp16"}
+    assert {precision for *_, precision in compared} == {"fp32", "fp16"}
     for row in report.beat:
         assert row.motion_px > 1, "the phantom must move"
         assert row.composed_px < 0.01
@@ -73,10 +73,21 @@ def test_composed_motion_of_the_phantom_is_the_wall_s() -> None:
     assert np.trace(mean_strain(motion, wall)) < 0 or np.abs(mean_strain(motion, wall)).max() > 0.01
 
 
-@pytest.mark.parametrize(("px", "points", "passed"), [(0.01, 0.1, True), (0.06, 0.1, False),
-                                                      (0.01, 0.3, False)])  # fmt: skip
-def test_beat_row_fails_beyond_either_tolerance(px: float, points: float, passed: bool) -> None:
-    assert BeatParity("x", "fp32", 128, 128, px, points, 5.0).passed is passed
+@pytest.mark.parametrize(
+    ("px", "points", "motion_px", "passed"),
+    [
+        (0.01, 0.1, 5.0, True),
+        (0.06, 0.1, 5.0, False),
+        (0.01, 0.3, 5.0, False),
+        (0.06, 0.1, 20.0, True),
+        (0.11, 0.1, 20.0, False),
+        (0.06, 0.1, math.nan, False),
+    ],
+)
+def test_beat_row_fails_beyond_either_tolerance(
+    px: float, points: float, motion_px: float, passed: bool
+) -> None:
+    assert BeatParity("x", "k", "fp32", 128, 128, px, points, motion_px).passed is passed
 
 
 @pytest.mark.parametrize("sizes", [{"height": 64, "width": 96}, {"height": 200}])
@@ -103,7 +114,7 @@ def test_size_without_room_for_a_beat_is_said(tmp_path: Path) -> None:
 
 def test_runtime_that_refuses_the_beat_is_named(fresh_default: Bundle) -> None:
     class Narrow:
-        name, kernels = "tensorrt-rtx", "kernels"
+        name, model, kernels = "tensorrt-rtx", "narrow", "kernels"
 
         def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             raise EngineError("64 x 64 px", "128 x 128 px")
@@ -119,7 +130,7 @@ def test_runtime_that_refuses_the_beat_is_named(fresh_default: Bundle) -> None:
 def test_values_that_are_not_finite_fail_and_are_null_in_json() -> None:
     row = Parity("x", "k", "fp32", "flow", "px", {}, 1, math.inf, math.inf, None, 1.0)
     assert not row.passed, "even where the spec states no tolerance"
-    beat = BeatParity("x", "fp32", 64, 64, math.nan, math.nan, 5.0)
+    beat = BeatParity("x", "k", "fp32", 64, 64, math.nan, math.nan, 5.0)
     assert not beat.passed
     text = json.dumps([row.to_dict(), beat.to_dict()], allow_nan=False)
     assert text.count("null") == 5, "worst, mean and tolerance; displacement and strain"
@@ -176,11 +187,11 @@ def test_spec_that_is_not_the_graph_s_fails(smoother: Bundle, tmp_path: Path) ->
 def test_runtime_that_works_here_and_refuses_the_bundle_fails(
     smoother: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(bundle: Bundle, threads: int | None) -> Engine:
+    def refuse(*_: object) -> Engine:
         raise EngineError("this bundle", "a card that is too small")
 
     status = EngineStatus("tensorrt-rtx", "1.7", True, "a card is here")
-    runtime = Runtime(lambda bundle: status, refuse)
+    runtime = Runtime(lambda *_: status, refuse)
     monkeypatch.setattr(candidates, "RUNTIMES", {"tensorrt-rtx": runtime})
     report = verify(smoother, write_to=tmp_path)
     assert not report.passed
@@ -189,8 +200,8 @@ def test_runtime_that_works_here_and_refuses_the_bundle_fails(
 
 def test_installed_tensorrt_rtx_is_asked(report: Report) -> None:
     pytest.importorskip("tensorrt_rtx")
-    (asked,) = [name for name in report.targets if "its parser here" in name]
-    assert report.targets[asked] == []
+    (asked,) = [said for said in report.targets.values() if "asked here" in said["source"]]
+    assert asked["against"] == []
 
 
 def test_imported_model_is_compared_with_itself(smoother: Bundle, tmp_path: Path) -> None:

@@ -54,8 +54,9 @@ def verify(
     for beat in found.beat:
         colour = "green" if beat.passed else "red"
         out.print(
-            f"[{colour}]{escape(beat.runtime)}[/] {beat.precision}: "
-            f"over a phantom beat {beat.composed_px:.2g} px, "
+            f"[{colour}]{beat.runtime}[/] {beat.precision} ({escape(beat.kernels)}): "
+            f"over a phantom beat of {beat.motion_px:.3g} px differs by at most "
+            f"{beat.composed_px:.2g} px (tolerance {beat.tolerance_px:.2g}), "
             f"{beat.strain_points:.2g} strain points"
         )
     for refusal in found.refusals:
