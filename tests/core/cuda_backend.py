@@ -44,21 +44,23 @@ class DeviceArray:
     Args:
         array: NumPy (shim) or CuPy array; where it holds the bits of bfloat16, as float16.
         bfloat16: Whether it does.
+        device: Index of the device.
     """
 
-    def __init__(self, array: Any, bfloat16: bool = False) -> None:
+    def __init__(self, array: Any, bfloat16: bool = False, device: int = 0) -> None:
         self.array = array
         self.bfloat16 = bfloat16
+        self.device_index = device
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return DL_CUDA, 0
+        return DL_CUDA, self.device_index
 
     def __dlpack__(self, stream: int | None = None) -> object:
         assert stream == -1, "the binding must leave ordering to the stream it is given"
         options = {} if isinstance(self.array, np.ndarray) else {"stream": -1}
         capsule = self.array.__dlpack__(**options)
         tensor = _Tensor.from_address(_pointer_of(capsule, b"dltensor"))
-        tensor.device_type = DL_CUDA
+        tensor.device_type, tensor.device_id = self.__dlpack_device__()
         if self.bfloat16:
             tensor.type_code = DL_BFLOAT
         return capsule

@@ -37,7 +37,8 @@ cineflow::Grid grid_of(dim3 blocks, dim3 threads, std::size_t shared_bytes = 0) 
 void print_rotation(const char* probe, bool barrier, bool reversed) {
   float out[4];
   cuda_shim_reverse_threads(reversed);
-  cineflow::launch("rotate", grid_of(1, 4, 16), nullptr, rotate, static_cast<float*>(out), barrier);
+  cineflow::launch("rotate", grid_of(1, 4, 16), 0, nullptr, rotate, static_cast<float*>(out),
+                   barrier);
   cuda_shim_reverse_threads(false);
   std::printf("%s: %g %g %g %g\n", probe, out[0], out[1], out[2], out[3]);
 }
@@ -50,16 +51,16 @@ int main(int arguments, char**) {
   print_rotation("barrier, reversed", true, true);
   print_rotation("no barrier", false, false);
   print_rotation("no barrier, reversed", false, true);
-  print("parted", launch("part", grid_of(1, 8), nullptr, barrier_for_half));
+  print("parted", launch("part", grid_of(1, 8), 0, nullptr, barrier_for_half));
   int blocks = 0;
-  print("grid", launch("count", grid_of(dim3(3, 2, 2), dim3(4, 2, 2)), nullptr, count, &blocks));
+  print("grid", launch("count", grid_of(dim3(3, 2, 2), dim3(4, 2, 2)), 0, nullptr, count, &blocks));
   std::printf("blocks: %d\n", blocks);
-  print("threads", launch("count", grid_of(1, 1025), nullptr, count, &blocks));
-  print("rows", launch("count", grid_of(dim3(1, 65536), 1), nullptr, count, &blocks));
-  print("nothing", launch("count", grid_of(0, 1), nullptr, count, &blocks));
-  print("shared", launch("count", grid_of(1, 1, 49 * 1024), nullptr, count, &blocks));
+  print("threads", launch("count", grid_of(1, 1025), 0, nullptr, count, &blocks));
+  print("rows", launch("count", grid_of(dim3(1, 65536), 1), 0, nullptr, count, &blocks));
+  print("nothing", launch("count", grid_of(0, 1), 0, nullptr, count, &blocks));
+  print("shared", launch("count", grid_of(1, 1, 49 * 1024), 0, nullptr, count, &blocks));
   std::printf("blocks: %d\n", blocks);
   float beyond;
-  if (arguments > 1) launch("step", grid_of(1, 4, 16), nullptr, step_beyond, &beyond);
+  if (arguments > 1) launch("step", grid_of(1, 4, 16), 0, nullptr, step_beyond, &beyond);
   return 0;
 }

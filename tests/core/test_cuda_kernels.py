@@ -17,6 +17,7 @@ import pytest
 
 from cineflow import reference
 from cineflow.errors import ArgumentError, EngineError
+from tests.core.cuda_backend import DeviceArray
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE_GOLD = runpy.run_path(str(ROOT / "csrc/template/python/reference/identity.py"))
@@ -374,8 +375,42 @@ def test_a_tensor_on_the_other_device_is_refused(cuda, op):
         None if values is None else cuda.put(values, "float32") for values in case.inputs.values()
     )
     out = np.zeros(case.out, np.float32)
-    with pytest.raises(ArgumentError, match="wanted every tensor on cuda; got out on cpu"):
+    with pytest.raises(ArgumentError, match="wanted every tensor on cuda:0; got out on cpu"):
         getattr(cuda.module, op.function)(first, *others, out, **case.options)
+
+
+def on_device(index: int, case: Case) -> list[DeviceArray | None]:
+    """The tensors of a call of the shim, inputs and output, on one of its devices."""
+    inputs = [
+        None if values is None else DeviceArray(values, device=index)
+        for values in case.inputs.values()
+    ]
+    return [*inputs, DeviceArray(np.zeros(case.out, np.float32), device=index)]
+
+
+@EACH_OP
+def test_tensors_of_two_gpus_are_refused(cuda, shim, op):
+    case = op.draw(np.random.default_rng(12))
+    tensors = on_device(1, case)
+    before = shim.cuda_shim_launches()
+    for index, tensor in enumerate(tensors[1:], 1):
+        if tensor is None:
+            continue
+        mixed = [*tensors[:index], on_device(0, case)[index], *tensors[index + 1 :]]
+        with pytest.raises(ArgumentError, match=r"every tensor on cuda:1; got \w+ on cuda:0"):
+            getattr(cuda.module, op.function)(*mixed, **case.options)
+    assert shim.cuda_shim_launches() == before
+
+
+@EACH_OP
+def test_a_kernel_runs_on_its_tensors_gpu_and_leaves_the_callers_current(cuda, shim, op):
+    case = op.draw(np.random.default_rng(13))
+    for index in (1, 0):
+        getattr(cuda.module, op.function)(*on_device(index, case), **case.options)
+        assert shim.cuda_shim_device() == index
+        assert shim.cuda_shim_current_device() == 0
+    with pytest.raises(EngineError, match=f"{op.function}: .*cudaErrorInvalidDevice"):
+        getattr(cuda.module, op.function)(*on_device(7, case), **case.options)
 
 
 @pytest.mark.parametrize("layout", ["planar", "channels_last"])

@@ -55,10 +55,17 @@ OrtStatus* view_tensor(const OrtApi& api, const OrtValue& tensor, Device device,
                        TensorView* view) noexcept {
   OrtTensorTypeAndShapeInfo* info = nullptr;
   if (OrtStatus* failed = api.GetTensorTypeAndShape(&tensor, &info)) return failed;
-  OrtStatus* failed = describe(api, *info, view);
+  OrtStatus* undescribed = describe(api, *info, view);
   api.ReleaseTensorTypeAndShapeInfo(info);
-  if (failed != nullptr) return failed;
+  if (undescribed != nullptr) return undescribed;
   view->device = device;
+  if (device == Device::kCuda) {
+    const OrtMemoryInfo* memory = nullptr;
+    int index = 0;
+    if (OrtStatus* failed = api.GetTensorMemoryInfo(&tensor, &memory)) return failed;
+    if (OrtStatus* failed = api.MemoryInfoGetId(memory, &index)) return failed;
+    view->device_index = static_cast<std::int16_t>(index);
+  }
   // An input is only read, but the interface has one function for both.
   return api.GetTensorMutableData(const_cast<OrtValue*>(&tensor), &view->data);
 }

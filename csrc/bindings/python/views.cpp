@@ -106,6 +106,9 @@ Borrowed borrow_dlpack(const char* name, py::handle array) {
   view.data = static_cast<char*>(tensor.data) + tensor.byte_offset;
   view.dtype = dlpack_dtype(name, tensor);
   view.device = dlpack_device(name, tensor);
+  if (view.device == Device::kCuda) {
+    view.device_index = static_cast<std::int16_t>(tensor.device_id);
+  }
   view.rank = tensor.ndim;
   std::int64_t contiguous = 1;
   for (int axis = view.rank - 1; axis >= 0; --axis) {

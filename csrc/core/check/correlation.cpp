@@ -1,5 +1,7 @@
 #include "cineflow/correlation.h"
 
+#include <cfloat>
+
 #include "check/rules.h"
 
 namespace cineflow {
@@ -17,10 +19,11 @@ Status check(const CorrelationArgs& args) noexcept {
       .dtype("f1", f1, {DType::kF32, DType::kF16, DType::kBF16})
       .dtype("f2", f2, {f1.dtype})
       .dtype("out", out, {DType::kF32, DType::kF16, DType::kBF16})
-      .same_device("f2", f2, f1.device)
-      .same_device("out", out, f1.device)
+      .same_device("f2", f2, f1)
+      .same_device("out", out, f1)
       .range("radius", args.radius, 0, kMaxRadius)
       .range("dilation", args.dilation, 1, kMaxDilation)
+      .range("scale", args.scale, -FLT_MAX, FLT_MAX)
       .size("f2", f2, 0, f1.sizes[0], "f1's batch")
       .size("f2", f2, 1, f1.sizes[1], "f1's channels")
       .size("f2", f2, 2, f1.sizes[2], "f1's height")
@@ -38,7 +41,7 @@ Status check(const CorrelationArgs& args) noexcept {
   if (args.warps()) {
     rules.rank("flow", flow, 4)
         .dtype("flow", flow, {DType::kF32})
-        .same_device("flow", flow, f1.device)
+        .same_device("flow", flow, f1)
         .size("flow", flow, 0, f1.sizes[0], "f1's batch")
         .size("flow", flow, 1, 2, "x and y")
         .size("flow", flow, 2, f1.sizes[2], "f1's height")

@@ -25,6 +25,16 @@ Extent extent_of(const TensorView& view) {
   return {base + low * bytes, base + (high + 1) * bytes};
 }
 
+/// "cpu", or "cuda:1".
+struct Place {
+  char text[16] = "cpu";
+
+  explicit Place(const TensorView& view) {
+    if (view.device != Device::kCuda) return;
+    std::snprintf(text, sizeof(text), "cuda:%d", static_cast<int>(view.device_index));
+  }
+};
+
 }  // namespace
 
 Rules& Rules::rank(const char* name, const TensorView& view, int wanted) noexcept {
@@ -51,10 +61,12 @@ Rules& Rules::dtype(const char* name, const TensorView& view,
   return *this;
 }
 
-Rules& Rules::same_device(const char* name, const TensorView& view, Device wanted) noexcept {
-  if (!status_.ok() || view.device == wanted) return *this;
-  status_ = failure(kArgument, "", "%s on %s", name, name_of(view.device));
-  std::snprintf(status_.wanted, sizeof(status_.wanted), "every tensor on %s", name_of(wanted));
+Rules& Rules::same_device(const char* name, const TensorView& view,
+                          const TensorView& first) noexcept {
+  const bool same = view.device == first.device && view.device_index == first.device_index;
+  if (!status_.ok() || same) return *this;
+  status_ = failure(kArgument, "", "%s on %s", name, Place(view).text);
+  std::snprintf(status_.wanted, sizeof(status_.wanted), "every tensor on %s", Place(first).text);
   return *this;
 }
 
@@ -69,22 +81,23 @@ Rules& Rules::size(const char* name, const TensorView& view, int axis, std::int6
 
 Rules& Rules::plane(const char* name, const TensorView& view) noexcept {
   if (!status_.ok()) return *this;
-  std::int64_t reach = 0;
+  std::int64_t span = 1;
   for (int axis = view.rank - 2; axis < view.rank; ++axis) {
     const std::int64_t side = view.sizes[axis];
-    if (side >= kMaxSide) {
+    if (side >= kSideLimit) {
       status_ = failure(kArgument, "", "%lld", static_cast<long long>(side));
       std::snprintf(status_.wanted, sizeof(status_.wanted), "%s with sides below %lld", name,
-                    static_cast<long long>(kMaxSide));
+                    static_cast<long long>(kSideLimit));
       return *this;
     }
     // Sides are below 2^24 and real strides below 2^39, so the product cannot overflow.
-    reach += side > 0 ? (side - 1) * std::llabs(view.strides[axis]) : 0;
+    span += side > 0 ? (side - 1) * std::llabs(view.strides[axis]) : 0;
   }
-  if (reach > INT32_MAX) {
-    status_ = failure(kArgument, "", "a plane that spans %lld", static_cast<long long>(reach));
+  if (span >= kPlaneLimit) {
+    status_ = failure(kArgument, "", "a plane that spans %lld", static_cast<long long>(span));
     std::snprintf(status_.wanted, sizeof(status_.wanted),
-                  "%s with planes of fewer than 2147483648 elements", name);
+                  "%s with planes of fewer than %lld elements", name,
+                  static_cast<long long>(kPlaneLimit));
   }
   return *this;
 }

@@ -9,15 +9,14 @@
 
 namespace cineflow {
 
-/// Sides below this are exact in f32, the type of coordinates.
-constexpr std::int64_t kMaxSide = std::int64_t{1} << 24;
-
 class Rules {
  public:
   Rules& rank(const char* name, const TensorView& view, int wanted) noexcept;
   Rules& dtype(const char* name, const TensorView& view,
                std::initializer_list<DType> wanted) noexcept;
-  Rules& same_device(const char* name, const TensorView& view, Device wanted) noexcept;
+
+  /// On the CPU, or the GPU, where the op's first tensor is.
+  Rules& same_device(const char* name, const TensorView& view, const TensorView& first) noexcept;
 
   /// `axis` of the view has `wanted` elements; `what` says where that number comes from.
   Rules& size(const char* name, const TensorView& view, int axis, std::int64_t wanted,

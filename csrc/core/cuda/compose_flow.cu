@@ -48,7 +48,7 @@ Status compose_flow_cuda(const ComposeFlowArgs& args, void* stream) noexcept {
   grid.blocks =
       dim3(static_cast<unsigned>(ceil_div(args.out.sizes[2] * args.out.sizes[3], kThreads)),
            grid_y(args.out.sizes[0]));
-  return launch("compose_flow", grid, stream, compose, args);
+  return launch("compose_flow", grid, args.out.device_index, stream, compose, args);
 }
 
 }  // namespace cineflow

@@ -245,7 +245,8 @@ Status launch_correlate(const CorrelationArgs& args, void* stream) noexcept {
       dim3(kTileX / kPixels, static_cast<unsigned>(tile_y), static_cast<unsigned>(cut.shift_rows));
   grid.blocks = dim3(static_cast<unsigned>(blocks), grid_y(out.sizes[0]));
   grid.shared_bytes = sizeof(float) * kChannels * (kTileX * tile_y + neighbours);
-  return launch("correlation", grid, stream, correlate<T, kShifts>, args, cut);
+  return launch("correlation", grid, args.out.device_index, stream, correlate<T, kShifts>, args,
+                cut);
 }
 
 /// The narrowest register block that needs no more of them than the widest.

@@ -26,16 +26,41 @@ struct Grid {
   std::size_t shared_bytes = 0;
 };
 
-/// Enqueue `kernel(arguments...)`. `name` stands in the error.
+/// Makes a GPU the calling thread's current one while it lives, and then the one before it again.
+class CurrentDevice {
+ public:
+  explicit CurrentDevice(int device) noexcept : error_(cudaGetDevice(&before_)) {
+    if (error_ != cudaSuccess || before_ == device) return;
+    error_ = cudaSetDevice(device);
+    changed_ = error_ == cudaSuccess;
+  }
+  ~CurrentDevice() {
+    if (changed_) cudaSetDevice(before_);
+  }
+
+  CurrentDevice(const CurrentDevice&) = delete;
+  CurrentDevice& operator=(const CurrentDevice&) = delete;
+
+  cudaError_t error() const noexcept { return error_; }
+
+ private:
+  int before_ = 0;
+  bool changed_ = false;
+  cudaError_t error_;
+};
+
+/// Enqueue `kernel(arguments...)` on a GPU and one of its streams. `name` stands in the error.
 template <typename... Parameters, typename... Arguments>
-Status launch(const char* name, const Grid& grid, void* stream, void (*kernel)(Parameters...),
-              const Arguments&... arguments) noexcept {
+Status launch(const char* name, const Grid& grid, int device, void* stream,
+              void (*kernel)(Parameters...), const Arguments&... arguments) noexcept {
   cudaLaunchConfig_t configuration{};
   configuration.gridDim = grid.blocks;
   configuration.blockDim = grid.threads;
   configuration.dynamicSmemBytes = grid.shared_bytes;
   configuration.stream = static_cast<cudaStream_t>(stream);
-  const cudaError_t error = cudaLaunchKernelEx(&configuration, kernel, arguments...);
+  const CurrentDevice current(device);
+  cudaError_t error = current.error();
+  if (error == cudaSuccess) error = cudaLaunchKernelEx(&configuration, kernel, arguments...);
   if (error == cudaSuccess) return {};
   cudaGetLastError();  // told here, so that the caller's next check does not meet it again
   return failure(Status::Code::kDevice, "a CUDA launch that succeeds", "%s: %s (%s)", name,

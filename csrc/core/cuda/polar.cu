@@ -124,8 +124,8 @@ Status launch_resample(const char* name, const PolarArgs& args, const Map& map,
     return with_float_storage(out.dtype, [&](auto result) {
       using Source = typename decltype(source)::type;
       using Result = typename decltype(result)::type;
-      return launch(name, grid, stream, resample<Source, Result, Map>, args, map,
-                    static_cast<int>(across), groups, static_cast<int>(planes));
+      return launch(name, grid, args.out.device_index, stream, resample<Source, Result, Map>, args,
+                    map, static_cast<int>(across), groups, static_cast<int>(planes));
     });
   });
 }

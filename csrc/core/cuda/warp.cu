@@ -102,8 +102,8 @@ Status launch_planes(const WarpArgs& args, void* stream) noexcept {
   // An output plane spans less than 2^31 elements, so its tiles are few enough for one axis.
   grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2], kBlockY)),
                      grid_y(out.sizes[0] * slabs));
-  return launch("warp", grid, stream, warp_planes<Source, Result>, args, static_cast<int>(across),
-                static_cast<int>(slabs));
+  return launch("warp", grid, args.out.device_index, stream, warp_planes<Source, Result>, args,
+                static_cast<int>(across), static_cast<int>(slabs));
 }
 
 template <typename T>
@@ -116,7 +116,7 @@ Status launch_vectors(const WarpArgs& args, void* stream) noexcept {
   grid.blocks =
       dim3(static_cast<unsigned>(ceil_div(args.out.sizes[2] * args.out.sizes[3], grid.threads.y)),
            grid_y(args.out.sizes[0]));
-  return launch("warp", grid, stream, warp_vectors<T>, args);
+  return launch("warp", grid, args.out.device_index, stream, warp_vectors<T>, args);
 }
 
 }  // namespace

@@ -38,6 +38,7 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidConfiguration = 9,
   cudaErrorInvalidDeviceFunction = 98,
+  cudaErrorInvalidDevice = 101,
   cudaErrorLaunchOutOfResources = 701,
   cudaErrorLaunchFailure = 719,
 };
@@ -65,8 +66,10 @@ inline void sincospif(float turns, float* sine, float* cosine) {
   *cosine = static_cast<float>(std::cos(kPi * turns));
 }
 
-/// There is one device.
+/// There are two devices, alike; each thread has a current one.
 cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaGetDevice(int* device);
+cudaError_t cudaSetDevice(int device);
 
 /// The last launch's error; clears it.
 cudaError_t cudaGetLastError();

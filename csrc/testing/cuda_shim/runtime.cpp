@@ -32,6 +32,8 @@ dim3 gridDim;
 
 namespace {
 
+constexpr int kDevices = 2;
+thread_local int current_device = 0;
 std::mutex one_launch;  // the variables above are the whole device's
 cudaError_t last_error = cudaSuccess;
 cuda_shim::Fiber* running = nullptr;
@@ -39,6 +41,7 @@ cuda_shim::Fiber* running = nullptr;
 struct {
   std::int64_t launches = 0;
   std::uintptr_t stream = 0;
+  int device = 0;
   cudaError_t failure = cudaSuccess;
   bool reversed = false;
 } control;
@@ -145,7 +148,18 @@ cudaError_t run_grid(const cudaLaunchConfig_t& launch, void (*thread)(const void
 void __syncthreads() { running->leave(); }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = kDevices;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int* device) {
+  *device = current_device;
+  return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= kDevices) return last_error = cudaErrorInvalidDevice;
+  current_device = device;
   return cudaSuccess;
 }
 
@@ -159,6 +173,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidConfiguration";
     case cudaErrorInvalidDeviceFunction:
       return "cudaErrorInvalidDeviceFunction";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
     case cudaErrorLaunchOutOfResources:
       return "cudaErrorLaunchOutOfResources";
     case cudaErrorLaunchFailure:
@@ -175,6 +191,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid configuration argument";
     case cudaErrorInvalidDeviceFunction:
       return "invalid device function";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
     case cudaErrorLaunchOutOfResources:
       return "too many resources requested for launch";
     case cudaErrorLaunchFailure:
@@ -188,11 +206,14 @@ cudaError_t cuda_shim::run(const cudaLaunchConfig_t& launch, void (*thread)(cons
   const std::lock_guard<std::mutex> alone(one_launch);
   ++control.launches;
   control.stream = reinterpret_cast<std::uintptr_t>(launch.stream);
+  control.device = current_device;
   last_error = run_grid(launch, thread, context);
   return last_error;
 }
 
 std::int64_t cuda_shim_launches() { return control.launches; }
 std::uintptr_t cuda_shim_stream() { return control.stream; }
+int cuda_shim_device() { return control.device; }
+int cuda_shim_current_device() { return current_device; }
 void cuda_shim_fail_next(int error) { control.failure = static_cast<cudaError_t>(error); }
 void cuda_shim_reverse_threads(bool reversed) { control.reversed = reversed; }

@@ -10,6 +10,10 @@ extern "C" {
 /// The stream of the last launch.
 [[gnu::visibility("default")]] std::uintptr_t cuda_shim_stream();
 
+/// The device of the last launch, and the calling thread's current one.
+[[gnu::visibility("default")]] int cuda_shim_device();
+[[gnu::visibility("default")]] int cuda_shim_current_device();
+
 /// The next launch runs nothing and fails with this cudaError_t.
 [[gnu::visibility("default")]] void cuda_shim_fail_next(int error);
 

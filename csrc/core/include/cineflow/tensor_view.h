@@ -10,10 +10,17 @@ enum class Device : std::uint8_t { kCpu, kCuda };
 
 constexpr int kMaxRank = 6;
 
+/// Sides below this are exact in f32, the type of coordinates.
+constexpr std::int64_t kSideLimit = std::int64_t{1} << 24;
+
+/// Planes that span fewer elements than this have offsets that an int32 holds.
+constexpr std::int64_t kPlaneLimit = std::int64_t{1} << 31;
+
 struct TensorView {
   void* data = nullptr;
   DType dtype = DType::kF32;
   Device device = Device::kCpu;
+  std::int16_t device_index = 0;  // which GPU; 0 on the CPU
   int rank = 0;
   std::int64_t sizes[kMaxRank] = {};
   std::int64_t strides[kMaxRank] = {};  // in elements; any sign, 0 for a broadcast axis

@@ -12,7 +12,7 @@ Status check(const IdentityArgs& args) noexcept {
       .rank("out", out, 4)
       .dtype("src", src, {DType::kF32, DType::kF16, DType::kBF16, DType::kU8})
       .dtype("out", out, {DType::kF32, DType::kF16, DType::kBF16})
-      .same_device("out", out, src.device)
+      .same_device("out", out, src)
       .size("out", out, 0, src.sizes[0], "src's batch")
       .size("out", out, 1, src.sizes[1], "src's channels")
       .size("out", out, 2, src.sizes[2], "src's height")

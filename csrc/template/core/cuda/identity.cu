@@ -43,7 +43,8 @@ Status identity_cuda(const IdentityArgs& args, void* stream) noexcept {
     return with_float_storage(args.out.dtype, [&](auto result) {
       using Source = typename decltype(source)::type;
       using Result = typename decltype(result)::type;
-      return launch("identity", grid, stream, copy_planes<Source, Result>, args);
+      return launch("identity", grid, args.out.device_index, stream, copy_planes<Source, Result>,
+                    args);
     });
   });
 }
