@@ -127,7 +127,7 @@ void check_border(std::mt19937& random, Border border) {
   warp.flow = flow.view();
   warp.out = out.view();
   warp.border = border;
-  compare("warp", cineflow::warp_cpu(warp, cineflow::thread_pool()), out, 3e-6, warped);
+  compare("warp", cineflow::warp_cpu(warp, *cineflow::thread_pool()), out, 3e-6, warped);
 
   Tensor so_far = random_tensor(random, 0, 6, kN, 2, kH, kW);
   Tensor next = random_tensor(random, 0, 1, kN, 2, kH, kW);

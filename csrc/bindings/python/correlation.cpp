@@ -18,15 +18,17 @@ void correlation(py::handle f1, py::handle f2, py::handle flow, py::handle out, 
                        scale,       x_major,     clamp ? Border::kClamp : Border::kZeros,
                        nullptr};
   raise_unless_ok(check(args));
+  const std::shared_ptr<const Executor> pool = thread_pool();
   Workspace workspace;
   if (first.view.device == Device::kCpu) {
-    args.workspace = workspace.reserve(correlation_workspace(args, thread_pool().width()));
+    args.workspace = workspace.reserve(correlation_workspace(args, pool->width()));
   }
-  launch(args, first.view.device, stream, &correlation_cpu, &correlation_cuda);
+  launch(args, first.view.device, stream, &correlation_cpu, &correlation_cuda, pool);
 }
 
 const Binding binding([](py::module_& module) {
   module.attr("MAX_RADIUS") = kMaxRadius;
+  module.attr("MAX_DILATION") = kMaxDilation;
   module.def("correlation", &correlation, py::arg("f1"), py::arg("f2"), py::arg("flow"),
              py::arg("out"), py::arg("radius"), py::arg("dilation"), py::arg("scale"),
              py::arg("x_major"), py::arg("clamp"), py::arg("stream") = 0,

@@ -1,19 +1,23 @@
 // Runs an op where its tensors live, with the GIL released.
 #pragma once
 
+#include <memory>
+
 #include "cineflow/executor.h"
 #include "views.h"
 
 namespace cineflow::python {
 
-/// `cpu` and `cuda` are the op's launchers; raises what a failed Status says.
+/// `cpu` and `cuda` are the op's launchers; raises what a failed Status says. An op whose arguments
+/// depend on the number of threads gives the pool that it asked.
 template <typename Args, typename Cpu, typename Cuda>
-void launch(const Args& args, Device device, std::uintptr_t stream, Cpu cpu, Cuda cuda) {
+void launch(const Args& args, Device device, std::uintptr_t stream, Cpu cpu, Cuda cuda,
+            const std::shared_ptr<const Executor>& pool = thread_pool()) {
   Status status;
   {
     const py::gil_scoped_release unlocked;
-    status = device == Device::kCuda ? cuda(args, reinterpret_cast<void*>(stream))
-                                     : cpu(args, thread_pool());
+    status =
+        device == Device::kCuda ? cuda(args, reinterpret_cast<void*>(stream)) : cpu(args, *pool);
   }
   raise_unless_ok(status);
 }

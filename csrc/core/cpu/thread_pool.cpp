@@ -8,6 +8,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -47,11 +48,12 @@ class Pool final : public Executor {
   }
 
   int width() const noexcept override { return width_; }
+  bool is_forked() const noexcept { return getpid() != owner_; }
 
   void run(std::int64_t bands, Body body, void* context) const noexcept override {
     // A forked child has no workers, and a second caller has no claim on them.
     std::unique_lock<std::mutex> job(busy_, std::try_to_lock);
-    if (bands <= 1 || workers_.empty() || !job.owns_lock() || getpid() != owner_) {
+    if (bands <= 1 || workers_.empty() || !job.owns_lock() || is_forked()) {
       for (std::int64_t band = 0; band < bands; ++band) body(context, band);
       return;
     }
@@ -144,11 +146,18 @@ int default_threads() {
   return allowed(static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+std::shared_ptr<const Executor> make_pool(int threads) {
+  // A forked child's copy is left alone: the workers that its end waits for were not copied.
+  return {new Pool(threads), [](const Pool* pool) {
+            if (!pool->is_forked()) delete pool;
+          }};
+}
+
 /// The pool of this process. It is replaced, never destroyed at exit: at that point its workers
 /// may already be gone.
-std::atomic<Pool*>& current() {
-  static std::atomic<Pool*> pool{new Pool(default_threads())};
-  return pool;
+std::shared_ptr<const Executor>& current() {
+  static auto* const pool = new std::shared_ptr<const Executor>(make_pool(default_threads()));
+  return *pool;
 }
 
 }  // namespace
@@ -158,13 +167,15 @@ const Executor& serial_executor() noexcept {
   return executor;
 }
 
-const Executor& thread_pool() noexcept { return *current().load(); }
+std::shared_ptr<const Executor> thread_pool() { return std::atomic_load(&current()); }
 
-int thread_count() noexcept { return thread_pool().width(); }
+int thread_count() { return thread_pool()->width(); }
 
 void set_thread_count(int threads) {
-  // The old pool is left to callers that may still be in it; its sleeping workers cost nothing.
-  if (allowed(threads) != thread_count()) current().store(new Pool(allowed(threads)));
+  // Callers that are in the old pool hold it, and the last of them ends it.
+  if (allowed(threads) != thread_count()) {
+    std::atomic_store(&current(), make_pool(allowed(threads)));
+  }
 }
 
 }  // namespace cineflow

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 namespace cineflow {
 
@@ -24,12 +25,13 @@ class Executor {
 /// Runs every band in the calling thread.
 const Executor& serial_executor() noexcept;
 
-/// cineflow's own pool; one job at a time, a second caller runs its bands itself.
-const Executor& thread_pool() noexcept;
+/// cineflow's own pool; one job at a time, a second caller runs its bands itself. It lives as long
+/// as a caller holds it, also where the number of threads is changed meanwhile.
+std::shared_ptr<const Executor> thread_pool();
 
 /// Threads of `thread_pool()`, the caller's included. Starts as CINEFLOW_NUM_THREADS, else
 /// OMP_NUM_THREADS, else the processors this process may run on.
-int thread_count() noexcept;
+int thread_count();
 void set_thread_count(int threads);
 
 }  // namespace cineflow
