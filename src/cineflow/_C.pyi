@@ -2,7 +2,10 @@
 
 from typing import Any
 
+SIDE_LIMIT: int
+PLANE_LIMIT: int
 MAX_RADIUS: int
+MAX_DILATION: int
 
 def thread_count() -> int: ...
 def set_thread_count(threads: int) -> None: ...

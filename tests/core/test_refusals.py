@@ -5,10 +5,12 @@ Each test spoils one thing of a good call. A further op is one more row of CALLS
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -177,6 +179,19 @@ def test_planes_that_int32_does_not_hold(op: Op, name: str) -> None:
         op.call({**op.arrays(), name: far})
 
 
+def test_the_largest_plane_and_one_element_more() -> None:
+    """Of no images, so that nothing is read."""
+    flow, out = np.zeros((0, 2, 1, 1), np.float32), np.zeros((0, 1, 1, 1), np.float32)
+    for elements, fits in ((2**31 - 1, True), (2**31, False)):
+        plane = (0, 0, 4 * (elements - 2), 4)
+        src = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (0, 1, 2, 2), plane)
+        if fits:
+            _C.warp(src, flow, out, False)
+            continue
+        with pytest.raises(ArgumentError, match=f"got a plane that spans {elements}"):
+            _C.warp(src, flow, out, False)
+
+
 @EACH_OP
 def test_sides_that_f32_does_not_count(op: Op) -> None:
     name, shape = next(iter(op.shapes.items()))
@@ -216,6 +231,33 @@ def test_strides_of_broken_elements(op: Op) -> None:
         packed = np.zeros(shape, kind)["value"]
         wanted = rf"wanted {name} with strides of whole elements; got \d+ bytes along axis 0"
         refused(op, wanted, **{name: packed})
+
+
+@pytest.mark.parametrize("scale", [math.nan, math.inf, 1e300])
+def test_a_scale_that_is_no_number_of_f32(scale: float) -> None:
+    matching, polar = list(MATCH), list(POLAR)
+    matching[2] = polar[6] = scale
+    for name, options in (("correlation", matching), ("polar_resample", polar)):
+        op = replace(CALLS[name], options=tuple(options))
+        refused(op, r"wanted scale in -3\.40282e\+38\.\.3\.40282e\+38; got (nan|inf)")
+
+
+def threads_of_this_process() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def test_a_pool_that_is_not_used_any_more_ends() -> None:
+    count, before = _C.thread_count(), threads_of_this_process()
+    try:
+        for threads in range(20):
+            _C.set_thread_count(2 + threads % 4)
+        assert threads_of_this_process() <= before + 5
+        if (child := os.fork()) == 0:  # where the workers of its parent's pool are not
+            _C.set_thread_count(3)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        _C.set_thread_count(count)
 
 
 def test_other_threads_run_while_a_kernel_does() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ def zeros(*shape: int, dtype: str = "float32") -> np.ndarray:
 GRID = ops.PolarGrid(8, 5, last_radius=4.0)
 MAP = zeros(1, 3, 4, 5)
 FLOW = zeros(1, 2, 4, 5)
+POLAR = zeros(1, 3, 8, 5)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,15 @@ FLOW = zeros(1, 2, 4, 5)
         (lambda: ops.correlation(MAP, MAP, radius=33), "radius in 0..32"),
         (lambda: ops.correlation(MAP, MAP, radius=-1), "radius in 0..32"),
         (lambda: ops.correlation(MAP, MAP, dilation=0), "dilation in 1..16"),
+        (lambda: ops.correlation(MAP, MAP, radius=2.0), "radius in 0..32; got 2.0"),
+        (lambda: ops.correlation(MAP, MAP, radius=None), "radius in 0..32; got None"),
+        (lambda: ops.correlation(MAP, MAP, dilation=2**40), "dilation in 1..16"),
+        (lambda: ops.correlation(MAP, MAP, dilation=1.5), "dilation in 1..16; got 1.5"),
+        (lambda: ops.correlation(MAP, MAP, scale=1e300), "scale in"),
+        (lambda: ops.correlation(MAP, MAP, scale=np.ones(3)), '"mean", "sqrt"'),
+        (lambda: ops.correlation(MAP, MAP, order=np.ones(3)), '"yx" or "xy"'),
+        (lambda: ops.warp(MAP, FLOW, border=None), '"zeros" or "clamp"'),
+        (lambda: ops.warp(MAP, FLOW, border=np.array(["zeros", "x"])), '"zeros" or "clamp"'),
         (lambda: ops.correlation(MAP, MAP, scale="sum"), '"mean", "sqrt"'),
         (lambda: ops.correlation(MAP, MAP, scale=math.nan), '"mean", "sqrt"'),
         (lambda: ops.correlation(MAP, MAP, order="zz"), '"yx" or "xy"'),
@@ -43,7 +54,21 @@ FLOW = zeros(1, 2, 4, 5)
         (lambda: ops.polar_resample(MAP, zeros(1, 3), GRID), "x and y"),
         (lambda: ops.polar_resample(MAP, (0, 0), GRID, scale=math.inf), "scale in"),
         (lambda: ops.polar_unresample(MAP, (0, 0), GRID, (9, 9)), "the grid's"),
-        (lambda: ops.PolarGrid(0, 5, last_radius=4.0), "at least 1 x 1"),
+        *(
+            (lambda size=size: ops.polar_unresample(POLAR, (0, 0), GRID, size), "two whole numbers")
+            for size in (4, (4, 4, 4), (4.0, 4))
+        ),
+        *(
+            (lambda centre=centre: ops.polar_resample(MAP, centre, GRID), wanted)
+            for centre, wanted in (
+                ((0,), r"centre as \(x, y\)"),
+                ((0, 0, 7), r"centre as \(x, y\)"),
+                (("a", 0), "centre's x as a number"),
+            )
+        ),
+        (lambda: ops.polar_resample(MAP, (0, 0), GRID, scale="x"), "scale as a number"),
+        (lambda: ops.PolarGrid(0, 5, last_radius=4.0), "1 x 1 samples at least"),
+        (lambda: ops.PolarGrid(8.0, 5, last_radius=4.0), "1 x 1 samples at least"),
         (lambda: ops.PolarGrid(8, 5, last_radius=4.0, sweep=7.0), "two pi"),
         (lambda: ops.PolarGrid(8, 5, last_radius=0.0), "radii that differ"),
     ],
@@ -51,3 +76,39 @@ FLOW = zeros(1, 2, 4, 5)
 def test_bad_arguments_are_refused_with_what_was_wanted(call, wanted):
     with pytest.raises(ArgumentError, match=wanted):
         call()
+
+
+def test_any_real_number_is_a_scale():
+    ones = MAP + 1
+    half = ops.correlation(ones, ones, scale=0.5)
+    np.testing.assert_array_equal(ops.correlation(ones, ones, scale=np.float32(0.5)), half)
+
+
+def vast(kind: str, shape: tuple[int, ...]) -> Any:
+    """An array of any size in the memory of one number."""
+    if kind == "numpy":
+        return np.broadcast_to(np.float32(0), shape)
+    return pytest.importorskip("torch").zeros(()).expand(shape)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda of: ops.warp(of(1, 3, 4, 5), of(1, 2, 2**20, 2**20)),
+        lambda of: ops.warp(of(1, 3, 4, 5), of(1, 2, 2**16, 2**15)),
+        lambda of: ops.compose_flow(of(1, 2, 2**20, 2**20), of(1, 2, 4, 5)),
+        lambda of: ops.correlation(of(1, 1, 2**20, 2**20), of(1, 1, 2**20, 2**20)),
+        lambda of: ops.polar_resample(
+            of(1, 3, 4, 5), (0, 0), ops.PolarGrid(2**22, 2**22, last_radius=4.0)
+        ),
+        lambda of: ops.polar_resample(
+            of(1, 3, 4, 5), (0, 0), ops.PolarGrid(2**24, 1, last_radius=4.0)
+        ),
+        lambda of: ops.polar_unresample(of(1, 3, 8, 5), (0, 0), GRID, (2**30, 2**30)),
+    ],
+)
+def test_a_result_that_no_kernel_writes_is_refused_before_memory_is_asked_for(call, kind):
+    wanted = r"out with (planes of fewer than 2147483648 elements|sides below 16777216)"
+    with pytest.raises(ArgumentError, match=wanted):
+        call(lambda *shape: vast(kind, shape))

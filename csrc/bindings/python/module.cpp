@@ -5,6 +5,7 @@
 #include "cineflow/cuda_support.h"
 #include "cineflow/executor.h"
 #include "cineflow/instruction_set.h"
+#include "cineflow/tensor_view.h"
 
 namespace cineflow::python {
 namespace {
@@ -28,6 +29,8 @@ void define_ops(pybind11::module_& module) {
 PYBIND11_MODULE(_C, module) {
   using namespace cineflow;
   module.doc() = "cineflow's kernels; use cineflow.ops";
+  module.attr("SIDE_LIMIT") = kSideLimit;
+  module.attr("PLANE_LIMIT") = kPlaneLimit;
   module.def("thread_count", &thread_count, "Threads the CPU kernels run on.");
   module.def("set_thread_count", &set_thread_count, pybind11::arg("threads"));
   module.def("cuda_architectures", &cuda_architectures, "Generations with code; '' without CUDA.");

@@ -5,12 +5,14 @@ torch and CuPy are never imported here: an array of theirs proves that its libra
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from cineflow import _C
 from cineflow.errors import ArgumentError
 
 #: A NumPy, torch or CuPy array; an op answers in the kind it was given.
@@ -42,14 +44,19 @@ def require_array(name: str, array: Any, axes: str) -> Kind:
         ArgumentError: It is no array, or of another rank.
     """
     kind = kind_of(name, array)
+    require_rank(name, array, axes)
+    return kind
+
+
+def require_rank(name: str, array: Array, axes: str) -> None:
+    """Raise `ArgumentError` unless `array` has as many axes as `axes` names."""
     if array.ndim != axes.count(",") + 1:
         raise ArgumentError(f"{name} of shape {axes}", f"shape {list(array.shape)}")
-    return kind
 
 
 def is_clamp(border: str) -> bool:
     """Whether `border` is "clamp"; raises `ArgumentError` for what is no border."""
-    if border not in ("zeros", "clamp"):
+    if not isinstance(border, str) or border not in ("zeros", "clamp"):
         raise ArgumentError('border "zeros" or "clamp"', repr(border))
     return border == "clamp"
 
@@ -60,7 +67,11 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
     u8 images give f32 results; every other storage type is kept. Where the channels of `src`
     [N, C, ..., W] lie next to each other (channels-last), so do those of the result, unless
     `keep_layout` is False.
+
+    Raises:
+        ArgumentError: The kernels refuse images of that size, so no memory is asked for.
     """
+    _require_bounded(shape[2:])
     channels_last = keep_layout and is_channels_last(src)
     permuted = [shape[0], *shape[2:], shape[1]] if channels_last else list(shape)
     module: Any = sys.modules[kind_of("src", src)]
@@ -68,6 +79,19 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
     options = {"device": src.device} if module.__name__ == "torch" else {}
     result = module.empty(permuted, dtype=dtype, **options)
     return module.moveaxis(result, -1, 1) if channels_last else result
+
+
+def _require_bounded(sides: Sequence[int]) -> None:
+    """Hold the sides of an image against the kernels' limits; symbolic ones have none yet."""
+    if not all(isinstance(side, (int, np.integer)) for side in sides):
+        return
+    if max(sides) >= _C.SIDE_LIMIT:
+        raise ArgumentError(f"out with sides below {_C.SIDE_LIMIT}", str(max(sides)))
+    if math.prod(map(int, sides)) >= _C.PLANE_LIMIT:
+        raise ArgumentError(
+            f"out with planes of fewer than {_C.PLANE_LIMIT} elements",
+            " x ".join(map(str, sides)),
+        )
 
 
 def is_channels_last(array: Any) -> bool:

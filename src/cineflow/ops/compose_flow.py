@@ -28,6 +28,7 @@ def compose_flow(
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
+    is_clamp(border)
     return _compose_flow(displacement, flow, border, out=out)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+import numbers
+from typing import Any, Literal
 
 from cineflow import _C
 from cineflow.errors import ArgumentError
@@ -55,6 +56,7 @@ def correlation(
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
+    radius, dilation = window(radius, dilation)
     factor = scale_factor(scale, f1)
     return _correlation(f1, f2, radius, dilation, factor, is_x_major(order), out=out)
 
@@ -93,16 +95,31 @@ def warp_correlation(
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
+    radius, dilation = window(radius, dilation)
     factor, x_major = scale_factor(scale, f1), is_x_major(order)
+    is_clamp(border)
     return _warp_correlation(f1, f2, flow, radius, dilation, factor, x_major, border, out=out)
+
+
+def window(radius: int, dilation: int) -> tuple[int, int]:
+    """The two as whole numbers; raises `ArgumentError` where they are none, or out of range."""
+    values = []
+    for name, value, low, high in (
+        ("radius", radius, 0, _C.MAX_RADIUS),
+        ("dilation", dilation, 1, _C.MAX_DILATION),
+    ):
+        if not isinstance(value, numbers.Integral) or not low <= value <= high:
+            raise ArgumentError(f"{name} in {low}..{high}", repr(value))
+        values.append(int(value))
+    return values[0], values[1]
 
 
 def scale_factor(scale: Scale, f1: Array) -> float:
     """The factor that `scale` means for the channels of `f1` [N, C, H, W]."""
     require_array("f1", f1, _AXES)
-    if isinstance(scale, (int, float)) and math.isfinite(scale):
+    if isinstance(scale, numbers.Real) and math.isfinite(scale):
         return float(scale)
-    if scale not in ("mean", "sqrt"):
+    if not isinstance(scale, str) or scale not in ("mean", "sqrt"):
         raise ArgumentError('scale "mean", "sqrt" or a finite number', repr(scale))
     channels = max(f1.shape[1], 1)
     return 1.0 / (channels if scale == "mean" else math.sqrt(channels))
@@ -110,15 +127,13 @@ def scale_factor(scale: Scale, f1: Array) -> float:
 
 def is_x_major(order: Order) -> bool:
     """Whether `order` is "xy"; raises `ArgumentError` for what is no order."""
-    if order not in ("yx", "xy"):
+    if not isinstance(order, str) or order not in ("yx", "xy"):
         raise ArgumentError('order "yx" or "xy"', repr(order))
     return order == "xy"
 
 
-def _allocate(f1: Array, f2: Array, radius: int, *_: object) -> Array:
-    # Before an allocation that grows with its square.
-    if not 0 <= radius <= _C.MAX_RADIUS:
-        raise ArgumentError(f"radius in 0..{_C.MAX_RADIUS}", str(radius))
+def _allocate(f1: Array, f2: Array, radius: int, dilation: int, *_: object) -> Array:
+    window(radius, dilation)  # before an allocation that grows with the radius' square
     shape = (f1.shape[0], (2 * radius + 1) ** 2, f1.shape[2], f1.shape[3])
     return empty_output(f1, shape, keep_layout=False)
 
@@ -130,8 +145,8 @@ def _fill(
     _C.correlation(f1, f2, None, out, radius, dilation, scale, x_major, False, stream)
 
 
-def _allocate_warped(f1: Array, f2: Array, flow: Array, radius: int, *_: object) -> Array:
-    return _allocate(f1, f2, radius)
+def _allocate_warped(f1: Array, f2: Array, flow: Array, *window: Any) -> Array:
+    return _allocate(f1, f2, *window)
 
 
 def _fill_warped(

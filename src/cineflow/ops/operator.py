@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from cineflow.errors import ArgumentError
-from cineflow.ops.arrays import Array, kind_of, require_array
+from cineflow.ops.arrays import Array, kind_of, require_rank
 
 
 class Operator:
@@ -15,7 +15,8 @@ class Operator:
     Attributes:
         schema: Of the torch operator: "warp(Tensor src, Tensor flow, str border) -> Tensor".
         axes: Of each tensor, in the order of the schema: {"src": "[N, C, H, W]"}.
-        allocate: `allocate(*arguments)` answers the result, uninitialised; also the fake kernel.
+        allocate: `allocate(*arguments)` answers the result, uninitialised, for tensors of those
+            axes; also the fake kernel.
         fill: `fill(out, *arguments)` runs the kernel.
     """
 
@@ -46,23 +47,27 @@ class Operator:
             ArgumentError: Kinds, ranks, shapes, dtypes or devices do not fit.
             EngineError: A CUDA array, and no CUDA kernels or no device to run them.
         """
-        kinds = [
-            require_array(name, array, axes)
-            for (name, axes), array in zip(self.axes.items(), arguments, strict=False)
-        ]
-        if out is not None:
-            kinds.append(kind_of("out", out))
+        names = [*self.axes, "out"]
+        arrays = arguments[: len(self.axes)] if out is None else (*arguments[: len(self.axes)], out)
+        kinds = [kind_of(name, array) for name, array in zip(names, arrays, strict=False)]
         kind = kinds[0]
         if kinds.count(kind) < len(kinds):
-            name, other = next(
-                item for item in zip((*self.axes, "out"), kinds, strict=False) if item[1] != kind
-            )
+            name, other = next(item for item in zip(names, kinds, strict=False) if item[1] != kind)
             raise ArgumentError(f"every argument as a {kind} array", f"{name} as a {other} array")
-        if out is None:
-            if kind == "torch":
-                from cineflow.ops import torch_library
+        if kind == "torch":
+            from cineflow.ops import torch_library
 
+            if out is None:
                 return torch_library.operator(self.name)(*arguments)
+            torch_library.fill(self, out, arguments)
+            return out
+        if out is None:
+            self.require_ranks(arguments)
             out = self.allocate(*arguments)
         self.fill(out, *arguments)
         return out
+
+    def require_ranks(self, arguments: tuple[Any, ...]) -> None:
+        """Raise `ArgumentError` unless each tensor has as many axes as its own are named."""
+        for (name, axes), array in zip(self.axes.items(), arguments, strict=False):
+            require_rank(name, array, axes)

@@ -49,8 +49,8 @@ class PolarGrid:
     sweep: float = 2 * math.pi
 
     def __post_init__(self) -> None:
-        if self.angles < 1 or self.radii < 1:
-            raise ArgumentError("a grid of at least 1 x 1 samples", f"{self.angles} x {self.radii}")
+        if any(isinstance(count, float) or count < 1 for count in (self.angles, self.radii)):
+            raise ArgumentError("a grid of 1 x 1 samples at least", f"{self.angles} x {self.radii}")
         if not 0 < abs(self.sweep) <= 2 * math.pi + 1e-9:
             raise ArgumentError("a sweep of up to two pi radians, not 0", repr(self.sweep))
         if not abs(self.last_radius - self.first_radius) > 0:
@@ -69,7 +69,8 @@ class PolarGrid:
     @property
     def is_full_circle(self) -> bool:
         """Whether the last angle's neighbour is the first."""
-        return math.isclose(abs(self.sweep), 2 * math.pi, rel_tol=1e-9)
+        # Not math.isclose: torch.compile traces this line with a symbolic sweep.
+        return abs(abs(self.sweep) - 2 * math.pi) <= 1e-8
 
 
 def polar_resample(
@@ -145,6 +146,8 @@ def polar_unresample(
             f"src of shape [N, C, {grid.angles}, {grid.radii}], the grid's",
             f"shape {list(src.shape)}",
         )
+    if not isinstance(size, tuple) or len(size) != 2 or any(isinstance(n, float) for n in size):
+        raise ArgumentError("size as two whole numbers, (H, W)", repr(size))
     arguments = _arguments(src, centre, grid, size, border, scale, offset)
     return _polar_unresample(*arguments, out=out)
 
@@ -159,16 +162,27 @@ def _arguments(
     offset: float,
 ) -> tuple[Any, ...]:
     """The arguments in the schema's order."""
+    is_clamp(border)
     if isinstance(centre, tuple):
         centre = _array_like(src, centre)
     steps = (grid.first_angle, grid.angle_step, grid.first_radius, grid.radius_step)
     whole = grid.is_full_circle
-    return src, centre, *size, *steps, whole, border, float(scale), float(offset)
+    scale, offset = _number("scale", scale), _number("offset", offset)
+    return src, centre, *size, *steps, whole, border, scale, offset
+
+
+def _number(name: str, value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{name} as a number", repr(value)) from None
 
 
 def _array_like(src: Array, centre: tuple[float, float]) -> Any:
     """`centre` as a [1, 2] float32 array of `src`'s library and device."""
-    values = [[float(centre[0]), float(centre[1])]]
+    if len(centre) != 2:
+        raise ArgumentError("centre as (x, y) in pixels", repr(centre))
+    values = [[_number("centre's x", centre[0]), _number("centre's y", centre[1])]]
     kind = kind_of("src", src)
     if kind == "numpy":
         return np.array(values, np.float32)

@@ -2,16 +2,17 @@
 
 Importing this module imports torch and registers them; `cineflow.ops` does so when it first meets
 a torch tensor. What allocates a result is also the fake kernel: shape, dtype and strides are those
-of the real result.
+of the real result. They have no gradients, and a backward pass through them is refused.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
+from cineflow.errors import ArgumentError
 from cineflow.ops.operator import Operator
 
 _library: Any = torch.library.Library("cineflow", "DEF")
@@ -25,17 +26,62 @@ def operator(name: str) -> Any:
     return _registered[name]
 
 
+def fill(op: Operator, out: Tensor, arguments: tuple[Any, ...]) -> None:
+    """Write the op's answer into the caller's `out`, past torch's dispatcher.
+
+    Raises:
+        ArgumentError: Nothing can be written there as it is, or the arguments do not fit.
+    """
+    for trouble, wanted, got in (
+        (out.requires_grad, "out that requires no gradient", "one that requires it"),
+        (out.is_neg(), "out with its own values", "the imaginary part of a conjugate"),
+        (out.is_meta, "out on the CPU or a CUDA device", "one on meta"),
+    ):
+        if trouble:
+            raise ArgumentError(wanted, got, "Give a tensor of torch.empty.")
+    _require_one_device((*op.axes, "out"), (*arguments[: len(op.axes)], out))
+    op.fill(out, *map(_plain, arguments))
+
+
+def _plain(argument: Any) -> Any:
+    """A tensor as DLPack hands it over rightly: without gradient, its sign in its values."""
+    return argument.detach().resolve_neg() if isinstance(argument, Tensor) else argument
+
+
+def _require_one_device(names: tuple[str, ...], tensors: tuple[Tensor, ...]) -> None:
+    first = tensors[0].device
+    for name, tensor in zip(names, tensors, strict=True):
+        if tensor.device != first:
+            raise ArgumentError(f"every tensor on {first}", f"{name} on {tensor.device}")
+
+
 def _register(op: Operator) -> Any:
-    def run(*arguments: Any) -> Tensor:
+    names = tuple(op.axes)
+
+    def allocate(*arguments: Any) -> Tensor:
+        op.require_ranks(arguments)
+        _require_one_device(names, arguments[: len(names)])
         out: Tensor = op.allocate(*arguments)
-        # DLPack refuses tensors that require a gradient.
-        op.fill(out, *(item.detach() if isinstance(item, Tensor) else item for item in arguments))
         return out
+
+    def run(*arguments: Any) -> Tensor:
+        out = allocate(*arguments)
+        op.fill(out, *map(_plain, arguments))
+        return out
+
+    def backward(*_: Any) -> NoReturn:
+        raise ArgumentError(
+            f"no gradient of cineflow::{op.name}",
+            "a backward pass through it",
+            "The ops are for inference: detach what they are given, or train with torch's own.",
+        )
 
     _library.define(op.schema)
     for device in ("CPU", "CUDA"):
         _library.impl(op.name, run, device)
-    torch.library.register_fake(f"cineflow::{op.name}", op.allocate, lib=_library)
+    name = f"cineflow::{op.name}"
+    torch.library.register_fake(name, allocate, lib=_library)
+    torch.library.register_autograd(name, backward, lib=_library)
     return getattr(torch.ops.cineflow, op.name)
 
 

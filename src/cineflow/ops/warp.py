@@ -28,6 +28,7 @@ def warp(src: Array, flow: Array, *, border: Border = "zeros", out: Array | None
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
+    is_clamp(border)
     return _warp(src, flow, border, out=out)
 
 
