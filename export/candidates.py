@@ -50,10 +50,10 @@ def find_candidates(
     found += [Candidate(engine, FP16) for engine in _in_half(bundle, model, scratch)]
     refusals = []
     for name, runtime in RUNTIMES.items():
-        if name == "onnxruntime" or not runtime.status(bundle).available:
+        if name == "onnxruntime" or not runtime.status(bundle, None).available:
             continue
         try:
-            found.append(Candidate(runtime.open(bundle, None), bundle.precision))
+            found.append(Candidate(runtime.open(bundle, None, None), bundle.precision))
         except CineflowError as error:
             refusals.append(f"{name}: {error}")
     return found, refusals

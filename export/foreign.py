@@ -15,6 +15,7 @@ from cineflow.export.bundle import engines_for, staged_directory, write_bundle, 
 from cineflow.export.graph import require_border
 from cineflow.export.origin import manifest_entry
 from cineflow.export.parity import agreement, require
+from cineflow.export.precision import precision_of
 from cineflow.export.recipe import parity_sizes
 from cineflow.runtime.bundle import Bundle, graph_inputs
 from cineflow.spec import Axis, ModelSpec
@@ -51,15 +52,16 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
     require_border(model, spec)
     origin = manifest_entry(recipe=None, weights=None)
     with staged_directory(Path(out_dir)) as stage:
-        write_bundle(stage, model, spec, origin, "fp32")
+        precision = precision_of(model)
+        write_bundle(stage, model, spec, origin, precision)
         staged = Bundle.load(stage)
         engines = engines_for(staged)
         rows = []
         for sizes in parity_sizes(spec):
             inputs = [random_inputs(spec, sizes, seed) for seed in (0, 1)]
-            rows += agreement(spec, engines, inputs, sizes, precision="fp32")
+            rows += agreement(spec, engines, inputs, sizes, precision)
         require(rows, spec, reference="its first run")
-        write_manifest(stage, model, spec, origin, "fp32", rows)
+        write_manifest(stage, model, spec, origin, precision, rows)
     return Bundle.load(Path(out_dir))
 
 

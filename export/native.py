@@ -115,19 +115,18 @@ def native_config(bundle: Bundle, backend: str) -> Any:
 def engines_of(bundle: Bundle, store: EngineStore) -> Sequence[StoredEngine]:
     """Sound engines of `bundle` for full TensorRT, one per compute capability.
 
-    Where several are stored for one, the bundle's own precision goes first, then the newest
-    TensorRT, then the widest profile.
+    They are of the bundle's own precision. Where several are stored for one card, the newest
+    TensorRT goes first, then the widest profile.
 
     Raises:
         EngineError: There is none. TensorRT-RTX engines do not count: Triton has no backend for
             them.
     """
 
-    def rank(engine: StoredEngine) -> tuple[bool, tuple[int, ...], list[int]]:
+    def rank(engine: StoredEngine) -> tuple[tuple[int, ...], list[int]]:
         assert engine.key is not None  # sound ones have their key
         largest = [sizes[2] for _, sizes in sorted(engine.key.profile.items())]
-        own = engine.key.precision == bundle.precision
-        return own, version_tuple(engine.key.version), largest
+        return version_tuple(engine.key.version), largest
 
     sound = [
         engine
@@ -135,13 +134,14 @@ def engines_of(bundle: Bundle, store: EngineStore) -> Sequence[StoredEngine]:
         if engine.key is not None
         and not engine.fault
         and (engine.key.onnx_sha256, engine.key.flavour) == (bundle.hash, "tensorrt")
-        and engine.key.model == bundle.spec.name
+        and (engine.key.model, engine.key.precision) == (bundle.spec.name, bundle.precision)
     ]
     # The best of a capability comes last and stays.
     found = {e.key.capability: e for e in sorted(sound, key=rank) if e.key is not None}
     if not found:
         raise EngineError(
-            f"an engine of {bundle.served_name} for full TensorRT in {store.root}",
+            f"an engine of {bundle.served_name} in {bundle.precision} for full TensorRT in "
+            f"{store.root}",
             "none (Triton has no backend for TensorRT-RTX engines)",
             "`cineflow engine build --runtime tensorrt` on the card, or --backend onnxruntime",
         )

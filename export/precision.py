@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cineflow.export.operators import DOMAIN
 
-FP32, FP16 = "fp32", "fp16"
+FP32, FP16, BF16 = "fp32", "fp16", "bf16"
 
 #: Nodes that turn features into numbers of another meaning; an island ends behind them.
 CONTRACTIONS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Correlation", "WarpCorrelation"}
@@ -99,6 +99,18 @@ def to_half(model: onnx.ModelProto) -> None:
     _drop_unused_constants(graph)
     # Types of the intermediate values changed; the checker infers them again.
     del graph.value_info[:]
+
+
+def precision_of(model: onnx.ModelProto) -> str:
+    """Storage type of the features: the narrowest that a weight, a node or a border has."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    values = (*graph.input, *graph.output, *graph.value_info)
+    kinds = {value.type.tensor_type.elem_type for value in values}
+    kinds |= {item.data_type for item in graph.initializer}
+    for kind, name in ((TensorProto.FLOAT16, FP16), (TensorProto.BFLOAT16, BF16)):
+        if kind in kinds:
+            return name
+    return FP32
 
 
 def feature_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:

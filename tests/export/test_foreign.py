@@ -49,6 +49,17 @@ def test_imported_bundle_runs(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert all(row["passed"] for row in bundle.manifest["parity"])
 
 
+def test_half_precision_is_recorded(files: tuple[Path, Path], tmp_path: Path) -> None:
+    assert import_bundle(*files, tmp_path / "single").precision == "fp32"
+    features = """
+      k = Constant <value = float {1e-4}> ()
+      m = Mul (s, k)  t = Cast <to: int = 10> (m)  r = Transpose <perm: ints = [0, 1, 3, 2]> (t)
+      q = MatMul (r, t)  p = Cast <to: int = 1> (q)  n = MatMul (m, p)  y = Mul (n, half)"""
+    inner = GRAPH.replace("y = Mul (s, half)", features)
+    onnx.save(onnx.parser.parse_model(inner), files[0])
+    assert import_bundle(*files, tmp_path / "half").precision == "fp16"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -203,17 +203,29 @@ def test_refused_plan_is_a_typed_error(card: Any, store: EngineStore, tiny: Path
         TensorRtEngine(bundle)
 
 
-def test_the_bundle_s_own_precision_goes_first(store: EngineStore, tiny: Path) -> None:
+def test_another_precision_is_only_taken_where_it_is_asked_for(
+    card: Any, store: EngineStore, tiny: Path
+) -> None:
     bundle = Bundle.load(tiny)
     put(store, bundle, precision="fp16")
-    (only,) = find_plans(bundle, "tensorrt-rtx", "1.7", "86")
-    assert only.key
-    assert only.key.precision == "fp16", "the one that was built on purpose"
+    with pytest.raises(EngineError, match=r"in fp32 .* only of fp16"):
+        find_plans(bundle, "tensorrt-rtx", "1.7", "86")
+    assert open_engine(bundle).name == "onnxruntime"
+    assert open_engine(bundle, precision="fp16").name == "tensorrt-rtx"
+    with pytest.raises(EngineError, match="this one in fp32") as caught:
+        open_engine(bundle, runtime="onnxruntime", precision="fp16")
+    assert "--precision fp16" in caught.value.remedy
+    with pytest.raises(EngineError, match="in bf16"):
+        open_engine(bundle, precision="bf16")
+
+
+def test_the_widest_profile_goes_first(store: EngineStore, tiny: Path) -> None:
+    bundle = Bundle.load(tiny)
     put(store, bundle, profile={"width": (4, 8, 16)})
     put(store, bundle, profile={"width": (4, 8, 64)})
     (best,) = find_plans(bundle, "tensorrt-rtx", "1.7", "86")
     assert best.key
-    assert (best.key.precision, best.key.profile["width"]) == ("fp32", (4, 8, 64))
+    assert best.key.profile["width"] == (4, 8, 64)
 
 
 def test_auto_falls_back_where_the_store_has_no_engine(

@@ -30,6 +30,7 @@ class Shift:
 
     name = "shift"
     kernels = "none"
+    model = "shift"
 
     def __init__(self, step=(1.0, -0.5)) -> None:
         self.step = step
@@ -181,15 +182,39 @@ def test_a_state_that_is_none():
 
 
 def test_the_state_of_another_model_is_refused():
-    stream = MotionStream(Shift(), SPEC, model="shift-01234567")
+    stream = MotionStream(Shift(), SPEC)
     stream.push(frame(1))
-    other = replace(SPEC, name="other")
-    with pytest.raises(SpecError, match="state of other; got one of shift-01234567"):
-        MotionStream(Shift(), other, stream.state())
-    with pytest.raises(SpecError, match="state of shift-89abcdef"):
-        MotionStream(Shift(), SPEC, stream.state(), model="shift-89abcdef")
-    again = MotionStream(Shift(), SPEC, stream.state(), model="shift-01234567")
-    assert again.push(frame(2)).previous == 0
+    other = Shift()
+    other.model = "shift-89abcdef"
+    with pytest.raises(SpecError, match="state of shift-89abcdef; got one of shift"):
+        MotionStream(other, SPEC, stream.state())
+    assert MotionStream(Shift(), SPEC, stream.state()).push(frame(2)).previous == 0
+
+
+def test_a_state_names_the_graph_by_its_hash():
+    bundle = Bundle.load("lucas_kanade")
+    assert MotionStream(open_engine(bundle), bundle.spec).model == bundle.served_name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frame": np.zeros((7, 16), np.float32)}, r"a size that .* takes; got one of \[7, 16\]"),
+        ({"frame": np.zeros(16, np.float32)}, r"got one of \[16\]"),
+        ({"frame": frame(1)}, "frame of a state as .*float32.*; got .*uint8"),
+        ({"displacement": np.zeros((2, 8, 8), np.float32)}, "displacement of a state"),
+        ({"displacement": np.zeros((2, 32, 48))}, "got .*float64"),
+        ({"displacement": np.full((2, 32, 48), np.nan, np.float32)}, "finite values in displ"),
+        ({"tensors": {"calls": np.zeros((3, 3), np.float32)}}, "calls of a state"),
+    ],
+)
+def test_a_state_whose_arrays_do_not_fit_is_refused(change, message):
+    stream = MotionStream(Shift(), SPEC)
+    stream.push(frame(1))
+    stream.push(frame(2))
+    MotionStream(Shift(), SPEC, stream.state())
+    with pytest.raises(SpecError, match=message):
+        MotionStream(Shift(), SPEC, replace(stream.state(), **change))
 
 
 def test_a_state_without_the_models_own_tensors_is_refused():

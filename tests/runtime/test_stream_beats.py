@@ -33,6 +33,7 @@ class Pulse:
 
     name = "pulse"
     kernels = "none"
+    model = "pulse"
 
     def __init__(self, beat: Beat = BEAT) -> None:
         self.radius = [1.0 - 0.15 * beat.activation(k) for k in range(beat.frames)]

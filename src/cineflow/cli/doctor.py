@@ -119,7 +119,8 @@ def _engines(bundle: Bundle | None) -> Iterator[Finding]:
 
     report = engine_report(bundle)
     for engine in report:
-        state: State = "used" if engine.chosen else "ready" if engine.available else "missing"
+        usable = engine.available or engine.reference
+        state: State = "used" if engine.chosen else "ready" if usable else "missing"
         detail = ": ".join(filter(None, [engine.version, engine.reason]))
         yield Finding(f"engine {engine.name}", state, detail, engine.remedy)
     if not any(engine.available for engine in report):

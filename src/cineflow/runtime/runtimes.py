@@ -8,6 +8,7 @@ available, and say why.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -30,19 +31,20 @@ class Runtime:
     """One way to run a bundle.
 
     Attributes:
-        status: What is known of it here; for one bundle, or (None) for any.
-        open: Opens a bundle with so many CPU threads (None: its default).
+        status: What is known of it here; for one bundle, or (None) for any, and a precision (None:
+            the bundle's own).
+        open: Opens a bundle with so many CPU threads (None: its default) in a precision.
     """
 
-    status: Callable[[Bundle | None], EngineStatus]
-    open: Callable[[Bundle, int | None], Engine]
+    status: Callable[[Bundle | None, str | None], EngineStatus]
+    open: Callable[[Bundle, int | None, str | None], Engine]
 
 
 _A_CARD = "An NVIDIA card and its driver; the CPU serves until then"
 
 
 def _onnxruntime(name: str, provider: str) -> Runtime:
-    def status(bundle: Bundle | None) -> EngineStatus:
+    def status(bundle: Bundle | None, precision: str | None) -> EngineStatus:
         try:
             import onnxruntime
         except ImportError:
@@ -50,10 +52,13 @@ def _onnxruntime(name: str, provider: str) -> Runtime:
         version = str(onnxruntime.__version__)
         if fault := provider_fault(provider):
             return EngineStatus(name, version, False, fault, _remedy(provider))
+        if bundle is not None and precision not in (None, bundle.precision):
+            own = f"it runs a bundle as it was exported, this one in {bundle.precision}"
+            return EngineStatus(name, version, False, own, f"Export with --precision {precision}")
         kernels = ort_engine.register_op_library(onnxruntime.SessionOptions())
         return EngineStatus(name, version, True, f"our ops run through the {kernels}")
 
-    def open_(bundle: Bundle, threads: int | None) -> Engine:
+    def open_(bundle: Bundle, threads: int | None, precision: str | None) -> Engine:
         return ort_engine.OnnxRuntimeEngine(bundle, threads, provider=provider)
 
     return Runtime(status, open_)
@@ -78,7 +83,7 @@ def _remedy(provider: str) -> str:
 def _tensorrt(flavour: str, segmented: bool, remedy: str) -> Runtime:
     name = trt_engine.engine_name(flavour, segmented)
 
-    def status(bundle: Bundle | None) -> EngineStatus:
+    def status(bundle: Bundle | None, precision: str | None) -> EngineStatus:
         try:
             trt = importlib.import_module(trt_engine.MODULES[flavour])
             cupy = importlib.import_module("cupy")
@@ -91,14 +96,35 @@ def _tensorrt(flavour: str, segmented: bool, remedy: str) -> Runtime:
             return EngineStatus(name, version, False, f"no GPU: {error.got}", _A_CARD)
         if bundle is not None:
             try:
-                trt_engine.find_plans(bundle, flavour, version, capability, segmented)
+                trt_engine.find_plans(
+                    bundle, flavour, version, capability, segmented, precision=precision
+                )
             except CineflowError as error:
                 return EngineStatus(name, version, False, error.got, error.remedy)
         store = EngineStore().root
         return EngineStatus(name, version, True, f"on SM {capability}, engines from {store}")
 
-    def open_(bundle: Bundle, threads: int | None) -> Engine:
-        return trt_engine.TensorRtEngine(bundle, flavour, segmented=segmented)
+    def open_(bundle: Bundle, threads: int | None, precision: str | None) -> Engine:
+        return trt_engine.TensorRtEngine(bundle, flavour, segmented=segmented, precision=precision)
+
+    return Runtime(status, open_)
+
+
+def _torch() -> Runtime:
+    """The reference: it runs a recipe's module, so no bundle can be opened in it."""
+    reason = "the reference of `cineflow verify`: it runs a recipe's module, never a bundle"
+
+    def status(bundle: Bundle | None, precision: str | None) -> EngineStatus:
+        try:
+            version = importlib.metadata.version("torch")  # its import takes seconds
+        except importlib.metadata.PackageNotFoundError:
+            missing = "torch is not installed, which `cineflow verify` compares with"
+            return EngineStatus("torch", "", False, missing, "`pip install 'cineflow[export]'`")
+        ask = "`cineflow verify BUNDLE` compares every other runtime with it"
+        return EngineStatus("torch", version, False, reason, ask, reference=True)
+
+    def open_(bundle: Bundle, threads: int | None, precision: str | None) -> Engine:
+        raise EngineError(f"{bundle.served_name} in torch", reason)
 
     return Runtime(status, open_)
 
@@ -115,4 +141,5 @@ RUNTIMES: Mapping[str, Runtime] = {
     "tensorrt-rtx-segments": _tensorrt("tensorrt-rtx", True, _RTX),
     "onnxruntime-cuda": _onnxruntime("onnxruntime-cuda", CUDA_PROVIDER),
     "onnxruntime": _onnxruntime("onnxruntime", CPU_PROVIDER),
+    "torch": _torch(),
 }

@@ -108,6 +108,7 @@ class SegmentedEngine:
         name: str = "onnxruntime-segments",
     ) -> None:
         self.name = name
+        self.model = bundle.served_name
         self._inputs = graph_inputs(bundle.spec)
         self._outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]
         steps = read_steps(bundle)

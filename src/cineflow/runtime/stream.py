@@ -28,19 +28,17 @@ class MotionStream:
     """Tracks one sequence of frames of one size.
 
     Args:
-        engine: Runs the model on a pair of frames.
+        engine: Runs the model on a pair of frames; its `model` is kept in the state, and compared
+            when a state comes back in.
         spec: The model: two images in (previous, current), `flow` out.
         state: A state taken from another stream of the same model; it goes on from there.
-        model: Which model exactly, kept in the state and compared on the way back in. Give
-            `Bundle.served_name`, which holds the hash of the graph, where a state may meet another
-            version of the model; by default it is the spec's name.
         backward: Also track each pair backward, at half size where the model takes that size, and
             judge the quality by both. A quarter of the engine's time more per frame (all of it
             again where the half size does not fit); without it the quality still stands.
 
     Raises:
         SpecError: The model is of another kind, or has a state and shall run backward; `state` is
-            no `StreamState`, another model's, or lacks the model's own tensors.
+            no `StreamState`, another model's, or its arrays are not what this model makes.
     """
 
     def __init__(
@@ -49,7 +47,6 @@ class MotionStream:
         spec: ModelSpec,
         state: StreamState | None = None,
         *,
-        model: str = "",
         backward: bool = False,
     ) -> None:
         require_streamable(spec)
@@ -59,11 +56,11 @@ class MotionStream:
                 f"{spec.name} with {[tensor.name for tensor in spec.states]}",
             )
         self.spec = spec
-        self.model = model or spec.name
-        if state is not None:
-            self._check_state(state)
+        self.model = engine.model
         self._engine = engine
         self._images = spec.inputs
+        if state is not None:
+            self._check_state(state)
         self._state = state
         self._backward = backward
 
@@ -151,6 +148,27 @@ class MotionStream:
         own = [] if state.motion is None else sorted(one.name for one in self.spec.states)
         if sorted(state.tensors) != own:
             raise SpecError(f"a state with the tensors {own}", f"{sorted(state.tensors)}", remedy)
+        size = np.shape(state.frame)
+        if len(size) != 2 or not all(map(_takes, self._images[0].shape[-2:], size)):
+            raise SpecError(
+                f"a state with a frame of a size that {self.spec.name} takes",
+                f"one of {list(size)}",
+                remedy,
+            )
+        arrays = {"frame": state.frame, "displacement": state.displacement}
+        wanted = {"frame": ("float32", list(size)), "displacement": ("float32", [2, *size])}
+        if state.candidate is not None:
+            arrays["candidate"] = state.candidate.displacement
+            wanted["candidate"] = wanted["displacement"]
+        for one in self.spec.states if state.tensors else ():
+            arrays[one.name] = state.tensors[one.name]
+            wanted[one.name] = (one.dtype, [_extent(dim, size) for dim in one.shape])
+        for name, array in arrays.items():
+            found = (str(np.asarray(array).dtype), list(np.shape(array)))
+            if found != wanted[name]:
+                raise SpecError(f"{name} of a state as {wanted[name]}", f"{found}", remedy)
+            if not np.isfinite(array).all():
+                raise SpecError(f"finite values in {name} of a state", "NaN or inf", remedy)
 
     def _first(
         self, image: np.ndarray, number: int, beat: bool | None, time_ms: float | None
@@ -176,7 +194,7 @@ class MotionStream:
         first, second = current, previous
         half = [extent // 2 for extent in current.shape]
         if all(
-            extent % 2 == 0 and (dim.accepts(size) if isinstance(dim, Axis) else dim == size)
+            extent % 2 == 0 and _takes(dim, size)
             for dim, size, extent in zip(
                 self._images[0].shape[-2:], half, current.shape, strict=True
             )
@@ -232,7 +250,7 @@ class MotionStream:
         for dim, size, side in zip(
             self._images[0].shape[-2:], frame.shape, ("height", "width"), strict=True
         ):
-            if not (dim.accepts(size) if isinstance(dim, Axis) else dim == size):
+            if not _takes(dim, size):
                 wanted = dim.describe() if isinstance(dim, Axis) else str(dim)
                 raise FrameError(
                     f"a {side} of {wanted} pixels, which {self.spec.name} takes",
@@ -273,6 +291,10 @@ def require_streamable(spec: ModelSpec) -> None:
     for state in spec.states:
         if unknown := {axis.name for axis in state.axes} - {"height", "width"}:
             raise SpecError("a state whose dynamic axes are height and width", str(unknown))
+
+
+def _takes(dim: int | Axis, size: int) -> bool:
+    return dim.accepts(size) if isinstance(dim, Axis) else dim == size
 
 
 def _extent(dim: int | Axis, size: tuple[int, ...]) -> int:

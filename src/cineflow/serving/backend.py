@@ -47,7 +47,6 @@ class StreamTable:
         spec: The model.
         idle_s: Seconds without a frame after which a sequence is forgotten.
         clock: Seconds that only grow.
-        model: As for `MotionStream`.
         backward: As for `MotionStream`.
     """
 
@@ -58,14 +57,12 @@ class StreamTable:
         idle_s: float,
         clock: Callable[[], float] = time.monotonic,
         *,
-        model: str = "",
         backward: bool = False,
     ) -> None:
         self._engine = engine
         self._spec = spec
         self._idle_s = idle_s
         self._clock = clock
-        self._model = model
         self._backward = backward
         self._live: OrderedDict[int | str, _Live] = OrderedDict()  # longest idle first
 
@@ -74,7 +71,7 @@ class StreamTable:
 
     def begin(self, sequence: int | str) -> None:
         """Start a sequence; one of the same id begins anew."""
-        stream = MotionStream(self._engine, self._spec, model=self._model, backward=self._backward)
+        stream = MotionStream(self._engine, self._spec, backward=self._backward)
         self._live[sequence] = _Live(stream, self._clock())
         self._live.move_to_end(sequence)
 
@@ -136,9 +133,7 @@ class TritonPythonModel:
         engine = open_engine(bundle, threads)
         idle_us = int(config["sequence_batching"]["max_sequence_idle_microseconds"])
         backward = parameters.get("backward", "false") == "true"
-        self._streams = StreamTable(
-            engine, bundle.spec, idle_us / 1e6, model=bundle.served_name, backward=backward
-        )
+        self._streams = StreamTable(engine, bundle.spec, idle_us / 1e6, backward=backward)
         self._pb.Logger.log_info(
             f"{bundle.served_name}: {engine.name}, {engine.kernels}; threads: "
             f"{threads or 'its default'}; idle streams end after {idle_us / 1e6:g} s"

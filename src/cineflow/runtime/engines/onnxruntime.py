@@ -52,6 +52,7 @@ class OnnxRuntimeEngine:
     ) -> None:
         ort = _import_onnxruntime()
         self.name = "onnxruntime-cuda" if provider == CUDA_PROVIDER else "onnxruntime"
+        self.model = bundle.served_name
         self.spec = bundle.spec
         self._inputs = graph_inputs(bundle.spec)
         self._outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]

@@ -32,6 +32,7 @@ class TensorRtEngine:
         store: Where its engines are; see `find_plans`.
         segmented: Run the segments of a bundle exported with `--split-ops`, our CUDA kernels
             between them, in place of the whole graph.
+        precision: That of the engines; None means the bundle's.
 
     Raises:
         MissingDependencyError: TensorRT or CuPy is not installed.
@@ -46,8 +47,10 @@ class TensorRtEngine:
         store: EngineStore | None = None,
         *,
         segmented: bool = False,
+        precision: str | None = None,
     ) -> None:
         self.name = engine_name(flavour, segmented)
+        self.model = bundle.served_name
         self.kernels = "cineflow CUDA kernels" if segmented else "bodies in the graph"
         self._inputs = graph_inputs(bundle.spec)
         inputs = [tensor.name for tensor in self._inputs]
@@ -59,7 +62,10 @@ class TensorRtEngine:
 
         trt, cupy = _import(MODULES[flavour]), _import("cupy")
         capability = card_capability(cupy)
-        plans = find_plans(bundle, flavour, trt.__version__, capability, segmented, store)
+        version = str(trt.__version__)
+        plans = find_plans(
+            bundle, flavour, version, capability, segmented, store, precision=precision
+        )
         runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
         waiting = iter(plans)
         launches: list[Launch] = [
@@ -171,17 +177,20 @@ def find_plans(
     capability: str,
     segmented: bool = False,
     store: EngineStore | None = None,
+    *,
+    precision: str | None = None,
 ) -> list[StoredEngine]:
     """The sound engines for exactly this graph (or each of its segments), version and card.
 
-    Where several precisions or profiles of one graph are stored, the bundle's own precision goes
-    before another, and the profile with the largest sizes before a narrower one.
+    They are of the precision that was asked for; None means the bundle's own. Where several
+    profiles of one graph are stored, the one with the largest sizes goes before a narrower one.
 
     Raises:
         BundleError: `segmented`, and the bundle has no segments.
         EngineError: One is missing; a close one is never taken instead.
     """
     store = store or EngineStore()
+    precision = precision or bundle.precision
     graphs = [(bundle.spec.name, bundle.hash)]
     if segmented:
         files = [step.segment for step in read_steps(bundle) if step.segment is not None]
@@ -190,9 +199,9 @@ def find_plans(
     return [
         _best(
             stored,
-            (model, digest, flavour, version, capability),
-            bundle.precision,
+            (model, digest, flavour, version, capability, precision),
             f"`cineflow engine build {bundle.path} --runtime {flavour} --sm {capability}"
+            + (f" --precision {precision}" if precision != bundle.precision else "")
             + (" --split-ops`" if segmented else "`"),
             store,
         )
@@ -202,30 +211,35 @@ def find_plans(
 
 def _best(
     stored: Sequence[StoredEngine],
-    wanted: tuple[str, str, str, str, str],
-    precision: str,
+    wanted: tuple[str, str, str, str, str, str],
     remedy: str,
     store: EngineStore,
 ) -> StoredEngine:
-    def rank(engine: StoredEngine) -> tuple[bool, list[int]]:
+    def largest(engine: StoredEngine) -> list[int]:
         assert engine.key is not None  # the sound ones were taken
-        largest = [sizes[2] for _, sizes in sorted(engine.key.profile.items())]
-        return engine.key.precision == precision, largest
+        return [sizes[2] for _, sizes in sorted(engine.key.profile.items())]
 
-    fitting = [
+    of_any_precision = [
         engine
         for engine in stored
         if (key := engine.key) is not None
-        and (key.model, key.onnx_sha256, key.flavour, key.version, key.capability) == wanted
+        and (key.model, key.onnx_sha256, key.flavour, key.version, key.capability) == wanted[:5]
+    ]
+    precisions = {engine.key.precision for engine in of_any_precision if engine.key is not None}
+    fitting = [
+        engine
+        for engine in of_any_precision
+        if engine.key is not None and engine.key.precision == wanted[5]
     ]
     if not fitting:
-        model, _, flavour, version, capability = wanted
+        model, _, flavour, version, capability, precision = wanted
+        others = f", only of {', '.join(sorted(precisions))}" if precisions else ""
         raise EngineError(
-            f"an engine of {model} for {flavour} {version} on SM {capability}",
-            f"none in {store.root}",
+            f"an engine of {model} in {precision} for {flavour} {version} on SM {capability}",
+            f"none in {store.root}{others}",
             remedy,
         )
-    return max(fitting, key=rank)
+    return max(fitting, key=largest)
 
 
 def card_capability(cupy: Any) -> str:

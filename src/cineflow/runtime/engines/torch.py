@@ -26,6 +26,7 @@ class TorchEngine:
 
     def __init__(self, module: Any, spec: ModelSpec, name: str = "torch") -> None:
         self.name = name
+        self.model = spec.name  # a module has no graph whose hash could be told
         self.spec = spec
         self._module = module
         self._inputs = graph_inputs(spec)
