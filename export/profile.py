@@ -38,37 +38,43 @@ def parse_profile(texts: Sequence[str]) -> dict[str, tuple[int, int, int]]:
     """Read `height=64:256:512` arguments.
 
     Raises:
-        ExportError: An argument has another form.
+        ExportError: An argument has another form, or an axis comes twice.
     """
-    profile = {}
+    profile: dict[str, tuple[int, int, int]] = {}
     for text in texts:
         match = re.fullmatch(r"(\w+)=(\d+):(\d+):(\d+)", text)
-        if match is None:
-            raise ExportError("a profile as AXIS=SMALLEST:TYPICAL:LARGEST", repr(text))
+        if match is None or match.group(1) in profile:
+            raise ExportError(
+                "a profile as AXIS=SMALLEST:TYPICAL:LARGEST, once per axis",
+                repr(text),
+                "For example --profile height=64:256:512 --profile width=64:256:512",
+            )
         low, typical, high = (int(match.group(i)) for i in (2, 3, 4))
         profile[match.group(1)] = (low, typical, high)
     return profile
 
 
-def check_profile(spec: ModelSpec, profile: Profile) -> Profile:
-    """`profile`, if it names every dynamic axis with sizes that the spec takes, in order.
+def complete_profile(spec: ModelSpec, given: Profile) -> Profile:
+    """`given`, and the default for every dynamic axis that it does not name.
 
     Raises:
-        ExportError: It does not.
+        ExportError: It names another axis, or sizes that the spec does not take or out of order.
     """
     axes = spec_axes(spec)
-    if set(profile) != set(axes):
+    if unknown := set(given) - set(axes):
         raise ExportError(
             f"a profile for the dynamic axes of {spec.name}: {', '.join(axes) or 'none'}",
-            ", ".join(profile) or "none",
+            ", ".join(sorted(unknown)),
+            "Leave --profile out for all sizes that the model takes",
         )
-    for name, sizes in profile.items():
+    for name, sizes in given.items():
         if sorted(sizes) != list(sizes) or not all(axes[name].accepts(size) for size in sizes):
             raise ExportError(
                 f"{name} as smallest:typical:largest within {axes[name].describe()}",
                 ":".join(map(str, sizes)),
+                "The sizes are part of the bundle's spec, in its manifest.json",
             )
-    return profile
+    return default_profile(spec) | dict(given)
 
 
 def ranges_of(model: onnx.ModelProto, spec: ModelSpec, profile: Profile) -> Ranges:

@@ -14,13 +14,13 @@ from typing import Any
 import onnx
 
 from cineflow.errors import EngineError, MissingDependencyError
+from cineflow.export.bundle import PRECISIONS
 from cineflow.export.engine_build import EngineBuild, version_tuple
 from cineflow.export.precision import to_half
 from cineflow.export.profile import (
     CARD_BYTES,
     Profile,
-    check_profile,
-    default_profile,
+    complete_profile,
     ranges_of,
     require_memory,
 )
@@ -63,7 +63,8 @@ def build_engines(
             None keeps the graph as it is. Segments have the precision of their bundle.
         split_ops: One engine per segment of a bundle exported with `--split-ops`, in place of one
             for the whole graph.
-        profile: Axis name -> (smallest, typical, largest) size; None means the spec's range.
+        profile: Axis name -> (smallest, typical, largest) size; an axis that is not named has the
+            spec's range.
         memory_bytes: Memory of the card; a profile that cannot fit is refused.
         store: Where engines go.
         rebuild: Build even what is there.
@@ -79,17 +80,20 @@ def build_engines(
     """
     trt = import_flavour(flavour)
     version = str(trt.__version__)
-    profile = check_profile(bundle.spec, profile or default_profile(bundle.spec))
+    profile = complete_profile(bundle.spec, profile or {})
     _require_capabilities(trt, flavour, capabilities)
     model = onnx.load(bundle.onnx_path)
     precision = precision or bundle.precision
     if precision == "fp16" and bundle.precision == "fp32" and not split_ops:
         to_half(model)
     elif precision != bundle.precision:
+        own = {bundle.precision} if split_ops else {bundle.precision, "fp16"}
         raise EngineError(
-            f"{bundle.served_name} in {bundle.precision}",
+            f"{bundle.served_name} in {' or '.join(sorted(own))}",
             precision,
-            f"Export it with --precision {precision} --split-ops" if split_ops else "",
+            f"Export it with --precision {precision}{' --split-ops' if split_ops else ''}"
+            if precision in PRECISIONS
+            else "Leave --precision out for the bundle's own",
         )
     require_grid_rank(model, flavour, version)
     require_memory(model, bundle.spec, profile, memory_bytes)
@@ -161,7 +165,11 @@ def import_flavour(flavour: str) -> Any:
         MissingDependencyError: It is not installed.
     """
     if flavour not in FLAVOURS:
-        raise EngineError(f"a runtime of {sorted(FLAVOURS)}", repr(flavour))
+        raise EngineError(
+            f"a runtime that engines are built for: {', '.join(FLAVOURS)}",
+            repr(flavour),
+            "ONNX Runtime runs a bundle as it is: nothing is to be built for it",
+        )
     module, remedy = FLAVOURS[flavour]
     try:
         return importlib.import_module(module)

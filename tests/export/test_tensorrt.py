@@ -14,7 +14,7 @@ from cineflow.errors import BundleError, EngineError, ExportError, MissingDepend
 from cineflow.export import export_bundle, tensorrt
 from cineflow.export.engine_build import EngineBuild
 from cineflow.export.foreign import import_bundle
-from cineflow.export.profile import check_profile, default_profile, parse_profile
+from cineflow.export.profile import complete_profile, default_profile, parse_profile
 from cineflow.export.tensorrt import build_engines
 from cineflow.runtime import Bundle
 from cineflow.runtime.bundle import file_sha256
@@ -120,6 +120,22 @@ def test_volumes_are_sampled(tmp_path: Path, store: EngineStore) -> None:
 
 
 @needs_rtx
+@pytest.mark.parametrize(
+    ("flavour", "precision", "wanted"),
+    [
+        (RTX, "int8", "in fp16 or fp32; got int8"),
+        ("onnxruntime", None, "tensorrt-rtx, tensorrt; got 'onnxruntime'"),
+    ],
+)
+def test_what_no_engine_can_be_is_refused(
+    default: Bundle, store: EngineStore, flavour: str, precision: str | None, wanted: str
+) -> None:
+    with pytest.raises(EngineError, match=wanted) as caught:
+        build_engines(default, flavour, [86], store=store, precision=precision)
+    assert caught.value.remedy
+
+
+@needs_rtx
 def test_unknown_capability_is_refused(default: Bundle, store: EngineStore) -> None:
     with pytest.raises(EngineError, match="75, 80, 86, 89, 120, 121"):
         build_engines(default, RTX, [87], store=store)
@@ -197,15 +213,21 @@ def test_full_tensorrt_keeps_the_types_of_the_graph(
 def test_profiles_are_read_and_checked(default: Bundle) -> None:
     assert default_profile(default.spec)["height"] == (64, 256, 1024)
     assert parse_profile(["height=64:128:256"]) == {"height": (64, 128, 256)}
-    for bad in ("height=64", "height=a:b:c"):
-        with pytest.raises(ExportError, match="SMALLEST"):
-            parse_profile([bad])
+    for bad in (["height=64"], ["height=a:b:c"], ["height=64:64:64", "height=64:64:128"]):
+        with pytest.raises(ExportError, match="SMALLEST") as caught:
+            parse_profile(bad)
+        assert caught.value.remedy
+
+
+def test_an_axis_that_is_not_named_has_all_its_sizes(default: Bundle) -> None:
+    profile = complete_profile(default.spec, {"height": (64, 128, 256)})
+    assert profile == {"height": (64, 128, 256), "width": (64, 256, 1024)}
 
 
 @pytest.mark.parametrize(
     "profile",
     [
-        {"height": (64, 128, 256)},
+        {"depth": (64, 128, 256)},
         {"height": (64, 128, 256), "width": (64, 128, 4096)},
         {"height": (64, 128, 256), "width": (256, 128, 64)},
         {"height": (64, 128, 256), "width": (64, 100, 256)},
@@ -214,8 +236,9 @@ def test_profiles_are_read_and_checked(default: Bundle) -> None:
 def test_profile_outside_the_spec_is_refused(
     default: Bundle, profile: dict[str, tuple[int, int, int]]
 ) -> None:
-    with pytest.raises(ExportError):
-        check_profile(default.spec, profile)
+    with pytest.raises(ExportError) as caught:
+        complete_profile(default.spec, profile)
+    assert caught.value.remedy
 
 
 VOLUME_GRAPH = """

@@ -52,9 +52,13 @@ def build(
     from cineflow.runtime.store import EngineStore
 
     try:
-        capabilities = [int(part) for part in sm.split(",")]
+        capabilities = list(dict.fromkeys(int(part) for part in sm.split(",")))
     except ValueError as error:
-        raise ArgumentError("compute capabilities as in --sm 86,89,120", repr(sm)) from error
+        raise ArgumentError(
+            "compute capabilities as in --sm 86,89,120",
+            repr(sm),
+            "Capability 8.6 is 86: `nvidia-smi --query-gpu=compute_cap --format=csv` on the card",
+        ) from error
     with err.status("build"):
         engines = build_engines(
             Bundle.load(bundle),
