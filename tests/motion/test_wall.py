@@ -116,13 +116,15 @@ def test_segments_of_a_contour_lie_where_they_are_named() -> None:
 def test_spacing_of_a_contour_counts() -> None:
     moved = np.zeros((2, *SIZE))
     moved[0] = -0.2 * (np.arange(64) - 31.5)  # narrower by a fifth
+    contour, rule = half_ellipse(401), ScoreRule()
     flat, tall = (
-        measure_wall(
-            [moved], ApicalContour(half_ellipse(), FOUR_CHAMBER, spacing_mm=mm), rule=ScoreRule()
-        )
+        measure_wall([moved], ApicalContour(contour, FOUR_CHAMBER, spacing_mm=mm), rule=rule)
         for mm in ((0.1, 1.0), (1.0, 0.1))
     )
     assert flat.global_strain[0].percent < -15.0 < -2.0 < tall.global_strain[0].percent
+    for found in (flat, tall):  # parts of equal length in mm: GLS is their mean
+        mean = np.nanmean(found.strain["longitudinal"])
+        assert mean == pytest.approx(found.global_strain[0].percent, abs=0.02)
 
 
 def test_volume_has_three_directions_and_no_fibre_around_the_cap() -> None:
