@@ -140,6 +140,28 @@ def test_prune_takes_the_unsound_and_the_unwanted(store: EngineStore) -> None:
     assert [e.folder for e in store.engines()] == [kept.folder]
 
 
+def test_what_a_killed_build_left_is_cleared(store: EngineStore) -> None:
+    store.get_or_build(KEY, lambda: b"plan")
+    left = store.root / f".{KEY.id}.killed"
+    left.mkdir()
+    with store._lock(KEY):
+        store.prune()
+        assert left.is_dir(), "somebody builds it just now"
+    store.prune()
+    assert not left.exists()
+    left.mkdir()
+    store.get_or_build(KEY, lambda: b"plan", rebuild=True)
+    assert not left.exists()
+    assert store.load(KEY)
+
+
+def test_a_store_that_is_no_folder_is_a_typed_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EngineError, match="to read the engine store") as caught:
+        EngineStore(tmp_path / "file").engines()
+    assert STORE_VARIABLE in caught.value.remedy
+
+
 def test_find_by_prefix(store: EngineStore) -> None:
     engine, _ = store.get_or_build(KEY, lambda: b"plan")
     assert store.find(KEY.id[:6]) == engine

@@ -59,9 +59,10 @@ def build(
             repr(sm),
             "Capability 8.6 is 86: `nvidia-smi --query-gpu=compute_cap --format=csv` on the card",
         ) from error
+    loaded = Bundle.load(bundle)
     with err.status("build"):
         engines = build_engines(
-            Bundle.load(bundle),
+            loaded,
             runtime,
             capabilities,
             precision=precision,
@@ -78,6 +79,8 @@ def build(
             f"{engine.key.precision}  {engine.bytes / 2**20:.1f} MiB  "
             + ("built" if built else "was there")
         )
+    if precision not in (None, loaded.precision):
+        out.print(f'Runs only where it is asked for: open_engine(bundle, precision="{precision}")')
 
 
 @guarded
@@ -86,7 +89,9 @@ def list_(store: Store = None) -> None:
     from cineflow.runtime.store import EngineStore
 
     kept = EngineStore(store)
-    table = Table("id", "model", "runtime", "SM", "precision", "MiB", "state")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("id", "model", "runtime", "SM", "precision", "MiB", "state"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "id")
     for engine in kept.engines():
         known = ["?"] * 4
         if (key := engine.key) is not None:

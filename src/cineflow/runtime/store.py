@@ -151,10 +151,21 @@ class EngineStore:
             return self.load(key), True
 
     def engines(self) -> list[StoredEngine]:
-        """Every engine, sound or not, by folder name."""
-        if not self.root.is_dir():
+        """Every engine, sound or not, by folder name.
+
+        Raises:
+            EngineError: The store is no folder that can be read.
+        """
+        try:
+            folders = sorted(f for f in self.root.iterdir() if f.is_dir() and f.name[0] != ".")
+        except FileNotFoundError:
             return []
-        folders = sorted(f for f in self.root.iterdir() if f.is_dir() and f.name[0] != ".")
+        except OSError as error:
+            raise EngineError(
+                f"to read the engine store {self.root}",
+                str(error),
+                f"Set {STORE_VARIABLE} to a folder that can be read",
+            ) from error
         return [self._read(folder) for folder in folders]
 
     def find(self, prefix: str) -> StoredEngine:
@@ -173,7 +184,7 @@ class EngineStore:
         return found[0]
 
     def prune(self, keep: Callable[[StoredEngine], bool] | None = None) -> list[StoredEngine]:
-        """Remove unsound engines, and sound ones that `keep` does not want.
+        """Remove unsound engines, what killed builds left, and what `keep` does not want.
 
         Args:
             keep: Says of a sound engine whether it stays; None keeps all of them.
@@ -189,7 +200,11 @@ class EngineStore:
             try:
                 shutil.rmtree(engine.folder)
             except OSError as error:
-                raise EngineError(f"to remove {engine.folder}", str(error)) from error
+                raise self._unwritable(error) from error
+        for lock in self.root.glob(".*.lock"):
+            with contextlib.suppress(OSError), lock.open("w") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # else somebody builds just now
+                self._clear(lock.name[1 : -len(".lock")])
         return gone
 
     def _read(self, folder: Path) -> StoredEngine:
@@ -224,6 +239,7 @@ class EngineStore:
         }
         target = self.root / key.id
         stage = None
+        self._clear(key.id)
         try:
             stage = Path(tempfile.mkdtemp(prefix=f".{key.id}.", dir=self.root))
             stage.chmod(0o755)
@@ -240,6 +256,12 @@ class EngineStore:
         finally:
             if stage is not None:
                 shutil.rmtree(stage, ignore_errors=True)
+
+    def _clear(self, engine_id: str) -> None:
+        """Remove what killed builds of one engine left; its lock must be held."""
+        for left in self.root.glob(f".{engine_id}.*"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
 
     @contextlib.contextmanager
     def _lock(self, key: EngineKey) -> Iterator[None]:
