@@ -44,7 +44,7 @@ def main() -> None:
             rows = measure_model(name, sorted({1, DEFAULT_THREADS}), given.rounds)
             results["models"] += rows
             for row in rows:
-                print(f"\n{model_table(row)}")
+                print(f"\n{model_table(row)}", flush=True)
     print("\nrequirements")
     results["requirements"] = requirements(results)
     for sentence, met in results["requirements"].items():
