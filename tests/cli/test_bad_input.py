@@ -170,6 +170,29 @@ def test_a_server_that_dies_under_the_stream(
     assert "Traceback" not in ended.err
 
 
+@pytest.mark.parametrize("command", ["demo", "stream", "serve", "log", "phantom"])
+def test_a_place_that_cannot_be_written(
+    command: str, server, write_dicom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said before anything is streamed or served, where there is anything to wait for."""
+    import cineflow_client
+
+    monkeypatch.setattr(cineflow_client.Client, "stream", lambda *_: pytest.fail("too late"))
+    (tmp_path / "file").touch()
+    place, clip = tmp_path / "file" / "out", write_dicom(FRAMES)
+    arguments = {
+        "demo": ["demo", "--input", clip, "--out", place],
+        "stream": ["stream", clip, "--url", server.url, "--out", place],
+        "serve": ["serve", "--port", 0, "--repository", place],
+        "log": ["serve", "--port", 0, "--log", place],
+        "phantom": ["phantom", "--frame-rate", 5, "--out", place.with_suffix(".npz")],
+    }[command]
+    done = CliRunner().invoke(_app(), [str(argument) for argument in arguments])
+    assert done.exit_code == 2, done.exception
+    assert re.search("Not a directory|File exists", done.stderr)
+    assert "remedy" in done.stderr
+
+
 def test_an_unknown_bundle_and_an_unknown_recipe(tmp_path: Path) -> None:
     done = CliRunner().invoke(_app(), ["serve", str(tmp_path / "nothing")])
     assert done.exit_code == 2

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from cineflow.errors import CineflowError
+from cineflow.errors import ArgumentError, CineflowError
 
 BAD_INPUT = 2  # exit code of every typed error
 INTERRUPTED = 130  # as a shell reports SIGINT
@@ -30,7 +30,7 @@ R = TypeVar("R")
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn typed errors into a panel and exit code 2, and Ctrl-C into a clean end.
+    """Turn typed errors and unusable files into a panel and exit code 2, Ctrl-C into a clean end.
 
     SIGTERM and SIGHUP (the terminal is closed) are as Ctrl-C.
     """
@@ -54,9 +54,10 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
                 with contextlib.suppress(OSError):  # after SIGHUP the terminal is gone
                     err.print("stopped")
                 raise typer.Exit(INTERRUPTED) from None
-            if not _is_typed(error):
+            typed = _typed(error)
+            if typed is None:
                 raise
-            show(error)
+            show(typed)
             raise typer.Exit(BAD_INPUT) from error
         finally:
             for number, handler in before.items():
@@ -83,11 +84,20 @@ def show(error: Any) -> None:
     err.print(Panel("\n".join(lines), title=type(error).__name__, border_style="red"))
 
 
-def _is_typed(error: Exception) -> bool:
-    """Whether this is cineflow's or its client's; the client is another distribution."""
+def _typed(error: Exception) -> Exception | None:
+    """The error if it is cineflow's or its client's (another distribution); None for a bug.
+
+    A file or folder that the system refuses is the user's to mend, and no bug.
+    """
     client = sys.modules.get("cineflow_client")
     typed = (CineflowError, client.CineflowClientError) if client else (CineflowError,)
-    return isinstance(error, typed)
+    if isinstance(error, OSError) and error.filename and not isinstance(error, typed):
+        return ArgumentError(
+            f"to use {error.filename}",
+            error.strerror or type(error).__name__,
+            "Name another file or folder, or mend what is there.",
+        )
+    return error if isinstance(error, typed) else None
 
 
 def _interrupt(signum: int, frame: object) -> None:

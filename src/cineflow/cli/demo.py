@@ -51,6 +51,7 @@ def demo(
     client_library = import_client()  # what is missing is said before anything is done
     cine = default_clip() if clip is None else read_cine(clip)
     _done(f"clip: {len(cine)} frames of {cine.size[0]}x{cine.size[1]}, {cine.name}")
+    out_dir.mkdir(parents=True, exist_ok=True)
     binary = obtain_server(server_dir)  # before the export: what fails, fails early
     for stale in ("report.html", "motion.webp", "summary.json", "server.log"):
         (out_dir / stale).unlink(missing_ok=True)  # an earlier run's would pass for this one's

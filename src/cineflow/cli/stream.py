@@ -32,6 +32,8 @@ def stream(
     cine = read_cine(clip)
     with client_library.Client(url) as client:
         info = client.model(model)
+        if out_dir is not None:
+            out_dir.mkdir(parents=True, exist_ok=True)  # what fails, fails before the stream
         with err.status(f"streaming {len(cine)} frames to {info.served_name}"):
             tracked = stream_paced(client, info, cine, lambda done: go_on())
             fps = sustained_fps(client, info, cine, lambda done: go_on())
