@@ -38,8 +38,8 @@ and fixed in TensorRT-RTX. No card was at hand: of TensorRT-RTX there are sizes,
 ## Warp
 
 All forms give 0 where the flow is not finite or far outside. The body is GridSample by design; the
-form that does without it, "gathers", is there to look at and not what the body is judged by: it wins
-with one channel, loses with features, and is twice as many layers to TensorRT.
+form that does without it, "gathers", is there to look at and not what the body is judged by: it
+wins with one channel, loses with features, and is twice as many layers to TensorRT.
 
 {warp}
 
