@@ -7,7 +7,7 @@ from functools import partial
 
 from benchmarks.ops.case import Case
 from benchmarks.ops.correlation import correlation, warp_correlation
-from benchmarks.ops.polar import polar, polar_bytes, unpolar
+from benchmarks.ops.polar import polar, polar_bytes, polar_moving, unpolar
 from benchmarks.ops.warp import compose_flow, warp_features, warp_image
 
 
@@ -29,6 +29,7 @@ def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
         yield partial(warp_features, 1, 32, 56, last, threads, storage="float16")
     for frames in (1, 25, 75):
         yield partial(polar, frames)
+    yield polar_moving
     yield partial(polar_bytes, 25)
     for frames in (1, 25):
         yield partial(unpolar, frames)

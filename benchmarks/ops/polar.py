@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import cv2
 import numpy as np
 
@@ -14,13 +16,13 @@ CENTRES = np.array([CENTRE], np.float32)
 GRID = ops.PolarGrid(ANGLES, RADII, last_radius=SIZE / 2)
 
 
-def ray_maps() -> tuple[np.ndarray, np.ndarray]:
+def ray_maps(centre: tuple[float, float] = CENTRE) -> tuple[np.ndarray, np.ndarray]:
     """Where cv2.remap reads for each sample of the polar image."""
     angle = np.arange(ANGLES)[:, None] * GRID.angle_step
     radius = np.arange(RADII) * GRID.radius_step
     return (
-        (CENTRE[0] + radius * np.cos(angle)).astype(np.float32),
-        (CENTRE[1] + radius * np.sin(angle)).astype(np.float32),
+        (centre[0] + radius * np.cos(angle)).astype(np.float32),
+        (centre[1] + radius * np.sin(angle)).astype(np.float32),
     )
 
 
@@ -43,7 +45,11 @@ def frames_text(frames: int) -> str:
 
 
 def polar(frames: int) -> Case:
-    """Cartesian to polar, in f32."""
+    """Cartesian to polar, in f32, around the same centre in every call.
+
+    Both sides keep what the centre decides: cv2.remap its maps, and cineflow the plan that it made
+    in the second call.
+    """
     rng = np.random.default_rng(0)
     src = rng.random((frames, 1, SIZE, SIZE), np.float32)
     out = np.empty((frames, 1, ANGLES, RADII), np.float32)
@@ -64,6 +70,34 @@ def polar(frames: int) -> Case:
         10 * out.size,
         float(np.abs(ours()[:, 0] - remap_each(src[:, 0], maps, target)).max()),
         wanted=2.5,
+    )
+
+
+def polar_moving() -> Case:
+    """One frame, around another centre in every call: nobody keeps anything."""
+    rng = np.random.default_rng(0)
+    src = rng.random((1, 1, SIZE, SIZE), np.float32)
+    out = np.empty((1, 1, ANGLES, RADII), np.float32)
+    target = np.empty((1, ANGLES, RADII), np.float32)
+    centres = np.array([CENTRE], np.float32) + np.linspace(0, 1, 1000, dtype=np.float32)[:, None]
+    ours_next, peers_next = cycle(range(1000)), cycle(range(1000))
+
+    def ours() -> np.ndarray:
+        index = next(ours_next)
+        return ops.polar_resample(src, centres[index : index + 1], GRID, out=out)
+
+    def peer() -> np.ndarray:
+        x, y = centres[next(peers_next)]
+        return remap_each(src[:, 0], ray_maps((float(x), float(y))), target)
+
+    return Case(
+        f"polar {SIZE}² → {ANGLES}×{RADII}, 1 frame, a new centre in each call",
+        ours,
+        {"maps, cv2.remap": peer},
+        src.nbytes + out.nbytes,
+        10 * out.size,
+        float(np.abs(ours()[:, 0] - peer()).max()),
+        wanted=0.0,
     )
 
 

@@ -183,3 +183,61 @@ def test_any_number_of_threads_gives_the_same_bits_around_bad_pixels(seed):
                 np.testing.assert_array_equal(result, results[0])
     finally:
         _C.set_thread_count(before)
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("back", [False, True])
+def test_a_plan_that_is_kept_changes_no_bit(back, border):
+    """From the second call of a geometry on there is a plan; other calls in between take none."""
+    rng = np.random.default_rng(0)
+    grid = ops.PolarGrid(50, 37, last_radius=30.0, first_angle=0.2)
+    pixels = (50, 37) if back else (40, 45)
+
+    def call(source, centre, out=None):
+        if back:
+            return ops.polar_unresample(source, centre, grid, (41, 43), border=border, out=out)
+        return ops.polar_resample(source, centre, grid, border=border, out=out)
+
+    centres = [
+        (19.3, 22.8),
+        (19.3, 22.9),
+        (-3.0, 5.0),
+        (1e20, 5.0),
+        (float("nan"), 5.0),
+        (9.0, 9.0),
+    ]
+    sources = [nasty(rng, rng.normal(0, 1, (2, 1, *pixels)).astype(np.float32), 0.02)
+               for _ in range(4)]  # fmt: skip
+    # Of another stride each time: a new geometry, which has no plan.
+    fresh = [
+        [call(np.pad(source, ((0, 0),) * 3 + ((0, 1 + index),))[..., : pixels[1]], centre)
+         for index, source in enumerate(sources)]
+        for centre in centres
+    ]  # fmt: skip
+    for _ in range(2):
+        for centre, results in zip(centres, fresh, strict=True):
+            for source, expected in zip(sources, results, strict=True):
+                np.testing.assert_array_equal(call(source, centre), expected)
+    narrow = np.empty((2, 1, *fresh[0][0].shape[2:]), np.float16)
+    call(sources[0], centres[0], narrow)
+    with np.errstate(over="ignore"):
+        wanted = fresh[0][0].astype(np.float16)
+    np.testing.assert_array_equal(narrow, wanted)
+
+
+def test_threads_share_plans():
+    from concurrent.futures import ThreadPoolExecutor
+
+    rng = np.random.default_rng(0)
+    source = rng.random((1, 1, 60, 60), np.float32)
+    grid = ops.PolarGrid(90, 64, last_radius=30.0)
+    centres = [(20.0 + index, 30.0) for index in range(7)]
+    wanted = [ops.polar_resample(source, centre, grid) for centre in centres]
+
+    def work(seed):
+        for index in np.random.default_rng(seed).integers(0, 7, 400).repeat(3):
+            got = ops.polar_resample(source, centres[index], grid)
+            np.testing.assert_array_equal(got, wanted[index])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))

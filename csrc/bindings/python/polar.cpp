@@ -2,26 +2,35 @@
 
 #include "binding.h"
 #include "launch.h"
+#include "polar_plans.h"
 
 namespace cineflow::python {
 namespace {
 
 using Launcher = Status (*)(const PolarArgs&, const Executor&) noexcept;
 using CudaLauncher = Status (*)(const PolarArgs&, void*) noexcept;
+using Check = Status (*)(const PolarArgs&) noexcept;
 
 /// Both directions take the same arguments.
-template <Launcher kCpu, CudaLauncher kCuda>
+template <Check kCheck, Launcher kCpu, CudaLauncher kCuda>
 void polar(py::handle src, py::handle centre, py::handle out, double first_angle, double angle_step,
            double first_radius, double radius_step, bool wraps, bool clamp, float scale,
            float offset, std::uintptr_t stream) {
   const Borrowed source = borrow("src", src);
   const Borrowed middle = borrow("centre", centre);
   const Borrowed result = borrow_output("out", out);
-  const PolarArgs args{source.view, middle.view, result.view,
-                       first_angle, angle_step,  first_radius,
-                       radius_step, wraps,       clamp ? Border::kClamp : Border::kZeros,
-                       scale,       offset};
+  PolarArgs args{source.view, middle.view, result.view,
+                 first_angle, angle_step,  first_radius,
+                 radius_step, wraps,       clamp ? Border::kClamp : Border::kZeros,
+                 scale,       offset,      {}};
+  raise_unless_ok(kCheck(args));
+  // Left at exit as it is: threads may still be in a call then.
+  static auto& plans = *new PolarPlans;
+  PolarPlans::Loan loan =
+      source.view.device == Device::kCpu ? plans.lend(args) : PolarPlans::Loan();
+  args.plan = loan.plan();
   launch(args, source.view.device, stream, kCpu, kCuda);
+  plans.give_back(std::move(loan));
 }
 
 template <typename Function>
@@ -33,9 +42,11 @@ void define(py::module_& module, const char* name, Function function, const char
 }
 
 const Binding binding([](py::module_& module) {
-  define(module, "polar_resample", &polar<&polar_resample_cpu, &polar_resample_cuda>,
+  define(module, "polar_resample",
+         &polar<&check_polar_resample, &polar_resample_cpu, &polar_resample_cuda>,
          "Cartesian to polar; see cineflow.ops.polar_resample");
-  define(module, "polar_unresample", &polar<&polar_unresample_cpu, &polar_unresample_cuda>,
+  define(module, "polar_unresample",
+         &polar<&check_polar_unresample, &polar_unresample_cpu, &polar_unresample_cuda>,
          "Polar to Cartesian; see cineflow.ops.polar_unresample");
 });
 

@@ -124,19 +124,15 @@ class Walk {
   }
 
   void sample_f2(std::int64_t row, std::int64_t begin, std::int64_t end, float* to) {
-    alignas(64) float x[kMaxChunk];
-    alignas(64) float y[kMaxChunk];
+    CoordinateRoom room;
     for_each_chunk(end - begin, [&](std::int64_t first, int count) {
-      coordinates_of(args_.flow, image_, row, begin + first, count, x, y);
       SampleChunk chunk = chunk_of(args_.f2, image_, args_.border);
-      chunk.x = x;
-      chunk.y = y;
       chunk.count = count;
       chunk.out = to + first;
       chunk.out_dtype = DType::kF32;
       chunk.out_channel_stride = size_.f2_stride;
       chunk.out_stride = 1;
-      kernels().sample(chunk);
+      sample(chunk, along_flow(args_.flow, image_, row, 1, begin + first, count, room));
     });
   }
 

@@ -11,16 +11,17 @@
 #endif
 
 // What each compiled instruction set defines; CINEFLOW_X86 is set where there are three of them.
-#define CINEFLOW_DECLARE(isa)                           \
-  namespace cineflow::isa {                             \
-  void sample(const SampleChunk& chunk) noexcept;       \
-  void correlate(const CorrelationTile& tile) noexcept; \
-  void follow_flow(const FlowRun& run) noexcept;        \
-  void follow_ray(const RayRun& run) noexcept;          \
-  void to_polar(const PolarRun& run) noexcept;          \
+#define CINEFLOW_DECLARE(isa)                                                \
+  namespace cineflow::isa {                                                  \
+  void find_places(const SampleChunk& chunk, const Coordinates& coordinates, \
+                   const Places& places) noexcept;                           \
+  void sample(const SampleChunk& chunk, const Places& places) noexcept;      \
+  void correlate(const CorrelationTile& tile) noexcept;                      \
+  void follow_ray(const RayRun& run) noexcept;                               \
+  void to_polar(const PolarRun& run) noexcept;                               \
   }
 #define CINEFLOW_TABLE(isa) \
-  {#isa, &isa::sample, &isa::correlate, &isa::follow_flow, &isa::follow_ray, &isa::to_polar}
+  {#isa, &isa::find_places, &isa::sample, &isa::correlate, &isa::follow_ray, &isa::to_polar}
 CINEFLOW_DECLARE(baseline)
 #if defined(CINEFLOW_X86)
 CINEFLOW_DECLARE(avx2)

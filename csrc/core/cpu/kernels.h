@@ -13,11 +13,69 @@ namespace cineflow {
 
 constexpr int kMaxChunk = 1024;
 
-/// Floats of a coordinate array: kernels write whole vectors, which may end beyond the last pixel.
-constexpr int kCoordinateRoom = kMaxChunk + 16;
+/// Entries of an array of a chunk's coordinates: kernels write whole vectors, which may end beyond
+/// the last sample.
+constexpr int kChunkRoom = kMaxChunk + 16;
+
+/// Where each sample of a run lies: at (x[i], y[i]), in pixels of the source; on a grid, that far
+/// from a pixel of its own: the first is (column, row), and rows have `width` columns.
+struct Coordinates {
+  const float* x;  // [count]; read up to the last sample
+  const float* y;
+  std::int64_t width = 0;  // 0: x and y are the place itself
+  float column = 0.0f, row = 0.0f;
+};
+
+/// Where so many samples that follow one another read, the same for every channel: the offsets of
+/// their upper left corners, in elements, and how far beyond these they lie, in pixels. In vectors
+/// that hold a sample with a corner outside, x and y are the coordinates as they were given.
+constexpr int kPlacesTogether = 16;
+struct alignas(64) PlacesTogether {
+  std::int32_t top[kPlacesTogether];
+  float x[kPlacesTogether];
+  float y[kPlacesTogether];
+};
+
+/// The rest that such vectors take; for others this memory is not touched. Corners outside are
+/// moved to the nearest pixels inside, with weight 0.
+struct alignas(64) EdgesTogether {
+  std::int32_t bottom[kPlacesTogether];  // offsets of the lower left corners
+  float top_left[kPlacesTogether];       // weights
+  float top_right[kPlacesTogether];
+  float bottom_left[kPlacesTogether];
+  float bottom_right[kPlacesTogether];
+};
+
+/// The same for a run.
+struct Places {
+  PlacesTogether* together;
+  EdgesTogether* edges;
+  std::uint32_t* outside;  // beside each of these: a bit for each sample with a corner outside
+
+  /// From sample `first` on, a multiple of kPlacesTogether.
+  Places from(std::int64_t first) const noexcept {
+    const std::int64_t index = first / kPlacesTogether;
+    return {together + index, edges + index, outside + index};
+  }
+};
+
+/// Bytes of Places for `samples`, a multiple of kPlacesTogether.
+constexpr std::int64_t place_bytes(std::int64_t samples) noexcept {
+  constexpr std::int64_t kEach =
+      sizeof(PlacesTogether) + sizeof(EdgesTogether) + sizeof(std::uint32_t);
+  return samples / kPlacesTogether * kEach;
+}
+
+/// Places in `place_bytes(samples)` of memory aligned to 64 bytes.
+inline Places places_in(void* memory, std::int64_t samples) noexcept {
+  const std::int64_t count = samples / kPlacesTogether;
+  auto* together = static_cast<PlacesTogether*>(memory);
+  auto* edges = reinterpret_cast<EdgesTogether*>(together + count);
+  return {together, edges, reinterpret_cast<std::uint32_t*>(edges + count)};
+}
 
 /// Samples of every channel at one run of at most kMaxChunk output pixels:
-/// out[c][i] = bias + scale * channel_c(y[i], x[i]), bilinear.
+/// out[c][i] = bias + scale * channel_c(place i), bilinear.
 ///
 /// What counts as a channel is the caller's: frames that share their coordinates are channels too.
 struct SampleChunk {
@@ -29,9 +87,7 @@ struct SampleChunk {
   Border border;
   bool wraps;  // rows are periodic: row `height` is row 0 (a full circle's angles)
 
-  const float* x;  // columns, [count], in pixels of the source
-  const float* y;  // rows
-  int count;
+  int count;  // of samples
 
   void* out;  // channel 0 of the first pixel
   DType out_dtype;
@@ -64,17 +120,6 @@ struct CorrelationTile {
   float scale;
 };
 
-/// Where the flow of a run of pixels in one row points: x[i] = column + i + across[i * step].
-struct FlowRun {
-  const float* across;  // flow's channel 0, in pixels
-  const float* down;    // channel 1
-  std::int64_t step;    // from one pixel's flow to the next, in elements
-  float column, row;    // of the first pixel
-  int count;
-  float* x;  // out: [count]
-  float* y;  // out: [count]
-};
-
 /// Cartesian coordinates of a run of samples along one ray from a centre.
 struct RayRun {
   float centre_x, centre_y;
@@ -99,9 +144,9 @@ struct PolarRun {
 
 struct Kernels {
   const char* name;
-  void (*sample)(const SampleChunk&) noexcept;
+  void (*find_places)(const SampleChunk&, const Coordinates&, const Places&) noexcept;
+  void (*sample)(const SampleChunk&, const Places&) noexcept;
   void (*correlate)(const CorrelationTile&) noexcept;
-  void (*follow_flow)(const FlowRun&) noexcept;
   void (*follow_ray)(const RayRun&) noexcept;
   void (*to_polar)(const PolarRun&) noexcept;
 };

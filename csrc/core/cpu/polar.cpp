@@ -1,6 +1,7 @@
 #include "cineflow/polar.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "cpu/bands.h"
 #include "cpu/warped_row.h"
@@ -18,6 +19,12 @@ std::int64_t plane_stride(const TensorView& view) {
 bool share_coordinates(const PolarArgs& args) {
   return args.src.sizes[0] == 1 ||
          (args.centre.sizes[0] == 1 && plane_stride(args.src) != 0 && plane_stride(args.out) != 0);
+}
+
+Centre centre_of(const PolarArgs& args, std::int64_t image) {
+  const TensorView& centre = args.centre;
+  const float* first = floats_at(centre, centre.sizes[0] == 1 ? 0 : image * centre.strides[0]);
+  return {first[0], first[centre.strides[1]]};
 }
 
 /// Directions of the rays. Each is turned from that of a nearby anchor row: a complex product costs
@@ -53,79 +60,157 @@ class Rays {
   std::int64_t anchor_row_ = -1;
 };
 
-/// Rows [first_row, last_row) of image `image`, or of all images where they share coordinates, in
-/// runs that may cross rows: neighbouring rows read the same lines of the cache.
-template <typename Fill>
-void resample_rows(const PolarArgs& args, std::int64_t image, std::int64_t first_row,
-                   std::int64_t last_row, bool shared, bool wraps, Fill fill) noexcept {
-  const TensorView& out = args.out;
-  const std::int64_t width = out.sizes[3];
-  const bool crosses = rows_follow(out) && width < kMaxChunk;
-  const std::int64_t rows_per_run = crosses ? kMaxChunk / width : 1;
-  const float* centre =
-      floats_at(args.centre, args.centre.sizes[0] == 1 ? 0 : image * args.centre.strides[0]);
-  alignas(64) float x[kCoordinateRoom];
-  alignas(64) float y[kCoordinateRoom];
-  for (std::int64_t row = first_row; row < last_row; row += rows_per_run) {
-    const std::int64_t rows = std::min(rows_per_run, last_row - row);
-    for_each_chunk(width, [&](std::int64_t first, int count) {
-      for (std::int64_t index = 0; index < rows; ++index) {
-        fill(centre[0], centre[args.centre.strides[1]], row + index, first, count,
-             x + index * width, y + index * width);
-      }
-      SampleChunk chunk = chunk_of(args.src, image, args.border);
-      chunk.wraps = wraps;
-      chunk.x = x;
-      chunk.y = y;
-      chunk.count = static_cast<int>(rows) * count;
-      chunk.out = at(out, image * out.strides[0] + row * out.strides[2] + first * out.strides[3]);
-      chunk.out_dtype = out.dtype;
-      chunk.out_channel_stride = out.strides[1];
-      chunk.out_stride = out.strides[3];
-      chunk.scale = args.scale;
-      chunk.offset = args.offset;
-      if (shared && args.src.sizes[0] > 1) {
-        chunk.channels = args.src.sizes[0] * args.src.sizes[1];
-        chunk.channel_stride = plane_stride(args.src);
-        chunk.out_channel_stride = plane_stride(out);
-      }
-      kernels().sample(chunk);
-    });
+/// The runs that an image is computed in: whole rows, or parts of one. They are the same for any
+/// number of threads, so that a plan has a place for each.
+class Runs {
+ public:
+  explicit Runs(const TensorView& out)
+      : height_(out.sizes[2]),
+        width_(out.sizes[3]),
+        rows_(rows_per_run(out)),
+        parts_((width_ + kMaxChunk - 1) / kMaxChunk),
+        count_((height_ + rows_ - 1) / rows_ * parts_) {}
+
+  struct Run {
+    std::int64_t row, rows, column;
+    int columns;
+  };
+
+  std::int64_t count() const { return count_; }
+
+  Run at(std::int64_t index) const {
+    const std::int64_t row = index / parts_ * rows_;
+    const std::int64_t column = index % parts_ * kMaxChunk;
+    return {row, std::min(rows_, height_ - row), column,
+            static_cast<int>(std::min<std::int64_t>(kMaxChunk, width_ - column))};
   }
+
+  /// Samples of a run in a plan, where one run follows the other.
+  std::int64_t samples() const {
+    const std::int64_t count = rows_ * std::min<std::int64_t>(kMaxChunk, width_);
+    return (count + kPlacesTogether - 1) / kPlacesTogether * kPlacesTogether;
+  }
+
+ private:
+  std::int64_t height_, width_;
+  std::int64_t rows_;   // in a run
+  std::int64_t parts_;  // of a row
+  std::int64_t count_;
+};
+
+/// The source and result of a run of one image, or of all of them where they share coordinates.
+SampleChunk chunk_of_run(const PolarArgs& args, std::int64_t image, const Runs::Run& run,
+                         bool shared, bool wraps) noexcept {
+  const TensorView& out = args.out;
+  SampleChunk chunk = chunk_of(args.src, image, args.border);
+  chunk.wraps = wraps;
+  chunk.count = static_cast<int>(run.rows) * run.columns;
+  chunk.out =
+      at(out, image * out.strides[0] + run.row * out.strides[2] + run.column * out.strides[3]);
+  chunk.out_dtype = out.dtype;
+  chunk.out_channel_stride = out.strides[1];
+  chunk.out_stride = out.strides[3];
+  chunk.scale = args.scale;
+  chunk.offset = args.offset;
+  if (shared && args.src.sizes[0] > 1) {
+    chunk.channels = args.src.sizes[0] * args.src.sizes[1];
+    chunk.channel_stride = plane_stride(args.src);
+    chunk.out_channel_stride = plane_stride(out);
+  }
+  return chunk;
 }
 
-/// `fill` computes the coordinates of a part of a row; each band has a copy of it.
+/// `fill(centre, row, first, count, x, y)` computes the coordinates of a part of a row; each band
+/// has a copy of it.
 template <typename Fill>
 void resample(const PolarArgs& args, bool wraps, const Executor& executor,
               const Fill& fill) noexcept {
-  const TensorView& out = args.out;
   const bool shared = share_coordinates(args);
-  const std::int64_t height = out.sizes[2];
-  const std::int64_t rows = height * (shared ? 1 : out.sizes[0]);
-  const std::int64_t bands = band_count(rows, out.elements() / rows, executor);
-  for_each_band(rows, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
-    for (std::int64_t row = first; row < last;) {
-      const std::int64_t end = std::min(last, (row / height + 1) * height);
-      resample_rows(args, row / height, row % height, end - row / height * height, shared, wraps,
-                    fill);
-      row = end;
+  const Runs runs(args.out);
+  const std::int64_t tasks = runs.count() * (shared ? 1 : args.out.sizes[0]);
+  const std::int64_t bands = band_count(tasks, args.out.elements() / tasks, executor);
+  const bool planned = args.plan.memory != nullptr;
+  const Places plan =
+      planned ? places_in(args.plan.memory, runs.count() * runs.samples()) : Places{};
+  for_each_band(tasks, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
+    Fill fill_here = fill;
+    CoordinateRoom room;
+    for (std::int64_t task = first; task < last; ++task) {
+      const std::int64_t image = shared ? 0 : task / runs.count();
+      const Runs::Run run = runs.at(shared ? task : task % runs.count());
+      SampleChunk chunk = chunk_of_run(args, image, run, shared, wraps);
+      const Places places = planned ? plan.from(task * runs.samples()) : Places{};
+      if (args.plan.made) {
+        kernels().sample(chunk, places);
+        continue;
+      }
+      const Centre centre = centre_of(args, image);
+      for (std::int64_t index = 0; index < run.rows; ++index) {
+        fill_here(centre, run.row + index, run.column, run.columns, room.x + index * run.columns,
+                  room.y + index * run.columns);
+      }
+      const Coordinates coordinates{room.x, room.y};
+      if (planned) {
+        kernels().find_places(chunk, coordinates, places);
+        kernels().sample(chunk, places);
+      } else {
+        sample(chunk, coordinates);
+      }
     }
   });
 }
 
+std::int64_t bits_of(double value) {
+  std::int64_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
+/// A plan far beyond the second-level cache is read more slowly than it is made.
+constexpr std::int64_t kLargestPlan = std::int64_t{2} << 20;
+
 }  // namespace
+
+PolarPlanKey polar_plan_key(const PolarArgs& args) noexcept {
+  const TensorView& src = args.src;
+  const TensorView& out = args.out;
+  const Centre centre = centre_of(args, 0);
+  return {src.sizes[2],
+          src.sizes[3],
+          src.strides[2],
+          src.strides[3],
+          out.sizes[2],
+          out.sizes[3],
+          rows_follow(out),
+          bits_of(centre.x),
+          bits_of(centre.y),
+          bits_of(args.first_angle),
+          bits_of(args.angle_step),
+          bits_of(args.first_radius),
+          bits_of(args.radius_step),
+          args.wraps,
+          static_cast<std::int64_t>(args.border),
+          reinterpret_cast<std::intptr_t>(&kernels())};  // each has vectors of its own length
+}
+
+std::int64_t polar_plan_bytes(const PolarArgs& args) noexcept {
+  if (args.out.elements() == 0 || !share_coordinates(args)) return 0;
+  const Runs runs(args.out);
+  const std::int64_t bytes = place_bytes(runs.count() * runs.samples());
+  return bytes <= kLargestPlan ? bytes : 0;
+}
 
 Status polar_resample_cpu(const PolarArgs& args, const Executor& executor) noexcept {
   const Status status = check_polar_resample(args);
   if (!status.ok() || args.out.elements() == 0) return status;
   resample(args, false, executor,
-           [&args, rays = Rays(args.first_angle, args.angle_step)](
-               float centre_x, float centre_y, std::int64_t row, std::int64_t first, int count,
-               float* x, float* y) mutable {
+           [&args, rays = Rays(args.first_angle, args.angle_step)](Centre centre, std::int64_t row,
+                                                                   std::int64_t first, int count,
+                                                                   float* x, float* y) mutable {
              const Rays::Direction direction = rays.of(row);
              RayRun run{};
-             run.centre_x = centre_x;
-             run.centre_y = centre_y;
+             run.centre_x = centre.x;
+             run.centre_y = centre.y;
              run.across = static_cast<float>(direction.across);
              run.down = static_cast<float>(direction.down);
              run.first_radius = static_cast<float>(args.first_radius);
@@ -147,9 +232,8 @@ Status polar_unresample_cpu(const PolarArgs& args, const Executor& executor) noe
   // A source without rows has none to wrap to: every sample lies outside.
   const bool wraps = args.wraps && args.src.sizes[2] > 0;
   resample(args, wraps, executor,
-           [&](float centre_x, float centre_y, std::int64_t row, std::int64_t first, int count,
-               float* x, float* y) {
-             const Centre centre = within_reach({centre_x, centre_y});
+           [&](Centre given, std::int64_t row, std::int64_t first, int count, float* x, float* y) {
+             const Centre centre = within_reach(given);
              PolarRun run{};
              run.x = static_cast<float>(first) - centre.x;
              run.y = static_cast<float>(row) - centre.y;

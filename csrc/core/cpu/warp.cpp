@@ -11,27 +11,18 @@ namespace {
 void warp_rows(const WarpArgs& args, std::int64_t image, std::int64_t first_row,
                std::int64_t last_row) noexcept {
   const TensorView& out = args.out;
-  const std::int64_t width = out.sizes[3];
-  const bool crosses = rows_follow(out) && width < kMaxChunk;
-  const std::int64_t rows_per_run = crosses ? kMaxChunk / width : 1;
-  alignas(64) float x[kCoordinateRoom];
-  alignas(64) float y[kCoordinateRoom];
-  for (std::int64_t row = first_row; row < last_row; row += rows_per_run) {
-    const std::int64_t rows = std::min(rows_per_run, last_row - row);
-    for_each_chunk(width, [&](std::int64_t first, int count) {
-      for (std::int64_t index = 0; index < rows; ++index) {
-        coordinates_of(args.flow, image, row + index, first, count, x + index * width,
-                       y + index * width);
-      }
+  const std::int64_t step = rows_per_run(out);
+  CoordinateRoom room;
+  for (std::int64_t row = first_row; row < last_row; row += step) {
+    const std::int64_t rows = std::min(step, last_row - row);
+    for_each_chunk(out.sizes[3], [&](std::int64_t first, int count) {
       SampleChunk chunk = chunk_of(args.src, image, args.border);
-      chunk.x = x;
-      chunk.y = y;
       chunk.count = static_cast<int>(rows) * count;
       chunk.out = at(out, image * out.strides[0] + row * out.strides[2] + first * out.strides[3]);
       chunk.out_dtype = out.dtype;
       chunk.out_channel_stride = out.strides[1];
       chunk.out_stride = out.strides[3];
-      kernels().sample(chunk);
+      sample(chunk, along_flow(args.flow, image, row, rows, first, count, room));
     });
   }
 }

@@ -8,25 +8,40 @@
 
 namespace cineflow {
 
-/// x[i] = column + i + the flow there, and y the same, for `count` pixels of one row.
-inline void coordinates_of(const TensorView& flow, std::int64_t image, std::int64_t row,
-                           std::int64_t column, int count, float* x, float* y) noexcept {
-  FlowRun run{};
-  run.across =
-      floats_at(flow, image * flow.strides[0] + row * flow.strides[2] + column * flow.strides[3]);
-  run.down = run.across + flow.strides[1];
-  run.step = flow.strides[3];
-  run.column = static_cast<float>(column);
-  run.row = static_cast<float>(row);
-  run.count = count;
-  run.x = x;
-  run.y = y;
-  kernels().follow_flow(run);
+/// Whether the rows of a view [N, C, H, W] follow one another without a gap.
+inline bool rows_follow(const TensorView& view) noexcept {
+  return view.strides[2] == view.sizes[3] * view.strides[3];
 }
 
-/// Whether the rows of an output [N, C, H, W] follow one another without a gap.
-inline bool rows_follow(const TensorView& out) noexcept {
-  return out.strides[2] == out.sizes[3] * out.strides[3];
+/// How many rows of `out` a run holds: it crosses rows where these follow one another.
+inline std::int64_t rows_per_run(const TensorView& out) noexcept {
+  const std::int64_t width = out.sizes[3];
+  return rows_follow(out) && width < kMaxChunk ? kMaxChunk / width : 1;
+}
+
+/// Coordinates of a chunk that are not read where they lie.
+struct CoordinateRoom {
+  alignas(64) float x[kChunkRoom];
+  alignas(64) float y[kChunkRoom];
+};
+
+/// Coordinates of `count` pixels in each of `rows` rows: where the flow points.
+inline Coordinates along_flow(const TensorView& flow, std::int64_t image, std::int64_t row,
+                              std::int64_t rows, std::int64_t column, std::int64_t count,
+                              CoordinateRoom& room) noexcept {
+  const float* across =
+      floats_at(flow, image * flow.strides[0] + row * flow.strides[2] + column * flow.strides[3]);
+  const float* down = across + flow.strides[1];
+  if (flow.strides[3] != 1 || (rows > 1 && !rows_follow(flow))) {
+    for (std::int64_t index = 0; index < rows * count; ++index) {
+      const std::int64_t from = index / count * flow.strides[2] + index % count * flow.strides[3];
+      room.x[index] = across[from];
+      room.y[index] = down[from];
+    }
+    across = room.x;
+    down = room.y;
+  }
+  return {across, down, count, static_cast<float>(column), static_cast<float>(row)};
 }
 
 /// The source side of a chunk: image `image` of `src` [N, C, H, W].
@@ -43,6 +58,14 @@ inline SampleChunk chunk_of(const TensorView& src, std::int64_t image, Border bo
   chunk.border = border;
   chunk.scale = 1.0f;
   return chunk;
+}
+
+/// Sample a chunk at such coordinates.
+inline void sample(const SampleChunk& chunk, const Coordinates& coordinates) noexcept {
+  alignas(64) char room[place_bytes(kChunkRoom)];
+  const Places places = places_in(room, kChunkRoom);
+  kernels().find_places(chunk, coordinates, places);
+  kernels().sample(chunk, places);
 }
 
 /// Call `body(first, count)` for the chunks of a row of `width` pixels.

@@ -1,4 +1,4 @@
-// Where each pixel of a run is sampled: along a flow, along a ray, or back from polar coordinates.
+// Where each pixel of a run is sampled: along a ray, or back from polar coordinates.
 // The coordinate arrays have room for whole vectors.
 #include "cpu/kernels.h"
 #include "cpu/simd/isa.h"
@@ -6,21 +6,6 @@
 #include "math/polar.h"
 
 namespace cineflow::CINEFLOW_ISA {
-
-void follow_flow(const FlowRun& run) noexcept {
-  int index = 0;
-  if (run.step == 1) {
-    for (; index + kLanes <= run.count; index += kLanes) {
-      const F32s column = run.column + static_cast<float>(index) + lane_numbers();
-      store(run.x + index, column + load(run.across + index));
-      store(run.y + index, run.row + load(run.down + index));
-    }
-  }
-  for (; index < run.count; ++index) {
-    run.x[index] = run.column + static_cast<float>(index) + run.across[index * run.step];
-    run.y[index] = run.row + run.down[index * run.step];
-  }
-}
 
 void follow_ray(const RayRun& run) noexcept {
   for (int index = 0; index < run.count; index += kLanes) {

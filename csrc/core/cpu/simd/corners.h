@@ -84,21 +84,12 @@ CINEFLOW_HD Corners corners_anywhere(const SampleChunk& chunk, F32s x, F32s y) {
            row.lower * column.low_weight, row.lower * column.high_weight}};
 }
 
-/// Corners of samples that all lie inside: the same numbers, bit by bit, without the questions.
-CINEFLOW_HD Corners corners_inside(const SampleChunk& chunk, F32s x, F32s y) {
-  const I32s left = Vectors::truncate(x);
-  const I32s above = Vectors::truncate(y);
-  // Unsigned, because lanes behind the last sample hold anything.
-  const auto stride = static_cast<std::uint32_t>(chunk.row_stride);
-  const U32s top =
-      (U32s)above * stride + (U32s)left * static_cast<std::uint32_t>(chunk.column_stride);
-  const F32s right_weight = x - Vectors::real(left);
+/// Weights of samples that all lie inside, so far beyond their upper left corners: the numbers of
+/// corners_anywhere, bit by bit, without the questions.
+CINEFLOW_HD Weights weights_inside(F32s right_weight, F32s lower) {
   const F32s left_weight = 1.0f - right_weight;
-  const F32s lower = y - Vectors::real(above);
   const F32s upper = 1.0f - lower;
-  return {(I32s)top,
-          (I32s)(top + stride),
-          {upper * left_weight, upper * right_weight, lower * left_weight, lower * right_weight}};
+  return {upper * left_weight, upper * right_weight, lower * left_weight, lower * right_weight};
 }
 
 }  // namespace cineflow::CINEFLOW_ISA

@@ -5,9 +5,10 @@
 
 namespace cineflow::CINEFLOW_ISA {
 
-void sample(const SampleChunk& chunk) noexcept;
+void find_places(const SampleChunk& chunk, const Coordinates& coordinates,
+                 const Places& places) noexcept;
+void sample(const SampleChunk& chunk, const Places& places) noexcept;
 void correlate(const CorrelationTile& tile) noexcept;
-void follow_flow(const FlowRun& run) noexcept;
 void follow_ray(const RayRun& run) noexcept;
 void to_polar(const PolarRun& run) noexcept;
 

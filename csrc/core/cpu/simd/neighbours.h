@@ -38,8 +38,9 @@ CINEFLOW_HD Quarter made_here(Quarter units) {
 
 /// Two 64-bit units.
 CINEFLOW_HD Quarter units64(const float* row, const TwoOffsets& at) {
-  return made_here(_mm_set_epi64x(load_bits<std::int64_t>(row + at.second),
-                                  load_bits<std::int64_t>(row + at.first)));
+  const __m128d first = _mm_load_sd(reinterpret_cast<const double*>(row + at.first));
+  return made_here(
+      _mm_castpd_si128(_mm_loadh_pd(first, reinterpret_cast<const double*>(row + at.second))));
 }
 
 /// Four 32-bit units.

@@ -179,6 +179,11 @@ CINEFLOW_HD void store(Half* to, F32s values) {
 /// The first `count` values; the other lanes are 0.
 template <typename Source>
 CINEFLOW_HD F32s load_first(const Source* from, int count) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(Source) == sizeof(float)) {
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>(first_lanes(count)), from);
+  }
+#endif
   Source values[kLanes] = {};
   for (int lane = 0; lane < count; ++lane) values[lane] = from[lane];
   return load(values);

@@ -11,8 +11,12 @@
 //   | centre          | [N, 2] or [1, 2] | f32                | any     | the same    |
 //
 // The written image is f32, f16 or bf16. Angles turn from x (right) to y (down). One centre for
-// all frames lets the CPU compute each coordinate once for all of them.
+// all frames lets the CPU find once for all of them where each sample reads; a plan keeps that from
+// one call to the next.
 #pragma once
+
+#include <array>
+#include <cstdint>
 
 #include "cineflow/border.h"
 #include "cineflow/executor.h"
@@ -20,6 +24,12 @@
 #include "cineflow/tensor_view.h"
 
 namespace cineflow {
+
+/// Where the samples of one frame read, in memory that the caller keeps. For the CPU.
+struct PolarPlan {
+  void* memory = nullptr;  // polar_plan_bytes(args), aligned to 64 bytes; null: no plan is kept
+  bool made = false;       // by an earlier call of the same op and the same polar_plan_key
+};
 
 struct PolarArgs {
   TensorView src;             // [N, C, H, W] (resample) or [N, C, A, R] (unresample)
@@ -33,7 +43,16 @@ struct PolarArgs {
   Border border = Border::kZeros;
   float scale = 1.0f;
   float offset = 0.0f;
+  PolarPlan plan;
 };
+
+/// All that a plan depends on, for arguments that pass the check and lie on the CPU.
+using PolarPlanKey = std::array<std::int64_t, 16>;
+PolarPlanKey polar_plan_key(const PolarArgs& args) noexcept;
+
+/// Bytes of a plan; 0 where none helps: where frames have centres of their own, or the plan is so
+/// large that reading it takes longer than making it.
+std::int64_t polar_plan_bytes(const PolarArgs& args) noexcept;
 
 Status check_polar_resample(const PolarArgs& args) noexcept;
 Status polar_resample_cpu(const PolarArgs& args,
