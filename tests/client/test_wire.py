@@ -7,7 +7,13 @@ import pytest
 from cineflow.errors import EngineError, FrameError
 from cineflow.serving.backend import error_text
 from cineflow.serving.errors import StreamGoneError
-from cineflow_client import CineflowClientError, FrameRejected, ServerRefused, StreamExpired
+from cineflow_client import (
+    CineflowClientError,
+    FrameRejected,
+    ServerDied,
+    ServerRefused,
+    StreamExpired,
+)
 from cineflow_client.wire import error_from_message
 
 AWKWARD = ("a frame; got it", "none. Start\na new one.", 'Say "µm": {"got": 1}; got more.')
@@ -22,6 +28,11 @@ def test_an_error_of_the_server_arrives_with_its_remedy(prefix: str, raised, see
     error = error_from_message(prefix + error_text(raised(*AWKWARD)), "model")
     assert type(error) is seen
     assert (error.wanted, error.got, error.remedy) == AWKWARD
+
+
+def test_a_server_that_stops_ends_the_stream() -> None:
+    said = "Server is stopping, scheduler for model has stopped accepting new inference requests"
+    assert type(error_from_message(said, "model")) is ServerDied
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ class Client:
         request = service_pb2.ModelConfigRequest(name=name)
         return self._ask(self.stub.ModelConfig, request, model=name).config
 
-    def _ask(self, method: Callable[..., Any], request: Any, *, model: str = "") -> Any:
+    def _ask(self, method: Callable[..., Any], request: Any, *, model: str = "the server") -> Any:
         """One unary call with a timeout and typed errors."""
         if self._closed:
             raise StreamClosed("an open client", "one that was closed", "Make a new Client.")
@@ -222,6 +222,6 @@ class Client:
                 raise ServerUnavailable(
                     f"a server at {self.url}",
                     f"{error.code().name}: {details}",
-                    "Start one (`cineflow serve`), or check the address.",
+                    "Start one (`cineflow serve`), or check the address: the port is gRPC's.",
                 ) from error
-            raise error_from_message(details, model or "the server") from error
+            raise error_from_message(details, model) from error

@@ -17,6 +17,7 @@ from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
     ModelNotFound,
+    ServerDied,
     ServerRefused,
     ServerUnavailable,
     StreamExpired,
@@ -161,6 +162,13 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
             "a stream that the server still knows",
             "one that it dropped: idle for too long, or its model was reloaded",
             "Open a new stream; displacement starts from a new reference frame.",
+        )
+    if "Server is stopping" in message:
+        return ServerDied(
+            "a server that goes on",
+            message,
+            "Start the server again and open a new stream; displacement starts from a new "
+            "reference frame.",
         )
     if "unknown model" in message or "is not found" in message:
         return ModelNotFound(
