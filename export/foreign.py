@@ -23,6 +23,9 @@ from cineflow.spec import Axis, ModelSpec
 #: Range of random inputs per unit, where a plain standard normal would be outside the model's use.
 _RANGES = {"grey level": (0.0, 255.0), "probability": (0.0, 1.0)}
 
+#: What is said of an imported file's weights if its spec is silent: not that they are untrained.
+_WEIGHTS = {"source": "the imported file", "licence": "as its source states", "trained": True}
+
 
 def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) -> Bundle:
     """Make a bundle of an ONNX file that was not exported here.
@@ -121,7 +124,7 @@ def _spec(data: Any) -> ModelSpec:
             tensor_defaults | {key: _axes(value) for key, value in _mapping(tensor, side).items()}
             for tensor in data.get(side) or []
         ]
-    defaults = {"source": "", "weights": {"source": "imported", "licence": "as its source states"}}
+    defaults = {"source": "", "weights": _WEIGHTS}
     return ModelSpec.from_json(json.dumps(defaults | data))
 
 

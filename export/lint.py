@@ -97,10 +97,11 @@ def _checker(model: onnx.ModelProto) -> Iterator[Finding]:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        said = str(error).strip().splitlines()[0][:300].rstrip(".")
         yield Finding(
             ERROR,
             "checker",
-            f"the onnx checker refuses the graph: {str(error).strip().splitlines()[0][:300]}",
+            f"the onnx checker refuses the graph: {said}",
             "Export it again with a current exporter, or mend the node that is named",
         )
 
@@ -137,7 +138,10 @@ def _reads(node: onnx.NodeProto) -> Iterator[str]:
 
 
 def _dynamic_outputs_over_static_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
-    symbols = {dim for value in graph_inputs(model) for dim in dims(value) if isinstance(dim, str)}
+    inputs = graph_inputs(model)
+    if not all(value.type.tensor_type.HasField("shape") for value in inputs):
+        return  # nothing is said of their sizes; the checker says so
+    symbols = {dim for value in inputs for dim in dims(value) if isinstance(dim, str)}
     for value in model.graph.output:
         loose = [dim for dim in dims(value) if isinstance(dim, str) and dim not in symbols]
         if not loose:
@@ -148,7 +152,7 @@ def _dynamic_outputs_over_static_inputs(model: onnx.ModelProto) -> Iterator[Find
                 ERROR,
                 "static-inputs",
                 f"the output {value.name!r} claims dynamic sizes ({words}) but every input is "
-                f"static ({'; '.join(f'{i.name} {dims(i)}' for i in graph_inputs(model))})",
+                f"static ({'; '.join(f'{i.name} {dims(i)}' for i in inputs)})",
                 "The names in the exporter's dynamic axes did not match the input names: correct "
                 "them and export again",
             )

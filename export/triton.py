@@ -110,9 +110,13 @@ def write_repository(
         raise ExportError(
             f"a backend of {', '.join(BACKENDS)}", repr(backend), "Correct the name of --backend"
         )
-    if backend == "python":
-        for bundle in bundles:  # before anything is written
+    for bundle in bundles:  # before anything is written
+        if backend == "python":
             _require_stream(bundle)
+        elif backend == "tensorrt":
+            from cineflow.export.native import engines_of
+
+            engines_of(bundle, store or EngineStore())
     out_dir = Path(out_dir)
     try:
         for bundle in bundles:

@@ -7,6 +7,7 @@ this one description. Standard library and NumPy only: anyone may import it.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -87,6 +88,10 @@ class TensorSpec:
     def __post_init__(self) -> None:
         if self.dtype not in TRITON_DTYPES:
             raise SpecError(f"{self.name}: a dtype of {sorted(TRITON_DTYPES)}", repr(self.dtype))
+        if self.tolerance is not None and not (
+            isinstance(self.tolerance, (int, float)) and 0 <= self.tolerance < math.inf
+        ):
+            raise SpecError(f"{self.name}: a tolerance of 0 or more", repr(self.tolerance))
 
     @property
     def axes(self) -> tuple[Axis, ...]:

@@ -71,6 +71,7 @@ COMMANDS = {
     "check absent.onnx": "Correct the path",
     "repo lucas_kanade lucas_kanade --out out": "another model",
     "repo lucas_kanade --backend pytorch --out out": "python, onnxruntime, tensorrt",
+    "repo lucas_kanade --backend tensorrt --store store --out out": "engine build",
     "verify nonesuch": "cineflow export",
     "verify lucas_kanade --recipe nonesuch": "flow_pwc",
 }

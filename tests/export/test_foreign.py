@@ -10,6 +10,7 @@ import pytest
 
 from cineflow.errors import ExportError
 from cineflow.export.foreign import import_bundle, read_spec
+from cineflow.export.verify import verify
 from cineflow.runtime import open_engine
 from cineflow.spec import Axis
 
@@ -47,6 +48,10 @@ def test_imported_bundle_runs(files: tuple[Path, Path], tmp_path: Path) -> None:
     outputs = open_engine(bundle).run({"a": frame, "b": 3 * frame})
     np.testing.assert_allclose(outputs["y"], 16)
     assert all(row["passed"] for row in bundle.manifest["parity"])
+    assert bundle.spec.weights.describe() == "the imported file"
+    assert verify(bundle).not_proven == [
+        "torch was not asked: no recipe is behind this bundle, only a graph"
+    ]
 
 
 def test_half_precision_is_recorded(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -69,6 +74,8 @@ def test_half_precision_is_recorded(files: tuple[Path, Path], tmp_path: Path) ->
         ("inputs:", "inlets:", "YAML"),
         ("name: vendor_net", "name: [", "YAML"),
         ("minimum: 8", "minimum: 80", "minimum"),
+        ("tolerance: 0.01", "tolerance: tiny", "a tolerance of 0 or more"),
+        ("tolerance: 0.01", "tolerance: .nan", "a tolerance of 0 or more"),
         ("outputs:\n  - {", "outputs:\n  - y\n  - {", "outputs: a mapping is wanted"),
     ],
 )

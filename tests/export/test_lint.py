@@ -137,6 +137,12 @@ def test_shape_that_contradicts_itself_is_found() -> None:
     assert found[0].rule == "checker"
 
 
+def test_input_without_a_shape_is_not_called_static() -> None:
+    parsed = model("(float[n] a) => (float[n] y) { y = Relu (a) }")
+    parsed.graph.input[0].type.tensor_type.ClearField("shape")
+    assert set(rules(parsed)) == {"checker"}
+
+
 def test_weights_below_the_inputs_are_no_inputs() -> None:
     parsed = model("(float[4] a, float[4] w) => (float[4] y) { y = Relu (a) }")
     parsed.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(4, "float32"), "w"))
