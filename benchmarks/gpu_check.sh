@@ -6,5 +6,5 @@
 # It uses the machine's own Python ($PYTHON, else python3) and installs nothing. Exit code: 0 all
 # steps passed, 1 a step failed or its tool is missing, 2 wrong arguments, 3 no GPU.
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python3}" -m gpu "$@"
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python3}" -m benchmarks.gpu "$@"

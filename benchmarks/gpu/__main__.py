@@ -13,8 +13,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gpu.build import build
-from gpu.steps import ROOT, MissingToolError, StepError, libraries, run, tail, timed, tool
+from benchmarks.gpu.build import build
+from benchmarks.gpu.steps import (
+    ROOT,
+    MissingToolError,
+    StepError,
+    libraries,
+    run,
+    tail,
+    timed,
+    tool,
+)
 
 NO_GPU = 3
 KERNEL_TESTS = ("tests/core/test_cuda_kernels.py", "tests/core/test_cupy_front.py")
@@ -51,9 +60,14 @@ def kernel_tests() -> tuple[str, dict[str, Any]]:
     """Every op on the GPU against the NumPy reference."""
     libraries("cupy", "numpy", "pytest")
     output = run(pytest_command(), 80, CINEFLOW_CUDA_TESTS="gpu")
-    if " passed" not in output:
-        raise StepError(f"no test ran: {tail(output, 500)}")
+    require_passed(output)
     return tail(output, 200), {}
+
+
+def require_passed(output: str) -> None:
+    """Raise `StepError` unless pytest ran tests: without any, nothing was checked."""
+    if not re.search(r"\b\d+ passed\b", output):
+        raise StepError(f"no test ran: {tail(output, 500)}")
 
 
 def sanitizer(check: str, chosen: str, limit_s: float) -> Step:
@@ -67,6 +81,7 @@ def sanitizer(check: str, chosen: str, limit_s: float) -> Step:
             # Libraries ask the driver what it cannot do, and take no for an answer.
             command += ["--report-api-errors", "no"]
         output = run([*command, *pytest_command("-k", chosen)], limit_s, CINEFLOW_CUDA_TESTS="gpu")
+        require_passed(output)
         if not re.search(r"ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards", output):
             raise StepError(f"no clean summary: {tail(output, 500)}")
         return tail(output, 200), {}
@@ -75,12 +90,11 @@ def sanitizer(check: str, chosen: str, limit_s: float) -> Step:
 
 
 def module(name: str, limit_s: float, *needs: str) -> Step:
-    """`gpu.<name>`, which needs these libraries and prints its figures as JSON on the last line."""
+    """The module `name` beside this one, which prints its figures as JSON on the last line."""
 
     def step() -> tuple[str, dict[str, Any]]:
         libraries(*needs)
-        # By its path, so that only SITE is on PYTHONPATH.
-        output = run([sys.executable, str(Path(__file__).parent / f"{name}.py")], limit_s)
+        output = run([sys.executable, "-m", f"benchmarks.gpu.{name}"], limit_s)
         return "", json.loads(output.splitlines()[-1])
 
     return step

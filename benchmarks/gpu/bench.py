@@ -17,6 +17,7 @@ import cupyx.scipy.ndimage
 import torch
 import torch.nn.functional as F  # noqa: N812, torch's own idiom
 
+from benchmarks.ops.peers import banded_gemms
 from cineflow import ops
 
 CALLS = 20  # in one graph
@@ -128,14 +129,7 @@ def correlation_case(c: int, side: int, dtype: torch.dtype, radius: int = 4) -> 
         )
 
     def banded() -> torch.Tensor:
-        rows = f1[0].permute(1, 2, 0)  # [H, W, C]
-        padded = F.pad(f2[0], (radius,) * 4).permute(1, 0, 2)  # [H', C, W']
-        bands = []
-        for y in range(window):
-            product = rows @ padded[y : y + side]  # [H, W, W']
-            wide = product.shape[2]
-            bands.append(product.as_strided((side, side, window), (side * wide, wide + 1, 1)))
-        return torch.stack(bands).permute(0, 3, 1, 2).reshape(1, -1, side, side) / c
+        return banded_gemms(f1, f2, radius)
 
     wanted = slices().float()
     for peer in (banded(), ops.correlation(f1, f2, radius=radius, out=out)):

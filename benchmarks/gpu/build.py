@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from gpu.steps import BUILD, ROOT, SITE, libraries, run, tail, tool
+from benchmarks.gpu.steps import BUILD, ROOT, SITE, libraries, run, tail, tool
 
 
 def build(architectures: str) -> tuple[str, dict[str, str]]:

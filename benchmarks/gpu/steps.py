@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -67,28 +68,36 @@ def libraries(*names: str) -> None:
 
 
 def run(command: list[str], limit_s: float, **environment: str) -> str:
-    """Run a command in the repository's root; answer its output.
+    """Run a command in the repository's root, SITE before the machine's own PYTHONPATH.
+
+    Returns:
+        What it printed.
 
     Raises:
         StepError: It failed, or took longer than `limit_s` seconds.
     """
-    variables = {**os.environ, "PYTHONPATH": str(SITE), **environment}
-    try:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=limit_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise StepError(f"no answer within {limit_s:g} s: {' '.join(command)}") from None
-    if done.returncode != 0:
-        raise StepError(f"exit code {done.returncode}: {tail(done.stdout, 3000)}")
-    return done.stdout
+    paths = [str(SITE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment}
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=limit_s)
+        except BaseException as error:
+            # The whole group: compilers and compute-sanitizer start processes of their own.
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise StepError(f"no answer within {limit_s:g} s: {' '.join(command)}") from None
+            raise
+    if process.returncode != 0:
+        raise StepError(f"exit code {process.returncode}: {tail(output, 3000)}")
+    return output
 
 
 def tail(text: str, characters: int) -> str:
@@ -105,4 +114,6 @@ def timed(name: str, step: Any) -> Outcome:
         status, detail, data = "missing", str(error), {}
     except StepError as error:
         status, detail, data = "failed", str(error), {}
+    except Exception as error:  # whatever it is, the other steps' outcomes are still reported
+        status, detail, data = "failed", repr(error), {}
     return Outcome(name, status, round(time.monotonic() - start, 1), detail, data)

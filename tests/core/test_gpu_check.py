@@ -8,9 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from benchmarks.gpu.steps import StepError, run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +59,8 @@ def report_of(done: subprocess.CompletedProcess) -> dict:
 
 #: nvidia-smi of a machine that has a GPU, as `--format=csv,noheader` prints it.
 A_GPU = {"nvidia-smi": "echo 'NVIDIA Test, 580.1, 9.0'"}
-CLEAN = {"compute-sanitizer": "echo '========= ERROR SUMMARY: 0 errors'"}
+SUMMARY = "echo '========= ERROR SUMMARY: 0 errors'"
+CLEAN = {"compute-sanitizer": f"echo '3 passed in 0.1s'; {SUMMARY}"}
 
 
 def test_without_nvidia_smi_it_says_so(check):
@@ -105,10 +109,47 @@ def test_a_sanitizer_that_checked_nothing_is_no_pass(check):
     assert [step["status"] for step in report_of(done)["steps"]] == ["failed", "failed"]
 
 
+@pytest.mark.parametrize("tests", ["", "echo '5 skipped in 0.1s'; "])
+def test_a_clean_summary_over_no_test_is_no_pass(check, tests):
+    idle = {**A_GPU, "compute-sanitizer": tests + SUMMARY}
+    done = check("--only", "memcheck", programs=idle, libraries=("cupy",))
+    assert done.returncode == 1
+    (step,) = report_of(done)["steps"]
+    assert step["status"] == "failed"
+    assert "no test ran" in step["detail"]
+
+
 def test_a_clean_sanitizer_passes(check):
     done = check("--only", "memcheck", programs=A_GPU | CLEAN, libraries=("cupy",))
     assert done.returncode == 0, done.stderr
     assert report_of(done)["steps"][0]["status"] == "passed"
+
+
+@pytest.mark.parametrize("printed", ["", "{}\na warning after the figures"])
+def test_figures_that_are_none_fail_their_step_and_no_more(check, printed, tmp_path):
+    """The machine's own Python is asked for its modules: here, for a torch that ends at once."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "torch.py").write_text(f"import os; os.write(1, {printed.encode()!r}); os._exit(0)")
+    done = check("--only", "tracker", "memcheck", programs=A_GPU | CLEAN, libraries=("cupy",))
+    assert done.returncode == 1
+    outcomes = {step["name"]: step for step in report_of(done)["steps"]}
+    assert outcomes["memcheck"]["status"] == "passed"
+    assert outcomes["tracker"]["status"] == "failed"
+    assert "Error(" in outcomes["tracker"]["detail"]
+
+
+def test_a_step_that_takes_too_long_leaves_no_process(tmp_path):
+    started = tmp_path / "pid"
+    script = f"sleep 60 & echo $! > {started}; wait"
+    with pytest.raises(StepError, match="no answer within 1 s"):
+        run(["bash", "-c", script], 1)
+    status = Path(f"/proc/{started.read_text().strip()}/stat")
+    deadline = time.monotonic() + 5
+    # A zombie may wait for whoever adopted it.
+    while status.exists() and status.read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_without_a_compiler_nothing_else_runs(check):
