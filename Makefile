@@ -77,6 +77,8 @@ bench-accuracy: $(PEERS)
 	$(BIN)/python -m benchmarks.accuracy.clinical
 	$(BIN)/python -m benchmarks.accuracy.quality
 	$(BIN)/python -m benchmarks.accuracy.real
+	$(BIN)/python -m benchmarks.accuracy.large_motion
+	$(BIN)/python -m benchmarks.accuracy.pace
 
 clean:
 	rm -rf build $(VENV)
