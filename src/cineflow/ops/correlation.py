@@ -101,20 +101,21 @@ def warp_correlation(
     return _warp_correlation(f1, f2, flow, radius, dilation, factor, x_major, border, out=out)
 
 
-def window(radius: int, dilation: int) -> tuple[int, int]:
+def window(radius: Any, dilation: Any) -> tuple[int, int]:
     """The two as whole numbers; raises `ArgumentError` where they are none, or out of range."""
     values = []
     for name, value, low, high in (
         ("radius", radius, 0, _C.MAX_RADIUS),
         ("dilation", dilation, 1, _C.MAX_DILATION),
     ):
-        if not isinstance(value, numbers.Integral) or not low <= value <= high:
+        whole = int(value) if isinstance(value, numbers.Integral) else -1
+        if not low <= whole <= high:
             raise ArgumentError(f"{name} in {low}..{high}", repr(value))
-        values.append(int(value))
+        values.append(whole)
     return values[0], values[1]
 
 
-def scale_factor(scale: Scale, f1: Array) -> float:
+def scale_factor(scale: Any, f1: Array) -> float:
     """The factor that `scale` means for the channels of `f1` [N, C, H, W]."""
     require_array("f1", f1, _AXES)
     if isinstance(scale, numbers.Real) and math.isfinite(scale):
