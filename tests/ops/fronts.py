@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -48,14 +49,21 @@ class Front:
 
 
 def numpy_front(instruction_set: str) -> Front:
-    """`cineflow.ops` on NumPy arrays, which have no bfloat16."""
+    """`cineflow.ops` on NumPy arrays; their bfloat16 is that of ml_dtypes."""
+
+    def array(values: np.ndarray, storage: str, layout: str) -> np.ndarray:
+        bits = stored(values, storage, layout)
+        return bits.view(ml_dtypes.bfloat16) if storage == "bfloat16" else bits
 
     def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
         with using(instruction_set, threads):
-            result: np.ndarray = public(call, stored)
+            result: np.ndarray = public(call, array)
+        if call.result == "bfloat16":
+            assert result.dtype == ml_dtypes.bfloat16
+            result = result.astype(np.float32)
         return result
 
-    return Front(instruction_set, run, storages=("float32", "float16", "uint8"))
+    return Front(instruction_set, run)
 
 
 def torch_front() -> Front:
@@ -84,8 +92,10 @@ def cuda_front(cuda: Backend) -> Front:
     """The CUDA kernels through `_C`. The shim runs one thread after another, whatever `threads`."""
 
     def on_device(values: np.ndarray, storage: str, layout: str) -> DeviceArray:
-        if layout == "stretched":  # of no values, so there is nothing to put there
-            return DeviceArray(stored(values, storage, layout))
+        if layout in ("broadcast", "stretched"):  # whose strides a copy would not keep
+            bits = stored(values, storage, layout)
+            half = storage == "bfloat16"
+            return DeviceArray(bits.view(np.float16) if half else bits, half)
         return cuda.put(values, storage, layout if values.ndim == 4 else "planar")
 
     def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
@@ -107,7 +117,7 @@ def cuda_front(cuda: Backend) -> Front:
         getattr(cuda.module, launcher)(*tensors, out, **options)
         return cuda.get(out)
 
-    return Front("cuda", run, layouts=LAYOUTS[:-1])  # the backend has no broadcast arrays
+    return Front("cuda", run)
 
 
 def onnx_front(name: str, library: Path | None) -> Front:
