@@ -33,10 +33,44 @@ def test_curve_of_a_phantom(rate: float, noise: float) -> None:
         assert one.regular
 
 
-def test_less_than_a_beat_is_refused() -> None:
-    beat = Beat(beats=0.5)
+@pytest.mark.parametrize("rate", [20.0, 30.0, 50.0, 80.0])
+@pytest.mark.parametrize("beats", [0.5, 0.6, 0.7, 0.8, 0.9])
+def test_less_than_a_beat_is_refused(beats: float, rate: float) -> None:
+    """Also where the heart has filled already, but not to where it began; and the other way."""
+    beat = Beat(beats=beats, frame_rate_hz=rate)
+    for curve in (cavity(beat), cavity(beat)[::-1]):
+        with pytest.raises(ArgumentError, match="one beat or more"):
+            from_curve(curve, beat.times_ms)
+
+
+@pytest.mark.parametrize("rate", [20.0, 50.0, 80.0])
+def test_a_cut_second_beat_is_left_out(rate: float) -> None:
+    beat = Beat(beats=1.8, frame_rate_hz=rate)
+    (found,) = from_curve(cavity(beat), beat.times_ms)
+    assert (found.ed, found.end) == beat.end_diastoles
+    turned = beat.frames - 1
+    (found,) = from_curve(cavity(beat)[::-1], beat.times_ms)
+    assert (turned - found.end, turned - found.ed) == beat.end_diastoles
+
+
+@pytest.mark.parametrize("rate", [20.0, 30.0, 50.0, 80.0])
+@pytest.mark.parametrize("beats", [1.05, 1.1, 2.05, 2.1])
+def test_the_last_end_diastole_is_where_it_was(beats: float, rate: float) -> None:
+    beat = Beat(beats=beats, frame_rate_hz=rate)
+    found = from_curve(cavity(beat), beat.times_ms)
+    for end, true in zip([one.end for one in found], beat.end_diastoles[1:], strict=True):
+        assert abs(end - true) <= 1
+
+
+@pytest.mark.parametrize("curve", [[3, 1, 3], [3, 1, 1, 3]])
+def test_a_beat_of_few_frames_has_its_end_systole_between(curve: list[int]) -> None:
+    (found,) = from_curve(np.array(curve), np.arange(len(curve)) * 250.0)
+    assert (found.ed, found.es, found.end) == (0, 1, len(curve) - 1)
+
+
+def test_few_frames_short_of_a_beat_are_refused() -> None:
     with pytest.raises(ArgumentError, match="one beat or more"):
-        from_curve(cavity(beat), beat.times_ms)
+        from_curve(np.array([1, 0, 0.3, 0.6]), np.arange(4) * 250.0)
 
 
 def test_a_still_heart_is_refused() -> None:

@@ -18,6 +18,9 @@ from cineflow.motion.fields import require_field, require_mask
 SLOWEST_BPM, FASTEST_BPM = 30.0, 220.0
 #: An interval this far from the median is no regular beat (Kleiger's 20 % rule).
 ECTOPIC_SHARE = 0.20
+# A heart this share of its range below the next end-diastole is on its way, not full; that of the
+# atrial kick, without which a heart in diastasis would pass, is larger.
+_FULL_WITHIN = 0.10
 _SMOOTHING = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9.0
 
 
@@ -84,9 +87,9 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
     """Beats from a curve that is largest at end-diastole: cavity diameter, area or volume.
 
     The curve is smoothed by [1, 2, 3, 2, 1] / 9 (EchoNet-LVH); end-diastoles are maxima and
-    end-systoles the minima between them, each at least one fastest beat apart and each a swing of
-    a third of the curve's range, so that an atrial kick or noise starts no beat. A cine that
-    begins or ends within three frames of end-diastole counts it.
+    end-systoles the minima between them, each a swing of a third of the curve's range, so that an
+    atrial kick or noise starts no beat. Where the cine begins or ends without that swing, the heart
+    counts as full from a tenth of the range below its neighbouring maximum.
 
     Args:
         cavity: [T], any unit.
@@ -105,14 +108,23 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
         raise ArgumentError(f"a curve [{len(times)}], one value per time", f"{list(curve.shape)}")
     _require_finite("curve", curve)
     smoothed = smooth(curve)
-    swing = (smoothed.max() - smoothed.min()) / 3.0
+    span = float(np.ptp(smoothed))
+    swing = span / 3.0
     if swing <= 1e-9 * max(1.0, float(np.abs(smoothed).max())):
         raise ArgumentError("a curve that moves", "a constant one", "Is the tracked wall moving?")
+
+    def full(frame: int, beside: int) -> bool:
+        return bool(smoothed[beside] - smoothed[frame] <= _FULL_WITHIN * span)
+
     turns = turning_points(smoothed, swing)
-    if turns and turns[-1][1] < 0 and smoothed[-1] - smoothed[turns[-1][0]] >= swing:
-        late = int(np.argmax(smoothed[-4:])) + len(smoothed) - min(4, len(smoothed))
-        turns.append((late, 1))
     maxima = [frame for frame, kind in turns if kind > 0]
+    if maxima and turns[-1][1] < 0:
+        last = turns[-1][0]
+        late = last + int(np.argmax(smoothed[last:]))
+        if smoothed[late] - smoothed[last] >= swing and full(late, maxima[-1]):
+            maxima.append(late)
+    if len(maxima) >= 2 and turns[0][1] > 0 and not full(maxima[0], maxima[1]):
+        del maxima[0]
     if len(maxima) < 2:
         raise ArgumentError(
             "a cine of one beat or more",
