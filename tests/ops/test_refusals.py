@@ -112,3 +112,9 @@ def test_a_result_that_no_kernel_writes_is_refused_before_memory_is_asked_for(ca
     wanted = r"out with (planes of fewer than 2147483648 elements|sides below 16777216)"
     with pytest.raises(ArgumentError, match=wanted):
         call(lambda *shape: vast(kind, shape))
+
+
+def test_a_negative_size_is_refused():
+    grid = ops.PolarGrid(8, 8, last_radius=4.0)
+    with pytest.raises(ArgumentError, match="-3 x 4"):
+        ops.polar_unresample(np.zeros((1, 1, 8, 8), np.float32), (1.0, 1.0), grid, (-3, 4))

@@ -141,6 +141,8 @@ def polar_unresample(
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
     require_array("src", src, _AXES)
+    if min(size) < 0:
+        raise ArgumentError("a size of 0 x 0 pixels or more", f"{size[0]} x {size[1]}")
     if tuple(src.shape[2:]) != (grid.angles, grid.radii):
         raise ArgumentError(
             f"src of shape [N, C, {grid.angles}, {grid.radii}], the grid's",
