@@ -141,8 +141,6 @@ def polar_unresample(
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
     require_array("src", src, _AXES)
-    if min(size) < 0:
-        raise ArgumentError("a size of 0 x 0 pixels or more", f"{size[0]} x {size[1]}")
     if tuple(src.shape[2:]) != (grid.angles, grid.radii):
         raise ArgumentError(
             f"src of shape [N, C, {grid.angles}, {grid.radii}], the grid's",
@@ -151,6 +149,8 @@ def polar_unresample(
     if not isinstance(size, tuple) or len(size) != 2 or any(isinstance(n, float) for n in size):
         raise ArgumentError("size as two whole numbers, (H, W)", repr(size))
     arguments = _arguments(src, centre, grid, size, border, scale, offset)
+    if min(size) < 0:
+        raise ArgumentError("a size of 0 x 0 pixels or more", f"{size[0]} x {size[1]}")
     return _polar_unresample(*arguments, out=out)
 
 
