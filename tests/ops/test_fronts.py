@@ -216,3 +216,16 @@ def test_there_and_back_again(front):
     image = front.run(back, (1, 1, 64, 64))
     inside = np.hypot(x - 31.5, y - 31.5) < 30
     assert np.abs(image - smooth)[0, 0][inside].max() < 0.005
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_coordinate_a_whole_pixel_outside_reads_no_pixel(front, axis):
+    if front.coordinates:
+        pytest.skip("GridSample reads a neighbour of weight 0, as docs/ops/onnxruntime.md says")
+    src = np.full((1, 1, 3, 3), np.nan, np.float32)
+    flow = np.zeros((1, 2, 1, 1), np.float32)
+    for value in (-1, 3, -1.5, 3.5):
+        flow[0, axis] = value
+        call = one_image("warp", {"border": "zeros"}, src=src, flow=flow)
+        assert front.run(call, (1, 1, 1, 1)) == 0
+        np.testing.assert_array_equal(call.gold(), 0)
