@@ -140,6 +140,17 @@ def test_prune_takes_the_unsound_and_the_unwanted(store: EngineStore) -> None:
     assert [e.folder for e in store.engines()] == [kept.folder]
 
 
+def test_prune_leaves_what_the_store_did_not_make(store: EngineStore) -> None:
+    """The variable may name a folder that holds other things; they are nobody's engines."""
+    store.get_or_build(KEY, lambda: b"plan")
+    for name in ("documents", "ab" * 12 + ".old", ".mine.lock", ".mine.folder"):
+        (store.root / name).mkdir() if "lock" not in name else (store.root / name).touch()
+    before = sorted(store.root.iterdir())
+    assert len(store.engines()) == 1
+    assert store.prune() == []
+    assert sorted(store.root.iterdir()) == before
+
+
 def test_what_a_killed_build_left_is_cleared(store: EngineStore) -> None:
     store.get_or_build(KEY, lambda: b"plan")
     left = store.root / f".{KEY.id}.killed"

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,10 @@ RECORD_FILE = "engine.json"
 
 #: Environment variable that moves the store.
 STORE_VARIABLE = "CINEFLOW_ENGINES"
+
+#: Digits of an engine's id. What is named otherwise in the store's folder is somebody else's.
+_ID_DIGITS = 24
+_ID = re.compile(f"[0-9a-f]{{{_ID_DIGITS}}}")
 
 _REBUILD = "Build it again: `cineflow engine build BUNDLE`"
 
@@ -59,7 +64,7 @@ class EngineKey:
     @property
     def id(self) -> str:
         """Name of the engine's folder."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:24]
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:_ID_DIGITS]
 
     def to_json(self) -> str:
         """This key as JSON, keys sorted: equal keys give equal text."""
@@ -157,7 +162,7 @@ class EngineStore:
             EngineError: The store is no folder that can be read.
         """
         try:
-            folders = sorted(f for f in self.root.iterdir() if f.is_dir() and f.name[0] != ".")
+            folders = sorted(f for f in self.root.iterdir() if f.is_dir() and _ID.fullmatch(f.name))
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -202,9 +207,12 @@ class EngineStore:
             except OSError as error:
                 raise self._unwritable(error) from error
         for lock in self.root.glob(".*.lock"):
+            engine_id = lock.name[1 : -len(".lock")]
+            if not _ID.fullmatch(engine_id):
+                continue
             with contextlib.suppress(OSError), lock.open("w") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # else somebody builds just now
-                self._clear(lock.name[1 : -len(".lock")])
+                self._clear(engine_id)
         return gone
 
     def _read(self, folder: Path) -> StoredEngine:
