@@ -91,6 +91,24 @@ def test_ectopic_and_missing_triggers_are_named() -> None:
     assert "missed" in beats[3].note
 
 
+def test_of_two_intervals_that_differ_neither_is_called_regular() -> None:
+    phase = np.interp(CLOCK[:127], [0, 1000, 2500, 4000], [0, 1, 2, 3])
+    for beats in (
+        from_triggers(np.array([0.0, 1000.0, 2500.0]), CLOCK),
+        from_curve(50.0 + 7.0 * np.cos(2 * np.pi * phase), CLOCK[:127]),
+    ):
+        assert [beat.regular for beat in beats] == [False, False]
+        assert "which of the two" in beats[0].note
+    assert all(beat.regular for beat in from_triggers(np.array([0.0, 1000.0, 2190.0]), CLOCK))
+
+
+def test_an_r_wave_without_a_frame_is_named() -> None:
+    gap = CLOCK[(CLOCK < 200.0) | (CLOCK > 1800.0)]
+    beats = from_triggers(np.array([0.0, 1000.0, 2000.0, 3000.0]), gap)
+    assert [beat.regular for beat in beats] == [False, False, True]
+    assert beats[0].note == "no frame within 820 ms of an R wave"
+
+
 @pytest.mark.parametrize(
     ("triggers", "times", "message"),
     [

@@ -52,7 +52,9 @@ def from_triggers(triggers_ms: np.ndarray, times_ms: np.ndarray) -> tuple[HeartB
 
     Returns:
         One beat per pair of neighbouring triggers inside the cine. An interval more than 20 % off
-        the median is ectopic (too short) or a missed trigger (too long): `regular` is False.
+        the median is ectopic (too short) or a missed trigger (too long): `regular` is False. So are
+        both of two intervals that differ by more than that, and a beat with an R wave further from
+        any frame than frames usually are from each other.
 
     Raises:
         ArgumentError: Times or triggers out of order or not finite, fewer than two triggers inside
@@ -76,9 +78,13 @@ def from_triggers(triggers_ms: np.ndarray, times_ms: np.ndarray) -> tuple[HeartB
             "Are the triggers in ms, on the frames' clock?",
         )
     frames = [int(np.argmin(np.abs(times - trigger))) for trigger in inside]
+    away = np.abs(times[frames] - inside)
+    unseen = away > np.median(np.diff(times))
+    notes = _off_the_others(intervals, "missed trigger?")
     beats = []
-    for (ed, end), interval in zip(pairwise(frames), intervals, strict=True):
-        note = _off_the_median(interval, usual, "missed trigger?")
+    for k, (ed, end) in enumerate(pairwise(frames)):
+        gap = f"no frame within {away[k : k + 2].max():.0f} ms of an R wave"
+        note = gap if unseen[k : k + 2].any() else notes[k]
         beats.append(HeartBeat(ed, None, end, not note, note))
     return tuple(beats)
 
@@ -97,7 +103,7 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
 
     Returns:
         Whole beats, from end-diastole to end-diastole; `regular` is False for one beyond 220 or
-        below 30 beats/min, or more than 20 % off the median, as for triggers.
+        below 30 beats/min, or off the other intervals as for triggers.
 
     Raises:
         ArgumentError: Times out of order, values not finite, mixed lengths, or less than one beat.
@@ -132,11 +138,10 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
             "Record longer, or refer the motion to the first frame",
         )
     intervals = np.diff(times[maxima])
-    usual = float(np.median(intervals))
+    notes = _off_the_others(intervals, "missed beat?")
     beats = []
-    for (ed, end), interval in zip(pairwise(maxima), intervals, strict=True):
+    for (ed, end), interval, note in zip(pairwise(maxima), intervals, notes, strict=True):
         es = next(frame for frame, kind in turns if kind < 0 and ed < frame < end)
-        note = _off_the_median(interval, usual, "missed beat?")
         if not 60_000 / FASTEST_BPM <= interval <= 60_000 / SLOWEST_BPM:
             note = f"{interval:.0f} ms is no believable beat"
         beats.append(HeartBeat(ed, es, end, not note, note))
@@ -203,13 +208,22 @@ def compensate(displacements: np.ndarray) -> np.ndarray:
     return np.asarray(u - share * u[-1])
 
 
-def _off_the_median(interval: float, usual: float, missed: str) -> str:
-    """What is wrong with an interval, ms, beside the usual one; empty for nothing."""
-    off = (interval - usual) / usual
-    if abs(off) <= ECTOPIC_SHARE:
-        return ""
-    why = missed if off > 0 else "ectopic?"
-    return f"R-R {interval:.0f} ms is {100 * off:+.0f} % off the median: {why}"
+def _off_the_others(intervals: np.ndarray, missed: str) -> list[str]:
+    """What is wrong with each interval [N], ms, beside the others; empty for nothing."""
+    if len(intervals) == 2:
+        if intervals.max() <= (1.0 + ECTOPIC_SHARE) * intervals.min():
+            return ["", ""]
+        both = " and ".join(f"{interval:.0f}" for interval in intervals)
+        return [f"R-R {both} ms: which of the two is off cannot be told"] * 2
+    usual = float(np.median(intervals))
+    shares = (intervals - usual) / usual
+    return [
+        f"R-R {interval:.0f} ms is {100 * off:+.0f} % off the median: "
+        + (missed if off > 0 else "ectopic?")
+        if abs(off) > ECTOPIC_SHARE
+        else ""
+        for interval, off in zip(intervals, shares, strict=True)
+    ]
 
 
 def _require_finite(name: str, values: np.ndarray) -> None:
