@@ -96,7 +96,7 @@ def write_repository(
         ExportError: No bundle, two of one name, an unknown backend, or a model that the stream
             cannot run.
         EngineError: The store holds no engine for the backend "tensorrt".
-        BundleError: `out_dir` cannot be written.
+        BundleError: `out_dir` cannot be written, or something else lies where a model would.
         MissingDependencyError: tritonclient or protobuf is not installed.
     """
     names = [bundle.spec.name for bundle in bundles]
@@ -118,6 +118,9 @@ def write_repository(
 
             engines_of(bundle, store or EngineStore())
     out_dir = Path(out_dir)
+    for bundle in bundles:
+        for name in (bundle.served_name, bundle.spec.name)[: 2 if backend == "python" else 1]:
+            _require_replaceable(out_dir / name, bundles)
     try:
         for bundle in bundles:
             if backend != "python":
@@ -139,6 +142,23 @@ def write_repository(
     except OSError as error:
         raise BundleError(f"to write {out_dir}", str(error), "Choose another folder") from error
     return out_dir
+
+
+def _require_replaceable(folder: Path, bundles: Sequence[Bundle]) -> None:
+    """Raise `BundleError` unless `folder` is absent, empty, or a model that was generated here."""
+    try:
+        if not folder.exists() or not any(folder.iterdir()):
+            return
+        config = (folder / CONFIG_FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        config = ""
+    holds_a_bundle = any(bundle.path.is_relative_to(folder.resolve()) for bundle in bundles)
+    if holds_a_bundle or not config.startswith(_HEADER):
+        raise BundleError(
+            "a model that `cineflow repo` wrote, or room for one",
+            f"{folder} with other content",
+            "Choose another --out",
+        )
 
 
 def _require_stream(bundle: Bundle) -> None:

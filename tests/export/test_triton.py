@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,31 @@ def test_other_models_and_older_hashes_stay(repository: Path, smoother: Bundle) 
     before = files(repository)
     write_repository([smoother], repository, backend="onnxruntime")
     assert set(before) < set(files(repository))
+
+
+def test_what_is_no_generated_model_is_left_alone(bundle: Bundle, tmp_path: Path) -> None:
+    repository = write_repository([bundle], tmp_path)
+    write_repository([bundle], tmp_path)
+    alias = repository / bundle.spec.name
+    (alias / "config.pbtxt").write_text('name: "lucas_kanade"  # by hand\n')
+    (alias / "mine.txt").touch()
+    before = files(repository)
+    with pytest.raises(BundleError, match="other content") as caught:
+        write_repository([bundle], tmp_path)
+    assert str(alias) in str(caught.value)
+    assert files(repository) == before
+
+
+def test_repository_does_not_take_the_place_of_its_bundle(bundle: Bundle, tmp_path: Path) -> None:
+    mine = tmp_path / "mine" / bundle.spec.name
+    shutil.copytree(bundle.path, mine)
+    inside = write_repository([bundle], tmp_path / "repo") / bundle.spec.name / "inside"
+    shutil.copytree(bundle.path, inside)
+    for folder, out in ((mine, tmp_path / "mine"), (inside, tmp_path / "repo")):
+        before = files(out)
+        with pytest.raises(BundleError, match="other content"):
+            write_repository([Bundle.load(folder)], out)
+        assert files(out) == before
 
 
 def test_model_that_the_stream_cannot_run_is_refused_before_anything_is_written(
