@@ -64,6 +64,17 @@ def test_peak_keeps_the_sign_of_what_is_largest() -> None:
     assert found.es == 1
 
 
+def test_a_systole_that_is_not_over_has_no_end() -> None:
+    """Scores of early systole would be relative to a heart that has hardly begun: all normal."""
+    wall, moved = short_axis(), scaled(SIZE, 1.0, 0.98, 0.96)
+    with pytest.raises(ArgumentError, match="give `es`"):
+        measure_wall(moved, wall)
+    assert measure_wall(moved, wall, es=2).scores[6] == 1
+    assert measure_wall(moved[2:], wall).es == 0  # one displacement: nothing is looked for
+    with pytest.raises(ArgumentError, match="give `es`"):
+        measure_wall(moved, ApicalContour(half_ellipse(), FOUR_CHAMBER))
+
+
 def test_given_end_systole_and_convention() -> None:
     wall, moved = short_axis(), scaled(SIZE, 1.0, 0.9, 0.8)
     found = measure_wall(moved, wall, es=1, rule=ScoreRule(), convention="green_lagrange")
@@ -138,7 +149,7 @@ def test_volume_has_three_directions_and_no_fibre_around_the_cap() -> None:
         apex + np.array([0.0, -10.0, 0.0]),
         spacing_mm=heart.spacing_mm,
     )
-    found = measure_wall(scaled(heart.size, 1.0, 0.9), wall)
+    found = measure_wall(scaled(heart.size, 1.0, 0.9), wall, es=1)
     for name in ("radial", "circumferential", "longitudinal"):
         np.testing.assert_allclose(found.peak[name][:16], -10.0)
     assert np.isnan(found.peak["circumferential"][16])
@@ -147,13 +158,13 @@ def test_volume_has_three_directions_and_no_fibre_around_the_cap() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    wall, moved = short_axis(), scaled(SIZE, 1.0, 0.9)
+    wall, moved = short_axis(), scaled(SIZE, 1.0, 0.9, 1.0)
     for change, message in (
         ({"displacements": []}, "one displacement"),
-        ({"es": 2}, "end-systole in 0..1"),
+        ({"es": 3}, "end-systole in 0..2"),
         ({"displacements": [np.full((2, *SIZE), np.nan)]}, "finite"),
         ({"displacements": scaled((32, 32), 0.9)}, "directions"),
-        ({"displacements": scaled(SIZE, 1.0, 1.1)}, "best of which contract"),
+        ({"displacements": scaled(SIZE, 1.1, 1.2)}, "best of which contract"),
         ({"convention": "engineering"}, "convention"),
     ):
         with pytest.raises(ArgumentError, match=message):

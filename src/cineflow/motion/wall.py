@@ -252,15 +252,16 @@ def measure_wall(
         displacements: Since the reference frame (end-diastole), on its grid, T times [2, H, W] or
             [3, D, H, W] px: a stream's results of one reference, or `compose_all` of the flows.
         wall: Where the wall is at that frame.
-        es: Index of end-systole in `displacements`; None to find it in the strain.
+        es: Index of end-systole in `displacements`; None to find it in the strain, where the
+            shortening is largest. If that is the last of several, systole may not be over: give it.
         rule: Thresholds of the scores; None for `ScoreRule.relative_to` the heart's best segments,
             which takes a heart that is weak everywhere for normal.
         convention: See `cineflow.motion.strain`.
 
     Raises:
         ArgumentError: No displacement, or one that is not finite or of another size than the wall;
-            an `es` that is no index; nothing assessed; and, without a rule, no segment that
-            shortens. As `strain.wall_strain`, `aha.segment_means` and `points.follow`.
+            an `es` that is no index, or none although the shortening has not turned; nothing
+            assessed; and, without a rule, no segment that shortens. As `strain.wall_strain`, `aha.segment_means` and `points.follow`.
     """
     if not len(displacements):
         raise ArgumentError("one displacement or more", "none")
@@ -274,6 +275,12 @@ def measure_wall(
         raise ArgumentError("a segment with a strain", "none", "Do wall and direction overlap?")
     if es is None:
         es = int(curves[:, assessed].mean(axis=1).argmin())
+        if 0 < es == len(curves) - 1:
+            raise ArgumentError(
+                "displacements until the wall lengthens again, to find end-systole in",
+                f"{len(curves)}, the last of which is the shortest",
+                "Track on, or give `es` if the last one is end-systole",
+            )
     rule = rule or ScoreRule.relative_to(-curves[es])
     scores = wall_motion_score(-curves[es], rule)
     return WallMotion(
