@@ -261,7 +261,8 @@ def measure_wall(
     Raises:
         ArgumentError: No displacement, or one that is not finite or of another size than the wall;
             an `es` that is no index, or none although the shortening has not turned; nothing
-            assessed; and, without a rule, no segment that shortens. As `strain.wall_strain`, `aha.segment_means` and `points.follow`.
+            assessed; and, without a rule, no segment that shortens. As `strain.wall_strain`,
+            `aha.segment_means` and `points.follow`.
     """
     if not len(displacements):
         raise ArgumentError("one displacement or more", "none")
