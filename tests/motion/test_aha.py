@@ -122,6 +122,8 @@ def test_an_oblique_axis_turns_nothing() -> None:
         ({"base": (4, 4, 0)}, "base away"),
         ({"base": (4, 4, np.nan)}, "base: a finite point"),
         ({"apex": (4, 4)}, r"apex: a finite point \(x, y, z\)"),
+        ({"apex": (500, 4, 1)}, "apex: a point inside the image of 3x9x9 px"),
+        ({"base": (4, 4, 2.6)}, "base: a point inside"),
         ({"anterior": (4, 4, 7)}, "away from the axis"),
         ({"anterior": (np.nan, 4, 7)}, "anterior: a finite point"),
         ({"spacing_mm": (1.0, 1.0)}, "slice_mm"),
@@ -186,6 +188,10 @@ def test_bad_input_is_named() -> None:
         segment_map(WALL, (40, 40), (40, 40), "mid")
     with pytest.raises(ArgumentError, match="centre: a finite point"):
         segment_map(WALL, (40, 40, 4), (40, 0), "mid")  # type: ignore[arg-type]
+    for centre in ((2400, 40), (40, -0.6), (81, 40)):
+        with pytest.raises(ArgumentError, match="centre: a point inside the image of 81x81 px"):
+            segment_map(WALL, centre, (40, 0), "mid")
+    assert segment_map(WALL, (80.5, 40), (40, -900), "mid").any()  # a direction may lie outside
     with pytest.raises(ArgumentError, match="segment_volume"):
         segment_map(np.ones((3, 9, 9), bool), (4, 4), (4, 0), "mid")
     with pytest.raises(ArgumentError, match="level"):

@@ -70,14 +70,14 @@ def segment_map(
             parasternal short axis the septum is on the left: counterclockwise.
 
     Raises:
-        ArgumentError: An empty mask or one of a volume, a point that is none, `anterior` at the
-            centre, or another sense.
+        ArgumentError: An empty mask or one of a volume, a point that is none, a centre outside the
+            image, `anterior` at the centre, or another sense.
     """
     _require_sense(septum)
     inside = require_mask(wall, np.shape(wall))
     if inside.ndim != 2:
         raise ArgumentError("a wall [H, W]", f"{list(inside.shape)}", "Volumes: segment_volume")
-    x, y = middle = require_point("centre", centre, 2)
+    x, y = middle = require_point("centre", centre, 2, inside.shape)
     axis = require_point("anterior", anterior, 2) - middle
     if not axis.any():
         raise ArgumentError("an anterior point away from the centre", f"{anterior}")
@@ -117,8 +117,8 @@ def segment_volume(
             mirror image, it is counterclockwise.
 
     Raises:
-        ArgumentError: An empty mask, a spacing or a point that is none, apex and base at one place,
-            `anterior` on the axis, or another sense.
+        ArgumentError: An empty mask, a spacing or a point that is none, apex or base outside the
+            volume or both at one place, `anterior` on the axis, or another sense.
 
     Source:
         Cerqueira et al. 2002.
@@ -128,8 +128,8 @@ def segment_volume(
     if inside.ndim != 3:
         raise ArgumentError("a wall [D, H, W]", f"{list(inside.shape)}")
     steps = np.ones(3) if spacing_mm is None else np.array(require_spacing(spacing_mm, 3))[::-1]
-    origin = require_point("apex", apex, 3) * steps
-    axis = require_point("base", base, 3) * steps - origin
+    origin = require_point("apex", apex, 3, inside.shape) * steps
+    axis = require_point("base", base, 3, inside.shape) * steps - origin
     length = float(np.linalg.norm(axis))
     if not length > 0:
         raise ArgumentError("a base away from the apex", f"{apex} and {base}")

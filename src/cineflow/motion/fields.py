@@ -80,16 +80,24 @@ def require_spacing(spacing_mm: tuple[float, ...], dimensions: int = 2) -> tuple
     return steps
 
 
-def require_point(name: str, point: Sequence[float] | np.ndarray, dimensions: int) -> np.ndarray:
-    """`point` as f64 [D], (x, y) or (x, y, z).
+def require_point(
+    name: str,
+    point: Sequence[float] | np.ndarray,
+    dimensions: int,
+    size: tuple[int, ...] | None = None,
+) -> np.ndarray:
+    """`point` as f64 [D], (x, y) or (x, y, z); with `size`, (rows, columns) for instance, inside.
 
     Raises:
-        ArgumentError: Not so many finite numbers.
+        ArgumentError: Not so many finite numbers, or outside the image.
     """
     array = np.asarray(point, np.float64)
     if array.shape != (dimensions,) or not np.isfinite(array).all():
         axes = "(x, y)" if dimensions == 2 else "(x, y, z)"
         raise ArgumentError(f"{name}: a finite point {axes}", f"{point}")
+    if size is not None and not ((array >= -0.5) & (array <= np.array(size[::-1]) - 0.5)).all():
+        within = "x".join(map(str, size))
+        raise ArgumentError(f"{name}: a point inside the image of {within} px", f"{point}")
     return array
 
 
