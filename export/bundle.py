@@ -39,6 +39,9 @@ PRECISIONS = ("fp32", "fp16")
 #: The graph with every function inlined; written on request beside `model.onnx`.
 INLINED_FILE = "model-inlined.onnx"
 
+#: What `cineflow verify` adds to a bundle.
+REPORT_JSON, REPORT_HTML = "report.json", "report.html"
+
 #: Seeds of the parity inputs.
 PARITY_SEEDS = (0, 1, 2)
 
@@ -93,7 +96,8 @@ def export_bundle(
     module = build_module(recipe, weights)
     spec = replace(recipe.spec, weights=_weights_of(recipe, checkpoint, module))
     origin = manifest_entry(recipe, checkpoint)
-    with staged_directory(Path(out_dir)) as stage:
+    out_dir = Path(out_dir).resolve()  # "." is another folder once the bundle has its place
+    with staged_directory(out_dir) as stage:
         examples = recipe.examples(trace_sizes(spec), seed=0)
         parity.require_repeatable(module, spec, examples)
         progress(f"trace {spec.name}")
@@ -107,7 +111,7 @@ def export_bundle(
         parity.require(rows, spec)
         write_manifest(stage, model, spec, origin, precision, rows)
     progress(f"wrote {out_dir}")
-    return Bundle.load(Path(out_dir))
+    return Bundle.load(out_dir)
 
 
 @contextlib.contextmanager
@@ -117,7 +121,7 @@ def staged_directory(out_dir: Path) -> Iterator[Path]:
     Raises:
         BundleError: The place cannot be written, or holds something that is no bundle.
     """
-    out_dir = out_dir.absolute()
+    out_dir = out_dir.resolve()  # a link stays one
     if out_dir.exists() and not _replaceable(out_dir):
         raise BundleError(
             "a new directory, an empty one or an older bundle",
@@ -134,9 +138,17 @@ def staged_directory(out_dir: Path) -> Iterator[Path]:
 
 
 def _replaceable(directory: Path) -> bool:
-    return directory.is_dir() and (
-        (directory / MANIFEST_FILE).is_file() or not any(directory.iterdir())
-    )
+    """Whether nothing would be lost: an empty directory, or a bundle with nothing beside it."""
+    if not directory.is_dir():
+        return False
+    found = {str(f.relative_to(directory)) for f in directory.rglob("*") if not f.is_dir()}
+    try:
+        manifest = json.loads((directory / MANIFEST_FILE).read_text(encoding="utf-8"))
+        known = set(manifest["files"])
+        ours = manifest["format"] == MANIFEST_FORMAT and MODEL_FILE in known
+    except (OSError, ValueError, LookupError, TypeError):
+        return not any(directory.iterdir())
+    return ours and found <= known | {MANIFEST_FILE, REPORT_JSON, REPORT_HTML}
 
 
 def build_module(recipe: Recipe, weights: str | Path | None = None) -> torch.nn.Module:

@@ -54,7 +54,8 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
         )
     require_border(model, spec)
     origin = manifest_entry(recipe=None, weights=None)
-    with staged_directory(Path(out_dir)) as stage:
+    out_dir = Path(out_dir).resolve()
+    with staged_directory(out_dir) as stage:
         precision = precision_of(model)
         write_bundle(stage, model, spec, origin, precision)
         staged = Bundle.load(stage)
@@ -65,7 +66,7 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
             rows += agreement(spec, engines, inputs, sizes, precision)
         require(rows, spec, reference="its first run")
         write_manifest(stage, model, spec, origin, precision, rows)
-    return Bundle.load(Path(out_dir))
+    return Bundle.load(out_dir)
 
 
 def read_spec(file: str | Path) -> ModelSpec:

@@ -28,7 +28,7 @@ from cineflow.errors import (
 )
 from cineflow.export import footprint, lint
 from cineflow.export.beat import BeatParity, compare_beat, why_no_beat
-from cineflow.export.bundle import build_module, write_text
+from cineflow.export.bundle import REPORT_HTML, REPORT_JSON, build_module, write_text
 from cineflow.export.candidates import Candidate, find_candidates
 from cineflow.export.engine_build import parse_errors
 from cineflow.export.foreign import random_inputs
@@ -43,8 +43,6 @@ from cineflow.runtime.bundle import Bundle
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.engines.torch import TorchEngine
 from cineflow.spec import Axis
-
-REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 
 #: Other inputs than the export's own, so that a bundle is not judged by what it was fitted to.
 SEEDS = (10, 11)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from cineflow.errors import BundleError, CineflowError, ExportError
 from cineflow.export import export_bundle, load_recipe
+from cineflow.export.bundle import staged_directory
 from cineflow.export.graph import inline
 from cineflow.export.recipe import parity_sizes, trace_sizes
 from cineflow.runtime import Bundle, open_engine
@@ -151,6 +153,44 @@ def test_folder_with_other_content_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="other content"):
         export_bundle("lucas_kanade", tmp_path)
     assert (tmp_path / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    "manifest", ['{"manifest_version": 3}', "[]", "not JSON", '{"format": 1, "files": {}}']
+)
+def test_folder_with_another_program_s_manifest_is_refused(tmp_path: Path, manifest: str) -> None:
+    (tmp_path / "manifest.json").write_text(manifest)
+    with pytest.raises(BundleError, match="other content"):
+        export_bundle("lucas_kanade", tmp_path)
+    assert (tmp_path / "manifest.json").read_text() == manifest
+
+
+def test_bundle_with_a_file_of_somebody_else_is_kept(smoother: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(smoother.path, out)
+    (out / "report.html").touch()
+    with staged_directory(out) as stage:
+        shutil.copytree(smoother.path, stage, dirs_exist_ok=True)
+    (out / "notes.txt").touch()
+    with pytest.raises(BundleError, match="other content"), staged_directory(out):
+        pytest.fail("it was let in")
+    assert (out / "notes.txt").exists()
+
+
+def test_bundle_goes_where_the_path_leads(
+    write_recipe: Callable[[str], Path],
+    recipe_text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    empty, link = tmp_path / "empty", tmp_path / "link"
+    empty.mkdir()
+    link.symlink_to(empty)
+    with staged_directory(link):
+        pass
+    assert link.is_symlink()
+    monkeypatch.chdir(empty)
+    assert export_bundle(write_recipe(recipe_text), ".").path == empty
 
 
 def test_unknown_recipe_lists_the_builtin_ones() -> None:
