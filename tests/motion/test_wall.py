@@ -175,6 +175,22 @@ def test_bad_input_is_refused() -> None:
         SegmentedWall.short_axis(np.zeros(SIZE, bool), (31, 31), (31, 0), "mid")
 
 
+def test_directions_are_unit_vectors_of_the_wall_s_grid() -> None:
+    """Of vectors three times as long everything reads +200 % before it has moved."""
+    wall = short_axis()
+    around = wall.directions["circumferential"]
+    for vectors, message in (
+        (3.0 * around, "length 1, or NaN"),
+        (0.0 * around, "length 1, or NaN"),
+        (around[:40], r"directions \[64, 64, 2\]"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            SegmentedWall(wall.segments, {"circumferential": vectors})
+    outside = np.where(wall.segments[..., None] > 0, around, np.nan)
+    found = SegmentedWall(wall.segments, {"circumferential": outside.astype(np.float32)})
+    assert measure_wall(scaled(SIZE, 0.8), found).scores[6] == 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -43,6 +43,8 @@ FOUR_CHAMBER, TWO_CHAMBER = (3, 9, 14, 16, 12, 6), (4, 10, 15, 13, 7, 1)
 _CAP = 17
 #: Chords in each of an apical contour's six parts.
 _CHORDS = 20
+#: A direction's length may be this far from 1: f32, normalised.
+_UNIT_WITHIN = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,8 @@ class SegmentedWall:
         spacing_mm: Along the array's axes; None for equal spacing.
 
     Raises:
-        ArgumentError: No direction that shortens in systole.
+        ArgumentError: No direction that shortens in systole, one of another grid, or vectors that
+            are not unit.
     """
 
     segments: np.ndarray
@@ -69,6 +72,19 @@ class SegmentedWall:
                 "a circumferential or a longitudinal direction, which scores are read from",
                 f"{sorted(self.directions)}",
             )
+        grid = np.shape(self.segments)
+        for name, vectors in self.directions.items():
+            if np.shape(vectors) != (*grid, len(grid)):
+                wanted = ", ".join(map(str, (*grid, len(grid))))
+                raise ArgumentError(f"{name} directions [{wanted}]", f"{list(np.shape(vectors))}")
+            length = np.linalg.norm(vectors, axis=-1)
+            off = np.abs(length - 1.0) > _UNIT_WITHIN  # NaN, where there is no direction, is not
+            if off.any():
+                raise ArgumentError(
+                    f"{name} directions of length 1, or NaN where there is none",
+                    f"{np.count_nonzero(off)} of other lengths, up to {np.nanmax(length):.3g}",
+                    "Divide them by their length in mm: strain along them grows with it",
+                )
 
     @classmethod
     def short_axis(
