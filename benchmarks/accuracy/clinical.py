@@ -40,7 +40,11 @@ def track_cine(track: Tracker, phantom: Phantom, last: int) -> np.ndarray:
 
 
 def long_axis(track: Tracker, seeds: range) -> dict[str, float]:
-    """Mean absolute error of the dimensions, mm, and of ED/ES, frames; zero flow beside it."""
+    """Mean absolute error of the dimensions, mm; zero flow beside it; worst miss of ED/ES, frames.
+
+    End-diastole is missed at the beat's begin or at its end; both and end-systole are the phantom's
+    own, at its phases 0 and 0.36, and not what the true dimensions would read.
+    """
     errors, still, timing = [], [], []
     for seed in seeds:
         print(f"parasternal long axis, seed {seed}", flush=True)
@@ -53,8 +57,10 @@ def long_axis(track: Tracker, seeds: range) -> dict[str, float]:
         names = ("ivs", "lvid", "lvpw")
         errors.append([np.abs(getattr(found, n) - getattr(true, n)).mean() for n in names])
         still.append([np.abs(getattr(true, n)[0] - getattr(true, n)).mean() for n in names])
-        beat, exact = (from_curve(d.lvid, phantom.times_ms)[0] for d in (found, true))
-        timing.append([abs(beat.ed - exact.ed), abs((beat.es or 0) - (exact.es or 0))])
+        (beat,) = from_curve(found.lvid, phantom.times_ms)
+        exact = (*phantom.beat.end_diastoles, *phantom.beat.end_systoles)
+        begin, end, es = np.abs(np.subtract((beat.ed, beat.end, beat.es or 0), exact))
+        timing.append([max(begin, end), es])
     mean, floor = np.mean(errors, axis=0), np.mean(still, axis=0)
     worst = np.max(timing, axis=0)
     return {
