@@ -44,8 +44,7 @@ lint: $(READY)
 	@rm -rf build/typecheck && mkdir -p build/typecheck/cineflow
 	@ln -s $(CURDIR)/src/cineflow/* $(CURDIR)/export build/typecheck/cineflow/
 	@ln -s $(CURDIR)/client/src/cineflow_client build/typecheck/
-	MYPYPATH=build/typecheck $(BIN)/mypy -p cineflow -p cineflow_client -p benchmarks --exclude benchmarks/gpu
-	MYPYPATH=build/typecheck:benchmarks $(BIN)/mypy -p gpu
+	MYPYPATH=build/typecheck $(BIN)/mypy -p cineflow -p cineflow_client -p benchmarks
 	$(BIN)/clang-format --dry-run --Werror $(filter-out %CMakeLists.txt,$(NATIVE))
 
 format: $(READY)

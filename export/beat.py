@@ -24,10 +24,8 @@ from cineflow.phantom import Beat, ShortAxisPhantom
 from cineflow.runtime.engine import Engine
 from cineflow.spec import Axis, Dim, ModelSpec, TensorSpec
 
-#: Accepted difference of composed ED-to-ES motion: px, or this share of the motion where that is
-#: more (a large frame moves by more pixels, an untrained network by any number of them).
+#: Accepted difference of composed ED-to-ES motion.
 COMPOSED_TOLERANCE_PX = 0.05
-COMPOSED_TOLERANCE_SHARE = 0.005
 
 #: Accepted difference of strain, percentage points.
 STRAIN_TOLERANCE_POINTS = 0.25
@@ -68,15 +66,11 @@ class BeatParity:
     motion_px: float
 
     @property
-    def tolerance_px(self) -> float:
-        """Accepted difference of the displacement."""
-        return max(COMPOSED_TOLERANCE_PX, COMPOSED_TOLERANCE_SHARE * self.motion_px)
-
-    @property
     def passed(self) -> bool:
         """Whether both differences are within tolerance."""
         return (
-            self.composed_px <= self.tolerance_px and self.strain_points <= STRAIN_TOLERANCE_POINTS
+            self.composed_px <= COMPOSED_TOLERANCE_PX
+            and self.strain_points <= STRAIN_TOLERANCE_POINTS
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,7 +79,7 @@ class BeatParity:
             key: figure(value) for key, value in asdict(self).items() if isinstance(value, float)
         }
         tolerances = {
-            "tolerance_px": figure(self.tolerance_px),
+            "tolerance_px": figure(COMPOSED_TOLERANCE_PX),
             "tolerance_points": STRAIN_TOLERANCE_POINTS,
         }
         return asdict(self) | rounded | tolerances | {"passed": self.passed}

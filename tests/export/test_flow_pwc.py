@@ -31,7 +31,6 @@ def test_every_runtime_is_within_tolerance_in_half_precision(bundle: Bundle) -> 
     assert {row["runtime"] for row in rows} == {"onnxruntime", "onnxruntime-segments"}
     for row in rows:
         assert 1e-4 < row["worst"] <= 0.05, "it is not in half precision"
-        assert row["spread"] >= 2
 
 
 def test_graph_keeps_our_ops_and_their_bodies(bundle: Bundle) -> None:

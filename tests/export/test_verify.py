@@ -74,20 +74,17 @@ def test_composed_motion_of_the_phantom_is_the_wall_s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("px", "points", "motion_px", "passed"),
+    ("px", "points", "passed"),
     [
-        (0.01, 0.1, 5.0, True),
-        (0.06, 0.1, 5.0, False),
-        (0.01, 0.3, 5.0, False),
-        (0.06, 0.1, 20.0, True),
-        (0.11, 0.1, 20.0, False),
-        (0.06, 0.1, math.nan, False),
+        (0.01, 0.1, True),
+        (0.06, 0.1, False),
+        (0.01, 0.3, False),
+        (math.nan, 0.1, False),
+        (0.01, math.nan, False),
     ],
 )
-def test_beat_row_fails_beyond_either_tolerance(
-    px: float, points: float, motion_px: float, passed: bool
-) -> None:
-    assert BeatParity("x", "k", "fp32", 128, 128, px, points, motion_px).passed is passed
+def test_beat_row_fails_beyond_either_tolerance(px: float, points: float, passed: bool) -> None:
+    assert BeatParity("x", "k", "fp32", 128, 128, px, points, 5.0).passed is passed
 
 
 @pytest.mark.parametrize("sizes", [{"height": 64, "width": 96}, {"height": 200}])

@@ -34,6 +34,8 @@ def verify(
     Exit code 2 if a comparison is out of tolerance or the lint finds an error.
     """
     from cineflow.export import verify as room
+    from cineflow.export.beat import COMPOSED_TOLERANCE_PX
+    from cineflow.export.bundle import REPORT_HTML
     from cineflow.runtime import Bundle
 
     loaded = Bundle.load(bundle)
@@ -56,7 +58,7 @@ def verify(
         out.print(
             f"[{colour}]{beat.runtime}[/] {beat.precision} ({escape(beat.kernels)}): "
             f"over a phantom beat of {beat.motion_px:.3g} px differs by at most "
-            f"{beat.composed_px:.2g} px (tolerance {beat.tolerance_px:.2g}), "
+            f"{beat.composed_px:.2g} px (tolerance {COMPOSED_TOLERANCE_PX}), "
             f"{beat.strain_points:.2g} strain points"
         )
     for refusal in found.refusals:
@@ -65,6 +67,6 @@ def verify(
     out.print(f"[{colour}]{found.verdict}[/]  weights {escape(loaded.spec.weights.describe())}")
     for line in found.not_proven:
         out.print(f"[yellow]not proven[/]  {escape(line)}")
-    out.print(f"[bold]{(report or loaded.path) / room.REPORT_HTML}[/]")
+    out.print(f"[bold]{(report or loaded.path) / REPORT_HTML}[/]")
     if not found.passed:
         raise typer.Exit(BAD_INPUT)
