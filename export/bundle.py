@@ -90,6 +90,7 @@ def export_bundle(
             repr(precision),
             "fp16 keeps coordinates, flow and states in f32; there is no bf16 form",
         )
+    parity.require_tolerances(recipe.spec)
     if sizes:
         recipe = recipe.with_sizes(sizes)
     checkpoint = None if weights is None else Checkpoint.read(weights)

@@ -14,7 +14,7 @@ from cineflow.export import lint
 from cineflow.export.bundle import engines_for, staged_directory, write_bundle, write_manifest
 from cineflow.export.graph import require_border
 from cineflow.export.origin import manifest_entry
-from cineflow.export.parity import agreement, require
+from cineflow.export.parity import agreement, require, require_tolerances
 from cineflow.export.precision import precision_of
 from cineflow.export.recipe import parity_sizes
 from cineflow.runtime.bundle import Bundle, graph_inputs
@@ -44,6 +44,7 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
         BundleError: `out_dir` cannot be written.
     """
     spec = read_spec(spec_file)
+    require_tolerances(spec)
     model = lint.read_onnx(file)
     errors = [finding for finding in lint.lint(model) if finding.severity == lint.ERROR]
     if errors:

@@ -36,7 +36,7 @@ class Parity:
         inputs: Number of inputs tried.
         worst: Largest absolute difference; infinite where only one side is finite.
         mean: Mean absolute difference.
-        tolerance: Largest accepted difference, from the spec; None where it states none.
+        tolerance: Largest accepted difference, from the spec; 0 where it states none.
         spread: Standard deviation of torch's own output, so that a constant cannot pass unseen.
     """
 
@@ -49,15 +49,13 @@ class Parity:
     inputs: int
     worst: float
     mean: float
-    tolerance: float | None
+    tolerance: float
     spread: float
 
     @property
     def passed(self) -> bool:
-        """Whether the worst difference is finite, and within the tolerance where one is stated."""
-        return math.isfinite(self.worst) and (
-            self.tolerance is None or self.worst <= self.tolerance
-        )
+        """Whether the worst difference is within the tolerance."""
+        return self.worst <= self.tolerance
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a manifest or report, rounded to `DIGITS` significant digits."""
@@ -116,7 +114,7 @@ def compare(
             inputs=len(seeds),
             worst=float(max(part.max(initial=0.0) for part in differences[rank, tensor.name])),
             mean=float(np.mean([part.mean() for part in differences[rank, tensor.name]])),
-            tolerance=tensor.tolerance,
+            tolerance=tensor.tolerance or 0.0,
             spread=float(np.std(np.stack(reference[tensor.name]))),
         )
         for rank, engine in enumerate(engines)
@@ -159,7 +157,7 @@ def agreement(
                     inputs=len(inputs),
                     worst=float(max(gap.max(initial=0.0) for gap in gaps)),
                     mean=float(np.mean([gap.mean() for gap in gaps])),
-                    tolerance=tensor.tolerance,
+                    tolerance=tensor.tolerance or 0.0,
                     spread=float(np.std(np.stack([one[tensor.name] for one in expected]))),
                 )
             )
@@ -184,16 +182,33 @@ def require(rows: Sequence[Parity], spec: ModelSpec, reference: str = "torch") -
             other.passed and (other.runtime, other.output) == (row.runtime, row.output)
             for other in rows
         )
-        limit = math.inf if row.tolerance is None else row.tolerance
         raise ExportError(
-            f"{row.output} of {spec.name} in {row.runtime} ({row.kernels}) within {limit} "
-            f"{row.unit} of {reference}",
+            f"{row.output} of {spec.name} in {row.runtime} ({row.kernels}) within "
+            f"{row.tolerance} {row.unit} of {reference}",
             f"{row.worst:.3g} {row.unit} at {dict(row.sizes) or 'its fixed size'}"
             + (", and less at another size" if elsewhere else ""),
             "Sizes and values may not decide the control flow: the graph has one branch only"
             if elsewhere
             else "State a larger tolerance in the spec if that is good enough, or export parts of "
             "the module by recipes of their own to find the operator that differs",
+        )
+
+
+def require_tolerances(spec: ModelSpec) -> None:
+    """Raise `ExportError` unless every floating-point output and state has a tolerance.
+
+    Whole numbers need none: without one they have to be equal.
+    """
+    silent = [
+        tensor.name
+        for tensor in graph_outputs(spec)
+        if tensor.tolerance is None and np.dtype(tensor.dtype).kind == "f"
+    ]
+    if silent:
+        raise ExportError(
+            f"a tolerance for every output and state of {spec.name}",
+            f"none for {', '.join(silent)}",
+            "State in the spec, in its unit, how far two runtimes may be apart: tolerance=0.01",
         )
 
 

@@ -55,7 +55,7 @@ cost, and do not decide.</p>
 <td>{{ row.precision }}</td><td>{{ row.output }}</td><td class="s">{{ sizes(row.sizes) }}</td>
 {{ judged(row.passed, row.worst, row.unit) }}
 <td class="n">{{ number(row.mean) }}</td>
-<td class="n">{{ "any" if row.tolerance is none else row.tolerance }}</td></tr>
+<td class="n">{{ row.tolerance }}</td></tr>
 {% endfor %}
 </table>
 {% if data.beat %}

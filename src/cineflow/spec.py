@@ -73,7 +73,8 @@ class TensorSpec:
         shape: Sizes; an `Axis` where the size is dynamic.
         unit: Unit of the values ("px", "grey level", "probability").
         frame: Coordinate frame of the values or the grid ("previous frame, x right, y down").
-        tolerance: Largest accepted difference between two runtimes, in `unit`; outputs only.
+        tolerance: Largest accepted difference between two runtimes, in `unit`. What an
+            export gives has one; only whole numbers do without, and are equal then.
         description: One sentence.
     """
 

@@ -139,6 +139,18 @@ def test_result_out_of_tolerance_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("said", [", tolerance=1e-2),),\n    states", ", tolerance=1e-2),),\n)"])
+def test_output_or_state_without_tolerance_is_refused(
+    write_recipe: Callable[[str], Path], recipe_text: str, tmp_path: Path, said: str
+) -> None:
+    assert said in recipe_text
+    text = recipe_text.replace(said, said.replace(", tolerance=1e-2", ""))
+    with pytest.raises(ExportError, match="a tolerance") as caught:
+        export_bundle(write_recipe(text), tmp_path / "out")
+    assert caught.value.got in ("none for edges", "none for past_out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_failed_export_keeps_the_older_bundle(
     smoother: Bundle, write_recipe: Callable[[str], Path], recipe_text: str, tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def test_half_precision_is_recorded(files: tuple[Path, Path], tmp_path: Path) ->
         ("inputs:", "inlets:", "YAML"),
         ("name: vendor_net", "name: [", "YAML"),
         ("minimum: 8", "minimum: 80", "minimum"),
+        (" tolerance: 0.01,", "", "a tolerance for every output"),
         ("tolerance: 0.01", "tolerance: tiny", "a tolerance of 0 or more"),
         ("tolerance: 0.01", "tolerance: .nan", "a tolerance of 0 or more"),
         ("outputs:\n  - {", "outputs:\n  - y\n  - {", "outputs: a mapping is wanted"),
