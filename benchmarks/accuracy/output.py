@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+#: What the tables in the docs were written from.
+RESULTS = Path(__file__).with_name("results")
 _STARTED = time.monotonic()
 
 
@@ -25,12 +27,15 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 def publish(given: argparse.Namespace, name: str, text: str, data: Any, page: str) -> None:
     """Print `text` and write it, with its `data`, as NAME.md and NAME.json.
 
-    With --docs also into docs/`page`, between the lines that name the table there.
+    With --docs also into docs/`page`, between the lines that name the table there, and the data
+    into `RESULTS`, which is committed with it.
     """
     given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n")
+    lines = json.dumps(data, indent=2) + "\n"
+    (given.out / f"{name}.json").write_text(lines)
     (given.out / f"{name}.md").write_text(text)
     if given.docs:
+        (RESULTS / f"{name}.json").write_text(lines)
         path = DOCS / page
         path.write_text(replaced(path.read_text(), name, text))
     print(f"{text}\n{name}: {time.monotonic() - _STARTED:.0f} s")

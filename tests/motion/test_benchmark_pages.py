@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from benchmarks.accuracy.output import DOCS, replaced
+from benchmarks.accuracy import __main__ as accuracy
+from benchmarks.accuracy import clinical, large_motion, pace, quality
+from benchmarks.accuracy.measure import Figures
+from benchmarks.accuracy.output import DOCS, RESULTS, replaced
 
 PAGES = {
     "accuracy.md": ("accuracy", "accuracy_pace", "accuracy_clinical", "accuracy_large_motion"),
@@ -15,14 +21,45 @@ PAGES = {
 }
 
 
+def written(page: str) -> dict[str, str]:
+    marks = r"<!-- (\w+): written by the benchmark -->\n(.*?)<!-- \1: end -->"
+    return dict(re.findall(marks, (DOCS / "motion" / page).read_text(), re.DOTALL))
+
+
+def phantoms_and_clip(data: dict[str, Any]) -> str:
+    figures = {c: {n: Figures(**f) for n, f in by.items()} for c, by in data["phantoms"].items()}
+    return accuracy.table(figures, data["real_clip_loop_closure_px"])
+
+
+def index_and_backward(data: dict[str, Any]) -> str:
+    alone, both = data.values()
+    return quality.markdown({**alone, "pooled, with the backward flow": both["pooled"]})
+
+
+#: Table -> how its command writes it from the data that it leaves.
+TABLES: dict[str, Callable[[Any], str]] = {
+    "accuracy": phantoms_and_clip,
+    "accuracy_pace": pace.table,
+    "accuracy_clinical": lambda data: clinical.tables(*data.values()),
+    "accuracy_large_motion": lambda data: large_motion.table(
+        {float(k): v for k, v in data.items()}
+    ),
+}
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_every_table_is_written_by_its_command(page: str) -> None:
-    text = (DOCS / "motion" / page).read_text()
-    marks = r"<!-- (\w+): written by the benchmark -->\n(.*?)<!-- \1: end -->"
-    written = dict(re.findall(marks, text, re.DOTALL))
-    assert tuple(written) == PAGES[page]
-    for table in written.values():
+    tables = written(page)
+    assert tuple(tables) == PAGES[page]
+    for table in tables.values():
         assert "cineflow lucas_kanade" in table or "| pooled |" in table
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_shows_the_data_committed_with_it(name: str) -> None:
+    data = json.loads((RESULTS / f"{name}.json").read_text())
+    (page,) = (page for page, names in PAGES.items() if name in names)
+    assert written(page)[name] == TABLES[name](data)
 
 
 def test_only_what_is_between_the_marks_is_replaced() -> None:
