@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +29,7 @@ def load_weights(module: torch.nn.Module, file: str | Path) -> None:
 
     Raises:
         ExportError: The file is unreadable or holds more than tensors, or keys are missing,
-            unexpected or of another shape.
+            unexpected, or of another shape or kind.
     """
     state = _read(Path(file))
     wanted = module.state_dict()
@@ -41,6 +43,11 @@ def load_weights(module: torch.nn.Module, file: str | Path) -> None:
             for key, value in wanted.items()
             if key in state and state[key].shape != value.shape
         ],
+        "mis-typed": [
+            f"{key} {state[key].dtype} (wanted {value.dtype})"
+            for key, value in wanted.items()
+            if key in state and not _converts(state[key].dtype, value.dtype)
+        ],
     }
     said = "; ".join(f"{kind}: {_list(keys)}" for kind, keys in problems.items() if keys)
     if said:
@@ -50,6 +57,11 @@ def load_weights(module: torch.nn.Module, file: str | Path) -> None:
             "Check that the checkpoint belongs to this architecture and its settings",
         )
     module.load_state_dict(dict(state))
+
+
+def _converts(given: torch.dtype, wanted: torch.dtype) -> bool:
+    """Whether a value keeps its meaning: from one floating-point type to another, or unchanged."""
+    return given == wanted or (given.is_floating_point and wanted.is_floating_point)
 
 
 def _read(file: Path) -> Mapping[str, torch.Tensor]:
@@ -63,10 +75,13 @@ def _read(file: Path) -> Mapping[str, torch.Tensor]:
         # weights_only: a checkpoint is data from a stranger, and must not run code.
         loaded = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # either library raises half a dozen types
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        if isinstance(error, pickle.UnpicklingError):  # torch advises to run the file's code
+            wants = re.search(r"GLOBAL ([\w.]+)", str(error))
+            first = f"more than tensors: {wants[1]}" if wants else "a damaged file"
         raise ExportError(
             f"{file} as .safetensors or a state dict that torch loads with weights_only=True",
-            first[:300],
+            first,
             "Save it anew: torch.save(model.state_dict(), FILE)",
         ) from error
     for key in _WRAPPERS:
@@ -74,10 +89,14 @@ def _read(file: Path) -> Mapping[str, torch.Tensor]:
             loaded = loaded[key]
             break
     if not isinstance(loaded, Mapping) or not all(
-        isinstance(value, torch.Tensor) for value in loaded.values()
+        isinstance(key, str)
+        and isinstance(value, torch.Tensor)
+        and value.layout is torch.strided
+        and not value.is_meta
+        for key, value in loaded.items()
     ):
         raise ExportError(
-            f"a state dict in {file.name}",
+            f"a state dict of dense tensors by name in {file.name}",
             f"{type(loaded).__name__} of other things",
             "Save it anew: torch.save(model.state_dict(), FILE)",
         )

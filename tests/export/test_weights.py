@@ -78,6 +78,43 @@ def test_other_files_are_refused(
         load_weights(module, file)
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.complex64])
+def test_values_of_another_kind_are_refused(
+    module: torch.nn.Module, state: dict, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    """Loading would truncate the one and drop half of the other, without a word."""
+    state["0.bias"] = state["0.bias"].to(dtype)
+    with pytest.raises(ExportError, match=rf"mis-typed: 0.bias {dtype}"):
+        load_weights(module, save(state, tmp_path, "pt"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_any_floating_point_loads(
+    module: torch.nn.Module, state: dict, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    halved = {key: value.to(dtype) for key, value in state.items()}
+    load_weights(module, save(halved, tmp_path, "pt"))
+    assert (module[0].weight == 0.5).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: {7: torch.zeros(1), **state},
+        lambda state: {key: value.to_sparse() for key, value in state.items()},
+        lambda state: {key: value.to("meta") for key, value in state.items()},
+        lambda state: list(state.values()),
+    ],
+    ids=["a number for a key", "sparse", "meta", "a list"],
+)
+def test_what_is_no_state_dict_is_refused(
+    module: torch.nn.Module, state: dict, tmp_path: Path, change: Callable[[dict], object]
+) -> None:
+    with pytest.raises(ExportError, match="a state dict of dense tensors by name") as caught:
+        load_weights(module, save(change(state), tmp_path, "pt"))
+    assert "torch.save" in caught.value.remedy
+
+
 class Surprise:
     def __reduce__(self) -> tuple:
         return (print, ("code of the checkpoint ran",))
@@ -86,9 +123,10 @@ class Surprise:
 def test_a_checkpoint_cannot_run_code(
     module: torch.nn.Module, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ExportError, match="weights_only"):
+    with pytest.raises(ExportError, match="weights_only=True") as caught:
         load_weights(module, save(Surprise(), tmp_path, "pt"))
     assert capsys.readouterr().out == ""
+    assert caught.value.got == "more than tensors: print"
 
 
 def test_export_takes_a_checkpoint_and_says_so(
