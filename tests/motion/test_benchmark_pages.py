@@ -44,6 +44,7 @@ TABLES: dict[str, Callable[[Any], str]] = {
     "accuracy_large_motion": lambda data: large_motion.table(
         {float(k): v for k, v in data.items()}
     ),
+    "accuracy_quality": index_and_backward,
 }
 
 
