@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cineflow.errors import BundleError, ExportError
 from cineflow.export.origin import Checkpoint, manifest_entry
-from cineflow.export.recipe import Recipe, load_recipe, parity_sizes, trace_sizes
+from cineflow.export.recipe import ANYTHING, Recipe, load_recipe, parity_sizes, trace_sizes
 from cineflow.export.staging import placed
 from cineflow.runtime.bundle import (
     MANIFEST_FILE,
@@ -164,7 +164,7 @@ def build_module(recipe: Recipe, weights: str | Path | None = None) -> torch.nn.
 
     try:
         module = recipe.build()
-    except (Exception, SystemExit) as error:  # a stranger's code: anything may come
+    except ANYTHING as error:
         raise ExportError(
             f"build() of {recipe.origin} to make the module",
             f"{type(error).__name__}: {error}",

@@ -22,6 +22,7 @@ import onnx.inliner
 from cineflow.errors import ExportError, MissingDependencyError
 from cineflow.export import bodies, operators
 from cineflow.export import precision as precisions
+from cineflow.export.recipe import ANYTHING
 from cineflow.runtime.bundle import graph_inputs, graph_outputs
 from cineflow.spec import Axis, ModelSpec, TensorSpec
 
@@ -75,7 +76,7 @@ def trace(
                 output_names=[tensor.name for tensor in graph_outputs(spec)],
                 verbose=False,
             )
-    except Exception as error:  # torch raises dozens of types from tracing
+    except ANYTHING as error:  # torch itself raises dozens of types from tracing
         raise _refusal(spec, error) from error
     assert program is not None  # dynamo=True always returns a program
     _name_values(program.model.graph)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cineflow.errors import ArgumentError, ExportError
-from cineflow.export.recipe import Recipe
+from cineflow.export.recipe import ANYTHING, Recipe
 from cineflow.runtime.bundle import graph_outputs
 from cineflow.runtime.engine import Engine
 from cineflow.spec import ModelSpec, TensorSpec
@@ -244,7 +244,7 @@ def run_torch(
     try:
         with torch.inference_mode():
             returned = module(*examples.values())
-    except Exception as error:  # a stranger's code: anything may come
+    except ANYTHING as error:
         raise ExportError(
             f"forward of {spec.name} to take {[list(v.shape) for v in examples.values()]}",
             f"{type(error).__name__}: {error}",

@@ -31,6 +31,9 @@ RECIPES_DIR = Path(__file__).resolve().parent / "recipes"
 
 _TUTORIAL = "The docs' export tutorial shows a whole recipe"
 
+#: What a stranger's code may raise: anything, and it may want to leave. Only the reader interrupts.
+ANYTHING = (Exception, SystemExit)
+
 #: Size that examples prefer along a dynamic axis; traced near it, checked at other sizes too.
 PREFERRED_SIZE = 128
 
@@ -104,7 +107,7 @@ class Recipe:
             ordered = {tensor.name: given.pop(tensor.name) for tensor in graph_inputs(self.spec)}
             for tensor in graph_inputs(self.spec):
                 tensor.check(ordered[tensor.name].numpy())
-        except Exception as error:  # a stranger's code: anything may come
+        except ANYTHING as error:
             raise ExportError(
                 f"example_inputs({dict(sizes)}, seed={seed}) of {self.origin} to fit its SPEC",
                 _say(error),
@@ -232,7 +235,7 @@ def _import_file(file: Path) -> ModuleType:
         found.loader.exec_module(module)
     except CineflowError:
         raise
-    except (Exception, SystemExit) as error:  # a stranger's code: anything may come
+    except ANYTHING as error:
         raise ExportError(
             f"{file.name} to import",
             f"{_say(error)}{_line_in(file, error)}",
