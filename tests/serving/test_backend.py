@@ -176,6 +176,15 @@ def test_only_the_outputs_that_are_asked_for_travel(raw, moving_frames):
     assert answer["quality"].tolist() == [1.0]
 
 
+def test_frames_write_nothing_into_the_log(raw, server, moving_frames):
+    raw.ask(start=True, frame=moving_frames[0])
+    before = server.log_file.stat().st_size
+    for frame in moving_frames[1:5]:
+        raw.ask(frame=frame)
+    assert server.log_file.read_text()[before:] == ""
+    raw.ask(end=True)
+
+
 def test_a_stream_needs_frames_and_may_end_without(server, repository):
     (hashed,) = (path.name for path in repository.glob("lucas_kanade-*"))
     raw = Raw(server, hashed)

@@ -10,6 +10,7 @@ NumPy 1, reads an item size of 0 under NumPy 2 and would send empty outputs with
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import time
@@ -29,6 +30,11 @@ from cineflow.serving.errors import StreamGoneError
 from cineflow.spec import ModelSpec
 
 _SEQUENCE_START, _SEQUENCE_END = 1, 2  # bits of InferenceRequest.flags()
+
+#: DLPack's name of a capsule whose memory has a new owner; a capsule keeps the pointer only.
+_TAKEN = b"used_dltensor"
+_rename = ctypes.pythonapi.PyCapsule_SetName
+_rename.argtypes = (ctypes.py_object, ctypes.c_char_p)
 
 
 @dataclass
@@ -196,10 +202,18 @@ class TritonPythonModel:
 
     def _tensors(self, result: MotionResult, wanted: Sequence[str]) -> list[Any]:
         return [
-            self._pb.Tensor.from_dlpack(name, np.ascontiguousarray(value))
+            self._tensor(name, value)
             for name, value in output_arrays(result).items()
             if name in wanted
         ]
+
+    def _tensor(self, name: str, value: np.ndarray) -> Any:
+        capsule = np.ascontiguousarray(value).__dlpack__()
+        tensor = self._pb.Tensor.from_dlpack(name, capsule)
+        # The stub owns the memory now, but says so in a word of its own ("used_dlpack"), at which
+        # NumPy complains in the log, for every tensor.
+        _rename(capsule, _TAKEN)
+        return tensor
 
 
 def error_text(error: CineflowError) -> str:
