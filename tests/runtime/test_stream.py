@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cineflow.errors import EngineError, FrameError, SpecError
+from cineflow.motion.finder import BeatFinder
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.stream import MotionStream
 from cineflow.spec import Axis, ModelSpec, TensorSpec
@@ -206,6 +207,10 @@ def test_a_state_names_the_graph_by_its_hash():
         ({"displacement": np.zeros((2, 32, 48))}, "got .*float64"),
         ({"displacement": np.full((2, 32, 48), np.nan, np.float32)}, "finite values in displ"),
         ({"tensors": {"calls": np.zeros((3, 3), np.float32)}}, "calls of a state"),
+        ({"index": None}, "a whole index of 0 or more; got None"),
+        ({"reference": -1}, "a whole reference"),
+        ({"finder": BeatFinder(np.full((3, 10), np.nan))}, "finite values in path"),
+        ({"finder": BeatFinder(np.zeros((3, 9)))}, "path of a state"),
     ],
 )
 def test_a_state_whose_arrays_do_not_fit_is_refused(change, message):
@@ -215,6 +220,35 @@ def test_a_state_whose_arrays_do_not_fit_is_refused(change, message):
     MotionStream(Shift(), SPEC, stream.state())
     with pytest.raises(SpecError, match=message):
         MotionStream(Shift(), SPEC, replace(stream.state(), **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"frames": 0}, "a whole number of frames of 1 or more; got 0"),
+        ({"flow": np.full((2, 2, 3), np.nan, np.float32)}, "finite values in flow"),
+        ({"tissue": np.full((2, 3), np.nan)}, "finite values in tissue"),
+        ({"grey": np.zeros((2, 2))}, r"grey of a state as .*\[2, 3\].*; got .*\[2, 2\]"),
+    ],
+)
+def test_a_state_whose_last_motion_does_not_fit_is_refused(change, message):
+    stream = MotionStream(Shift(), SPEC)
+    stream.push(frame(1))
+    stream.push(frame(2))
+    motion = replace(stream.state().motion, **change)
+    with pytest.raises(SpecError, match=message):
+        MotionStream(Shift(), SPEC, replace(stream.state(), motion=motion))
+
+
+@pytest.mark.parametrize("beat", [float("nan"), "yes", 2, 1, 0, []])
+def test_a_beat_that_is_neither_true_nor_false_is_refused(beat):
+    stream = MotionStream(Shift(), SPEC)
+    stream.push(frame(1))
+    before = stream.state()
+    with pytest.raises(FrameError, match="a beat of True, False or None"):
+        stream.push(frame(2), beat=beat)
+    assert stream.state() is before
+    assert stream.push(frame(2), beat=np.True_).beat == 1
 
 
 def test_a_state_without_the_models_own_tensors_is_refused():

@@ -28,7 +28,8 @@ from cineflow.motion.blocks import BlockMotion
 
 _MOST_FRAMES = 512
 _FEWEST_FRAMES = 12
-_MOMENTS = 10
+#: How many the motion of a frame is reduced to.
+MOMENTS = 10
 #: Every so many frames an unlearnt finder looks at what it has.
 _LOOK_EVERY = 4
 #: Less excursion than this, root mean square over the tissue, is no heart beat, px.
@@ -77,7 +78,7 @@ class BeatFinder:
         curve: What was learnt; None until then.
     """
 
-    path: np.ndarray = field(default_factory=lambda: np.zeros((1, _MOMENTS)))
+    path: np.ndarray = field(default_factory=lambda: np.zeros((1, MOMENTS)))
     curve: Curve | None = None
 
     def observe(self, motion: BlockMotion) -> tuple[BeatFinder, Event]:

@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from cineflow.errors import EngineError, FrameError, SpecError
+from cineflow.motion.blocks import block_size
 from cineflow.motion.compose import compose
-from cineflow.motion.finder import BeatFinder
+from cineflow.motion.finder import MOMENTS, BeatFinder
 from cineflow.motion.quality import Quality, assess, halved
 from cineflow.motion.rhythm import Intervals, Rhythm
 from cineflow.runtime.engine import Engine
@@ -90,8 +91,9 @@ class MotionStream:
                 every frame of a stream or for none.
 
         Raises:
-            FrameError: Rank, type, size, index or time do not fit, or a value is not finite. The
-                state is as before, and the next good frame is tracked against the last good one.
+            FrameError: Rank, type, size, index, beat or time do not fit, or a value is not finite.
+                The state is as before, and the next good frame is tracked against the last good
+                one.
             EngineError: The engine failed or gave a flow that is not finite; the state is as
                 before.
         """
@@ -99,6 +101,8 @@ class MotionStream:
         image = self._checked(frame)
         number = self._numbered(index)
         self._check_time(time_ms)
+        if beat is not None and not isinstance(beat, (bool, np.bool_)):
+            raise FrameError("a beat of True, False or None", repr(beat))
         if before is None:
             after = self._first(image, number, beat, time_ms)
             flow, quality = np.zeros((2, *image.shape), np.float32), Quality.untracked()
@@ -155,14 +159,31 @@ class MotionStream:
                 f"one of {list(size)}",
                 remedy,
             )
+        counts = {"index": state.index, "reference": state.reference}
         arrays = {"frame": state.frame, "displacement": state.displacement}
         wanted = {"frame": ("float32", list(size)), "displacement": ("float32", [2, *size])}
         if state.candidate is not None:
             arrays["candidate"] = state.candidate.displacement
             wanted["candidate"] = wanted["displacement"]
+        if state.motion is not None:
+            counts["number of frames"] = state.motion.frames
+            blocks = [extent // side for extent, side in zip(size, block_size(size), strict=True)]
+            for part, shape in (
+                ("flow", ("float32", [2, *blocks])),
+                ("tissue", ("float64", blocks)),
+                ("grey", ("float64", blocks)),
+            ):
+                arrays[part], wanted[part] = getattr(state.motion, part), shape
+        if state.finder is not None:
+            arrays["path"] = state.finder.path
+            wanted["path"] = ("float64", [*np.shape(state.finder.path)[:1], MOMENTS])
         for one in self.spec.states if state.tensors else ():
             arrays[one.name] = state.tensors[one.name]
             wanted[one.name] = (one.dtype, [_extent(dim, size) for dim in one.shape])
+        for name, number in counts.items():
+            least = 1 if name == "number of frames" else 0
+            if not isinstance(number, (int, np.integer)) or number < least:
+                raise SpecError(f"a whole {name} of {least} or more", repr(number), remedy)
         for name, array in arrays.items():
             found = (str(np.asarray(array).dtype), list(np.shape(array)))
             if found != wanted[name]:
