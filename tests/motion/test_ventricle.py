@@ -64,6 +64,7 @@ def test_a_point_beyond_each_border_is_refused(point: list[float]) -> None:
         (POINTS + 60, (0.5, 0.5), "outside|inside the image"),
         (POINTS * np.nan, (0.5, 0.5), "inside the image"),
         (POINTS[:, :3], (0.5, 0.5), "four points"),
+        (POINTS[:, [0, 2, 1, 3]], (0.5, 0.5), "point 2 of frame 0 not beyond point 1"),
         (POINTS[:0], (0.5, 0.5), "four points"),
     ],
 )
@@ -84,5 +85,7 @@ def test_lengths_are_positive(value: float) -> None:
 def test_a_ventricle_that_grows_in_systole_is_refused() -> None:
     with pytest.raises(ArgumentError, match="no larger at end-systole") as caught:
         teichholz(30.0, 50.0)
+    with pytest.raises(ArgumentError, match="no larger at end-systole"):
+        fractional_shortening(40.0, 50.0)
     assert caught.value.remedy
     assert teichholz(50.0, 50.0).ef_percent == 0.0

@@ -47,7 +47,7 @@ def dimensions(
 
     Raises:
         ArgumentError: No calibration, another shape, a point that is not finite or outside the
-            image.
+            image, or points that are not in order along their line.
     """
     points = np.asarray(points_px, np.float64)
     if points.ndim != 3 or points.shape[1:] != (4, 2) or len(points) == 0:
@@ -67,6 +67,14 @@ def dimensions(
             f"point {point} of frame {frame} at {points[frame, point].tolist()}",
         )
     steps = np.diff(points * np.array([column_mm, row_mm]), axis=1)
+    crossed = (steps * steps.sum(axis=1, keepdims=True)).sum(axis=-1) <= 0
+    if crossed.any():
+        frame, point = np.argwhere(crossed)[0]
+        raise ArgumentError(
+            "points in order along one line: septum outer, inner, posterior wall inner, outer",
+            f"point {point + 1} of frame {frame} not beyond point {point}",
+            "Lengths between points that have crossed are no dimensions: were they lost?",
+        )
     septum, cavity, posterior = np.linalg.norm(steps, axis=-1).T
     return Dimensions(septum, cavity, posterior)
 
@@ -78,9 +86,9 @@ def fractional_shortening(lvid_ed: float, lvid_es: float) -> float:
         lvid_ed, lvid_es: Internal diameter at end-diastole and end-systole, in one unit.
 
     Raises:
-        ArgumentError: A diameter that is not positive.
+        ArgumentError: A diameter that is not positive, or larger at end-systole.
     """
-    _positive(lvid_ed, lvid_es)
+    _shortening(lvid_ed, lvid_es)
     return 100.0 * (lvid_ed - lvid_es) / lvid_ed
 
 
@@ -123,13 +131,7 @@ def teichholz(lvid_ed_mm: float, lvid_es_mm: float) -> TeichholzVolumes:
     Raises:
         ArgumentError: A diameter that is not positive, or larger at end-systole.
     """
-    _positive(lvid_ed_mm, lvid_es_mm)
-    if lvid_es_mm > lvid_ed_mm:
-        raise ArgumentError(
-            "a diameter no larger at end-systole than at end-diastole",
-            f"{lvid_es_mm} mm after {lvid_ed_mm} mm",
-            "Check the order of the two, and which frames they are from",
-        )
+    _shortening(lvid_ed_mm, lvid_es_mm)
     edv, esv = teichholz_ml(lvid_ed_mm), teichholz_ml(lvid_es_mm)
     return TeichholzVolumes(edv, esv, 100.0 * (edv - esv) / edv)
 
@@ -146,6 +148,16 @@ def mass_g(ivs_mm: float, lvid_mm: float, lvpw_mm: float) -> float:
     _positive(ivs_mm, lvid_mm, lvpw_mm)
     whole = (ivs_mm + lvid_mm + lvpw_mm) / 10.0
     return 0.8 * 1.04 * (whole**3 - (lvid_mm / 10.0) ** 3) + 0.6
+
+
+def _shortening(lvid_ed: float, lvid_es: float) -> None:
+    _positive(lvid_ed, lvid_es)
+    if lvid_es > lvid_ed:
+        raise ArgumentError(
+            "a diameter no larger at end-systole than at end-diastole",
+            f"{lvid_es} after {lvid_ed}",
+            "Check the order of the two, and which frames they are from",
+        )
 
 
 def _positive(*lengths: float) -> None:
