@@ -189,5 +189,7 @@ def test_whole_pixels_are_compensated_as_numbers() -> None:
 def test_compensation_refuses_what_is_no_displacement() -> None:
     with pytest.raises(ArgumentError, match="1 of 96 NaN or infinite"):
         compensate(np.where(np.arange(96).reshape(3, 2, 4, 4) == 5, np.nan, 0.0))
+    with pytest.raises(ArgumentError, match="up to 1 px in entry 0"):
+        compensate(np.ones((3, 2, 4, 4)))
     with pytest.raises(ArgumentError, match=r"\[3, 5, 4, 4\]"):
         compensate(np.zeros((3, 5, 4, 4)))

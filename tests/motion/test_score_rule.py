@@ -20,3 +20,8 @@ def test_relative_scores_do_not_depend_on_the_normal_strain(normal: float) -> No
 def test_a_heart_without_a_normal_is_refused(contraction: list[float]) -> None:
     with pytest.raises(ArgumentError, match="two segments"):
         ScoreRule.relative_to(np.array(contraction))
+
+
+def test_an_infinite_strain_is_no_missing_one() -> None:
+    with pytest.raises(ArgumentError, match="1 infinite"):
+        ScoreRule.relative_to(np.array([np.inf, 20.0, 20.0]))

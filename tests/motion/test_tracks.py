@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,15 @@ def test_delta_average_scales_each_axis_and_is_strict() -> None:
     # 512 columns: 4 px are 2 of 256; 256 rows: 4 stay 4. A point at the limit is not within it.
     assert delta_average(along_x, truth, (256, 512)) == pytest.approx(100 * 3 / 5)
     assert delta_average(along_y, truth, (256, 512)) == pytest.approx(100 * 2 / 5)
+
+
+@pytest.mark.parametrize("size", [(np.nan, np.nan), (np.inf, np.inf), (0, 9), ("a", "b"), 256])
+def test_delta_average_wants_a_size(size: Any) -> None:
+    tracks = np.zeros((3, 2, 2))
+    with pytest.raises(ArgumentError, match="a frame size"):
+        delta_average(tracks, tracks, size)
+    with pytest.raises(ArgumentError, match="a query frame"):
+        delta_average(tracks, tracks, (9, 9), query=1.0)  # type: ignore[arg-type]
 
 
 def test_delta_average_leaves_the_query_frame_out() -> None:

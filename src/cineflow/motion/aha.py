@@ -227,10 +227,11 @@ class ScoreRule:
             contraction: Of the heart's segments, percent, [...]; NaN where not assessed.
 
         Raises:
-            ArgumentError: Fewer than two assessed segments, or the best contract by less than 1 %.
+            ArgumentError: Fewer than two assessed segments, the best contract by less than 1 %, or
+                an infinite strain.
         """
-        assessed = np.asarray(contraction, np.float64)
-        assessed = np.sort(assessed[np.isfinite(assessed)])
+        assessed = _require_not_infinite(contraction)
+        assessed = np.sort(assessed[~np.isnan(assessed)])
         best = float(assessed[-2:].mean()) if len(assessed) >= 2 else float("nan")
         if not best >= _LEAST_CONTRACTION:
             raise ArgumentError(
@@ -252,13 +253,7 @@ def wall_motion_score(contraction: np.ndarray, rule: ScoreRule | None = None) ->
         ArgumentError: An infinite strain, which is none.
     """
     rule = rule or ScoreRule()
-    c = np.asarray(contraction, np.float64)
-    if np.isinf(c).any():
-        raise ArgumentError(
-            "finite strain, percent",
-            f"{np.count_nonzero(np.isinf(c))} infinite values",
-            "Give NaN for a segment that was not assessed",
-        )
+    c = _require_not_infinite(contraction)
     score = 1 + (c < rule.hypokinetic).astype(np.int64)
     score += (c < rule.akinetic).astype(np.int64) + (c < rule.dyskinetic)
     return np.where(np.isnan(c), 0, score)
@@ -276,6 +271,17 @@ def wall_motion_score_index(scores: np.ndarray) -> float:
     if not values.any():
         raise ArgumentError("at least one assessed segment", "none")
     return float(values[values > 0].mean())
+
+
+def _require_not_infinite(contraction: np.ndarray) -> np.ndarray:
+    c = np.asarray(contraction, np.float64)
+    if np.isinf(c).any():
+        raise ArgumentError(
+            "finite strain, percent",
+            f"{np.count_nonzero(np.isinf(c))} infinite values",
+            "Give NaN for a segment that was not assessed",
+        )
+    return c
 
 
 def _require_sense(septum: str) -> None:

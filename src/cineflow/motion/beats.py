@@ -196,7 +196,8 @@ def compensate(displacements: np.ndarray) -> np.ndarray:
         displacements: Since end-diastole, entry 0 zero, the last at the next end-diastole.
 
     Raises:
-        ArgumentError: Fewer than two frames, another shape, or a value that is not finite.
+        ArgumentError: Fewer than two frames, another shape, a value that is not finite, or a first
+            displacement that is not 0.
     """
     u = np.asarray(displacements)
     if u.ndim != 4 or len(u) < 2 or u.shape[1] != 2:
@@ -204,6 +205,12 @@ def compensate(displacements: np.ndarray) -> np.ndarray:
     if u.dtype.kind != "f":
         u = u.astype(np.float64)  # the shares between 0 and 1 are no whole numbers
     _require_finite("displacements", u)
+    if u[0].any():
+        raise ArgumentError(
+            "displacements since their own first frame, which are 0 there",
+            f"up to {np.abs(u[0]).max():.3g} px in entry 0",
+            "Begin with the reference frame",
+        )
     share = np.linspace(0.0, 1.0, len(u), dtype=u.dtype)[:, None, None, None]
     return np.asarray(u - share * u[-1])
 

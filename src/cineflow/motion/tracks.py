@@ -29,7 +29,12 @@ def delta_average(
     Source:
         TAP-Vid (Doersch et al. 2022), as EchoTracker evaluates it.
     """
-    if len(size) != 2 or min(size) < 1:
+    sides = np.asarray(size)
+    if (
+        sides.shape != (2,)
+        or sides.dtype.kind not in "iuf"
+        or not (np.isfinite(sides).all() and sides.min() >= 1)
+    ):
         raise ArgumentError("a frame size (rows, columns) of 1 or more", f"{size}")
     error = _track_error(estimate, truth)
     if error.shape[2] != 2:
@@ -39,7 +44,7 @@ def delta_average(
             "The thresholds are pixels of a 256 x 256 picture; average_vector_error takes volumes",
         )
     error = error * (256.0 / np.array([size[1], size[0]]))
-    if not 0 <= query < len(error):
+    if not isinstance(query, (int, np.integer)) or not 0 <= query < len(error):
         raise ArgumentError(f"a query frame in 0..{len(error) - 1}", str(query))
     length = np.delete(np.linalg.norm(error, axis=-1), query, axis=0)
     return 100.0 * float(np.mean([np.mean(length < limit) for limit in _TAP_VID_PX]))
