@@ -64,6 +64,11 @@ def test_peak_keeps_the_sign_of_what_is_largest() -> None:
     assert found.es == 1
 
 
+def test_displacements_may_come_one_by_one() -> None:
+    moved = scaled(SIZE, 1.0, 0.8, 0.9)
+    assert measure_wall((u for u in moved), short_axis()).es == 1
+
+
 def test_a_systole_that_is_not_over_has_no_end() -> None:
     """Scores of early systole would be relative to a heart that has hardly begun: all normal."""
     wall, moved = short_axis(), scaled(SIZE, 1.0, 0.98, 0.96)
@@ -162,6 +167,8 @@ def test_bad_input_is_refused() -> None:
     for change, message in (
         ({"displacements": []}, "one displacement"),
         ({"es": 3}, "end-systole in 0..2"),
+        ({"es": 1.5}, "end-systole in 0..2"),
+        ({"wall": ring()}, "a SegmentedWall or an ApicalContour; got ndarray"),
         ({"displacements": [np.full((2, *SIZE), np.nan)]}, "finite"),
         ({"displacements": scaled((32, 32), 0.9)}, "directions"),
         ({"displacements": scaled(SIZE, 1.1, 1.2)}, "best of which contract"),
@@ -171,6 +178,8 @@ def test_bad_input_is_refused() -> None:
             measure_wall(**{"displacements": moved, "wall": wall, **change})
     with pytest.raises(ArgumentError, match="circumferential or a longitudinal"):
         SegmentedWall(wall.segments, {"radial": wall.directions["radial"]})
+    with pytest.raises(ArgumentError, match=r"a wall \[H, W\]"):
+        SegmentedWall.short_axis(None, (31, 31), (31, 0), "mid")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="empty mask"):
         SegmentedWall.short_axis(np.zeros(SIZE, bool), (31, 31), (31, 0), "mid")
 
@@ -197,6 +206,9 @@ def test_directions_are_unit_vectors_of_the_wall_s_grid() -> None:
         ({"points": np.zeros((2, 2))}, "3 or more"),
         ({"points": np.full((9, 2), np.nan)}, "finite"),
         ({"segments": (1, 2, 3)}, "six different"),
+        ({"segments": (3.0, 9.0, 14.0, 16.0, 12.0, 6.0)}, "six different"),
+        ({"spacing_mm": ("a", "b")}, "spacing"),
+        ({"spacing_mm": (1.0, None)}, "spacing"),
         ({"segments": (17, 9, 14, 16, 12, 6)}, "six different"),
         ({"spacing_mm": (0.0, 1.0)}, "spacing"),
     ],

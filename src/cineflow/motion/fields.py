@@ -69,7 +69,8 @@ def require_spacing(spacing_mm: tuple[float, ...], dimensions: int = 2) -> tuple
     Raises:
         ArgumentError: Not so many positive finite numbers; lengths then stay in pixels.
     """
-    steps = tuple(map(float, spacing_mm)) if np.ndim(spacing_mm) == 1 else ()
+    numbers = np.ndim(spacing_mm) == 1 and np.asarray(spacing_mm).dtype.kind in "iuf"
+    steps = tuple(map(float, spacing_mm)) if numbers else ()
     if len(steps) != dimensions or not all(np.isfinite(step) and step > 0 for step in steps):
         axes = "(row_mm, column_mm)" if dimensions == 2 else "(slice_mm, row_mm, column_mm)"
         raise ArgumentError(

@@ -6,7 +6,7 @@ or a contour of an apical view (`ApicalContour`). `measure_wall` does the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,8 +98,8 @@ class SegmentedWall:
         septum: Sense = "counterclockwise",
     ) -> SegmentedWall:
         """Of a short-axis frame; arguments as `segment_map`, which has no spacing."""
-        radial, around = wall_directions(np.shape(wall), centre, spacing_mm)
         labels = segment_map(wall, centre, anterior, level, septum=septum)
+        radial, around = wall_directions(labels.shape, centre, spacing_mm)
         return cls(labels, {"radial": radial, "circumferential": around}, spacing_mm)
 
     @classmethod
@@ -178,7 +178,8 @@ class ApicalContour:
         shape = np.shape(self.points)
         if len(shape) != 2 or shape[0] < 3 or shape[1] != 2 or not np.isfinite(self.points).all():
             raise ArgumentError("a contour of 3 or more finite points [N, 2]", f"{list(shape)}")
-        if len(set(self.segments)) != 6 or not set(self.segments) <= set(range(1, 17)):
+        whole = all(isinstance(segment, (int, np.integer)) for segment in self.segments)
+        if not whole or len(set(self.segments)) != 6 or not set(self.segments) <= set(range(1, 17)):
             raise ArgumentError("six different segments of 1 to 16", f"{self.segments}")
         if self.spacing_mm is not None:
             require_spacing(self.spacing_mm)
@@ -255,7 +256,7 @@ class WallMotion:
 
 
 def measure_wall(
-    displacements: Path,
+    displacements: Iterable[np.ndarray],
     wall: SegmentedWall | ApicalContour,
     *,
     es: int | None = None,
@@ -280,11 +281,15 @@ def measure_wall(
             assessed; and, without a rule, no segment that shortens. As `strain.wall_strain`,
             `aha.segment_means` and `points.follow`.
     """
-    if not len(displacements):
+    if not isinstance(wall, (SegmentedWall, ApicalContour)):
+        raise ArgumentError("a SegmentedWall or an ApicalContour", type(wall).__name__)
+    path = list(displacements)
+    if not path:
         raise ArgumentError("one displacement or more", "none")
-    if es is not None and not 0 <= es < len(displacements):
-        raise ArgumentError(f"an end-systole in 0..{len(displacements) - 1}", str(es))
-    strain = wall.strain(displacements, convention)
+    count = len(path)
+    if es is not None and not (isinstance(es, (int, np.integer)) and 0 <= es < count):
+        raise ArgumentError(f"an end-systole in 0..{count - 1}", str(es))
+    strain = wall.strain(path, convention)
     scored = "circumferential" if "circumferential" in strain else "longitudinal"
     curves = strain[scored]
     assessed = np.isfinite(curves[0])
@@ -309,7 +314,7 @@ def measure_wall(
         rule,
         scores,
         wall_motion_score_index(scores),
-        wall.global_strain(displacements, convention),
+        wall.global_strain(path, convention),
     )
 
 
