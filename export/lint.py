@@ -16,7 +16,7 @@ from onnx import TensorProto
 from cineflow.errors import ExportError
 from cineflow.export.operators import DOMAIN
 from cineflow.export.precision import low_precision_coordinates
-from cineflow.export.targets import target_findings
+from cineflow.export.targets import TARGETS, target_findings
 
 ERROR, WARNING = "error", "warning"
 
@@ -258,15 +258,26 @@ def _unguarded_sampling(model: onnx.ModelProto) -> Iterator[Finding]:
             )
 
 
-def _doubles(model: onnx.ModelProto) -> Iterator[Finding]:
+#: Element type of an input or output -> rule, what is the matter with it, what to do.
+_UNSERVED = {
+    TensorProto.DOUBLE: (
+        "float64",
+        "is float64, which TensorRT does not take",
+        "Convert the module and its inputs with .float() before the export",
+    ),
+    TensorProto.STRING: (
+        "text",
+        "is text, which neither TensorRT nor a bundle takes",
+        "Turn text into numbers before the model",
+    ),
+}
+
+
+def _border_types(model: onnx.ModelProto) -> Iterator[Finding]:
     for value in (*graph_inputs(model), *model.graph.output):
-        if value.type.tensor_type.elem_type == TensorProto.DOUBLE:
-            yield Finding(
-                ERROR,
-                "float64",
-                f"{value.name!r} is float64, which TensorRT does not take",
-                "Convert the module and its inputs with .float() before the export",
-            )
+        if value.type.tensor_type.elem_type in _UNSERVED:
+            rule, matter, remedy = _UNSERVED[value.type.tensor_type.elem_type]
+            yield Finding(ERROR, rule, f"{value.name!r} {matter}", remedy)
 
 
 def _own_operators(model: onnx.ModelProto) -> Iterator[Finding]:
@@ -291,8 +302,10 @@ _STANDARD = {"", "ai.onnx", "ai.onnx.ml"}
 
 
 def _targets(model: onnx.ModelProto) -> Iterator[Finding]:
-    for rule, message, remedy in target_findings(model):
-        yield Finding(WARNING, rule, message, remedy)
+    found = list(target_findings(model))
+    takers = [t for t in TARGETS if not any(said.startswith(t.name) for _, said, _ in found)]
+    for rule, message, remedy in found:
+        yield Finding(WARNING if takers else ERROR, rule, message, remedy)
 
 
 _RULES: tuple[Callable[[onnx.ModelProto], Iterator[Finding]], ...] = (
@@ -303,7 +316,7 @@ _RULES: tuple[Callable[[onnx.ModelProto], Iterator[Finding]], ...] = (
     _state_order,
     _coordinates,
     _unguarded_sampling,
-    _doubles,
+    _border_types,
     _own_operators,
     _targets,
 )

@@ -268,9 +268,20 @@ def attach_bodies(model: onnx.ModelProto) -> None:
     model.functions.extend(seen[name] for name in sorted(seen))
 
 
+def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with the types of its values; as it is where they cannot be inferred at all.
+
+    A node of a domain without a version stops inference; the lint's checker rule names it.
+    """
+    try:
+        return onnx.shape_inference.infer_shapes(model)
+    except onnx.shape_inference.InferenceError:
+        return model
+
+
 def _byte_values(model: onnx.ModelProto) -> set[str]:
     """Names of the u8 values. What lies behind a node of ours is not inferred, nor is it u8."""
-    graph = onnx.shape_inference.infer_shapes(model).graph
+    graph = inferred(model).graph
     kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info)}
     kinds |= {item.name: item.data_type for item in graph.initializer}
     return {name for name, kind in kinds.items() if kind == onnx.TensorProto.UINT8}

@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from cineflow.export.operators import DOMAIN
+from cineflow.export.operators import DOMAIN, inferred
 
 FP32, FP16, BF16 = "fp32", "fp16", "bf16"
 
@@ -103,7 +103,7 @@ def to_half(model: onnx.ModelProto) -> None:
 
 def precision_of(model: onnx.ModelProto) -> str:
     """Storage type of the features: the narrowest that a weight, a node or a border has."""
-    graph = onnx.shape_inference.infer_shapes(model).graph
+    graph = inferred(model).graph
     values = (*graph.input, *graph.output, *graph.value_info)
     kinds = {value.type.tensor_type.elem_type for value in values}
     kinds |= {item.data_type for item in graph.initializer}
@@ -178,12 +178,8 @@ def low_precision_coordinates(model: onnx.ModelProto) -> list[str]:
 
 def value_types(model: onnx.ModelProto) -> dict[str, int]:
     """Element type of every value of the main graph whose type can be inferred."""
-    inferred = onnx.shape_inference.infer_shapes(model)
-    values: Iterable[onnx.ValueInfoProto] = (
-        *inferred.graph.input,
-        *inferred.graph.output,
-        *inferred.graph.value_info,
-    )
+    graph = inferred(model).graph
+    values: Iterable[onnx.ValueInfoProto] = (*graph.input, *graph.output, *graph.value_info)
     types = {value.name: value.type.tensor_type.elem_type for value in values}
     return types | {item.name: item.data_type for item in model.graph.initializer}
 

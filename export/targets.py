@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import onnx
 
+from cineflow.export.operators import inferred
+
 #: Operators whose result's size depends on values: no engine with fixed buffers runs them.
 _VALUE_SIZED = {"NonZero", "Unique", "Compress", "NonMaxSuppression"}
 
@@ -90,16 +92,16 @@ def target_findings(model: onnx.ModelProto) -> Iterator[tuple[str, str, str]]:
 
 def grid_sample_rank(model: onnx.ModelProto) -> int:
     """Highest rank of a GridSample's or warp's input; 0 without any."""
-    inferred = onnx.shape_inference.infer_shapes(model)
+    graph = inferred(model).graph
     ranks = {
         value.name: len(value.type.tensor_type.shape.dim)
-        for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
+        for value in (*graph.input, *graph.value_info, *graph.output)
     }
-    ranks |= {item.name: len(item.dims) for item in inferred.graph.initializer}
+    ranks |= {item.name: len(item.dims) for item in graph.initializer}
     return max(
         (
             ranks.get(node.input[0], 0)
-            for node in inferred.graph.node
+            for node in graph.node
             if node.op_type in ("GridSample", "Warp")
         ),
         default=0,

@@ -72,6 +72,11 @@ CASES = {
         "(double[4] a) => (double[4] y) { y = Relu (a) }",
         "(float[4] a) => (float[4] y) { y = Relu (a) }",
     ),
+    "text": (
+        ERROR,
+        "(string[4] a) => (string[4] y) { y = Identity (a) }",
+        "(float[4] a) => (float[4] y) { y = Relu (a) }",
+    ),
     "value-sized": (
         WARNING,
         "(float[4] a) => (int64[1,k] y) { y = NonZero (a) }",
@@ -130,6 +135,17 @@ def test_node_without_body_is_found() -> None:
 def test_file_newer_than_a_target_is_found(head: str, rule: str) -> None:
     found = lint(model("(float[4] a) => (float[4] y) { y = Relu (a) }", head))
     assert any(f.rule == rule and "TensorRT 10" in f.message for f in found)
+
+
+def test_file_that_no_target_takes_is_an_error() -> None:
+    head = '<ir_version: 10, opset_import: ["" : 99]>'
+    assert rules(model("(float[4] a) => (float[4] y) { y = Relu (a) }", head))["opset"] == ERROR
+
+
+def test_domain_without_a_version_is_found() -> None:
+    """Nothing can be inferred of such a graph; the checker's finding says so."""
+    found = lint(model("(float[4] a) => (float[4] y) { b = vendor.Magic (a) y = Relu (b) }"))
+    assert {"checker", "no-body"} <= {f.rule for f in found}
 
 
 def test_shape_that_contradicts_itself_is_found() -> None:
