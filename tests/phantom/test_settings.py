@@ -67,9 +67,16 @@ def test_frames_are_counted_before_they_are_made(beats: float) -> None:
     assert Beat(beats=200.0).frames == 10_000
 
 
-def test_a_seed_below_zero() -> None:
-    with pytest.raises(ArgumentError, match="seed of 0 or more"):
-        ShortAxisPhantom(-1)
+@pytest.mark.parametrize("seed", [-1, 1.5, "a"])
+def test_a_seed_that_is_none(seed: Any) -> None:
+    with pytest.raises(ArgumentError, match="whole seed of 0 or more"):
+        ShortAxisPhantom(seed)
+
+
+@pytest.mark.parametrize("frame", [-1, 4, 1.5])
+def test_a_frame_that_is_none(frame: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"a frame in 0\.\.3"):
+        ShortAxisPhantom(**SMALL).flow(0, frame)
 
 
 @pytest.mark.parametrize("size", [(0, 64), (64, -1), (64.7, 64)])
@@ -84,6 +91,13 @@ def test_a_size_that_is_none(size: tuple[Any, ...]) -> None:
     for maker in makers:
         with pytest.raises(ArgumentError, match="whole numbers above 0"):
             maker()
+
+
+def test_a_size_of_other_dimensions() -> None:
+    with pytest.raises(ArgumentError, match="a size of 2 numbers"):
+        ShortAxisPhantom(size=(64,))  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="a size of 3 numbers"):
+        ventricle(size=(64, 64))  # type: ignore[arg-type]
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class Beat:
         Raises:
             ArgumentError: `frame` is not one of the cine's frames.
         """
-        if not 0 <= frame < self.frames:
+        if not isinstance(frame, (int, np.integer)) or not 0 <= frame < self.frames:
             raise ArgumentError(f"a frame in 0..{self.frames - 1}", str(frame))
         phase = (self.times_ms[frame] / self.period_ms) % 1.0
         for (start, low), (stop, high) in pairwise(_KNOTS):

@@ -31,11 +31,13 @@ def require_finite(settings: Any) -> None:
             )
 
 
-def require_size(size: Sequence[int]) -> None:
+def require_size(size: Sequence[int], dimensions: int | None = None) -> None:
     """A spacing follows from a size before any scanner sees it, so this is asked first.
 
     Raises:
-        ArgumentError: An extent that is no whole number above 0.
+        ArgumentError: An extent that is no whole number above 0, or not `dimensions` of them.
     """
     if not all(isinstance(extent, (int, np.integer)) and extent > 0 for extent in size):
         raise ArgumentError("a size of whole numbers above 0", repr(tuple(size)))
+    if dimensions not in (None, len(size)):
+        raise ArgumentError(f"a size of {dimensions} numbers", repr(tuple(size)))

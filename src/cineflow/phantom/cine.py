@@ -36,7 +36,7 @@ class Phantom:
 
     Raises:
         ArgumentError: A `tissue` for an MR scanner, which would take no notice of it, or a seed
-            below 0.
+            that is no whole number of 0 or more.
     """
 
     kinematics: Kinematics
@@ -46,8 +46,8 @@ class Phantom:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ArgumentError("a seed of 0 or more", f"{self.seed}")
+        if not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
+            raise ArgumentError("a whole seed of 0 or more", repr(self.seed))
         if isinstance(self.scanner, MagneticScanner) and self.tissue != Tissue():
             raise ArgumentError(
                 "no ultrasound tissue with an MR scanner",

@@ -80,9 +80,7 @@ def make(
         scanner["shadows"] = tuple(shadows)
     arguments: dict[str, Any] = {}
     if size is not None:
-        require_size(size)
-        if len(size) != (3 if volumes else 2):
-            raise ArgumentError(f"a size of {3 if volumes else 2} numbers", repr(size))
+        require_size(size, 3 if volumes else 2)
         if kind in ("parasternal-long-axis", "apical"):
             # These two always show 128 mm.
             scanner |= {"size": size, "spacing_mm": (128.0 / size[0],) * 2}

@@ -49,7 +49,7 @@ class ShortAxisPhantom(Phantom):
         tissue: Tissue | None = None,
         **annulus: Any,
     ) -> None:
-        require_size(size)
+        require_size(size, 2)
         spacing = depth_mm / size[0]
         annulus.setdefault("centre_mm", (size[1] * spacing / 2.0, 0.56 * depth_mm))
         picture = {"size": size, "spacing_mm": (spacing, spacing), **(scanner or {})}
@@ -135,7 +135,7 @@ def ventricle(
         tissue: Reflection of ultrasound.
         **heart: Attributes of `Ellipsoid` to change.
     """
-    require_size(size)
+    require_size(size, 3)
     spacing = extent_mm / size[1]
     depth, _, width = (extent * spacing for extent in size)
     picture: dict[str, Any] = {"size": size, "spacing_mm": (spacing,) * 3}
