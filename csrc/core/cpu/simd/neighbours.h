@@ -38,9 +38,11 @@ CINEFLOW_HD Quarter made_here(Quarter units) {
 
 /// Two 64-bit units.
 CINEFLOW_HD Quarter units64(const float* row, const TwoOffsets& at) {
-  const __m128d first = _mm_load_sd(reinterpret_cast<const double*>(row + at.first));
-  return made_here(
-      _mm_castpd_si128(_mm_loadh_pd(first, reinterpret_cast<const double*>(row + at.second))));
+  // pixels are aligned to 4 bytes: `_mm_loadl_epi64` may read them so, `_mm_load_sd` may not
+  const __m128i first = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + at.first));
+  const __m128d both =
+      _mm_loadh_pd(_mm_castsi128_pd(first), reinterpret_cast<const double*>(row + at.second));
+  return made_here(_mm_castpd_si128(both));
 }
 
 /// Four 32-bit units.
