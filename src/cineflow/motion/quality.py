@@ -26,7 +26,7 @@ from cineflow.motion.blocks import (
     weighted_quantile,
 )
 from cineflow.motion.compose import compose
-from cineflow.motion.fields import require_field, require_mask, require_same_size
+from cineflow.motion.fields import require_field, require_same_size
 from cineflow.motion.quality_rule import Parts, expected_error_px, index_of
 
 #: Variance of the rounding to whole grey levels: texture weaker than this is no texture.
@@ -144,28 +144,6 @@ def _unsupported(second: bool, there_and_back: bool) -> Quality:
     return Quality(0.0, np.inf, np.nan, np.nan, np.nan, change, change, back, np.nan)
 
 
-def forward_backward_px(
-    forward: np.ndarray, backward: np.ndarray, mask: np.ndarray | None = None
-) -> float:
-    """Mean |f(p) + b(p + f(p))|, px: how far a point ends from home on the way there and back.
-
-    Args:
-        forward: previous to current, [2, H, W] px.
-        backward: current to previous, [2, H, W] px.
-        mask: Where to judge, bool [H, W]; None for everywhere.
-
-    Raises:
-        ArgumentError: Shapes differ, the mask is empty, or a value is not finite.
-
-    Source:
-        Kalal et al. 2010; a training loss of sources A and E.
-    """
-    there_and_back = compose(forward, backward)
-    length = np.hypot(there_and_back[0], there_and_back[1])
-    inside = np.ones(length.shape, bool) if mask is None else require_mask(mask, length.shape)
-    return float(length[inside].mean())
-
-
 def _correlation(sums: PairSums) -> np.ndarray:
     """Correlation coefficient of each block; 0 where there is no texture: nothing agrees then."""
     energy = np.sqrt(np.maximum(sums.aa, 0.0) * np.maximum(sums.bb, 0.0))
@@ -219,7 +197,11 @@ def _appearance(before: BlockMotion, sums: PairSums, weight: np.ndarray) -> floa
 
 
 def _there_and_back(forward: np.ndarray, backward: np.ndarray, weight: np.ndarray) -> float:
-    """Mean |f(p) + b(p + f(p))| over the tissue, px of the full-size picture."""
+    """Mean |f(p) + b(p + f(p))| over the tissue, px of the full-size picture.
+
+    Source:
+        Kalal et al. 2010; a training loss of sources A and E.
+    """
     back = require_field("backward", backward)
     size = forward.shape[-2:]
     small = (size[0] // 2, size[1] // 2)
