@@ -175,6 +175,9 @@ def drift(displacement: np.ndarray, mask: np.ndarray, beat: HeartBeat) -> float:
     Raises:
         ArgumentError: The beat has no frames, the mask is empty or of another size, or a value is
             not finite.
+
+    Source:
+        This project's own: `metrics.loop_closure` over the beat's frames.
     """
     if beat.end <= beat.ed:
         raise ArgumentError(

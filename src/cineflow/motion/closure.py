@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.beats import increasing
+from cineflow.motion.beats import FASTEST_BPM, SLOWEST_BPM, increasing
 from cineflow.motion.fields import require_mask
 
-#: Shortest and longest beat that is looked for, ms: 200 down to 30 beats per minute.
-SHORTEST_BEAT_MS, LONGEST_BEAT_MS = 300.0, 2000.0
+#: Shortest and longest beat that is looked for, ms.
+SHORTEST_BEAT_MS, LONGEST_BEAT_MS = 60_000.0 / FASTEST_BPM, 60_000.0 / SLOWEST_BPM
 # A beat shows as a return of similarity after the loss in between; this much return is one.
 _LEAST_RETURN = 0.01
 # ... and frames less alike than this show no common anatomy (the real clips read 0.68 and 0.92).

@@ -101,6 +101,9 @@ def mean_absolute_error(estimate: np.ndarray, truth: np.ndarray) -> float:
 
     Raises:
         ArgumentError: Shapes differ, fewer than two frames, or a value that is not finite.
+
+    Source:
+        Oh et al., section 5, of LVID, IVS and LVPW; the source gives no unit.
     """
     return float(np.abs(_curve_error(estimate, truth)).mean())
 
