@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.fields import require_mask, require_point, require_spacing
+from cineflow.motion.fields import require_finite, require_mask, require_point, require_spacing
 
 Level = Literal["basal", "mid", "apical"]
 
@@ -43,8 +43,7 @@ def segment_of_angle(angle_deg: np.ndarray, level: Level) -> np.ndarray:
     if level not in LEVELS:
         raise ArgumentError(f"a level of {', '.join(LEVELS)}", repr(level))
     angle = np.asarray(angle_deg, np.float64)
-    if not np.isfinite(angle).all():
-        raise ArgumentError("finite angles", "NaN or infinite ones")
+    require_finite("angles", angle)
     first, count = LEVELS[level]
     width = 360.0 / count
     index = np.floor(((angle + width / 2.0) % 360.0) / width).astype(np.int64)

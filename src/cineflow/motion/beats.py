@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.fields import require_field, require_mask
+from cineflow.motion.fields import require_field, require_finite, require_mask
 
 #: Heart rates that are believed, beats per minute.
 SLOWEST_BPM, FASTEST_BPM = 30.0, 220.0
@@ -112,7 +112,7 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
     curve = np.asarray(cavity, np.float64)
     if curve.shape != times.shape:
         raise ArgumentError(f"a curve [{len(times)}], one value per time", f"{list(curve.shape)}")
-    _require_finite("curve", curve)
+    require_finite("curve", curve)
     smoothed = smooth(curve)
     span = float(np.ptp(smoothed))
     swing = span / 3.0
@@ -207,7 +207,7 @@ def compensate(displacements: np.ndarray) -> np.ndarray:
         raise ArgumentError("displacements [T >= 2, 2, H, W]", f"{list(u.shape)}")
     if u.dtype.kind != "f":
         u = u.astype(np.float64)  # the shares between 0 and 1 are no whole numbers
-    _require_finite("displacements", u)
+    require_finite("displacements", u)
     if u[0].any():
         raise ArgumentError(
             "displacements since their own first frame, which are 0 there",
@@ -236,12 +236,6 @@ def _off_the_others(intervals: np.ndarray, missed: str) -> list[str]:
     ]
 
 
-def _require_finite(name: str, values: np.ndarray) -> None:
-    bad = int(np.count_nonzero(~np.isfinite(values)))
-    if bad:
-        raise ArgumentError(f"{name}: finite values", f"{bad} of {values.size} NaN or infinite")
-
-
 def increasing(name: str, values: np.ndarray) -> np.ndarray:
     """`values` as f64 [T], T >= 1.
 
@@ -251,7 +245,7 @@ def increasing(name: str, values: np.ndarray) -> np.ndarray:
     array = np.asarray(values, np.float64)
     if array.ndim != 1 or len(array) == 0:
         raise ArgumentError(f"{name}: a list of times", f"{list(array.shape)}")
-    _require_finite(name, array)
+    require_finite(name, array)
     if (np.diff(array) <= 0).any():
         raise ArgumentError(f"{name}: strictly increasing", "frames or triggers out of order")
     return array

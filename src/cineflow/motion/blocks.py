@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.fields import require_field, require_mask, require_same_size
+from cineflow.motion.fields import require_field, require_finite, require_mask, require_same_size
 from cineflow.ops import warp
 
 BLOCK_PX = 16
@@ -93,11 +93,7 @@ def pair_sums(
         if frame.ndim != 2:
             raise ArgumentError(f"{name}: [H, W]", f"{frame.dtype.name} {list(frame.shape)}")
         require_same_size(name, frame, size)
-        if frame.dtype.kind == "f" and not np.isfinite(frame).all():
-            bad = int(np.count_nonzero(~np.isfinite(frame)))
-            raise ArgumentError(
-                f"{name}: finite grey levels", f"{bad} of {frame.size} are NaN or infinite"
-            )
+        require_finite(name, frame)
     a = np.ascontiguousarray(previous, np.float32)
     back = np.ascontiguousarray(current, np.float32)[None, None]
     b = warp(back, step[None], border="clamp")[0, 0]

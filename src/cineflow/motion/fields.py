@@ -9,6 +9,13 @@ import numpy as np
 from cineflow.errors import ArgumentError
 
 
+def require_finite(name: str, values: np.ndarray) -> None:
+    """Raise `ArgumentError` unless every value is a finite number."""
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        raise ArgumentError(f"{name}: finite values", f"{bad} of {values.size} NaN or infinite")
+
+
 def require_field(
     name: str, field: np.ndarray, *, finite: bool = True, volumes: bool = False
 ) -> np.ndarray:
@@ -26,9 +33,8 @@ def require_field(
     ):
         wanted = "[2, H, W] or [3, D, H, W]" if volumes else "[2, H, W]"
         raise ArgumentError(f"{name}: floating point {wanted}", _describe(array))
-    if finite and not np.isfinite(array).all():
-        bad = int(np.count_nonzero(~np.isfinite(array)))
-        raise ArgumentError(f"{name}: finite values", f"{bad} of {array.size} are NaN or infinite")
+    if finite:
+        require_finite(name, array)
     return np.ascontiguousarray(array, np.float32)
 
 

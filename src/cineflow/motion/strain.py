@@ -19,7 +19,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.fields import require_point, require_spacing
+from cineflow.motion.fields import require_finite, require_point, require_spacing
 
 Convention = Literal["lagrangian", "green_lagrange", "natural"]
 #: Contours whose length a global strain can be of.
@@ -72,8 +72,7 @@ def deformation_gradient(
     dimensions = u.ndim - 1
     if dimensions not in (2, 3) or u.shape[0] != dimensions or min(u.shape[1:], default=0) < 2:
         raise ArgumentError("a displacement [2, H, W] or [3, D, H, W]", f"{list(u.shape)}")
-    if not np.isfinite(u).all():
-        raise ArgumentError("a finite displacement", "NaN or infinite values")
+    require_finite("displacement", u)
     # The array's axes run (z, y, x), the components (x, y, z).
     steps = np.ones(dimensions) if spacing is None else require_spacing(spacing, dimensions)[::-1]
     gradient = np.zeros((*u.shape[1:], dimensions, dimensions))
@@ -252,8 +251,8 @@ def line_strain(
             "the same two or more points at both frames",
             f"{list(before.shape)} and {list(after.shape)}",
         )
-    if not (np.isfinite(before).all() and np.isfinite(after).all()):
-        raise ArgumentError("finite points", "NaN or infinite coordinates")
+    require_finite("reference", before)
+    require_finite("present", after)
     if spacing_mm is not None:
         steps = np.array(require_spacing(spacing_mm, before.shape[1]))[::-1]
         before, after = before * steps, after * steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.motion.fields import require_finite
 
 #: TAP-Vid's thresholds, pixels of a 256 x 256 frame.
 _TAP_VID_PX = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -116,7 +117,8 @@ def _track_error(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
             "two tracks [T >= 2, N, 2] or [T >= 2, N, 3]",
             f"{list(found.shape)} and {list(true.shape)}",
         )
-    _require_finite(found, true)
+    require_finite("estimate", found)
+    require_finite("truth", true)
     return np.asarray(found - true)
 
 
@@ -124,12 +126,6 @@ def _curve_error(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
     found, true = np.asarray(estimate, np.float64), np.asarray(truth, np.float64)
     if found.shape != true.shape or found.ndim != 1 or len(found) < 2:
         raise ArgumentError("two curves [T >= 2]", f"{list(found.shape)} and {list(true.shape)}")
-    _require_finite(found, true)
+    require_finite("estimate", found)
+    require_finite("truth", true)
     return np.asarray(found - true)
-
-
-def _require_finite(*arrays: np.ndarray) -> None:
-    for array in arrays:
-        if not np.isfinite(array).all():
-            bad = int(np.count_nonzero(~np.isfinite(array)))
-            raise ArgumentError("finite values", f"{bad} of {array.size} are NaN or infinite")
