@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ DOCUMENTS = sorted(
     if path.name != "CHANGELOG.md" and not path.parent.name.startswith(".")
 )
 CODE = re.compile(r"^ *```.*?^ *```|`[^`]+`", re.MULTILINE | re.DOTALL)
+SERVED_PORT = re.compile(r"cineflow serve .*--port (\d+)")
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 #: Commands that cannot run from inside the test run, and what runs them instead.
@@ -48,7 +50,17 @@ class Block:
 
 
 def blocks(document: Path) -> list[Block]:
-    return [Block(*match) for match in BLOCK.findall(document.read_text())]
+    """A document's blocks, in which servers listen on ports that are free here."""
+    text = document.read_text()
+    for port in set(SERVED_PORT.findall(text)):
+        text = text.replace(port, str(free_port()))
+    return [Block(*match) for match in BLOCK.findall(text)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def substitute(command: str) -> str:
