@@ -89,7 +89,9 @@ def read_spec(file: str | Path) -> ModelSpec:
     try:
         data = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
         return _spec(data)
-    except (OSError, UnicodeError, yaml.YAMLError, SpecError, KeyError, TypeError) as error:
+    except SpecError as error:
+        raise ExportError(f"in {file}, {error.wanted}", error.got, error.remedy) from error
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ExportError(
             f"a ModelSpec as YAML in {file}",
             f"{type(error).__name__}: {error}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -27,6 +28,9 @@ TRITON_DTYPES: Mapping[str, str] = {
 }
 
 
+_NAME = re.compile("[a-z][a-z0-9_]*")
+
+
 @dataclass(frozen=True)
 class Axis:
     """A dynamic axis: the sizes a model accepts along it.
@@ -44,10 +48,18 @@ class Axis:
     multiple: int = 1
 
     def __post_init__(self) -> None:
+        _require_text("an axis", name=self.name)
+        if not all(_is_whole(size) for size in (self.minimum, self.maximum, self.multiple)):
+            raise SpecError(
+                f"{self.name}: whole numbers as minimum, maximum and multiple",
+                f"{self.minimum!r}, {self.maximum!r}, {self.multiple!r}",
+                "Sizes count elements",
+            )
         if not (0 < self.minimum <= self.maximum and self.multiple > 0):
             raise SpecError(
                 "an axis with 0 < minimum <= maximum and multiple > 0",
                 f"{self.name}: {self.minimum}..{self.maximum} by {self.multiple}",
+                "Correct the sizes that the axis accepts",
             )
 
     def accepts(self, size: int) -> bool:
@@ -87,12 +99,36 @@ class TensorSpec:
     description: str = ""
 
     def __post_init__(self) -> None:
+        _require_text("a tensor", name=self.name)
+        _require_text(
+            self.name,
+            dtype=self.dtype,
+            unit=self.unit,
+            frame=self.frame,
+            description=self.description,
+        )
         if self.dtype not in TRITON_DTYPES:
-            raise SpecError(f"{self.name}: a dtype of {sorted(TRITON_DTYPES)}", repr(self.dtype))
+            raise SpecError(
+                f"{self.name}: a dtype of {', '.join(TRITON_DTYPES)}",
+                repr(self.dtype),
+                "Convert the tensor inside the model, at its border",
+            )
+        if not all(isinstance(dim, Axis) or _is_whole(dim) for dim in self.shape):
+            raise SpecError(
+                f"{self.name}: a shape of whole numbers or axes",
+                repr(list(self.shape)),
+                "Sizes count elements; a dynamic one is an Axis",
+            )
         if self.tolerance is not None and not (
-            isinstance(self.tolerance, (int, float)) and 0 <= self.tolerance < math.inf
+            isinstance(self.tolerance, (int, float))
+            and not isinstance(self.tolerance, bool)
+            and 0 <= self.tolerance < math.inf
         ):
-            raise SpecError(f"{self.name}: a tolerance of 0 or more", repr(self.tolerance))
+            raise SpecError(
+                f"{self.name}: a tolerance of 0 or more",
+                repr(self.tolerance),
+                f"State in {self.unit or 'its unit'} how far two runtimes may be apart: 0.01",
+            )
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -133,6 +169,9 @@ class Weights:
     licence: str = "Apache-2.0"
     trained: bool = False
 
+    def __post_init__(self) -> None:
+        _require_text("weights", source=self.source, licence=self.licence)
+
     def describe(self) -> str:
         """The origin in words, as it stands wherever the model's results do."""
         if self.source == "none":
@@ -167,16 +206,34 @@ class ModelSpec:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier() or self.name != self.name.lower():
-            raise SpecError("a lower-case model name of letters, digits and _", repr(self.name))
+        _require_text("a model", name=self.name, summary=self.summary, source=self.source)
+        if not _NAME.fullmatch(self.name):  # a folder's name, and Triton's
+            raise SpecError(
+                "a model name of the letters a to z, digits and _, a letter first",
+                repr(self.name),
+                "Rename the model in its spec",
+            )
         names = [tensor.name for tensor in self.tensors()]
         if len(set(names)) != len(names):
-            raise SpecError(f"{self.name}: tensors with distinct names", repr(names))
+            raise SpecError(
+                f"{self.name}: tensors with distinct names", repr(names), "Rename one of them"
+            )
         for side in ("_in", "_out"):
             suffixed = [state.name + side for state in self.states]
             if suffixed != sorted(suffixed):
                 raise SpecError(
-                    f"{self.name}: state tensors in sorted order on both sides", repr(suffixed)
+                    f"{self.name}: state tensors in sorted order on both sides",
+                    repr(suffixed),
+                    "List the states by name; Triton pairs them in that order",
+                )
+        axes = {axis for tensor in self.tensors() for axis in tensor.axes}
+        for name in sorted({axis.name for axis in axes}):
+            ranges = sorted(axis.describe() for axis in axes if axis.name == name)
+            if len(ranges) > 1:
+                raise SpecError(
+                    f"{self.name}: one range for the axis {name}",
+                    ", ".join(ranges),
+                    "Equal names are equal sizes: rename one axis, or make the ranges the same",
                 )
 
     def tensors(self) -> Iterator[TensorSpec]:
@@ -213,17 +270,34 @@ class ModelSpec:
                 states=_tensors(data["states"]),
                 weights=Weights(**data["weights"]),
             )
+        except SpecError:
+            raise
         except (ValueError, KeyError, TypeError) as error:
             raise SpecError(
-                "the JSON of a ModelSpec", f"{type(error).__name__}: {error}"
+                "the JSON of a ModelSpec",
+                f"{type(error).__name__}: {error}",
+                "Give it the fields of ModelSpec and TensorSpec",
             ) from error
 
 
 def _tensors(items: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
     def dim(value: int | dict[str, Any]) -> Dim:
-        return Axis(**value) if isinstance(value, dict) else int(value)
+        return Axis(**value) if isinstance(value, dict) else value
 
     return tuple(
         TensorSpec(**{**item, "shape": tuple(dim(value) for value in item["shape"])})
         for item in items
     )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _require_text(owner: str, **values: object) -> None:
+    """Raise `SpecError` for the first field of `owner` that is no text (`name: 5` in YAML)."""
+    for field_name, value in values.items():
+        if not isinstance(value, str):
+            raise SpecError(
+                f"{owner}: text as its {field_name}", repr(value), f'{field_name}: "..." in quotes'
+            )

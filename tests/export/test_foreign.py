@@ -77,6 +77,22 @@ def test_half_precision_is_recorded(files: tuple[Path, Path], tmp_path: Path) ->
         (" tolerance: 0.01,", "", "a tolerance for every output"),
         ("tolerance: 0.01", "tolerance: tiny", "a tolerance of 0 or more"),
         ("tolerance: 0.01", "tolerance: .nan", "a tolerance of 0 or more"),
+        ("tolerance: 0.01", "tolerance: true", "a tolerance of 0 or more"),
+        ("name: vendor_net", "name: 5", "text as its name; got 5"),
+        ("name: vendor_net", "name:", "text as its name; got None"),
+        ("name: vendor_net", "name: netz_ä", "letters a to z"),
+        ("summary: Mean of two frames.", "summary: [1]", "text as its summary"),
+        ("minimum: 8", "minimum: 4.5", "whole numbers"),
+        ("multiple: 8", "multiple: true", "whole numbers"),
+        ("name: height, min", "name: 3, min", "text as its name"),
+        ("*h, 16]}\noutputs", "*h, 16.7]}\noutputs", "whole numbers or axes"),
+        ("unit: grey level, shape", "unit: null, shape", "text as its unit"),
+        (
+            "*h, 16]}\noutputs",
+            "{name: height, minimum: 8, maximum: 32}, 16]}\noutputs",
+            "one range for the axis height",
+        ),
+        ("source: A vendor's network", "weights: {source: 5}", "text as its source"),
         ("outputs:\n  - {", "outputs:\n  - y\n  - {", "outputs: a mapping is wanted"),
     ],
 )
@@ -85,8 +101,10 @@ def test_spec_that_does_not_fit_is_refused(
 ) -> None:
     assert old in SPEC
     files[1].write_text(SPEC.replace(old, new))
-    with pytest.raises(ExportError, match=message):
+    with pytest.raises(ExportError, match=message) as caught:
         import_bundle(*files, tmp_path / "out")
+    assert "SpecError" not in caught.value.got
+    assert caught.value.remedy
     assert not (tmp_path / "out").exists()
 
 
