@@ -89,11 +89,11 @@ def reference(
         weights: Given by the user; the very file that the bundle was exported with.
 
     Raises:
+        BundleError: The manifest's `origin` is none that an export writes.
         ExportError: The recipe cannot be loaded or is another model's, or `weights` is not the
             checkpoint of the export.
     """
-    origin: Mapping[str, Any] = bundle.manifest.get("origin") or {}
-    known, checkpoint = origin.get("recipe"), origin.get("weights")
+    known, checkpoint = _origin(bundle)
     given = None if weights is None else Checkpoint.read(weights)
     if given is not None and known is not None:
         _require_same(given, checkpoint)
@@ -116,6 +116,26 @@ def reference(
     changed = known is not None and known["sha256"] != recipe.sha256
     said = recipe.name + (", changed since the export" if changed else "")
     return Reference(recipe, given.file if given else None, said=said)
+
+
+def _origin(bundle: Bundle) -> tuple[Mapping[str, Any] | None, Mapping[str, str] | None]:
+    """Recipe and checkpoint of the manifest, as `manifest_entry` wrote them."""
+    origin = bundle.manifest.get("origin") or {"recipe": None, "weights": None}
+    wanted = {
+        "recipe": {"name": str, "built_in": bool, "sha256": str},
+        "weights": {"name": str, "sha256": str},
+    }
+    try:
+        for part, kinds in wanted.items():
+            if origin[part] is not None and {k: type(v) for k, v in origin[part].items()} != kinds:
+                raise KeyError(part)
+        return origin["recipe"], origin["weights"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"an origin in the manifest of {bundle.path}: the recipe and the checkpoint",
+            repr(origin)[:200],
+            "Export it again: `cineflow export NAME --out DIR`",
+        ) from error
 
 
 def _require_same(given: Checkpoint, known: Mapping[str, str] | None) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from cineflow.errors import ExportError
+from cineflow.errors import BundleError, ExportError
 from cineflow.export import Recipe, export_bundle, load_recipe
+from cineflow.export.origin import reference
 from cineflow.export.verify import verify
 from cineflow.runtime import Bundle
 from cineflow.runtime.bundle import file_sha256
@@ -42,6 +44,23 @@ def test_manifest_names_recipe_and_checkpoint(
         "recipe": {"name": "recipe", "built_in": False, "sha256": file_sha256(recipe)},
         "weights": {"name": "net.safetensors", "sha256": file_sha256(checkpoint)},
     }
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "x",
+        {"recipe": "x", "weights": None},
+        {"recipe": {"name": "lucas_kanade", "sha256": ""}, "weights": None},
+        {"recipe": None, "weights": {"name": 5, "sha256": "ab"}},
+    ],
+)
+def test_origin_that_no_export_wrote_is_refused(origin: object) -> None:
+    bundle = Bundle.load("lucas_kanade")
+    strange = replace(bundle, manifest={**bundle.manifest, "origin": origin})
+    with pytest.raises(BundleError, match="an origin") as caught:
+        reference(strange, None, None)
+    assert "cineflow export" in caught.value.remedy
 
 
 def test_built_in_recipe_is_found_again(fresh_default: Bundle, tmp_path: Path) -> None:
