@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.closure import Beat, find_beat, picture_shift, point_closure
+from cineflow.motion.closure import BeatPair, find_beat, picture_shift, point_closure
 
 
 def beating(count: int, period: float, drift: float = 0.0) -> np.ndarray:
@@ -70,10 +70,10 @@ def test_a_rhythm_too_fast_for_a_heart_is_no_beat() -> None:
 def test_closure_is_the_mean_distance_of_the_points() -> None:
     positions = np.zeros((5, 2, 2), np.float32)
     positions[4] = [[3, 4], [0, 1]]
-    assert point_closure(positions, Beat(0, 4, 1.0, (0, 0))) == pytest.approx(3.0)
-    assert point_closure(positions, Beat(0, 3, 1.0, (0, 0))) == 0
+    assert point_closure(positions, BeatPair(0, 4, 1.0, (0, 0))) == pytest.approx(3.0)
+    assert point_closure(positions, BeatPair(0, 3, 1.0, (0, 0))) == 0
     with pytest.raises(ArgumentError, match="P >= 1"):
-        point_closure(positions[:, :0], Beat(0, 4, 1.0, (0, 0)))
+        point_closure(positions[:, :0], BeatPair(0, 4, 1.0, (0, 0)))
 
 
 def test_noise_has_no_beat() -> None:
@@ -86,15 +86,15 @@ def test_noise_has_no_beat() -> None:
 @pytest.mark.parametrize("end", [5, -1])
 def test_a_track_too_short_for_the_beat_is_refused(end: int) -> None:
     with pytest.raises(ArgumentError, match="frames 0 and"):
-        point_closure(np.zeros((5, 2, 2)), Beat(0, end, 1.0, (0, 0)))
+        point_closure(np.zeros((5, 2, 2)), BeatPair(0, end, 1.0, (0, 0)))
 
 
 def test_points_that_were_lost_close_no_loop() -> None:
     positions = np.zeros((5, 2, 2))
     positions[4, 1] = np.nan
     with pytest.raises(ArgumentError, match="finite"):
-        point_closure(positions, Beat(0, 4, 1.0, (0, 0)))
-    assert point_closure(positions, Beat(0, 3, 1.0, (0, 0))) == 0  # lost after the beat
+        point_closure(positions, BeatPair(0, 4, 1.0, (0, 0)))
+    assert point_closure(positions, BeatPair(0, 3, 1.0, (0, 0))) == 0  # lost after the beat
 
 
 def test_a_sector_without_pixels_shows_no_shift() -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from cineflow.cine import Cine
 from cineflow.cine.sector import sector_box
 from cineflow.errors import ArgumentError
-from cineflow.motion.closure import Beat
+from cineflow.motion.closure import BeatPair
 from cineflow.report import Closure, Latency, Provenance, Trace, TraceRecorder, write_report
 from cineflow.report.palette import brighten
 
@@ -216,7 +216,7 @@ def test_lengths_are_in_mm_where_the_clip_is_calibrated(
     tmp_path: Path, clip: Cine, trace: Trace, latency: Latency, provenance: Provenance
 ) -> None:
     calibrated = replace(clip, spacing_mm=(0.5, 0.25), spacing_reason="PixelSpacing")
-    closed = Closure(2.345, Beat(1, 25, 0.9, (4, -1)))
+    closed = Closure(2.345, BeatPair(1, 25, 0.9, (4, -1)))
     path = write_report(tmp_path / "r.html", calibrated, trace, latency, closed, provenance)
     page = path.read_text()
     assert movie_of(page)["full"] == 1.5  # 6 px along x at 0.25 mm

@@ -25,7 +25,7 @@ _LEAST_LIKENESS = 0.3
 
 
 @dataclass(frozen=True)
-class Beat:
+class BeatPair:
     """Two frames one beat apart.
 
     Attributes:
@@ -43,7 +43,7 @@ class Beat:
 
 def find_beat(
     frames: np.ndarray, times_ms: np.ndarray, sector: np.ndarray
-) -> tuple[Beat | None, str]:
+) -> tuple[BeatPair | None, str]:
     """Find the best-matching pair of frames about one beat apart.
 
     The similarity of two frames falls with the time between them and returns at the beat; the lag
@@ -86,10 +86,10 @@ def find_beat(
     pairs = [(start, start + lag) for lag in near for start in range(len(frames) - lag)]
     start, end = max(pairs, key=lambda pair: similarity[pair])
     shift = picture_shift(frames[start], frames[end], sector)
-    return Beat(start, end, float(similarity[start, end]), shift), ""
+    return BeatPair(start, end, float(similarity[start, end]), shift), ""
 
 
-def point_closure(positions: np.ndarray, beat: Beat) -> float:
+def point_closure(positions: np.ndarray, beat: BeatPair) -> float:
     """Mean distance in px between where points were and where they are one beat later.
 
     For a dense displacement over one whole beat, see `cineflow.motion.metrics.loop_closure`.

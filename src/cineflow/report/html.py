@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from cineflow.cine import Cine
 from cineflow.cine.sector import covers_the_frame
 from cineflow.errors import ArgumentError
-from cineflow.motion.closure import Beat
+from cineflow.motion.closure import BeatPair
 from cineflow.report.charts import HEIGHT, WIDTH
 from cineflow.report.judgement import beat_rows, part_charts
 from cineflow.report.latency import Latency
@@ -47,7 +47,7 @@ class Closure:
     """Loop closure: the mean in px with its beat, or the reason why there is none."""
 
     mean_px: float | None
-    beat: Beat | None
+    beat: BeatPair | None
     reason: str = ""
 
 
