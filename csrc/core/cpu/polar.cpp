@@ -31,15 +31,16 @@ Centre centre_of(const PolarArgs& args, std::int64_t image) {
 /// less than a sine, and its bits do not depend on which rows were asked for before.
 class Rays {
  public:
-  Rays(double first_angle, double angle_step) : first_(first_angle), step_(angle_step) {
-    for (int index = 0; index < kAnchorEvery; ++index) turns_[index] = direction(index * step_);
-  }
+  Rays(double first_angle, double angle_step) : first_(first_angle), step_(angle_step) {}
 
   struct Direction {
     double across, down;
   };
 
   Direction of(std::int64_t row) {
+    if (anchor_row_ < 0) {  // not before: a call that has a plan asks for no ray
+      for (int index = 0; index < kAnchorEvery; ++index) turns_[index] = direction(index * step_);
+    }
     const std::int64_t anchor = row - row % kAnchorEvery;
     if (anchor != anchor_row_) {
       anchor_row_ = anchor;

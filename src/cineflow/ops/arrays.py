@@ -37,6 +37,25 @@ def kind_of(name: str, array: Any) -> Kind:
     raise ArgumentError(f"{name} as a NumPy, torch or CuPy array", type(array).__name__)
 
 
+def shared_kind(names: Sequence[str], arrays: Sequence[Any]) -> Kind:
+    """The library that all `arrays`, the arguments `names`, belong to.
+
+    Raises:
+        ArgumentError: One of them is no array, or of another library than the first.
+    """
+    for array in arrays:  # the usual case first: small arrays should not wait for more
+        if not isinstance(array, np.ndarray):
+            break
+    else:
+        return "numpy"
+    kinds = list(map(kind_of, names, arrays))
+    kind = kinds[0]
+    if kinds.count(kind) < len(kinds):
+        name, other = next(item for item in zip(names, kinds, strict=False) if item[1] != kind)
+        raise ArgumentError(f"every argument as a {kind} array", f"{name} as a {other} array")
+    return kind
+
+
 def require_array(name: str, array: Any, axes: str) -> Kind:
     """The library of an array with as many axes as `axes` names, such as "[N, C, H, W]".
 
@@ -107,6 +126,8 @@ def is_channels_last(array: Any) -> bool:
 
 def current_stream(array: Any) -> int:
     """Handle of the stream that the caller's library queues work on for `array`; 0 on the CPU."""
+    if isinstance(array, np.ndarray):
+        return 0
     kind = kind_of("array", array)
     if kind == "torch" and array.is_cuda:
         return int(sys.modules["torch"].cuda.current_stream(array.device).cuda_stream)

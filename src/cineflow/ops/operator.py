@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from cineflow.errors import ArgumentError
-from cineflow.ops.arrays import Array, kind_of, require_rank
+from cineflow.ops.arrays import Array, require_rank, shared_kind
 
 
 class Operator:
@@ -14,7 +13,9 @@ class Operator:
 
     Attributes:
         schema: Of the torch operator: "warp(Tensor src, Tensor flow, str border) -> Tensor".
+        name: Its name there, "warp".
         axes: Of each tensor, in the order of the schema: {"src": "[N, C, H, W]"}.
+        names: Of the tensors, and at last "out".
         allocate: `allocate(*arguments)` answers the result, uninitialised, for tensors of those
             axes; also the fake kernel.
         fill: `fill(out, *arguments)` runs the kernel.
@@ -31,14 +32,12 @@ class Operator:
         fill: Callable[..., None],
     ) -> None:
         self.schema = schema
+        self.name = schema.partition("(")[0]
         self.axes = axes
+        self.names = (*axes, "out")
         self.allocate = allocate
         self.fill = fill
         Operator.declared[self.name] = self
-
-    @property
-    def name(self) -> str:
-        return self.schema.partition("(")[0]
 
     def __call__(self, *arguments: Any, out: Array | None = None) -> Array:
         """Compute the op for the schema's arguments: into `out`, or into an array of its own.
@@ -47,13 +46,8 @@ class Operator:
             ArgumentError: Kinds, ranks, shapes, dtypes or devices do not fit.
             EngineError: A CUDA array, and no CUDA kernels or no device to run them.
         """
-        names = [*self.axes, "out"]
-        arrays = arguments[: len(self.axes)] if out is None else (*arguments[: len(self.axes)], out)
-        kinds = [kind_of(name, array) for name, array in zip(names, arrays, strict=False)]
-        kind = kinds[0]
-        if kinds.count(kind) < len(kinds):
-            name, other = next(item for item in zip(names, kinds, strict=False) if item[1] != kind)
-            raise ArgumentError(f"every argument as a {kind} array", f"{name} as a {other} array")
+        tensors = arguments[: len(self.axes)]
+        kind = shared_kind(self.names, tensors if out is None else (*tensors, out))
         if kind == "torch":
             from cineflow.ops import torch_library
 

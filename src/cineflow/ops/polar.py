@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -200,7 +200,7 @@ def _allocate(src: Array, centre: Array, rows: int, columns: int, *_: object) ->
 
 
 def _fill(
-    kernel: Callable[..., None],
+    kernel: str,
     out: Array,
     src: Array,
     centre: Array,
@@ -217,15 +217,8 @@ def _fill(
 ) -> None:
     steps = (first_angle, angle_step, first_radius, radius_step)
     stream = current_stream(src)
-    kernel(src, centre, out, *steps, wraps, is_clamp(border), scale, offset, stream)
-
-
-def _fill_polar(out: Array, *arguments: Any) -> None:
-    _fill(_C.polar_resample, out, *arguments)
-
-
-def _fill_cartesian(out: Array, *arguments: Any) -> None:
-    _fill(_C.polar_unresample, out, *arguments)
+    run = getattr(_C, kernel)
+    run(src, centre, out, *steps, wraps, is_clamp(border), scale, offset, stream)
 
 
 _AXES = "[N, C, rows, columns]"
@@ -235,5 +228,7 @@ _SCHEMA = (
     " float scale, float offset) -> Tensor"
 )
 _TENSORS = {"src": _AXES, "centre": "[N or 1, 2]"}
-_polar_resample = Operator(f"polar_resample{_SCHEMA}", _TENSORS, _allocate, _fill_polar)
-_polar_unresample = Operator(f"polar_unresample{_SCHEMA}", _TENSORS, _allocate, _fill_cartesian)
+_polar_resample, _polar_unresample = (
+    Operator(f"{name}{_SCHEMA}", _TENSORS, _allocate, partial(_fill, name))
+    for name in ("polar_resample", "polar_unresample")
+)
