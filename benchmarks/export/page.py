@@ -37,9 +37,10 @@ and fixed in TensorRT-RTX. No card was at hand: of TensorRT-RTX there are sizes,
 
 ## Warp
 
-All forms give 0 where the flow is not finite or far outside. The body is GridSample by design; the
-form that does without it, "gathers", is there to look at and not what the body is judged by: it
-wins with one channel, loses with features, and is twice as many layers to TensorRT.
+All forms give 0 where the flow is not finite or far outside. The body is GridSample by design, so
+it is held against the fastest GridSample; the form without it, "gathers", counts in the last column
+only. It is faster with one channel. GridSample stays because the warp's convention is fixed as
+such, "gathers" loses with several channels, and it is twice as many layers to TensorRT.
 
 {warp}
 
