@@ -7,6 +7,7 @@ allocate as they go and are timed call by call. Caches are hot. Figures are prin
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,6 +86,19 @@ def smooth_flow(n: int, h: int, w: int) -> torch.Tensor:
     return F.interpolate(coarse, (h, w), mode="bicubic").contiguous()
 
 
+def pixels_at(flow: torch.Tensor) -> torch.Tensor:
+    """Where the pixels of `flow` [N, 2, h, w] lead, x then y."""
+    h, w = flow.shape[2:]
+    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    return torch.stack([x, y]).to(flow.device) + flow
+
+
+def normalised(at: torch.Tensor, h: int, w: int) -> torch.Tensor:
+    """Pixels [N, 2, ...] of h x w images as grid_sample wants them, corners aligned."""
+    sides = torch.tensor([w, h], device=at.device).view(1, 2, 1, 1)
+    return (2 * at / (sides - 1) - 1).permute(0, 2, 3, 1).contiguous()
+
+
 def warp_case(shape: tuple[int, ...], dtype: torch.dtype, layout: str) -> Case:
     n, c, h, w = shape
     src = torch.rand(shape, device="cuda").to(dtype)
@@ -92,10 +106,7 @@ def warp_case(shape: tuple[int, ...], dtype: torch.dtype, layout: str) -> Case:
         src = src.contiguous(memory_format=torch.channels_last)
     flow = smooth_flow(n, h, w)
     out = torch.empty_like(src)
-    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-    at = torch.stack([x, y]).cuda() + flow
-    sides = torch.tensor([w, h], device="cuda").view(1, 2, 1, 1)
-    grid = (2 * at / (sides - 1) - 1).permute(0, 2, 3, 1).contiguous().to(dtype)
+    grid = normalised(pixels_at(flow), h, w).to(dtype)
 
     def grid_sample() -> torch.Tensor:
         return F.grid_sample(src, grid, align_corners=True)
@@ -103,7 +114,7 @@ def warp_case(shape: tuple[int, ...], dtype: torch.dtype, layout: str) -> Case:
     cupy_peers = {}
     if n * c == 1 and dtype == torch.float32:
         plane = cupy.from_dlpack(src[0, 0])
-        coordinates = cupy.from_dlpack(at[0].flip(0).contiguous())
+        coordinates = cupy.from_dlpack(pixels_at(flow)[0].flip(0).contiguous())
         cupy_peers["cupy map_coordinates"] = lambda: cupyx.scipy.ndimage.map_coordinates(
             plane, coordinates, order=1
         )
@@ -113,6 +124,26 @@ def warp_case(shape: tuple[int, ...], dtype: torch.dtype, layout: str) -> Case:
         lambda: ops.warp(src, flow, out=out),
         {"torch grid_sample (grid ready)": grid_sample},
         cupy_peers,
+    )
+
+
+def compose_flow_case(side: int) -> Case:
+    """The peer has its grid, and warps and adds."""
+    displacement, flow = (smooth_flow(1, side, side) for _ in range(2))
+    out = torch.empty_like(flow)
+    grid = normalised(pixels_at(displacement), side, side)
+
+    def sample_and_add() -> torch.Tensor:
+        return displacement + F.grid_sample(flow, grid, align_corners=True)
+
+    ours = ops.compose_flow(displacement, flow, out=out)
+    torch.testing.assert_close(ours, sample_and_add(), rtol=0, atol=5e-3)
+    return Case(
+        f"compose_flow {side}^2",
+        size_of(displacement, flow, out),
+        lambda: ops.compose_flow(displacement, flow, out=out),
+        {"torch grid_sample, add (grid ready)": sample_and_add},
+        {},
     )
 
 
@@ -143,6 +174,32 @@ def correlation_case(c: int, side: int, dtype: torch.dtype, radius: int = 4) -> 
     )
 
 
+def warp_correlation_case(c: int, side: int, dtype: torch.dtype, radius: int = 4) -> Case:
+    """The peer has its grid, and writes the warped map."""
+    f1, f2 = (torch.rand(1, c, side, side, device="cuda").to(dtype) for _ in range(2))
+    flow = smooth_flow(1, side, side)
+    out = torch.empty(1, (2 * radius + 1) ** 2, side, side, device="cuda", dtype=dtype)
+    grid = normalised(pixels_at(flow), side, side).to(dtype)
+
+    def sample_then_banded() -> torch.Tensor:
+        return banded_gemms(f1, F.grid_sample(f2, grid, align_corners=True), radius)
+
+    # In half precision the peer's coordinates are too coarse to hold ours against.
+    wanted = ops.correlation(f1, ops.warp(f2, flow), radius=radius)
+    ours = ops.warp_correlation(f1, f2, flow, radius=radius, out=out)
+    torch.testing.assert_close(ours.float(), wanted.float(), rtol=0, atol=5e-3)
+    return Case(
+        f"warp_correlation C{c} {side}^2 r{radius} {str(dtype).split('.')[1]}",
+        size_of(f1, f2, flow, out),
+        lambda: ops.warp_correlation(f1, f2, flow, radius=radius, out=out),
+        {
+            "cineflow in two calls": lambda: ops.correlation(f1, ops.warp(f2, flow), radius=radius),
+            "torch grid_sample, banded GEMMs (grid ready)": sample_then_banded,
+        },
+        {},
+    )
+
+
 def polar_case(frames: int) -> Case:
     src = torch.rand(frames, 1, 160, 160, device="cuda")
     grid = ops.PolarGrid(192, 128, last_radius=79.0)
@@ -165,6 +222,33 @@ def polar_case(frames: int) -> Case:
         if frames == 1
         else {},
     )  # fmt: skip
+
+
+def polar_back_case(frames: int) -> Case:
+    """The peer has its grid, and a source with one more ray: ray 192 is ray 0."""
+    src = torch.rand(frames, 1, 192, 128, device="cuda")
+    grid = ops.PolarGrid(192, 128, last_radius=79.0)
+    centre = torch.tensor([[79.5, 79.5]], device="cuda")
+    out = torch.empty(frames, 1, 160, 160, device="cuda")
+    closed = torch.cat([src, src[:, :, :1]], 2).view(1, frames, 193, 128)
+    y, x = torch.meshgrid(*(torch.arange(160, device="cuda") - 79.5,) * 2, indexing="ij")
+    at = torch.stack(
+        [torch.hypot(x, y) / grid.radius_step, torch.atan2(y, x) % math.tau / grid.angle_step]
+    )
+    normal = normalised(at[None], 193, 128)
+
+    def grid_sample() -> torch.Tensor:
+        return F.grid_sample(closed, normal, align_corners=True)
+
+    ours = ops.polar_unresample(src, centre, grid, (160, 160), out=out)
+    torch.testing.assert_close(ours, grid_sample().view_as(out), rtol=0, atol=5e-3)
+    return Case(
+        f"polar_unresample {frames} of 192x128 to 160^2",
+        size_of(src, out),
+        lambda: ops.polar_unresample(src, centre, grid, (160, 160), out=out),
+        {"torch grid_sample (grid ready)": grid_sample},
+        {},
+    )
 
 
 def copy_bandwidth() -> float:
@@ -205,7 +289,14 @@ def cases() -> list[Case]:
             for c, side in ((64, 56), (128, 56), (64, 112), (128, 112))
             for dtype in (full, half)
         ),
+        *(compose_flow_case(side) for side in (112, 224)),
+        *(
+            warp_correlation_case(c, side, dtype)
+            for c, side in ((64, 56), (128, 112))
+            for dtype in (full, half)
+        ),
         *(polar_case(frames) for frames in (1, 25, 75)),
+        *(polar_back_case(frames) for frames in (1, 25, 75)),
     ]
 
 
