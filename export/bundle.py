@@ -81,6 +81,7 @@ def export_bundle(
         MissingDependencyError: torch, onnx or onnxscript is not installed.
     """
     from cineflow.export import graph, parity
+    from cineflow.export.precision import precision_of
 
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
@@ -103,6 +104,7 @@ def export_bundle(
         parity.require_repeatable(module, spec, examples)
         progress(f"trace {spec.name}")
         model = graph.trace(module, spec, examples, precision)
+        precision = precision_of(model)  # what was asked for, where there are features to store
         write_bundle(stage, model, spec, origin, precision, inlined=inlined, split_ops=split_ops)
         engines = engines_for(Bundle.load(stage))
         rows: list[Parity] = []

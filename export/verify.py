@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,12 @@ from cineflow.export.foreign import random_inputs
 from cineflow.export.graph import operator_counts, require_border
 from cineflow.export.origin import Reference, reference
 from cineflow.export.parity import Parity, agreement, compare
+from cineflow.export.precision import precision_of
 from cineflow.export.recipe import Recipe, parity_sizes, spec_axes
 from cineflow.export.report import render
 from cineflow.export.targets import TARGETS, target_findings
 from cineflow.export.tensorrt import import_flavour
-from cineflow.runtime.bundle import Bundle
+from cineflow.runtime.bundle import Bundle, file_sha256
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.engines.torch import TorchEngine
 from cineflow.spec import Axis
@@ -145,9 +146,11 @@ def verify(
     """
     model = lint.read_onnx(bundle.onnx_path)
     progress("lint")
-    findings = [*_border(model, bundle), *lint.lint(model)]
+    findings = [*_manifest(model, bundle), *_border(model, bundle), *lint.lint(model)]
     torch_side = reference(bundle, recipe, weights)
     not_proven = [torch_side.missing] if torch_side.missing else []
+    if other := _unlike_recipe(bundle, torch_side.recipe):
+        not_proven.append(f"the spec differs from the recipe's in {', '.join(other)}")
     with tempfile.TemporaryDirectory() as scratch:
         candidates, refusals = find_candidates(bundle, model, Path(scratch))
         progress("parity")
@@ -251,6 +254,29 @@ def _parity(
 def _label(candidate: Candidate) -> str:
     engine = candidate.engine
     return f"{engine.name}, {candidate.precision} ({engine.kernels})"
+
+
+def _manifest(model: onnx.ModelProto, bundle: Bundle) -> Iterator[lint.Finding]:
+    """What the bundle holds that its manifest does not say, or says otherwise."""
+    again = "Export it again, or take a whole copy of the bundle"
+    for name, entry in bundle.manifest["files"].items():
+        file = bundle.path / name
+        if not file.is_file():
+            yield lint.Finding(lint.ERROR, "files", f"{name} is missing", again)
+        elif file_sha256(file) != entry["sha256"]:
+            message = f"{name} is not the file of the export"
+            yield lint.Finding(lint.ERROR, "files", message, again)
+    if bundle.precision != (found := precision_of(model)):
+        message = f"the manifest calls the graph {bundle.precision}, it is {found}"
+        yield lint.Finding(lint.ERROR, "precision", message, again)
+
+
+def _unlike_recipe(bundle: Bundle, recipe: Recipe | None) -> list[str]:
+    """Tensors that the bundle describes otherwise than the recipe, its tolerances among them."""
+    if recipe is None:
+        return []
+    theirs = list(recipe.with_sizes(_fixed_sizes(recipe, bundle)).spec.tensors())
+    return [tensor.name for tensor in bundle.spec.tensors() if tensor not in theirs]
 
 
 def _border(model: onnx.ModelProto, bundle: Bundle) -> list[lint.Finding]:

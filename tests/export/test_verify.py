@@ -181,6 +181,57 @@ def test_spec_that_is_not_the_graph_s_fails(smoother: Bundle, tmp_path: Path) ->
     assert "columns" in finding.message
 
 
+def edit_steps(bundle: Path, manifest: dict) -> None:
+    with (bundle / "segments" / "segments.json").open("a") as stream:
+        stream.write(" ")
+
+
+def lose_a_form(bundle: Path, manifest: dict) -> None:
+    manifest["files"]["model-inlined.onnx"] = manifest["files"]["model.onnx"]
+
+
+def claim_half(bundle: Path, manifest: dict) -> None:
+    manifest["precision"] = "fp16"
+
+
+def claim_nothing(bundle: Path, manifest: dict) -> None:
+    manifest["precision"] = None
+
+
+def raise_the_tolerance(bundle: Path, manifest: dict) -> None:
+    manifest["spec"]["outputs"][0]["tolerance"] = 1e9
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (edit_steps, "segments/segments.json is not the file of the export"),
+        (lose_a_form, "model-inlined.onnx is missing"),
+        (claim_half, "the manifest calls the graph fp16, it is fp32"),
+        (claim_nothing, "the manifest calls the graph None, it is fp32"),
+        (raise_the_tolerance, "the spec differs from the recipe's in flow"),
+    ],
+)
+def test_bundle_that_is_not_what_its_manifest_says(
+    fresh_default: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path, dict], None],
+    said: str,
+) -> None:
+    copy = tmp_path / "bundle"
+    shutil.copytree(fresh_default.path, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    change(copy, manifest)
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    # The checks of the bundle alone: none of the runtimes needs to run for them.
+    monkeypatch.setattr("cineflow.export.verify.parity_sizes", lambda spec: [])
+    monkeypatch.setattr("cineflow.export.verify.compare_beat", lambda *_: ([], []))
+    report = verify(Bundle.load(copy))
+    assert not report.verdict.startswith("Verified")
+    assert any(said in str(line) for line in (*report.findings, *report.not_proven))
+
+
 def test_runtime_that_works_here_and_refuses_the_bundle_fails(
     smoother: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
