@@ -125,12 +125,12 @@ def test_runtime_that_refuses_the_beat_is_named(fresh_default: Bundle) -> None:
 
 
 def test_values_that_are_not_finite_fail_and_are_null_in_json() -> None:
-    row = Parity("x", "k", "fp32", "flow", "px", {}, 1, math.inf, math.inf, None, 1.0)
-    assert not row.passed, "even where the spec states no tolerance"
+    row = Parity("x", "k", "fp32", "flow", "px", {}, 1, math.inf, math.inf, 0.05, 1.0)
+    assert not row.passed
     beat = BeatParity("x", "k", "fp32", 64, 64, math.nan, math.nan, 5.0)
     assert not beat.passed
     text = json.dumps([row.to_dict(), beat.to_dict()], allow_nan=False)
-    assert text.count("null") == 5, "worst, mean and tolerance; displacement and strain"
+    assert text.count("null") == 4, "worst and mean; displacement and strain"
 
 
 def test_graph_that_is_not_the_module_fails(fresh_default: Bundle, tmp_path: Path) -> None:
