@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -129,14 +130,14 @@ def test_graph_without_our_ops_is_not_split() -> None:
         split(onnx.parser.parse_model(text))
 
 
-def test_steps_that_lack_a_value_or_an_op_are_refused(fresh_default: Bundle) -> None:
+def test_steps_that_lack_a_value_or_an_op_are_refused(
+    fresh_default: Bundle, tmp_path: Path
+) -> None:
     with pytest.raises(EngineError, match="Warp"):
         SegmentedEngine(fresh_default, lambda step: dict, ops={})
-    steps = fresh_default.path / "segments" / "segments.json"
-    listed = json.loads(steps.read_text())
-    steps.write_text(json.dumps(listed[1:]))
-    try:
-        with pytest.raises(EngineError, match="every value before"):
-            open_segments(fresh_default)
-    finally:
-        steps.write_text(json.dumps(listed))
+    broken = tmp_path / "broken"
+    shutil.copytree(fresh_default.path, broken)
+    steps = broken / "segments" / "segments.json"
+    steps.write_text(json.dumps(json.loads(steps.read_text())[1:]))
+    with pytest.raises(EngineError, match="every value before"):
+        open_segments(Bundle.load(broken))

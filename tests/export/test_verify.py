@@ -31,7 +31,7 @@ def report(fresh_default: Bundle) -> Report:
 
 
 def test_default_is_verified_against_torch(report: Report, fresh_default: Bundle) -> None:
-    assert report.passed
+    assert report.passed, (report.findings, report.refusals, report.parity, report.beat)
     assert report.reference == "torch"
     assert {row.runtime for row in report.parity} >= {"onnxruntime", "onnxruntime-segments"}
     assert "bodies, inlined" in {row.kernels for row in report.parity}
@@ -165,7 +165,7 @@ def test_half_precision_is_judged_but_does_not_decide(
     half = [row for row in report.parity if row.precision == "fp16" and row.output == "edges"]
     assert half
     assert not any(row.passed for row in half)
-    assert report.passed
+    assert report.passed, (report.findings, report.refusals, report.parity, report.beat)
     assert "fp16" in (bundle.path / "report.html").read_text()
 
 
@@ -264,7 +264,7 @@ def test_stranger_s_recipe_is_the_reference(
 ) -> None:
     (tmp_path / "recipe.py").write_text(recipe_text)
     report = verify(smoother, tmp_path / "recipe.py", write_to=tmp_path)
-    assert report.passed
+    assert report.passed, (report.findings, report.refusals, report.parity, report.beat)
     assert report.reference == "torch"
 
 
