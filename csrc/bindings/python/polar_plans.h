@@ -1,6 +1,7 @@
 // Polar plans, kept from call to call: a scanner resamples frame after frame around one centre.
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -37,7 +38,7 @@ class PolarPlans {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (std::size_t index = 0; index < made_.size(); ++index) {
       if (made_[index].key_ != loan.key_) continue;
-      std::swap(made_[index], made_.back());
+      std::rotate(made_.begin() + index, made_.begin() + index + 1, made_.end());
       return made_.back();
     }
     const bool seen = seen_ == loan.key_;
