@@ -78,6 +78,65 @@ def test_bad_arguments_are_refused_with_what_was_wanted(call, wanted):
         call()
 
 
+MATCHING = {"radius": 4, "dilation": 1, "scale": "mean", "order": "yx"}
+POLAR_OPTIONS = {"centre": (0, 0), "grid": GRID, "border": "zeros", "scale": 1.0, "offset": 0.0}
+
+#: A good call of each function, by the names of its arguments.
+GOOD: dict[str, dict[str, Any]] = {
+    "warp": {"src": MAP, "flow": FLOW, "border": "zeros"},
+    "compose_flow": {"displacement": FLOW, "flow": FLOW, "border": "zeros"},
+    "correlation": {"f1": MAP, "f2": MAP} | MATCHING,
+    "warp_correlation": {"f1": MAP, "f2": MAP, "flow": FLOW, "border": "zeros"} | MATCHING,
+    "polar_resample": {"src": MAP} | POLAR_OPTIONS,
+    "polar_unresample": {"src": POLAR, "size": (4, 4)} | POLAR_OPTIONS,
+}
+
+#: What no argument may be, whatever it is for, and Python makes something of here and there.
+NOTHING = (None, True, "x", "4", b"4", 1j, [1], {}, (None, 0), (4, True), object())
+
+#: Wrong for an argument of that name only.
+WRONG: dict[str, tuple[Any, ...]] = {
+    "radius": (2.5, np.float32(2), np.ones(3)),
+    "dilation": (2.5, np.ones(3)),
+    "scale": (10**400, math.inf, np.ones(3)),
+    "offset": (10**400, math.nan, np.ones(3)),
+    "border": (3, np.ones(3)),
+    "order": (3, np.ones(3)),
+    "grid": (3, np.ones(3)),
+    "centre": (3, [0, 0], (10**400, 0), (np.ones(2), 0)),
+    "size": (4, [4, 4], (4, 4.0), (4, np.ones(2)), np.ones(2)),
+}
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+@pytest.mark.parametrize(
+    ("op", "argument"), [(op, argument) for op in GOOD for argument in (*GOOD[op], "out")]
+)
+def test_an_argument_of_a_wrong_type_is_refused_by_its_name(op, argument, kind):
+    given = GOOD[op]
+    if kind == "torch":
+        torch = pytest.importorskip("torch")
+        arrays = {n: v for n, v in given.items() if isinstance(v, np.ndarray)}
+        given = given | {name: torch.from_numpy(array) for name, array in arrays.items()}
+    getattr(ops, op)(**given)
+    for wrong in (*NOTHING, *WRONG.get(argument, ())):
+        if wrong is None and argument == "out":
+            continue
+        with pytest.raises(ArgumentError) as refused:
+            getattr(ops, op)(**{**given, argument: wrong})
+        assert argument in refused.value.wanted, wrong
+
+
+@pytest.mark.parametrize(
+    "argument", ["angles", "radii", "last_radius", "first_radius", "first_angle", "sweep"]
+)
+def test_a_grid_is_made_of_numbers(argument):
+    counts = argument in ("angles", "radii")
+    for wrong in (*NOTHING, *((2.5, np.float32(2)) if counts else (10**400,))):
+        with pytest.raises(ArgumentError, match="1 x 1 samples" if counts else argument):
+            ops.PolarGrid(**{"angles": 8, "radii": 5, "last_radius": 4.0, argument: wrong})
+
+
 def test_any_real_number_is_a_scale():
     ones = MAP + 1
     half = ops.correlation(ones, ones, scale=0.5)
@@ -105,7 +164,11 @@ def vast(kind: str, shape: tuple[int, ...]) -> Any:
         lambda of: ops.polar_resample(
             of(1, 3, 4, 5), (0, 0), ops.PolarGrid(2**24, 1, last_radius=4.0)
         ),
+        lambda of: ops.polar_resample(
+            of(1, 3, 4, 5), (0, 0), ops.PolarGrid(10**400, 1, last_radius=4.0)
+        ),
         lambda of: ops.polar_unresample(of(1, 3, 8, 5), (0, 0), GRID, (2**30, 2**30)),
+        lambda of: ops.polar_unresample(of(1, 3, 8, 5), (0, 0), GRID, (4, 2**64)),
     ],
 )
 def test_a_result_that_no_kernel_writes_is_refused_before_memory_is_asked_for(call, kind):

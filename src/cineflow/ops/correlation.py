@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Any, Literal
 
 from cineflow import _C
@@ -17,6 +16,7 @@ from cineflow.ops.arrays import (
     require_array,
 )
 from cineflow.ops.operator import Operator
+from cineflow.ops.scalars import as_real, is_whole
 
 #: "mean": the sum over channels divided by C; "sqrt": by its square root (RAFT); or a factor.
 Scale = Literal["mean", "sqrt"] | float
@@ -108,7 +108,7 @@ def window(radius: Any, dilation: Any) -> tuple[int, int]:
         ("radius", radius, 0, _C.MAX_RADIUS),
         ("dilation", dilation, 1, _C.MAX_DILATION),
     ):
-        whole = int(value) if isinstance(value, numbers.Integral) else -1
+        whole = int(value) if is_whole(value) else -1
         if not low <= whole <= high:
             raise ArgumentError(f"{name} in {low}..{high}", repr(value))
         values.append(whole)
@@ -118,8 +118,9 @@ def window(radius: Any, dilation: Any) -> tuple[int, int]:
 def scale_factor(scale: Any, f1: Array) -> float:
     """The factor that `scale` means for the channels of `f1` [N, C, H, W]."""
     require_array("f1", f1, _AXES)
-    if isinstance(scale, numbers.Real) and math.isfinite(scale):
-        return float(scale)
+    factor = as_real(scale)
+    if factor is not None and math.isfinite(factor):
+        return factor
     if not isinstance(scale, str) or scale not in ("mean", "sqrt"):
         raise ArgumentError('scale "mean", "sqrt" or a finite number', repr(scale))
     channels = max(f1.shape[1], 1)

@@ -20,8 +20,10 @@ from cineflow.ops.arrays import (
     is_clamp,
     kind_of,
     require_array,
+    require_sides,
 )
 from cineflow.ops.operator import Operator
+from cineflow.ops.scalars import is_whole, real
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,10 @@ class PolarGrid:
     sweep: float = 2 * math.pi
 
     def __post_init__(self) -> None:
-        if any(isinstance(count, float) or count < 1 for count in (self.angles, self.radii)):
+        if not all(is_whole(count) and count >= 1 for count in (self.angles, self.radii)):
             raise ArgumentError("a grid of 1 x 1 samples at least", f"{self.angles} x {self.radii}")
+        for name in ("last_radius", "first_radius", "first_angle", "sweep"):
+            real(name, getattr(self, name))
         if not 0 < abs(self.sweep) <= 2 * math.pi + 1e-9:
             raise ArgumentError("a sweep of up to two pi radians, not 0", repr(self.sweep))
         if not abs(self.last_radius - self.first_radius) > 0:
@@ -104,7 +108,7 @@ def polar_resample(
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
-    size = (grid.angles, grid.radii)
+    size = _shape_of(grid)
     arguments = _arguments(src, centre, grid, size, border, scale, offset)
     return _polar_resample(*arguments, out=out)
 
@@ -141,12 +145,12 @@ def polar_unresample(
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
     require_array("src", src, _AXES)
-    if tuple(src.shape[2:]) != (grid.angles, grid.radii):
+    if tuple(src.shape[2:]) != _shape_of(grid):
         raise ArgumentError(
             f"src of shape [N, C, {grid.angles}, {grid.radii}], the grid's",
             f"shape {list(src.shape)}",
         )
-    if not isinstance(size, tuple) or len(size) != 2 or any(isinstance(n, float) for n in size):
+    if not isinstance(size, tuple) or len(size) != 2 or not all(map(is_whole, size)):
         raise ArgumentError("size as two whole numbers, (H, W)", repr(size))
     arguments = _arguments(src, centre, grid, size, border, scale, offset)
     if min(size) < 0:
@@ -165,26 +169,27 @@ def _arguments(
 ) -> tuple[Any, ...]:
     """The arguments in the schema's order."""
     is_clamp(border)
+    require_sides(size)  # before torch's dispatcher, which holds 64 bits of each
     if isinstance(centre, tuple):
         centre = _array_like(src, centre)
     steps = (grid.first_angle, grid.angle_step, grid.first_radius, grid.radius_step)
     whole = grid.is_full_circle
-    scale, offset = _number("scale", scale), _number("offset", offset)
+    scale, offset = real("scale", scale), real("offset", offset)
     return src, centre, *size, *steps, whole, border, scale, offset
 
 
-def _number(name: str, value: float) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{name} as a number", repr(value)) from None
+def _shape_of(grid: PolarGrid) -> tuple[int, int]:
+    """(A, R) of the polar image; raises `ArgumentError` for what is no grid."""
+    if not isinstance(grid, PolarGrid):
+        raise ArgumentError("grid as a cineflow.ops.PolarGrid", type(grid).__name__)
+    return grid.angles, grid.radii
 
 
 def _array_like(src: Array, centre: tuple[float, float]) -> Any:
     """`centre` as a [1, 2] float32 array of `src`'s library and device."""
     if len(centre) != 2:
         raise ArgumentError("centre as (x, y) in pixels", repr(centre))
-    values = [[_number("centre's x", centre[0]), _number("centre's y", centre[1])]]
+    values = [[real("centre's x", centre[0]), real("centre's y", centre[1])]]
     kind = kind_of("src", src)
     if kind == "numpy":
         return np.array(values, np.float32)
