@@ -6,7 +6,7 @@ nothing, sizes that claim to be dynamic, states that Triton swaps, coordinates i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto
 
 from cineflow.errors import ExportError
-from cineflow.export.operators import DOMAIN
+from cineflow.export.operators import DOMAIN, OPERATORS
 from cineflow.export.precision import low_precision_coordinates
 from cineflow.export.targets import TARGETS, target_findings
 
@@ -116,7 +116,7 @@ def _unused_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
             continue
         seen.add(name)
         if name in producer:
-            open_names.extend(_reads(producer[name]))
+            open_names.extend(read for node in _every([producer[name]]) for read in node.input)
     for value in graph_inputs(model):
         if value.name not in seen:
             yield Finding(
@@ -128,13 +128,13 @@ def _unused_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
             )
 
 
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Names a node reads, those of its branches and loop bodies included."""
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-            for inner in graph.node:
-                yield from _reads(inner)
+def _every(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """The nodes, and those of their branches and loop bodies."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                yield from _every(graph.node)
 
 
 def _dynamic_outputs_over_static_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
@@ -301,6 +301,22 @@ def _own_operators(model: onnx.ModelProto) -> Iterator[Finding]:
 _STANDARD = {"", "ai.onnx", "ai.onnx.ml"}
 
 
+def _unknown_attributes(model: onnx.ModelProto) -> Iterator[Finding]:
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        for node in _every(nodes):
+            if node.domain != DOMAIN or node.op_type not in OPERATORS:
+                continue
+            operator = OPERATORS[node.op_type]
+            for name in operator.strangers(node):
+                yield Finding(
+                    ERROR,
+                    "unknown-attribute",
+                    f"{DOMAIN}::{node.op_type} {node.name or node.output[0]!r} has an attribute "
+                    f"{name!r}, which no runtime asks for: it would run with a default instead",
+                    f"Correct it to one of {', '.join(operator.attributes)}, or leave it out",
+                )
+
+
 def _targets(model: onnx.ModelProto) -> Iterator[Finding]:
     found = list(target_findings(model))
     takers = [t for t in TARGETS if not any(said.startswith(t.name) for _, said, _ in found)]
@@ -318,5 +334,6 @@ _RULES: tuple[Callable[[onnx.ModelProto], Iterator[Finding]], ...] = (
     _unguarded_sampling,
     _border_types,
     _own_operators,
+    _unknown_attributes,
     _targets,
 )

@@ -101,6 +101,10 @@ class Operator:
             )
         return kind(value)
 
+    def strangers(self, node: onnx.NodeProto) -> list[str]:
+        """Attributes of `node` that the op does not have; a kernel never asks for them."""
+        return [item.name for item in node.attribute if item.name not in self.attributes]
+
     def function(self, node: onnx.NodeProto, from_bytes: bool = False) -> onnx.FunctionProto:
         """The body for `node`'s attribute values.
 
@@ -109,8 +113,15 @@ class Operator:
             from_bytes: Whether its images are u8.
 
         Raises:
-            ExportError: The op has no body for these values, or one is missing.
+            ExportError: The op has no body for these values, one is missing, or it is none of the
+                op's.
         """
+        if strangers := self.strangers(node):
+            raise ExportError(
+                f"{DOMAIN}::{self.name} with attributes of {list(self.attributes)}",
+                f"{strangers}",
+                _BY_NAME,
+            )
         given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         given = {k: v.decode() if isinstance(v, bytes) else v for k, v in given.items()}
         values = {k: v for k, v in (self.attributes | given).items() if k not in self.referenced}

@@ -144,6 +144,8 @@ def test_a_size_that_an_input_decides_is_no_attribute(tmp_path):
     [
         (WARP, "zeros", "mirror", "mirror"),
         (WARP, "cineflow.Warp", "cineflow.Wrap", "Wrap"),
+        (WARP, "border", "bordr", r"attributes of \['border'\]; got \['bordr'\]"),
+        (WARP, "border", "from_bytes", r"attributes of \['border'\]; got \['from_bytes'\]"),
         (CORRELATION, "radius: int = 1,", "radius: int = 33,", "33"),
         (CORRELATION, "radius: int = 1,", "dilation: int = 0,", "dilation"),
         (POLAR, "angle_step: float = 0.75", "angle_step: float = 0.0", "known attributes"),

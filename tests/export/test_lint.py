@@ -125,6 +125,30 @@ def test_node_without_body_is_found() -> None:
     assert any(f.rule == "no-body" and "vendor::Magic" in f.message for f in found)
 
 
+@pytest.mark.parametrize("attribute", ["border", "bordr"])
+@pytest.mark.parametrize("where", ["graph", "branch", "function"])
+def test_attribute_that_our_op_does_not_have_is_found(where: str, attribute: str) -> None:
+    """ONNX Runtime loads such a node without a word, and warps with the default border."""
+    node = f'y = cineflow.Warp <{attribute}: string = "clamp"> (a, b)'
+    head = '<ir_version: 10, opset_import: ["" : 20, "cineflow" : 1, "vendor" : 1]>'
+    function, body = "", node
+    if where == "branch":
+        branch = "() => (float[1,1,4,4] y) {"
+        body = (
+            f"t = Constant <value = bool {{1}}> () y = If (t) "
+            f"<then_branch = yes {branch} {node} }}, else_branch = no {branch} y = Relu (a) }}>"
+        )
+    elif where == "function":
+        head_of_function = '<domain: "vendor", opset_import: ["" : 20, "cineflow" : 1]>'
+        function = f"{head_of_function} Moved (a, b) => (y) {{ {node} }}"
+        body = "y = vendor.Moved (a, b)"
+    text = "(float[1,1,4,4] a, float[1,2,4,4] b) => (float[1,1,4,4] y)"
+    found = lint(model(f"{text} {{ {body} }} {function}", head))
+    said = [finding.message for finding in found if finding.rule == "unknown-attribute"]
+    assert len(said) == (attribute == "bordr")
+    assert all("cineflow::Warp 'y' has an attribute 'bordr'" in message for message in said)
+
+
 @pytest.mark.parametrize(
     ("head", "rule"),
     [
