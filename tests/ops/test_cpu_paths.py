@@ -34,13 +34,13 @@ def nasty(rng: np.random.Generator, values: np.ndarray, share: float) -> np.ndar
     return np.where(chosen, rng.choice(NASTY, values.shape), values).astype(np.float32)
 
 
-def scene(seed: int, channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def scene(seed: int, channels: int = 3, nasty_pixels: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """A source with some infinite pixels and a flow that leaves it, both with nasty values."""
     rng = np.random.default_rng(seed)
     height, width = int(rng.integers(2, 24)), int(rng.integers(2, 90))
     source = rng.normal(0, 1, (1, channels, height, width)).astype(np.float32)
     flow = rng.normal(0, 5, (1, 2, 21, 83)).astype(np.float32)
-    return nasty(rng, source, 0.02), nasty(rng, flow, 0.03)
+    return nasty(rng, source, 0.02 * nasty_pixels), nasty(rng, flow, 0.03)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -61,8 +61,10 @@ def test_a_pixel_does_not_depend_on_its_neighbours(seed, border, channels_last):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("border", BORDERS)
-def test_a_channel_does_not_depend_on_the_others_or_the_layout(seed, border):
-    source, flow = scene(seed, channels=19)
+@pytest.mark.parametrize("nasty_pixels", [False, True])
+def test_a_channel_does_not_depend_on_the_others_or_the_layout(seed, border, nasty_pixels):
+    # Finite samples of few channels take a way of their own.
+    source, flow = scene(seed, channels=19, nasty_pixels=nasty_pixels)
     whole = ops.warp(source, flow, border=border)
     for channels in (1, 2, 3):
         part = ops.warp(source[:, :channels], flow, border=border)
@@ -74,6 +76,57 @@ def test_a_channel_does_not_depend_on_the_others_or_the_layout(seed, border):
     for other in (last, gaps, mirrored):
         np.testing.assert_array_equal(ops.warp(other, flow, border=border), whole)
     np.testing.assert_array_equal(ops.warp(source, flow, border=border, out=into_gaps), whole)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("nasty_flow", [False, True])
+def test_composing_is_warping_and_adding(seed, border, nasty_flow):
+    rng = np.random.default_rng(seed)
+    flow = nasty(rng, rng.normal(0, 3, (1, 2, 19, 45)).astype(np.float32), 0.02 * nasty_flow)
+    displacement = nasty(rng, rng.normal(0, 3, flow.shape).astype(np.float32), 0.01)
+    with np.errstate(invalid="ignore", over="ignore"):
+        wanted = displacement + ops.warp(flow, displacement, border=border)
+    np.testing.assert_array_equal(ops.compose_flow(displacement, flow, border=border), wanted)
+    apart = np.repeat(displacement, 2, axis=3)[..., ::2]
+    np.testing.assert_array_equal(ops.compose_flow(apart, flow, border=border), wanted)
+
+
+def weights_along(coordinate: np.float32, size: int, border: str) -> np.ndarray:
+    """How much each pixel of an axis counts, [size] float32, rounded as the kernels round."""
+    weights = np.zeros(size, np.float32)
+    if not np.isfinite(coordinate):
+        return weights
+    if border == "clamp":
+        coordinate = np.float32(min(max(coordinate, 0), size - 1))
+    if -1 < coordinate < size:
+        low = int(np.floor(coordinate))
+        high_weight = coordinate - np.float32(low)
+        for pixel, weight in ((low, np.float32(1) - high_weight), (low + 1, high_weight)):
+            if 0 <= pixel < size:
+                weights[pixel] = weight
+    return weights
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 4), (5, 1), (2, 2), (3, 4)])
+def test_every_pixel_counts_by_the_rule(size, border):
+    """Images of one bright pixel show its weight, to the bit: on the edges and beyond them, too."""
+    height, width = size
+    pixels = np.eye(height * width, dtype=np.float32).reshape(1, -1, height, width)
+    beside = np.float32([-1.5, -0.99999994, -1e-10, 1e-10, 0.3, 0.99999994, 1, 1.7, 1.9999999, 2,
+                         2.3, 2.9999998, 3, 3.6, 3.9999998, 4, 4.4, 4.9999995, 5])  # fmt: skip
+    places = np.concatenate([NASTY, beside])
+    x, y = (axis.reshape(-1, 1, 1) for axis in np.meshgrid(places, places))
+    flow = np.stack([x, y], axis=1)  # of images of one pixel, at (0, 0)
+    rows = np.stack([weights_along(at, height, border) for at in y.reshape(-1)])
+    columns = np.stack([weights_along(at, width, border) for at in x.reshape(-1)])
+    wanted = (rows[:, :, None] * columns[:, None, :]).reshape(x.size, -1, 1, 1)
+    source = np.broadcast_to(pixels, (x.size, *pixels.shape[1:]))
+    np.testing.assert_array_equal(ops.warp(source, flow, border=border), wanted)
+    for pixel in range(pixels.shape[1]):  # few channels take a way of their own
+        one = ops.warp(source[:, pixel : pixel + 1], flow, border=border)
+        np.testing.assert_array_equal(one, wanted[:, pixel : pixel + 1])
 
 
 @pytest.mark.parametrize("storage", ["uint8", "float16"])

@@ -11,17 +11,20 @@
 #endif
 
 // What each compiled instruction set defines; CINEFLOW_X86 is set where there are three of them.
-#define CINEFLOW_DECLARE(isa)                                                \
-  namespace cineflow::isa {                                                  \
-  void find_places(const SampleChunk& chunk, const Coordinates& coordinates, \
-                   const Places& places) noexcept;                           \
-  void sample(const SampleChunk& chunk, const Places& places) noexcept;      \
-  void correlate(const CorrelationTile& tile) noexcept;                      \
-  void follow_ray(const RayRun& run) noexcept;                               \
-  void to_polar(const PolarRun& run) noexcept;                               \
+#define CINEFLOW_DECLARE(isa)                                                                 \
+  namespace cineflow::isa {                                                                   \
+  void find_places(const SampleChunk& chunk, const Coordinates& coordinates,                  \
+                   const Places& places) noexcept;                                            \
+  bool sample_in_one_pass(const SampleChunk& chunk, const Coordinates& coordinates) noexcept; \
+  void sample(const SampleChunk& chunk, const Places& places) noexcept;                       \
+  void correlate(const CorrelationTile& tile) noexcept;                                       \
+  void follow_ray(const RayRun& run) noexcept;                                                \
+  void to_polar(const PolarRun& run) noexcept;                                                \
   }
-#define CINEFLOW_TABLE(isa) \
-  {#isa, &isa::find_places, &isa::sample, &isa::correlate, &isa::follow_ray, &isa::to_polar}
+#define CINEFLOW_TABLE(isa)                                    \
+  {#isa,          &isa::find_places, &isa::sample_in_one_pass, \
+   &isa::sample,  &isa::correlate,   &isa::follow_ray,         \
+   &isa::to_polar}
 CINEFLOW_DECLARE(baseline)
 #if defined(CINEFLOW_X86)
 CINEFLOW_DECLARE(avx2)

@@ -145,6 +145,9 @@ struct PolarRun {
 struct Kernels {
   const char* name;
   void (*find_places)(const SampleChunk&, const Coordinates&, const Places&) noexcept;
+  /// Both in one pass, where that is faster: few channels, on a grid. False: this run must go the
+  /// long way; its layout is another, or a sample was infinite or NaN, and `out` means nothing.
+  bool (*sample_in_one_pass)(const SampleChunk&, const Coordinates&) noexcept;
   void (*sample)(const SampleChunk&, const Places&) noexcept;
   void (*correlate)(const CorrelationTile&) noexcept;
   void (*follow_ray)(const RayRun&) noexcept;

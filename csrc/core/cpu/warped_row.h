@@ -62,6 +62,7 @@ inline SampleChunk chunk_of(const TensorView& src, std::int64_t image, Border bo
 
 /// Sample a chunk at such coordinates.
 inline void sample(const SampleChunk& chunk, const Coordinates& coordinates) noexcept {
+  if (kernels().sample_in_one_pass(chunk, coordinates)) return;
   alignas(64) char room[place_bytes(kChunkRoom)];
   const Places places = places_in(room, kChunkRoom);
   kernels().find_places(chunk, coordinates, places);

@@ -15,7 +15,6 @@ struct Corners {
   bool inside[4];  // an outside neighbour is never read and counts 0
 };
 
-template <typename Tap>
 CINEFLOW_HD Corners corners_of(const Tap& row, const Tap& column, std::int32_t row_stride,
                                std::int32_t column_stride) {
   Corners corners;

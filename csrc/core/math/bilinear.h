@@ -1,7 +1,8 @@
 // The sampling rule, the only copy: where a bilinear sample reads along one axis.
 //
-// It is written for one number or for a vector of them: `Numbers` names the types and the two
-// conversions. CUDA threads and edge pixels use Scalar, the CPU's fast path its own vectors.
+// CUDA threads and single pixels of the CPU follow it as it stands; the CPU's vectors take its
+// weights by a shorter way (cpu/simd/corners.h). What both share is written for one number or for
+// a vector of them: `Numbers` names the types and the two conversions.
 #pragma once
 
 #include <cstdint>
@@ -20,50 +21,57 @@ struct Scalar {
   static CINEFLOW_HD Real splat(float value) { return value; }
 };
 
-/// The two neighbours of a coordinate along one axis, and how much each counts.
-template <typename Numbers = Scalar>
-struct Tap {
-  typename Numbers::Int low;          // the left (upper) neighbour; the other is low + 1
-  typename Numbers::Real low_weight;  // in [0, 1]; the two sum to 1
-  typename Numbers::Real high_weight;
-  typename Numbers::Mask low_inside;  // an outside neighbour is never read and counts 0
-  typename Numbers::Mask high_inside;
-};
-
-/// Tap of `coordinate` (in pixels) on an axis of `size` pixels.
+/// Where a coordinate (in pixels) has a neighbour on an axis of `size` pixels: in (-1, size).
 ///
 /// The bounds are tested as "in range", never as "out of range", so that NaN lands outside; so
 /// does infinity, also where the border clamps: a non-finite coordinate contributes 0 always.
-template <typename Numbers = Scalar>
-CINEFLOW_HD Tap<Numbers> tap_at(typename Numbers::Real coordinate, std::int32_t size,
-                                Border border) {
+template <typename Numbers>
+CINEFLOW_HD typename Numbers::Mask has_neighbours(typename Numbers::Real coordinate,
+                                                  std::int32_t size) {
+  return (coordinate > -1.0f) & (coordinate < static_cast<float>(size));
+}
+
+/// `coordinate`; where the border clamps, a finite one is moved onto the axis.
+template <typename Numbers>
+CINEFLOW_HD typename Numbers::Real on_axis(typename Numbers::Real coordinate, std::int32_t size,
+                                           Border border) {
   using Real = typename Numbers::Real;
-  using Int = typename Numbers::Int;
-  using Mask = typename Numbers::Mask;
+  if (border != Border::kClamp) return coordinate;
+  constexpr float kLargest = 3.402823466e+38f;
   const Real zero = Numbers::splat(0.0f);
   const Real last = Numbers::splat(static_cast<float>(size - 1));
-  if (border == Border::kClamp) {
-    constexpr float kLargest = 3.402823466e+38f;
-    const Real edge = coordinate < zero ? zero : last;
-    const Mask beyond = ((coordinate < zero) & (coordinate >= -kLargest)) |
-                        ((coordinate > last) & (coordinate <= kLargest));
-    coordinate = beyond ? edge : coordinate;
-  }
-  const Mask inside = (coordinate > -1.0f) & (coordinate < last + 1.0f);
-  coordinate = inside ? coordinate : zero;
+  const Real edge = coordinate < zero ? zero : last;
+  const typename Numbers::Mask beyond = ((coordinate < zero) & (coordinate >= -kLargest)) |
+                                        ((coordinate > last) & (coordinate <= kLargest));
+  return beyond ? edge : coordinate;
+}
+
+/// The two neighbours of a coordinate along one axis, and how much each counts.
+struct Tap {
+  std::int32_t low;  // the left (upper) neighbour; the other is low + 1
+  float low_weight;  // in [0, 1]; the two sum to 1
+  float high_weight;
+  bool low_inside;  // an outside neighbour is never read and counts 0
+  bool high_inside;
+};
+
+/// Tap of `coordinate` (in pixels) on an axis of `size` pixels.
+CINEFLOW_HD Tap tap_at(float coordinate, std::int32_t size, Border border) {
+  coordinate = on_axis<Scalar>(coordinate, size, border);
+  const bool inside = has_neighbours<Scalar>(coordinate, size);
+  if (!inside) coordinate = 0.0f;
 
   // Floor: truncate, and step back where that went up.
-  const Int toward_zero = Numbers::truncate(coordinate);
-  const Int low = Numbers::real(toward_zero) > coordinate ? toward_zero - 1 : toward_zero;
-  const Real high_weight = coordinate - Numbers::real(low);
-  const Mask low_inside = inside & (low >= 0);
-  const Mask high_inside = inside & (low + 1 < size);
-  return {low, 1.0f - high_weight, high_weight, low_inside, high_inside};
+  const auto toward_zero = static_cast<std::int32_t>(coordinate);
+  const std::int32_t low =
+      static_cast<float>(toward_zero) > coordinate ? toward_zero - 1 : toward_zero;
+  const float high_weight = coordinate - static_cast<float>(low);
+  return {low, 1.0f - high_weight, high_weight, inside && low >= 0, inside && low + 1 < size};
 }
 
 /// Bilinear sample of one plane; `load(row, column)` reads a pixel that is inside as f32.
 template <typename Load>
-CINEFLOW_HD float sample(const Tap<>& row, const Tap<>& column, const Load& load) {
+CINEFLOW_HD float sample(const Tap& row, const Tap& column, const Load& load) {
   float sum = 0.0f;
   if (row.low_inside) {
     if (column.low_inside) sum += row.low_weight * column.low_weight * load(row.low, column.low);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cpu/kernels.h"
+#include "cpu/simd/neighbours.h"
 #include "cpu/simd/vec.h"
 #include "math/bilinear.h"
 
@@ -20,29 +21,31 @@ struct Corners {
   Weights weights;
 };
 
-/// A tap moved inside: both neighbours exist, outside ones have weight 0.
-struct Inside {
-  I32s low;
-  F32s low_weight;
-  F32s high_weight;
+/// Two neighbours along one axis, both inside, and how much they count.
+struct Neighbours {
+  I32s low;  // the other is low + 1; on an axis of one pixel there is none, with weight 0
+  F32s low_weight, high_weight;
 };
 
-CINEFLOW_HD Inside moved_inside(const Tap<Vectors>& tap, std::int32_t size) {
+/// Neighbours of coordinates (in pixels) on an axis of `size` pixels.
+///
+/// `kSeveral`: it is known to have more than one.
+/// A pixel counts 1 minus its distance, and 0 from 1 on. For pixels inside these are the weights
+/// of tap_at, bit by bit: only there are they rounded where those are.
+template <bool kSeveral = false>
+CINEFLOW_HD Neighbours neighbours_at(F32s coordinate, std::int32_t size, Border border) {
   const F32s zero{};
-  const F32s low_weight = tap.low_inside ? tap.low_weight : zero;
-  const F32s high_weight = tap.high_inside ? tap.high_weight : zero;
-  if (size == 1) return {I32s{}, low_weight + high_weight, zero};
-  const I32s before = tap.low < 0;         // only the high neighbour is inside
-  const I32s beyond = tap.low > size - 2;  // only the low one
-  return {before   ? I32s{}
-          : beyond ? I32s{} + (size - 2)
-                   : tap.low,
-          before   ? high_weight
-          : beyond ? zero
-                   : low_weight,
-          before   ? zero
-          : beyond ? low_weight
-                   : high_weight};
+  coordinate = on_axis<Vectors>(coordinate, size, border);
+  coordinate = has_neighbours<Vectors>(coordinate, size) ? coordinate : splat(-1.0f);
+  const std::int32_t last = kSeveral || size > 1 ? size - 2 : 0;
+  I32s low = Vectors::truncate(coordinate);
+  low = low < 0 ? I32s{} : low;
+  low = low > last ? I32s{} + last : low;
+  const F32s beyond = coordinate - Vectors::real(low);  // in [-1, 2)
+  const F32s low_weight = 1.0f - (beyond < 0.0f ? -beyond : beyond);
+  if (!kSeveral && size == 1) return {low, low_weight, zero};
+  const F32s high_weight = beyond < 1.0f ? beyond : 2.0f - beyond;
+  return {low, low_weight > 0.0f ? low_weight : zero, high_weight > 0.0f ? high_weight : zero};
 }
 
 /// The two rows of each sample, as offsets, and their weights.
@@ -51,20 +54,20 @@ struct Rows {
   F32s upper, lower;
 };
 
+template <bool kPlain>
 CINEFLOW_HD Rows rows_at(const SampleChunk& chunk, F32s y) {
   const auto stride = static_cast<std::int32_t>(chunk.row_stride);
-  if (chunk.wraps) {
+  if (!kPlain && chunk.wraps) {
     // Coordinates are in [0, height): on an axis one longer than it is, the wrapped neighbour of
     // the last row, row 0, is inside.
-    const Inside row =
-        moved_inside(tap_at<Vectors>(y, chunk.height + 1, Border::kZeros), chunk.height + 1);
+    const Neighbours row = neighbours_at(y, chunk.height + 1, Border::kZeros);
     const I32s high = row.low + 1;
     return {row.low * stride, (high == chunk.height ? I32s{} : high) * stride, row.low_weight,
             row.high_weight};
   }
-  const Inside row = moved_inside(tap_at<Vectors>(y, chunk.height, chunk.border), chunk.height);
+  const Neighbours row = neighbours_at<kPlain>(y, chunk.height, chunk.border);
   const I32s top = row.low * stride;
-  return {top, chunk.height > 1 ? top + stride : top, row.low_weight, row.high_weight};
+  return {top, kPlain || chunk.height > 1 ? top + stride : top, row.low_weight, row.high_weight};
 }
 
 /// The samples whose four corners are inside.
@@ -73,10 +76,11 @@ CINEFLOW_HD Lanes lanes_inside(const SampleChunk& chunk, F32s x, F32s y) {
          lanes_below(y, static_cast<float>(chunk.height - 1));
 }
 
-/// Corners of any samples.
+/// Corners of any samples. `kPlain`: rows are not periodic, and there are two rows and columns.
+template <bool kPlain = false>
 CINEFLOW_HD Corners corners_anywhere(const SampleChunk& chunk, F32s x, F32s y) {
-  const Inside column = moved_inside(tap_at<Vectors>(x, chunk.width, chunk.border), chunk.width);
-  const Rows row = rows_at(chunk, y);
+  const Neighbours column = neighbours_at<kPlain>(x, chunk.width, chunk.border);
+  const Rows row = rows_at<kPlain>(chunk, y);
   const I32s left = column.low * static_cast<std::int32_t>(chunk.column_stride);
   return {row.top + left,
           row.bottom + left,
@@ -91,5 +95,24 @@ CINEFLOW_HD Weights weights_inside(F32s right_weight, F32s lower) {
   const F32s upper = 1.0f - lower;
   return {upper * left_weight, upper * right_weight, lower * left_weight, lower * right_weight};
 }
+
+/// From a pixel to its neighbours, in elements; 0 where there are none.
+struct Steps {
+  explicit Steps(const SampleChunk& chunk)
+      : right(chunk.width > 1 ? chunk.column_stride : 0),
+        down(chunk.height > 1 ? chunk.row_stride : 0) {}
+  std::int64_t right, down;
+};
+
+/// The sum of the corners, of the upper row and the lower one.
+CINEFLOW_HD F32s weighted(const Pairs (&rows)[2], const Weights& weights) {
+  F32s sum = rows[0].left * weights.top_left;
+  sum = multiply_add(rows[0].right, weights.top_right, sum);
+  sum = multiply_add(rows[1].left, weights.bottom_left, sum);
+  return multiply_add(rows[1].right, weights.bottom_right, sum);
+}
+
+/// So few that weights are computed anew for each: one image, or the two components of a flow.
+constexpr std::int64_t kFewChannels = 2;
 
 }  // namespace cineflow::CINEFLOW_ISA

@@ -7,6 +7,7 @@ namespace cineflow::CINEFLOW_ISA {
 
 void find_places(const SampleChunk& chunk, const Coordinates& coordinates,
                  const Places& places) noexcept;
+bool sample_in_one_pass(const SampleChunk& chunk, const Coordinates& coordinates) noexcept;
 void sample(const SampleChunk& chunk, const Places& places) noexcept;
 void correlate(const CorrelationTile& tile) noexcept;
 void follow_ray(const RayRun& run) noexcept;

@@ -12,7 +12,6 @@
 #include "cpu/kernels.h"
 #include "cpu/simd/corners.h"
 #include "cpu/simd/isa.h"
-#include "cpu/simd/neighbours.h"
 #include "cpu/simd/vec.h"
 #include "math/bilinear.h"
 #include "math/dispatch.h"
@@ -34,25 +33,15 @@ CINEFLOW_HD Lanes outside_at(const Places& places, int start) {
   return places.outside[start / kPlacesTogether] >> start % kPlacesTogether & kAllLanes;
 }
 
-CINEFLOW_HD F32s weighted(const Pairs (&rows)[2], const Weights& weights) {
-  F32s sum = rows[0].left * weights.top_left;
-  sum = multiply_add(rows[0].right, weights.top_right, sum);
-  sum = multiply_add(rows[1].left, weights.bottom_left, sum);
-  return multiply_add(rows[1].right, weights.bottom_right, sum);
-}
-
-/// NaN once `value` was infinite or NaN.
-CINEFLOW_HD F32s poisoned(F32s poison, F32s value) { return multiply_add(value, F32s{}, poison); }
-
 /// One sample with a corner outside, by the rule itself.
 template <typename Source>
 float sample_by_rule(const SampleChunk& chunk, const Places& places, const Source* plane,
                      int index) {
   const float x = places.together[index / kPlacesTogether].x[index % kPlacesTogether];
   const float y = places.together[index / kPlacesTogether].y[index % kPlacesTogether];
-  const Tap<> column = tap_at(x, chunk.width, chunk.border);
-  const Tap<> row = chunk.wraps ? tap_at(y, chunk.height + 1, Border::kZeros)
-                                : tap_at(y, chunk.height, chunk.border);
+  const Tap column = tap_at(x, chunk.width, chunk.border);
+  const Tap row = chunk.wraps ? tap_at(y, chunk.height + 1, Border::kZeros)
+                              : tap_at(y, chunk.height, chunk.border);
   return sample(row, column, [&](std::int32_t r, std::int32_t c) {
     if (r == chunk.height) r = 0;
     return to_float(plane[r * chunk.row_stride + c * chunk.column_stride]);
@@ -109,21 +98,11 @@ struct alignas(64) WrittenCorners {
 template <typename Corners>
 using Kept = std::conditional_t<std::is_same_v<Corners, WrittenCorners>, const Corners&, Corners>;
 
-constexpr std::int64_t kFewChannels = 2;  // one image, or the two components of a flow
-
 /// How the four corners of a sample lie in memory.
 enum class Layout {
   kAdjacent,  // right neighbours beside left ones, the lower row one stride below the upper
   kWrapping,  // as above, but for the lower row, which may be the first
   kApart,     // right neighbours anywhere
-};
-
-/// From a pixel to its neighbours, in elements; 0 where there are none.
-struct Steps {
-  explicit Steps(const SampleChunk& chunk)
-      : right(chunk.width > 1 ? chunk.column_stride : 0),
-        down(chunk.height > 1 ? chunk.row_stride : 0) {}
-  std::int64_t right, down;
 };
 
 /// The pixels that the samples from `start` on read.

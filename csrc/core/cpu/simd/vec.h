@@ -62,6 +62,9 @@ CINEFLOW_HD float multiply_add(float a, float b, float c) {
 #endif
 }
 
+/// NaN once `value` was infinite or NaN.
+CINEFLOW_HD F32s poisoned(F32s poison, F32s value) { return multiply_add(value, F32s{}, poison); }
+
 CINEFLOW_HD F32s square_root(F32s values) {
 #if defined(__AVX512F__)
   return _mm512_sqrt_ps(values);
