@@ -6,10 +6,13 @@ front of fronts.py translates it into its own words.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from hypothesis import strategies as st
@@ -26,6 +29,9 @@ IMAGES = (*FLOATS, "uint8")
 #: Where a coordinate is no number, or far outside, or on an edge.
 NASTY = np.float32([np.nan, np.inf, -np.inf, 1e20, -1e20, 3.4e38, -1.0, -0.5, 0.0, 0.5])
 
+#: Pixels that are none, in every float storage type.
+HOLES = np.float32([np.nan, np.inf, -np.inf])
+
 #: Relative rounding of a result in its storage type; f32's is that of a sum of products.
 ROUNDING = {"float32": 1e-6, "float16": 2**-11 * 1.01, "bfloat16": 2**-8 * 1.01}
 
@@ -37,6 +43,7 @@ class Op:
     Attributes:
         name: As in `cineflow.ops`.
         node: As in ONNX graphs.
+        tensors: Names of its inputs.
         stored: How many inputs, from the first on, have the call's storage type; others are f32.
         storages: Storage types that it takes.
         moves: The input that holds coordinates, or motion in pixels; "" without any.
@@ -46,10 +53,12 @@ class Op:
         gold: The reference on inputs and options, f64.
         magnitude: Largest value of the images, what errors of coordinates are multiplied by.
         coordinates: Error of the kernels' own coordinates, pixels.
+        blur: Error of coordinates that errors of a result in between amount to.
     """
 
     name: str
     node: str
+    tensors: tuple[str, ...]
     stored: int
     storages: tuple[str, ...]
     moves: str
@@ -59,6 +68,7 @@ class Op:
     gold: Callable[[Inputs, Options], np.ndarray]
     magnitude: float
     coordinates: float = 0.0
+    blur: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class Call:
         inputs: Values by name, f32 arrays that the storage type holds exactly.
         options: The node's attributes by name.
         storage: Element type of the op's first `stored` inputs.
-        layout: How all inputs lie in memory, see `laid_out`.
+        layouts: How each input lies in memory, see `laid_out`; "out", where the caller gives one.
         seed: What the values were drawn from, for the report of a failure.
     """
 
@@ -78,12 +88,12 @@ class Call:
     inputs: Inputs
     options: Options
     storage: str = "float32"
-    layout: str = "planar"
+    layouts: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
 
     def __repr__(self) -> str:
         shapes = {name: values.shape for name, values in self.inputs.items()}
-        how = f"{self.storage} {self.layout}, seed {self.seed}"
+        how = f"{self.storage} {self.layouts}, seed {self.seed}"
         return f"{self.op.name}({shapes}, {self.options}, {how})"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -99,29 +109,53 @@ class Call:
         """Element type of one input."""
         return self.storage if list(self.inputs).index(name) < self.op.stored else "float32"
 
-    def gold(self) -> np.ndarray:
-        """What the reference answers, f64."""
-        with np.errstate(invalid="ignore"):
+    def layout_of(self, name: str) -> str:
+        """Layout of one input, or of "out"."""
+        return self.layouts.get(name, "planar")
+
+    def gold(self, aside: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+        """What the reference answers, f64; sampled `aside`, (x, y) in pixels of the source."""
+        with np.errstate(invalid="ignore"), sampling_aside(*aside):
             return self.op.gold(self.inputs, self.options)
 
 
+@contextlib.contextmanager
+def sampling_aside(x: float, y: float) -> Iterator[None]:
+    """Let the reference sample beside the coordinate, of a clamped one on both sides of the edge:
+    what a neighbour of the weight 0 does to a result shows on one of four diagonal sides."""
+
+    def aside(plane: np.ndarray, column: float, row: float, border: str) -> float:
+        if border == "clamp" and math.isfinite(column) and math.isfinite(row):
+            column = min(max(column, 0.0), plane.shape[1] - 1.0)
+            row = min(max(row, 0.0), plane.shape[0] - 1.0)
+        return sample(plane, column + x, row + y, "zeros")
+
+    if not (x or y):
+        yield
+        return
+    users = [sys.modules[f"cineflow.reference.{name}"] for name in ("warp", "polar")]
+    sample = users[0].sample
+    with mock.patch.object(users[0], "sample", aside), mock.patch.object(users[1], "sample", aside):
+        yield
+
+
 def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
-    """The same values with other strides; [N, C, H, W], or [M, 2], which stays as it is.
+    """The same values with other strides; [N, C, H, W], or [M, 2], which has neither channels
+    nor rows.
 
     "broadcast" repeats channel 0, and "stretched" puts rows 2^31 elements apart, which nothing may
     read: those two do not keep the values.
     """
-    if array.ndim != 4:
+    if array.ndim != 4 and layout in ("channels_last", "broadcast", "stretched"):
         return array
     if layout == "channels_last":
         return array.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
     if layout == "transposed":
-        return array.transpose(0, 1, 3, 2).copy().transpose(0, 1, 3, 2)
+        return array.swapaxes(-1, -2).copy().swapaxes(-1, -2)
     if layout == "reversed":
-        return array[:, :, ::-1, ::-1].copy()[:, :, ::-1, ::-1]
+        return array[..., ::-1, ::-1].copy()[..., ::-1, ::-1]
     if layout == "gapped":
-        wide = np.repeat(array, 2, axis=3)
-        return wide[:, :, :, ::2]
+        return np.repeat(array, 2, axis=-1)[..., ::2]
     if layout == "broadcast":
         steps = list(array.strides)
         steps[1] = 0
@@ -148,6 +182,12 @@ def nasty(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
     values = values.astype(np.float32)
     values[chosen] = rng.choice(NASTY, int(chosen.sum()))
     return values
+
+
+def holed(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
+    """`values` with one in thirty infinite, or no number."""
+    chosen = rng.random(values.shape) < 1 / 30
+    return np.where(chosen, rng.choice(HOLES, values.shape), values)
 
 
 def motion(rng: np.random.Generator, batch: int, size: tuple[int, ...]) -> np.ndarray:
@@ -269,6 +309,7 @@ def polar_op(
     return Op(
         name=f"polar_{direction}",
         node=f"Polar{direction.capitalize()}",
+        tensors=("src", "centre"),
         stored=1,
         storages=IMAGES,
         moves="centre",
@@ -301,6 +342,7 @@ OPS = {
         Op(
             name="warp",
             node="Warp",
+            tensors=("src", "flow"),
             stored=1,
             storages=IMAGES,
             moves="flow",
@@ -313,6 +355,7 @@ OPS = {
         Op(
             name="compose_flow",
             node="ComposeFlow",
+            tensors=("displacement", "flow"),
             stored=0,
             storages=("float32",),
             moves="displacement",
@@ -325,6 +368,7 @@ OPS = {
         Op(
             name="correlation",
             node="Correlation",
+            tensors=("f1", "f2"),
             stored=2,
             storages=FLOATS,
             moves="",
@@ -337,6 +381,7 @@ OPS = {
         Op(
             name="warp_correlation",
             node="WarpCorrelation",
+            tensors=("f1", "f2", "flow"),
             stored=2,
             storages=FLOATS,
             moves="flow",
@@ -346,6 +391,8 @@ OPS = {
             gold=gold_correlation,
             # The error of one warped feature, times the other, over 19 channels.
             magnitude=8 * 8 * 19,
+            # Features that cancel out leave 0 or 1e-7: infinity times those is not the same.
+            blur=ROUNDING["float32"],
         ),
         polar_op("resample", gold_polar_resample, 1e-5),  # 50 px from the centre, f32
         # Angles are good to 5e-7 rad; a sector of 1.5 holds up to 12 samples.
@@ -361,23 +408,56 @@ def make_call(
     shape: Shape,
     seed: int = 0,
     storage: str = "float32",
-    layout: str = "planar",
+    layout: str | Mapping[str, str] = "planar",
+    holes: bool = False,
 ) -> Call:
-    """A call with values drawn from `seed`."""
-    inputs, options = op.draw(np.random.default_rng(seed), shape, dict(options))
-    if layout == "broadcast":  # say the same of the reference's inputs
-        inputs = {name: laid_out(values, layout).copy() for name, values in inputs.items()}
-    return Call(op, inputs, options, storage, layout, seed)
+    """A call with values drawn from `seed`.
+
+    Args:
+        op: The op.
+        options: Drawn from `op.options`.
+        shape: Of the images.
+        seed: Of the values.
+        storage: Element type of the images.
+        layout: One for all inputs, or one for each tensor.
+        holes: Whether some pixels are infinite or no number.
+    """
+    rng = np.random.default_rng(seed)
+    inputs, options = op.draw(rng, shape, dict(options))
+    layouts = dict.fromkeys(inputs, layout) if isinstance(layout, str) else layout
+    for name, values in inputs.items():
+        if holes and name != op.moves:
+            inputs[name] = values = holed(rng, values)
+        if layouts.get(name) == "broadcast":  # say the same of the reference's inputs
+            inputs[name] = laid_out(values, "broadcast").copy()
+    return Call(op, inputs, options, storage, layouts, seed)
 
 
 @st.composite
-def calls(draw: Any, op: Op, storages: tuple[str, ...], layouts: tuple[str, ...]) -> Call:
-    """Random calls of `op` in the storage types and layouts given."""
+def calls(
+    draw: Any, op: Op, storages: tuple[str, ...], layouts: tuple[str, ...], outputs: tuple[str, ...]
+) -> Call:
+    """Random calls of `op` in storage types and layouts, each tensor's its own.
+
+    Args:
+        draw: Hypothesis's.
+        op: The op.
+        storages: Of the images.
+        layouts: Of the inputs.
+        outputs: Layouts of a result that the caller gives; empty where none can be given.
+    """
+    storage = draw(st.sampled_from([name for name in op.storages if name in storages]))
+    layout = dict.fromkeys(op.tensors, draw(st.sampled_from(layouts)))
+    if draw(st.booleans()):
+        layout = {name: draw(st.sampled_from(layouts)) for name in op.tensors}
+    if outputs and draw(st.booleans()):
+        layout["out"] = draw(st.sampled_from(outputs))
     return make_call(
         op,
         draw(op.options),
         shape=draw(shapes),
         seed=draw(st.integers(0, 2**32 - 1)),
-        storage=draw(st.sampled_from([name for name in op.storages if name in storages])),
-        layout=draw(st.sampled_from(layouts)),
+        storage=storage,
+        layout=layout,
+        holes=storage != "uint8" and draw(st.booleans()),
     )

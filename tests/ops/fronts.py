@@ -24,7 +24,8 @@ from tests.core.cuda_backend import Backend, DeviceArray, to_bfloat16
 from tests.ops.calls import IMAGES, Call, Options, laid_out
 
 INSTRUCTION_SETS = ("avx512", "avx2", "baseline")
-LAYOUTS = ("planar", "channels_last", "transposed", "reversed", "gapped", "broadcast")
+OUTPUTS = ("planar", "channels_last", "transposed", "reversed", "gapped")
+LAYOUTS = (*OUTPUTS, "broadcast")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Front:
         run: Answers a call whose result has the shape given, on so many threads.
         storages: Storage types that it has arrays for.
         layouts: Memory layouts that reach the kernel as they are.
+        outputs: Those of a result that the caller gives.
         coordinates: Error of coordinates that it adds to the kernels' own, pixels.
         takes_empty_images: Whether images without pixels have an answer; else it says so.
     """
@@ -44,6 +46,7 @@ class Front:
     run: Callable[..., np.ndarray]
     storages: tuple[str, ...] = IMAGES
     layouts: tuple[str, ...] = LAYOUTS
+    outputs: tuple[str, ...] = OUTPUTS
     coordinates: float = 0.0
     takes_empty_images: bool = True
 
@@ -51,13 +54,12 @@ class Front:
 def numpy_front(instruction_set: str) -> Front:
     """`cineflow.ops` on NumPy arrays; their bfloat16 is that of ml_dtypes."""
 
-    def array(values: np.ndarray, storage: str, layout: str) -> np.ndarray:
-        bits = stored(values, storage, layout)
+    def array(bits: np.ndarray, storage: str) -> np.ndarray:
         return bits.view(ml_dtypes.bfloat16) if storage == "bfloat16" else bits
 
     def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
         with using(instruction_set, threads):
-            result: np.ndarray = public(call, array)
+            result: np.ndarray = public(call, shape, array)
         if call.result == "bfloat16":
             assert result.dtype == ml_dtypes.bfloat16
             result = result.astype(np.float32)
@@ -70,16 +72,15 @@ def torch_front() -> Front:
     """`cineflow.ops` on torch tensors, that is `torch.ops.cineflow.*`."""
     import torch
 
-    def tensor(values: np.ndarray, storage: str, layout: str) -> torch.Tensor:
-        array = stored(values, storage, layout)
-        if any(stride < 0 for stride in array.strides) or not array.flags.writeable:
-            array = array.copy()  # torch has neither
-        bits = torch.from_numpy(array)
-        return bits.view(torch.bfloat16) if storage == "bfloat16" else bits
+    def tensor(bits: np.ndarray, storage: str) -> torch.Tensor:
+        if any(stride < 0 for stride in bits.strides) or not bits.flags.writeable:
+            bits = bits.copy()  # torch has neither
+        shared = torch.from_numpy(bits)
+        return shared.view(torch.bfloat16) if storage == "bfloat16" else shared
 
     def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
         with using(_C.instruction_set(), threads):
-            result = public(call, tensor)
+            result = public(call, shape, tensor)
         if call.result == "bfloat16":
             assert result.dtype == torch.bfloat16
             result = result.float()
@@ -96,11 +97,11 @@ def cuda_front(cuda: Backend) -> Front:
             bits = stored(values, storage, layout)
             half = storage == "bfloat16"
             return DeviceArray(bits.view(np.float16) if half else bits, half)
-        return cuda.put(values, storage, layout if values.ndim == 4 else "planar")
+        return cuda.put(values, storage, layout)
 
     def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
         tensors: list[DeviceArray | None] = [
-            on_device(values, call.storage_of(name), call.layout)
+            on_device(values, call.storage_of(name), call.layout_of(name))
             for name, values in call.inputs.items()
         ]
         # `_C` has one correlation, with or without a flow, and takes sizes from the output.
@@ -113,7 +114,9 @@ def cuda_front(cuda: Backend) -> Front:
             if name not in ("border", "rows", "columns")
         }
         options["clamp"] = call.options.get("border") == "clamp"
-        out = cuda.empty(shape, call.result, call.layout)
+        # Where the caller gives none, one like the first input, as the ops make it.
+        layout = call.layout_of("out" if "out" in call.layouts else call.op.tensors[0])
+        out = cuda.empty(shape, call.result, layout)
         getattr(cuda.module, launcher)(*tensors, out, **options)
         return cuda.get(out)
 
@@ -128,9 +131,10 @@ def onnx_front(name: str, library: Path | None) -> Front:
         (result,) = session.run(None, feeds(call))
         return np.asarray(result)
 
+    planar: dict[str, Any] = {"layouts": ("planar",), "outputs": ()}
     if library is None:
-        return Front(name, run, layouts=("planar",), coordinates=1e-5, takes_empty_images=False)
-    return Front(name, run, layouts=("planar",))
+        return Front(name, run, **planar, coordinates=1e-5, takes_empty_images=False)
+    return Front(name, run, **planar)
 
 
 @contextlib.contextmanager
@@ -153,16 +157,40 @@ def stored(values: np.ndarray, storage: str, layout: str) -> np.ndarray:
     return laid_out(values.astype(storage), layout)
 
 
-def public(call: Call, array: Callable[[np.ndarray, str, str], Any]) -> Any:
-    """The call in the words of `cineflow.ops`, on arrays that `array` makes."""
+def public(call: Call, shape: tuple[int, ...], array: Callable[[np.ndarray, str], Any]) -> Any:
+    """The call in the words of `cineflow.ops`, on what `array` makes of NumPy's bits."""
     tensors = [
-        array(values, call.storage_of(name), call.layout) for name, values in call.inputs.items()
+        array(stored(values, call.storage_of(name), call.layout_of(name)), call.storage_of(name))
+        for name, values in call.inputs.items()
     ]
     options = dict(call.options)
     if "x_major" in options:
         options["order"] = "xy" if options.pop("x_major") else "yx"
-    if "angle_step" in options:
-        return _polar(call, tensors, options)
+    run = _polar if "angle_step" in options else _plain
+    if "out" not in call.layouts:
+        return run(call, tensors, options)
+    canvas = stored(np.full(shape, 3, np.float32), call.result, call.layout_of("out"))
+    given = array(canvas, call.result)
+    with only_written(canvas):
+        assert run(call, tensors, options | {"out": given}) is given
+    return given
+
+
+@contextlib.contextmanager
+def only_written(canvas: np.ndarray) -> Iterator[None]:
+    """Meanwhile nothing but `canvas` is written in the memory that it is a view of."""
+    memory = canvas
+    while isinstance(memory.base, np.ndarray):
+        memory = memory.base
+    before, blank = memory.copy(), canvas.copy()
+    yield
+    result = canvas.copy()
+    canvas[...] = blank
+    np.testing.assert_array_equal(memory, before)
+    canvas[...] = result
+
+
+def _plain(call: Call, tensors: list[Any], options: Options) -> Any:
     return getattr(ops, call.op.name)(*tensors, **options)
 
 
@@ -180,7 +208,7 @@ def _polar(call: Call, tensors: list[Any], options: Options) -> Any:
         sweep=angles * options["angle_step"],
     )
     assert grid.is_full_circle == options["wraps"]
-    how = {name: options[name] for name in ("border", "scale", "offset")}
+    how = {name: options[name] for name in ("border", "scale", "offset", "out") if name in options}
     return getattr(ops, call.op.name)(*tensors, grid, *([size] if inverse else []), **how)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,6 +28,11 @@ def agree(front: Front, call: Call) -> None:
     coordinates = max(front.coordinates, call.op.coordinates)
     rounding = ROUNDING[call.result]
     assert got.dtype == ("float32" if call.result == "bfloat16" else call.result)
+    aside = 2 * max(coordinates, call.op.blur)
+    if aside and not alike(got, wanted).all():
+        # Whether a pixel of weight 1e-5 or 0 was read shows where it is no number.
+        for side in itertools.product((-aside, aside), repeat=2):
+            got = np.where(alike(call.gold(side), wanted), got, wanted)
     np.testing.assert_allclose(
         got.astype(np.float64),
         wanted,
@@ -34,8 +41,14 @@ def agree(front: Front, call: Call) -> None:
     )
 
 
+def alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Where both are finite, or the same infinity, or no number."""
+    finite = np.isfinite(one) & np.isfinite(other)
+    return finite | (one == other) | (np.isnan(one) & np.isnan(other))
+
+
 def random_call(data: st.DataObject, op: Op, front: Front) -> Call:
-    call: Call = data.draw(calls(op, front.storages, front.layouts))
+    call: Call = data.draw(calls(op, front.storages, front.layouts, front.outputs))
     return call
 
 
