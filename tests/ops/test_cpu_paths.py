@@ -215,6 +215,27 @@ def test_the_seam_of_a_circle_is_read_alike_for_any_width(frames):
         np.testing.assert_array_equal(part, whole[..., :width])
 
 
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (61, 67), (3, 1100)])
+def test_the_fused_correlation_has_the_bits_of_its_two_ops(size, channels_last, border):
+    rng = np.random.default_rng(size)
+    f1, f2 = (nasty(rng, rng.random((2, 5, *size), np.float32), 0.001) for _ in range(2))
+    flow = nasty(rng, rng.normal(0, 3, (2, 2, *size)).astype(np.float32), 0.01)
+    if channels_last:
+        f2 = f2.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+    how = {"radius": 2, "dilation": 3}
+    wanted = ops.correlation(f1, ops.warp(f2, flow, border=border), **how)
+    before = _C.thread_count()
+    try:
+        for threads in (1, 3):
+            _C.set_thread_count(threads)
+            fused = ops.warp_correlation(f1, f2, flow, border=border, **how)
+            np.testing.assert_array_equal(fused, wanted)
+    finally:
+        _C.set_thread_count(before)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_any_number_of_threads_gives_the_same_bits_around_bad_pixels(seed):
     rng = np.random.default_rng(seed)

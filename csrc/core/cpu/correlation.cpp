@@ -1,9 +1,10 @@
 // The correlation runs over rows of f2, not of the output: a row of f2 meets the 2r + 1 rows of f1
-// around it, so each is packed once and then stays in L1 for all of them.
+// around it.
 //
-// A task is one row of f2 in one tile of kTileColumns columns. f1's rows live in a ring: the next
-// row of f2 needs one new row of f1. Packing brings every storage type, stride, border and warp
-// into one form, [channel][column] in f32, so that the register block knows none of them.
+// A task is one row of f2. f1's rows live in a ring: the next row of f2 needs one new row of f1.
+// Packing brings every storage type, stride, border and warp into one form in f32, so that the
+// register block knows none of them. Rows are packed over their whole width, since that is how
+// memory likes to be read; the warp samples several at once, into a run that they are packed from.
 #include "cineflow/correlation.h"
 
 #include <cstring>
@@ -17,7 +18,9 @@ namespace {
 
 constexpr std::int64_t kAlignment = 64;
 
-std::int64_t padded(std::int64_t floats) { return (floats + 15) / 16 * 16; }
+/// Floats from one channel to the next: whole cache lines, and an odd number of them, so that the
+/// channels of a column spread over the whole first-level cache.
+std::int64_t spread(std::int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
 
 /// Sizes that follow from the arguments.
 struct Geometry {
@@ -28,21 +31,30 @@ struct Geometry {
         side(2 * args.radius + 1),
         reach(std::int64_t{args.radius} * args.dilation),
         ring_rows(std::min(2 * reach + 1, height)),
-        f1_row(channels * kTileColumns),
-        f2_stride(padded(kTileColumns + 2 * reach)),
-        tiles((width + kTileColumns - 1) / kTileColumns) {}
+        tiles((width + kTileColumns - 1) / kTileColumns),
+        f1_tile(channels * kTileColumns),
+        f1_row(tiles * f1_tile),
+        f2_stride(spread(tiles * kTileColumns + 2 * reach)) {
+    if (!args.warps() || width == 0) return;
+    run_rows = std::min(height, std::max<std::int64_t>(1, kMaxChunk / width));
+    run_stride = spread(run_rows * width);
+  }
 
   std::int64_t workspace_floats() const {
-    return ring_rows * f1_row + channels * f2_stride + kTileRows * side * kTileColumns;
+    return ring_rows * f1_row + channels * (f2_stride + run_stride) +
+           kTileRows * side * kTileColumns;
   }
 
   std::int64_t channels, height, width;
-  std::int64_t side;       // displacements along one axis
-  std::int64_t reach;      // pixels of the largest one
-  std::int64_t ring_rows;  // of f1 that one row of f2 meets
-  std::int64_t f1_row;     // floats of a packed row of f1
-  std::int64_t f2_stride;  // floats per channel of the packed row of f2
-  std::int64_t tiles;      // across the width
+  std::int64_t side;            // displacements along one axis
+  std::int64_t reach;           // pixels of the largest one
+  std::int64_t ring_rows;       // of f1 that one row of f2 meets
+  std::int64_t tiles;           // across the width
+  std::int64_t f1_tile;         // floats of one in a packed row of f1
+  std::int64_t f1_row;          // floats of such a row
+  std::int64_t f2_stride;       // floats per channel of the packed row of f2
+  std::int64_t run_rows = 0;    // of f2 that are warped at once
+  std::int64_t run_stride = 0;  // floats per channel of these
 };
 
 /// Copy `count` values to f32; whole vectors where they lie side by side.
@@ -67,73 +79,100 @@ class Walk {
         size_(geometry),
         ring_(workspace),
         f2_(ring_ + size_.ring_rows * size_.f1_row),
-        sums_(f2_ + size_.channels * size_.f2_stride) {}
+        sums_(f2_ + size_.channels * size_.f2_stride),
+        run_(run_in(sums_ + kTileRows * size_.side * kTileColumns)) {
+    // Columns outside the image, which no row fills: they stay 0.
+    std::memset(f2_, 0, sizeof(float) * size_.channels * size_.f2_stride);
+    for (std::int64_t row = 0; row < size_.ring_rows; ++row) {
+      std::memset(ring_row(row) + size_.f1_row - size_.f1_tile, 0, sizeof(float) * size_.f1_tile);
+    }
+  }
 
   void run(std::int64_t first, std::int64_t last) {
     const std::int64_t rows = size_.height + 2 * size_.reach;  // of f2, outside ones included
     for (std::int64_t task = first; task < last; ++task) {
-      if (task == first || task % rows == 0) start_tile(task / rows);
+      if (task == first || task % rows == 0) start_image(task / rows);
+      tasks_left_ = last - task;
       correlate_row(task % rows - size_.reach);
     }
   }
 
  private:
-  void start_tile(std::int64_t index) {
-    image_ = index / size_.tiles;
-    column_ = index % size_.tiles * kTileColumns;
-    columns_ = std::min<std::int64_t>(kTileColumns, size_.width - column_);
+  /// The run, with its channels last where f2 has them so: the warp is quickest like that.
+  TensorView run_in(float* memory) const {
+    const bool channels_last = args_.f2.strides[1] == 1;
+    const std::int64_t step = channels_last ? size_.channels : 1;
+    TensorView run;
+    run.data = memory;
+    run.strides[1] = channels_last ? 1 : size_.run_stride;
+    run.strides[2] = size_.width * step;
+    run.strides[3] = step;
+    return run;
+  }
+
+  void start_image(std::int64_t index) {
+    image_ = index;
     next_row_ = 0;
-    // What no row fills are the columns outside the image; they stay 0.
-    std::memset(f2_, 0, sizeof(float) * size_.channels * size_.f2_stride);
-    if (columns_ < kTileColumns) {
-      std::memset(ring_, 0, sizeof(float) * size_.ring_rows * size_.f1_row);
-    }
+    run_end_ = 0;
+  }
+
+  /// Columns of the tile that begins at `column`.
+  std::int64_t columns_from(std::int64_t column) const {
+    return std::min<std::int64_t>(kTileColumns, size_.width - column);
   }
 
   float* ring_row(std::int64_t row) { return ring_ + row % size_.ring_rows * size_.f1_row; }
 
   void pack_f1(std::int64_t row) {
     const TensorView& f1 = args_.f1;
-    const void* from =
-        at(f1, image_ * f1.strides[0] + row * f1.strides[2] + column_ * f1.strides[3]);
+    const void* from = at(f1, image_ * f1.strides[0] + row * f1.strides[2]);
     float* to = ring_row(row);
     with_float_storage(f1.dtype, [&](auto tag) {
       using Source = typename decltype(tag)::type;
       for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
-        copy_values(static_cast<const Source*>(from) + channel * f1.strides[1], f1.strides[3],
-                    columns_, to + channel * kTileColumns);
+        const auto* values = static_cast<const Source*>(from) + channel * f1.strides[1];
+        for (std::int64_t column = 0; column < size_.width; column += kTileColumns) {
+          copy_values(values + column * f1.strides[3], f1.strides[3], columns_from(column),
+                      to + column * size_.channels + channel * kTileColumns);
+        }
       }
     });
   }
 
-  /// Row `row` of f2, or of the warped f2, from `reach` columns before the tile to as many behind.
+  /// Row `row` of f2, or of the warped f2.
   void pack_f2(std::int64_t row) {
-    const std::int64_t begin = std::max<std::int64_t>(0, column_ - size_.reach);
-    const std::int64_t end = std::min(size_.width, column_ + kTileColumns + size_.reach);
-    float* to = f2_ + (begin - (column_ - size_.reach));
-    if (args_.warps()) return sample_f2(row, begin, end, to);
-    const TensorView& f2 = args_.f2;
-    const void* from = at(f2, image_ * f2.strides[0] + row * f2.strides[2] + begin * f2.strides[3]);
+    if (!args_.warps()) return pack_f2(args_.f2, image_, row);
+    if (row >= run_end_) warp_from(row);
+    pack_f2(run_, 0, row - run_begin_);
+  }
+
+  void pack_f2(const TensorView& f2, std::int64_t image, std::int64_t row) {
+    const void* from = at(f2, image * f2.strides[0] + row * f2.strides[2]);
+    float* to = f2_ + size_.reach;
     with_float_storage(f2.dtype, [&](auto tag) {
       using Source = typename decltype(tag)::type;
       for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
         copy_values(static_cast<const Source*>(from) + channel * f2.strides[1], f2.strides[3],
-                    end - begin, to + channel * size_.f2_stride);
+                    size_.width, to + channel * size_.f2_stride);
       }
     });
   }
 
-  void sample_f2(std::int64_t row, std::int64_t begin, std::int64_t end, float* to) {
+  /// The run of warped rows that begins at `row`; it ends where this walk does.
+  void warp_from(std::int64_t row) {
+    const std::int64_t rows = std::min({size_.run_rows, size_.height - row, tasks_left_});
     CoordinateRoom room;
-    for_each_chunk(end - begin, [&](std::int64_t first, int count) {
+    for_each_chunk(size_.width, [&](std::int64_t first, int count) {
       SampleChunk chunk = chunk_of(args_.f2, image_, args_.border);
-      chunk.count = count;
-      chunk.out = to + first;
-      chunk.out_dtype = DType::kF32;
-      chunk.out_channel_stride = size_.f2_stride;
-      chunk.out_stride = 1;
-      sample(chunk, along_flow(args_.flow, image_, row, 1, begin + first, count, room));
+      chunk.count = static_cast<int>(rows) * count;
+      chunk.out = at(run_, first * run_.strides[3]);
+      chunk.out_dtype = run_.dtype;
+      chunk.out_channel_stride = run_.strides[1];
+      chunk.out_stride = run_.strides[3];
+      sample(chunk, along_flow(args_.flow, image_, row, rows, first, count, room));
     });
+    run_begin_ = row;
+    run_end_ = row + rows;
   }
 
   /// Every output that row `f2_row` of f2 has part in.
@@ -143,6 +182,12 @@ class Walk {
     next_row_ = std::max(next_row_, f2_row - size_.reach);
     const std::int64_t last = std::min(size_.height - 1, f2_row + size_.reach);
     for (; next_row_ <= last; ++next_row_) pack_f1(next_row_);
+    for (std::int64_t column = 0; column < size_.width; column += kTileColumns) {
+      correlate_tile(inside, f2_row, column);
+    }
+  }
+
+  void correlate_tile(bool inside, std::int64_t f2_row, std::int64_t column) {
     std::int64_t rows[kTileRows];
     std::int64_t shifts[kTileRows];
     int count = 0;
@@ -152,32 +197,33 @@ class Walk {
       rows[count] = row;
       shifts[count] = shift;
       if (++count == kTileRows) {
-        correlate_rows(inside, rows, shifts, count);
+        correlate_rows(inside, column, rows, shifts, count);
         count = 0;
       }
     }
-    if (count > 0) correlate_rows(inside, rows, shifts, count);
+    if (count > 0) correlate_rows(inside, column, rows, shifts, count);
   }
 
-  void correlate_rows(bool inside, const std::int64_t* rows, const std::int64_t* shifts,
-                      int count) {
+  void correlate_rows(bool inside, std::int64_t column, const std::int64_t* rows,
+                      const std::int64_t* shifts, int count) {
     const TensorView& out = args_.out;
     const std::int64_t x_stride = out.strides[1] * (args_.x_major ? size_.side : 1);
     const std::int64_t y_stride = out.strides[1] * (args_.x_major ? 1 : size_.side);
+    const std::int64_t columns = columns_from(column);
     const bool direct =
-        inside && out.dtype == DType::kF32 && out.strides[3] == 1 && columns_ == kTileColumns;
+        inside && out.dtype == DType::kF32 && out.strides[3] == 1 && columns == kTileColumns;
     std::int64_t offsets[kTileRows];
     CorrelationTile tile{};
     for (int index = 0; index < count; ++index) {
       offsets[index] = image_ * out.strides[0] + shifts[index] * y_stride +
-                       rows[index] * out.strides[2] + column_ * out.strides[3];
-      tile.f1[index] = ring_row(rows[index]);
+                       rows[index] * out.strides[2] + column * out.strides[3];
+      tile.f1[index] = ring_row(rows[index]) + column * size_.channels;
       tile.out[index] = direct ? static_cast<float*>(at(out, offsets[index]))
                                : sums_ + index * size_.side * kTileColumns;
     }
     if (inside) {
       tile.rows = count;
-      tile.f2 = f2_;
+      tile.f2 = f2_ + column;
       tile.f2_stride = size_.f2_stride;
       tile.out_stride = direct ? x_stride : kTileColumns;
       tile.channels = size_.channels;
@@ -197,8 +243,8 @@ class Walk {
         for (std::int64_t shift = 0; shift < size_.side; ++shift) {
           const float* from = sums_ + (index * size_.side + shift) * kTileColumns;
           auto* to = static_cast<Result*>(at(out, offsets[index] + shift * x_stride));
-          for (std::int64_t column = 0; column < columns_; ++column) {
-            to[column * out.strides[3]] = from_float<Result>(from[column]);
+          for (std::int64_t lane = 0; lane < columns; ++lane) {
+            to[lane * out.strides[3]] = from_float<Result>(from[lane]);
           }
         }
       }
@@ -220,13 +266,14 @@ class Walk {
 
   const CorrelationArgs& args_;
   const Geometry& size_;
-  float* ring_;  // [ring_rows][channels][kTileColumns]
-  float* f2_;    // [channels][f2_stride]
-  float* sums_;  // [kTileRows][side][kTileColumns], where the output cannot be written directly
+  float* ring_;     // [ring_rows][tiles][channels][kTileColumns]
+  float* f2_;       // [channels][f2_stride]
+  float* sums_;     // [kTileRows][side][kTileColumns], where the output cannot be written directly
+  TensorView run_;  // [1, channels, run_rows, width], warped rows of f2
   std::int64_t image_ = 0;
-  std::int64_t column_ = 0;    // of the tile
-  std::int64_t columns_ = 0;   // of it that are inside the image
-  std::int64_t next_row_ = 0;  // of f1 that is not in the ring yet
+  std::int64_t tasks_left_ = 0;
+  std::int64_t next_row_ = 0;                 // of f1 that is not in the ring yet
+  std::int64_t run_begin_ = 0, run_end_ = 0;  // rows in the run
 };
 
 }  // namespace
@@ -244,10 +291,8 @@ Status correlation_cpu(const CorrelationArgs& args, const Executor& executor) no
                    args.workspace);
   }
   const Geometry geometry(args);
-  const std::int64_t tasks =
-      args.f1.sizes[0] * geometry.tiles * (geometry.height + 2 * geometry.reach);
-  const std::int64_t task_cost =
-      geometry.channels * kTileColumns * geometry.side * geometry.side / 8;
+  const std::int64_t tasks = args.f1.sizes[0] * (geometry.height + 2 * geometry.reach);
+  const std::int64_t task_cost = geometry.f1_row * geometry.side * geometry.side / 8;
   const std::int64_t bands = band_count(tasks, task_cost, executor);
   for_each_band(
       tasks, bands, executor, [&](std::int64_t band, std::int64_t first, std::int64_t last) {
