@@ -16,9 +16,8 @@ std::int64_t plane_stride(const TensorView& view) {
   return view.strides[0] == view.sizes[1] * view.strides[1] ? view.strides[1] : 0;
 }
 
-bool share_coordinates(const PolarArgs& args) {
-  return args.src.sizes[0] == 1 ||
-         (args.centre.sizes[0] == 1 && plane_stride(args.src) != 0 && plane_stride(args.out) != 0);
+bool has_one_centre(const PolarArgs& args) {
+  return args.src.sizes[0] == 1 || args.centre.sizes[0] == 1;
 }
 
 Centre centre_of(const PolarArgs& args, std::int64_t image) {
@@ -121,42 +120,104 @@ SampleChunk chunk_of_run(const PolarArgs& args, std::int64_t image, const Runs::
   return chunk;
 }
 
+/// Images that are worth fetching whole while the one before is sampled: both stay in the
+/// second-level cache.
+constexpr std::int64_t kLargestAhead = std::int64_t{512} << 10;
+
+/// Ask for rows [first, last) of an image, where they are dense, before they are read. Inlined by
+/// force: GCC drops calls of a function that only fetches, as if it did nothing.
+__attribute__((always_inline)) inline void prefetch_rows(const TensorView& src, std::int64_t image,
+                                                         std::int64_t first,
+                                                         std::int64_t last) noexcept {
+  constexpr std::int64_t kLine = 64;
+  const std::int64_t channels = src.sizes[1];
+  const std::int64_t item = item_size(src.dtype);
+  const bool channels_last = channels > 1 && src.strides[1] == 1 && src.strides[3] == channels;
+  if (!channels_last && src.strides[3] != 1) return;
+  if (channels * src.sizes[2] * src.sizes[3] * item > kLargestAhead) return;
+  const std::int64_t row_bytes = src.sizes[3] * src.strides[3] * item;
+  for (std::int64_t plane = 0; plane < (channels_last ? 1 : channels); ++plane) {
+    for (std::int64_t row = first; row < last; ++row) {
+      const auto* from = static_cast<const char*>(
+          at(src, image * src.strides[0] + plane * src.strides[1] + row * src.strides[2]));
+      for (std::int64_t byte = 0; byte < row_bytes; byte += kLine) {
+        __builtin_prefetch(from + byte, 0, 2);
+      }
+    }
+  }
+}
+
 /// `fill(centre, row, first, count, x, y)` computes the coordinates of a part of a row; each band
 /// has a copy of it.
 template <typename Fill>
+void fill_run(Fill& fill, const Centre& centre, const Runs::Run& run, CoordinateRoom& room) {
+  for (std::int64_t index = 0; index < run.rows; ++index) {
+    fill(centre, run.row + index, run.column, run.columns, room.x + index * run.columns,
+         room.y + index * run.columns);
+  }
+}
+
+template <typename Fill>
+void make_plan(const PolarArgs& args, bool wraps, const Runs& runs, const Places& plan,
+               const Executor& executor, const Fill& fill) noexcept {
+  const std::int64_t bands = band_count(runs.count(), runs.samples(), executor);
+  for_each_band(
+      runs.count(), bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
+        Fill fill_here = fill;
+        CoordinateRoom room;
+        for (std::int64_t index = first; index < last; ++index) {
+          const Runs::Run run = runs.at(index);
+          fill_run(fill_here, centre_of(args, 0), run, room);
+          kernels().find_places(chunk_of_run(args, 0, run, false, wraps),
+                                Coordinates{room.x, room.y}, plan.from(index * runs.samples()));
+        }
+      });
+}
+
+/// One image after another, so that each stays in the second-level cache while it is sampled.
+/// Meanwhile the next one is fetched: rays cross memory in ways that no processor foresees.
+void follow_plan(const PolarArgs& args, bool wraps, const Runs& runs, const Places& plan,
+                 const Executor& executor) noexcept {
+  const std::int64_t images = args.src.sizes[0];
+  const std::int64_t tasks = images * runs.count();
+  const std::int64_t bands = band_count(tasks, args.out.elements() / tasks, executor);
+  for_each_band(tasks, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
+    for (std::int64_t task = first; task < last; ++task) {
+      const std::int64_t image = task / runs.count();
+      const std::int64_t index = task % runs.count();
+      if (task + runs.count() < last) {
+        const std::int64_t rows = args.src.sizes[2];
+        prefetch_rows(args.src, image + 1, rows * index / runs.count(),
+                      rows * (index + 1) / runs.count());
+      }
+      kernels().sample(chunk_of_run(args, image, runs.at(index), false, wraps),
+                       plan.from(index * runs.samples()));
+    }
+  });
+}
+
+template <typename Fill>
 void resample(const PolarArgs& args, bool wraps, const Executor& executor,
               const Fill& fill) noexcept {
-  const bool shared = share_coordinates(args);
   const Runs runs(args.out);
+  if (args.plan.memory != nullptr) {
+    const Places plan = places_in(args.plan.memory, runs.count() * runs.samples());
+    if (!args.plan.made) make_plan(args, wraps, runs, plan, executor, fill);
+    return follow_plan(args, wraps, runs, plan, executor);
+  }
+  const bool shared =
+      has_one_centre(args) &&
+      (args.src.sizes[0] == 1 || (plane_stride(args.src) != 0 && plane_stride(args.out) != 0));
   const std::int64_t tasks = runs.count() * (shared ? 1 : args.out.sizes[0]);
   const std::int64_t bands = band_count(tasks, args.out.elements() / tasks, executor);
-  const bool planned = args.plan.memory != nullptr;
-  const Places plan =
-      planned ? places_in(args.plan.memory, runs.count() * runs.samples()) : Places{};
   for_each_band(tasks, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
     Fill fill_here = fill;
     CoordinateRoom room;
     for (std::int64_t task = first; task < last; ++task) {
       const std::int64_t image = shared ? 0 : task / runs.count();
-      const Runs::Run run = runs.at(shared ? task : task % runs.count());
-      SampleChunk chunk = chunk_of_run(args, image, run, shared, wraps);
-      const Places places = planned ? plan.from(task * runs.samples()) : Places{};
-      if (args.plan.made) {
-        kernels().sample(chunk, places);
-        continue;
-      }
-      const Centre centre = centre_of(args, image);
-      for (std::int64_t index = 0; index < run.rows; ++index) {
-        fill_here(centre, run.row + index, run.column, run.columns, room.x + index * run.columns,
-                  room.y + index * run.columns);
-      }
-      const Coordinates coordinates{room.x, room.y};
-      if (planned) {
-        kernels().find_places(chunk, coordinates, places);
-        kernels().sample(chunk, places);
-      } else {
-        sample(chunk, coordinates);
-      }
+      const Runs::Run run = runs.at(task % runs.count());
+      fill_run(fill_here, centre_of(args, image), run, room);
+      sample(chunk_of_run(args, image, run, shared, wraps), {room.x, room.y});
     }
   });
 }
@@ -195,7 +256,7 @@ PolarPlanKey polar_plan_key(const PolarArgs& args) noexcept {
 }
 
 std::int64_t polar_plan_bytes(const PolarArgs& args) noexcept {
-  if (args.out.elements() == 0 || !share_coordinates(args)) return 0;
+  if (args.out.elements() == 0 || !has_one_centre(args)) return 0;
   const Runs runs(args.out);
   const std::int64_t bytes = place_bytes(runs.count() * runs.samples());
   return bytes <= kLargestPlan ? bytes : 0;
