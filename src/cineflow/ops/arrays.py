@@ -104,7 +104,7 @@ def _require_bounded(sides: Sequence[int]) -> None:
     """Hold the sides of an image against the kernels' limits; symbolic ones have none yet."""
     if not all(isinstance(side, (int, np.integer)) for side in sides):
         return
-    require_sides(sides)
+    require_sides("out", sides)
     if math.prod(map(int, sides)) >= _C.PLANE_LIMIT:
         raise ArgumentError(
             f"out with planes of fewer than {_C.PLANE_LIMIT} elements",
@@ -112,10 +112,10 @@ def _require_bounded(sides: Sequence[int]) -> None:
         )
 
 
-def require_sides(sides: Sequence[int]) -> None:
-    """Raise `ArgumentError` where a result is too long for f32 to count its pixels."""
+def require_sides(name: str, sides: Sequence[int]) -> None:
+    """Raise `ArgumentError` where an image, `name`, is too long for f32 to count its pixels."""
     if max(sides) >= _C.SIDE_LIMIT:
-        raise ArgumentError(f"out with sides below {_C.SIDE_LIMIT}", str(max(sides)))
+        raise ArgumentError(f"{name} with sides below {_C.SIDE_LIMIT}", str(max(sides)))
 
 
 def is_channels_last(array: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,9 @@ class PolarGrid:
         first_radius: Pixels.
         first_angle: Radians.
         sweep: Radians; two pi for a full circle, negative for the other way round.
+        angle_step: Radians from one angle to the next; follows from the others.
+        radius_step: Pixels from one radius to the next; follows, too.
+        is_full_circle: Whether the last angle's neighbour is the first; follows, too.
     """
 
     angles: int
@@ -49,32 +52,25 @@ class PolarGrid:
     first_radius: float = 0.0
     first_angle: float = 0.0
     sweep: float = 2 * math.pi
+    angle_step: float = field(init=False, repr=False, compare=False)
+    radius_step: float = field(init=False, repr=False, compare=False)
+    is_full_circle: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not all(is_whole(count) and count >= 1 for count in (self.angles, self.radii)):
             raise ArgumentError("a grid of 1 x 1 samples at least", f"{self.angles} x {self.radii}")
+        require_sides("grid", (self.angles, self.radii))
         for name in ("last_radius", "first_radius", "first_angle", "sweep"):
             real(name, getattr(self, name))
         if not 0 < abs(self.sweep) <= 2 * math.pi + 1e-9:
             raise ArgumentError("a sweep of up to two pi radians, not 0", repr(self.sweep))
         if not abs(self.last_radius - self.first_radius) > 0:
             raise ArgumentError("radii that differ", f"{self.first_radius}..{self.last_radius}")
-
-    @property
-    def angle_step(self) -> float:
-        """Radians from one angle to the next."""
-        return self.sweep / self.angles
-
-    @property
-    def radius_step(self) -> float:
-        """Pixels from one radius to the next."""
-        return (self.last_radius - self.first_radius) / self.radii
-
-    @property
-    def is_full_circle(self) -> bool:
-        """Whether the last angle's neighbour is the first."""
+        derive = partial(object.__setattr__, self)  # here, so that no call waits for it
+        derive("angle_step", self.sweep / self.angles)
+        derive("radius_step", (self.last_radius - self.first_radius) / self.radii)
         # Not math.isclose: torch.compile traces this line with a symbolic sweep.
-        return abs(abs(self.sweep) - 2 * math.pi) <= 1e-8
+        derive("is_full_circle", abs(abs(self.sweep) - 2 * math.pi) <= 1e-8)
 
 
 def polar_resample(
@@ -152,6 +148,7 @@ def polar_unresample(
         )
     if not isinstance(size, tuple) or len(size) != 2 or not all(map(is_whole, size)):
         raise ArgumentError("size as two whole numbers, (H, W)", repr(size))
+    require_sides("out", size)  # before torch's dispatcher, which holds 64 bits of each
     arguments = _arguments(src, centre, grid, size, border, scale, offset)
     if min(size) < 0:
         raise ArgumentError("a size of 0 x 0 pixels or more", f"{size[0]} x {size[1]}")
@@ -169,7 +166,6 @@ def _arguments(
 ) -> tuple[Any, ...]:
     """The arguments in the schema's order."""
     is_clamp(border)
-    require_sides(size)  # before torch's dispatcher, which holds 64 bits of each
     if isinstance(centre, tuple):
         centre = _array_like(src, centre)
     steps = (grid.first_angle, grid.angle_step, grid.first_radius, grid.radius_step)

@@ -30,6 +30,8 @@ def as_real(value: Any) -> float | None:
 
 def real(name: str, value: Any) -> float:
     """`value`, the argument `name`, as a float; raises `ArgumentError` where it is no number."""
+    if type(value) is float:  # the usual case first: small images should not wait for more
+        return value
     number = as_real(value)
     if number is None:
         raise ArgumentError(f"{name} as a number", repr(value))
