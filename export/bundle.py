@@ -75,12 +75,12 @@ def export_bundle(
         progress: Called with one short sentence per step.
 
     Raises:
-        ExportError: The module cannot be exported, or a runtime differs from it by more than the
-            tolerance of the spec.
+        ExportError: The module cannot be exported, its graph has an error of the lint, or a runtime
+            differs from it by more than the tolerance of the spec.
         BundleError: `out_dir` cannot be written, or holds something that is no bundle.
         MissingDependencyError: torch, onnx or onnxscript is not installed.
     """
-    from cineflow.export import graph, parity
+    from cineflow.export import graph, lint, parity
     from cineflow.export.precision import precision_of
 
     if not isinstance(recipe, Recipe):
@@ -112,6 +112,7 @@ def export_bundle(
             progress(f"compare torch with {engines[0].name} at {sizes or 'the fixed size'}")
             rows += parity.compare(module, engines, recipe, sizes, PARITY_SEEDS, precision)
         parity.require(rows, spec)
+        lint.require_no_errors(f"the graph of {spec.name}", model)  # last: the others say why
         write_manifest(stage, model, spec, origin, precision, rows)
     progress(f"wrote {out_dir}")
     return Bundle.load(out_dir)

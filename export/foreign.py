@@ -46,13 +46,7 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
     spec = read_spec(spec_file)
     require_tolerances(spec)
     model = lint.read_onnx(file)
-    errors = [finding for finding in lint.lint(model) if finding.severity == lint.ERROR]
-    if errors:
-        raise ExportError(
-            f"{Path(file).name} without errors of `cineflow check`",
-            "; ".join(finding.message for finding in errors[:3]),
-            errors[0].remedy,
-        )
+    lint.require_no_errors(Path(file).name, model)
     require_border(model, spec)
     origin = manifest_entry(recipe=None, weights=None)
     out_dir = Path(out_dir).resolve()

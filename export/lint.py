@@ -59,6 +59,17 @@ def lint(model: onnx.ModelProto) -> list[Finding]:
     return sorted(findings, key=lambda finding: finding.severity != ERROR)
 
 
+def require_no_errors(name: str, model: onnx.ModelProto) -> None:
+    """Raise `ExportError`, with the first remedy, where the lint has an error for the model `name`."""
+    errors = [finding for finding in lint(model) if finding.severity == ERROR]
+    if errors:
+        raise ExportError(
+            f"{name} without errors of `cineflow check`",
+            "; ".join(finding.message for finding in errors[:3]),
+            errors[0].remedy,
+        )
+
+
 def read_onnx(file: str | Path) -> onnx.ModelProto:
     """Load an ONNX file, external data included.
 

@@ -113,8 +113,7 @@ class Operator:
             from_bytes: Whether its images are u8.
 
         Raises:
-            ExportError: The op has no body for these values, one is missing, or it is none of the
-                op's.
+            ExportError: The op has no body for these attributes, or one is missing or unknown.
         """
         if strangers := self.strangers(node):
             raise ExportError(

@@ -31,6 +31,7 @@ MODULES = {
     "self.calls = getattr(self, 'calls', 0) + 1; past = past * self.calls": "alike twice",
     "past = past + torch.rand_like(past)": "alike twice",
     "past = torch.linalg.qr(past.transpose(2, 3))[0].transpose(2, 3) + past": "aten.linalg_qr",
+    "past = past + image": "no output depends on the input 'flow'",
     "past = past.reshape(1, 1, 16, 7)": "forward of smoother",
     "return self.edges(past), past.half()": "past_out: float32",
     "past = past * float('nan')": "not finite",

@@ -31,6 +31,7 @@ def test_export_takes_every_option(tmp_path: Path, recipe_text: str) -> None:
     said = run("export", tmp_path / "mine.py", "--out", tmp_path / "out", "--inline", "--split-ops")
     assert "onnxruntime-segments (" in said
     assert "onnxruntime (bodies in the graph) differs from torch" in said
+    assert "weights not stated by the recipe (untrained)" in said
     bundle = Bundle.load(tmp_path / "out")
     assert {"model-inlined.onnx", "segments/0.onnx"} <= set(bundle.manifest["files"])
 
@@ -43,13 +44,13 @@ def test_size_of_another_rank_of_axes_is_refused(tmp_path: Path, recipe_text: st
     assert not out.exists()
 
 
-def test_export_warns_of_an_input_that_nothing_depends_on(tmp_path: Path, recipe_text: str) -> None:
+def test_an_input_that_nothing_depends_on_ends_the_export(tmp_path: Path, recipe_text: str) -> None:
     idle = recipe_text.replace('torch.ops.cineflow.warp(image, flow, "zeros")', "image")
     assert idle != recipe_text
     (tmp_path / "idle.py").write_text(idle)
-    said = run("export", tmp_path / "idle.py", "--out", tmp_path / "out")
+    said = run("export", tmp_path / "idle.py", "--out", tmp_path / "out", code=2)
     assert "no output depends on the input 'flow'" in said
-    assert "weights not stated by the recipe (untrained)" in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_check_names_findings_and_fails_on_errors(tmp_path: Path) -> None:
