@@ -232,15 +232,53 @@ def test_the_seam_of_a_circle_is_read_alike_for_any_width(frames):
         np.testing.assert_array_equal(part, whole[..., :width])
 
 
+#: Pixels, channels and window; the last ones are walked in strips.
+MATCHES = [
+    ((1, 1), 5, {"radius": 2, "dilation": 3}),
+    ((61, 67), 5, {"radius": 2, "dilation": 3}),
+    ((3, 1100), 5, {"radius": 2, "dilation": 3}),
+    ((70, 250), 128, {"radius": 4, "dilation": 16}),
+    ((66, 40), 510, {"radius": 3, "dilation": 15}),
+]
+
+
+@pytest.mark.parametrize(("size", "channels", "how"), MATCHES)
+def test_a_correlation_is_a_sum_of_products(size, channels, how):
+    rng = np.random.default_rng(size)
+    f1, f2 = (rng.random((1, channels, *size), np.float32) for _ in range(2))
+    reach, side = how["radius"] * how["dilation"], 2 * how["radius"] + 1
+    wide = np.pad(f2[0], ((0, 0), (reach, reach), (reach, reach)))
+    wanted = np.stack(
+        [
+            np.einsum("chw,chw->hw", f1[0], wide[:, y : y + size[0], x : x + size[1]])
+            for y in range(0, side * how["dilation"], how["dilation"])
+            for x in range(0, side * how["dilation"], how["dilation"])
+        ]
+    )
+    for threads in (1, 3):
+        with on_threads(threads):
+            got = ops.correlation(f1, f2, scale=1.0, **how)
+        np.testing.assert_allclose(got[0], wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_maps_without_channels_touch_no_memory():
+    full = np.ones((2, 3, 9, 70), np.float32)
+    none, flow = full[:, :0], np.zeros((2, 2, 9, 70), np.float32)
+    assert none.strides[3] == 4  # NumPy gives a new empty array no strides at all
+    result = ops.warp_correlation(none, none, flow, radius=2, scale=1.0)
+    assert result.shape == (2, 25, 9, 70)
+    assert not result.any()
+    assert ops.warp(none, flow).shape == none.shape
+
+
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("size", [(1, 1), (61, 67), (3, 1100)])
-def test_the_fused_correlation_has_the_bits_of_its_two_ops(size, layout, border):
+@pytest.mark.parametrize(("size", "channels", "how"), MATCHES)
+def test_the_fused_correlation_has_the_bits_of_its_two_ops(size, channels, how, layout, border):
     rng = np.random.default_rng(size)
-    f1, f2 = (nasty(rng, rng.random((2, 5, *size), np.float32), 0.001) for _ in range(2))
+    f1, f2 = (nasty(rng, rng.random((2, channels, *size), np.float32), 0.001) for _ in range(2))
     flow = nasty(rng, rng.normal(0, 3, (2, 2, *size)).astype(np.float32), 0.01)
     f2 = layout(f2)
-    how = {"radius": 2, "dilation": 3}
     wanted = ops.correlation(f1, ops.warp(f2, flow, border=border), **how)
     for threads in (1, 3):
         with on_threads(threads):

@@ -4,7 +4,8 @@
 // A task is one row of f2. f1's rows live in a ring: the next row of f2 needs one new row of f1.
 // Packing brings every storage type, stride, border and warp into one form in f32, so that the
 // register block knows none of them. Rows are packed over their whole width, since that is how
-// memory likes to be read; the warp samples several at once, into a run that they are packed from.
+// memory likes to be read, or in strips where the ring would be too large. The warp samples several
+// rows at once, into a run that they are packed from.
 #include "cineflow/correlation.h"
 
 #include <cstring>
@@ -17,6 +18,9 @@ namespace cineflow {
 namespace {
 
 constexpr std::int64_t kAlignment = 64;
+
+/// Floats in the ring of a strip that is wider than one tile: each thread keeps so many.
+constexpr std::int64_t kRingFloats = std::int64_t{1} << 20;
 
 /// Floats from one channel to the next: whole cache lines, and an odd number of them, so that the
 /// channels of a column spread over the whole first-level cache.
@@ -31,13 +35,19 @@ struct Geometry {
         side(2 * args.radius + 1),
         reach(std::int64_t{args.radius} * args.dilation),
         ring_rows(std::min(2 * reach + 1, height)),
-        tiles((width + kTileColumns - 1) / kTileColumns),
-        f1_tile(channels * kTileColumns),
-        f1_row(tiles * f1_tile),
-        f2_stride(spread(tiles * kTileColumns + 2 * reach)) {
+        f1_tile(channels * kTileColumns) {
+    const std::int64_t tiles = (width + kTileColumns - 1) / kTileColumns;
+    const std::int64_t tile_ring = std::max<std::int64_t>(1, ring_rows * f1_tile);
+    const std::int64_t most = std::max<std::int64_t>(1, kRingFloats / tile_ring);
+    strips = std::max<std::int64_t>(1, (tiles + most - 1) / most);
+    const std::int64_t strip_tiles = (tiles + strips - 1) / strips;
+    strip = strip_tiles * kTileColumns;
+    f1_row = strip_tiles * f1_tile;
+    f2_stride = spread(strip + 2 * reach);
     if (!args.warps() || width == 0) return;
-    run_rows = std::min(height, std::max<std::int64_t>(1, kMaxChunk / width));
-    run_stride = spread(run_rows * width);
+    const std::int64_t columns = std::min(width, strip + 2 * reach);
+    run_rows = std::min(height, std::max<std::int64_t>(1, kMaxChunk / columns));
+    run_stride = spread(run_rows * columns);
   }
 
   std::int64_t workspace_floats() const {
@@ -49,9 +59,10 @@ struct Geometry {
   std::int64_t side;            // displacements along one axis
   std::int64_t reach;           // pixels of the largest one
   std::int64_t ring_rows;       // of f1 that one row of f2 meets
-  std::int64_t tiles;           // across the width
-  std::int64_t f1_tile;         // floats of one in a packed row of f1
-  std::int64_t f1_row;          // floats of such a row
+  std::int64_t f1_tile;         // floats of a tile in a packed row of f1
+  std::int64_t strip;           // columns that are walked down at once, whole tiles
+  std::int64_t strips;          // across the width
+  std::int64_t f1_row;          // floats of a packed row of f1
   std::int64_t f2_stride;       // floats per channel of the packed row of f2
   std::int64_t run_rows = 0;    // of f2 that are warped at once
   std::int64_t run_stride = 0;  // floats per channel of these
@@ -80,60 +91,55 @@ class Walk {
         ring_(workspace),
         f2_(ring_ + size_.ring_rows * size_.f1_row),
         sums_(f2_ + size_.channels * size_.f2_stride),
-        run_(run_in(sums_ + kTileRows * size_.side * kTileColumns)) {
-    // Columns outside the image, which no row fills: they stay 0.
-    std::memset(f2_, 0, sizeof(float) * size_.channels * size_.f2_stride);
-    for (std::int64_t row = 0; row < size_.ring_rows; ++row) {
-      std::memset(ring_row(row) + size_.f1_row - size_.f1_tile, 0, sizeof(float) * size_.f1_tile);
-    }
-  }
+        run_(sums_ + kTileRows * size_.side * kTileColumns) {}
 
   void run(std::int64_t first, std::int64_t last) {
     const std::int64_t rows = size_.height + 2 * size_.reach;  // of f2, outside ones included
     for (std::int64_t task = first; task < last; ++task) {
-      if (task == first || task % rows == 0) start_image(task / rows);
+      if (task == first || task % rows == 0) start_strip(task / rows);
       tasks_left_ = last - task;
       correlate_row(task % rows - size_.reach);
     }
   }
 
  private:
-  /// The run, with its channels last where f2 has them so: the warp is quickest like that.
-  TensorView run_in(float* memory) const {
-    const bool channels_last = args_.f2.strides[1] == 1;
-    const std::int64_t step = channels_last ? size_.channels : 1;
-    TensorView run;
-    run.data = memory;
-    run.strides[1] = channels_last ? 1 : size_.run_stride;
-    run.strides[2] = size_.width * step;
-    run.strides[3] = step;
-    return run;
-  }
-
-  void start_image(std::int64_t index) {
-    image_ = index;
+  void start_strip(std::int64_t index) {
+    image_ = index / size_.strips;
+    begin_ = index % size_.strips * size_.strip;
+    end_ = std::min(size_.width, begin_ + size_.strip);
+    f2_begin_ = std::max<std::int64_t>(0, begin_ - size_.reach);
+    f2_end_ = std::min(size_.width, end_ + size_.reach);
     next_row_ = 0;
     run_end_ = 0;
+    // Columns outside the image, which no row fills: they stay 0.
+    std::memset(f2_, 0, sizeof(float) * size_.channels * size_.f2_stride);
+    if (end_ % kTileColumns == 0) return;
+    const std::int64_t last_tile = (end_ - begin_) / kTileColumns * size_.f1_tile;
+    for (std::int64_t row = 0; row < size_.ring_rows; ++row) {
+      std::memset(ring_row(row) + last_tile, 0, sizeof(float) * size_.f1_tile);
+    }
   }
 
   /// Columns of the tile that begins at `column`.
   std::int64_t columns_from(std::int64_t column) const {
-    return std::min<std::int64_t>(kTileColumns, size_.width - column);
+    return std::min<std::int64_t>(kTileColumns, end_ - column);
   }
 
   float* ring_row(std::int64_t row) { return ring_ + row % size_.ring_rows * size_.f1_row; }
 
   void pack_f1(std::int64_t row) {
     const TensorView& f1 = args_.f1;
-    const void* from = at(f1, image_ * f1.strides[0] + row * f1.strides[2]);
+    const void* from =
+        at(f1, image_ * f1.strides[0] + row * f1.strides[2] + begin_ * f1.strides[3]);
     float* to = ring_row(row);
     with_float_storage(f1.dtype, [&](auto tag) {
       using Source = typename decltype(tag)::type;
       for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
         const auto* values = static_cast<const Source*>(from) + channel * f1.strides[1];
-        for (std::int64_t column = 0; column < size_.width; column += kTileColumns) {
-          copy_values(values + column * f1.strides[3], f1.strides[3], columns_from(column),
-                      to + column * size_.channels + channel * kTileColumns);
+        for (std::int64_t column = begin_; column < end_; column += kTileColumns) {
+          const std::int64_t done = column - begin_;
+          copy_values(values + done * f1.strides[3], f1.strides[3], columns_from(column),
+                      to + done * size_.channels + channel * kTileColumns);
         }
       }
     });
@@ -141,35 +147,52 @@ class Walk {
 
   /// Row `row` of f2, or of the warped f2.
   void pack_f2(std::int64_t row) {
-    if (!args_.warps()) return pack_f2(args_.f2, image_, row);
-    if (row >= run_end_) warp_from(row);
-    pack_f2(run_, 0, row - run_begin_);
+    if (args_.warps()) {
+      if (row >= run_end_) warp_from(row);
+      const TensorView run = run_view();
+      pack_f2(run, at(run, (row - run_begin_) * run.strides[2]));
+    } else {
+      const TensorView& f2 = args_.f2;
+      pack_f2(f2, at(f2, image_ * f2.strides[0] + row * f2.strides[2] + f2_begin_ * f2.strides[3]));
+    }
   }
 
-  void pack_f2(const TensorView& f2, std::int64_t image, std::int64_t row) {
-    const void* from = at(f2, image * f2.strides[0] + row * f2.strides[2]);
-    float* to = f2_ + size_.reach;
+  void pack_f2(const TensorView& f2, const void* from) {
+    float* to = f2_ + (f2_begin_ - (begin_ - size_.reach));
     with_float_storage(f2.dtype, [&](auto tag) {
       using Source = typename decltype(tag)::type;
       for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
         copy_values(static_cast<const Source*>(from) + channel * f2.strides[1], f2.strides[3],
-                    size_.width, to + channel * size_.f2_stride);
+                    f2_end_ - f2_begin_, to + channel * size_.f2_stride);
       }
     });
+  }
+
+  /// The run, with its channels last where f2 has them so: the warp is quickest like that.
+  TensorView run_view() const {
+    const bool channels_last = args_.f2.strides[1] == 1;
+    const std::int64_t step = channels_last ? size_.channels : 1;
+    TensorView run;
+    run.data = run_;
+    run.strides[1] = channels_last ? 1 : size_.run_stride;
+    run.strides[2] = (f2_end_ - f2_begin_) * step;
+    run.strides[3] = step;
+    return run;
   }
 
   /// The run of warped rows that begins at `row`; it ends where this walk does.
   void warp_from(std::int64_t row) {
     const std::int64_t rows = std::min({size_.run_rows, size_.height - row, tasks_left_});
+    const TensorView run = run_view();
     CoordinateRoom room;
-    for_each_chunk(size_.width, [&](std::int64_t first, int count) {
+    for_each_chunk(f2_end_ - f2_begin_, [&](std::int64_t first, int count) {
       SampleChunk chunk = chunk_of(args_.f2, image_, args_.border);
       chunk.count = static_cast<int>(rows) * count;
-      chunk.out = at(run_, first * run_.strides[3]);
-      chunk.out_dtype = run_.dtype;
-      chunk.out_channel_stride = run_.strides[1];
-      chunk.out_stride = run_.strides[3];
-      sample(chunk, along_flow(args_.flow, image_, row, rows, first, count, room));
+      chunk.out = at(run, first * run.strides[3]);
+      chunk.out_dtype = run.dtype;
+      chunk.out_channel_stride = run.strides[1];
+      chunk.out_stride = run.strides[3];
+      sample(chunk, along_flow(args_.flow, image_, row, rows, f2_begin_ + first, count, room));
     });
     run_begin_ = row;
     run_end_ = row + rows;
@@ -182,7 +205,7 @@ class Walk {
     next_row_ = std::max(next_row_, f2_row - size_.reach);
     const std::int64_t last = std::min(size_.height - 1, f2_row + size_.reach);
     for (; next_row_ <= last; ++next_row_) pack_f1(next_row_);
-    for (std::int64_t column = 0; column < size_.width; column += kTileColumns) {
+    for (std::int64_t column = begin_; column < end_; column += kTileColumns) {
       correlate_tile(inside, f2_row, column);
     }
   }
@@ -217,13 +240,13 @@ class Walk {
     for (int index = 0; index < count; ++index) {
       offsets[index] = image_ * out.strides[0] + shifts[index] * y_stride +
                        rows[index] * out.strides[2] + column * out.strides[3];
-      tile.f1[index] = ring_row(rows[index]) + column * size_.channels;
+      tile.f1[index] = ring_row(rows[index]) + (column - begin_) * size_.channels;
       tile.out[index] = direct ? static_cast<float*>(at(out, offsets[index]))
                                : sums_ + index * size_.side * kTileColumns;
     }
     if (inside) {
       tile.rows = count;
-      tile.f2 = f2_ + column;
+      tile.f2 = f2_ + (column - begin_);
       tile.f2_stride = size_.f2_stride;
       tile.out_stride = direct ? x_stride : kTileColumns;
       tile.channels = size_.channels;
@@ -266,11 +289,13 @@ class Walk {
 
   const CorrelationArgs& args_;
   const Geometry& size_;
-  float* ring_;     // [ring_rows][tiles][channels][kTileColumns]
-  float* f2_;       // [channels][f2_stride]
-  float* sums_;     // [kTileRows][side][kTileColumns], where the output cannot be written directly
-  TensorView run_;  // [1, channels, run_rows, width], warped rows of f2
+  float* ring_;  // [ring_rows][tiles of a strip][channels][kTileColumns]
+  float* f2_;    // [channels][f2_stride]
+  float* sums_;  // [kTileRows][side][kTileColumns], where the output cannot be written directly
+  float* run_;   // warped rows of f2, see run_view
   std::int64_t image_ = 0;
+  std::int64_t begin_ = 0, end_ = 0;        // columns of the strip
+  std::int64_t f2_begin_ = 0, f2_end_ = 0;  // columns of f2 that it meets
   std::int64_t tasks_left_ = 0;
   std::int64_t next_row_ = 0;                 // of f1 that is not in the ring yet
   std::int64_t run_begin_ = 0, run_end_ = 0;  // rows in the run
@@ -291,7 +316,8 @@ Status correlation_cpu(const CorrelationArgs& args, const Executor& executor) no
                    args.workspace);
   }
   const Geometry geometry(args);
-  const std::int64_t tasks = args.f1.sizes[0] * (geometry.height + 2 * geometry.reach);
+  const std::int64_t tasks =
+      args.f1.sizes[0] * geometry.strips * (geometry.height + 2 * geometry.reach);
   const std::int64_t task_cost = geometry.f1_row * geometry.side * geometry.side / 8;
   const std::int64_t bands = band_count(tasks, task_cost, executor);
   for_each_band(

@@ -1,4 +1,4 @@
-// One row of a backward warp, shared by warp, compose_flow and the fused correlation.
+// A run of a backward warp: what warp, compose_flow, the fused correlation and the polar ops share.
 #pragma once
 
 #include <algorithm>
@@ -32,7 +32,7 @@ inline Coordinates along_flow(const TensorView& flow, std::int64_t image, std::i
   const float* across =
       floats_at(flow, image * flow.strides[0] + row * flow.strides[2] + column * flow.strides[3]);
   const float* down = across + flow.strides[1];
-  if (flow.strides[3] != 1 || (rows > 1 && !rows_follow(flow))) {
+  if (flow.strides[3] != 1 || (rows > 1 && flow.strides[2] != count)) {
     for (std::int64_t index = 0; index < rows * count; ++index) {
       const std::int64_t from = index / count * flow.strides[2] + index % count * flow.strides[3];
       room.x[index] = across[from];

@@ -76,7 +76,8 @@ CINEFLOW_HD Lanes lanes_inside(const SampleChunk& chunk, F32s x, F32s y) {
          lanes_below(y, static_cast<float>(chunk.height - 1));
 }
 
-/// Corners of any samples. `kPlain`: rows are not periodic, and there are two rows and columns.
+/// Corners of any samples. `kPlain`: rows are not periodic, and there are two rows and two
+/// columns at least.
 template <bool kPlain = false>
 CINEFLOW_HD Corners corners_anywhere(const SampleChunk& chunk, F32s x, F32s y) {
   const Neighbours column = neighbours_at<kPlain>(x, chunk.width, chunk.border);

@@ -93,9 +93,9 @@ __attribute__((noinline)) bool sample_grid(const SampleChunk& given,
 }  // namespace
 
 bool sample_in_one_pass(const SampleChunk& chunk, const Coordinates& coordinates) noexcept {
-  const bool fits = coordinates.width > 0 && chunk.channels <= 2 && !chunk.wraps &&
-                    chunk.height > 1 && chunk.width > 1 && chunk.column_stride == 1 &&
-                    chunk.out_stride == 1;
+  const bool few = chunk.channels == 1 || chunk.channels == 2;  // and not none
+  const bool fits = coordinates.width > 0 && few && !chunk.wraps && chunk.height > 1 &&
+                    chunk.width > 1 && chunk.column_stride == 1 && chunk.out_stride == 1;
   if (!fits) return false;
   if (chunk.addend != nullptr) {  // a composition of flows
     return chunk.channels == 2 && chunk.addend_stride == 1 && chunk.src_dtype == DType::kF32 &&
