@@ -60,7 +60,7 @@ def lint(model: onnx.ModelProto) -> list[Finding]:
 
 
 def require_no_errors(name: str, model: onnx.ModelProto) -> None:
-    """Raise `ExportError`, with the first remedy, where the lint has an error for the model `name`."""
+    """Raise `ExportError`, with the first remedy, where the lint has an error for a model."""
     errors = [finding for finding in lint(model) if finding.severity == ERROR]
     if errors:
         raise ExportError(

@@ -233,6 +233,15 @@ def test_strides_of_broken_elements(op: Op) -> None:
         refused(op, wanted, **{name: packed})
 
 
+@EACH_OP
+def test_an_address_between_elements(op: Op) -> None:
+    for name, shape in op.shapes.items():
+        memory = np.zeros(4 * math.prod(shape) + 1, np.uint8)
+        between = memory[1:].view(np.float32).reshape(shape)
+        wanted = rf"wanted {name} at a whole element of memory, such as a copy; got an address 1 "
+        refused(op, wanted, **{name: between})
+
+
 @pytest.mark.parametrize("scale", [math.nan, math.inf, 1e300])
 def test_a_scale_that_is_no_number_of_f32(scale: float) -> None:
     matching, polar = list(MATCH), list(POLAR)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import pickle
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -92,7 +94,7 @@ GOOD: dict[str, dict[str, Any]] = {
 }
 
 #: What no argument may be, whatever it is for, and Python makes something of here and there.
-NOTHING = (None, True, "x", "4", b"4", 1j, [1], {}, (None, 0), (4, True), object())
+NOTHING = (None, True, np.True_, "x", "4", b"4", 1j, [1], {}, (None, 0), (4, True), object())
 
 #: Wrong for an argument of that name only.
 WRONG: dict[str, tuple[Any, ...]] = {
@@ -135,6 +137,13 @@ def test_a_grid_is_made_of_numbers(argument):
     for wrong in (*NOTHING, *((2.5, np.float32(2)) if counts else (10**400,))):
         with pytest.raises(ArgumentError, match="1 x 1 samples" if counts else argument):
             ops.PolarGrid(**{"angles": 8, "radii": 5, "last_radius": 4.0, argument: wrong})
+
+
+def test_a_grid_keeps_floats():
+    grid = ops.PolarGrid(8, 5, last_radius=Decimal(4), sweep=np.array(2 * math.pi))
+    assert grid == ops.PolarGrid(8, 5, last_radius=4.0)
+    assert {grid} == {pickle.loads(pickle.dumps(grid))}
+    assert grid.is_full_circle is True
 
 
 def test_any_real_number_is_a_scale():

@@ -39,6 +39,14 @@ DType numpy_dtype(const char* name, const py::array& array) {
   raise_argument_error(name + std::string(kStorage), py::str(dtype).cast<std::string>());
 }
 
+/// Kernels read whole elements, which the machine may refuse to do anywhere else.
+void require_aligned(const char* name, const TensorView& view) {
+  const auto beyond = reinterpret_cast<std::uintptr_t>(view.data) % item_size(view.dtype);
+  if (beyond == 0 || view.elements() == 0) return;
+  raise_argument_error(std::string(name) + " at a whole element of memory, such as a copy",
+                       "an address " + std::to_string(beyond) + " bytes beyond one");
+}
+
 Borrowed borrow_numpy(const char* name, const py::array& array) {
   Borrowed borrowed;
   TensorView& view = borrowed.view;
@@ -55,6 +63,7 @@ Borrowed borrow_numpy(const char* name, const py::array& array) {
                            std::to_string(bytes) + " bytes along axis " + std::to_string(axis));
     }
   }
+  require_aligned(name, view);
   borrowed.owner = py::reinterpret_borrow<py::object>(array);
   return borrowed;
 }
@@ -116,6 +125,7 @@ Borrowed borrow_dlpack(const char* name, py::handle array) {
     view.strides[axis] = tensor.strides != nullptr ? tensor.strides[axis] : contiguous;
     contiguous *= tensor.shape[axis];
   }
+  require_aligned(name, view);
   return borrowed;
 }
 

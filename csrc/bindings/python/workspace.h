@@ -17,6 +17,7 @@ class Workspace {
     if (buffer.size < bytes) {
       constexpr std::int64_t kAlignment = 64;
       const std::int64_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+      buffer = Buffer();  // before more is asked for; and should there be no more, it is empty
       buffer.memory.reset(std::aligned_alloc(kAlignment, rounded));
       if (buffer.memory == nullptr) throw std::bad_alloc();
       buffer.size = rounded;

@@ -60,13 +60,13 @@ class PolarGrid:
         if not all(is_whole(count) and count >= 1 for count in (self.angles, self.radii)):
             raise ArgumentError("a grid of 1 x 1 samples at least", f"{self.angles} x {self.radii}")
         require_sides("grid", (self.angles, self.radii))
+        derive = partial(object.__setattr__, self)  # here, so that no call waits for it
         for name in ("last_radius", "first_radius", "first_angle", "sweep"):
-            real(name, getattr(self, name))
+            derive(name, real(name, getattr(self, name)))
         if not 0 < abs(self.sweep) <= 2 * math.pi + 1e-9:
             raise ArgumentError("a sweep of up to two pi radians, not 0", repr(self.sweep))
         if not abs(self.last_radius - self.first_radius) > 0:
             raise ArgumentError("radii that differ", f"{self.first_radius}..{self.last_radius}")
-        derive = partial(object.__setattr__, self)  # here, so that no call waits for it
         derive("angle_step", self.sweep / self.angles)
         derive("radius_step", (self.last_radius - self.first_radius) / self.radii)
         # Not math.isclose: torch.compile traces this line with a symbolic sweep.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numbers
 from typing import Any
 
+import numpy as np
+
 from cineflow.errors import ArgumentError
 
 
@@ -20,7 +22,7 @@ def as_real(value: Any) -> float | None:
 
     Text and flags are none, though Python would turn them into one.
     """
-    if isinstance(value, (bool, str, bytes)):
+    if isinstance(value, (bool, np.bool_, str, bytes)):
         return None
     try:
         return float(value)
