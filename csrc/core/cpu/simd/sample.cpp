@@ -130,11 +130,12 @@ CINEFLOW_HD void load_corners(const Places& places, const Source* plane, const S
 
 /// Sample one channel into contiguous memory. Answers whether a sample was infinite or NaN; if
 /// `kCareful`, such samples with an outside corner follow the rule. `bias` is contiguous, too;
-/// null: chunk.offset.
+/// null: chunk.offset. `next` is the plane to fetch meanwhile, or null.
 template <Layout kLayout, bool kCareful, typename Source, typename Result, typename Corners>
 __attribute__((noinline)) bool sample_channel(const SampleChunk& chunk, const Places& given,
                                               const Corners& given_corners, const Source* plane,
-                                              const float* bias, Result* result) {
+                                              const Source* next, const float* bias,
+                                              Result* result) {
   const Places places = given;  // a copy, which no store changes for all the compiler knows
   const Kept<Corners> corners = given_corners;
   const Steps steps(chunk);
@@ -160,6 +161,10 @@ __attribute__((noinline)) bool sample_channel(const SampleChunk& chunk, const Pl
   };
   int start = 0;
   for (; start + kLanes <= count; start += kLanes) {
+    if (next != nullptr) {  // these vectors mostly lie in a row: their first and last lines are all
+      __builtin_prefetch(next + top_at(places, start)[0]);
+      __builtin_prefetch(next + top_at(places, start)[kLanes - 1]);
+    }
     const F32s value = value_at(start);
     store(result + start, multiply_add(scale, value, bias ? load(bias + start) : offset));
   }
@@ -171,12 +176,18 @@ __attribute__((noinline)) bool sample_channel(const SampleChunk& chunk, const Pl
   return lanes_of(poison != poison) != 0;
 }
 
-/// Sample every channel, one after another.
+/// Images of so many bytes are not in the second-level cache when they are sampled.
+constexpr std::int64_t kLargeImage = std::int64_t{2} << 20;
+
+/// Sample every channel, one after another. A run meets a channel in a few places only, too few for
+/// the processor to see the next one coming: in a large image it is fetched ahead.
 template <Layout kLayout, typename Source, typename Result, typename Corners>
 void sample_planar(const SampleChunk& chunk, const Places& places, const Corners& corners) {
   Result results[kRoom];
   float biases[kRoom];
   const bool direct = chunk.out_stride == 1;
+  const bool large =
+      chunk.channels * chunk.channel_stride > kLargeImage / std::int64_t{sizeof(Source)};
   for (std::int64_t channel = 0; channel < chunk.channels; ++channel) {
     const auto* plane = static_cast<const Source*>(chunk.src) + channel * chunk.channel_stride;
     auto* out = static_cast<Result*>(chunk.out) + channel * chunk.out_channel_stride;
@@ -188,9 +199,12 @@ void sample_planar(const SampleChunk& chunk, const Places& places, const Corners
         bias = biases;
       }
     }
+    const bool fetch = large && channel + 1 < chunk.channels;
+    const Source* next = fetch ? plane + chunk.channel_stride : nullptr;
     Result* result = direct ? out : results;
-    if (sample_channel<kLayout, false>(chunk, places, corners, plane, bias, result)) {
-      sample_channel<kLayout, true>(chunk, places, corners, plane, bias, result);
+    if (sample_channel<kLayout, false>(chunk, places, corners, plane, next, bias, result)) {
+      next = nullptr;
+      sample_channel<kLayout, true>(chunk, places, corners, plane, next, bias, result);
     }
     if (!direct) {
       for (int at = 0; at < chunk.count; ++at) out[at * chunk.out_stride] = results[at];
