@@ -26,57 +26,75 @@ def measure(threads: int, seconds: float, only: str) -> list[dict[str, Any]]:
         case = make()
         if only not in case.name:
             continue
-        times = machine.medians({"cineflow": case.ours, **case.peers}, seconds)
+        calls = {"cineflow": case.ours, **case.peers}
+        candidates = {name: machine.Candidate(call, threads) for name, call in calls.items()}
+        if threads > 1:  # in turn with the others, so that a slow moment falls on both
+            candidates["one thread"] = machine.Candidate(case.ours, 1)
+        times = machine.take_turns(candidates, seconds)
         ours = times.pop("cineflow")
-        best = min(times, key=lambda name: times[name])
+        alone = times.pop("one thread", None)
+        best = min(times, key=lambda name: times[name].median)
         roof = machine.roof_us(case.bytes_moved, case.flops, threads)
         rows.append(
             {
                 "case": case.name,
                 "threads": threads,
-                "us": ours,
-                "peers_us": times,
+                "us": ours.median,
+                "shortest_us": ours.shortest,
+                "peers_us": {name: peer.median for name, peer in times.items()},
+                "peers_shortest_us": {name: peer.shortest for name, peer in times.items()},
                 "best_peer": best,
-                "times_faster": times[best] / ours,
+                "times_faster": times[best].median / ours.median,
+                "times_faster_at_best": min(peer.shortest for peer in times.values())
+                / ours.shortest,
                 "wanted_times_faster": case.wanted,
                 "roof_us": roof,
-                "times_roof": ours / roof,
+                "times_roof": ours.median / roof,
                 "bytes": case.bytes_moved,
                 "flops": case.flops,
                 "largest_difference": case.error,
                 "notes": case.notes,
             }
         )
+        if alone is not None:
+            rows[-1] |= gains(ours, alone, case.bytes_moved, threads)
     return rows
 
 
-def add_gains(rows: list[dict[str, Any]]) -> None:
-    """To each row of several threads: how much faster it is than one thread, and the machine is."""
-    alone = {row["case"]: row["us"] for row in rows if row["threads"] == 1}
-    for row in rows:
-        if row["threads"] > 1 and row["case"] in alone:
-            copy, multiply = machine.reachable_gain(row["bytes"], row["threads"])
-            row["times_one_thread"] = alone[row["case"]] / row["us"]
-            row["machine_copies_times_one_thread"] = copy
-            row["machine_multiplies_times_one_thread"] = multiply
+def gains(
+    ours: machine.Times, alone: machine.Times, bytes_moved: int, threads: int
+) -> dict[str, float]:
+    """How much faster several threads are than one, and how much faster the machine then is."""
+    copy, multiply = machine.reachable_gain(bytes_moved, threads)
+    return {
+        "times_one_thread": alone.median / ours.median,
+        "times_one_thread_at_best": alone.shortest / ours.shortest,
+        "machine_copies_times_one_thread": copy,
+        "machine_multiplies_times_one_thread": multiply,
+    }
 
 
-COLUMNS = ("case", "threads", "µs", "best peer", "µs", "faster", "wanted", "× roof", "MB")
-GAINS = ("× 1 thread", "copy, FMA")
+TIMES = ("case", "threads", "µs", "best peer", "µs")
+RATIOS = ("faster", "at best", "wanted", "× roof", "MB")
+GAINS = ("× 1 thread, at best", "copy, FMA")
 
 
 def show(rows: list[dict[str, Any]], console: Console) -> None:
-    """The table of the rows. The last two columns: our gain by threads, and the machine's own."""
+    """The table of the rows: medians, and "at best" the ratio of the shortest times.
+
+    The last two columns: our gain by threads, and the machine's own.
+    """
     table = Table(title=f"{machine.processor()}, {_C.instruction_set()}")
-    for name in COLUMNS + GAINS:
+    for name in TIMES + RATIOS + GAINS:
         table.add_column(name, justify="left" if name in ("case", "best peer") else "right")
     for row in rows:
         wanted = row["wanted_times_faster"]
-        gains = ("", "")
+        gained = ("", "")
         if "times_one_thread" in row:
             copy = row["machine_copies_times_one_thread"]
             multiply = row["machine_multiplies_times_one_thread"]
-            gains = (f"{row['times_one_thread']:.2f}×", f"{copy:.1f}×, {multiply:.1f}×")
+            gain = f"{row['times_one_thread']:.2f}×, {row['times_one_thread_at_best']:.2f}×"
+            gained = (gain, f"{copy:.1f}×, {multiply:.1f}×")
         table.add_row(
             row["case"],
             str(row["threads"]),
@@ -84,10 +102,11 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
             row["best_peer"],
             f"{row['peers_us'][row['best_peer']]:.1f}",
             f"{row['times_faster']:.2f}×",
+            f"{row['times_faster_at_best']:.2f}×",
             f"{wanted:.1f}×" if wanted else "",
             f"{row['times_roof']:.1f}",
             f"{row['bytes'] / 1e6:.2f}",
-            *gains,
+            *gained,
         )
     console.print(table)
     for note in sorted({note for row in rows for note in row["notes"]}):
@@ -106,8 +125,7 @@ def main() -> None:
         for threads in options.threads
         for row in measure(threads, options.seconds, options.only)
     ]
-    add_gains(rows)
-    show(rows, Console(width=180))
+    show(rows, Console(width=190))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "processor": machine.processor(),

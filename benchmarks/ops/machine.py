@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,24 +34,44 @@ ROUNDS = 5
 PAUSE = 0.01
 
 
-def medians(calls: dict[str, Call], seconds: float) -> dict[str, float]:
-    """Median microseconds of each call, with `seconds` for all of them together.
+@dataclass(frozen=True)
+class Candidate:
+    """A call, and the threads that it is given."""
+
+    call: Call
+    threads: int
+
+
+@dataclass(frozen=True)
+class Times:
+    """Microseconds of one candidate: the median, and the shortest, as on a machine left alone."""
+
+    median: float
+    shortest: float
+
+
+def take_turns(candidates: dict[str, Candidate], seconds: float) -> dict[str, Times]:
+    """Time candidates in turns, with `seconds` for all of them together.
 
     A turn begins with a call that is not timed: it brings the candidate's data back into the
     caches and wakes its workers.
     """
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    turn = max(seconds / ROUNDS / len(calls) - PAUSE, 0.0)
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    turn = max(seconds / ROUNDS / len(candidates) - PAUSE, 0.0)
     for _ in range(ROUNDS):
-        for name, call in calls.items():
+        for name, candidate in candidates.items():
+            set_threads(candidate.threads)
             time.sleep(PAUSE)
-            call()
+            candidate.call()
             end = time.perf_counter() + turn
             while True:
-                times[name].append(_seconds(call))
+                times[name].append(_seconds(candidate.call))
                 if time.perf_counter() >= end:
                     break
-    return {name: 1e6 * statistics.median(values) for name, values in times.items()}
+    return {
+        name: Times(1e6 * statistics.median(values), 1e6 * min(values))
+        for name, values in times.items()
+    }
 
 
 @cache
