@@ -1,7 +1,7 @@
 #include "cineflow/compose_flow.h"
 
 #include "cpu/bands.h"
-#include "cpu/warped_row.h"
+#include "cpu/runs.h"
 
 namespace cineflow {
 namespace {

@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "cpu/bands.h"
-#include "cpu/warped_row.h"
+#include "cpu/runs.h"
 #include "math/dispatch.h"
 
 namespace cineflow {

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "cpu/bands.h"
-#include "cpu/warped_row.h"
+#include "cpu/runs.h"
 #include "math/polar.h"
 
 namespace cineflow {

@@ -97,14 +97,6 @@ CINEFLOW_HD Weights weights_inside(F32s right_weight, F32s lower) {
   return {upper * left_weight, upper * right_weight, lower * left_weight, lower * right_weight};
 }
 
-/// From a pixel to its neighbours, in elements; 0 where there are none.
-struct Steps {
-  explicit Steps(const SampleChunk& chunk)
-      : right(chunk.width > 1 ? chunk.column_stride : 0),
-        down(chunk.height > 1 ? chunk.row_stride : 0) {}
-  std::int64_t right, down;
-};
-
 /// The sum of the corners, of the upper row and the lower one.
 CINEFLOW_HD F32s weighted(const Pairs (&rows)[2], const Weights& weights) {
   F32s sum = rows[0].left * weights.top_left;
@@ -112,8 +104,5 @@ CINEFLOW_HD F32s weighted(const Pairs (&rows)[2], const Weights& weights) {
   sum = multiply_add(rows[1].left, weights.bottom_left, sum);
   return multiply_add(rows[1].right, weights.bottom_right, sum);
 }
-
-/// So few that weights are computed anew for each: one image, or the two components of a flow.
-constexpr std::int64_t kFewChannels = 2;
 
 }  // namespace cineflow::CINEFLOW_ISA

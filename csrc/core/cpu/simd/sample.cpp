@@ -98,11 +98,22 @@ struct alignas(64) WrittenCorners {
 template <typename Corners>
 using Kept = std::conditional_t<std::is_same_v<Corners, WrittenCorners>, const Corners&, Corners>;
 
+/// So few that weights are computed anew for each: one image, or the two components of a flow.
+constexpr std::int64_t kFewChannels = 2;
+
 /// How the four corners of a sample lie in memory.
 enum class Layout {
   kAdjacent,  // right neighbours beside left ones, the lower row one stride below the upper
   kWrapping,  // as above, but for the lower row, which may be the first
   kApart,     // right neighbours anywhere
+};
+
+/// From a pixel to its neighbours, in elements; 0 where there are none.
+struct Steps {
+  explicit Steps(const SampleChunk& chunk)
+      : right(chunk.width > 1 ? chunk.column_stride : 0),
+        down(chunk.height > 1 ? chunk.row_stride : 0) {}
+  std::int64_t right, down;
 };
 
 /// The pixels that the samples from `start` on read.
