@@ -20,13 +20,13 @@ _REST = 0.02
 
 
 def stream_push() -> Tracker:
-    """`MotionStream.push`: the engine, the composition and the quality of one frame."""
+    """`Stream.push`: the engine, the composition and the quality of one frame."""
     from cineflow.runtime.bundle import Bundle
     from cineflow.runtime.engine import open_engine
-    from cineflow.runtime.stream import MotionStream
+    from cineflow.runtime.stream import Stream
 
     bundle = Bundle.load("lucas_kanade")
-    stream = MotionStream(open_engine(bundle), bundle.spec)
+    stream = Stream(open_engine(bundle), bundle.spec)
     return lambda previous, current: stream.push(current).flow
 
 
@@ -58,7 +58,7 @@ def main() -> None:
     methods = {
         f"{OURS}, 1 thread": bundle(threads=1),
         f"{OURS}, 2 threads": bundle(threads=2),
-        "MotionStream.push, default threads": stream_push(),
+        "Stream.push, default threads": stream_push(),
         **{name: track for name, track in peers().items() if name != "zero flow"},
     }
     times = pace(methods, held_out()[0])

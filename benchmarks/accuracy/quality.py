@@ -19,7 +19,8 @@ from benchmarks.accuracy.measure import Tracker
 from benchmarks.accuracy.methods import bundle
 from benchmarks.accuracy.output import arguments, publish
 from cineflow.motion.metrics import end_point_error
-from cineflow.motion.quality import Quality, assess, halved
+from cineflow.motion.quality import assess, halved
+from cineflow.served import Quality
 from cineflow.motion.quality_rule import OFFSET, SUSPECT_PX, Parts, Rule
 
 #: A frame with a larger mean error over the wall has failed.

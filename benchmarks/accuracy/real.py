@@ -25,7 +25,7 @@ from cineflow.motion.closure import find_beat, picture_shift
 from cineflow.motion.compose import compose
 from cineflow.motion.metrics import loop_closure
 from cineflow.runtime import Bundle, open_engine
-from cineflow.runtime.stream import MotionStream
+from cineflow.runtime.stream import Stream
 
 _TISSUE_GREY = 30
 PARENT = "color3d_jpeg_baseline.dcm"
@@ -140,7 +140,7 @@ def table(rows: list[tuple[RealBeat, dict[str, tuple[float, float]]]]) -> str:
 def streamed(name: str, cine: Cine) -> str:
     """The beats that a stream without triggers finds in a clip, one line each."""
     model = Bundle.load("lucas_kanade")
-    stream = MotionStream(open_engine(model), model.spec)
+    stream = Stream(open_engine(model), model.spec)
     results = [stream.push(frame) for frame in cine.frames]
     lines = [f"{name}, streamed without triggers:"]
     for before, now in pairwise(results):

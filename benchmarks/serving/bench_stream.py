@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.serving.conftest import Measure
 from cineflow.runtime import Bundle, open_engine
-from cineflow.runtime.stream import MotionStream
+from cineflow.runtime.stream import Stream
 from cineflow.serving import TritonServer
 from cineflow_client import Client
 from cineflow_client.stream import Transport
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.benchmark(group="latency per frame, 256x256")
 
 def bench_in_process(measure: Measure, bundle: Bundle) -> None:
     engine = open_engine(bundle)  # as the server does: only the way differs
-    stream = MotionStream(engine, bundle.spec)
+    stream = Stream(engine, bundle.spec)
     measure(lambda frame: stream.push(frame).flow)
 
 

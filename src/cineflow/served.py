@@ -176,7 +176,7 @@ class Result:
             xx, yy, xy (xx, yy, zz, xy, xz, yz). Only where it was asked for.
         repeat: Whether this frame is the last one over again, value for value.
         unit: "px", or "mm" where the stream knows its spacing.
-        absent: Why a reading is None, by its name.
+        absent: Why a reading is None, or an output not there, by its name.
         latency_ms: From the call that sent the frame to its result; None in process.
     """
 

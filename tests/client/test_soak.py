@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cineflow.runtime import Bundle, open_engine
-from cineflow.runtime.stream import MotionStream
+from cineflow.runtime.stream import Stream
 from cineflow_client import Client
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ def small_frames(moving_frames):
 @pytest.fixture(scope="module")
 def expected(small_frames):
     bundle = Bundle.load("lucas_kanade")
-    stream = MotionStream(open_engine(bundle), bundle.spec)
+    stream = Stream(open_engine(bundle), bundle.spec)
     return [stream.push(frame) for frame in small_frames]
 
 

@@ -16,7 +16,7 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from cineflow.runtime import Bundle, open_engine
-from cineflow.runtime.stream import MotionStream
+from cineflow.runtime.stream import Stream
 from cineflow.serving import TritonServer
 from cineflow_client import (
     Cause,
@@ -57,7 +57,7 @@ def mapped(client: Client, pid: int) -> list[str]:
 @pytest.fixture(scope="module")
 def in_process(moving_frames):
     bundle = Bundle.load("lucas_kanade")
-    stream = MotionStream(open_engine(bundle), bundle.spec)
+    stream = Stream(open_engine(bundle), bundle.spec)
     return [stream.push(frame) for frame in moving_frames]
 
 

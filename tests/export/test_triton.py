@@ -14,7 +14,7 @@ from cineflow.errors import BundleError, ExportError, SpecError
 from cineflow.export import write_repository
 from cineflow.export.triton import to_text
 from cineflow.runtime import Bundle, open_engine
-from cineflow.runtime.stream import MotionStream
+from cineflow.runtime.stream import Stream
 from cineflow.spec import ModelSpec
 
 COMMITTED = Path(__file__).resolve().parents[2] / "triton_repo"
@@ -117,7 +117,7 @@ def test_model_that_the_stream_cannot_run_is_refused_before_anything_is_written(
     bundle: Bundle, smoother: Bundle, tmp_path: Path
 ) -> None:
     with pytest.raises(SpecError):
-        MotionStream(open_engine(smoother), smoother.spec)
+        Stream(open_engine(smoother), smoother.spec)
     with pytest.raises(ExportError, match="two images") as caught:
         write_repository([bundle, smoother], tmp_path / "repo")
     assert "--backend onnxruntime" in caught.value.remedy

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUND = {"errors", "spec"}  # standard library and numpy only: every room stands on them
+GROUND = {"errors", "served", "spec"}  # standard library and numpy only: every room stands on them
 FORMATS = {"PIL", "cv2", "nibabel", "pydicom"}
 ENGINES = {"cupy", "onnxruntime", "tensorrt", "tensorrt_rtx", "torch"}
 
@@ -42,7 +42,8 @@ class Room:
 
 ROOMS = [
     Room("cineflow.errors", "src/cineflow/errors.py"),
-    Room("cineflow.spec", "src/cineflow/spec.py", GROUND, {"numpy"}),
+    Room("cineflow.served", "src/cineflow/served.py", set(), {"numpy"}),
+    Room("cineflow.spec", "src/cineflow/spec", GROUND, {"numpy"}),
     Room("cineflow.ops", "src/cineflow/ops", {"_C"}, {"numpy"}, {"torch", "onnx", "cupy"}),
     Room("cineflow.reference", "src/cineflow/reference", set(), {"numpy"}),
     Room("cineflow.models", "src/cineflow/models", {"ops"}, {"numpy", "torch"}),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.quality import Quality, assess, halved
+from cineflow.motion.quality import assess, halved
 from cineflow.motion.quality_rule import (
     SUSPECT_PX,
     WITH_BACKWARD,
@@ -19,6 +19,7 @@ from cineflow.motion.quality_rule import (
     index_of,
 )
 from cineflow.phantom import Beat, ShortAxisPhantom
+from cineflow.served import Quality
 
 STILL = np.zeros((2, 128, 128), np.float32)
 

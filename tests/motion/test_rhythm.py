@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cineflow.motion.rhythm import Intervals, Rhythm
+from cineflow.motion.rhythm import Intervals
+from cineflow.served import Rhythm
 
 
 def judged(times, *, milliseconds=True):

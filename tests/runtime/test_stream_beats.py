@@ -9,9 +9,9 @@ import pytest
 
 from cineflow.errors import EngineError, FrameError, SpecError
 from cineflow.motion.compose import compose_all
-from cineflow.motion.rhythm import Rhythm
 from cineflow.phantom import Beat
-from cineflow.runtime.stream import Cause, MotionStream
+from cineflow.runtime.stream import Cause, Stream
+from cineflow.served import Rhythm
 from cineflow.spec import Axis, ModelSpec, TensorSpec
 
 SIDE = Axis("height", 16, 128, 16), Axis("width", 16, 128, 16)
@@ -59,8 +59,8 @@ def number(frame: np.ndarray) -> int:
     return int(frame[0, 0])
 
 
-def stream_of(count: int = BEAT.frames, engine=None, **settings) -> tuple[MotionStream, list]:
-    stream = MotionStream(engine or Pulse(), SPEC, **settings)
+def stream_of(count: int = BEAT.frames, engine=None, **settings) -> tuple[Stream, list]:
+    stream = Stream(engine or Pulse(), SPEC, **settings)
     return stream, [stream.push(picture(k)) for k in range(count)]
 
 
@@ -96,14 +96,14 @@ def test_a_trigger_renews_at_once_and_ends_the_search():
     assert not triggered.displacement.any()
     results = [stream.push(picture(k), beat=False) for k in range(41, BEAT.frames)]
     assert {r.reference for r in results} == {40}
-    assert stream.state().finder is None
+    assert stream.state().track.finder is None
     # ... also for frames that say nothing after that
     assert stream.push(picture(BEAT.frames - 1)).beat_info.cause is Cause.TRIGGER
 
 
 def triggered(frames, end, period_ms=25.0):
     """Every result of a stream with R waves at `frames`, by frame number."""
-    stream = MotionStream(Pulse(), SPEC)
+    stream = Stream(Pulse(), SPEC)
     return [stream.push(picture(k), beat=k in frames, time_ms=period_ms * k) for k in range(end)]
 
 
@@ -113,7 +113,7 @@ def test_drift_per_beat_is_stated():
     for k in (32, 64, 96):
         # the heart is back, and composing exact flows costs next to nothing
         assert results[k].beat_info.drift_px == pytest.approx(0.0, abs=0.01)
-    stream, at_systole = MotionStream(Pulse(), SPEC), 11
+    stream, at_systole = Stream(Pulse(), SPEC), 11
     for k in range(at_systole):
         stream.push(picture(k), beat=k == 0)
     late = stream.push(picture(at_systole), beat=True).beat_info.drift_px
@@ -135,7 +135,7 @@ def test_ectopic_and_missed_triggers_are_named_and_give_no_drift():
 
 
 def test_triggers_without_times_are_judged_in_frames():
-    stream = MotionStream(Pulse(), SPEC)
+    stream = Stream(Pulse(), SPEC)
     found = [stream.push(picture(k), beat=k in (0, 30, 60, 90, 100)) for k in range(101)]
     assert found[90].beat_info.rhythm is Rhythm.REGULAR
     assert found[100].beat_info.rhythm is Rhythm.EARLY
@@ -146,7 +146,7 @@ def test_no_beat_at_all_is_late_where_times_are_known(beat):
     """Triggers that never come, and a picture that does not move: 12 s at 40 frames/s."""
     still = Pulse(Beat(heart_rate_bpm=75.0, frame_rate_hz=40.0, beats=0.1))
     for times, last in ((True, Rhythm.LATE), (False, Rhythm.UNKNOWN)):
-        stream = MotionStream(still, SPEC)
+        stream = Stream(still, SPEC)
         results = [
             stream.push(picture(0), beat=beat, time_ms=25.0 * k if times else None)
             for k in range(480)
@@ -175,7 +175,7 @@ def test_less_than_a_beat_keeps_its_first_frame_as_reference():
     ],
 )
 def test_times_out_of_order_are_refused_and_nothing_moves(times, message):
-    stream = MotionStream(Pulse(), SPEC)
+    stream = Stream(Pulse(), SPEC)
     stream.push(picture(0), time_ms=times[0])
     before = stream.state()
     with pytest.raises(FrameError, match=message):
@@ -188,7 +188,7 @@ def test_a_flow_that_is_not_finite_is_the_engines_error():
         def run(self, inputs):
             return {"flow": super().run(inputs)["flow"] * np.nan}
 
-    stream = MotionStream(Broken(), SPEC)
+    stream = Stream(Broken(), SPEC)
     stream.push(picture(0))
     before = stream.state()
     with pytest.raises(EngineError, match="a finite flow"):
@@ -212,7 +212,7 @@ def test_a_stream_that_is_cut_goes_on_as_if_it_had_not_been(cut):
     """In the middle of learning, of a candidate, and after beats."""
     whole, expected = stream_of()
     first, _ = stream_of(cut)
-    second = MotionStream(Pulse(), SPEC, first.state())
+    second = Stream(Pulse(), SPEC, first.state())
     results = [second.push(picture(k)) for k in range(cut, BEAT.frames)]
     for got, wanted in zip(results, expected[cut:], strict=True):
         np.testing.assert_array_equal(got.displacement, wanted.displacement)
@@ -232,7 +232,7 @@ def test_the_way_back_runs_at_half_size_and_is_stated():
 
 def test_the_way_back_runs_at_full_size_where_half_does_not_fit():
     engine = Pulse()
-    stream = MotionStream(engine, SPEC, backward=True)
+    stream = Stream(engine, SPEC, backward=True)
     for k in range(2):
         stream.push(np.ascontiguousarray(picture(k)[:80, :112]))
     assert engine.sizes == [(80, 112)] * 2
@@ -241,5 +241,5 @@ def test_the_way_back_runs_at_full_size_where_half_does_not_fit():
 def test_a_model_with_a_state_cannot_run_backward():
     state = TensorSpec("memory", "float32", (1, *SIDE), "1")
     spec = ModelSpec("other", "With a memory.", SPEC.inputs, SPEC.outputs, (state,))
-    with pytest.raises(SpecError, match="without state"):
-        MotionStream(Pulse(), spec, backward=True)
+    with pytest.raises(SpecError, match="to be run backward; got other"):
+        Stream(Pulse(), spec, backward=True)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from cineflow.export.triton import STREAM_OUTPUTS
-from cineflow.motion.quality import Quality
-from cineflow.motion.rhythm import Rhythm
-from cineflow.runtime.stream import BeatInfo, Cause, MotionStream
+from cineflow.served import Quality
+from cineflow.served import Rhythm
+from cineflow.runtime.stream import BeatInfo, Cause, Stream
 from cineflow.serving.backend import StreamTable, output_arrays
 from cineflow.serving.errors import StreamGoneError
 from cineflow.spec import ModelSpec, TensorSpec
@@ -166,7 +166,7 @@ def test_the_client_and_the_server_name_the_same_things():
     for ours, theirs in ((Cause, client.Cause), (Rhythm, client.Rhythm)):
         assert ours.__members__.keys() == theirs.__members__.keys()
         assert all(ours[name] == theirs[name] for name in ours.__members__)
-    result = MotionStream(ENGINE, SPEC).push(np.zeros((8, 8), np.uint8))
+    result = Stream(ENGINE, SPEC).push(np.zeros((8, 8), np.uint8))
     assert list(output_arrays(result)) == [name for name, *_ in STREAM_OUTPUTS]
 
 

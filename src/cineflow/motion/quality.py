@@ -11,8 +11,6 @@ says how well a frame supports its motion, never that a measurement is right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from cineflow.errors import ArgumentError
@@ -28,6 +26,7 @@ from cineflow.motion.blocks import (
 from cineflow.motion.compose import compose
 from cineflow.motion.fields import require_field, require_same_size
 from cineflow.motion.quality_rule import Parts, expected_error_px, index_of
+from cineflow.served import Quality
 
 #: Variance of the rounding to whole grey levels: texture weaker than this is no texture.
 _ROUNDING = 1.0 / 12.0
@@ -37,49 +36,6 @@ _LEAST_GRADIENT = 1.0
 _WORSE_SHARE, _WORST_SHARE = 0.8, 0.9
 #: px between the samples of the flow that its deformation is read from.
 _STRIDE = 4
-
-
-@dataclass(frozen=True)
-class Quality:
-    """How well one pair of frames supports the flow between them.
-
-    Where there is no texture at all (black or even frames) nothing is measured: the index is 0, the
-    expected error infinite, and the parts are NaN, or None where they would be None anyway.
-
-    Attributes:
-        index: 0 (nothing supports it) to 1; falls as `expected_error_px` grows, and is 1/2 at the
-            error where the tuning phantoms told failed frames from good ones best.
-        expected_error_px: End-point error that frames with these parts had on the tuning phantoms
-            (geometric mean over the wall), px; infinite where there is no texture.
-        correlation: Of the speckle with the next frame's, brought back by the flow: -1..1, the
-            value that four fifths of the tissue exceed.
-        photometric_px: Standard deviation of the position that one pixel would give, from the
-            residual and the gradient (Cramer-Rao); four fifths of the tissue are better.
-        deformation: |du/dx| of the flow, 1 per frame; nine tenths of the tissue deform less.
-        appearance: Change of the picture itself from what it was over about five frames, grey
-            levels along the motion, four fifths of the tissue change less; None for a stream's
-            first pair.
-        temporal_px: Change of the flow since the pair before, scaled to its duration, mean over
-            the tissue; None for a stream's first pair.
-        forward_backward_px: Mean |f(p) + b(p + f(p))| over the tissue; None unless the backward
-            flow was computed.
-        folding_percent: Share of the tissue where the flow turns the picture over.
-    """
-
-    index: float
-    expected_error_px: float
-    correlation: float
-    photometric_px: float
-    deformation: float
-    appearance: float | None
-    temporal_px: float | None
-    forward_backward_px: float | None
-    folding_percent: float
-
-    @classmethod
-    def untracked(cls) -> Quality:
-        """A stream's first frame: nothing was tracked, so nothing can be wrong."""
-        return cls(1.0, 0.0, 1.0, 0.0, 0.0, None, None, None, 0.0)
 
 
 def assess(

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import IntEnum
 
 import numpy as np
 
 from cineflow.motion.beats import ECTOPIC_SHARE, FASTEST_BPM, SLOWEST_BPM
+from cineflow.served import Rhythm
 
 #: Intervals that the usual one is the median of.
 _REMEMBERED = 8
-
-
-class Rhythm(IntEnum):
-    """The last interval between two beats, or the wait since the last.
-
-    UNKNOWN until two intervals are known, and for good where neither a beat nor frame times come;
-    EARLY and LATE are more than 20 % off the median of the
-    last eight (ectopic beat or double trigger; missed trigger or pause), or beyond 220 and below 30
-    beats per minute where frame times are known.
-    """
-
-    UNKNOWN = 0
-    REGULAR = 1
-    EARLY = 2
-    LATE = 3
 
 
 @dataclass(frozen=True)

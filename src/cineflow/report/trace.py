@@ -10,8 +10,8 @@ import numpy as np
 
 from cineflow.cine import Cine
 from cineflow.errors import ArgumentError
-from cineflow.motion.quality import Quality
 from cineflow.report.points import choose_wall_points, sample_field, tissue_mask
+from cineflow.served import Quality
 
 
 class BeatOfFrame(Protocol):

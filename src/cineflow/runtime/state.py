@@ -1,83 +1,21 @@
-"""What a stream says about a frame, and what it must remember for the next."""
+"""What a stream remembers from one frame to the next, and whether a model can go on from it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
-from cineflow.motion.blocks import BlockMotion
-from cineflow.motion.finder import BeatFinder
-from cineflow.motion.quality import Quality
-from cineflow.motion.rhythm import Intervals, Rhythm
+from cineflow.errors import ArgumentError, FrameError, SpecError
+from cineflow.motion.blocks import BlockMotion, block_size
+from cineflow.motion.finder import MOMENTS, BeatFinder
+from cineflow.motion.rhythm import Intervals
+from cineflow.runtime.feed import FeedState, FrameFeed
+from cineflow.served import BeatInfo
 
-
-class Cause(IntEnum):
-    """Why the reference frame is what it is: the stream's first frame, a trigger that came with its
-    frame, or end-diastole found in the motion."""
-
-    START = 0
-    TRIGGER = 1
-    MOTION = 2
-
-
-@dataclass(frozen=True)
-class BeatInfo:
-    """The beat that a frame belongs to.
-
-    Attributes:
-        number: From 0; 0 is what comes before the first trigger or found end-diastole.
-        cause: Why it has the reference frame that it has.
-        delay_frames: Frame numbers from the reference to the frame whose result was the first to
-            refer to it: 0 for a trigger, some more where end-diastole was found in the motion.
-        rhythm: How the interval before this beat was; LATE, too, while the beat itself goes on for
-            longer than beats do (a missed trigger, or none found): the displacement then drifts on.
-            Before the first beat that takes frame times, and 2 s: without times it is UNKNOWN.
-        drift_px: Loop closure of the beat before: how far its displacement was from zero when its
-            heart was back, mean over the tissue. Nothing is compensated. None before the first
-            whole beat, and after one that was EARLY or LATE: its heart was not back.
-    """
-
-    number: int = 0
-    cause: Cause = Cause.START
-    delay_frames: int = 0
-    rhythm: Rhythm = Rhythm.UNKNOWN
-    drift_px: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class MotionResult:
-    """Motion of one frame. Pixels; x right, y down; channel 0 = x, 1 = y.
-
-    Attributes:
-        flow: f32 [2, H, W], previous to current, on the previous frame's grid; zeros for the first.
-        displacement: f32 [2, H, W], reference to current, on the reference frame's grid.
-        quality_parts: How far to trust the flow, and what that was made from.
-        previous: Index of the frame that the flow starts from.
-        current: Index of this frame.
-        reference: Index of the frame that the displacement refers to.
-        beat_info: The heart beat that it belongs to.
-    """
-
-    flow: np.ndarray
-    displacement: np.ndarray
-    quality_parts: Quality
-    previous: int
-    current: int
-    reference: int
-    beat_info: BeatInfo
-
-    @property
-    def quality(self) -> float:
-        """How far to trust the flow, 0..1; 1 for the first frame."""
-        return self.quality_parts.index
-
-    @property
-    def beat(self) -> int:
-        """Number of the heart beat, from 0."""
-        return self.beat_info.number
+_REMEDY = "Start a new stream, or go on with the model that the state was taken from."
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,52 +26,181 @@ class Candidate:
         displacement: f32 [2, H, W] px since that frame, on its grid.
         index: Its index.
         clock: Its time on the clock of the intervals.
-        closure_px: Mean length of the displacement since the reference when it was the last frame.
+        closure_px: Mean length of the displacement since the reference when it was the last frame;
+            None where no tissue is known.
     """
 
     displacement: np.ndarray
     index: int
     clock: float
-    closure_px: float
+    closure_px: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """The motion since the reference frame, for models whose motion refers to beats.
+
+    Attributes:
+        displacement: f32 [n, ...] px, since the reference frame, on its grid; None for a model that
+            gives the displacement itself.
+        reference: Index of the reference frame.
+        beat: The heart beat that the last frame belongs to.
+        intervals: The beats so far.
+        motion: The last pair's motion by blocks; None before the first, and for volumes.
+        finder: Looks for beats in the motion; None where the stream is given triggers.
+        candidate: The finder's, None without one.
+    """
+
+    displacement: np.ndarray | None
+    reference: int
+    beat: BeatInfo = field(default_factory=BeatInfo)
+    intervals: Intervals = field(default_factory=Intervals)
+    motion: BlockMotion | None = None
+    finder: BeatFinder | None = None
+    candidate: Candidate | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class StreamState:
     """Everything that the next frame needs; the arrays are never written to again.
 
-    Its size is bounded: three fields of the frame's size, and a few kilobytes per hundred frames
-    for at most 512 of them.
+    Its size is bounded: the frames that the feed keeps, two fields of the frame's size, the model's
+    own tensors, and a few kilobytes per hundred frames for at most 512 of them.
 
     Attributes:
-        frame: The last frame, f32 [H, W], grey levels 0..255.
-        displacement: f32 [2, H, W] px, since the reference frame, on its grid.
+        model: Whose state it is, `Stream.model`: another model's stream refuses it.
         index: Index of the last frame.
-        reference: Index of the reference frame.
-        model: Whose state it is, `MotionStream.model`: another model's stream refuses it.
-        beat: The heart beat that the last frame belongs to.
-        intervals: The beats so far.
+        feed: The frames that the next run needs.
         time_ms: Time of the last frame; None where the stream is given no times.
-        motion: The last pair's motion by blocks; None before the first.
-        finder: Looks for beats in the motion; None where the stream is given triggers.
-        candidate: The finder's, None without one.
-        tensors: The model's own state, `<name>_out` of the last frame by `<name>`; empty for a
-            model without state, and before its first pair.
+        tensors: The model's own state, `<name>_out` of the last run by `<name>`; empty before it.
+        given: Inputs that were given with the first frame, by name.
+        spacing_mm: mm per pixel along the frame's axes; None where lengths stay in pixels.
+        track: The motion since the reference frame; None for a model without any.
+        ran: Whether the model has run: before that it carries nothing.
     """
 
-    frame: np.ndarray
-    displacement: np.ndarray
-    index: int
-    reference: int
     model: str
-    beat: BeatInfo = field(default_factory=BeatInfo)
-    intervals: Intervals = field(default_factory=Intervals)
+    index: int
+    feed: FeedState
     time_ms: float | None = None
-    motion: BlockMotion | None = None
-    finder: BeatFinder | None = None
-    candidate: Candidate | None = None
     tensors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    given: Mapping[str, np.ndarray] = field(default_factory=dict)
+    spacing_mm: tuple[float, ...] | None = None
+    track: Track | None = None
+    ran: bool = False
 
     @property
     def clock(self) -> float:
         """Now, on the clock of the intervals: ms, or frame numbers without times."""
         return float(self.index) if self.time_ms is None else self.time_ms
+
+    def require_fits(self, feed: FrameFeed, model: str) -> None:
+        """Raise `SpecError` unless the stream of `model` can go on from this state.
+
+        Args:
+            feed: Of the model that shall go on.
+            model: Its `Engine.model`.
+        """
+        if self.model != model:
+            raise SpecError(f"a state of {model}", f"one of {self.model}", _REMEDY)
+        shape = tuple(np.shape(self.feed.last))
+        if len(shape) != feed.feed.rank:
+            raise SpecError(
+                f"a state with a frame of {feed.feed.rank} axes", f"{list(shape)}", _REMEDY
+            )
+        try:
+            feed.require_size(shape)
+        except FrameError as error:
+            raise SpecError(f"a state with {error.wanted}", error.got, _REMEDY) from error
+        self._require_counts()
+        own = sorted(one.name for one in feed.spec.states) if self.ran else []
+        if sorted(self.tensors) != own:
+            raise SpecError(f"a state with the tensors {own}", f"{sorted(self.tensors)}", _REMEDY)
+        for name, array, wanted in (
+            *self._feed_arrays(feed, shape),
+            *self._own_arrays(feed, shape),
+            *self._track_arrays(shape),
+        ):
+            found = (str(np.asarray(array).dtype), list(np.shape(array)))
+            if found != wanted:
+                raise SpecError(f"{name} of a state as {wanted}", f"{found}", _REMEDY)
+            if not np.isfinite(array).all():
+                raise SpecError(f"finite values in {name} of a state", "NaN or inf", _REMEDY)
+
+    def _require_counts(self) -> None:
+        counts = {"index": (self.index, 0)}
+        if self.track is not None:
+            counts["reference"] = (self.track.reference, 0)
+            if self.track.motion is not None:
+                counts["number of frames"] = (self.track.motion.frames, 1)
+        for name, (number, least) in counts.items():
+            if not isinstance(number, (int, np.integer)) or number < least:
+                raise SpecError(f"a whole {name} of {least} or more", repr(number), _REMEDY)
+
+    def _feed_arrays(self, feed: FrameFeed, shape: tuple[int, ...]) -> Iterator[_Part]:
+        wanted = ("float32", list(shape))
+        yield "the last frame", self.feed.last, wanted
+        if feed.keeps_reference != (self.feed.reference is not None):
+            raise SpecError(
+                "a state with a reference frame" if feed.keeps_reference else "a state without one",
+                "one without" if feed.keeps_reference else "a reference frame",
+                _REMEDY,
+            )
+        if self.feed.reference is not None:
+            yield "the reference frame", self.feed.reference, wanted
+        if len(self.feed.window) > max(feed.feed.length - 1, 0):
+            raise SpecError(
+                f"a state with at most {feed.feed.length - 1} frames of a window",
+                f"{len(self.feed.window)}",
+                _REMEDY,
+            )
+        for frame in self.feed.window:
+            yield "a window's frame", frame, wanted
+
+    def _own_arrays(self, feed: FrameFeed, shape: tuple[int, ...]) -> Iterator[_Part]:
+        sizes = feed.image_sizes(shape)
+        at_start = {one.name: one for one in feed.spec.inputs if one.name in feed.feed.at_start}
+        if sorted(self.given) != sorted(at_start):
+            raise SpecError(
+                f"a state with the given inputs {sorted(at_start)}",
+                f"{sorted(self.given)}",
+                _REMEDY,
+            )
+        tensors = [(at_start[name], array) for name, array in self.given.items()]
+        tensors += [(one, self.tensors[one.name]) for one in feed.spec.states if self.ran]
+        for tensor, array in tensors:
+            try:
+                tensor.check(np.asarray(array), sizes)
+            except ArgumentError as error:
+                raise SpecError(f"in a state, {error.wanted}", error.got, _REMEDY) from error
+            yield tensor.name, array, (tensor.dtype, list(np.shape(array)))
+
+    def _track_arrays(self, shape: tuple[int, ...]) -> Iterator[_Part]:
+        track = self.track
+        if track is None:
+            return
+        field_ = ("float32", [len(shape), *shape])
+        if track.displacement is not None:
+            yield "displacement", track.displacement, field_
+        if track.candidate is not None:
+            yield "candidate", track.candidate.displacement, field_
+        if track.motion is not None:
+            size = (shape[-2], shape[-1])
+            blocks = [extent // side for extent, side in zip(size, block_size(size), strict=True)]
+            yield "flow", track.motion.flow, ("float32", [2, *blocks])
+            yield "tissue", track.motion.tissue, ("float64", blocks)
+            yield "grey", track.motion.grey, ("float64", blocks)
+        if track.finder is not None:
+            path = track.finder.path
+            yield "path", path, ("float64", [*np.shape(path)[:1], MOMENTS])
+
+
+def require_state(state: Any) -> StreamState:
+    """`state` if it is one; raises `SpecError` otherwise."""
+    if not isinstance(state, StreamState):
+        raise SpecError("a StreamState", type(state).__name__, "Take it from `stream.state()`.")
+    return state
+
+
+#: An array of a state: its name in messages, the array, and the dtype and shape that it must have.
+_Part = tuple[str, np.ndarray, tuple[str, list[int]]]

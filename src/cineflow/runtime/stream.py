@@ -1,4 +1,4 @@
-"""MotionStream: what a live stream knows from one frame to the next.
+"""Stream: feed -> engine -> readings, for one sequence of frames.
 
 The same object works in process, inside Triton's Python backend and in tests. Its state can be
 taken out and put back, and that is how a stream survives a restart or moves to another server: the
@@ -7,39 +7,66 @@ displacement was composed over every frame since the reference, so no picture ca
 
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from cineflow.errors import EngineError, FrameError, SpecError
-from cineflow.motion.blocks import block_size
-from cineflow.motion.compose import compose
-from cineflow.motion.finder import MOMENTS, BeatFinder
-from cineflow.motion.quality import Quality, assess, halved
-from cineflow.motion.rhythm import Intervals, Rhythm
+from cineflow.errors import ArgumentError, FrameError, SpecError
+from cineflow.motion.fields import require_spacing
+from cineflow.motion.quality import assess, halved
 from cineflow.runtime.engine import Engine
-from cineflow.runtime.renewal import at_beat
-from cineflow.runtime.state import BeatInfo, Cause, MotionResult, StreamState
-from cineflow.spec import Axis, ModelSpec
+from cineflow.runtime.feed import FrameFeed, given_arrays, zero_states
+from cineflow.runtime.readings import (
+    area_readings,
+    checked_outputs,
+    landmark_readings,
+    motion_of,
+    raw_outputs,
+    require_readable,
+    strain_of,
+)
+from cineflow.runtime.state import StreamState, Track, require_state
+from cineflow.runtime.track import at_beat, composed_on, first_track
+from cineflow.served import (
+    BeatInfo,
+    Cause,
+    Quality,
+    Result,
+    Rhythm,
+    has_reading,
+    lacking,
+    motion_outputs,
+    reserved_names,
+)
+from cineflow.spec import FeedKind, ModelSpec, Role
 
-__all__ = ["BeatInfo", "Cause", "MotionResult", "MotionStream", "StreamState"]
+__all__ = ["BeatInfo", "Cause", "Result", "Stream", "StreamState", "require_streamable"]
 
 
-class MotionStream:
-    """Tracks one sequence of frames of one size.
+class Stream:
+    """Runs one sequence of frames of one size through a model.
 
     Args:
-        engine: Runs the model on a pair of frames; its `model` is kept in the state, and compared
-            when a state comes back in.
-        spec: The model: two images in (previous, current), `flow` out.
+        engine: Runs the model; its `model` is kept in the state, and compared when a state comes
+            back in.
+        spec: The model. Its feed says what it sees of the frames, its roles what is read off its
+            outputs.
         state: A state taken from another stream of the same model; it goes on from there.
+        spacing_mm: mm per pixel along the frame's axes, (row, column) or (slice, row, column): the
+            lengths and areas are in mm then.
+        readings: Readings that are made only where they are asked for: "strain".
         backward: Also track each pair backward, at half size where the model takes that size, and
             judge the quality by both. A quarter of the engine's time more per frame (all of it
             again where the half size does not fit); without it the quality still stands.
 
     Raises:
-        SpecError: The model is of another kind, or has a state and shall run backward; `state` is
-            no `StreamState`, another model's, or its arrays are not what this model makes.
+        SpecError: The model is not one that streams, or cannot run backward; `state` is not a
+            `StreamState`, is another model's, or its arrays are not what this model makes.
+        ArgumentError: `spacing_mm` is not positive numbers, or a reading does not exist.
     """
 
     def __init__(
@@ -48,22 +75,34 @@ class MotionStream:
         spec: ModelSpec,
         state: StreamState | None = None,
         *,
+        spacing_mm: tuple[float, ...] | None = None,
+        readings: tuple[str, ...] = (),
         backward: bool = False,
     ) -> None:
         require_streamable(spec)
-        if backward and spec.states:
+        if backward and (spec.states or spec.feed.kind != FeedKind.PAIR or spec.given_inputs):
             raise SpecError(
-                "a model without state, to be run backward",
-                f"{spec.name} with {[tensor.name for tensor in spec.states]}",
+                "a model of a pair of frames, without state and given inputs, to be run backward",
+                f"{spec.name}: {spec.feed.kind}, states {[one.name for one in spec.states]}",
             )
+        if unknown := set(readings) - {"strain"}:
+            raise ArgumentError("readings of: strain", f"{sorted(unknown)}")
         self.spec = spec
         self.model = engine.model
         self._engine = engine
-        self._images = spec.inputs
-        if state is not None:
-            self._check_state(state)
-        self._state = state
+        self._feed = FrameFeed(spec)
+        self._served: Mapping[str, Any] = json.loads(spec.to_json())
+        self._absent = lacking(self._served)
         self._backward = backward
+        self._strain = "strain" in readings
+        self._follows_beats = has_reading(self._served, "beat_info")
+        self._spacing = None
+        if spacing_mm is not None:
+            self._spacing = require_spacing(spacing_mm, spec.feed.rank)
+        if state is not None:
+            require_state(state).require_fits(self._feed, self.model)
+        self._state = state
+        self._lock = threading.Lock()
 
     def state(self) -> StreamState | None:
         """What the next frame needs, for another stream to go on from; None before any frame."""
@@ -76,11 +115,12 @@ class MotionStream:
         *,
         beat: bool | None = None,
         time_ms: float | None = None,
-    ) -> MotionResult:
-        """Track one frame.
+        given: Mapping[str, np.ndarray] | None = None,
+    ) -> Result:
+        """Take one frame.
 
         Args:
-            frame: Grey levels 0..255, u8 or f32 [H, W]; it is copied.
+            frame: Grey levels, u8 or f32 [H, W] or, for models of volumes, [D, H, W]; it is copied.
             index: The frame's number, above the last one's; one more than that by default. A gap
                 says that frames were dropped.
             beat: Whether an R wave came with this frame: it becomes the reference at once,
@@ -89,142 +129,200 @@ class MotionStream:
                 until a first frame says True or False.
             time_ms: When the frame was taken, for heart rates that are absurd by themselves; for
                 every frame of a stream or for none.
+            given: The model's further inputs by name: those `at_start` with the first frame, the
+                others with every frame.
 
         Raises:
-            FrameError: Rank, type, size, index, beat or time do not fit, or a value is not finite.
-                The state is as before, and the next good frame is tracked against the last good
-                one.
-            EngineError: The engine failed or gave a flow that is not finite; the state is as
+            FrameError: Rank, type, size, index, beat, time or a given input does not fit, or a
+                value is not finite or out of range. The state is as before, and the next good
+                frame is tracked against the last good one.
+            EngineError: The engine failed or gave an output that is not finite; the state is as
                 before.
         """
+        if not self._lock.acquire(blocking=False):
+            raise FrameError(
+                "one frame at a time", "a push while another thread's is running",
+                "Push from one thread, or take turns with a lock: the order of frames matters.",
+            )  # fmt: skip
+        try:
+            result, self._state = self._next(frame, index, beat, time_ms, given or {})
+        finally:
+            self._lock.release()
+        return result
+
+    # -- one frame ---------------------------------------------------------------------------------
+
+    def _next(
+        self,
+        frame: np.ndarray,
+        index: int | None,
+        beat: bool | None,
+        time_ms: float | None,
+        given: Mapping[str, np.ndarray],
+    ) -> tuple[Result, StreamState]:
+        """The result of a frame and the state after it; nothing is assigned here."""
         before = self._state
-        image = self._checked(frame)
+        image = self._feed.checked(frame, None if before is None else before.feed)
         number = self._numbered(index)
         self._check_time(time_ms)
         if beat is not None and not isinstance(beat, (bool, np.bool_)):
             raise FrameError("a beat of True, False or None", repr(beat))
-        if before is None:
-            after = self._first(image, number, beat, time_ms)
-            flow, quality = np.zeros((2, *image.shape), np.float32), Quality.untracked()
-        else:
-            outputs = self._engine.run(self._inputs(before, image))
-            flow = outputs["flow"][0]
-            if not np.isfinite(flow).all():
-                raise EngineError("a finite flow", f"NaN or infinite values from {self.spec.name}")
-            quality, motion = assess(
-                before.frame,
-                image,
-                flow,
-                before=before.motion,
-                frames=number - before.index,
-                backward=self._back(before.frame, image) if self._backward else None,
-            )
-            moved = replace(
-                before,
-                frame=image,
-                displacement=compose(before.displacement, flow),
-                index=number,
-                time_ms=time_ms,
-                motion=motion,
-                finder=before.finder if beat is None else None,
-                tensors={state.name: outputs[f"{state.name}_out"] for state in self.spec.states},
-            )
-            after = at_beat(moved, flow, beat)
-        self._state = after  # the only place, and last: a frame counts wholly or not at all
-        late = after.intervals.overdue(after.clock)
-        return MotionResult(
-            flow=flow,
-            displacement=after.displacement,
-            quality_parts=quality,
-            previous=number if before is None else before.index,
-            current=number,
-            reference=after.reference,
-            beat_info=replace(after.beat, rhythm=Rhythm.LATE) if late else after.beat,
-        )
-
-    def _check_state(self, state: StreamState) -> None:
-        remedy = "Start a new stream, or go on with the model that the state was taken from."
-        if not isinstance(state, StreamState):
-            raise SpecError("a StreamState", type(state).__name__, "Take it from `stream.state()`.")
-        if state.model != self.model:
-            raise SpecError(f"a state of {self.model}", f"one of {state.model}", remedy)
-        # before its first pair a model has none of its own, and zeros are right
-        own = [] if state.motion is None else sorted(one.name for one in self.spec.states)
-        if sorted(state.tensors) != own:
-            raise SpecError(f"a state with the tensors {own}", f"{sorted(state.tensors)}", remedy)
-        size = np.shape(state.frame)
-        if len(size) != 2 or not all(map(_takes, self._images[0].shape[-2:], size)):
-            raise SpecError(
-                f"a state with a frame of a size that {self.spec.name} takes",
-                f"one of {list(size)}",
-                remedy,
-            )
-        counts = {"index": state.index, "reference": state.reference}
-        arrays = {"frame": state.frame, "displacement": state.displacement}
-        wanted = {"frame": ("float32", list(size)), "displacement": ("float32", [2, *size])}
-        if state.candidate is not None:
-            arrays["candidate"] = state.candidate.displacement
-            wanted["candidate"] = wanted["displacement"]
-        if state.motion is not None:
-            counts["number of frames"] = state.motion.frames
-            blocks = [extent // side for extent, side in zip(size, block_size(size), strict=True)]
-            for part, shape in (
-                ("flow", ("float32", [2, *blocks])),
-                ("tissue", ("float64", blocks)),
-                ("grey", ("float64", blocks)),
-            ):
-                arrays[part], wanted[part] = getattr(state.motion, part), shape
-        if state.finder is not None:
-            arrays["path"] = state.finder.path
-            wanted["path"] = ("float64", [*np.shape(state.finder.path)[:1], MOMENTS])
-        for one in self.spec.states if state.tensors else ():
-            arrays[one.name] = state.tensors[one.name]
-            wanted[one.name] = (one.dtype, [_extent(dim, size) for dim in one.shape])
-        for name, number in counts.items():
-            least = 1 if name == "number of frames" else 0
-            if not isinstance(number, (int, np.integer)) or number < least:
-                raise SpecError(f"a whole {name} of {least} or more", repr(number), remedy)
-        for name, array in arrays.items():
-            found = (str(np.asarray(array).dtype), list(np.shape(array)))
-            if found != wanted[name]:
-                raise SpecError(f"{name} of a state as {wanted[name]}", f"{found}", remedy)
-            if not np.isfinite(array).all():
-                raise SpecError(f"finite values in {name} of a state", "NaN or inf", remedy)
-
-    def _first(
-        self, image: np.ndarray, number: int, beat: bool | None, time_ms: float | None
-    ) -> StreamState:
-        still = np.zeros((2, *image.shape), np.float32)
-        state = StreamState(
-            image,
-            still,
-            number,
-            reference=number,
+        sizes = self._feed.image_sizes(image.shape)
+        at_start, each = self._given(given, sizes)
+        feed_before = None if before is None else before.feed
+        inputs, feed, why = self._feed.inputs(feed_before, image, renew=bool(beat))
+        after = StreamState(
             model=self.model,
-            intervals=Intervals(milliseconds=time_ms is not None, start=time_ms),
+            index=number,
+            feed=feed,
             time_ms=time_ms,
-            finder=BeatFinder() if beat is None else None,
+            tensors={} if before is None else before.tensors,
+            given=at_start,
+            spacing_mm=self._spacing if before is None else before.spacing_mm,
+            track=None if before is None else before.track,
+            ran=before is not None and before.ran,
         )
-        if not beat:
-            return state
-        intervals, _ = state.intervals.begin(state.clock)
-        return replace(state, intervals=intervals, beat=BeatInfo(cause=Cause.TRIGGER))
-
-    def _back(self, previous: np.ndarray, current: np.ndarray) -> np.ndarray:
-        """Flow from current to previous, [2, H, W] px, or [2, H / 2, W / 2] px of half the size."""
-        first, second = current, previous
-        half = [extent // 2 for extent in current.shape]
-        if all(
-            extent % 2 == 0 and _takes(dim, size)
-            for dim, size, extent in zip(
-                self._images[0].shape[-2:], half, current.shape, strict=True
+        arrays: dict[str, np.ndarray] = {}
+        if inputs is not None:
+            fresh = not after.ran or (bool(beat) and self._feed.keeps_reference)
+            states = zero_states(self.spec, sizes) if fresh else after.tensors
+            carried = {f"{name}_in": value for name, value in states.items()}
+            outputs = self._engine.run(inputs | at_start | each | carried)
+            arrays = checked_outputs(self.spec, outputs)
+            after = replace(
+                after,
+                tensors={one.name: outputs[f"{one.name}_out"] for one in self.spec.states},
+                ran=True,
             )
+        return self._read(before, after, arrays, beat, why)
+
+    def _read(
+        self,
+        before: StreamState | None,
+        after: StreamState,
+        arrays: Mapping[str, np.ndarray],
+        beat: bool | None,
+        why: str,
+    ) -> tuple[Result, StreamState]:
+        """The readings of a frame, and the state with its track."""
+        size = after.feed.last.shape
+        repeat = before is not None and np.array_equal(before.feed.last, after.feed.last)
+        readings: dict[str, Any] = {}
+        flow = motion_of(self.spec, Role.FLOW, arrays, size) if arrays else None
+        if self.spec.output_of(Role.FLOW) is not None and before is None:
+            flow = np.zeros((len(size), *size), np.float32)  # nothing moved yet
+        if self._follows_beats:
+            quality, track = self._follow(before, after, flow, beat)
+            after = replace(after, track=track)
+            late = track.intervals.overdue(after.clock)
+            readings["beat_info"] = replace(track.beat, rhythm=Rhythm.LATE) if late else track.beat
+            readings["quality_parts"] = quality
+            readings["flow"] = flow
+            readings["displacement"] = track.displacement
+        if arrays:
+            spacing = after.spacing_mm
+            if self.spec.output_of(Role.DISPLACEMENT) is not None:
+                readings["displacement"] = motion_of(self.spec, Role.DISPLACEMENT, arrays, size)
+            readings |= landmark_readings(self.spec, arrays, size, spacing)
+            readings |= area_readings(self.spec, arrays, spacing)
+        displacement = readings.get("displacement")
+        if self._strain and displacement is not None:
+            readings["strain"] = strain_of(displacement, after.spacing_mm)
+        return self._result(before, after, arrays, readings, repeat=repeat, why=why), after
+
+    def _follow(
+        self, before: StreamState | None, after: StreamState, flow: np.ndarray | None,
+        beat: bool | None,
+    ) -> tuple[Quality | None, Track]:  # fmt: skip
+        """Quality of the pair, and the track after it."""
+        composed = self.spec.output_of(Role.FLOW) is not None
+        judged = has_reading(self._served, "quality_parts")
+        if before is None or before.track is None:
+            track = first_track(
+                after.feed.last.shape, after.index, after.clock, beat,
+                timed=after.time_ms is not None, composed=composed,
+            )  # fmt: skip
+            return Quality.untracked() if judged else None, track
+        track, quality, motion = before.track, None, None
+        if flow is not None:
+            if judged:
+                quality, motion = assess(
+                    before.feed.last,
+                    after.feed.last,
+                    flow,
+                    before=track.motion,
+                    frames=after.index - before.index,
+                    backward=self._back(before, after) if self._backward else None,
+                )
+            track = composed_on(track, flow, motion, beat)
+        return quality, at_beat(track, flow, beat, after.index, after.clock)
+
+    def _result(
+        self,
+        before: StreamState | None,
+        after: StreamState,
+        arrays: Mapping[str, np.ndarray],
+        readings: Mapping[str, Any],
+        *,
+        repeat: bool,
+        why: str,
+    ) -> Result:
+        absent = dict(self._absent)
+        if not arrays:
+            absent |= {one.name: why for one in self.spec.outputs}
+        for name in ("flow", "displacement", "quality_parts", "beat_info", "points", "confidence",
+                     "lengths", "areas"):  # fmt: skip
+            if name not in absent and readings.get(name) is None:
+                absent[name] = why
+        if "strain" not in absent and readings.get("strain") is None:
+            absent["strain"] = why if self._strain else "it was not asked for"
+        latency = self.spec.feed.latency if arrays else 0
+        outputs = raw_outputs(self.spec, arrays) if arrays else {}
+        return Result(
+            **readings,
+            outputs=outputs | motion_outputs(self._served, readings),
+            current=after.index,
+            previous=after.index if before is None else before.index,
+            reference=after.index if after.track is None else after.track.reference,
+            described=after.index - latency,
+            repeat=repeat,
+            unit="px" if after.spacing_mm is None else "mm",
+            absent=absent,
+        )
+
+    # -- checks ------------------------------------------------------------------------------------
+
+    def _given(
+        self, given: Mapping[str, np.ndarray], sizes: dict[str, int]
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """The inputs that are given once, and those of this frame."""
+        once = tuple(t for t in self.spec.given_inputs if t.name in self.spec.feed.at_start)
+        each = tuple(t for t in self.spec.given_inputs if t not in once)
+        if self._state is None:
+            arrays = given_arrays((*once, *each), given, sizes, "with the first frame")
+        else:
+            arrays = given_arrays(each, given, sizes, "with each frame after the first")
+            arrays |= self._state.given
+        return (
+            {one.name: arrays[one.name] for one in once},
+            {one.name: arrays[one.name] for one in each},
+        )
+
+    def _back(self, before: StreamState, after: StreamState) -> np.ndarray:
+        """Flow from current to previous, [2, H, W] px, or [2, H / 2, W / 2] px of half the size."""
+        first, second = after.feed.last, before.feed.last
+        half = [extent // 2 for extent in first.shape]
+        layout = next(iter(self._feed.layouts.values()))
+        if all(
+            extent % 2 == 0 and (dim == size if isinstance(dim, int) else dim.accepts(size))
+            for dim, size, extent in zip(layout.size, half, first.shape, strict=True)
         ):
-            first, second = halved(current), halved(previous)
-        pair = zip(self._images, (first, second), strict=True)
-        flow: np.ndarray = self._engine.run(
-            {tensor.name: picture[None, None] for tensor, picture in pair}
-        )["flow"][0]
+            first, second = halved(first), halved(second)
+        inputs, _, _ = self._feed.inputs(replace(before.feed, last=first), second, renew=False)
+        assert inputs is not None  # a pair that has a previous frame always runs
+        arrays = checked_outputs(self.spec, self._engine.run(inputs))
+        flow = motion_of(self.spec, Role.FLOW, arrays, first.shape)
+        assert flow is not None
         return flow
 
     def _check_time(self, time_ms: float | None) -> None:
@@ -242,48 +340,6 @@ class MotionStream:
         if time_ms is not None and last is not None and time_ms <= last:
             raise FrameError(f"a time above {last:g} ms, the last frame's", f"{time_ms:g} ms")
 
-    def _inputs(self, before: StreamState, image: np.ndarray) -> dict[str, np.ndarray]:
-        inputs = {
-            tensor.name: picture[None, None]
-            for tensor, picture in zip(self._images, (before.frame, image), strict=True)
-        }
-        for state in self.spec.states:
-            start = before.tensors.get(state.name)
-            if start is None:
-                start = np.zeros([_extent(dim, image.shape) for dim in state.shape], state.dtype)
-            inputs[f"{state.name}_in"] = start
-        return inputs
-
-    def _checked(self, frame: np.ndarray) -> np.ndarray:
-        """The frame as f32 of its own, if this stream can take it."""
-        if not isinstance(frame, np.ndarray):
-            raise FrameError("a grey frame, uint8 or float32 [H, W]", type(frame).__name__)
-        if frame.ndim != 2 or frame.dtype not in (np.uint8, np.float32):
-            raise FrameError(
-                "a grey frame, uint8 or float32 [H, W]", f"{frame.dtype} {list(frame.shape)}"
-            )
-        if self._state is not None and frame.shape != self._state.frame.shape:
-            raise FrameError(
-                f"a frame of {_words(self._state.frame.shape)}, as the frames before",
-                _words(frame.shape),
-                "Open a new stream after a change of depth or probe.",
-            )
-        for dim, size, side in zip(
-            self._images[0].shape[-2:], frame.shape, ("height", "width"), strict=True
-        ):
-            if not _takes(dim, size):
-                wanted = dim.describe() if isinstance(dim, Axis) else str(dim)
-                raise FrameError(
-                    f"a {side} of {wanted} pixels, which {self.spec.name} takes",
-                    str(size),
-                    "Resize or pad the frame first: cineflow.cine.fit_to keeps the geometry.",
-                )
-        image = frame.astype(np.float32)  # a copy: the caller's memory may be a ring's slot
-        if frame.dtype == np.float32 and not np.isfinite(image).all():
-            count = int((~np.isfinite(image)).sum())
-            raise FrameError("finite grey levels", f"{count} NaN or infinite values")
-        return image
-
     def _numbered(self, index: int | None) -> int:
         if index is not None and (
             isinstance(index, bool) or not isinstance(index, (int, np.integer))
@@ -297,31 +353,26 @@ class MotionStream:
 
 
 def require_streamable(spec: ModelSpec) -> None:
-    """Raise `SpecError` unless a `MotionStream` can run models of this kind."""
-    shape = spec.inputs[0].shape if spec.inputs else ()
-    images = len(spec.inputs) == 2 and all(
-        (tensor.shape, tensor.dtype) == ((1, 1, *shape[2:]), "float32") for tensor in spec.inputs
-    )
-    flow = any(tensor.name == "flow" for tensor in spec.outputs[:1])
-    if not (images and flow and spec.outputs[0].shape == (1, 2, *shape[2:])):
-        found = (f"{one.name} {one.dtype} [{one.describe_shape()}]" for one in spec.tensors())
+    """Raise `SpecError` unless a `Stream` can run models of this kind, readings included."""
+    FrameFeed(spec)  # refuses a call, a unit or a shape that frames cannot have
+    require_readable(spec)
+    reserved = reserved_names(json.loads(spec.to_json()))
+    taken = [
+        one.name
+        for one in (*spec.given_inputs, *spec.outputs)
+        if one.name in reserved and one.name != one.role
+    ]
+    if taken:
         raise SpecError(
-            "a model of two images float32 [1, 1, H, W] whose first output is `flow` [1, 2, H, W]",
-            f"{spec.name}: {'; '.join(found)}",
+            f"{spec.name}: outputs and given inputs with names of their own",
+            f"{taken}, which the stream uses itself",
+            "Rename them in the spec and in the recipe",
         )
+    known = {axis.name for one in spec.inputs for axis in one.axes}
     for state in spec.states:
-        if unknown := {axis.name for axis in state.axes} - {"height", "width"}:
-            raise SpecError("a state whose dynamic axes are height and width", str(unknown))
-
-
-def _takes(dim: int | Axis, size: int) -> bool:
-    return dim.accepts(size) if isinstance(dim, Axis) else dim == size
-
-
-def _extent(dim: int | Axis, size: tuple[int, ...]) -> int:
-    """A state tensor's extent: its own where fixed, the frame's where it names that axis."""
-    return {"height": size[0], "width": size[1]}[dim.name] if isinstance(dim, Axis) else dim
-
-
-def _words(size: tuple[int, ...]) -> str:
-    return f"{size[0]}x{size[1]} pixels (height x width)"
+        if unknown := {axis.name for axis in state.axes} - known:
+            raise SpecError(
+                f"{spec.name}: a state whose size the inputs decide",
+                f"{state.name} with the axes {sorted(unknown)}",
+                "Fix the size, or derive it: HEIGHT / 4",
+            )

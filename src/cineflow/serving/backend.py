@@ -1,4 +1,4 @@
-"""The model inside Triton's Python backend: one `MotionStream` per live sequence.
+"""The model inside Triton's Python backend: one `Stream` per live sequence.
 
 The repository's `1/model.py` only re-exports `TritonPythonModel` from here. It runs in the stub's
 interpreter, so nothing here needs torch; `triton_python_backend_utils` exists only there and is
@@ -25,7 +25,7 @@ import numpy as np
 from cineflow.errors import BundleError, CineflowError, FrameError
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.engine import Engine
-from cineflow.runtime.stream import MotionResult, MotionStream
+from cineflow.runtime.stream import Result, Stream
 from cineflow.serving.errors import StreamGoneError
 from cineflow.spec import ModelSpec
 
@@ -39,7 +39,7 @@ _rename.argtypes = (ctypes.py_object, ctypes.c_char_p)
 
 @dataclass
 class _Live:
-    stream: MotionStream
+    stream: Stream
     last_used_s: float
 
 
@@ -53,7 +53,7 @@ class StreamTable:
         spec: The model.
         idle_s: Seconds without a frame after which a sequence is forgotten.
         clock: Seconds that only grow.
-        backward: As for `MotionStream`.
+        backward: As for `Stream`.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class StreamTable:
 
     def begin(self, sequence: int | str) -> None:
         """Start a sequence; one of the same id begins anew."""
-        stream = MotionStream(self._engine, self._spec, backward=self._backward)
+        stream = Stream(self._engine, self._spec, backward=self._backward)
         self._live[sequence] = _Live(stream, self._clock())
         self._live.move_to_end(sequence)
 
@@ -85,7 +85,7 @@ class StreamTable:
         """Forget a sequence; one that is not known is fine."""
         self._live.pop(sequence, None)
 
-    def get(self, sequence: int | str) -> MotionStream:
+    def get(self, sequence: int | str) -> Stream:
         """The stream of a sequence; it counts as used now.
 
         Raises:
@@ -116,7 +116,7 @@ class TritonPythonModel:
         at the model's folder); `threads`, the engine's threads inside one frame (its own default
         leaves a core to server and client), optional;
         `backward`, "true" to judge the quality by the way back, too, at the cost of
-        `MotionStream`'s argument of that name, optional.
+        `Stream`'s argument of that name, optional.
 
         Raises:
             BundleError: There is no such bundle, or its content is not what the model's name says.
@@ -200,7 +200,7 @@ class TritonPythonModel:
         tensor = self._pb.get_input_tensor_by_name(request, name)
         return None if tensor is None else np.from_dlpack(tensor)
 
-    def _tensors(self, result: MotionResult, wanted: Sequence[str]) -> list[Any]:
+    def _tensors(self, result: Result, wanted: Sequence[str]) -> list[Any]:
         return [
             self._tensor(name, value)
             for name, value in output_arrays(result).items()
@@ -222,7 +222,7 @@ def error_text(error: CineflowError) -> str:
     return f"{type(error).__name__}: {json.dumps(parts)}"
 
 
-def output_arrays(result: MotionResult) -> dict[str, np.ndarray]:
+def output_arrays(result: Result) -> dict[str, np.ndarray]:
     """A result as the served outputs; what was not measured is NaN."""
     quality = vars(result.quality_parts)  # its fields, in their order
     parts = [value for name, value in quality.items() if name != "index"]

@@ -16,6 +16,9 @@ from cineflow.spec.tensors import Role, TensorSpec
 
 _NAME = re.compile("[a-z][a-z0-9_]*")
 
+#: Stands in a spec that does not state its feed, until the tensors have told it.
+INFERRED = Feed(FeedKind.CALL)
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -68,10 +71,10 @@ class ModelSpec:
     states: tuple[TensorSpec, ...] = ()
     weights: Weights = field(default_factory=Weights)
     source: str = ""
-    feed: Feed = None  # type: ignore[assignment]  # __post_init__ replaces it
+    feed: Feed = INFERRED
 
     def __post_init__(self) -> None:
-        if self.feed is None:
+        if self.feed is INFERRED:
             self._infer_feed()
         require_text("a model", name=self.name, summary=self.summary, source=self.source)
         if not _NAME.fullmatch(self.name):  # a folder's name, and Triton's
@@ -193,7 +196,7 @@ class ModelSpec:
                 inputs=tuple(map(TensorSpec.from_json, data["inputs"])),
                 outputs=tuple(map(TensorSpec.from_json, data["outputs"])),
                 states=tuple(map(TensorSpec.from_json, data["states"])),
-                feed=Feed.from_json(data["feed"]) if "feed" in data else None,
+                feed=Feed.from_json(data["feed"]) if "feed" in data else INFERRED,
                 weights=Weights(**data["weights"]),
             )
         except SpecError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -45,7 +45,7 @@ class Role(str, Enum):
 #: Factor from a flow's own unit to pixels, for a side of `size` pixels.
 #: "normalised" counts from the outer edges (`align_corners=False`), "normalised corners" from the
 #: centres of the corner pixels (`align_corners=True`).
-MOTION_UNITS = {
+MOTION_UNITS: Mapping[str, Callable[[int], float]] = {
     "px": lambda size: 1.0,
     "normalised": lambda size: size / 2.0,
     "normalised corners": lambda size: (size - 1) / 2.0,

@@ -1,0 +1,135 @@
+"""From a model's outputs to the readings that their roles bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cineflow.errors import EngineError, SpecError
+from cineflow.motion.landmarks import chain_lengths, class_areas, peaks
+from cineflow.motion.strain import deformation_gradient, green_lagrange
+from cineflow.served import Output
+from cineflow.spec import FeedKind, ModelSpec, Role, TensorSpec
+from cineflow.spec.outputs import frame_values, motion_in_pixels, require_motion_unit
+
+#: Order of the strain tensor's entries: xx, yy, xy and xx, yy, zz, xy, xz, yz.
+_ENTRIES = {2: ((0, 0), (1, 1), (0, 1)), 3: ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))}
+
+
+def require_readable(spec: ModelSpec) -> None:
+    """Raise `SpecError` unless every reading that the outputs promise can be made.
+
+    A flow in an unknown unit, two outputs of one role, or a flow from a feed without a previous
+    frame is refused here, before a stream or a repository is made of it.
+    """
+    for role in Role:
+        several = [one.name for one in spec.outputs if role and one.role == role]
+        if len(several) > 1:
+            raise SpecError(
+                f"{spec.name}: one output with the role {role.value}",
+                f"{several}",
+                "Leave the role out of the others; they are served by their names",
+            )
+    for role in (Role.FLOW, Role.DISPLACEMENT):
+        tensor = spec.output_of(role)
+        if tensor is not None:
+            require_motion_unit(tensor)
+    flow, displacement = spec.output_of(Role.FLOW), spec.output_of(Role.DISPLACEMENT)
+    if flow is not None and spec.feed.kind in (FeedKind.WINDOW, FeedKind.CALL):
+        raise SpecError(
+            f"{spec.name}: a flow from frame to frame, to be composed",
+            f"{flow.name} of a {spec.feed.kind}",
+            "Give it no role, or the role displacement if it refers to a reference frame",
+        )
+    if displacement is not None and flow is not None:
+        raise SpecError(
+            f"{spec.name}: one output that says where the tissue went",
+            f"{flow.name} (flow) and {displacement.name} (displacement)",
+            "Give one of them no role; it is served by its name",
+        )
+
+
+def checked_outputs(spec: ModelSpec, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The model's outputs by name, states left out.
+
+    Raises:
+        EngineError: One is missing, or has a value that is not finite.
+    """
+    arrays = {}
+    for tensor in spec.outputs:
+        if tensor.name not in outputs:
+            raise EngineError(f"the output {tensor.name}", f"{sorted(outputs)}")
+        array = outputs[tensor.name]
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise EngineError(f"a finite {tensor.name}", f"NaN or infinite values from {spec.name}")
+        arrays[tensor.name] = array
+    return arrays
+
+
+def raw_outputs(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> dict[str, Output]:
+    """The outputs as a result carries them. Flow and displacement are added as readings."""
+    return {
+        one.name: Output(arrays[one.name], one.unit, one.frame, one.role, one.names)
+        for one in spec.outputs
+        if one.role not in (Role.FLOW, Role.DISPLACEMENT) or one.time_axis is not None
+    }
+
+
+def motion_of(
+    spec: ModelSpec, role: Role, arrays: Mapping[str, np.ndarray], size: tuple[int, ...]
+) -> np.ndarray | None:
+    """The flow or displacement of the frame that is described, f32 [n, ...] px, x first."""
+    tensor = spec.output_of(role)
+    if tensor is None:
+        return None
+    return motion_in_pixels(tensor, _described(spec, tensor, arrays), size)
+
+
+def landmark_readings(
+    spec: ModelSpec,
+    arrays: Mapping[str, np.ndarray],
+    size: tuple[int, ...],
+    spacing: tuple[float, ...] | None,
+) -> dict[str, Any]:
+    """points, confidence and lengths, of heat maps or of points."""
+    readings: dict[str, Any] = {}
+    if (maps := spec.output_of(Role.HEAT_MAPS)) is not None:
+        values = _described(spec, maps, arrays)
+        readings["points"], readings["confidence"] = peaks(values, size)
+    if (points := spec.output_of(Role.POINTS)) is not None:
+        found = np.asarray(_described(spec, points, arrays), np.float32)
+        order = points.components or ("x", "y", "z")[: len(size)]
+        readings["points"] = found[:, [order.index(name) for name in sorted(order)]]
+    if "points" in readings:
+        readings["lengths"] = chain_lengths(readings["points"], spacing)
+    return readings
+
+
+def area_readings(
+    spec: ModelSpec, arrays: Mapping[str, np.ndarray], spacing: tuple[float, ...] | None
+) -> dict[str, Any]:
+    """areas, of labels or of probabilities."""
+    if (labels := spec.output_of(Role.LABELS)) is not None:
+        values = _described(spec, labels, arrays)
+        classes = len(labels.names) or int(values.max(initial=0)) + 1
+        return {"areas": class_areas(values, classes, spacing)}
+    if (shares := spec.output_of(Role.PROBABILITIES)) is not None:
+        values = _described(spec, shares, arrays)
+        return {"areas": class_areas(values.argmax(axis=0), len(values), spacing)}
+    return {}
+
+
+def strain_of(displacement: np.ndarray, spacing: tuple[float, ...] | None) -> np.ndarray:
+    """Green-Lagrange strain of a displacement [n, ...] px, f32 [3 or 6, ...], a fraction."""
+    tensor = green_lagrange(deformation_gradient(displacement, spacing))
+    entries = _ENTRIES[displacement.shape[0]]
+    return np.stack([tensor[..., i, j] for i, j in entries]).astype(np.float32)
+
+
+def _described(spec: ModelSpec, tensor: TensorSpec, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """An output's values of the frame that the result describes."""
+    values = frame_values(tensor, arrays[tensor.name], spec.feed.rank)
+    described: np.ndarray = values[len(values) - 1 - (spec.feed.latency if len(values) > 1 else 0)]
+    return described
