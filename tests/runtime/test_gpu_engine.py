@@ -208,7 +208,7 @@ def test_another_precision_is_only_taken_where_it_is_asked_for(
 ) -> None:
     bundle = Bundle.load(tiny)
     put(store, bundle, precision="fp16")
-    with pytest.raises(EngineError, match=r"in fp32 .* only of fp16"):
+    with pytest.raises(EngineError, match=r"in fp32 .* only in fp16"):
         find_plans(bundle, "tensorrt-rtx", "1.7", "86")
     assert open_engine(bundle).name == "onnxruntime"
     assert open_engine(bundle, precision="fp16").name == "tensorrt-rtx"
