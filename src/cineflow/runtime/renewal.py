@@ -34,9 +34,7 @@ def at_beat(state: StreamState, flow: np.ndarray, trigger: bool | None) -> Strea
 
 def _renewed(state: StreamState, start: Candidate, cause: Cause) -> StreamState:
     """`state` with `start` as its reference frame."""
-    whole = (
-        state.intervals.last is not None
-    )  # before the first beat, the reference is not an end-diastole
+    whole = state.intervals.last is not None  # else the reference is not an end-diastole
     intervals, rhythm = state.intervals.begin(start.clock)
     back = whole and rhythm in (Rhythm.UNKNOWN, Rhythm.REGULAR)
     return replace(
