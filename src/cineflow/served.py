@@ -463,7 +463,7 @@ def encode(result: Result, spec: Spec, wanted: Sequence[str] | None = None) -> d
     indices = [int(getattr(result, name)) for name in _INDICES]
     notes = {"unit": result.unit, "absent": dict(result.absent)}
     arrays[INDICES.name] = np.array(indices, np.int64)
-    arrays[NOTES.name] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
+    arrays[NOTES.name] = np.frombuffer(bytearray(json.dumps(notes).encode()), np.uint8)
     return arrays if wanted is None else {k: v for k, v in arrays.items() if k in wanted}
 
 

@@ -46,7 +46,7 @@ def test_an_engine_for_anything_else_is_not_found(
     store: EngineStore, change: dict[str, object]
 ) -> None:
     store.get_or_build(KEY, lambda: b"plan")
-    with pytest.raises(EngineError, match="none in the store"):
+    with pytest.raises(EngineError, match="not in the store"):
         store.load(replace(KEY, **change))
 
 
@@ -86,7 +86,7 @@ def take_other_key(folder: Path) -> None:
         (lose_plan, "no readable plan"),
         (damage_record, "unreadable record"),
         (write_a_list_for_the_profile, "unreadable record"),
-        (take_other_key, "foreign"),
+        (take_other_key, "another folder"),
     ],
 )
 def test_unsound_engine_is_refused_then_rebuilt(store: EngineStore, damage, said: str) -> None:

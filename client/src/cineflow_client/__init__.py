@@ -1,4 +1,4 @@
-"""Stream ultrasound frames to a cineflow server and get motion back."""
+"""Stream frames to a cineflow server, or call one, and get typed results back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cineflow_client.errors import (
 )
 from cineflow_client.latency import LatencyLog, LatencySummary
 from cineflow_client.metadata import ModelInfo
-from cineflow_client.result import BeatInfo, Cause, QualityParts, Result, Rhythm
+from cineflow_client.served import BeatInfo, Cause, Output, Quality, Result, Rhythm
 from cineflow_client.stream import Pending, Stream
 
 __all__ = [
@@ -32,8 +32,9 @@ __all__ = [
     "LatencySummary",
     "ModelInfo",
     "ModelNotFound",
+    "Output",
     "Pending",
-    "QualityParts",
+    "Quality",
     "Result",
     "Rhythm",
     "ServerDied",

@@ -1,50 +1,56 @@
-"""Checks on a frame before it travels: a bad one must not cost a round trip."""
+"""Checks on what is sent, so that bad input costs no round trip."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from cineflow_client.errors import FrameRejected
 from cineflow_client.metadata import ModelInfo
+from cineflow_client.shapes import describe_shape, fits
 
 
 def checked_frame(
-    frame: np.ndarray, model: ModelInfo, stream_size: tuple[int, int] | None
+    frame: np.ndarray, model: ModelInfo, stream_size: tuple[int, ...] | None
 ) -> np.ndarray:
     """The frame, C-contiguous, if the model and the stream can take it.
 
     Args:
-        frame: Grey levels 0..255, [H, W], uint8 or float32.
-        model: The model that shall track it.
-        stream_size: (H, W) of the stream's frames so far; None before the first.
+        frame: Grey levels, uint8 or float32 [H, W], or [D, H, W] for models of volumes.
+        model: The model that will take it.
+        stream_size: Sizes of the stream's frames so far; None before the first.
 
     Raises:
-        FrameRejected: Rank, type or size do not fit, or a value is not finite.
+        FrameRejected: Rank, type or size do not fit, or a value is not finite or out of range.
     """
     array = np.asarray(frame)
-    if array.ndim != 2:
+    sizes = "D, H, W" if model.frame_rank == 3 else "H, W"
+    low, high = model.spec["feed"]["grey"]
+    if array.ndim != model.frame_rank:
         raise FrameRejected(
-            "a grey frame [H, W]",
+            f"a grey frame [{sizes}]",
             f"{array.dtype} {list(array.shape)}",
             "Convert colour to grey levels, and send one frame per call.",
         )
     if array.dtype not in (np.uint8, np.float32):
         raise FrameRejected(
-            "uint8 or float32 grey levels 0..255",
+            f"uint8 or float32 grey levels {low:g}..{high:g}",
             str(array.dtype),
-            "frame.astype(np.float32) keeps the values.",
+            f"Convert it to float32 and scale it to {low:g}..{high:g}: a 16-bit frame is divided "
+            f"by its own white level, then multiplied by {high:g}.",
         )
-    size = (array.shape[0], array.shape[1])
-    if stream_size is not None and size != stream_size:
+    if stream_size is not None and array.shape != stream_size:
         raise FrameRejected(
             f"a frame of {_words(stream_size)} pixels, as the stream's frames before",
-            _words(size),
+            _words(array.shape),
             "After a change of depth or probe, close this stream and open a new one.",
         )
-    model.check_size(size)
+    model.axis_sizes(array.shape)
     if array.dtype == np.float32 and not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))
-        y, x = bad[0]
+        y, x = bad[0][-2:]
         raise FrameRejected(
             "finite grey levels",
             f"{len(bad)} NaN or infinite values, the first at x {x}, y {y}",
@@ -53,5 +59,53 @@ def checked_frame(
     return np.ascontiguousarray(array)
 
 
-def _words(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]} (height x width)"
+def checked_arrays(
+    model: str,
+    tensors: Sequence[Mapping[str, Any]],
+    arrays: Mapping[str, Any],
+    sizes: dict[str, int],
+) -> dict[str, np.ndarray]:
+    """Named arrays, C-contiguous, if they are what the spec's tensors want.
+
+    Args:
+        model: Its name, for messages.
+        tensors: The inputs of the spec that are sent now.
+        arrays: Arrays by name.
+        sizes: Sizes of the dynamic axes so far, by name; new ones are added.
+
+    Raises:
+        FrameRejected: A name is unknown or missing, or a dtype, a shape or a value does not fit.
+    """
+    names = [tensor["name"] for tensor in tensors]
+    if sorted(arrays) != sorted(names):
+        raise FrameRejected(
+            f"the inputs {names} of {model}" if names else f"no further inputs for {model}",
+            f"{sorted(arrays)}",
+            "Give each of them once, by its name.",
+        )
+    checked = {}
+    for tensor in tensors:
+        array = np.asarray(arrays[tensor["name"]])
+        shape = tensor["shape"]
+        known = dict(sizes)
+        right = array.ndim == len(shape) and all(
+            fits(dim, size, known) for dim, size in zip(shape, array.shape, strict=True)
+        )
+        if not right or array.dtype.name != tensor["dtype"]:
+            so_far = "".join(f", with {name} = {size}" for name, size in sizes.items())
+            raise FrameRejected(
+                f"{tensor['name']}: {tensor['dtype']} [{describe_shape(shape)}] in "
+                f"{tensor['unit']}{so_far}",
+                f"{array.dtype.name} {list(array.shape)}",
+                f"np.asarray(..., np.{tensor['dtype']}) sets the type.",
+            )
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise FrameRejected(f"{tensor['name']}: finite values", "NaN or infinite values")
+        sizes.update(known)
+        checked[tensor["name"]] = np.ascontiguousarray(array)
+    return checked
+
+
+def _words(size: tuple[int, ...]) -> str:
+    axes = " x ".join(("depth", "height", "width")[-len(size) :])
+    return f"{'x'.join(map(str, size))} ({axes})"

@@ -1,19 +1,15 @@
-"""What the server tells about a model before a frame is sent."""
+"""What the server publishes about a model, read before the first frame is sent."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from cineflow_client.errors import FrameRejected, ModelNotFound
-
-#: What every cineflow model takes a frame in, and what it answers with.
-INPUTS = frozenset({"frame", "frame_f32"})
-OUTPUTS = frozenset(
-    {"flow", "displacement", "quality", "quality_parts", "tracked", "beat_info", "drift"}
-)
+from cineflow_client.served import CONTRACT
+from cineflow_client.shapes import describe, fits
 
 _WRITE_AGAIN = "Write the model repository with `cineflow repo BUNDLE --out DIR`, and serve that."
 
@@ -23,44 +19,66 @@ class ModelInfo:
     """One served model.
 
     Attributes:
-        name: The name that was asked for: an alias, or the served name itself.
-        served_name: The name with the content's hash ("lucas_kanade-1a2b3c4d"): streams bind to it.
-        spec: The ModelSpec that the server publishes: tensors, units, tolerance, origin of weights.
-        idle_timeout_s: Seconds without a frame after which the server drops a stream.
+        name: The name that was asked for: an alias, or the served name.
+        served_name: The name with the hash of the content ("lucas_kanade-1a2b3c4d"). Streams bind
+            to it.
+        spec: The ModelSpec that the server publishes: feed, tensors, units, tolerance, origin of
+            weights.
+        idle_timeout_s: Seconds without a frame after which the server drops a stream; 0 for calls.
+        engine: What runs it ("onnxruntime"); empty where the server does not say.
     """
 
     name: str
     served_name: str
     spec: Mapping[str, Any]
     idle_timeout_s: float
-    _axes: tuple[Mapping[str, Any] | int, ...] = field(repr=False, default=())
+    engine: str = ""
 
-    def check_size(self, size: tuple[int, int]) -> None:
-        """Raise `FrameRejected` unless the model takes frames of `size` (H, W)."""
-        for axis, wanted, label in zip(size, self._axes, ("height", "width"), strict=False):
-            fits = (
-                axis == wanted
-                if isinstance(wanted, int)
-                else wanted["minimum"] <= axis <= wanted["maximum"]
-                and axis % wanted["multiple"] == 0
-            )
-            if not fits:
-                raise FrameRejected(
-                    f"a {label} of {_accepted(wanted)} pixels, which {self.served_name} takes",
-                    str(axis),
-                    "Resize or pad the frame first (cineflow.cine.fit_to keeps the geometry).",
-                )
+    @property
+    def streams(self) -> bool:
+        """Whether frames are streamed to it; else it takes calls."""
+        return bool(self.spec["feed"]["kind"] != "call")
 
+    @property
+    def frame_rank(self) -> int:
+        """Axes of a frame: 2 for images [H, W], 3 for volumes [D, H, W]."""
+        return 3 if self.spec["feed"]["volume"] else 2
 
-def _accepted(wanted: Mapping[str, Any] | int) -> str:
-    if isinstance(wanted, int):
-        return str(wanted)
-    step = f" by {wanted['multiple']}" if wanted["multiple"] > 1 else ""
-    return f"{wanted['minimum']}..{wanted['maximum']}{step}"
+    def input(self, name: str) -> Mapping[str, Any]:
+        """The input `name` of the spec."""
+        found: Mapping[str, Any] = next(one for one in self.spec["inputs"] if one["name"] == name)
+        return found
+
+    def axis_sizes(self, shape: tuple[int, ...]) -> dict[str, int]:
+        """Sizes of the dynamic axes, by name, for frames of `shape`.
+
+        Raises:
+            FrameRejected: The model does not take frames of this size.
+        """
+        sizes: dict[str, int] = {}
+        feed = self.spec["feed"]
+        for position, name in enumerate(feed["inputs"]):
+            dims = self.input(name)["shape"]
+            leading = len(dims) - self.frame_rank
+            last = position == len(feed["inputs"]) - 1
+            for axis, dim in enumerate(dims[:leading]):
+                if isinstance(dim, Mapping):
+                    at_time = axis == feed["time_axis"] and last
+                    stacked = 2 if feed["kind"] != "window" else feed["length"]
+                    sizes[dim["name"]] = stacked if at_time else 1
+            labels = ("depth", "height", "width")[-self.frame_rank :]
+            for dim, size, label in zip(dims[leading:], shape, labels, strict=True):
+                if not fits(dim, size, sizes):
+                    raise FrameRejected(
+                        f"a {label} of {describe(dim)} pixels, which {self.served_name} takes",
+                        str(size),
+                        "Resize or pad the frame first (cineflow.cine.fit_to keeps the geometry).",
+                    )
+        return sizes
 
 
 def alias_target(config: Any) -> str:
-    """The model that an ensemble with one step stands for; empty for any other model."""
+    """The model behind an alias, which is an ensemble of one step; empty for other models."""
     steps = config.ensemble_scheduling.step
     return str(steps[0].model_name) if len(steps) == 1 else ""
 
@@ -69,29 +87,28 @@ def read_model_info(name: str, config: Any) -> ModelInfo:
     """Read a served model's configuration (the protobuf ModelConfig).
 
     Raises:
-        ModelNotFound: It is not a cineflow model.
+        ModelNotFound: It is not a cineflow model, or its contract has another version.
     """
-    inputs = {item.name for item in config.input}
-    outputs = {item.name for item in config.output}
-    if not (inputs >= INPUTS and outputs >= OUTPUTS):
-        raise ModelNotFound(
-            f"a cineflow model with inputs {sorted(INPUTS)} and outputs {sorted(OUTPUTS)}",
-            f"{config.name} with {sorted(inputs)} and {sorted(outputs)}",
-            _WRITE_AGAIN,
-        )
     try:
+        contract = int(config.parameters["contract"].string_value or 0)
         spec = json.loads(config.parameters["spec"].string_value)
-        image = spec["inputs"][0]["shape"][-2:]
+        feed = spec["feed"]["kind"]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise ModelNotFound(
-            f"{config.name} with a ModelSpec in its parameter `spec`",
+            f"{config.name} with a ModelSpec in its parameter `spec`, as cineflow models have",
             f"{type(error).__name__}: {error}",
             _WRITE_AGAIN,
         ) from error
+    if contract != CONTRACT:
+        raise ModelNotFound(
+            f"{config.name} served by version {CONTRACT} of the contract",
+            f"version {contract or 'unknown'} (feed {feed})",
+            "Install the same version of cineflow and of cineflow-client. " + _WRITE_AGAIN,
+        )
     return ModelInfo(
         name=name,
         served_name=config.name,
         spec=spec,
         idle_timeout_s=config.sequence_batching.max_sequence_idle_microseconds / 1e6,
-        _axes=tuple(image),
+        engine=config.parameters["engine"].string_value if "engine" in config.parameters else "",
     )

@@ -1,9 +1,9 @@
-"""A ring of slots in system shared memory: frames go in, results come out, nothing is copied twice.
+"""A ring of slots in system shared memory: frames go in, results come out, each copied once.
 
-The segment's name lives for a moment only. It is created, the server maps it, and it is unlinked at
-once: from then on the memory exists as long as one of the two has it mapped, and no death of either
-can leave a name behind in /dev/shm. A program that is killed within that moment leaves one; the
-next ring that opens there removes it.
+The segment has a name only for a moment. It is created, the server maps it, and it is unlinked at
+once. From then on the memory exists as long as one of the two processes maps it, and neither can
+leave a name in /dev/shm when it dies. A program that is killed within that moment does leave a
+name; the next ring that opens removes it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import mmap
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,40 +22,39 @@ from cineflow_client.errors import SharedMemoryUnavailable
 
 _FOLDER = Path("/dev/shm")
 _ALIGNMENT = 64
-_FLOAT = 4  # bytes; a slot takes float32 frames too
 
 
 class SharedRing:
     """Memory for `slots` frames and their results.
 
-    A slot holds the frame [H, W] (up to 4 bytes per pixel), flow and displacement (float32
-    [2, H, W] each), in this order.
+    A slot holds the frame, then each part of its result, each aligned to 64 bytes.
 
     Args:
         slots: How many frames may be in flight.
-        size: (H, W) of the frames.
+        parts: Bytes of each part of a slot by name, "frame" first.
         register: Called with (segment name, bytes); makes the server map it, raises if it cannot.
 
     Attributes:
         name: The region's name at the server.
-        offsets: Bytes from a slot's start to the frame, the flow and the displacement.
+        offsets: Bytes from a slot's start to each part.
         slot_bytes: Bytes from one slot to the next.
 
     Raises:
-        SharedMemoryUnavailable: No shared memory here, no room in it, or the server cannot map it.
+        SharedMemoryUnavailable: This system has no shared memory or no space in it, or the server
+            cannot map it.
     """
 
     def __init__(
-        self, slots: int, size: tuple[int, int], register: Callable[[str, int], None]
+        self, slots: int, parts: Mapping[str, int], register: Callable[[str, int], None]
     ) -> None:
         if not sys.platform.startswith("linux"):
             raise SharedMemoryUnavailable("Linux", sys.platform, 'Use transport="grpc".')
-        pixels = size[0] * size[1]
-        frame = _aligned(pixels * _FLOAT)
-        field = _aligned(2 * pixels * _FLOAT)
-        self.size = size
-        self.offsets = {"frame": 0, "flow": frame, "displacement": frame + field}
-        self.slot_bytes = frame + 2 * field
+        self.parts = dict(parts)
+        self.offsets: dict[str, int] = {}
+        self.slot_bytes = 0
+        for part, byte_size in parts.items():
+            self.offsets[part] = self.slot_bytes
+            self.slot_bytes += _aligned(byte_size)
         self.byte_size = slots * self.slot_bytes
         self.name = f"{_own_prefix()}{os.getpid()}-{secrets.token_hex(8)}"
         path = _FOLDER / self.name
@@ -67,36 +66,38 @@ class SharedRing:
             raise SharedMemoryUnavailable(
                 f"{self.byte_size / 1e6:.1f} MB of shared memory",
                 f"{error.strerror or error} in {_FOLDER}",
-                'Give it more room (docker: --shm-size) or use transport="grpc".',
+                'Make it larger (docker: --shm-size) or use transport="grpc".',
             ) from error
         finally:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
 
     def offset(self, slot: int, part: str) -> int:
-        """Bytes from the segment's start to a slot's "frame", "flow" or "displacement"."""
+        """Bytes from the segment's start to a part of a slot."""
         return slot * self.slot_bytes + self.offsets[part]
 
     def put_frame(self, slot: int, frame: np.ndarray) -> None:
-        """Copy a frame [H, W], uint8 or float32, into a slot."""
+        """Copy a frame, uint8 or float32, into a slot."""
         view = np.ndarray(frame.shape, frame.dtype, self._memory, self.offset(slot, "frame"))
         view[...] = frame
 
-    def take(self, slot: int, part: str) -> np.ndarray:
-        """A copy of a slot's "flow" or "displacement", float32 [2, H, W]."""
-        shape = (2, *self.size)
-        view: np.ndarray = np.ndarray(shape, np.float32, self._memory, self.offset(slot, part))
+    def take(self, slot: int, part: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+        """A copy of a part of a slot."""
+        view: np.ndarray = np.ndarray(shape, dtype, self._memory, self.offset(slot, part))
         return view.copy()
 
     def close(self) -> None:
-        """Unmap the memory; it is gone once the server has unmapped it too."""
+        """Unmap the memory. It is freed when the server has also unmapped it."""
         self._memory.close()
 
 
 def orphaned(names: Iterable[str]) -> list[str]:
-    """Those rings, of a server's regions or of files, whose program is gone: it was killed.
+    """Those of `names` that are rings of a program that no longer runs.
 
-    A process id means something inside its own namespace only; the names carry both.
+    A process id is only valid inside its own namespace, so the names carry both.
+
+    Args:
+        names: Regions of a server, or files of the shared-memory folder.
     """
     prefix = _own_prefix()
     gone = []
@@ -109,10 +110,10 @@ def orphaned(names: Iterable[str]) -> list[str]:
 
 
 def _sweep() -> None:
-    """Remove the names that programs left which were killed before they could do so themselves."""
-    with contextlib.suppress(OSError):  # the ring itself says what is wrong with the folder
+    """Remove the names of programs that were killed before they could unlink them."""
+    with contextlib.suppress(OSError):  # opening the ring reports a problem with the folder
         for name in orphaned(os.listdir(_FOLDER)):
-            with contextlib.suppress(OSError):  # another program's sweep was faster
+            with contextlib.suppress(OSError):  # another program removed it first
                 (_FOLDER / name).unlink()
 
 

@@ -1,12 +1,11 @@
-"""The messages on the wire: Triton's protobuf in, plain values out."""
+"""The messages on the wire: Triton's protobuf to plain values and back."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +21,11 @@ from cineflow_client.errors import (
     ServerUnavailable,
     StreamExpired,
 )
-from cineflow_client.metadata import OUTPUTS
-from cineflow_client.result import BeatInfo, Cause, QualityParts, Result, Rhythm
 from cineflow_client.ring import SharedRing
+from cineflow_client.served import DATATYPES, Result, decode
 
-_FIELDS = ("flow", "displacement")
-_TRITON_TYPES = {"uint8": "UINT8", "float32": "FP32"}
 _INPUT_NAMES = {"uint8": "frame", "float32": "frame_f32"}
+_DTYPES = {datatype: name for name, datatype in DATATYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -36,11 +33,12 @@ class Step:
     """One frame on its way to the server.
 
     Attributes:
-        frame: uint8 or float32 [H, W], C-contiguous.
+        frame: uint8 or float32, C-contiguous.
         index: The frame's number as the caller counts; None lets the server count.
-        beat: Whether an R wave came with this frame; None where there are no triggers.
-        time_ms: When it was taken; None where that is not known.
-        slot: Slot of the ring that carries it; without a ring just a number.
+        beat: Whether an R wave came with this frame; None without triggers.
+        time_ms: When it was taken; None if that is not known.
+        slot: Slot of the ring that holds it; not used without a ring.
+        arrays: Further inputs by name, as the spec's dtypes and shapes say.
     """
 
     frame: np.ndarray
@@ -48,33 +46,52 @@ class Step:
     beat: bool | None
     time_ms: float | None
     slot: int
+    arrays: Mapping[str, np.ndarray]
 
 
 def frame_request(
-    model: str, sequence: int, request_id: str, step: Step, ring: SharedRing | None, *, start: bool
+    model: str,
+    sequence: int,
+    request_id: str,
+    step: Step,
+    wanted: Iterable[str],
+    ring: SharedRing | None,
+    *,
+    start: bool,
 ) -> Any:
-    """A ModelInferRequest for one frame; with a ring, the frame is put into its slot."""
+    """A ModelInferRequest for one frame.
+
+    Without a ring the message holds the frame. With a ring it points at the frame's slot, which the
+    caller has filled (`SharedRing.put_frame`).
+    """
     request = _request(model, sequence, request_id, start=start)
-    kind = step.frame.dtype.name
-    tensor = request.inputs.add(name=_INPUT_NAMES[kind], datatype=_TRITON_TYPES[kind])
-    tensor.shape.extend(step.frame.shape)
+    name = _INPUT_NAMES[step.frame.dtype.name]
     if ring is None:
-        request.raw_input_contents.append(step.frame.tobytes())
+        _add_input(request, name, step.frame)
     else:
-        ring.put_frame(step.slot, step.frame)
-        _point_at(tensor, ring, step.slot, "frame", step.frame.nbytes)
-    for name, value, datatype in (
-        ("frame_index", None if step.index is None else np.array([step.index], "<i8"), "INT64"),
-        ("beat", None if step.beat is None else np.array([step.beat]), "BOOL"),
-        ("time_ms", None if step.time_ms is None else np.array([step.time_ms], "<f8"), "FP64"),
-    ):
-        if value is not None:
-            request.inputs.add(name=name, datatype=datatype).shape.append(1)
-            request.raw_input_contents.append(value.tobytes())
-    for name in sorted(OUTPUTS):
+        _point_at(_declare(request, name, step.frame), ring, step.slot, "frame", step.frame.nbytes)
+    scalars = {
+        "frame_index": None if step.index is None else np.array([step.index], np.int64),
+        "beat": None if step.beat is None else np.array([step.beat], np.bool_),
+        "time_ms": None if step.time_ms is None else np.array([step.time_ms], np.float64),
+    }
+    for name, array in (scalars | dict(step.arrays)).items():
+        if array is not None:
+            _add_input(request, name, array)
+    for name in wanted:
         output = request.outputs.add(name=name)
-        if ring is not None and name in _FIELDS:
-            _point_at(output, ring, step.slot, name, 2 * 4 * step.frame.size)
+        if ring is not None and name in ring.parts:
+            _point_at(output, ring, step.slot, name, ring.parts[name])
+    return request
+
+
+def call_request(model: str, arrays: Mapping[str, np.ndarray], wanted: Iterable[str]) -> Any:
+    """A ModelInferRequest for one call of a stateless model."""
+    request = service_pb2.ModelInferRequest(model_name=model)
+    for name, array in arrays.items():
+        _add_input(request, name, array)
+    for name in wanted:
+        request.outputs.add(name=name)
     return request
 
 
@@ -85,46 +102,51 @@ def end_request(model: str, sequence: int, request_id: str, *, start: bool) -> A
     return request
 
 
-def read_result(response: Any, step: Step, ring: SharedRing | None, latency_ms: float) -> Result:
-    """The answer to one frame.
+def read_arrays(response: Any, ring: SharedRing | None = None, slot: int = 0) -> dict[str, Any]:
+    """The tensors of a ModelInferResponse by name."""
+    arrays: dict[str, np.ndarray] = {}
+    inline = iter(response.raw_output_contents)
+    mapped = len(response.raw_output_contents) < len(response.outputs)
+    for output in response.outputs:
+        dtype, shape = _DTYPES[output.datatype], tuple(output.shape)
+        in_ring = "shared_memory_region" in output.parameters
+        raw = b"" if mapped and in_ring else next(inline, b"")
+        if in_ring and ring is not None:
+            arrays[output.name] = ring.take(slot, output.name, dtype, shape)
+        else:
+            # A copy: frombuffer's arrays are read-only and keep the whole message alive.
+            arrays[output.name] = np.frombuffer(raw, dtype).reshape(shape).copy()
+    return arrays
+
+
+def read_result(
+    response: Any, step: Step, spec: Mapping[str, Any], ring: SharedRing | None, latency_ms: float
+) -> Result:
+    """The result of one frame, from a ModelInferResponse.
 
     Raises:
-        ServerRefused: The answer is not that of a cineflow model.
+        ServerRefused: The response is not that of a cineflow model.
     """
-    arrays: dict[str, np.ndarray] = {}
-    for output, raw in zip(response.outputs, response.raw_output_contents, strict=False):
-        if ring is not None and output.name in _FIELDS:
-            arrays[output.name] = ring.take(step.slot, output.name)
-        else:
-            dtype = "<i8" if output.datatype == "INT64" else "<f4"
-            # A copy: frombuffer's arrays are read-only and keep the whole message alive.
-            arrays[output.name] = np.frombuffer(raw, dtype).reshape(output.shape).copy()
-    missing = OUTPUTS - arrays.keys()
-    if missing:
+    arrays = read_arrays(response, ring, step.slot)
+    try:
+        return decode(arrays, spec, latency_ms)
+    except (KeyError, ValueError, TypeError) as error:
         raise ServerRefused(
-            f"an answer with {sorted(OUTPUTS)}",
-            f"one without {sorted(missing)}",
-            "Server and client are of different versions: install the same of both.",
-        )
-    previous, current, reference, beat = (int(value) for value in arrays["tracked"])
-    cause, delay, rhythm = (int(value) for value in arrays["beat_info"])
-    drift = float(arrays["drift"][0])
-    return Result(
-        flow=arrays["flow"],
-        displacement=arrays["displacement"],
-        quality=float(arrays["quality"][0]),
-        quality_parts=QualityParts(*map(_measured, arrays["quality_parts"].tolist())),
-        previous=previous,
-        current=current,
-        reference=reference,
-        beat_info=BeatInfo(beat, Cause(cause), delay, Rhythm(rhythm), _measured(drift)),
-        latency_ms=latency_ms,
-    )
+            "a response as this version of the contract has it",
+            f"{type(error).__name__}: {error}",
+            "Server and client have different versions: install the same version of both.",
+        ) from error
 
 
-def _measured(value: float) -> Any:
-    """NaN stands for what was not measured."""
-    return None if math.isnan(value) else value
+def _declare(request: Any, name: str, array: np.ndarray) -> Any:
+    tensor = request.inputs.add(name=name, datatype=DATATYPES[array.dtype.name])
+    tensor.shape.extend(array.shape)
+    return tensor
+
+
+def _add_input(request: Any, name: str, array: np.ndarray) -> None:
+    _declare(request, name, array)
+    request.raw_input_contents.append(array.tobytes())
 
 
 def _request(model: str, sequence: int, request_id: str, *, start: bool) -> Any:
@@ -140,7 +162,7 @@ def _point_at(tensor: Any, ring: SharedRing, slot: int, part: str, byte_size: in
     tensor.parameters["shared_memory_byte_size"].int64_param = byte_size
 
 
-#: The form of a typed error: its name, then its parts as JSON; whatever Triton writes goes before.
+#: A typed error of the server: its name, then its parts as JSON. Triton may write text before it.
 _TYPED = re.compile(r"(\w+Error): (\{.*\})\s*$", re.S)
 _KINDS: Mapping[str, type[CineflowClientError]] = {
     "FrameError": FrameRejected,
@@ -150,7 +172,7 @@ _KINDS: Mapping[str, type[CineflowClientError]] = {
 
 
 def error_from_message(message: str, model: str) -> CineflowClientError:
-    """The typed error for what a server wrote into an answer."""
+    """The typed error for an error message of the server."""
     typed = _TYPED.search(message)
     if typed:
         with contextlib.suppress(ValueError, KeyError):
@@ -160,12 +182,12 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
     if "must specify the START flag" in message:
         return StreamExpired(
             "a stream that the server still knows",
-            "one that it dropped: idle for too long, or its model was reloaded",
+            "one that it dropped: it was idle for too long, or its model was reloaded",
             "Open a new stream; displacement starts from a new reference frame.",
         )
     if "Server is stopping" in message:
         return ServerDied(
-            "a server that goes on",
+            "a server that keeps running",
             message,
             "Start the server again and open a new stream; displacement starts from a new "
             "reference frame.",
@@ -179,7 +201,7 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
             f"the model {model!r} ready", message, "Try again in a moment, or ask Client.models()."
         )
     return ServerRefused(
-        f"an answer from {model}",
-        message or "an error without a word",
+        f"a result from {model}",
+        message or "an error without text",
         "The server's log says more.",
     )

@@ -1,11 +1,11 @@
-"""The model inside Triton's Python backend: one `Stream` per live sequence.
+"""The model inside Triton's Python backend: a `Stream` per live sequence, or batched calls.
 
 The repository's `1/model.py` only re-exports `TritonPythonModel` from here. It runs in the stub's
 interpreter, so nothing here needs torch; `triton_python_backend_utils` exists only there and is
 imported when a model is initialised.
 
 Tensors cross by DLPack, never by `pb_utils.Tensor(name, array)`: the wheel's stub is compiled for
-NumPy 1, reads an item size of 0 under NumPy 2 and would send empty outputs without a word.
+NumPy 1, reads an item size of 0 under NumPy 2, and would send empty outputs without an error.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,102 +21,35 @@ import numpy as np
 
 from cineflow.errors import BundleError, CineflowError, FrameError
 from cineflow.runtime import Bundle, open_engine
-from cineflow.runtime.engine import Engine
-from cineflow.runtime.stream import Result, Stream
-from cineflow.serving.errors import StreamGoneError
-from cineflow.spec import ModelSpec
+from cineflow.runtime.stream import Stream
+from cineflow.served import batch_limit, encode
+from cineflow.serving.calls import CallRunner
+from cineflow.serving.streams import StreamTable
 
 _SEQUENCE_START, _SEQUENCE_END = 1, 2  # bits of InferenceRequest.flags()
 
-#: DLPack's name of a capsule whose memory has a new owner; a capsule keeps the pointer only.
+#: DLPack's name for a capsule whose memory has a new owner; a capsule keeps only the pointer.
 _TAKEN = b"used_dltensor"
 _rename = ctypes.pythonapi.PyCapsule_SetName
 _rename.argtypes = (ctypes.py_object, ctypes.c_char_p)
 
 
-@dataclass
-class _Live:
-    stream: Stream
-    last_used_s: float
-
-
-class StreamTable:
-    """The live sequences of one model, by correlation id; the idle ones are let go.
-
-    Triton does not tell a backend that it dropped an idle sequence, so the same clock runs here.
-
-    Args:
-        engine: Shared by all streams; Triton runs one request at a time.
-        spec: The model.
-        idle_s: Seconds without a frame after which a sequence is forgotten.
-        clock: Seconds that only grow.
-        backward: As for `Stream`.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        spec: ModelSpec,
-        idle_s: float,
-        clock: Callable[[], float] = time.monotonic,
-        *,
-        backward: bool = False,
-    ) -> None:
-        self._engine = engine
-        self._spec = spec
-        self._idle_s = idle_s
-        self._clock = clock
-        self._backward = backward
-        self._live: OrderedDict[int | str, _Live] = OrderedDict()  # longest idle first
-
-    def __len__(self) -> int:
-        return len(self._live)
-
-    def begin(self, sequence: int | str) -> None:
-        """Start a sequence; one of the same id begins anew."""
-        stream = Stream(self._engine, self._spec, backward=self._backward)
-        self._live[sequence] = _Live(stream, self._clock())
-        self._live.move_to_end(sequence)
-
-    def end(self, sequence: int | str) -> None:
-        """Forget a sequence; one that is not known is fine."""
-        self._live.pop(sequence, None)
-
-    def get(self, sequence: int | str) -> Stream:
-        """The stream of a sequence; it counts as used now.
-
-        Raises:
-            StreamGoneError: It never started here, or was idle for too long.
-        """
-        now = self._clock()
-        while self._live and now - next(iter(self._live.values())).last_used_s > self._idle_s:
-            self._live.popitem(last=False)
-        live = self._live.get(sequence)
-        if live is None:
-            raise StreamGoneError(
-                "a sequence that is live",
-                f"sequence {sequence}, which did not start or was idle for {self._idle_s:g} s",
-                "Open a new stream; displacement starts from a new reference frame.",
-            )
-        live.last_used_s = now
-        self._live.move_to_end(sequence)
-        return live.stream
-
-
 class TritonPythonModel:
-    """What Triton's Python backend calls; see its documentation for the protocol."""
+    """The class that Triton's Python backend calls; its documentation defines the protocol."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load the bundle and its engine.
 
-        The configuration's parameters: `bundle`, a built-in name or a folder (a relative one starts
-        at the model's folder); `threads`, the engine's threads inside one frame (its own default
-        leaves a core to server and client), optional;
-        `backward`, "true" to judge the quality by the way back, too, at the cost of
-        `Stream`'s argument of that name, optional.
+        Parameters of the configuration:
+
+        - `bundle`: a built-in name or a folder. A relative folder starts at the model's folder.
+        - `threads`: the engine's threads inside one frame, optional. The default leaves a core for
+          the server and the client.
+        - `backward`: "true" also tracks backward to judge the quality, optional. The argument of
+          `Stream` with this name says what it costs.
 
         Raises:
-            BundleError: There is no such bundle, or its content is not what the model's name says.
+            BundleError: The bundle does not exist, or its hash is not the one in the model's name.
         """
         self._pb: Any = importlib.import_module("triton_python_backend_utils")
         config = json.loads(args["model_config"])
@@ -127,52 +57,63 @@ class TritonPythonModel:
             name: item["string_value"] for name, item in config.get("parameters", {}).items()
         }
         source = parameters["bundle"]
-        beside = Path(args["model_repository"], source)
-        bundle = Bundle.load(beside if beside.is_dir() else source)
+        folder = Path(args["model_repository"], source)
+        bundle = Bundle.load(folder if folder.is_dir() else source)
         if bundle.served_name != args["model_name"]:
             raise BundleError(
-                f"the content that the model's name {args['model_name']} stands for",
+                f"the content of the model's name {args['model_name']}",
                 f"{bundle.served_name} in {bundle.path}",
                 "Write the repository again: `cineflow repo NAME --out DIR`",
             )
         threads = int(parameters["threads"]) if "threads" in parameters else None
-        engine = open_engine(bundle, threads)
-        idle_us = int(config["sequence_batching"]["max_sequence_idle_microseconds"])
-        backward = parameters.get("backward", "false") == "true"
-        self._streams = StreamTable(engine, bundle.spec, idle_us / 1e6, backward=backward)
+        self._engine = open_engine(bundle, threads)
+        self._spec = bundle.spec
+        self._served: Mapping[str, Any] = json.loads(bundle.spec.to_json())
+        self._backward = parameters.get("backward", "false") == "true"
+        self._calls = CallRunner(self._engine, self._spec, batch_limit(self._served))
+        batching = config.get("sequence_batching", {})
+        idle_s = int(batching.get("max_sequence_idle_microseconds", 0)) / 1e6
+        self._streams = StreamTable(idle_s)
+        ends = f"idle streams end after {idle_s:g} s" if self._spec.feed.streams else "calls"
         self._pb.Logger.log_info(
-            f"{bundle.served_name}: {engine.name}, {engine.kernels}; threads: "
-            f"{threads or 'its default'}; idle streams end after {idle_us / 1e6:g} s"
+            f"{bundle.served_name}: {self._engine.name}, {self._engine.kernels}; threads: "
+            f"{threads or 'default'}; {ends}"
         )
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer each request in order; an error is its own request's only."""
-        return [self._answer(request) for request in requests]
+        """Handle the requests in order. An error only concerns its own request."""
+        if not self._spec.feed.streams:
+            calls = [self._given(request) for request in requests]
+            pairs = zip(requests, self._calls.run(calls), strict=True)
+            return [self._response(request, outcome) for request, outcome in pairs]
+        return [self._response(request, self._frame_outcome(request)) for request in requests]
 
     def finalize(self) -> None:
-        """Nothing outlives the process."""
+        """Nothing to release: everything ends with the process."""
 
-    def _answer(self, request: Any) -> Any:
-        try:
-            tensors = self._run(request)
-        except CineflowError as error:
-            failure = self._pb.TritonError(error_text(error))
+    def _response(self, request: Any, outcome: Mapping[str, np.ndarray] | CineflowError) -> Any:
+        if isinstance(outcome, CineflowError):
+            failure = self._pb.TritonError(error_text(outcome))
             return self._pb.InferenceResponse(output_tensors=[], error=failure)
+        wanted = request.requested_output_names()
+        tensors = [self._tensor(name, value) for name, value in outcome.items() if name in wanted]
         return self._pb.InferenceResponse(output_tensors=tensors)
 
-    def _run(self, request: Any) -> list[Any]:
+    # -- streams -----------------------------------------------------------------------------------
+
+    def _frame_outcome(self, request: Any) -> Mapping[str, np.ndarray] | CineflowError:
         sequence, flags = request.correlation_id(), request.flags()
-        if flags & _SEQUENCE_START:
-            self._streams.begin(sequence)
         try:
+            if flags & _SEQUENCE_START:
+                self._streams.begin(sequence, self._new_stream(request))
             frame = self._frame(request)
             if frame is None:
                 if flags & _SEQUENCE_END:
-                    return []
+                    return {}
                 raise FrameError(
                     "a frame, in `frame` or `frame_f32`",
                     "neither",
-                    "Send one; only END may come without.",
+                    "Send one; only a request that ends the sequence may come without.",
                 )
             index, beat = self._input(request, "frame_index"), self._input(request, "beat")
             time_ms = self._input(request, "time_ms")
@@ -181,59 +122,56 @@ class TritonPythonModel:
                 None if index is None else int(index[0]),
                 beat=None if beat is None else bool(beat[0]),
                 time_ms=None if time_ms is None else float(time_ms[0]),
+                given=self._given(request),
             )
+            return encode(result, self._served, request.requested_output_names())
+        except CineflowError as error:
+            return error
         finally:
             if flags & _SEQUENCE_END:
                 self._streams.end(sequence)
-        return self._tensors(result, request.requested_output_names())
+
+    def _new_stream(self, request: Any) -> Stream:
+        spacing = self._input(request, "spacing_mm")
+        asked = {"strain"} & set(request.requested_output_names())
+        return Stream(
+            self._engine,
+            self._spec,
+            spacing_mm=None if spacing is None else tuple(spacing.tolist()),
+            readings=tuple(asked),
+            backward=self._backward,
+        )
 
     def _frame(self, request: Any) -> np.ndarray | None:
         grey, floating = self._input(request, "frame"), self._input(request, "frame_f32")
         if grey is not None and floating is not None:
             raise FrameError(
-                "one of `frame` and `frame_f32`", "both", "Send the one of the frame's own type."
+                "one of `frame` and `frame_f32`", "both", "Send the one that has the frame's type."
             )
         return floating if grey is None else grey
 
+    # -- tensors -----------------------------------------------------------------------------------
+
+    def _given(self, request: Any) -> dict[str, np.ndarray]:
+        """The model's own inputs that a request carries, by name."""
+        arrays = {one.name: self._input(request, one.name) for one in self._spec.given_inputs}
+        return {name: array for name, array in arrays.items() if array is not None}
+
     def _input(self, request: Any, name: str) -> np.ndarray | None:
-        """A view of an input in the server's memory, valid during this request only."""
+        """A view of an input in the server's memory, which is valid only during this request."""
         tensor = self._pb.get_input_tensor_by_name(request, name)
         return None if tensor is None else np.from_dlpack(tensor)
-
-    def _tensors(self, result: Result, wanted: Sequence[str]) -> list[Any]:
-        return [
-            self._tensor(name, value)
-            for name, value in output_arrays(result).items()
-            if name in wanted
-        ]
 
     def _tensor(self, name: str, value: np.ndarray) -> Any:
         capsule = np.ascontiguousarray(value).__dlpack__()
         tensor = self._pb.Tensor.from_dlpack(name, capsule)
-        # The stub owns the memory now, but says so in a word of its own ("used_dlpack"), at which
-        # NumPy complains in the log, for every tensor.
+        # The stub owns the memory now, but marks it with another name ("used_dlpack"). NumPy would
+        # write a complaint about that into the log for every tensor.
         _rename(capsule, _TAKEN)
         return tensor
 
 
 def error_text(error: CineflowError) -> str:
-    """An error as it travels: its type and its parts as JSON; `cineflow_client.wire` reads it."""
+    """An error as text: its type, and its parts as JSON. `cineflow_client.wire` reads it."""
     parts = {"wanted": error.wanted, "got": error.got, "remedy": error.remedy}
     return f"{type(error).__name__}: {json.dumps(parts)}"
-
-
-def output_arrays(result: Result) -> dict[str, np.ndarray]:
-    """A result as the served outputs; what was not measured is NaN."""
-    quality = vars(result.quality_parts)  # its fields, in their order
-    parts = [value for name, value in quality.items() if name != "index"]
-    beat = result.beat_info
-    tracked = (result.previous, result.current, result.reference, beat.number)
-    return {
-        "flow": result.flow,
-        "displacement": result.displacement,
-        "quality": np.array([result.quality], np.float32),
-        "quality_parts": np.array(parts, np.float32),  # None becomes NaN
-        "tracked": np.array(tracked, np.int64),
-        "beat_info": np.array([beat.cause, beat.delay_frames, beat.rhythm], np.int64),
-        "drift": np.array([beat.drift_px], np.float32),
-    }

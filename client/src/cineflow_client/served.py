@@ -1,0 +1,518 @@
+"""The served contract: what crosses the wire between a cineflow server and its clients.
+
+Ports, enums, results, and how a result becomes tensors and comes back, stand here and nowhere else.
+The Triton configuration, the backend, the client and the tables of docs/serving.md read this file.
+The client carries an identical copy, because it is installed without cineflow; a test compares the
+two. Standard library and NumPy only. A spec is its JSON form here (`ModelSpec.to_json`).
+
+A new reading is one row of `READINGS` and its attribute in `Result`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+#: Version of this contract; it is a parameter of every served configuration.
+CONTRACT = 2
+
+#: NumPy dtype -> KServe datatype.
+DATATYPES = {
+    "uint8": "UINT8",
+    "bool": "BOOL",
+    "int32": "INT32",
+    "int64": "INT64",
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
+}
+
+Spec = Mapping[str, Any]
+
+
+# --- What a result says ---------------------------------------------------------------------------
+
+
+class Cause(IntEnum):
+    """Why the reference frame is what it is: the stream's first frame, a trigger that came with its
+    frame, or end-diastole found in the motion."""
+
+    START = 0
+    TRIGGER = 1
+    MOTION = 2
+
+
+class Rhythm(IntEnum):
+    """How the interval before this beat was, against the median of the beats before it.
+
+    UNKNOWN until two intervals are known, and for good where neither a beat nor frame times come.
+    EARLY and LATE are more than 20 % off the median of the last eight (ectopic beat or double
+    trigger; missed trigger or pause), or above 220 or below 30 beats per minute where frame times
+    are known.
+    """
+
+    UNKNOWN = 0
+    REGULAR = 1
+    EARLY = 2
+    LATE = 3
+
+
+@dataclass(frozen=True)
+class BeatInfo:
+    """The beat that a frame belongs to.
+
+    Attributes:
+        number: From 0; 0 is what comes before the first trigger or found end-diastole.
+        cause: Why it has the reference frame that it has.
+        delay_frames: Frames from the reference to the first result that referred to it: 0 for a
+            trigger, more where end-diastole was found in the motion.
+        rhythm: How the interval before this beat was. LATE also while the beat itself goes on for
+            longer than beats do (a missed trigger, or none found): the displacement then drifts.
+        drift_px: Loop closure of the beat before: how far its displacement was from zero when its
+            heart was back, mean over the tissue. Nothing is compensated. None before the first
+            whole beat, and after one that was EARLY or LATE: its heart was not back.
+    """
+
+    number: int = 0
+    cause: Cause = Cause.START
+    delay_frames: int = 0
+    rhythm: Rhythm = Rhythm.UNKNOWN
+    drift_px: float | None = None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well one pair of frames supports the flow between them.
+
+    Where there is no texture at all (black or even frames) nothing is measured: the index is 0, the
+    expected error infinite, and the parts are NaN or None.
+
+    Attributes:
+        index: 0 (nothing supports it) to 1; falls as `expected_error_px` grows, and is 1/2 at the
+            error that told failed frames from good ones best on the tuning phantoms.
+        expected_error_px: End-point error that frames with these parts had on the tuning phantoms
+            (geometric mean over the wall), px; infinite where there is no texture.
+        correlation: Of the speckle with the next frame's, brought back by the flow: -1..1; four
+            fifths of the tissue exceed it.
+        photometric_px: Standard deviation of the position that one pixel would give, from the
+            residual and the gradient (Cramer-Rao), px; four fifths of the tissue are better.
+        deformation: |du/dx| of the flow, 1 per frame; nine tenths of the tissue deform less.
+        appearance: Change of the picture itself from what it was over about five frames, grey
+            levels along the motion; None for a stream's first pair.
+        temporal_px: Change of the flow since the pair before, scaled to its duration, mean over
+            the tissue; None for a stream's first pair.
+        forward_backward_px: Mean |f(p) + b(p + f(p))| over the tissue; None unless the backward
+            flow was computed.
+        folding_percent: Share of the tissue where the flow turns the picture over.
+    """
+
+    index: float
+    expected_error_px: float
+    correlation: float | None
+    photometric_px: float | None
+    deformation: float | None
+    appearance: float | None
+    temporal_px: float | None
+    forward_backward_px: float | None
+    folding_percent: float | None
+
+    @classmethod
+    def untracked(cls) -> Quality:
+        """A stream's first frame: nothing was tracked, so nothing can be wrong."""
+        return cls(1.0, 0.0, 1.0, 0.0, 0.0, None, None, None, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """One output of the model, as the model gives it.
+
+    Attributes:
+        values: The array, with the batch and time axes that the spec states.
+        unit: Unit of the values.
+        frame: Coordinate frame of the values or the grid.
+        role: "labels", "points", ...; "" for an output that only its name explains.
+        names: Classes or points that the values stand for.
+    """
+
+    values: np.ndarray
+    unit: str
+    frame: str = ""
+    role: str = ""
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Result:
+    """What a stream says about one frame.
+
+    Readings that this frame does not have are None, and `absent` says why. n is 2 for images
+    [H, W] and 3 for volumes [D, H, W]; x points right, y down; vectors have x first.
+
+    Attributes:
+        outputs: The model's outputs by name. Empty where the model did not run: the first frame of
+            a pair, a window that is not full, a frame between two hops.
+        current: Index of this frame.
+        previous: Index of the frame that the flow starts from; `current` for the first.
+        reference: Index of the frame that the displacement refers to.
+        described: Index of the frame that the outputs describe: `current`, less the latency of a
+            window.
+        flow: float32 [n, ...] px, on the previous frame's grid: current(p + flow(p)) ~ previous(p).
+            Zeros for the first frame.
+        displacement: float32 [n, ...] px, on the reference frame's grid: where each of its points
+            is now, minus where it was.
+        quality_parts: How far to trust the flow, and what that was made from.
+        beat_info: The heart beat that this frame belongs to.
+        points: float32 [K, n] px, x first.
+        confidence: float32 [K]: the height of each point's heat map.
+        lengths: float32 [K - 1] from each point to the next, in `unit`.
+        areas: float32 [classes], in `unit` squared (cubed for volumes).
+        strain: float32 [3 or 6, ...], a fraction: Green-Lagrange strain on the reference grid as
+            xx, yy, xy (xx, yy, zz, xy, xz, yz). Only where it was asked for.
+        repeat: Whether this frame is the last one over again, value for value.
+        unit: "px", or "mm" where the stream knows its spacing.
+        absent: Why a reading is None, or an output not there, by its name.
+        latency_ms: From the call that sent the frame to its result; None in process.
+    """
+
+    outputs: Mapping[str, Output]
+    current: int
+    previous: int
+    reference: int
+    described: int
+    flow: np.ndarray | None = None
+    displacement: np.ndarray | None = None
+    quality_parts: Quality | None = None
+    beat_info: BeatInfo | None = None
+    points: np.ndarray | None = None
+    confidence: np.ndarray | None = None
+    lengths: np.ndarray | None = None
+    areas: np.ndarray | None = None
+    strain: np.ndarray | None = None
+    repeat: bool = False
+    unit: str = "px"
+    absent: Mapping[str, str] = field(default_factory=dict)
+    latency_ms: float | None = None
+
+    @property
+    def quality(self) -> float | None:
+        """How far to trust the flow, 0..1, and 1 for the first frame; None without a flow."""
+        return None if self.quality_parts is None else self.quality_parts.index
+
+    @property
+    def beat(self) -> int | None:
+        """Number of the heart beat, from 0; None where beats are not followed."""
+        return None if self.beat_info is None else self.beat_info.number
+
+
+# --- Ports ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Port:
+    """One tensor on the wire.
+
+    Attributes:
+        name: Its name at the server.
+        dtype: NumPy dtype name.
+        shape: Sizes; -1 where the size varies.
+        meaning: One sentence, with the unit.
+        optional: Whether a request may leave it out.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    meaning: str
+    optional: bool = True
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One row of the table of readings.
+
+    Attributes:
+        name: Attribute of `Result`, and port at the server.
+        dtype: NumPy dtype name on the wire.
+        shape: Sizes on the wire; "n" for the components of a vector, "..." for the frame's sizes.
+        meaning: One sentence, with the unit.
+        lacks: Why a model does not have it, in words; "" where it does.
+        asked: Whether it is sent only to a client that asked for it.
+        pack: From the attribute's value to the array; None: it is the array.
+        unpack: The way back.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    meaning: str
+    lacks: Callable[[Spec], str]
+    asked: bool = False
+    pack: Callable[[Any], Any] | None = None
+    unpack: Callable[[np.ndarray], Any] | None = None
+
+
+def roles_of(spec: Spec) -> set[str]:
+    """Roles that the outputs of a model play."""
+    return {item["role"] for item in spec["outputs"]} - {""}
+
+
+def rank_of(spec: Spec) -> int:
+    """Axes of a frame: 2 for images, 3 for volumes."""
+    return 3 if spec["feed"]["volume"] else 2
+
+
+def _needs(*roles: str, images: bool = False) -> Callable[[Spec], str]:
+    def lacks(spec: Spec) -> str:
+        if not roles_of(spec) & set(roles):
+            return f"{spec['name']} has no output with the role {' or '.join(roles)}"
+        return "volumes do not have it yet" if images and rank_of(spec) == 3 else ""
+
+    return lacks
+
+
+def _follows_beats(spec: Spec) -> str:
+    if "flow" in roles_of(spec) or spec["feed"]["kind"] == "reference":
+        return ""
+    return f"{spec['name']} has no flow and no reference frame, so beats are not followed"
+
+
+def _several_points(spec: Spec) -> str:
+    return _needs("points", "heat_maps")(spec)
+
+
+def _pack_quality(quality: Quality) -> list[float | None]:
+    return list(vars(quality).values())
+
+
+def _unpack_quality(values: np.ndarray) -> Quality:
+    return Quality(*(_measured(value) for value in values.tolist()))
+
+
+def _pack_beat(beat: BeatInfo) -> list[float | None]:
+    return [beat.number, beat.cause, beat.delay_frames, beat.rhythm, beat.drift_px]
+
+
+def _unpack_beat(values: np.ndarray) -> BeatInfo:
+    number, cause, delay, rhythm, drift = values.tolist()
+    return BeatInfo(
+        int(number), Cause(int(cause)), int(delay), Rhythm(int(rhythm)), _measured(drift)
+    )
+
+
+def _measured(value: float) -> Any:
+    """NaN stands for what was not measured."""
+    return None if math.isnan(value) else value
+
+
+#: Every reading there is. The order is that of the tables and of the configuration.
+READINGS: tuple[Reading, ...] = (
+    Reading("flow", "float32", ("n", "..."), "px, previous -> current", _needs("flow")),
+    Reading(
+        "displacement",
+        "float32",
+        ("n", "..."),
+        "px, reference -> current",
+        _needs("flow", "displacement"),
+    ),
+    Reading(
+        "quality_parts",
+        "float64",
+        (9,),
+        "index 0..1, expected error px, correlation, photometric px, deformation, appearance, "
+        "temporal px, forward-backward px, folding %; NaN: not measured",
+        _needs("flow", images=True),
+        pack=_pack_quality,
+        unpack=_unpack_quality,
+    ),
+    Reading(
+        "beat_info",
+        "float64",
+        (5,),
+        "number, cause (0 start, 1 trigger, 2 motion), delay in frames, rhythm (0 unknown, "
+        "1 regular, 2 early, 3 late), drift px (NaN: none)",
+        _follows_beats,
+        pack=_pack_beat,
+        unpack=_unpack_beat,
+    ),
+    Reading("points", "float32", (-1, "n"), "px, x first", _needs("points", "heat_maps")),
+    Reading("confidence", "float32", (-1,), "height of each heat map", _needs("heat_maps")),
+    Reading("lengths", "float32", (-1,), "px or mm, point to next point", _several_points),
+    Reading(
+        "areas",
+        "float32",
+        (-1,),
+        "px^2 or mm^2 of each class (^3 for volumes)",
+        _needs("labels", "probabilities"),
+    ),
+    Reading(
+        "strain",
+        "float32",
+        (-1, "..."),
+        "Green-Lagrange strain, a fraction: xx, yy, xy (volumes: xx, yy, zz, xy, xz, yz)",
+        _needs("flow", "displacement"),
+        asked=True,
+    ),
+)
+
+#: Always sent: the indices of a result as int64 [5], and what is said in words as JSON.
+_INDICES = ("current", "previous", "reference", "described", "repeat")
+INDICES = Port("indices", "int64", (5,), f"{', '.join(_INDICES)} (0 or 1)", optional=False)
+NOTES = Port("notes", "uint8", (-1,), "JSON: unit of lengths, reasons of absence", optional=False)
+
+
+def has_reading(spec: Spec, name: str) -> bool:
+    """Whether a model has the reading `name` (`Result`'s attribute) at all."""
+    return any(row.name == name and not row.lacks(spec) for row in READINGS)
+
+
+def stream_inputs(spec: Spec) -> list[Port]:
+    """What a request of a stream may carry. Given inputs have the names of the spec."""
+    frame = (-1,) * rank_of(spec)
+    sizes = "D, H, W" if rank_of(spec) == 3 else "H, W"
+    low, high = spec["feed"]["grey"]
+    at_start = spec["feed"]["at_start"]
+    return [
+        Port("frame", "uint8", frame, f"[{sizes}] grey levels; this or `frame_f32`, exactly one"),
+        Port("frame_f32", "float32", frame, f"[{sizes}] grey levels {low:g}..{high:g}, finite"),
+        Port("frame_index", "int64", (1,), "must grow; a gap says that frames were dropped"),
+        Port("beat", "bool", (1,), "true: an R wave came with this frame, it is the new reference"),
+        Port("time_ms", "float64", (1,), "with every frame of a stream or with none; must grow"),
+        Port("spacing_mm", "float64", (rank_of(spec),), f"at START: [{sizes}] mm per pixel"),
+        *(
+            _port(item, "at START" if item["name"] in at_start else "with each frame")
+            for item in spec["inputs"]
+            if item["name"] not in spec["feed"]["inputs"]
+        ),
+    ]
+
+
+def stream_outputs(spec: Spec) -> list[Port]:
+    """What the answer to a frame may carry: the model's own outputs, then the readings."""
+    return [
+        *(_port(item) for item in raw_outputs(spec)),
+        *(_reading_port(row, rank_of(spec)) for row in READINGS if not row.lacks(spec)),
+        INDICES,
+        NOTES,
+    ]
+
+
+def raw_outputs(spec: Spec) -> list[Mapping[str, Any]]:
+    """Outputs that travel as the model gives them. Flow and displacement travel as readings."""
+    return [
+        item
+        for item in spec["outputs"]
+        if item["role"] not in ("flow", "displacement") or item["time_axis"] is not None
+    ]
+
+
+def reserved_names(spec: Spec) -> set[str]:
+    """Names that outputs (or given inputs) of a streamed model may not have: the contract's own."""
+    own = {port.name for port in stream_inputs(spec)[:6]}
+    return own | {row.name for row in READINGS} | {INDICES.name, NOTES.name}
+
+
+def call_ports(spec: Spec) -> tuple[list[Port], list[Port]]:
+    """Inputs and outputs of a call: the spec's own tensors."""
+    return (
+        [_port(item, optional=False) for item in spec["inputs"]],
+        [_port(item) for item in spec["outputs"]],
+    )
+
+
+def batch_limit(spec: Spec) -> int:
+    """Largest batch of a call, 0 where its tensors do not share a first axis called `batch`."""
+    first = [item["shape"][0] for item in (*spec["inputs"], *spec["outputs"]) if item["shape"]]
+    shared = len(first) == len(spec["inputs"]) + len(spec["outputs"]) and all(
+        isinstance(dim, dict) and dim.get("name") == "batch" for dim in first
+    )
+    return int(first[0]["maximum"]) if shared else 0
+
+
+def _port(item: Mapping[str, Any], when: str = "", *, optional: bool = True) -> Port:
+    shape = tuple(dim if isinstance(dim, int) else -1 for dim in item["shape"])
+    words = [item["unit"], item["role"], item["frame"], item["description"], when]
+    return Port(item["name"], item["dtype"], shape, "; ".join(filter(None, words)), optional)
+
+
+def _reading_port(row: Reading, rank: int) -> Port:
+    shape: list[int] = []
+    for size in row.shape:
+        if isinstance(size, int):
+            shape.append(size)
+        else:
+            shape += [rank] if size == "n" else [-1] * rank
+    return Port(row.name, row.dtype, tuple(shape), row.meaning)
+
+
+# --- A result as tensors, and back ----------------------------------------------------------------
+
+
+def encode(result: Result, spec: Spec, wanted: Sequence[str] | None = None) -> dict[str, Any]:
+    """The tensors of a result by port; `wanted` limits them to some names."""
+    arrays = {name: result.outputs[name].values for name in _raw_names(spec, result.outputs)}
+    for row in READINGS:
+        value = getattr(result, row.name)
+        if value is not None:
+            arrays[row.name] = np.asarray(row.pack(value) if row.pack else value, row.dtype)
+    indices = [int(getattr(result, name)) for name in _INDICES]
+    notes = {"unit": result.unit, "absent": dict(result.absent)}
+    arrays[INDICES.name] = np.array(indices, np.int64)
+    arrays[NOTES.name] = np.frombuffer(bytearray(json.dumps(notes).encode()), np.uint8)
+    return arrays if wanted is None else {k: v for k, v in arrays.items() if k in wanted}
+
+
+def decode(arrays: Mapping[str, np.ndarray], spec: Spec, latency_ms: float | None) -> Result:
+    """The result that `encode` was given.
+
+    Raises:
+        KeyError: A tensor that every answer has is missing: another version of this contract.
+    """
+    notes = json.loads(bytes(arrays[NOTES.name]))
+    indices = dict(zip(_INDICES, arrays[INDICES.name].tolist(), strict=True))
+    readings: dict[str, Any] = {
+        row.name: row.unpack(arrays[row.name]) if row.unpack else arrays[row.name]
+        for row in READINGS
+        if row.name in arrays
+    }
+    by_name = {item["name"]: item for item in spec["outputs"]}
+    outputs = {
+        name: described_output(by_name[name], arrays[name]) for name in _raw_names(spec, arrays)
+    }
+    return Result(
+        **{**indices, "repeat": bool(indices["repeat"])},
+        **readings,
+        outputs=outputs | motion_outputs(spec, readings),
+        unit=notes["unit"],
+        absent=notes["absent"] | lacking(spec),
+        latency_ms=latency_ms,
+    )
+
+
+def lacking(spec: Spec) -> dict[str, str]:
+    """Why a model does not have the readings that it does not have, by name."""
+    return {row.name: reason for row in READINGS if (reason := row.lacks(spec))}
+
+
+def described_output(item: Mapping[str, Any], values: np.ndarray) -> Output:
+    """An output's values with what its spec says about them."""
+    return Output(values, item["unit"], item["frame"], item["role"], tuple(item["names"]))
+
+
+def motion_outputs(spec: Spec, readings: Mapping[str, Any]) -> dict[str, Output]:
+    """Flow and displacement under the names of the spec: they are the readings, in pixels."""
+    raw = {item["name"] for item in raw_outputs(spec)}
+    return {
+        item["name"]: Output(readings[item["role"]], "px", item["frame"], item["role"])
+        for item in spec["outputs"]
+        if item["name"] not in raw and readings.get(item["role"]) is not None
+    }
+
+
+def _raw_names(spec: Spec, there: Mapping[str, Any]) -> list[str]:
+    return [item["name"] for item in raw_outputs(spec) if item["name"] in there]

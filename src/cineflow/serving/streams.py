@@ -1,0 +1,65 @@
+"""The live sequences of one served model."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cineflow.runtime.stream import Stream
+from cineflow.serving.errors import StreamGoneError
+
+
+@dataclass
+class _Live:
+    stream: Stream
+    last_used_s: float
+
+
+class StreamTable:
+    """Live streams by correlation id; idle ones are dropped.
+
+    Triton does not tell a backend that it dropped an idle sequence, so the same clock runs here.
+
+    Args:
+        idle_s: Seconds without a frame after which a sequence is forgotten.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, idle_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._idle_s = idle_s
+        self._clock = clock
+        self._live: OrderedDict[int | str, _Live] = OrderedDict()  # longest idle first
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def begin(self, sequence: int | str, stream: Stream) -> None:
+        """Add a sequence. One of the same id is replaced."""
+        self._live[sequence] = _Live(stream, self._clock())
+        self._live.move_to_end(sequence)
+
+    def end(self, sequence: int | str) -> None:
+        """Forget a sequence. An unknown one is fine."""
+        self._live.pop(sequence, None)
+
+    def get(self, sequence: int | str) -> Stream:
+        """The stream of a sequence; it counts as used now.
+
+        Raises:
+            StreamGoneError: It never started here, or was idle for too long.
+        """
+        now = self._clock()
+        while self._live and now - next(iter(self._live.values())).last_used_s > self._idle_s:
+            self._live.popitem(last=False)
+        live = self._live.get(sequence)
+        if live is None:
+            raise StreamGoneError(
+                "a sequence that is live",
+                f"sequence {sequence}, which did not start or was idle for {self._idle_s:g} s",
+                "Open a new stream; displacement starts from a new reference frame.",
+            )
+        live.last_used_s = now
+        self._live.move_to_end(sequence)
+        return live.stream
