@@ -432,7 +432,7 @@ def _wanted_outputs(model: ModelInfo, readings: tuple[str, ...]) -> list[str]:
 
 
 def _ring_parts(model: ModelInfo, wanted: list[str], size: tuple[int, ...]) -> dict[str, int]:
-    """Bytes of a ring's parts: the frame (up to float32), and each result of a known, large size."""
+    """Bytes of a slot's parts: the frame (up to float32), and each large result of a known size."""
     sizes = model.axis_sizes(size)
     parts = {"frame": 4 * math.prod(size)}
     own = {item["name"]: resolved(item["shape"], sizes) for item in model.spec["outputs"]}

@@ -109,9 +109,9 @@ def read_arrays(response: Any, ring: SharedRing | None = None, slot: int = 0) ->
     mapped = len(response.raw_output_contents) < len(response.outputs)
     for output in response.outputs:
         dtype, shape = _DTYPES[output.datatype], tuple(output.shape)
-        in_ring = "shared_memory_region" in output.parameters
+        in_ring = ring is not None and output.name in ring.parts
         raw = b"" if mapped and in_ring else next(inline, b"")
-        if in_ring and ring is not None:
+        if ring is not None and in_ring:
             arrays[output.name] = ring.take(slot, output.name, dtype, shape)
         else:
             # A copy: frombuffer's arrays are read-only and keep the whole message alive.
