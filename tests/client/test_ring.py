@@ -24,7 +24,7 @@ def register(name, size):
     if sys.argv[1] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)
-SharedRing(1, (8, 8), register)
+SharedRing(1, {"frame": 256}, register)
 """
 
 
@@ -38,7 +38,7 @@ def start(fate: str) -> tuple[subprocess.Popen[str], Path]:
 
 
 def open_ring() -> None:
-    SharedRing(1, (8, 8), lambda name, size: None).close()
+    SharedRing(1, {"frame": 256}, lambda name, size: None).close()
 
 
 def test_a_name_that_a_killed_program_left_goes_with_the_next_ring() -> None:
@@ -73,6 +73,6 @@ def test_what_is_not_this_namespaces_stays(prefix: str) -> None:
 
 
 def test_the_name_says_whose_it_is() -> None:
-    ring = SharedRing(1, (8, 8), lambda name, size: None)
+    ring = SharedRing(1, {"frame": 256}, lambda name, size: None)
     ring.close()
     assert re.fullmatch(rf"cineflow-\d+-{os.getpid()}-[0-9a-f]+", ring.name)

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import fields
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from cineflow.export.triton import STREAM_OUTPUTS
-from cineflow.served import Quality
-from cineflow.served import Rhythm
-from cineflow.runtime.stream import BeatInfo, Cause, Stream
-from cineflow.serving.backend import StreamTable, output_arrays
+from cineflow.errors import ArgumentError, EngineError
+from cineflow.served import Cause, Quality, Rhythm
+from cineflow.serving.calls import CallRunner
 from cineflow.serving.errors import StreamGoneError
-from cineflow.spec import ModelSpec, TensorSpec
-
-IMAGE = (1, 1, 8, 8)
-SPEC = ModelSpec(
-    name="still",
-    summary="Says that nothing moves.",
-    inputs=(
-        TensorSpec("previous", "float32", IMAGE, "grey level"),
-        TensorSpec("current", "float32", IMAGE, "grey level"),
-    ),
-    outputs=(TensorSpec("flow", "float32", (1, 2, 8, 8), "px"),),
-)
-
-ENGINE = SimpleNamespace(model="still-01234567")  # no test here comes to a second frame
+from cineflow.serving.streams import StreamTable
+from cineflow.spec import Axis, ModelSpec, TensorSpec
 
 
 class Clock:
@@ -40,11 +24,12 @@ class Clock:
 
 def test_idle_streams_are_let_go():
     clock = Clock()
-    table = StreamTable(engine=ENGINE, spec=SPEC, idle_s=10, clock=clock)
-    for sequence in ("a", "b"):
-        table.begin(sequence)
+    table = StreamTable(idle_s=10, clock=clock)
+    streams = {"a": object(), "b": object()}
+    for sequence, stream in streams.items():
+        table.begin(sequence, stream)
     clock.now = 8.0
-    table.get("a")
+    assert table.get("a") is streams["a"]
     clock.now = 12.0
     table.get("a")
     assert len(table) == 1  # b idled; no request of its own was needed
@@ -57,11 +42,66 @@ def test_idle_streams_are_let_go():
 
 
 def test_a_sequence_that_starts_again_begins_anew():
-    table = StreamTable(engine=ENGINE, spec=SPEC, idle_s=10)
-    table.begin(7)
-    table.get(7).push(np.zeros((8, 8), np.uint8), index=40)
-    table.begin(7)
-    assert table.get(7).state() is None
+    table = StreamTable(idle_s=10)
+    first, second = object(), object()
+    table.begin(7, first)
+    table.begin(7, second)
+    assert table.get(7) is second
+
+
+BATCH = Axis("batch", 1, 4)
+DOUBLE = ModelSpec(
+    "double",
+    "Twice the input.",
+    (TensorSpec("x", "float32", (BATCH, Axis("width", 1, 9)), "1"),),
+    (TensorSpec("y", "float32", (BATCH, Axis("width", 1, 9)), "1", tolerance=0.0),),
+)
+
+
+class Double:
+    """Doubles its input, and fails where a value is 13."""
+
+    name, kernels, model = "double", "none", "double-0"
+
+    def __init__(self):
+        self.batches = []
+
+    def run(self, inputs):
+        self.batches.append(len(inputs["x"]))
+        if (inputs["x"] == 13).any():
+            raise EngineError("a number without bad luck", "13")
+        return {"y": 2 * inputs["x"]}
+
+
+def rows(count, value=1.0, width=3):
+    return {"x": np.full((count, width), value, np.float32)}
+
+
+def test_calls_that_fit_run_together_and_each_gets_its_own_part():
+    engine = Double()
+    runner = CallRunner(engine, DOUBLE, batch_limit=4)
+    calls = [rows(1, 1), rows(2, 2), rows(1, 3), rows(3, 4), rows(1, 5, width=2)]
+    results = runner.run(calls)
+    assert engine.batches == [4, 3, 1]
+    for call, result in zip(calls, results, strict=True):
+        np.testing.assert_array_equal(result["y"], 2 * call["x"])
+
+
+def test_a_bad_call_spoils_no_other():
+    runner = CallRunner(Double(), DOUBLE, batch_limit=4)
+    nan = rows(1)
+    nan["x"][0, 0] = np.nan
+    results = runner.run([rows(1, 1), rows(1, 13), {}, nan, rows(9), rows(1, 4)])
+    kinds = [type(result) for result in results]
+    assert kinds == [dict, EngineError, ArgumentError, ArgumentError, ArgumentError, dict]
+    np.testing.assert_array_equal(results[5]["y"], 8.0)
+    assert "batch of 1..4, not 9" in str(results[4])
+
+
+def test_without_a_batch_axis_each_call_runs_alone():
+    engine = Double()
+    assert len(CallRunner(engine, DOUBLE, batch_limit=0).run([rows(1), rows(1)])) == 2
+    assert engine.batches == [1, 1]
 
 
 class Raw:
@@ -99,8 +139,9 @@ class Raw:
             answer = self._stub.ModelInfer(request, timeout=10)
         except grpc.RpcError as error:
             return error.details()
+        types = {"INT64": "<i8", "FP32": "<f4", "FP64": "<f8", "UINT8": "u1"}
         return {
-            output.name: np.frombuffer(raw, "<i8" if output.datatype == "INT64" else "<f4")
+            output.name: np.frombuffer(raw, types[output.datatype])
             for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=True)
         }
 
@@ -115,7 +156,7 @@ def test_bad_frames_do_not_move_the_stream(raw, moving_frames):
     first, second = moving_frames[:2]
     nan = first.astype(np.float32)
     nan[5, 6] = np.nan
-    assert raw.ask(start=True, frame=first)["tracked"].tolist() == [0, 0, 0, 0]
+    assert raw.ask(start=True, frame=first)["indices"].tolist() == [0, 0, 0, 0, 0]
     for bad, inputs in {
         "finite": {"frame_f32": nan},
         "as the frames before": {"frame": first[:64]},
@@ -124,15 +165,16 @@ def test_bad_frames_do_not_move_the_stream(raw, moving_frames):
         "a time for every frame": {"frame": first, "time_ms": np.array([33.0])},
     }.items():
         assert bad in raw.ask(**inputs)
-    assert raw.ask(frame=second)["tracked"].tolist() == [0, 1, 0, 0]
-    assert set(raw.ask(frame=first, end=True)) == {name for name, *_ in STREAM_OUTPUTS}
+    assert raw.ask(frame=second)["indices"].tolist() == [1, 0, 0, 1, 0]
+    names = {"flow", "displacement", "quality_parts", "beat_info", "indices", "notes"}
+    assert set(raw.ask(frame=first, end=True, outputs=names)) == names
     assert "START" in raw.ask(frame=first)
 
 
 def test_the_parts_of_the_quality_have_one_order(raw, moving_frames):
     first = raw.ask(start=True, frame=moving_frames[0])
-    assert first["quality_parts"][0] == 0.0
-    names = [one.name for one in fields(Quality) if one.name != "index"]
+    assert first["quality_parts"][:2].tolist() == [1.0, 0.0]
+    names = [one.name for one in fields(Quality)]
     assert np.isnan(first["quality_parts"][names.index("temporal_px")])
     raw.ask(frame=moving_frames[1])
     third = dict(zip(names, raw.ask(frame=moving_frames[2])["quality_parts"], strict=True))
@@ -148,32 +190,18 @@ def test_a_trigger_is_named_and_its_drift_stated(raw, moving_frames):
     raw.ask(start=True, frame=moving_frames[0], beat=np.array([True]), time_ms=now)
     raw.ask(frame=moving_frames[1], beat=np.array([False]), time_ms=now + 400)
     renewed = raw.ask(frame=moving_frames[2], beat=np.array([True]), time_ms=now + 800)
-    assert renewed["tracked"].tolist() == [1, 2, 2, 1]
-    assert renewed["beat_info"].tolist() == [Cause.TRIGGER, 0, Rhythm.UNKNOWN]
+    assert renewed["indices"].tolist() == [2, 1, 2, 2, 0]
+    assert renewed["beat_info"][:4].tolist() == [1, Cause.TRIGGER, 0, Rhythm.UNKNOWN]
     # the texture moved by (1, 0.5) px per frame and did not come back
-    assert renewed["drift"][0] == pytest.approx(2 * np.hypot(1, 0.5), abs=0.15)
+    assert renewed["beat_info"][4] == pytest.approx(2 * np.hypot(1, 0.5), abs=0.15)
     double = raw.ask(frame=moving_frames[3], beat=np.array([True]), time_ms=now + 900, end=True)
-    assert double["beat_info"].tolist() == [Cause.TRIGGER, 0, Rhythm.EARLY]
-    assert np.isnan(double["drift"][0])
-
-
-def test_the_client_and_the_server_name_the_same_things():
-    client = importlib.import_module("cineflow_client")
-    parts = [one.name for one in fields(client.QualityParts)]
-    assert ["index", *parts] == [one.name for one in fields(Quality)]
-    assert {name: dims for name, _, dims in STREAM_OUTPUTS}["quality_parts"] == (len(parts),)
-    assert [one.name for one in fields(client.BeatInfo)] == [one.name for one in fields(BeatInfo)]
-    for ours, theirs in ((Cause, client.Cause), (Rhythm, client.Rhythm)):
-        assert ours.__members__.keys() == theirs.__members__.keys()
-        assert all(ours[name] == theirs[name] for name in ours.__members__)
-    result = Stream(ENGINE, SPEC).push(np.zeros((8, 8), np.uint8))
-    assert list(output_arrays(result)) == [name for name, *_ in STREAM_OUTPUTS]
+    assert double["beat_info"][:4].tolist() == [2, Cause.TRIGGER, 0, Rhythm.EARLY]
+    assert np.isnan(double["beat_info"][4])
 
 
 def test_only_the_outputs_that_are_asked_for_travel(raw, moving_frames):
-    answer = raw.ask(start=True, end=True, frame=moving_frames[0], outputs=["quality"])
-    assert list(answer) == ["quality"]
-    assert answer["quality"].tolist() == [1.0]
+    answer = raw.ask(start=True, end=True, frame=moving_frames[0], outputs=["indices"])
+    assert list(answer) == ["indices"]
 
 
 def test_frames_write_nothing_into_the_log(raw, server, moving_frames):
