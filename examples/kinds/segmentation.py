@@ -1,0 +1,47 @@
+"""Feed `frame`: a label for each pixel. Blood is dark, tissue grey, and the pericardium bright."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
+
+HEIGHT = Axis("height", minimum=32, maximum=512, multiple=8)
+WIDTH = Axis("width", minimum=32, maximum=512, multiple=8)
+
+SPEC = ModelSpec(
+    name="segmentation",
+    summary="Three classes by the local mean of the grey level.",
+    inputs=(TensorSpec("image", "float32", (1, 3, HEIGHT, WIDTH), unit="0..1"),),
+    outputs=(
+        TensorSpec(
+            "labels",
+            "int64",
+            (1, HEIGHT, WIDTH),
+            unit="class",
+            role="labels",
+            names=("blood", "tissue", "pericardium"),
+        ),
+    ),
+    feed=Feed("frame", ("image",)),
+)
+
+
+class Segmentation(nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        grey = image.mean(dim=1, keepdim=True)
+        padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
+        smooth = F.avg_pool2d(padded, 3, stride=1)
+        scores = torch.cat([0.3 - smooth, 0.0 * smooth, smooth - 0.7], dim=1)
+        return scores.argmax(dim=1)
+
+
+def build() -> nn.Module:
+    return Segmentation()
+
+
+def example_inputs(sizes: dict[str, int], seed: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand((1, 1, sizes["height"] // 8, sizes["width"] // 8), generator=generator)
+    grey = F.interpolate(coarse, scale_factor=8.0, mode="nearest")
+    return {"image": grey.repeat(1, 3, 1, 1)}
