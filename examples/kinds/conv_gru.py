@@ -1,8 +1,8 @@
 """Feed `frame` with a state at a quarter of the frame's size: a convolutional GRU."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec, Weights
 
@@ -34,7 +34,7 @@ class ConvGru(nn.Module):
     def forward(
         self, image: torch.Tensor, memory: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        small = F.avg_pool2d(image, 4)
+        small = functional.avg_pool2d(image, 4)
         update, reset = torch.sigmoid(self.gates(torch.cat([small, memory], dim=1))).chunk(2, dim=1)
         new = torch.tanh(self.candidate(torch.cat([small, reset * memory], dim=1)))
         after = (1 - update) * memory + update * new

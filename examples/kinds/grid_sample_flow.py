@@ -5,8 +5,8 @@ train, and a result that is known where the frames are shifted copies.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
 
@@ -53,7 +53,7 @@ class GridSampleFlow(nn.Module):
         here = torch.stack([x[None, :] + 0 * y[:, None], y[:, None] + 0 * x[None, :]], dim=-1)
         pixel = torch.stack([2.0 / (0 * x[:1] + width), 2.0 / (0 * y[:1] + height)], dim=-1)
         moved = [
-            F.grid_sample(current, (here + shift * pixel)[None], align_corners=False)
+            functional.grid_sample(current, (here + shift * pixel)[None], align_corners=False)
             for shift in self.shifts
         ]
         difference = (torch.cat(moved, dim=1) - previous).abs()

@@ -1,8 +1,8 @@
 """Feed `frame`: a heat map for each of two points, at half the frame's size."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
 
@@ -37,10 +37,10 @@ class HeatMaps(nn.Module):
         self.register_buffer("window", (window / window.sum())[None, None])
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        small = F.avg_pool2d(image, 2)
+        small = functional.avg_pool2d(image, 2)
         both = torch.cat([small, 1.0 - small], dim=0)
-        padded = F.pad(both - 0.5, (6, 6, 6, 6))
-        return F.conv2d(padded, self.window).transpose(0, 1)
+        padded = functional.pad(both - 0.5, (6, 6, 6, 6))
+        return functional.conv2d(padded, self.window).transpose(0, 1)
 
 
 def build() -> nn.Module:

@@ -1,8 +1,8 @@
 """Feed `frame`: a label for each pixel. Blood is dark, tissue grey, and the pericardium bright."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
 
@@ -30,8 +30,8 @@ SPEC = ModelSpec(
 class Segmentation(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         grey = image.mean(dim=1, keepdim=True)
-        padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
-        smooth = F.avg_pool2d(padded, 3, stride=1)
+        padded = functional.pad(grey, (1, 1, 1, 1), mode="replicate")
+        smooth = functional.avg_pool2d(padded, 3, stride=1)
         scores = torch.cat([0.3 - smooth, 0.0 * smooth, smooth - 0.7], dim=1)
         return scores.argmax(dim=1)
 
@@ -43,5 +43,5 @@ def build() -> nn.Module:
 def example_inputs(sizes: dict[str, int], seed: int) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand((1, 1, sizes["height"] // 8, sizes["width"] // 8), generator=generator)
-    grey = F.interpolate(coarse, scale_factor=8.0, mode="nearest")
+    grey = functional.interpolate(coarse, scale_factor=8.0, mode="nearest")
     return {"image": grey.repeat(1, 3, 1, 1)}

@@ -1,8 +1,8 @@
 """Feed `pair` of volumes: 3-D flow with the rank-5 form of F.grid_sample."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
 
@@ -50,7 +50,7 @@ class VolumeFlow(nn.Module):
         ]
         pixel = torch.cat(steps)
         moved = [
-            F.grid_sample(current, (here + shift * pixel)[None], align_corners=False)
+            functional.grid_sample(current, (here + shift * pixel)[None], align_corners=False)
             for shift in self.shifts
         ]
         difference = (torch.cat(moved, dim=1) - previous).abs()[..., 1:-1, 1:-1, 1:-1]
