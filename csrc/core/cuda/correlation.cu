@@ -37,26 +37,26 @@ struct Cut {
 };
 
 /// What a block works on.
-struct Place {
+struct BlockTask {
   int class_x, class_y;  // of pixels, below the dilation
   int x, y;              // first pixel, in the class's own coordinates
   int shift_x, shift_y;  // first displacement, in steps of the dilation
 };
 
-__device__ inline Place place_of(unsigned block, const Cut& cut, const CorrelationArgs& args) {
+__device__ inline BlockTask task_of(unsigned block, const Cut& cut, const CorrelationArgs& args) {
   const auto take = [&block](int count) {
     const auto digit = static_cast<int>(block % static_cast<unsigned>(count));
     block /= static_cast<unsigned>(count);
     return digit;
   };
-  Place place;
-  place.x = take(cut.tiles_x) * kTileX;
-  place.y = take(cut.tiles_y) * static_cast<int>(blockDim.y);
-  place.shift_x = take(cut.groups_x);
-  place.shift_y = take(cut.groups_y) * cut.shift_rows - args.radius;
-  place.class_x = take(args.dilation);
-  place.class_y = take(args.dilation);
-  return place;
+  BlockTask task;
+  task.x = take(cut.tiles_x) * kTileX;
+  task.y = take(cut.tiles_y) * static_cast<int>(blockDim.y);
+  task.shift_x = take(cut.groups_x);
+  task.shift_y = take(cut.groups_y) * cut.shift_rows - args.radius;
+  task.class_x = take(args.dilation);
+  task.class_y = take(args.dilation);
+  return task;
 }
 
 __device__ inline bool is_inside(const TensorView& view, int y, int x) {
@@ -94,7 +94,7 @@ __device__ void load_warped_pixel(const CorrelationArgs& args, const float* flow
 #pragma unroll 2
   for (int channel = 0; channel < kChannels; ++channel) {
     to[channel * step] =
-        channel < channels ? sample(first + channel * map.strides[1], corners) : 0.0f;
+        channel < channels ? sample_corners(first + channel * map.strides[1], corners) : 0.0f;
   }
 }
 
@@ -121,18 +121,18 @@ __device__ void accumulate(const float* pixels, const float* neighbours,
 }
 
 template <typename Result, int kShifts>
-__device__ void store_sums(const CorrelationArgs& args, const Cut& cut, const Place& place,
+__device__ void store_sums(const CorrelationArgs& args, const Cut& cut, const BlockTask& task,
                            std::int64_t image, const float (&sums)[kPixels][kShifts]) {
   const TensorView& out = args.out;
   const int side = 2 * args.radius + 1;
-  const int row = place.shift_y + args.radius + static_cast<int>(threadIdx.z);
-  const int y = place.class_y + (place.y + static_cast<int>(threadIdx.y)) * args.dilation;
-  const int x = place.class_x + (place.x + static_cast<int>(threadIdx.x) * kPixels) * args.dilation;
+  const int row = task.shift_y + args.radius + static_cast<int>(threadIdx.z);
+  const int y = task.class_y + (task.y + static_cast<int>(threadIdx.y)) * args.dilation;
+  const int x = task.class_x + (task.x + static_cast<int>(threadIdx.x) * kPixels) * args.dilation;
   if (row >= side || y >= out.sizes[2]) return;
   Result* plane = static_cast<Result*>(out.data) + image * out.strides[0] + y * out.strides[2];
 #pragma unroll
   for (int shift = 0; shift < kShifts; ++shift) {
-    const int column = place.shift_x * kShifts + shift;
+    const int column = task.shift_x * kShifts + shift;
     if (column >= side) continue;
     const int k = args.x_major ? column * side + row : row * side + column;
     Result* to = plane + k * out.strides[1];
@@ -163,9 +163,9 @@ __global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args
       static_cast<int>(threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z));
   const auto threads = static_cast<int>(blockDim.x * blockDim.y * blockDim.z);
 
-  const Place place = place_of(blockIdx.x, cut, args);
-  const int first_x = place.x + place.shift_x * kShifts - args.radius;
-  const int first_y = place.y + place.shift_y;
+  const BlockTask task = task_of(blockIdx.x, cut, args);
+  const int first_x = task.x + task.shift_x * kShifts - args.radius;
+  const int first_y = task.y + task.shift_y;
   const float* own = tile1 + threadIdx.y * kTileX + threadIdx.x * kPixels;
   const float* others =
       tile2 + (threadIdx.y + threadIdx.z) * kWide<kShifts> + threadIdx.x * kPixels;
@@ -182,12 +182,12 @@ __global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args
           static_cast<const T*>(f2.data) + image * f2.strides[0] + channel * f2.strides[1];
       __syncthreads();  // the tiles are still read for the channels before
       for (int at = thread; at < pixels; at += threads) {
-        load_pixel(f1, map1, channels, place.class_y + (place.y + at / kTileX) * args.dilation,
-                   place.class_x + (place.x + at % kTileX) * args.dilation, tile1 + at, pixels);
+        load_pixel(f1, map1, channels, task.class_y + (task.y + at / kTileX) * args.dilation,
+                   task.class_x + (task.x + at % kTileX) * args.dilation, tile1 + at, pixels);
       }
       for (int at = thread; at < neighbours; at += threads) {
-        const int y = place.class_y + (first_y + at / kWide<kShifts>)*args.dilation;
-        const int x = place.class_x + (first_x + at % kWide<kShifts>)*args.dilation;
+        const int y = task.class_y + (first_y + at / kWide<kShifts>)*args.dilation;
+        const int x = task.class_x + (first_x + at % kWide<kShifts>)*args.dilation;
         if (args.flow.rank != 0) {
           load_warped_pixel(args, flow, map2, channels, y, x, tile2 + at, neighbours);
         } else {
@@ -202,13 +202,13 @@ __global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args
     }
     switch (args.out.dtype) {
       case DType::kF16:
-        store_sums<Half>(args, cut, place, image, sums);
+        store_sums<Half>(args, cut, task, image, sums);
         break;
       case DType::kBF16:
-        store_sums<BFloat16>(args, cut, place, image, sums);
+        store_sums<BFloat16>(args, cut, task, image, sums);
         break;
       default:
-        store_sums<float>(args, cut, place, image, sums);
+        store_sums<float>(args, cut, task, image, sums);
     }
   }
 }

@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kThreads)
           static_cast<const Source*>(src.data) + image * src.strides[0] + channel * src.strides[1];
       Result* to = static_cast<Result*>(out.data) + image * out.strides[0] +
                    channel * out.strides[1] + y * out.strides[2] + x * out.strides[3];
-      *to = from_float<Result>(args.scale * sample(from, corners) + args.offset);
+      *to = from_float<Result>(args.scale * sample_corners(from, corners) + args.offset);
     }
   }
 }

@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kThreads)
     const int channels = left < kSlab ? static_cast<int>(left) : kSlab;
 #pragma unroll 4
     for (int channel = 0; channel < channels; ++channel) {
-      *result = from_float<Result>(sample(plane, corners));
+      *result = from_float<Result>(sample_corners(plane, corners));
       plane += src.strides[1];
       result += out.strides[1];
     }

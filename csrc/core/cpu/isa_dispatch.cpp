@@ -1,46 +1,39 @@
-#include "cpu/kernels.h"
-
+// Chooses the instruction set at run time.
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
 
 #include "cineflow/instruction_set.h"
+#include "cpu/kernel_table.h"
 
 #if defined(CINEFLOW_X86)
 #include <cpuid.h>
 #endif
 
-// What each compiled instruction set defines; CINEFLOW_X86 is set where there are three of them.
-#define CINEFLOW_DECLARE(isa)                                                                 \
-  namespace cineflow::isa {                                                                   \
-  void find_places(const SampleChunk& chunk, const Coordinates& coordinates,                  \
-                   const Places& places) noexcept;                                            \
-  bool sample_in_one_pass(const SampleChunk& chunk, const Coordinates& coordinates) noexcept; \
-  void sample(const SampleChunk& chunk, const Places& places) noexcept;                       \
-  void correlate(const CorrelationTile& tile) noexcept;                                       \
-  void follow_ray(const RayRun& run) noexcept;                                                \
-  void to_polar(const PolarRun& run) noexcept;                                                \
-  }
-#define CINEFLOW_TABLE(isa)                                    \
-  {#isa,          &isa::find_places, &isa::sample_in_one_pass, \
-   &isa::sample,  &isa::correlate,   &isa::follow_ray,         \
-   &isa::to_polar}
-CINEFLOW_DECLARE(baseline)
+// One table per compiled instruction set (simd/table.cpp). CINEFLOW_X86 is set where there are
+// three of them.
+namespace cineflow {
+namespace baseline {
+extern const Kernels kKernels;
+}
 #if defined(CINEFLOW_X86)
-CINEFLOW_DECLARE(avx2)
-CINEFLOW_DECLARE(avx512)
+namespace avx2 {
+extern const Kernels kKernels;
+}
+namespace avx512 {
+extern const Kernels kKernels;
+}
 #endif
 
-namespace cineflow {
 namespace {
 
 struct Candidate {
-  Kernels kernels;
+  const Kernels& kernels;
   bool (*runs_here)();
 };
 
 #if defined(CINEFLOW_X86)
-/// Clang 14's __builtin_cpu_supports has no word for it.
+/// __builtin_cpu_supports of Clang 14 does not know F16C.
 bool has_f16c() noexcept {
   unsigned a, b, c, d;
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
@@ -50,16 +43,16 @@ bool has_f16c() noexcept {
 // The widest first.
 const Candidate kCandidates[] = {
 #if defined(CINEFLOW_X86)
-    {CINEFLOW_TABLE(avx512),
+    {avx512::kKernels,
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
               __builtin_cpu_supports("fma");
      }},
-    {CINEFLOW_TABLE(avx2),
+    {avx2::kKernels,
      [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c(); }},
 #endif
-    {CINEFLOW_TABLE(baseline), [] { return true; }},
+    {baseline::kKernels, [] { return true; }},
 };
 
 const Kernels* find(const char* name) {

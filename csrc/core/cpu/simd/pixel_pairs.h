@@ -1,8 +1,15 @@
-// Pixels and their right neighbours at scattered places of one or two rows.
+// Loads pixels and their right neighbours at scattered offsets of one or two rows.
 //
-// A pixel and its neighbour side by side in memory are one unit: 64 bits in f32, 32 in half
-// precision, 16 in u8. One load per unit beats the gather instructions; what remains is bound by
-// the number of loads, so one offset serves both rows, and one load brings two offsets.
+// Problem: sampling is bound by the number of loads, and the gather instructions are slower than
+// one load per element.
+//
+// Solution: a pixel and its right neighbour, adjacent in memory, are one unit: 64 bits in f32, 32
+// in half precision, 16 in u8. One load fetches a unit, one offset serves both rows, and one load
+// fetches two offsets.
+//
+// Usage:
+//   PixelPairs rows[2];
+//   load_pairs({upper_row, lower_row}, offsets, rows);
 #pragma once
 
 #include "cpu/simd/vec.h"
@@ -10,13 +17,13 @@
 namespace cineflow::CINEFLOW_ISA {
 
 /// kLanes pixels and their right neighbours.
-struct Pairs {
+struct PixelPairs {
   F32s left, right;
 };
 
-/// Two offsets that follow one another in memory, by one load.
-struct TwoOffsets {
-  CINEFLOW_HD explicit TwoOffsets(const std::int32_t* offsets) {
+/// Two consecutive offsets, by one load.
+struct OffsetPair {
+  CINEFLOW_HD explicit OffsetPair(const std::int32_t* offsets) {
     const auto both = load_bits<std::int64_t>(offsets);
     first = static_cast<std::int32_t>(both);
     second = both >> 32;
@@ -29,27 +36,27 @@ constexpr int kQuarters = kLanes / 4;
 #if defined(__SSE2__)
 using Quarter = __m128i;
 
-/// Has the compiler make `units` here. Left to itself GCC puts loads off, one row after the other,
-/// until there are more offsets than registers.
-CINEFLOW_HD Quarter made_here(Quarter units) {
+/// Makes the compiler compute `units` at this point. GCC would otherwise delay the loads, one row
+/// after the other, until there are more offsets than registers.
+CINEFLOW_HD Quarter computed_here(Quarter units) {
   asm("" : "+x"(units));
   return units;
 }
 
 /// Two 64-bit units.
-CINEFLOW_HD Quarter units64(const float* row, const TwoOffsets& at) {
-  // pixels are aligned to 4 bytes: `_mm_loadl_epi64` may read them so, `_mm_load_sd` may not
+CINEFLOW_HD Quarter units64(const float* row, const OffsetPair& at) {
+  // Pixels are aligned to 4 bytes, which `_mm_loadl_epi64` accepts and `_mm_load_sd` does not.
   const __m128i first = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + at.first));
   const __m128d both =
       _mm_loadh_pd(_mm_castsi128_pd(first), reinterpret_cast<const double*>(row + at.second));
-  return made_here(_mm_castpd_si128(both));
+  return computed_here(_mm_castpd_si128(both));
 }
 
 /// Four 32-bit units.
 template <typename Source>
-CINEFLOW_HD Quarter units32(const Source* row, const TwoOffsets& low, const TwoOffsets& high) {
+CINEFLOW_HD Quarter units32(const Source* row, const OffsetPair& low, const OffsetPair& high) {
   const auto unit = [row](std::int64_t at) { return load_bits<std::int32_t>(row + at); };
-  return made_here(
+  return computed_here(
       _mm_set_epi32(unit(high.second), unit(high.first), unit(low.second), unit(low.first)));
 }
 
@@ -65,9 +72,9 @@ CINEFLOW_HD F32s joined(const Quarter* quarters) {
 #endif
 }
 
-/// Left and right pixels of units that lie two and two: 0 1 4 5 ... and 2 3 6 7 ...; a shuffle
-/// within quarters, the cheapest there is, puts them in order.
-CINEFLOW_HD Pairs split(F32s first, F32s second) {
+/// Left and right pixels of units in the order 0 1 4 5 ... and 2 3 6 7 ... A shuffle within
+/// quarters, which is the cheapest kind, sorts them.
+CINEFLOW_HD PixelPairs split(F32s first, F32s second) {
 #if defined(__AVX512F__)
   return {_mm512_shuffle_ps(first, second, 0x88), _mm512_shuffle_ps(first, second, 0xdd)};
 #elif defined(__AVX2__)
@@ -78,8 +85,8 @@ CINEFLOW_HD Pairs split(F32s first, F32s second) {
 }
 
 #if defined(__AVX512F__)
-/// Four 64-bit units. Merged while they are loaded, they take no shuffles.
-CINEFLOW_HD __m256i units64(const float* row, const TwoOffsets& low, const TwoOffsets& high) {
+/// Four 64-bit units, merged while they are loaded, so that no shuffle is needed.
+CINEFLOW_HD __m256i units64(const float* row, const OffsetPair& low, const OffsetPair& high) {
   const auto unit = [row](std::int64_t at) {
     return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + at));
   };
@@ -87,21 +94,21 @@ CINEFLOW_HD __m256i units64(const float* row, const TwoOffsets& low, const TwoOf
   units = _mm256_mask_broadcastq_epi64(units, 0b0010, unit(low.second));
   units = _mm256_mask_broadcastq_epi64(units, 0b0100, unit(high.first));
   units = _mm256_mask_broadcastq_epi64(units, 0b1000, unit(high.second));
-  asm("" : "+v"(units));  // as in made_here
+  asm("" : "+v"(units));  // as in computed_here
   return units;
 }
 
-/// The units at `offsets` (in elements) of each row.
+/// Pixels at `offsets` (in elements) in each row, and their right neighbours.
 template <int kRows>
 CINEFLOW_HD void load_pairs(const float* const (&rows)[kRows], const std::int32_t* offsets,
-                            Pairs (&pairs)[kRows]) {
+                            PixelPairs (&pairs)[kRows]) {
   __m256i units[kRows][2][2];
 #pragma GCC unroll 2
   for (int half = 0; half < 2; ++half) {
 #pragma GCC unroll 2
     for (int side = 0; side < 2; ++side) {
-      const TwoOffsets low(offsets + 8 * half + 2 * side);
-      const TwoOffsets high(offsets + 8 * half + 2 * side + 4);
+      const OffsetPair low(offsets + 8 * half + 2 * side);
+      const OffsetPair high(offsets + 8 * half + 2 * side + 4);
 #pragma GCC unroll 2
       for (int row = 0; row < kRows; ++row) units[row][side][half] = units64(rows[row], low, high);
     }
@@ -115,16 +122,16 @@ CINEFLOW_HD void load_pairs(const float* const (&rows)[kRows], const std::int32_
   }
 }
 #else
-/// The units at `offsets` (in elements) of each row.
+/// Pixels at `offsets` (in elements) in each row, and their right neighbours.
 template <int kRows>
 CINEFLOW_HD void load_pairs(const float* const (&rows)[kRows], const std::int32_t* offsets,
-                            Pairs (&pairs)[kRows]) {
+                            PixelPairs (&pairs)[kRows]) {
   Quarter units[kRows][2][kQuarters];
 #pragma GCC unroll 4
   for (int quarter = 0; quarter < kQuarters; ++quarter) {
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) {
-      const TwoOffsets at(offsets + 4 * quarter + 2 * half);
+      const OffsetPair at(offsets + 4 * quarter + 2 * half);
 #pragma GCC unroll 2
       for (int row = 0; row < kRows; ++row) units[row][half][quarter] = units64(rows[row], at);
     }
@@ -136,11 +143,11 @@ CINEFLOW_HD void load_pairs(const float* const (&rows)[kRows], const std::int32_
 }
 #endif
 
-CINEFLOW_HD Pairs pixels_of(const BFloat16*, U32s units) {
+CINEFLOW_HD PixelPairs pixels_from(const BFloat16*, U32s units) {
   return {(F32s)(units << 16), (F32s)(units & 0xffff0000u)};
 }
 
-CINEFLOW_HD Pairs pixels_of(const Half*, U32s units) {
+CINEFLOW_HD PixelPairs pixels_from(const Half*, U32s units) {
   return {half_to_floats(__builtin_convertvector(units, U16s)),
           half_to_floats(__builtin_convertvector(units >> 16, U16s))};
 }
@@ -148,27 +155,27 @@ CINEFLOW_HD Pairs pixels_of(const Half*, U32s units) {
 /// The same for 16-bit pixels.
 template <int kRows, typename Source>
 CINEFLOW_HD void load_pairs(const Source* const (&rows)[kRows], const std::int32_t* offsets,
-                            Pairs (&pairs)[kRows]) {
+                            PixelPairs (&pairs)[kRows]) {
   static_assert(sizeof(Source) == 2);
   Quarter units[kRows][kQuarters];
 #pragma GCC unroll 4
   for (int quarter = 0; quarter < kQuarters; ++quarter) {
-    const TwoOffsets low(offsets + 4 * quarter);
-    const TwoOffsets high(offsets + 4 * quarter + 2);
+    const OffsetPair low(offsets + 4 * quarter);
+    const OffsetPair high(offsets + 4 * quarter + 2);
 #pragma GCC unroll 2
     for (int row = 0; row < kRows; ++row) units[row][quarter] = units32(rows[row], low, high);
   }
 #pragma GCC unroll 2
   for (int row = 0; row < kRows; ++row) {
-    pairs[row] = pixels_of(rows[row], (U32s)joined(units[row]));
+    pairs[row] = pixels_from(rows[row], (U32s)joined(units[row]));
   }
 }
 
 #else
-/// The units at `offsets` (in elements) of each row.
+/// Pixels at `offsets` (in elements) in each row, and their right neighbours.
 template <int kRows, typename Source>
 CINEFLOW_HD void load_pairs(const Source* const (&rows)[kRows], const std::int32_t* offsets,
-                            Pairs (&pairs)[kRows]) {
+                            PixelPairs (&pairs)[kRows]) {
   for (int row = 0; row < kRows; ++row) {
     for (int lane = 0; lane < kLanes; ++lane) {
       pairs[row].left[lane] = to_float(rows[row][offsets[lane]]);
@@ -181,11 +188,11 @@ CINEFLOW_HD void load_pairs(const Source* const (&rows)[kRows], const std::int32
 /// The same for u8 pixels.
 template <int kRows>
 CINEFLOW_HD void load_pairs(const std::uint8_t* const (&rows)[kRows], const std::int32_t* offsets,
-                            Pairs (&pairs)[kRows]) {
+                            PixelPairs (&pairs)[kRows]) {
   U16s units[kRows];
 #pragma GCC unroll 8
   for (int lane = 0; lane < kLanes; lane += 2) {
-    const TwoOffsets at(offsets + lane);
+    const OffsetPair at(offsets + lane);
 #pragma GCC unroll 2
     for (int row = 0; row < kRows; ++row) {
       units[row][lane] = load_bits<std::uint16_t>(rows[row] + at.first);
@@ -199,9 +206,10 @@ CINEFLOW_HD void load_pairs(const std::uint8_t* const (&rows)[kRows], const std:
   }
 }
 
-/// Neighbours that lie `step` elements apart.
+/// The same for one row whose neighbouring pixels are `step` elements apart.
 template <typename Source>
-CINEFLOW_HD Pairs load_apart(const Source* row, const std::int32_t* offsets, std::int64_t step) {
+CINEFLOW_HD PixelPairs load_strided_pairs(const Source* row, const std::int32_t* offsets,
+                                          std::int64_t step) {
   Source left[kLanes];
   Source right[kLanes];
   for (int lane = 0; lane < kLanes; ++lane) {

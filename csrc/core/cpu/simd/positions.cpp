@@ -1,7 +1,7 @@
-// Where each pixel of a run is sampled: along a ray, or back from polar coordinates.
-// The coordinate arrays have room for whole vectors.
-#include "cpu/kernels.h"
-#include "cpu/simd/isa.h"
+// Sample positions of the polar ops: along a ray, and from Cartesian pixels.
+//
+// Whole vectors are written, so the arrays are longer than the run (kScratchSamples).
+#include "cpu/simd/kernels.h"
 #include "cpu/simd/vec.h"
 #include "math/polar.h"
 
