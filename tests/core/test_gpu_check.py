@@ -142,7 +142,7 @@ def test_figures_that_are_none_fail_their_step_and_no_more(check, printed, tmp_p
 def test_a_step_that_takes_too_long_leaves_no_process(tmp_path):
     started = tmp_path / "pid"
     script = f"sleep 60 & echo $! > {started}; wait"
-    with pytest.raises(StepError, match="no answer within 1 s"):
+    with pytest.raises(StepError, match="no result within 1 s"):
         run(["bash", "-c", script], 1)
     status = Path(f"/proc/{started.read_text().strip()}/stat")
     deadline = time.monotonic() + 5

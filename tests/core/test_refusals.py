@@ -238,7 +238,7 @@ def test_an_address_between_elements(op: Op) -> None:
     for name, shape in op.shapes.items():
         memory = np.zeros(4 * math.prod(shape) + 1, np.uint8)
         between = memory[1:].view(np.float32).reshape(shape)
-        wanted = rf"wanted {name} at a whole element of memory, such as a copy; got an address 1 "
+        wanted = rf"wanted {name} aligned to its elements, such as a copy; got an address 1 "
         refused(op, wanted, **{name: between})
 
 

@@ -29,7 +29,7 @@ inline std::int64_t band_count(std::int64_t rows, std::int64_t row_cost,
   return std::max<std::int64_t>(1, std::min({worthwhile, rows, std::int64_t{executor.width()}}));
 }
 
-/// Call `body(band, first_row, last_row)` for each of `bands` equal shares of `rows`.
+/// Calls `body(band, first_row, last_row)` for each of `bands` equal shares of `rows`.
 template <typename Body>
 void for_each_band(std::int64_t rows, std::int64_t bands, const Executor& executor,
                    const Body& body) noexcept {

@@ -1,12 +1,12 @@
 // The inner kernels: one table of function pointers per instruction set.
 //
-// Problem: one build must run on any x86 machine and still use AVX-512 where there is AVX-512. A
+// Problem: one build must run on any x86 machine and still use AVX-512 where the machine has it. A
 // kernel compiled for AVX-512 must never run on a machine without it.
 //
-// Solution: what runs per pixel lies in cpu/simd/. Those files are compiled once per instruction
-// set, each time into a namespace of its own, and simd/table.cpp fills a Kernels with the functions
-// of that namespace. isa_dispatch.cpp picks the table. All code above the table (rows, threads,
-// layouts of whole tensors) is compiled once.
+// Solution: the code that runs per pixel is in cpu/simd/. Those files are compiled once per
+// instruction set, each time into a separate namespace, and simd/table.cpp fills a Kernels with the
+// functions of that namespace. isa_dispatch.cpp chooses the table. The callers (rows, threads,
+// layouts of whole tensors) are compiled once.
 //
 // Usage: kernels().correlate(tile);
 //

@@ -1,7 +1,7 @@
 // Builds the runs of an op and samples them.
 //
-// Problem: the kernels sample runs of up to kMaxRun pixels; an op has images of any size and
-// stride, and its samples lie where a flow or a formula says.
+// Problem: the kernels sample runs of up to kMaxRun pixels, but an op has images of any size and
+// stride.
 //
 // Solution: a run is a part of one row, or several whole rows where the output's rows follow one
 // another in memory. Long runs keep their part of a channel in the L1 cache while they are sampled.
@@ -29,7 +29,7 @@ inline std::int64_t rows_per_run(const TensorView& out) noexcept {
   return rows_are_dense(out) && width < kMaxRun ? kMaxRun / width : 1;
 }
 
-/// Call `body(first, count)` for the parts of a row of `width` pixels that fit into a run.
+/// Calls `body(first, count)` for the parts of a row of `width` pixels that fit into a run.
 template <typename Body>
 void for_each_part(std::int64_t width, const Body& body) noexcept {
   for (std::int64_t first = 0; first < width; first += kMaxRun) {
@@ -87,7 +87,7 @@ inline SampleRun make_run(const TensorView& src, std::int64_t image, Border bord
   return run;
 }
 
-/// Sample a run at given positions, in the fastest way that applies.
+/// Samples a run at the given positions, in the fastest way that applies.
 inline void sample_run(const SampleRun& run, const SamplePositions& positions) noexcept {
   if (kernels().sample_in_one_pass(run, positions)) return;
   alignas(64) char scratch[sample_block_bytes(kScratchSamples)];

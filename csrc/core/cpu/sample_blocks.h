@@ -1,7 +1,7 @@
 // The data of bilinear sampling: positions, located samples, and one run of work.
 //
 // Problem: every channel of an image is sampled at the same positions. Turning a position into
-// pixel offsets and weights costs as much as sampling two channels.
+// pixel offsets and weights costs as much as sampling one or two channels.
 //
 // Solution: a run of up to kMaxRun samples is located once and stored in blocks of 16 samples,
 // which every channel then reads. A SampleBlock holds the offset of each sample's upper left corner

@@ -3,9 +3,9 @@
 // Problem: positions are often displacements, and each must be added to its own pixel, although a
 // vector of samples may begin in one row of the grid and end in a later one.
 //
-// Solution: PixelCursor walks over the grid with the vectors. locate() then gives a vector whose
-// samples have all their corners inside its offsets and fractions, without any branch per sample.
-// The few others are marked, and take their corners from corners_at().
+// Solution: PixelCursor steps through the grid, one vector at a time. locate() then computes
+// offsets and fractions without a branch per sample, for vectors in which all corners are inside.
+// The few other vectors are marked, and take their corners from corners_at().
 //
 // Usage:
 //   PixelCursor cursor(positions);
