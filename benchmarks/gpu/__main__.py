@@ -1,6 +1,6 @@
 """Runs the steps, prints the outcome of each, and writes a report.
 
-The last line it prints is the command that repeats the run.
+The last two lines are the command that repeats the run and the path of the report.
 """
 
 from __future__ import annotations
@@ -181,8 +181,8 @@ def main(arguments: list[str]) -> int:
     label = re.sub(r"\W+", "-", about.get("name", "no-gpu")).strip("-").lower()
     path = options.out / f"gpu-{label}-{date[:10]}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")
-    print(f"report: {path}")
     print(f"repeat: {repeat_command(options)}")
+    print(f"report: {path}")
     return 0 if all(outcome.status == "passed" for outcome in outcomes) else 1
 
 

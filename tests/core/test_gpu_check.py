@@ -91,6 +91,7 @@ def test_a_missing_tool_is_no_pass(check):
     assert report["name"] == "NVIDIA Test"
     assert report["driver_version"] == "580.1"
     assert not report["complete"]
+    assert "repeat: benchmarks/gpu_check.sh --architectures native --only memcheck" in done.stdout
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
