@@ -82,7 +82,14 @@ def test_a_clip_of_the_users_own_without_torch(
         assert "Doe" not in (folder / written).read_text()
 
 
-@pytest.mark.parametrize("moment", ["clip:", "Triton repository", "server: Triton"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("clip:", marks=pytest.mark.slow),
+        pytest.param("Triton repository", marks=pytest.mark.slow),
+        "server: Triton",
+    ],
+)
 def test_ctrl_c_ends_everything(
     moment: str, cineflow, server_binary, server_segments, tmp_path: Path
 ) -> None:
@@ -90,7 +97,7 @@ def test_ctrl_c_ends_everything(
     ended = cineflow("demo", "--out", folder, interrupt_at=moment, torch=False)
     assert ended.code == 130
     assert ended.left == []
-    if moment == "server: Triton":  # before, its log may not name it yet
+    if moment == "server: Triton":  # earlier, the log may not name the server yet
         assert server_segments(folder / "server.log") == []
     assert not (folder / "summary.json").exists()
     assert "Traceback" not in ended.err

@@ -1,7 +1,7 @@
 """The TensorRT engine against a stand-in for the card: order, streams, graphs, results, refusals.
 
-No card runs here. The stand-in computes with ONNX Runtime what the engines would, so that what is
-bound to what, and when, decides the result.
+The stand-in (tests/stand_ins/card.py) computes with ONNX Runtime what the engines would compute, so
+the result depends on what is bound to what, and when.
 """
 
 from __future__ import annotations
@@ -257,4 +257,4 @@ def test_segments_are_a_runtime_of_their_own(
     put_segments(store, split_default)
     engine = open_engine(split_default, runtime="tensorrt-rtx-segments")
     assert (engine.name, engine.kernels) == ("tensorrt-rtx-segments", "cineflow CUDA kernels")
-    assert choose_engine(split_default).name == "tensorrt-rtx-segments", "no whole engine is there"
+    assert choose_engine(split_default).name == "tensorrt-rtx-segments", "only segments are stored"

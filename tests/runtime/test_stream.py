@@ -1,4 +1,4 @@
-"""MotionStream: composition, bookkeeping, and a state that survives everything but good frames."""
+"""MotionStream: composition, bookkeeping, and a state that only good frames change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cineflow.spec import Axis, ModelSpec, TensorSpec
 SIDE = Axis("height", 16, 64, 16), Axis("width", 16, 64, 16)
 SPEC = ModelSpec(
     name="shift",
-    summary="Says that everything moves by `step` px, and counts its calls in a state.",
+    summary="Everything moves by `step` px; a state counts the calls.",
     inputs=(
         TensorSpec("previous", "float32", (1, 1, *SIDE), "grey level"),
         TensorSpec("current", "float32", (1, 1, *SIDE), "grey level"),
@@ -177,7 +177,7 @@ def test_the_state_carries_a_stream_to_another_engine(moving_frames):
     assert expected.quality > 0.9
 
 
-def test_a_state_that_is_none():
+def test_a_state_of_another_type():
     with pytest.raises(SpecError, match="a StreamState; got dict"):
         MotionStream(Shift(), SPEC, {"frame": frame(1)})
 
@@ -260,7 +260,7 @@ def test_a_state_without_the_models_own_tensors_is_refused():
         MotionStream(Shift(), SPEC, replace(stream.state(), tensors={}))
 
 
-def test_a_time_that_is_no_number():
+def test_a_time_of_another_type():
     with pytest.raises(FrameError, match="a finite time_ms; got '5'"):
         MotionStream(Shift(), SPEC).push(frame(1), time_ms="5")
 

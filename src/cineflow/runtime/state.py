@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
@@ -177,7 +177,7 @@ class StreamState:
         for part in self._parts(spec, size):
             part.require()
 
-    def _parts(self, spec: ModelSpec, size: Sequence[int]) -> Iterator[_Part]:
+    def _parts(self, spec: ModelSpec, size: tuple[int, ...]) -> Iterator[_Part]:
         """Every array of this state with the type and shape that it needs at `size` (H, W)."""
         field_shape = [2, *size]
         yield _Part("frame", self.frame, "float32", [*size])

@@ -63,8 +63,9 @@ class MotionStream:
         self._images = spec.inputs
         if state is not None:
             if not isinstance(state, StreamState):
-                got = type(state).__name__
-                raise SpecError("a StreamState", got, "Take it from `stream.state()`.")
+                raise SpecError(
+                    "a StreamState", type(state).__name__, "Take it from `stream.state()`."
+                )
             state.require_fits(spec, engine.model)
         self._state = state
         self._backward = backward
