@@ -109,7 +109,7 @@ def test_a_bad_clip_prints_only_the_panel(cineflow, bad) -> None:
     assert lines[-1].startswith("╰")
 
 
-def test_no_server_there(write_dicom) -> None:
+def test_no_server(write_dicom) -> None:
     done = CliRunner().invoke(_app(), ["stream", str(write_dicom(FRAMES)), "--url", "127.0.0.1:1"])
     assert done.exit_code == 2
     assert "ServerUnavailable" in done.stderr

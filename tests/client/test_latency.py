@@ -38,7 +38,7 @@ def test_an_unpaced_stream_misses_nothing():
     assert log.summary().frame_period_ms is None
 
 
-def test_no_frames_no_figures():
+def test_a_summary_needs_a_frame():
     with pytest.raises(CineflowClientError, match="at least one"):
         LatencyLog().summary()
 

@@ -223,7 +223,7 @@ def test_a_closed_stream_and_a_closed_client(client, server, moving_frames):
         other.models()
 
 
-# -- shared memory that is not available -------------------------------------------------------
+# -- shared memory that is not available ---------------------------------------------------------
 
 
 def test_a_server_that_cannot_map_our_memory(client):

@@ -1,4 +1,4 @@
-"""The bull's eye puts each segment where the AHA does."""
+"""The bull's eye has each segment at its position in the AHA model."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def called(name: str) -> SimpleNamespace:
 
 
 def beating(clip: Cine) -> Trace:
-    """Two beats, one early and one that does not end; a first pair without change, a lost frame."""
+    """Two beats, one early and one too long; unmeasured parts, and an infinite error."""
     recorder = TraceRecorder(clip)
     for index in range(len(clip)):
         reference = 0 if index < 10 else 7 if index < 20 else 20

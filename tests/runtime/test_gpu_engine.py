@@ -188,7 +188,7 @@ def test_stale_engine_is_not_taken(card: Any, store: EngineStore, tiny: Path) ->
         TensorRtEngine(bundle)
 
 
-def test_a_missing_segment_is_said_before_the_first_frame(
+def test_a_missing_segment_is_reported_before_the_first_frame(
     card: Any, store: EngineStore, split_default: Bundle
 ) -> None:
     put(store, split_default)

@@ -1,4 +1,4 @@
-"""The engine store: found by its key alone, never run when unsound, safe between processes."""
+"""The engine store: engines are found by key, checked, and shared safely between processes."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_what_a_killed_build_left_is_cleared(store: EngineStore) -> None:
     assert store.load(KEY)
 
 
-def test_a_store_that_is_no_folder_is_a_typed_error(tmp_path: Path) -> None:
+def test_a_store_that_is_not_a_folder_is_a_typed_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EngineError, match="to read the engine store") as caught:
         EngineStore(tmp_path / "file").engines()

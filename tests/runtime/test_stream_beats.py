@@ -49,7 +49,7 @@ class Pulse:
 
 
 def picture(index: int) -> np.ndarray:
-    """A frame that carries its number in its first block, also at half the size."""
+    """A frame with its number in the first pixels, which can be read also at half the size."""
     frame = TEXTURE.copy()
     frame[:2, :4] = index
     return frame
@@ -113,11 +113,11 @@ def triggered(frames, end, period_ms=25.0):
     return [stream.push(picture(k), beat=k in frames, time_ms=period_ms * k) for k in range(end)]
 
 
-def test_drift_per_beat_is_stated():
+def test_drift_is_reported_per_beat():
     results = triggered({0, 32, 64, 96}, 100)
     assert results[31].beat_info.drift_px is None  # no beat has ended yet
     for k in (32, 64, 96):
-        # the heart is back, and composing exact flows costs next to nothing
+        # the heart is back, and exact flows compose almost without error
         assert results[k].beat_info.drift_px == pytest.approx(0.0, abs=0.01)
     stream, at_systole = MotionStream(Pulse(), SPEC), 11
     for k in range(at_systole):
@@ -128,7 +128,7 @@ def test_drift_per_beat_is_stated():
     assert late == pytest.approx(shrunk * np.hypot(x, y).mean(), rel=0.1)
 
 
-def test_ectopic_and_missed_triggers_are_named_and_give_no_drift():
+def test_ectopic_and_missed_triggers_are_reported_without_drift():
     results = triggered({0, 32, 64, 96, 112}, 160)
     assert results[96].beat_info.rhythm is Rhythm.REGULAR
     early = results[112].beat_info

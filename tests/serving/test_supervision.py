@@ -34,10 +34,7 @@ def start(repository: Path, then: str) -> tuple[subprocess.Popen, str, int]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={
-            **os.environ,
-            "TMPDIR": str(repository.parent),
-        },  # a killed program leaves a log
+        env={**os.environ, "TMPDIR": str(repository.parent)},  # a killed one leaves a log
     )
     line = program.stdout.readline()
     assert line, program.stderr.read()
@@ -162,4 +159,4 @@ def test_closing_one_server_leaves_another_alone(server, server_binary, reposito
     assert left_behind(other.name) == []
     server.check()
     assert any(server.name in entry for entry in os.listdir("/dev/shm"))
-    other.close()  # twice is fine
+    other.close()  # may be called twice

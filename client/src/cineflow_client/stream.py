@@ -76,7 +76,7 @@ class Pending:
             timeout_s: Seconds to wait from now; the stream's timeout by default.
 
         Raises:
-            FrameRejected: The server could not use the frame; the stream goes on.
+            FrameRejected: The server could not use the frame; the stream continues.
             StreamTimeout: No result in time; the stream is closed.
             StreamBroken: The stream ended before the result came (ServerDied, StreamExpired).
         """
@@ -287,12 +287,12 @@ class Stream:
         self._ended.set()
 
     def _deliver(self, response: Any) -> None:
-        answered = response.infer_response
-        if answered.id == _END_ID:
+        inferred = response.infer_response
+        if inferred.id == _END_ID:
             self._ended.set()
             return
         with self._lock:
-            pending = self._pending.pop(answered.id, None)
+            pending = self._pending.pop(inferred.id, None)
         if pending is None:
             return
         result, error = None, None
@@ -301,7 +301,7 @@ class Stream:
         else:
             try:
                 elapsed_ms = 1e3 * (time.perf_counter() - pending._sent_at)
-                result = read_result(answered, pending._step, self._ring, elapsed_ms)
+                result = read_result(inferred, pending._step, self._ring, elapsed_ms)
             except CineflowClientError as refused:
                 error = refused
         self._free_slot(pending)

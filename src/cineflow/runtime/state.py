@@ -159,7 +159,7 @@ class StreamState:
         """
         if self.model != model:
             raise SpecError(f"a state of {model}", f"one of {self.model}", _REMEDY)
-        # Before its first pair a model has no state of its own, and the stream starts from zeros.
+        # Before the first pair there is no model state yet: the stream starts it with zeros.
         names = [] if self.motion is None else sorted(tensor.name for tensor in spec.states)
         if sorted(self.tensors) != names:
             raise SpecError(f"a state with the tensors {names}", f"{sorted(self.tensors)}", _REMEDY)
