@@ -125,17 +125,14 @@ def engines_of(bundle: Bundle, store: EngineStore) -> Sequence[StoredEngine]:
 
     def rank(engine: StoredEngine) -> tuple[tuple[int, ...], list[int]]:
         assert engine.key is not None  # sound ones have their key
-        largest = [sizes[2] for _, sizes in sorted(engine.key.profile.items())]
-        return version_tuple(engine.key.version), largest
+        return version_tuple(engine.key.version), engine.widest()
 
-    sound = [
-        engine
-        for engine in store.engines()
-        if engine.key is not None
-        and not engine.fault
-        and (engine.key.onnx_sha256, engine.key.flavour) == (bundle.hash, "tensorrt")
-        and (engine.key.model, engine.key.precision) == (bundle.spec.name, bundle.precision)
-    ]
+    sound = store.matching(
+        model=bundle.spec.name,
+        onnx_sha256=bundle.hash,
+        flavour="tensorrt",
+        precision=bundle.precision,
+    )
     # The best of a capability comes last and stays.
     found = {e.key.capability: e for e in sorted(sound, key=rank) if e.key is not None}
     if not found:

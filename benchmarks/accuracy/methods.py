@@ -41,8 +41,8 @@ def module(**settings: Any) -> Tracker:
 
 def bundle(name: str = "lucas_kanade", threads: int | None = 2) -> Tracker:
     """The committed graph, as it is served."""
+    from cineflow.runtime import open_engine
     from cineflow.runtime.bundle import Bundle
-    from cineflow.runtime.engine import open_engine
 
     engine = open_engine(Bundle.load(name), threads=threads)
 

@@ -21,8 +21,8 @@ _REST = 0.02
 
 def stream_push() -> Tracker:
     """`MotionStream.push`: the engine, the composition and the quality of one frame."""
+    from cineflow.runtime import open_engine
     from cineflow.runtime.bundle import Bundle
-    from cineflow.runtime.engine import open_engine
     from cineflow.runtime.stream import MotionStream
 
     bundle = Bundle.load("lucas_kanade")

@@ -1,4 +1,4 @@
-"""A model of somebody else's is told from ours before a frame is sent."""
+"""A model that is not cineflow's is recognised before a frame is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cineflow_client.metadata import read_model_info
 
 
 def config(spec: str) -> ModelConfig:
-    """A configuration of ours with any text in the place of its spec."""
+    """The configuration of a cineflow model with any text as its spec."""
     return ModelConfig(
         name="ours",
         input=[ModelInput(name=name) for name, *_ in STREAM_INPUTS],

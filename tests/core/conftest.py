@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from cineflow import _C
-from tests.core import cupy_stand_in
 from tests.core.cuda_backend import Backend, open_backend
+from tests.stand_ins import cupy as cupy_stand_in
 
 
 @pytest.fixture(scope="session")

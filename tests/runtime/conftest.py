@@ -1,18 +1,13 @@
-"""A tiny bundle, written without the exporter, a split one, and a stand-in for a card."""
+"""A tiny bundle written without the exporter, a split bundle, and a stand-in for the card."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 
 from cineflow.export.operators import attach_bodies
@@ -22,6 +17,7 @@ from cineflow.runtime.bundle import MANIFEST_FILE, MANIFEST_FORMAT, MODEL_FILE, 
 from cineflow.runtime.segments import kernels
 from cineflow.runtime.store import STORE_VARIABLE, EngineStore
 from cineflow.spec import Axis, ModelSpec, TensorSpec
+from tests.stand_ins.card import Card
 
 WIDTH = Axis("width", 4, 64, 4)
 
@@ -80,209 +76,14 @@ def split_default(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineStore:
-    """An empty engine store, found by everybody."""
+    """An empty engine store, which is also the default store of this test."""
     monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "engines"))
     return EngineStore()
 
 
-class Buffer(np.ndarray):
-    """Device memory: a NumPy array with an address."""
-
-    @property
-    def data(self) -> Any:
-        return SimpleNamespace(ptr=self.ctypes.data)
-
-    def set(self, value: np.ndarray, stream: Any) -> None:
-        self[...] = value
-
-
-class OutOfMemoryError(MemoryError):
-    pass
-
-
-class Card:
-    """CuPy, TensorRT-RTX and a card that computes with ONNX Runtime what the engines would.
-
-    A plan is an ONNX file. What is queued on the stream runs at once, or is kept while the stream
-    captures and runs when the graph is launched. Everything asked of it is in `log`.
-
-    Attributes:
-        log: The calls, in order.
-        streams: Settings of every stream.
-        widest: Largest last axis that an engine's profile takes.
-        capturable: What TensorRT says of its readiness.
-        on_host: Inputs that TensorRT wants in host memory.
-        fails: Whether engines fail from now on.
-        limit: Bytes of the memory pool.
-    """
-
-    def __init__(self) -> None:
-        self.log: list[str] = []
-        self.streams: list[dict[str, object]] = []
-        self.widest = 32
-        self.capturable = True
-        self.on_host: set[str] = set()
-        self.fails = False
-        self.limit = 0
-        self.buffers: dict[int, Buffer] = {}
-        self._captured: list[Callable[[], None]] | None = None
-
-    def queue(self, what: str, work: Callable[[], None]) -> None:
-        if self._captured is None:
-            self.log.append(what)
-            work()
-        else:
-            self.log.append(f"captured {what}")
-            self._captured.append(work)
-
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Buffer:
-        buffer = np.zeros(shape, dtype).view(Buffer)
-        if self.limit and buffer.nbytes > self.limit:
-            raise OutOfMemoryError("out of memory allocating")
-        self.buffers[buffer.data.ptr] = buffer
-        return buffer
-
-    def kernel(self, name: str, run: Callable[..., Any]) -> Callable[..., Any]:
-        """One of our kernels, queued like the rest."""
-
-        def call(*arguments: Any, out: Any = None) -> Any:
-            if out is None:
-                self.log.append(f"allocate {name}")
-                made = run(*arguments)
-                out = self.empty(made.shape, made.dtype)
-                return out
-            self.queue(name, lambda: run(*arguments, out=out.view(np.ndarray)))
-            return out
-
-        return call
-
-    def modules(self) -> dict[str, Any]:
-        """What stands in for `cupy` and `tensorrt_rtx`."""
-        card = self
-
-        class Stream:
-            ptr = 7
-
-            def __init__(self, **settings: object) -> None:
-                card.streams.append(settings)
-
-            def __enter__(self) -> None: ...
-
-            def __exit__(self, *_: object) -> None: ...
-
-            def begin_capture(self) -> None:
-                card.log.append("capture")
-                card._captured = []
-
-            def end_capture(self) -> Any:
-                card.log.append("captured")
-                work, card._captured = card._captured or [], None
-
-                def launch(stream: Any) -> None:
-                    card.log.append("launch")
-                    for step in work:
-                        step()
-
-                return SimpleNamespace(launch=launch)
-
-            def synchronize(self) -> None:
-                card.log.append("stream-sync")
-
-        memory = SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
-        device = SimpleNamespace(compute_capability="86")
-        cuda = SimpleNamespace(Device=lambda index: device, Stream=Stream, memory=memory)
-        cupy = SimpleNamespace(
-            cuda=cuda,
-            empty=self.empty,
-            asnumpy=lambda buffer, stream, blocking: buffer.view(np.ndarray).copy(),
-            get_default_memory_pool=lambda: SimpleNamespace(
-                set_limit=lambda size: setattr(card, "limit", size)
-            ),
-        )
-        trt = SimpleNamespace(
-            __version__="1.7",
-            Logger=type("Logger", (), {"ERROR": 0, "__init__": lambda self, level: None}),
-            Runtime=lambda logger: SimpleNamespace(
-                deserialize_cuda_engine=lambda plan: (
-                    None if plan == b"refused" else PlannedEngine(card, plan)
-                )
-            ),
-            TensorLocation=SimpleNamespace(DEVICE="device", HOST="host"),
-            ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user"),
-            DynamicShapesKernelSpecializationStrategy=SimpleNamespace(EAGER="eager"),
-            nptype=lambda dtype: dtype,
-        )
-        return {"cupy": cupy, "tensorrt_rtx": trt}
-
-
-_NUMPY = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
-
-
-class PlannedEngine:
-    """A deserialised engine and its execution context in one."""
-
-    def __init__(self, card: Card, plan: bytes) -> None:
-        self.card, self.session = card, ort.InferenceSession(plan)
-        self.inputs = {item.name: _NUMPY[item.type] for item in self.session.get_inputs()}
-        self.outputs = {item.name: _NUMPY[item.type] for item in self.session.get_outputs()}
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.addresses: dict[str, int] = {}
-        self.scratch = (0, 0)
-
-    def create_runtime_config(self) -> Any:
-        strategies: list[str] = []
-        return SimpleNamespace(
-            set_execution_context_allocation_strategy=strategies.append, strategies=strategies
-        )
-
-    def create_execution_context(self, config: Any) -> PlannedEngine:
-        assert config.strategies == ["user"]
-        assert config.dynamic_shapes_kernel_specialization_strategy == "eager"
-        return self
-
-    def get_tensor_location(self, name: str) -> str:
-        return "host" if name in self.card.on_host else "device"
-
-    def get_tensor_dtype(self, name: str) -> Any:
-        return self.outputs[name]
-
-    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
-        self.shapes[name] = shape
-        return shape[-1] <= self.card.widest
-
-    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        zeros = {n: np.zeros(self.shapes[n], dtype) for n, dtype in self.inputs.items()}
-        return tuple(self.session.run([name], zeros)[0].shape)
-
-    def set_tensor_address(self, name: str, address: int) -> None:
-        self.card.log.append(f"address {name}")
-        self.addresses[name] = address
-
-    def update_device_memory_size_for_shapes(self) -> int:
-        return 1000 * len(self.inputs)
-
-    def set_device_memory(self, address: int, size: int) -> None:
-        self.scratch = (address, size)
-        self.card.log.append(f"scratch {size} at {address}")
-
-    def is_stream_capturable(self, stream: int) -> bool:
-        return self.card.capturable
-
-    def execute_async_v3(self, stream: int) -> bool:
-        def work() -> None:
-            buffers: Mapping[int, Buffer] = self.card.buffers
-            feed = {n: buffers[self.addresses[n]].view(np.ndarray) for n in self.inputs}
-            made = self.session.run(list(self.outputs), feed)
-            for name, value in zip(self.outputs, made, strict=True):
-                buffers[self.addresses[name]][...] = value
-
-        self.card.queue(f"engine {'+'.join(self.outputs)}", work)
-        return not self.card.fails
-
-
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Card:
-    """The stand-in, in the place of CuPy and TensorRT-RTX."""
+    """The stand-in, imported in place of CuPy and TensorRT-RTX."""
     card = Card()
     for name, module in card.modules().items():
         monkeypatch.setitem(sys.modules, name, module)

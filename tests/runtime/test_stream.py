@@ -1,4 +1,4 @@
-"""MotionStream: composition, bookkeeping, and a state that survives everything but good frames."""
+"""MotionStream: composition, bookkeeping, and a state that only good frames change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cineflow.spec import Axis, ModelSpec, TensorSpec
 SIDE = Axis("height", 16, 64, 16), Axis("width", 16, 64, 16)
 SPEC = ModelSpec(
     name="shift",
-    summary="Says that everything moves by `step` px, and counts its calls in a state.",
+    summary="Everything moves by `step` px; a state counts the calls.",
     inputs=(
         TensorSpec("previous", "float32", (1, 1, *SIDE), "grey level"),
         TensorSpec("current", "float32", (1, 1, *SIDE), "grey level"),
@@ -64,7 +64,7 @@ def test_pairs_follow_each_other_and_displacement_composes():
     assert [(r.previous, r.current) for r in results] == [(0, 0), (0, 1), (1, 2), (2, 3)]
     assert engine.seen["previous"][0, 0, 0, 0] == 30
     assert engine.seen["current"][0, 0, 0, 0] == 40
-    assert engine.seen["calls_in"].max() == 2  # the model's own state came back
+    assert engine.seen["calls_in"].max() == 2  # the model's state was fed back
     middle = results[-1].displacement[:, 16, 24]
     np.testing.assert_allclose(middle, (3.0, -1.5), atol=1e-6)
     np.testing.assert_allclose(results[-1].flow[:, 0, 0], (1.0, -0.5))
@@ -171,13 +171,13 @@ def test_the_state_carries_a_stream_to_another_engine(moving_frames):
     got = [second.push(image) for image in moving_frames[6:]][-1]
     np.testing.assert_array_equal(got.displacement, expected.displacement)
     assert (got.previous, got.current, got.reference) == (10, 11, 0)
-    # ... and what it measured is the motion of the texture, (1, 0.5) px per frame.
+    # The texture moves by (1, 0.5) px per frame.
     inside = (slice(None), slice(32, 96), slice(32, 112))
     np.testing.assert_allclose(expected.displacement[inside].mean((1, 2)), (11.0, 5.5), atol=0.3)
     assert expected.quality > 0.9
 
 
-def test_a_state_that_is_none():
+def test_a_state_of_another_type():
     with pytest.raises(SpecError, match="a StreamState; got dict"):
         MotionStream(Shift(), SPEC, {"frame": frame(1)})
 
@@ -254,13 +254,13 @@ def test_a_beat_that_is_neither_true_nor_false_is_refused(beat):
 def test_a_state_without_the_models_own_tensors_is_refused():
     stream = MotionStream(Shift(), SPEC)
     stream.push(frame(1))
-    MotionStream(Shift(), SPEC, stream.state())  # before its first pair a model has none
+    MotionStream(Shift(), SPEC, stream.state())  # before its first pair a model has no state
     stream.push(frame(2))
     with pytest.raises(SpecError, match=r"\['calls'\]; got \[\]"):
         MotionStream(Shift(), SPEC, replace(stream.state(), tensors={}))
 
 
-def test_a_time_that_is_no_number():
+def test_a_time_of_another_type():
     with pytest.raises(FrameError, match="a finite time_ms; got '5'"):
         MotionStream(Shift(), SPEC).push(frame(1), time_ms="5")
 

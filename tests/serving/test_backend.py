@@ -1,4 +1,4 @@
-"""The model inside the server, spoken to directly: what a client of ours would never send."""
+"""The model inside the server, with raw requests that cineflow_client would never send."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cineflow.spec import ModelSpec, TensorSpec
 IMAGE = (1, 1, 8, 8)
 SPEC = ModelSpec(
     name="still",
-    summary="Says that nothing moves.",
+    summary="Nothing moves.",
     inputs=(
         TensorSpec("previous", "float32", IMAGE, "grey level"),
         TensorSpec("current", "float32", IMAGE, "grey level"),
@@ -28,7 +28,7 @@ SPEC = ModelSpec(
     outputs=(TensorSpec("flow", "float32", (1, 2, 8, 8), "px"),),
 )
 
-ENGINE = SimpleNamespace(model="still-01234567")  # no test here comes to a second frame
+ENGINE = SimpleNamespace(model="still-01234567")  # no test here sends a second frame
 
 
 class Clock:
@@ -38,7 +38,7 @@ class Clock:
         return self.now
 
 
-def test_idle_streams_are_let_go():
+def test_idle_streams_are_dropped():
     clock = Clock()
     table = StreamTable(engine=ENGINE, spec=SPEC, idle_s=10, clock=clock)
     for sequence in ("a", "b"):
@@ -47,7 +47,7 @@ def test_idle_streams_are_let_go():
     table.get("a")
     clock.now = 12.0
     table.get("a")
-    assert len(table) == 1  # b idled; no request of its own was needed
+    assert len(table) == 1  # b was idle, and was dropped without a request
     with pytest.raises(StreamGoneError, match="sequence b"):
         table.get("b")
     clock.now = 30.0
@@ -56,7 +56,7 @@ def test_idle_streams_are_let_go():
     table.end("never seen")
 
 
-def test_a_sequence_that_starts_again_begins_anew():
+def test_a_sequence_that_starts_again_has_a_new_state():
     table = StreamTable(engine=ENGINE, spec=SPEC, idle_s=10)
     table.begin(7)
     table.get(7).push(np.zeros((8, 8), np.uint8), index=40)
@@ -65,7 +65,7 @@ def test_a_sequence_that_starts_again_begins_anew():
 
 
 class Raw:
-    """One sequence, with requests of any kind."""
+    """One sequence with arbitrary requests."""
 
     def __init__(self, server, model: str) -> None:
         import grpc
@@ -78,7 +78,7 @@ class Raw:
         self._sequence = int(np.random.default_rng().integers(1, 2**62))
 
     def ask(self, *, start=False, end=False, outputs=(), **inputs):
-        """Answer by name, or the error's text."""
+        """The outputs by name, or the error's text."""
         import grpc
 
         request = self._pb.ModelInferRequest(model_name=self._model)
@@ -96,12 +96,12 @@ class Raw:
         for name in outputs:
             request.outputs.add(name=name)
         try:
-            answer = self._stub.ModelInfer(request, timeout=10)
+            response = self._stub.ModelInfer(request, timeout=10)
         except grpc.RpcError as error:
             return error.details()
         return {
             output.name: np.frombuffer(raw, "<i8" if output.datatype == "INT64" else "<f4")
-            for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=True)
+            for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
         }
 
 
@@ -139,11 +139,11 @@ def test_the_parts_of_the_quality_have_one_order(raw, moving_frames):
     assert 0.9 < third["correlation"] <= 1.0
     assert 0.0 < third["expected_error_px"] < 0.3
     assert 0.0 <= third["temporal_px"] < 0.3
-    assert np.isnan(third["forward_backward_px"])  # costs a second run: off unless asked for
+    assert np.isnan(third["forward_backward_px"])  # needs a second run, so it is off by default
     raw.ask(end=True)
 
 
-def test_a_trigger_is_named_and_its_drift_stated(raw, moving_frames):
+def test_a_trigger_and_its_drift_are_reported(raw, moving_frames):
     now = np.array([0.0])
     raw.ask(start=True, frame=moving_frames[0], beat=np.array([True]), time_ms=now)
     raw.ask(frame=moving_frames[1], beat=np.array([False]), time_ms=now + 400)
@@ -171,9 +171,9 @@ def test_the_client_and_the_server_name_the_same_things():
 
 
 def test_only_the_outputs_that_are_asked_for_travel(raw, moving_frames):
-    answer = raw.ask(start=True, end=True, frame=moving_frames[0], outputs=["quality"])
-    assert list(answer) == ["quality"]
-    assert answer["quality"].tolist() == [1.0]
+    returned = raw.ask(start=True, end=True, frame=moving_frames[0], outputs=["quality"])
+    assert list(returned) == ["quality"]
+    assert returned["quality"].tolist() == [1.0]
 
 
 def test_frames_write_nothing_into_the_log(raw, server, moving_frames):

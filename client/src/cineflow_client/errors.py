@@ -1,14 +1,14 @@
-"""The one root of every error that this package raises on purpose.
+"""Every error that this package raises on purpose, under one base class.
 
-Each says what was wanted, what came, and what to do about it. The names follow what happened, not
-where: ruff's N818 (an `Error` suffix) is waived for them.
+Each error says what was wanted, what came, and what to do about it. The names say what happened, so
+ruff's N818 (an `Error` suffix) is waived for them.
 """
 
 from __future__ import annotations
 
 
 class CineflowClientError(Exception):
-    """Root of the client's typed errors.
+    """Base class of the client's typed errors.
 
     Args:
         wanted: What was needed, in plain words ("a frame of 240x320 pixels").
@@ -25,19 +25,19 @@ class CineflowClientError(Exception):
 
 
 class ServerUnavailable(CineflowClientError):  # noqa: N818
-    """Nothing answers at the address, or what answers is not ready."""
+    """No server responds at the address, or it is not ready."""
 
 
 class ServerRefused(CineflowClientError):  # noqa: N818
-    """The server answered with an error that has no type of its own here."""
+    """The server returned an error of another kind."""
 
 
 class ModelNotFound(CineflowClientError):  # noqa: N818
-    """The server does not serve this model, or it is no cineflow model."""
+    """The server does not serve this model, or it is not a cineflow model."""
 
 
 class FrameRejected(CineflowClientError, ValueError):  # noqa: N818
-    """A frame is unusable: wrong rank, type or size, or not finite. The stream goes on."""
+    """A frame is unusable: wrong rank, type or size, or not finite. The stream continues."""
 
 
 class SharedMemoryUnavailable(CineflowClientError):  # noqa: N818
@@ -45,7 +45,7 @@ class SharedMemoryUnavailable(CineflowClientError):  # noqa: N818
 
 
 class StreamBroken(CineflowClientError):  # noqa: N818
-    """The stream cannot go on; its state is lost. Open a new one."""
+    """The stream cannot continue and its state is lost. Open a new one."""
 
 
 class ServerDied(StreamBroken):
@@ -53,16 +53,16 @@ class ServerDied(StreamBroken):
 
 
 class StreamExpired(StreamBroken):
-    """The server gave up the stream: it was idle for longer than the server keeps one."""
+    """The server dropped the stream, because it was idle for too long."""
 
 
 class StreamTimeout(StreamBroken):
-    """No answer in time. The frame may or may not have been tracked, so the stream is closed."""
+    """No result in time. The frame may or may not have been tracked, so the stream is closed."""
 
 
 class StreamClosed(CineflowClientError):  # noqa: N818
-    """The stream was closed before."""
+    """The stream or the client is already closed."""
 
 
 class StreamBusy(CineflowClientError):  # noqa: N818
-    """Every slot of the stream is in flight: the frame was not sent."""
+    """Every slot of the stream is in flight, so the frame was not sent."""

@@ -1,4 +1,4 @@
-"""Checks on a frame before it travels: a bad one must not cost a round trip."""
+"""Checks on a frame before it is sent, so that a bad frame costs no round trip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def checked_frame(
 
     Args:
         frame: Grey levels 0..255, [H, W], uint8 or float32.
-        model: The model that shall track it.
+        model: The model that will track it.
         stream_size: (H, W) of the stream's frames so far; None before the first.
 
     Raises:

@@ -1,13 +1,14 @@
 """Latency of a live stream, defined once for the demo, the benchmarks and scanner software.
 
-A frame's latency runs from the call that sends it to its result being here. With a frame period, a
-frame misses its deadline when its result comes after the next frame is due, by the source's clock:
-a frame that was sent late because the one before held up the line has that wait on its account.
+The latency of a frame is the time from the call that sends it to the arrival of its result. With a
+frame period, a frame misses its deadline if its result arrives after the next frame is due by the
+source's clock. The time that a frame waits because the previous one was slow counts against its
+deadline.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,15 +17,16 @@ from cineflow_client.errors import CineflowClientError
 
 @dataclass(frozen=True)
 class LatencySummary:
-    """The figures a cart's engineer asks for; milliseconds.
+    """The latency of a stream in figures, in milliseconds. The report takes this type as it is.
 
     Attributes:
         frames: How many frames were measured.
-        p50_ms: Half of the frames were at least this fast. The same holds for p95 and p99.
+        p50_ms: Half of the frames were at least this fast. p95 and p99 are defined likewise.
         max_ms: The slowest frame.
         missed_deadlines: Frames whose result came more than a period after they were due; 0 without
             a period.
-        frame_period_ms: Time between two frames; None where the stream was not paced.
+        frame_period_ms: Time between two frames; None if the stream was not paced.
+        each_ms: Every latency in order, float64 [frames].
     """
 
     frames: int
@@ -34,13 +36,17 @@ class LatencySummary:
     max_ms: float
     missed_deadlines: int
     frame_period_ms: float | None
+    each_ms: np.ndarray = field(repr=False, compare=False)
 
 
 class LatencyLog:
     """Collects one latency per frame.
 
     Args:
-        frame_period_ms: Time between two frames, the deadline; None when frames come unpaced.
+        frame_period_ms: Time between two frames, the deadline; None if frames come unpaced.
+
+    Raises:
+        CineflowClientError: The period is not a positive number.
     """
 
     def __init__(self, frame_period_ms: float | None = None) -> None:
@@ -48,7 +54,7 @@ class LatencyLog:
             raise CineflowClientError(
                 "a positive frame period in ms",
                 repr(frame_period_ms),
-                "Leave it out where frames come unpaced.",
+                "Leave it out if frames come unpaced.",
             )
         self.frame_period_ms = frame_period_ms
         self._each: list[float] = []
@@ -58,14 +64,14 @@ class LatencyLog:
         """Record one frame.
 
         Args:
-            latency_ms: From the call that sent it to its result.
-            waited_ms: From when the source had it ready to the call that sent it; it counts against
-                the deadline, not in the latency.
+            latency_ms: From the call that sent it to the arrival of its result.
+            waited_ms: From when the source had it ready to the call that sent it. This counts
+                against the deadline, but not in the latency.
         """
         self._each.append(float(latency_ms))
         period = self.frame_period_ms
         late = period is not None and latency_ms + waited_ms > period
-        self._missed += int(late)  # NumPy's numbers come in, too; a summary is for JSON
+        self._missed += int(late)  # an int, not NumPy's bool: summaries go into JSON
 
     def __len__(self) -> int:
         return len(self._each)
@@ -93,4 +99,5 @@ class LatencyLog:
             max_ms=float(each.max()),
             missed_deadlines=self._missed,
             frame_period_ms=self.frame_period_ms,
+            each_ms=each,
         )

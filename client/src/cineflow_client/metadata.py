@@ -1,4 +1,4 @@
-"""What the server tells about a model before a frame is sent."""
+"""What the server publishes about a model, read before the first frame is sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from cineflow_client.errors import FrameRejected, ModelNotFound
 
-#: What every cineflow model takes a frame in, and what it answers with.
+#: The inputs that take a frame, and the outputs, of every cineflow model.
 INPUTS = frozenset({"frame", "frame_f32"})
 OUTPUTS = frozenset(
     {"flow", "displacement", "quality", "quality_parts", "tracked", "beat_info", "drift"}
@@ -23,8 +23,9 @@ class ModelInfo:
     """One served model.
 
     Attributes:
-        name: The name that was asked for: an alias, or the served name itself.
-        served_name: The name with the content's hash ("lucas_kanade-1a2b3c4d"): streams bind to it.
+        name: The name that was asked for: an alias, or the served name.
+        served_name: The name with the hash of the content ("lucas_kanade-1a2b3c4d"). Streams bind
+            to it.
         spec: The ModelSpec that the server publishes: tensors, units, tolerance, origin of weights.
         idle_timeout_s: Seconds without a frame after which the server drops a stream.
     """
@@ -60,7 +61,7 @@ def _accepted(wanted: Mapping[str, Any] | int) -> str:
 
 
 def alias_target(config: Any) -> str:
-    """The model that an ensemble with one step stands for; empty for any other model."""
+    """The model behind an alias, which is an ensemble of one step; empty for other models."""
     steps = config.ensemble_scheduling.step
     return str(steps[0].model_name) if len(steps) == 1 else ""
 

@@ -1,4 +1,4 @@
-"""What the server says about one frame."""
+"""The server's result for one frame."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 
 class Cause(IntEnum):
-    """Why the reference frame is what it is: the stream's first frame, a trigger that came with its
-    frame, or end-diastole found in the motion."""
+    """Why a frame is the reference: it is the stream's first frame, a trigger came with it, or it
+    is an end-diastole that was found in the motion."""
 
     START = 0
     TRIGGER = 1
@@ -18,10 +18,10 @@ class Cause(IntEnum):
 
 
 class Rhythm(IntEnum):
-    """How the interval before this beat was, against the median of the beats before it.
+    """The interval before this beat, compared with the median of the earlier intervals.
 
-    UNKNOWN until two intervals are known; EARLY and LATE are more than 20 % off (ectopic beat or
-    double trigger; missed trigger or pause).
+    UNKNOWN until two intervals are known. EARLY and LATE differ by more than 20 %: an ectopic beat
+    or a double trigger is early, a pause or a missed trigger makes the next beat late.
     """
 
     UNKNOWN = 0
@@ -35,13 +35,13 @@ class BeatInfo:
     """The beat that a frame belongs to.
 
     Attributes:
-        number: From 0; 0 is what comes before the first trigger or found end-diastole.
-        cause: Why it has the reference frame that it has.
-        delay_frames: Frame numbers from the reference to the frame whose result was the first to
-            refer to it: 0 for a trigger, some more where end-diastole was found in the motion.
-        rhythm: LATE, too, while the beat itself goes on for longer than beats do.
-        drift_px: How far the displacement was from zero when the beat before ended, mean over the
-            tissue; None where no whole regular beat has ended.
+        number: Counts from 0. Beat 0 lasts until the first trigger or found end-diastole.
+        cause: Why its reference frame was chosen.
+        delay_frames: Frames from the reference frame to the first result that refers to it. 0 for
+            a trigger; more where end-diastole was found in the motion.
+        rhythm: The interval before this beat. Also LATE while this beat lasts longer than beats do.
+        drift_px: Mean displacement over the tissue when the previous beat ended, which would be 0
+            without drift. None if that beat was not a whole regular one.
     """
 
     number: int
@@ -53,19 +53,21 @@ class BeatInfo:
 
 @dataclass(frozen=True)
 class QualityParts:
-    """What the quality was made from; None where it was not measured.
+    """The measurements behind the quality; None if one was not measured.
 
     Attributes:
         expected_error_px: End-point error that frames like this one had on phantoms, px; infinite
-            where no texture supports the flow.
-        correlation: Of the speckle with the next frame's, brought back by the flow, -1..1.
-        photometric_px: Spread of the position that one pixel would give, from the residual.
-        deformation: Of the flow, 1 per frame.
-        appearance: Change of the picture itself from what it was lately, grey levels; None for a
+            if no texture supports the flow.
+        correlation: Correlation of the speckle with the next frame, warped back by the flow, -1..1.
+        photometric_px: Spread of the position that a single pixel would give, from the residual,
+            px.
+        deformation: Norm of the flow's gradient, 1 per frame.
+        appearance: Change of the picture compared with the recent frames, grey levels; None for a
             stream's first pair.
-        temporal_px: Change of the flow since the pair before; None for a stream's first pair.
-        forward_backward_px: Way from home there and back; None unless the server runs backward.
-        folding_percent: Share of the tissue that the flow turns over.
+        temporal_px: Change of the flow since the previous pair, px; None for a stream's first pair.
+        forward_backward_px: Distance after tracking there and back, px; None unless the server
+            tracks backward.
+        folding_percent: Share of the tissue that the flow folds over, %.
     """
 
     expected_error_px: float
@@ -85,15 +87,15 @@ class Result:
     Attributes:
         flow: float32 [2, H, W], on the previous frame's grid: current(p + flow(p)) ~ previous(p).
             Zeros for the first frame.
-        displacement: float32 [2, H, W], on the reference frame's grid: where each of its points is
-            now, minus where it was.
-        quality: How far to trust the flow, 0..1; below 1/2 the frame is suspect.
-        quality_parts: What the quality was made from.
-        previous: Index of the frame that the flow starts from.
+        displacement: float32 [2, H, W], on the reference frame's grid: the position of each point
+            now, minus its position in the reference frame.
+        quality: How far to trust the flow, 0..1; a frame below 1/2 is suspect.
+        quality_parts: The measurements behind the quality.
+        previous: Index of the frame where the flow starts.
         current: Index of this frame.
-        reference: Index of the frame that the displacement refers to.
-        beat_info: The heart beat that it belongs to.
-        latency_ms: From the call that sent the frame to its result being here.
+        reference: Index of the frame where the displacement starts.
+        beat_info: The heart beat of this frame.
+        latency_ms: From the call that sent the frame to the arrival of its result.
     """
 
     flow: np.ndarray

@@ -1,9 +1,9 @@
-"""A ring of slots in system shared memory: frames go in, results come out, nothing is copied twice.
+"""A ring of slots in system shared memory: frames go in, results come out, each copied once.
 
-The segment's name lives for a moment only. It is created, the server maps it, and it is unlinked at
-once: from then on the memory exists as long as one of the two has it mapped, and no death of either
-can leave a name behind in /dev/shm. A program that is killed within that moment leaves one; the
-next ring that opens there removes it.
+The segment has a name only for a moment. It is created, the server maps it, and it is unlinked at
+once. From then on the memory exists as long as one of the two processes maps it, and neither can
+leave a name in /dev/shm when it dies. A program that is killed within that moment does leave a
+name; the next ring that opens removes it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cineflow_client.errors import SharedMemoryUnavailable
 
 _FOLDER = Path("/dev/shm")
 _ALIGNMENT = 64
-_FLOAT = 4  # bytes; a slot takes float32 frames too
+_FLOAT = 4  # bytes; a slot also takes float32 frames
 
 
 class SharedRing:
@@ -42,7 +42,8 @@ class SharedRing:
         slot_bytes: Bytes from one slot to the next.
 
     Raises:
-        SharedMemoryUnavailable: No shared memory here, no room in it, or the server cannot map it.
+        SharedMemoryUnavailable: This system has no shared memory or no space in it, or the server
+            cannot map it.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class SharedRing:
             raise SharedMemoryUnavailable(
                 f"{self.byte_size / 1e6:.1f} MB of shared memory",
                 f"{error.strerror or error} in {_FOLDER}",
-                'Give it more room (docker: --shm-size) or use transport="grpc".',
+                'Make it larger (docker: --shm-size) or use transport="grpc".',
             ) from error
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -89,14 +90,17 @@ class SharedRing:
         return view.copy()
 
     def close(self) -> None:
-        """Unmap the memory; it is gone once the server has unmapped it too."""
+        """Unmap the memory. It is freed when the server has also unmapped it."""
         self._memory.close()
 
 
 def orphaned(names: Iterable[str]) -> list[str]:
-    """Those rings, of a server's regions or of files, whose program is gone: it was killed.
+    """Those of `names` that are rings of a program that no longer runs.
 
-    A process id means something inside its own namespace only; the names carry both.
+    A process id is only valid inside its own namespace, so the names carry both.
+
+    Args:
+        names: Regions of a server, or files of the shared-memory folder.
     """
     prefix = _own_prefix()
     gone = []
@@ -109,10 +113,10 @@ def orphaned(names: Iterable[str]) -> list[str]:
 
 
 def _sweep() -> None:
-    """Remove the names that programs left which were killed before they could do so themselves."""
-    with contextlib.suppress(OSError):  # the ring itself says what is wrong with the folder
+    """Remove the names of programs that were killed before they could unlink them."""
+    with contextlib.suppress(OSError):  # opening the ring reports a problem with the folder
         for name in orphaned(os.listdir(_FOLDER)):
-            with contextlib.suppress(OSError):  # another program's sweep was faster
+            with contextlib.suppress(OSError):  # another program removed it first
                 (_FOLDER / name).unlink()
 
 

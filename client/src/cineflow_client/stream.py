@@ -1,8 +1,8 @@
 """Stream: one live sequence of frames, from its start to its end.
 
-A frame goes out through a bidirectional gRPC stream and its result comes back on the same; a
-reader thread hands results over. At most `slots` frames are in flight, so nothing queues without
-bound: `push` waits for its own result, `submit` refuses when every slot is taken.
+A frame goes out through a bidirectional gRPC stream and its result comes back on the same stream. A
+reader thread hands the results over. At most `slots` frames are in flight, so the queue is bounded:
+`push` waits for its own result, and `submit` refuses a frame while every slot is taken.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import grpc
 import numpy as np
 
+from cineflow_client.connection import Connection
 from cineflow_client.errors import (
     CineflowClientError,
     ServerDied,
@@ -42,24 +43,22 @@ from cineflow_client.wire import (
     read_result,
 )
 
-if TYPE_CHECKING:
-    from cineflow_client.client import Client
-
 Transport = Literal["auto", "shm", "grpc"]
 _END_ID = "end"
 _END_TIMEOUT_S = 2.0
 
 
 class Pending:
-    """A frame in flight: its result will come.
+    """A frame in flight, whose result will come.
 
     Attributes:
         index: Number of the frame as the caller gave it, or None.
     """
 
-    def __init__(self, stream: Stream, step: Step, sent_at: float) -> None:
+    def __init__(self, stream: Stream, request_id: str, step: Step, sent_at: float) -> None:
         self.index = step.index
         self._stream = stream
+        self._request_id = request_id
         self._step = step
         self._sent_at = sent_at
         self._done = threading.Event()
@@ -67,7 +66,7 @@ class Pending:
         self._error: CineflowClientError | None = None
 
     def done(self) -> bool:
-        """Whether the result, or an error, is there."""
+        """Whether the result or an error has arrived."""
         return self._done.is_set()
 
     def result(self, timeout_s: float | None = None) -> Result:
@@ -77,9 +76,9 @@ class Pending:
             timeout_s: Seconds to wait from now; the stream's timeout by default.
 
         Raises:
-            FrameRejected: The server could not use the frame; the stream goes on.
-            StreamTimeout: No answer in time; the stream is closed.
-            StreamBroken: The stream ended before the answer came (ServerDied, StreamExpired).
+            FrameRejected: The server could not use the frame; the stream continues.
+            StreamTimeout: No result in time; the stream is closed.
+            StreamBroken: The stream ended before the result came (ServerDied, StreamExpired).
         """
         wait_s = self._stream.timeout_s if timeout_s is None else timeout_s
         if not self._done.wait(wait_s):
@@ -87,8 +86,8 @@ class Pending:
                 StreamTimeout(
                     f"a result within {wait_s:g} s",
                     "none",
-                    "The server hangs, is overloaded, or serves as many streams as it has slots "
-                    "for. Open a new stream.",
+                    "The server hangs, is overloaded, or serves as many streams as it has slots. "
+                    "Open a new stream.",
                 )
             )
         if self._error is not None:
@@ -104,19 +103,19 @@ class Pending:
 class Stream:
     """One sequence of frames of one size. Made by `Client.stream`; a context manager.
 
-    Thread-safe for one sender; results may be awaited anywhere.
+    Frames must be sent from one thread at a time; results may be awaited in any thread.
 
     Attributes:
         model: The model that it is bound to.
         sequence_id: The sequence's id at the server.
-        timeout_s: Seconds until a missing answer closes the stream.
-        transport: "shm" or "grpc"; "auto" until the first frame has settled it.
-        transport_reason: Why "auto" did not take shared memory; empty where it did.
+        timeout_s: Seconds until a missing result closes the stream.
+        transport: "shm" or "grpc"; "auto" until the first frame is sent.
+        transport_reason: Why "auto" did not take shared memory; empty if it did.
     """
 
     def __init__(
         self,
-        client: Client,
+        connection: Connection,
         model: ModelInfo,
         *,
         transport: Transport,
@@ -128,7 +127,7 @@ class Stream:
         self.timeout_s = timeout_s
         self.transport: Transport = transport
         self.transport_reason = ""
-        self._client = client
+        self._connection = connection
         self._slots = slots
         self._ring: SharedRing | None = None
         self._size: tuple[int, int] | None = None
@@ -140,7 +139,7 @@ class Stream:
         self._ended = threading.Event()
         self._broken: CineflowClientError | None = None
         self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()  # at most slots + the end
-        self._call: Any = client.stub.ModelStreamInfer(_until_none(self._outbox))
+        self._call: Any = connection.stub.ModelStreamInfer(_until_none(self._outbox))
         self._reader = threading.Thread(target=self._read, name="cineflow-stream", daemon=True)
         self._reader.start()
         self._at_exit = weakref.finalize(self, _abandon, self._call, self._outbox)
@@ -159,19 +158,19 @@ class Stream:
 
         Args:
             frame: Grey levels 0..255, uint8 or float32 [H, W].
-            index: The frame's number; it must grow. The server counts from 0 by default. Leave
-                numbers out for frames that you dropped, and the result names the pair it tracked.
-            beat: Whether an R wave came with this frame: displacement refers to it from here on.
-                None: there are no triggers, and end-diastole is found in the motion, some frames
-                late, after about two beats (`Result.beat_info` says how).
-            time_ms: When the frame was taken, so that absurd heart rates are seen as such; for
-                every frame of a stream or for none.
+            index: The frame's number; it must grow. The server counts from 0 by default. Skip the
+                numbers of dropped frames, and the result names the pair that was tracked.
+            beat: Whether an R wave came with this frame. True makes it the reference frame of the
+                displacement from here on. None means that there are no triggers: end-diastole is
+                found in the motion, some frames late, after about two beats (`Result.beat_info`).
+            time_ms: When the frame was taken, so that impossible heart rates are noticed. Give it
+                for every frame of a stream or for none.
 
         Raises:
-            FrameRejected: The frame is unusable; the stream goes on with the next.
-            ServerDied: The server ended, or cannot be reached any more.
+            FrameRejected: The frame is unusable; the stream continues with the next one.
+            ServerDied: The server ended, or can no longer be reached.
             StreamExpired: The server dropped the stream.
-            StreamTimeout: No answer in time.
+            StreamTimeout: No result in time.
             StreamClosed: The stream was closed.
             SharedMemoryUnavailable: transport="shm" was asked for and is not possible.
         """
@@ -189,24 +188,49 @@ class Stream:
         time_ms: float | None = None,
         wait_s: float = 0.0,
     ) -> Pending:
-        """Send one frame and return at once; for live sources that must not be held up.
+        """Send one frame and return at once; for live sources that must not wait.
 
         Args:
-            frame: As for `push`, as `index`, `beat` and `time_ms`.
+            frame: See `push`.
             index: See `push`.
             beat: See `push`.
             time_ms: See `push`.
             wait_s: Seconds to wait for a free slot.
 
         Raises:
-            StreamBusy: Every slot is in flight; the frame was not sent. Drop it, or wait.
+            StreamBusy: Every slot is in flight, and the frame was not sent. Drop it, or wait.
             CineflowClientError: As `push`.
         """
         sent_at = time.perf_counter()
         array = checked_frame(frame, self.model, self._size)
-        self._raise_if_over()
-        if self._size is None:
-            self._settle_transport((array.shape[0], array.shape[1]))
+        pending = self._claim_slot(array, index, beat, time_ms, sent_at, wait_s)
+        try:
+            if self._size is None:
+                self._settle_transport((array.shape[0], array.shape[1]))
+            if self._ring is not None:
+                self._ring.put_frame(pending._step.slot, array)
+        except BaseException:  # nothing was sent: the next frame may use the slot
+            self._free_slot(pending)
+            raise
+        start, self._started = not self._started, True
+        name, request_id = self.model.served_name, pending._request_id
+        self._outbox.put(
+            frame_request(
+                name, self.sequence_id, request_id, pending._step, self._ring, start=start
+            )
+        )
+        return pending
+
+    def _claim_slot(
+        self,
+        frame: np.ndarray,
+        index: int | None,
+        beat: bool | None,
+        time_ms: float | None,
+        sent_at: float,
+        wait_s: float,
+    ) -> Pending:
+        """A free slot for one frame. From here on, the end of the stream also ends this frame."""
         with self._lock:
             if not self._lock.wait_for(lambda: self._free or self._broken, wait_s):
                 raise StreamBusy(
@@ -214,25 +238,25 @@ class Stream:
                     f"{self._slots} frames in flight",
                     "Drop this frame, wait longer (wait_s), or open the stream with more slots.",
                 )
-            self._raise_if_over()
-            slot = self._free.pop()
+            if self._broken is not None:
+                raise self._broken
+            step = Step(frame, index, beat, time_ms, self._free.pop())
             request_id = str(self._counter)
             self._counter += 1
-            step = Step(array, index, beat, time_ms, slot)
-            pending = self._pending[request_id] = Pending(self, step, sent_at)
-            start, self._started = not self._started, True
-        self._outbox.put(
-            frame_request(
-                self.model.served_name, self.sequence_id, request_id, step, self._ring, start=start
-            )
-        )
+            pending = self._pending[request_id] = Pending(self, request_id, step, sent_at)
         return pending
 
+    def _free_slot(self, pending: Pending) -> None:
+        with self._lock:
+            self._pending.pop(pending._request_id, None)
+            self._free.append(pending._step.slot)
+            self._lock.notify()
+
     def _settle_transport(self, size: tuple[int, int]) -> None:
-        """Before the first frame: map the ring at the server, or fall back to gRPC tensors."""
+        """Before the first frame: have the server map the ring, or fall back to gRPC tensors."""
         if self.transport != "grpc":
             try:
-                self._ring = SharedRing(self._slots, size, self._client.register_memory)
+                self._ring = SharedRing(self._slots, size, self._connection.register_memory)
                 self.transport = "shm"
             except SharedMemoryUnavailable as error:
                 if self.transport == "shm":
@@ -243,14 +267,14 @@ class Stream:
     # -- receiving -------------------------------------------------------------------------------
 
     def _read(self) -> None:
-        """The reader thread: hands every answer to its frame, and the end of the call to all."""
+        """The reader thread: hands each response to its frame, and the end of the call to all."""
         try:
             for response in self._call:
                 self._deliver(response)
             reason = "the server closed the stream"
         except grpc.RpcError as error:
             reason = f"{error.code().name}: {error.details()}"
-        except Exception as error:  # a bug here must not leave a caller waiting
+        except Exception as error:  # also after a bug here, a caller must not wait for ever
             reason = f"{type(error).__name__}: {error}"
         self.fail(
             ServerDied(
@@ -263,12 +287,12 @@ class Stream:
         self._ended.set()
 
     def _deliver(self, response: Any) -> None:
-        answer = response.infer_response
-        if answer.id == _END_ID:
+        inferred = response.infer_response
+        if inferred.id == _END_ID:
             self._ended.set()
             return
         with self._lock:
-            pending = self._pending.pop(answer.id, None)
+            pending = self._pending.pop(inferred.id, None)
         if pending is None:
             return
         result, error = None, None
@@ -277,12 +301,10 @@ class Stream:
         else:
             try:
                 elapsed_ms = 1e3 * (time.perf_counter() - pending._sent_at)
-                result = read_result(answer, pending._step, self._ring, elapsed_ms)
+                result = read_result(inferred, pending._step, self._ring, elapsed_ms)
             except CineflowClientError as refused:
                 error = refused
-        with self._lock:
-            self._free.append(pending._step.slot)
-            self._lock.notify()
+        self._free_slot(pending)
         pending._settle(result, error)
         if isinstance(error, StreamBroken):
             self.fail(error)
@@ -290,7 +312,7 @@ class Stream:
     # -- ending ----------------------------------------------------------------------------------
 
     def fail(self, error: CineflowClientError) -> None:
-        """End the stream with `error`: every frame in flight gets it, and every later call."""
+        """End the stream with `error`, which every frame in flight and every later call raises."""
         with self._lock:
             if self._broken is None:
                 self._broken = error
@@ -303,7 +325,7 @@ class Stream:
     def close(self) -> None:
         """End the sequence at the server and release everything. Safe to call twice.
 
-        Never raises: a server that is gone has nothing left to release.
+        Never raises: a server that is gone holds nothing.
         """
         if not self._at_exit.alive:
             return
@@ -317,12 +339,8 @@ class Stream:
         ring, self._ring = self._ring, None
         if ring is not None:
             with contextlib.suppress(CineflowClientError):
-                self._client.unregister_memory(ring.name)
+                self._connection.unregister_memory(ring.name)
             ring.close()
-
-    def _raise_if_over(self) -> None:
-        if self._broken is not None:
-            raise self._broken
 
     def __enter__(self) -> Stream:
         return self

@@ -1,4 +1,4 @@
-"""The messages on the wire: Triton's protobuf in, plain values out."""
+"""The messages on the wire: Triton's protobuf to plain values and back."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Step:
     Attributes:
         frame: uint8 or float32 [H, W], C-contiguous.
         index: The frame's number as the caller counts; None lets the server count.
-        beat: Whether an R wave came with this frame; None where there are no triggers.
-        time_ms: When it was taken; None where that is not known.
-        slot: Slot of the ring that carries it; without a ring just a number.
+        beat: Whether an R wave came with this frame; None without triggers.
+        time_ms: When it was taken; None if that is not known.
+        slot: Slot of the ring that holds it; not used without a ring.
     """
 
     frame: np.ndarray
@@ -53,7 +53,11 @@ class Step:
 def frame_request(
     model: str, sequence: int, request_id: str, step: Step, ring: SharedRing | None, *, start: bool
 ) -> Any:
-    """A ModelInferRequest for one frame; with a ring, the frame is put into its slot."""
+    """A ModelInferRequest for one frame.
+
+    Without a ring the message holds the frame. With a ring it points at the frame's slot, which the
+    caller has filled (`SharedRing.put_frame`).
+    """
     request = _request(model, sequence, request_id, start=start)
     kind = step.frame.dtype.name
     tensor = request.inputs.add(name=_INPUT_NAMES[kind], datatype=_TRITON_TYPES[kind])
@@ -61,7 +65,6 @@ def frame_request(
     if ring is None:
         request.raw_input_contents.append(step.frame.tobytes())
     else:
-        ring.put_frame(step.slot, step.frame)
         _point_at(tensor, ring, step.slot, "frame", step.frame.nbytes)
     for name, value, datatype in (
         ("frame_index", None if step.index is None else np.array([step.index], "<i8"), "INT64"),
@@ -86,10 +89,10 @@ def end_request(model: str, sequence: int, request_id: str, *, start: bool) -> A
 
 
 def read_result(response: Any, step: Step, ring: SharedRing | None, latency_ms: float) -> Result:
-    """The answer to one frame.
+    """The result of one frame, from a ModelInferResponse.
 
     Raises:
-        ServerRefused: The answer is not that of a cineflow model.
+        ServerRefused: The response is not that of a cineflow model.
     """
     arrays: dict[str, np.ndarray] = {}
     for output, raw in zip(response.outputs, response.raw_output_contents, strict=False):
@@ -102,9 +105,9 @@ def read_result(response: Any, step: Step, ring: SharedRing | None, latency_ms: 
     missing = OUTPUTS - arrays.keys()
     if missing:
         raise ServerRefused(
-            f"an answer with {sorted(OUTPUTS)}",
+            f"a response with {sorted(OUTPUTS)}",
             f"one without {sorted(missing)}",
-            "Server and client are of different versions: install the same of both.",
+            "Server and client have different versions: install the same version of both.",
         )
     previous, current, reference, beat = (int(value) for value in arrays["tracked"])
     cause, delay, rhythm = (int(value) for value in arrays["beat_info"])
@@ -123,7 +126,7 @@ def read_result(response: Any, step: Step, ring: SharedRing | None, latency_ms: 
 
 
 def _measured(value: float) -> Any:
-    """NaN stands for what was not measured."""
+    """The value, or None for NaN, which means that it was not measured."""
     return None if math.isnan(value) else value
 
 
@@ -140,7 +143,7 @@ def _point_at(tensor: Any, ring: SharedRing, slot: int, part: str, byte_size: in
     tensor.parameters["shared_memory_byte_size"].int64_param = byte_size
 
 
-#: The form of a typed error: its name, then its parts as JSON; whatever Triton writes goes before.
+#: A typed error of the server: its name, then its parts as JSON. Triton may write text before it.
 _TYPED = re.compile(r"(\w+Error): (\{.*\})\s*$", re.S)
 _KINDS: Mapping[str, type[CineflowClientError]] = {
     "FrameError": FrameRejected,
@@ -150,7 +153,7 @@ _KINDS: Mapping[str, type[CineflowClientError]] = {
 
 
 def error_from_message(message: str, model: str) -> CineflowClientError:
-    """The typed error for what a server wrote into an answer."""
+    """The typed error for an error message of the server."""
     typed = _TYPED.search(message)
     if typed:
         with contextlib.suppress(ValueError, KeyError):
@@ -160,12 +163,12 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
     if "must specify the START flag" in message:
         return StreamExpired(
             "a stream that the server still knows",
-            "one that it dropped: idle for too long, or its model was reloaded",
+            "one that it dropped: it was idle for too long, or its model was reloaded",
             "Open a new stream; displacement starts from a new reference frame.",
         )
     if "Server is stopping" in message:
         return ServerDied(
-            "a server that goes on",
+            "a server that keeps running",
             message,
             "Start the server again and open a new stream; displacement starts from a new "
             "reference frame.",
@@ -179,7 +182,7 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
             f"the model {model!r} ready", message, "Try again in a moment, or ask Client.models()."
         )
     return ServerRefused(
-        f"an answer from {model}",
-        message or "an error without a word",
+        f"a result from {model}",
+        message or "an error without text",
         "The server's log says more.",
     )

@@ -3,16 +3,16 @@
     demo.py     the whole path on a real clip, with a report
     export.py   a recipe to a bundle
     verify.py   a bundle to a report of what is proven
-    check.py    foreign ONNX files: `check` lints one, `import` makes a bundle of it
+    check.py    ONNX files from elsewhere: `check` lints one, `import` makes a bundle of it
     engine.py   TensorRT engines and their store
     repo.py     bundles to a Triton model repository
     serve.py    bundles behind a real Triton, until Ctrl-C
-    stream.py   a clip through a running server
+    stream.py   a clip to a running server
     phantom.py  a synthetic cine with exactly known motion
     doctor.py   what is installed, what is missing, what would be used
 
-What they share: `console.py` is how errors, progress and Ctrl-C show, `obtain.py` how a command
-gets a server, `pacing.py` how a clip is sent at its own rate, `outcome.py` what that leaves behind.
+Shared by the commands: `console.py` prints errors and handles Ctrl-C, `obtain.py` finds or installs
+a server, `pacing.py` sends a clip at its own rate, and `outcome.py` writes the results of that.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _COMMANDS = (
     "doctor",
 )
 
-_INTERRUPTED = 130  # console.INTERRUPTED, which is not imported yet when this is needed
+_INTERRUPTED = 130  # as console.INTERRUPTED, which may not be imported yet
 
 _EPILOG = "Research use, not for diagnosis."
 
 
 def _app() -> typer.Typer:
-    import typer  # here, so that `main` answers Ctrl-C before this takes its tenth of a second
+    import typer  # takes 0.1 s; `main` handles Ctrl-C before that
 
     app = typer.Typer(
         name="cineflow",
@@ -52,7 +52,7 @@ def _app() -> typer.Typer:
         epilog=_EPILOG,
         no_args_is_help=True,
         add_completion=False,
-        pretty_exceptions_enable=False,  # a bug's traceback is for us; typed errors have panels
+        pretty_exceptions_enable=False,  # a bug keeps its plain traceback
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for name in _COMMANDS:
@@ -67,8 +67,9 @@ def main() -> None:
 
 
 def _leave(signum: int, frame: object) -> None:
-    """Ctrl-C outside of a command (`console.guarded` has its own), where nothing is open.
+    """Handle Ctrl-C before a command has begun. (`console.guarded` handles it after that.)
 
-    An exception would not do: raised during an import it shows as a traceback, or is swallowed.
+    Nothing is open yet. An exception would not work here: raised during an import it is printed as
+    a traceback, or swallowed.
     """
     os._exit(_INTERRUPTED)

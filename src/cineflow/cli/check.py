@@ -1,4 +1,4 @@
-"""`cineflow check` and `cineflow import`: somebody else's ONNX file."""
+"""`cineflow check` and `cineflow import`: an ONNX file that was not exported here."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def register(app: typer.Typer) -> None:
 
 @guarded
 def check(file: File) -> None:
-    """Say what will go wrong with an ONNX file, one finding and one remedy per line.
+    """Report what will go wrong with an ONNX file, one finding and its remedy per line.
 
-    Exit code 2 if one of them is an error.
+    Exit code 2 if a finding is an error.
     """
     from cineflow.export.lint import ERROR, check_file
 
@@ -39,7 +39,7 @@ def check(file: File) -> None:
 
 
 def show_findings(findings: Iterable[Finding]) -> None:
-    """One line for each: how bad, what, the remedy, the rule."""
+    """One line per finding: severity, message, remedy, rule."""
     for finding in findings:
         colour = "red" if finding.severity == "error" else "yellow"
         out.print(
@@ -54,7 +54,7 @@ def import_(
     spec: Annotated[Path, typer.Option("--spec", help="The model's spec, YAML.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Bundle to write.")],
 ) -> None:
-    """Make a bundle of an ONNX file that was not exported here."""
+    """Make a bundle from an ONNX file that was not exported here."""
     from cineflow.export.foreign import import_bundle
 
     bundle = import_bundle(file, spec, out_dir)

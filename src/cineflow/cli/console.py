@@ -1,4 +1,4 @@
-"""What every command shares: two consoles, typed errors as panels, Ctrl-C as exit code 130."""
+"""Shared by every command: two consoles, typed errors as panels, Ctrl-C as exit code 130."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ R = TypeVar("R")
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn typed errors and unusable files into a panel and exit code 2, Ctrl-C into a clean end.
+    """Show typed errors and unusable files as a panel with exit code 2, and end cleanly on Ctrl-C.
 
-    SIGTERM and SIGHUP (the terminal is closed) are as Ctrl-C.
+    SIGTERM and SIGHUP (the terminal is closed) are treated as Ctrl-C.
     """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         global _interrupted
         _interrupted = False
-        # All unwind like Ctrl-C: `finally` and `with` stop the server.
+        # All of them unwind the stack, so `finally` and `with` stop the server.
         before = {
             number: signal.signal(number, _interrupt)
             for number in _SIGNALS
@@ -67,10 +67,10 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def go_on() -> None:
-    """Raise `KeyboardInterrupt` if Ctrl-C came before: call it at every step of a long command.
+    """Raise `KeyboardInterrupt` if Ctrl-C came earlier. Call it at every step of a long command.
 
-    The signal raises it at once, wherever the program is; but raised inside a library (seen with
-    gRPC while it starts) it may be swallowed there, and the command would run on.
+    The signal handler raises at once, wherever the program is. A library may swallow that (gRPC
+    does while it starts), and the command would keep running.
     """
     if _interrupted:
         raise KeyboardInterrupt
@@ -85,9 +85,9 @@ def show(error: Any) -> None:
 
 
 def _typed(error: Exception) -> Exception | None:
-    """The error if it is cineflow's or its client's (another distribution); None for a bug.
+    """The error if it is cineflow's or cineflow_client's; None for a bug.
 
-    A file or folder that the system refuses is the user's to mend, and no bug.
+    A file or folder that the system refuses is not a bug: the user can fix it.
     """
     client = sys.modules.get("cineflow_client")
     typed = (CineflowError, client.CineflowClientError) if client else (CineflowError,)
@@ -95,7 +95,7 @@ def _typed(error: Exception) -> Exception | None:
         return ArgumentError(
             f"to use {error.filename}",
             error.strerror or type(error).__name__,
-            "Name another file or folder, or mend what is there.",
+            "Name another file or folder, or fix this one.",
         )
     return error if isinstance(error, typed) else None
 

@@ -31,14 +31,14 @@ def demo(
         Path | None,
         typer.Option(
             "--input",
-            help="DICOM multi-frame, .mp4 or .avi; a real echo from the pydicom package if unset.",
+            help="DICOM multi-frame, .mp4 or .avi; default: a real echo from the pydicom package.",
         ),
     ] = None,
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder for everything.")] = Path(
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for all output.")] = Path(
         "build/demo"
     ),
     server_dir: Annotated[
-        Path | None, typer.Option(help="Where the server's wheel is, or goes.")
+        Path | None, typer.Option(help="Folder of the server's wheel, installed there if missing.")
     ] = None,
 ) -> None:
     """Export the default model, serve it with Triton, stream a clip, write a report."""
@@ -48,13 +48,13 @@ def demo(
     from cineflow.export import write_repository
     from cineflow.serving import TritonServer
 
-    client_library = import_client()  # what is missing is said before anything is done
+    client_library = import_client()  # first: if it is missing, nothing else is done
     cine = default_clip() if clip is None else read_cine(clip)
     _done(f"clip: {len(cine)} frames of {cine.size[0]}x{cine.size[1]}, {cine.name}")
     out_dir.mkdir(parents=True, exist_ok=True)
-    binary = obtain_server(server_dir)  # before the export: what fails, fails early
+    binary = obtain_server(server_dir)  # before the export, so that it fails early
     for stale in ("report.html", "motion.webp", "summary.json", "server.log"):
-        (out_dir / stale).unlink(missing_ok=True)  # an earlier run's would pass for this one's
+        (out_dir / stale).unlink(missing_ok=True)  # an earlier run's files would mislead
     bundle = _bundle(out_dir / "bundle")
     _done(f"model: {bundle.served_name} from {bundle.path}")
     repository = write_repository([bundle], out_dir / "models")
@@ -62,7 +62,7 @@ def demo(
     server = TritonServer(
         repository,
         binary=binary,
-        models=[bundle.served_name, bundle.spec.name],  # not what an earlier demo left there
+        models=[bundle.served_name, bundle.spec.name],  # not models of an earlier demo
         log_file=out_dir / "server.log",
     )
     with server:
@@ -70,7 +70,7 @@ def demo(
         try:
             outcome = _stream(server, cine)
         except client_library.ServerDied:
-            server.check()  # our own server: its exit code and log say more than the client can
+            server.check()  # the exit code and log of our own server say more
             raise
     _done("server stopped")
     outcome.write(out_dir)
@@ -97,7 +97,7 @@ def _stream(server: TritonServer, cine: Cine) -> Outcome:
     from cineflow.runtime import choose_engine
     from cineflow_client import Client
 
-    engine = choose_engine()  # the server's models run in this very environment
+    engine = choose_engine()  # the server's models run in this environment
     with Client(server.url) as client, Progress(console=err, transient=True) as bars:
         model = client.model(MODEL)
         paced = bars.add_task("stream at the clip's rate", total=len(cine))

@@ -1,6 +1,6 @@
-"""`cineflow doctor`: what is installed, what is missing, what would be used, how to mend it.
+"""`cineflow doctor`: what is installed, what is missing, what would be used, and how to fix it.
 
-It downloads and starts nothing; what a remedy would download is named with its size.
+It downloads and starts nothing. A remedy that downloads something names its size.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Finding:
     """One line of the report.
 
     Attributes:
-        part: What was looked at.
-        state: "used": would be used now; "ready": could be; "missing": optional and absent;
-            "broken": needed, and absent or faulty.
-        detail: Version, place, or what is wrong.
-        remedy: What mends it; empty where nothing is to mend.
+        part: What was examined.
+        state: "used": would be used now; "ready": could be used; "missing": optional and absent;
+            "broken": needed, but absent or faulty.
+        detail: Version, location, or what is wrong.
+        remedy: What fixes it; empty if nothing needs fixing.
     """
 
     part: str
@@ -59,11 +59,11 @@ def register(app: typer.Typer) -> None:
 @guarded
 def doctor(
     bundle: Annotated[
-        str | None, typer.Option("--bundle", help="Which engine would run this bundle; else any.")
+        str | None, typer.Option("--bundle", help="Show which engine would run this bundle.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what is installed, what is missing, and what would be used.
+    """Show what is installed, what is missing, and what would be used.
 
     Exit code 1 if something that every stream needs is broken.
     """
@@ -79,7 +79,7 @@ def doctor(
 
 
 def examine(bundle: Bundle | None = None) -> list[Finding]:
-    """Every finding, in the order a frame travels; engines for `bundle`, where one is given."""
+    """Every finding, in the order in which a frame passes the parts; engines are for `bundle`."""
     parts: list[Callable[[], Iterator[Finding]]] = [
         _python,
         _kernels,
@@ -111,7 +111,9 @@ def _kernels() -> Iterator[Finding]:
     elif devices:
         yield Finding("kernels (CUDA)", "ready", f"for sm_{architectures}; {devices} device(s)")
     else:
-        yield Finding("kernels (CUDA)", "missing", f"built for sm_{architectures}; no GPU here")
+        yield Finding(
+            "kernels (CUDA)", "missing", f"built for sm_{architectures}; a GPU is missing"
+        )
 
 
 def _engines(bundle: Bundle | None) -> Iterator[Finding]:
@@ -124,7 +126,7 @@ def _engines(bundle: Bundle | None) -> Iterator[Finding]:
         detail = ": ".join(filter(None, [engine.version, engine.reason]))
         yield Finding(f"engine {engine.name}", state, detail, engine.remedy)
     if not any(engine.available for engine in report):
-        yield Finding("engine", "broken", "none is available", "`pip install onnxruntime` (20 MB)")
+        yield Finding("engine", "broken", "no runtime works", "`pip install onnxruntime` (20 MB)")
 
 
 def _server() -> Iterator[Finding]:
@@ -139,7 +141,7 @@ def _server() -> Iterator[Finding]:
         yield Finding(
             "server",
             "missing",
-            f"no tritonserver on PATH or in {server_directory()}",
+            f"tritonserver is neither on PATH nor in {server_directory()}",
             f"`cineflow demo` or `cineflow serve` installs {WHEEL} {WHEEL_VERSION} "
             f"({WHEEL_MEGABYTES} MB)",
         )
@@ -173,6 +175,6 @@ def _table(findings: list[Finding]) -> Table:
     for finding in findings:
         colour = _COLOURS[finding.state]
         state = f"[{colour}]{finding.state}[/]"
-        # Escaped: `pip install cineflow[gpu]` is no markup.
+        # Escaped, because rich would read `cineflow[gpu]` as markup.
         table.add_row(finding.part, state, escape(finding.detail), escape(finding.remedy))
     return table

@@ -1,4 +1,4 @@
-"""`cineflow engine`: build TensorRT engines and look after their store."""
+"""`cineflow engine`: build TensorRT engines and manage their store."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from rich.table import Table
 from cineflow.cli.console import err, guarded, out
 
 Store = Annotated[
-    Path | None, typer.Option("--store", help="Engine store; else $CINEFLOW_ENGINES or the cache.")
+    Path | None,
+    typer.Option("--store", help="Engine store; default: $CINEFLOW_ENGINES or the cache."),
 ]
 
 
 def register(app: typer.Typer) -> None:
-    engine = typer.Typer(no_args_is_help=True, help="Build and keep TensorRT engines.")
+    engine = typer.Typer(no_args_is_help=True, help="Build and manage TensorRT engines.")
     for command in (build, list_, inspect, prune):
         engine.command(command.__name__.rstrip("_"))(command)
     app.add_typer(engine, name="engine")
@@ -31,7 +32,7 @@ def build(
         str, typer.Option("--runtime", help="tensorrt-rtx or tensorrt.")
     ] = "tensorrt-rtx",
     precision: Annotated[
-        str | None, typer.Option("--precision", help="fp32 or fp16; else the bundle's.")
+        str | None, typer.Option("--precision", help="fp32 or fp16; default: the bundle's.")
     ] = None,
     split_ops: Annotated[
         bool, typer.Option("--split-ops", help="One engine per segment between our ops.")
@@ -41,10 +42,12 @@ def build(
         typer.Option("--profile", help="AXIS=SMALLEST:TYPICAL:LARGEST, once per dynamic axis."),
     ] = None,
     memory_gib: Annotated[float, typer.Option("--memory", help="Memory of the card, GiB.")] = 8.0,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build what is there, too.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Also build existing engines.")
+    ] = False,
     store: Store = None,
 ) -> None:
-    """Build engines ahead of time; TensorRT-RTX needs no GPU for it."""
+    """Build engines ahead of time. TensorRT-RTX does not need a GPU for that."""
     from cineflow.errors import ArgumentError
     from cineflow.export.profile import parse_profile
     from cineflow.export.tensorrt import build_engines
@@ -73,14 +76,14 @@ def build(
             rebuild=rebuild,
         )
     for engine, built in engines:
-        assert engine.key is not None  # what was just loaded has its key
+        assert engine.key is not None  # an engine that was just loaded has its key
         out.print(
             f"{engine.folder.name}  {engine.key.model}  SM {engine.key.capability}  "
             f"{engine.key.precision}  {engine.bytes / 2**20:.1f} MiB  "
             + ("built" if built else "was there")
         )
     if precision not in (None, loaded.precision):
-        out.print(f'Runs only where it is asked for: open_engine(bundle, precision="{precision}")')
+        out.print(f'Opened only on request: open_engine(bundle, precision="{precision}")')
 
 
 @guarded
@@ -124,7 +127,7 @@ def prune(
     ] = None,
     store: Store = None,
 ) -> None:
-    """Remove engines that must not run; with --keep, those of other bundles as well."""
+    """Remove faulty engines; with --keep, also those of other bundles."""
     from cineflow.runtime import Bundle
     from cineflow.runtime.store import EngineStore
 

@@ -22,7 +22,7 @@ def export(
         str, typer.Argument(help="A built-in recipe (lucas_kanade) or a recipe file (./mine.py).")
     ],
     out_dir: Annotated[
-        Path, typer.Option("--out", help="Bundle to write; an older bundle there is replaced.")
+        Path, typer.Option("--out", help="Bundle to write; it replaces an older bundle there.")
     ],
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Checkpoint: .safetensors or a state dict.")

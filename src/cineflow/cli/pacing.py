@@ -1,4 +1,4 @@
-"""A clip through a server, frame by frame, as a scanner would send it."""
+"""Sending a clip to a server frame by frame, as a scanner would."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cineflow.cine import Cine, Geometry, fit_to
+from cineflow.motion.closure import find_beat, point_closure
 from cineflow.report import Closure, Trace, TraceRecorder
 from cineflow.spec import ModelSpec
 
 if TYPE_CHECKING:
     from cineflow_client import Client, LatencyLog, ModelInfo
 
-#: Frames of the stream that is opened and thrown away first: a runtime plans its memory on the
-#: first frames it sees, and a live stream pays for that once, not per beat.
+#: Frames of a stream that is opened and closed before the clip. A runtime plans its memory on the
+#: first frames it sees; a live stream pays for that once, not per beat.
 WARM_UP_FRAMES = 3
 
 Progress = Callable[[int], None]
@@ -27,11 +28,11 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, eq=False)
 class Tracked:
-    """What a paced stream of a clip gave.
+    """The results of a paced stream of a clip.
 
     Attributes:
-        cine: The clip in its own pixels, with the notes of what was done to it.
-        trace: Its motion, carried back to those pixels.
+        cine: The clip in its own pixels, with notes of what was done to it.
+        trace: Its motion, transformed back to those pixels.
         latency: One latency per frame, against the clip's own frame period.
         transport: "shm" or "grpc".
         closure: Loop closure over one beat.
@@ -52,19 +53,19 @@ def spec_of(model: ModelInfo) -> ModelSpec:
 def stream_paced(
     client: Client, model: ModelInfo, cine: Cine, progress: Progress = lambda done: None
 ) -> Tracked:
-    """Stream a clip at its own rate: each frame is pushed when it is due, or when the last is back.
+    """Stream a clip at its own rate. A frame is pushed when it is due, or after the last result.
 
-    A frame that is pushed late because of the one before it has that wait counted against its
-    deadline: one stall costs every frame that it delays.
+    If a frame is pushed late because the previous one was slow, the wait counts against its
+    deadline. So one stall costs every frame that it delays.
 
     Args:
         client: A connection to the server.
         model: The model, as `client.model` describes it.
-        cine: The clip; fitted to the sizes that the model takes.
+        cine: The clip; it is fitted to the sizes that the model takes.
         progress: Called with the number of frames done.
 
     Raises:
-        CineflowClientError: The server is gone, or refuses a frame.
+        CineflowClientError: The server is gone, or it refuses a frame.
     """
     from cineflow_client import LatencyLog
 
@@ -92,15 +93,14 @@ def stream_paced(
             progress(index + 1)
         transport = stream.transport
     trace = recorder.finish()
-    notes = fitted.notes[len(cine.notes) :]  # the fit's own: the pixels stay the clip's
-    shown = Cine(**{**vars(cine), "notes": (*cine.notes, *notes)})
+    shown = replace(cine, notes=fitted.notes)  # the clip's own pixels, with the notes of the fit
     return Tracked(shown, trace, latency, transport, _closure(cine, trace))
 
 
 def sustained_fps(
     client: Client, model: ModelInfo, cine: Cine, progress: Progress = lambda done: None
 ) -> float:
-    """Frames per second when the next frame is sent before the last one's result is back.
+    """Frames per second when the next frame is sent before the last result has arrived.
 
     Args and Raises: as `stream_paced`.
     """
@@ -125,8 +125,6 @@ def _fit(model: ModelInfo, cine: Cine) -> tuple[Cine, Geometry]:
 
 
 def _closure(cine: Cine, trace: Trace) -> Closure:
-    from cineflow.motion.closure import find_beat, point_closure
-
     beat, reason = find_beat(cine.frames, np.asarray(cine.times_ms), cine.sector)
     if beat is None:
         return Closure(None, None, reason)

@@ -22,25 +22,27 @@ def phantom(
     ] = "short-axis",
     path: Annotated[
         Path,
-        typer.Option("--out", help="File: .npz (with all the truth), .dcm, .nii.gz, .gif, .webp."),
+        typer.Option("--out", help="File: .npz (with true motion), .dcm, .nii.gz, .gif, .webp."),
     ] = Path("build/phantom.npz"),
     seed: Annotated[int, typer.Option(help="Equal seeds give equal cines.")] = 0,
     contrast: Annotated[str, typer.Option(help="ultrasound, or mr (cine-MR-like).")] = "ultrasound",
     size: Annotated[
-        str, typer.Option(help="ROWSxCOLUMNS or SLICESxROWSxCOLUMNS; the same mm in any size.")
+        str,
+        typer.Option(help="ROWSxCOLUMNS or SLICESxROWSxCOLUMNS; the size in mm is fixed."),
     ] = "",
     heart_rate: Annotated[float, typer.Option(help="Beats per minute.")] = 60.0,
     frame_rate: Annotated[
-        float | None, typer.Option(help="Per second; 50 images or 20 volumes if not given.")
+        float | None,
+        typer.Option(help="Frames per second; default: 50, or 20 for volumes."),
     ] = None,
-    beats: Annotated[float, typer.Option(help="How many beats.")] = 1.0,
+    beats: Annotated[float, typer.Option(help="Number of beats.")] = 1.0,
     noise: Annotated[
-        float | None, typer.Option(help="Wall over noise, dB; 25, or 26 for mr, if not given.")
+        float | None, typer.Option(help="Ratio of wall to noise, dB; default: 25, or 26 for mr.")
     ] = None,
     decorrelation: Annotated[
         float, typer.Option(help="Share of the speckle that changes from frame to frame, 0..1.")
     ] = 0.0,
-    clutter: Annotated[float, typer.Option(help="Static haze at the probe, 0 for none.")] = 0.0,
+    clutter: Annotated[float, typer.Option(help="Static haze at the probe; 0 is off.")] = 0.0,
     shadow: Annotated[
         list[str] | None,
         typer.Option(help="Drop-out ANGLE,WIDTH,LOSS (degrees, degrees, dB); may be repeated."),
@@ -53,7 +55,7 @@ def phantom(
         ),
     ] = None,
 ) -> None:
-    """Make a phantom whose motion is known in every pixel. Easier than a patient."""
+    """Make a phantom whose motion is known in every pixel. It is easier than a patient."""
     from cineflow.errors import ArgumentError
     from cineflow.phantom import Region, Shadow, io
 
@@ -91,7 +93,7 @@ def _numbers(name: str, text: str, counts: set[int]) -> list[float]:
     """The numbers in "1,2.5,3".
 
     Raises:
-        ArgumentError: Something else, or another count of them.
+        ArgumentError: The text is something else, or its count is not in `counts`.
     """
     from cineflow.errors import ArgumentError
 

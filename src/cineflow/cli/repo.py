@@ -18,12 +18,13 @@ def register(app: typer.Typer) -> None:
 @guarded
 def repo(
     bundles: Annotated[list[str], typer.Argument(help="Bundles, or names of built-in ones.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Repository; other models in it stay.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Repository; it keeps its other models.")],
     backend: Annotated[
         str,
         typer.Option(
             "--backend",
-            help="python: our stream. onnxruntime, tensorrt: the bare model, NVIDIA's container.",
+            help="python: the motion stream. onnxruntime, tensorrt: only the model, for NVIDIA's "
+            "container.",
         ),
     ] = "python",
     store: Annotated[

@@ -23,18 +23,18 @@ def serve(
         typer.Argument(help="Built-in names or bundle folders.", show_default="lucas_kanade"),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; loopback keeps other machines out.")
+        str, typer.Option(help="Address to listen on; other machines cannot reach the default.")
     ] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes a free one.")
     ] = 8001,
     repository: Annotated[
         Path | None,
-        typer.Option(help="Write the model repository here and keep it; a temporary one if unset."),
+        typer.Option(help="Keep the model repository here; default: a temporary folder."),
     ] = None,
     log: Annotated[Path | None, typer.Option(help="File for the server's log.")] = None,
     server_dir: Annotated[
-        Path | None, typer.Option(help="Where the server's wheel is, or goes.")
+        Path | None, typer.Option(help="Folder of the server's wheel, installed there if missing.")
     ] = None,
 ) -> None:
     """Serve bundles over gRPC until Ctrl-C."""
@@ -55,7 +55,7 @@ def serve(
             binary=binary,
             host=host,
             grpc_port=port,
-            # By name: a repository that is kept may hold what was served from it before.
+            # By name, because a kept repository may hold models that were served earlier.
             models=[name for bundle in opened for name in (bundle.served_name, bundle.spec.name)],
             log_file=log,
         )

@@ -1,4 +1,4 @@
-"""`cineflow stream`: a clip through a server that runs already."""
+"""`cineflow stream`: a clip to a server that is already running."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def stream(
         Path | None, typer.Option("--out", help="Folder for report.html and summary.json.")
     ] = None,
 ) -> None:
-    """Stream a clip through a running server, at the clip's own rate."""
+    """Stream a clip to a running server, at the clip's own rate."""
     from cineflow.cine import read_cine
     from cineflow.cli.outcome import Outcome, import_client
     from cineflow.cli.pacing import stream_paced, sustained_fps
@@ -33,7 +33,7 @@ def stream(
     with client_library.Client(url) as client:
         info = client.model(model)
         if out_dir is not None:
-            out_dir.mkdir(parents=True, exist_ok=True)  # what fails, fails before the stream
+            out_dir.mkdir(parents=True, exist_ok=True)  # before the stream, so that it fails early
         with err.status(f"streaming {len(cine)} frames to {info.served_name}"):
             tracked = stream_paced(client, info, cine, lambda done: go_on())
             fps = sustained_fps(client, info, cine, lambda done: go_on())

@@ -1,4 +1,4 @@
-"""`cineflow verify`: what can be proven of a bundle on this machine."""
+"""`cineflow verify`: what can be proven about a bundle on this machine."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def verify(
         str | None, typer.Option("--recipe", help="Recipe of the torch module to compare with.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option("--weights", help="The checkpoint it was exported with.")
+        Path | None, typer.Option("--weights", help="The checkpoint of the export.")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="Folder of the report; else the bundle.")
+        Path | None, typer.Option("--report", help="Folder of the report; default: the bundle.")
     ] = None,
 ) -> None:
     """Verify a bundle and write report.html and report.json.
 
-    Exit code 2 if a comparison is out of tolerance or the lint finds an error.
+    Exit code 2: a check failed. Skipped checks are listed as not proven.
     """
-    from cineflow.export import verify as room
     from cineflow.export.beat import COMPOSED_TOLERANCE_PX
     from cineflow.export.bundle import REPORT_HTML
+    from cineflow.export.verify import verify as verify_bundle
     from cineflow.runtime import Bundle
 
     loaded = Bundle.load(bundle)
     with err.status("verify") as status:
-        found = room.verify(
+        found = verify_bundle(
             loaded, recipe, weights=weights, write_to=report, progress=status.update
         )
     show_findings(found.findings)

@@ -23,9 +23,6 @@ from torch import Tensor, nn
 
 import cineflow.ops.torch_library  # noqa: F401, registers torch.ops.cineflow
 
-#: Height and width of the frames are multiples of this: six halvings.
-MULTIPLE = 64
-
 #: Feature channels from half resolution down to 1/64.
 CHANNELS = (16, 32, 64, 96, 128, 192)
 

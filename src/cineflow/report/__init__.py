@@ -1,4 +1,4 @@
-"""Reports and pictures of tracked motion: self-contained, without identity."""
+"""Reports and pictures of tracked motion: self-contained, without the patient's identity."""
 
 from cineflow.report.html import Closure, Provenance, write_report
 from cineflow.report.latency import Latency

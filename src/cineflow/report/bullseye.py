@@ -18,7 +18,7 @@ _RINGS = ((0.75, 1.0, 1, 6), (0.5, 0.75, 7, 6), (0.25, 0.5, 13, 4))
 def bullseye(
     values: np.ndarray, label: str, *, limits: tuple[float, float] | None = None
 ) -> Figure:
-    """Draw one value per segment; a segment without a value (NaN) stays grey.
+    """Draw one value per segment. A segment without a value (NaN) stays grey.
 
     Args:
         values: [17], segment k at index k - 1.
@@ -30,7 +30,7 @@ def bullseye(
         A figure that the caller saves; no display is opened.
 
     Raises:
-        ArgumentError: Not seventeen values, none of them finite, or limits out of order.
+        ArgumentError: There are not 17 values, no value is finite, or the limits are out of order.
     """
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
@@ -40,7 +40,7 @@ def bullseye(
 
     data = np.asarray(values, np.float64)
     if data.shape != (17,) or not np.isfinite(data).any():
-        raise ArgumentError("17 values, one of them finite at least", f"{list(data.shape)}")
+        raise ArgumentError("17 values, at least one of them finite", f"{list(data.shape)}")
     low, high = limits or (float(np.nanmin(data)), float(np.nanmax(data)))
     if low > high:
         raise ArgumentError("limits (low, high)", f"{limits}")
@@ -68,7 +68,7 @@ def bullseye(
 
     for inner, outer, first, count in _RINGS:
         for k in range(count):
-            # Anterior at the top; the septum follows to the left, counterclockwise.
+            # Anterior is at the top; the septum follows counterclockwise, on the left.
             segment(first + k, inner, outer, 90.0 + 360.0 / count * k, 360.0 / count)
     segment(17, 0.0, 0.25, 90.0, 360.0)
     figure.colorbar(colours, ax=axes, label=label, shrink=0.8)

@@ -1,4 +1,4 @@
-"""Small line and bar charts as SVG geometry; the template gives them their colours."""
+"""Small line and bar charts as SVG geometry. The template draws them and gives them colours."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Chart:
     Attributes:
         title: What is shown, with its unit.
         caption: One sentence below.
-        line: Path data of the curve, "" for none.
-        band: Path data of a filled band behind it, "" for none.
+        line: Path data of the curve, or "".
+        band: Path data of a filled band behind it, or "".
         bars: (x, y, width, height, is_late) of each bar.
         limit: (y, label) of a dashed line across, or None.
-        marks: x of lines from top to bottom: where beats begin.
+        marks: x of the vertical lines where beats begin.
         x_ticks: (x, label).
         y_ticks: (y, label).
         first_x: x of frame 0.
         step_x: Pixels from one frame to the next.
-        values: What the reader is shown for each frame.
+        values: The text that is shown for each frame.
     """
 
     title: str
@@ -59,7 +59,7 @@ def curve(
 ) -> Chart:
     """A curve over the frames, with an optional (low, high) band, a limit and marked frames.
 
-    A value that is not finite leaves a gap (NaN: not measured) or goes to the top (infinite).
+    NaN (not measured) leaves a gap, and an infinite value is drawn at the top.
     """
     highest = values if band is None else band[1]
     if top is None:

@@ -23,15 +23,15 @@ from cineflow.report.unit import Unit
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made the motion; every field is shown.
+    """What computed the motion. The page shows every field.
 
     Attributes:
         model: Name of the model as it was served.
-        weights: Where its numbers come from ("none: training-free").
+        weights: Origin of its weights ("none: training-free").
         engine: What executed it.
-        server: Name and version of the server ("" when in process).
-        transport: How frames travelled.
-        software: cineflow's version.
+        server: Name and version of the server ("" if it ran in process).
+        transport: How frames reached the model.
+        software: Version of cineflow.
     """
 
     model: str
@@ -44,7 +44,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Closure:
-    """Loop closure: the mean in px with its beat, or the reason why there is none."""
+    """Loop closure: the mean in px with its beat, or the reason why it was not measured."""
 
     mean_px: float | None
     beat: BeatPair | None
@@ -58,22 +58,27 @@ def write_report(
     latency: Latency,
     closure: Closure,
     provenance: Provenance,
+    *,
+    fps: float,
+    warm_up_frames: int = 0,
 ) -> Path:
     """Write the page.
 
     Args:
-        path: The .html file to write; its folder is made.
+        path: The .html file to write; its folder is created.
         cine: The clip, in the pixels of `trace`.
-        trace: Its tracked motion, a result for every frame.
-        latency: How long each frame took.
+        trace: Its tracked motion, with a result for every frame.
+        latency: How long each frame took, with the clip paced at its own rate.
         closure: Loop closure over one beat.
-        provenance: What made it.
+        provenance: What computed the motion.
+        fps: Frames per second that the same stream sustains unpaced.
+        warm_up_frames: Frames that were streamed before the clip and are not counted.
 
     Returns:
         `path`.
 
     Raises:
-        ArgumentError: Clip, trace and latency are not of the same length.
+        ArgumentError: Clip, trace and latency differ in length, or `latency` has no frame period.
     """
     lengths = {len(cine), len(trace.quality), latency.each_ms.size}
     if len(lengths) > 1:
@@ -81,6 +86,8 @@ def write_report(
             f"a result and a latency for each of {len(cine)} frames",
             f"{len(trace.quality)} results, {latency.each_ms.size} latencies",
         )
+    if latency.frame_period_ms is None:
+        raise ArgumentError("a latency against the clip's frame period", "an unpaced stream")
     environment = Environment(
         loader=PackageLoader("cineflow.report"),
         autoescape=True,
@@ -93,10 +100,11 @@ def write_report(
         cine=cine,
         trace=trace,
         latency=latency,
+        fps=fps,
         closure=closure,
         provenance=provenance,
         unit=unit,
-        charts=trace_charts(trace, latency, unit),
+        charts=trace_charts(trace, latency.each_ms, latency.frame_period_ms, warm_up_frames, unit),
         part_charts=part_charts(trace),
         beats=beat_rows(trace),
         renewals=[beat for beat in trace.beats if beat.cause != "start"],

@@ -1,4 +1,4 @@
-"""How far to trust the motion, as the page shows it: quality parts, beats and their drift."""
+"""How far to trust the motion: the page's charts of the quality's parts, and its table of beats."""
 
 from __future__ import annotations
 
@@ -7,29 +7,35 @@ import numpy as np
 from cineflow.report.charts import Chart, curve
 from cineflow.report.trace import Trace
 
-#: Title and caption of each part of the quality; the expected error has a chart of its own.
+#: Title and caption of each part of the quality. The expected error has its own chart.
 _PART_TITLES = {
     "correlation": (
         "Correlation of the speckle",
-        "With the next frame brought back along the flow; four fifths of the tissue are better.",
+        "With the next frame warped back along the flow; 80 % of the tissue is better.",
     ),
     "photometric_px": (
         "Photometric spread, px",
-        "What one pixel alone would tell the position by, from residual and gradient.",
+        "Uncertainty of the position from a single pixel, from residual and gradient.",
     ),
-    "deformation": ("Deformation per frame", "Norm of the flow's gradient; nine tenths are below."),
+    "deformation": (
+        "Deformation per frame",
+        "Norm of the flow's gradient; 90 % of the tissue is below.",
+    ),
     "appearance": (
         "Change of the picture, grey levels",
-        "From what it was over about five frames: shadows, haze, gain and noise.",
+        "Compared with the last five frames or so: shadows, haze, gain and noise.",
     ),
-    "temporal_px": ("Change of the flow, px", "Since the pair before, mean over the tissue."),
-    "forward_backward_px": ("There and back, px", "How far tissue ends from where it began."),
-    "folding_percent": ("Folding, %", "Tissue that the flow turns over: none should be."),
+    "temporal_px": ("Change of the flow, px", "Since the previous pair, mean over the tissue."),
+    "forward_backward_px": (
+        "There and back, px",
+        "Distance from the start after tracking forward and backward.",
+    ),
+    "folding_percent": ("Folding, %", "Tissue that the flow folds over; it should be 0."),
 }
 
 
 def part_charts(trace: Trace) -> list[Chart]:
-    """One small chart for each part that was measured at all."""
+    """One small chart for each part that was measured."""
     return [
         curve(title, caption, trace.parts[name], marks=beginnings(trace))
         for name, (title, caption) in _PART_TITLES.items()
@@ -38,7 +44,7 @@ def part_charts(trace: Trace) -> list[Chart]:
 
 
 def beginnings(trace: Trace) -> list[int]:
-    """The frames where beats begin; the first frame is none unless a trigger came with it."""
+    """The frames where beats begin. The first frame counts only if a trigger came with it."""
     return [beat.reference for beat in trace.beats if beat.cause != "start"]
 
 
@@ -49,7 +55,7 @@ def beat_rows(trace: Trace) -> list[dict[str, str]]:
         delay = beat.first - beat.reference
         notes = [] if beat.rhythm in ("unknown", "regular") else [_RHYTHMS[beat.rhythm]]
         if beat.overdue:
-            notes.append("went on for too long: trigger missed or beat not found")
+            notes.append("lasted too long: a trigger was missed or a beat was not found")
         rows.append(
             {
                 "number": str(beat.number),
@@ -69,5 +75,5 @@ _CAUSES = {
 }
 _RHYTHMS = {
     "early": "came more than 20 % early: ectopic, or a double trigger?",
-    "late": "came more than 20 % late: a beat missed?",
+    "late": "came more than 20 % late: was a beat missed?",
 }

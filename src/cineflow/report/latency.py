@@ -1,38 +1,35 @@
-"""Latency of a live stream, in the figures a scanner's engineer asks for."""
+"""The latency of a paced stream, as the report reads it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from cineflow.errors import ArgumentError
 
+class Latency(Protocol):
+    """The figures of a stream. `cineflow_client.LatencySummary` is this type, and defines them.
 
-@dataclass(frozen=True, eq=False)
-class Latency:
-    """Latencies of a clip that was paced at its own rate; shown as they are given.
-
-    Attributes:
-        each_ms: From push to result, per frame, [T].
-        period_ms: Time between two frames: the deadline.
-        p50_ms: Half of the frames were at least this fast. The same holds for p95 and p99.
-        max_ms: The slowest frame.
-        missed: Frames whose result came after the next frame was due.
-        fps: What the same stream sustains unpaced, frames per second.
-        warm_up_frames: Frames that were streamed before and are not counted.
+    This room may not import the client, so it names the attributes that it reads.
     """
 
-    each_ms: np.ndarray
-    period_ms: float
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    max_ms: float
-    missed: int
-    fps: float
-    warm_up_frames: int = 0
+    @property
+    def each_ms(self) -> np.ndarray: ...
 
-    def __post_init__(self) -> None:
-        if self.each_ms.ndim != 1 or self.each_ms.size == 0:
-            raise ArgumentError("a latency per frame", f"shape {self.each_ms.shape}")
+    @property
+    def frame_period_ms(self) -> float | None: ...
+
+    @property
+    def p50_ms(self) -> float: ...
+
+    @property
+    def p95_ms(self) -> float: ...
+
+    @property
+    def p99_ms(self) -> float: ...
+
+    @property
+    def max_ms(self) -> float: ...
+
+    @property
+    def missed_deadlines(self) -> int: ...

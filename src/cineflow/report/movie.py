@@ -1,4 +1,4 @@
-"""What the page's script animates: pictures, wall points and mesh, as plain JSON."""
+"""The data that the page's script animates: pictures, wall points and mesh, as plain JSON."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from cineflow.report.palette import STOPS, brighten, colour_range
 from cineflow.report.trace import Trace
 from cineflow.report.unit import Unit
 
-#: Pictures may take this many bytes of the page before base64.
+#: Most bytes of all pictures, before base64.
 _PICTURE_BUDGET = 3_500_000
-#: Frames the page animates; a longer clip keeps its figures and shows its beginning.
+#: Most frames that the page animates. Of a longer clip it shows the beginning.
 MOST_FRAMES = 300
-#: Displacement is sent to the page in steps of this many pixels.
+#: Displacement is stored in the page in steps of this many pixels.
 _STEP_PX = 1 / 32
 
 
 def movie(cine: Cine, trace: Trace, unit: Unit) -> dict[str, Any]:
-    """What the page's script draws, in pixels of the frame cropped to its sector."""
+    """The data for the page's script, in pixels of the frame cropped to its sector."""
     count = min(len(cine), MOST_FRAMES)
     top, bottom, left, right = sector_box(cine.sector)
     offset = np.array([left, top], np.float32)
@@ -54,7 +54,7 @@ def movie(cine: Cine, trace: Trace, unit: Unit) -> dict[str, Any]:
 
 
 def _encode(frames: np.ndarray) -> list[str]:
-    """Frames uint8 [T, H, W] as WebP data URIs, coarser until they fit the budget."""
+    """Frames uint8 [T, H, W] as WebP data URIs, with lower quality until they fit the budget."""
     for quality, share in ((86, 1.0), (70, 1.0), (60, 0.7), (50, 0.5), (40, 0.35)):
         encoded = [_webp(frame, quality, share) for frame in frames]
         if sum(map(len, encoded)) <= _PICTURE_BUDGET:

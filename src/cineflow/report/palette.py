@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: (position 0..1, red, green, blue): legible on grey tissue, and its ends differ in lightness.
+#: (position 0..1, red, green, blue). Legible on grey tissue; the ends differ in lightness.
 STOPS = ((0.0, 54, 197, 190), (0.5, 255, 209, 102), (1.0, 255, 92, 108))
 
 
@@ -16,13 +16,13 @@ def ramp(values: np.ndarray) -> np.ndarray:
 
 
 def colour_range(lengths: np.ndarray) -> tuple[float, bool]:
-    """Where the ramp ends for these lengths, and whether a few of them (4 %) lie beyond."""
+    """Upper end of the ramp, which covers 96 % of the lengths, and whether a length lies above."""
     full = round_up(float(np.percentile(lengths, 96)))
     return full, bool(lengths.max() > full)
 
 
 def brighten(frames: np.ndarray) -> np.ndarray:
-    """Grey levels uint8 as they are shown: gamma 0.75, since dark walls are lost on a page."""
+    """Grey levels uint8 as they are shown. Gamma 0.75 makes dark walls visible on a page."""
     levels = np.round(255 * (np.arange(256) / 255) ** 0.75).astype(np.uint8)
     return levels[frames]
 
@@ -33,7 +33,7 @@ def css_stops() -> str:
 
 
 def round_up(value: float) -> float:
-    """The next 1, 1.5, 2, 3, 4, 5, 6, 8 times a power of ten: the end of a legend or an axis."""
+    """The next 1, 1.5, 2, 3, 4, 5, 6 or 8 times a power of ten, as the end of a legend or axis."""
     if value <= 0:
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))

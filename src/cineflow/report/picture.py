@@ -1,4 +1,4 @@
-"""The picture for a README: a mesh that moves with the tissue, and the paths of wall points."""
+"""An animated picture of a tracked clip: a mesh that moves with the tissue, and paths of points."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cineflow.report.unit import Unit
 
 _GROUND = (0, 0, 0)
 _TEXT = (176, 186, 191)
-# Drawn this much larger and shrunk, so that thin lines are smooth.
+# Panels are drawn this much larger and then shrunk, so that thin lines are smooth.
 _OVERSAMPLE = 2
 _BAR = 34  # height of the strip with the legend, px
 _SHADES = ramp(np.linspace(0, 1, 64)).tolist()
-_MOST_FRAMES = 120  # of a longer clip, the beginning
+_MOST_FRAMES = 120  # a longer clip is cut after these
 _TRAIL = 12  # frames of a point's path that are drawn bright
 
 
@@ -30,7 +30,7 @@ def write_picture(
 
     Args:
         path: File to write.
-        cine: The clip; outside its sector nothing is drawn.
+        cine: The clip; nothing is drawn outside its sector.
         trace: Its tracked motion.
         panel_width: Width of each of the two panels, px.
         slowdown: The animation runs this much slower than the clip.
@@ -59,7 +59,7 @@ def write_picture(
 
 
 class _Painter:
-    """Draws single frames, all with one scale of lengths and colours."""
+    """Draws single frames with a common scale of lengths and colours."""
 
     def __init__(
         self, cine: Cine, trace: Trace, box: tuple[int, int, int, int], scale: float
@@ -72,7 +72,7 @@ class _Painter:
         shown = np.concatenate([self.node_length[:, trace.shown].ravel(), [0.0]])
         self.full, clipped = colour_range(shown)
         self.legend = f"{self.full:g}{'+' if clipped else ''} {unit.name}"
-        # Whole pixels after the picture is shrunk again.
+        # A multiple of the oversampling, so that the shrunk panel has whole pixels.
         self.size = (
             _OVERSAMPLE * round((self.right - self.left) * scale / _OVERSAMPLE),
             _OVERSAMPLE * round((self.bottom - self.top) * scale / _OVERSAMPLE),
@@ -122,14 +122,14 @@ class _Painter:
                         draw.line(ends, self._colour(mean, 0.9), width)
 
     def _paths(self, draw: ImageDraw.ImageDraw, index: int) -> None:
-        places = self._place(self.trace.points)
-        for point in range(places.shape[1]):
+        positions = self._place(self.trace.points)
+        for point in range(positions.shape[1]):
             for at in range(1, index + 1):
                 fresh = max(0.0, 1 - (index - at) / _TRAIL)
                 colour = self._colour(self.point_length[at, point], 0.35 + 0.6 * fresh)
-                ends = (*places[at - 1, point], *places[at, point])
+                ends = (*positions[at - 1, point], *positions[at, point])
                 draw.line(ends, colour, max(1, round(self.scale * (0.7 + 0.6 * fresh))))
-            x, y = places[index, point]
+            x, y = positions[index, point]
             radius = 1.7 * self.scale
             draw.ellipse(
                 (x - radius, y - radius, x + radius, y + radius),

@@ -8,28 +8,29 @@ import numpy as np
 from cineflow.cine import Cine
 from cineflow.motion.points import read_at
 
-# Grey levels at which a place counts in full: mean brightness (blood is darker) and its change
-# over the clip (the near field is bright and stands still).
+# Grey levels from which a pixel has full weight: mean brightness (blood is darker) and change over
+# the clip (the near field is bright and stands still).
 _BRIGHT, _CHANGING = 25.0, 8.0
-# Points weaker than this share of the best are none.
+# Points with less than this share of the best score are not taken.
 _LEAST_SCORE = 0.05
 
 
 def choose_wall_points(cine: Cine, count: int = 32) -> np.ndarray:
     """Points of the first frame that lie on textured, bright, moving tissue.
 
-    The score is the smaller eigenvalue of the structure tensor (Shi and Tomasi 1994) of the locally
-    normalised first frame, so that the dim lateral wall counts beside the bright septum; it is
-    weighted down where the clip is dark or still. Non-maximum suppression spreads the points.
+    The score is the smaller eigenvalue of the structure tensor (Shi and Tomasi 1994) of the first
+    frame. The frame is normalised locally, so that the dim lateral wall counts as much as the
+    bright septum. The score is weighted down where the clip is dark or still. Non-maximum
+    suppression spreads the points.
 
     Args:
         cine: The clip.
-        count: Most points to return.
+        count: Largest number of points.
 
     Returns:
-        float32 [P, 2] (x, y) px, best first; P may be smaller, and 0 in a clip without texture.
+        float32 [P, 2] (x, y) px, best first. P is at most `count`, and 0 in a clip without texture.
     """
-    unit = min(cine.size) / 240  # every width below was chosen on a picture of 240 rows
+    unit = min(cine.size) / 240  # every width below was chosen on pictures of 240 rows
     score = _score(cine, unit)
     height, width = cine.size
     y, x = np.mgrid[:height, :width]
@@ -45,7 +46,7 @@ def choose_wall_points(cine: Cine, count: int = 32) -> np.ndarray:
 
 
 def tissue_mask(cine: Cine) -> np.ndarray:
-    """Where there is tissue to show motion on: bright enough on average; bool [H, W]."""
+    """Where the clip shows tissue, which is bright enough on average; bool [H, W]."""
     unit = min(cine.size) / 240
     mean = cv2.GaussianBlur(cine.frames.mean(axis=0, dtype=np.float32), (0, 0), 3 * unit)
     return np.asarray((mean > 0.6 * _BRIGHT) & _inner(cine.sector, unit))
@@ -81,7 +82,7 @@ def _score(cine: Cine, unit: float) -> np.ndarray:
 
 
 def _inner(sector: np.ndarray, unit: float) -> np.ndarray:
-    """The sector without a rim of 8 px (at 240 rows): its edge is no texture."""
+    """The sector without a rim of 8 px (at 240 rows), because its edge is not texture."""
     side = 2 * round(8 * unit) + 1
     padded = cv2.copyMakeBorder(sector.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     return np.asarray(cv2.erode(padded, np.ones((side, side), np.uint8))[1:-1, 1:-1] > 0)

@@ -1,4 +1,4 @@
-"""What a stream said about a clip, kept small: points, a coarse mesh and quality per frame."""
+"""The results of a stream over a clip, kept small: points, a coarse mesh and quality per frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cineflow.report.points import choose_wall_points, sample_field, tissue_mask
 
 
 class BeatOfFrame(Protocol):
-    """What a stream says about the beat of a frame, in process or from a server."""
+    """The beat of a frame, as a stream reports it in process or from a server."""
 
     @property
     def cause(self) -> Any: ...  # an Enum with the names START, TRIGGER and MOTION
@@ -32,16 +32,16 @@ class BeatOfFrame(Protocol):
 
 @dataclass(frozen=True)
 class TracedBeat:
-    """One reference frame and what followed from it.
+    """One reference frame and the beat that starts at it.
 
     Attributes:
-        number: From 0; 0 is what comes before the first beat.
+        number: Counts from 0. Beat 0 lasts until the first trigger or found end-diastole.
         reference: The reference frame of its displacements.
         first: The first frame whose result refers to it.
-        cause: "start", "trigger" or "motion": why it is the reference.
-        rhythm: "unknown", "regular", "early" or "late": the interval before it.
-        drift_px: Loop closure of the beat before, px; None where no whole regular beat ended.
-        overdue: Whether it went on for longer than beats do, so that the displacement drifted on.
+        cause: Why it is the reference: "start", "trigger" or "motion".
+        rhythm: The interval before it: "unknown", "regular", "early" or "late".
+        drift_px: Loop closure of the previous beat, px; None if that was not a whole regular beat.
+        overdue: Whether it lasted longer than beats do, so that the displacement drifted.
     """
 
     number: int
@@ -53,7 +53,7 @@ class TracedBeat:
     overdue: bool
 
 
-#: Parts of the quality that are kept, by their names in a result.
+#: Names of the quality's parts, as in a result.
 PARTS = tuple(part.name for part in fields(Quality) if part.name != "index")
 
 
@@ -65,10 +65,11 @@ class Trace:
         points: Wall points over time, float32 [T, P, 2] (x, y) px.
         nodes: Rest positions of the mesh, float32 [Gy, Gx, 2] (x, y) px.
         shown: Mesh nodes that lie on tissue, bool [Gy, Gx].
-        displacement: Of each node since the reference frame, float32 [T, Gy, Gx, 2] px.
-        quality: Of each frame, float64 [T], 0..1.
-        parts: What it was made from, by name, each float64 [T], px of the model's picture; NaN
-            where it was not measured.
+        displacement: Displacement of each node since the reference frame, float32 [T, Gy, Gx, 2]
+            px.
+        quality: Quality of each frame, float64 [T], 0..1.
+        parts: The parts of the quality by name, each float64 [T]; lengths are px of the model's
+            picture. NaN: not measured.
         reference: Reference frame of each frame's displacement, int64 [T].
         beat: Beat number of each frame, int64 [T].
         beats: The beats, in order.
@@ -86,14 +87,14 @@ class Trace:
 
 
 class TraceRecorder:
-    """Collects results frame by frame; full fields are dropped as soon as they are read.
+    """Collects results frame by frame. Whole fields are dropped as soon as they are read.
 
-    When the reference frame is renewed, points go on from where they were at that frame, so a
-    trajectory runs through beats; the mesh starts again, as the displacement does.
+    When the reference frame changes, points continue from their position at that frame, so that a
+    trajectory runs through all beats. The mesh starts again, as the displacement does.
 
     Args:
-        cine: The clip, in the pixels the displacement will be given in.
-        count: Most wall points.
+        cine: The clip, in the pixels of the displacement.
+        count: Largest number of wall points.
     """
 
     def __init__(self, cine: Cine, count: int = 32) -> None:
@@ -128,8 +129,11 @@ class TraceRecorder:
             quality: 0..1.
             reference: Index of the reference frame in this clip.
             beat: Beat number.
-            parts: Holder of the quality's parts, attributes named as in `PARTS`; None for none.
-            beat_info: The beat in full; None where only its number is known.
+            parts: An object with the quality's parts as attributes, named as in `PARTS`, or None.
+            beat_info: The beat in full; None if only its number is known.
+
+        Raises:
+            ArgumentError: The displacement has another size than the clip.
         """
         if displacement.shape != (2, *self._size):
             raise ArgumentError(
@@ -168,7 +172,11 @@ class TraceRecorder:
         )
 
     def finish(self) -> Trace:
-        """Everything collected so far."""
+        """Everything collected so far.
+
+        Raises:
+            ArgumentError: No result was added.
+        """
         if not self._tracked:
             raise ArgumentError("at least one result", "none")
         tracked = np.array(self._tracked, np.int64)
@@ -186,7 +194,7 @@ class TraceRecorder:
 
 
 def _whole_cells(shown: np.ndarray) -> np.ndarray:
-    """Nodes of the mesh's complete cells: no single line sticks out; bool [Gy, Gx]."""
+    """Nodes of the mesh's complete cells, so that no single line sticks out; bool [Gy, Gx]."""
     cells = shown[:-1, :-1] & shown[1:, :-1] & shown[:-1, 1:] & shown[1:, 1:]
     kept = np.zeros_like(shown)
     for down in (0, 1):

@@ -1,4 +1,4 @@
-"""The page's charts of a trace: what moved, how far to trust it, how long it took."""
+"""The page's charts of a trace: displacement, quality, expected error and latency."""
 
 from __future__ import annotations
 
@@ -7,13 +7,22 @@ import numpy as np
 from cineflow.motion.quality_rule import SUSPECT_PX
 from cineflow.report.charts import Chart, bars, curve
 from cineflow.report.judgement import beginnings
-from cineflow.report.latency import Latency
 from cineflow.report.trace import Trace
 from cineflow.report.unit import Unit
 
 
-def trace_charts(trace: Trace, latency: Latency, unit: Unit) -> list[Chart]:
-    """Displacement (where points were found), quality, expected error (where measured), latency."""
+def trace_charts(
+    trace: Trace, each_ms: np.ndarray, period_ms: float, warm_up_frames: int, unit: Unit
+) -> list[Chart]:
+    """The charts in the order of the page.
+
+    Args:
+        trace: Displacement is shown if it has points, and the expected error if it was measured.
+        each_ms: Latency per frame, [T].
+        period_ms: The deadline: time between two frames.
+        warm_up_frames: Frames that were streamed before and are not counted.
+        unit: Of the displacement.
+    """
     charts = []
     if trace.points.shape[1]:
         moved = unit.length(trace.points - trace.points[0])
@@ -32,7 +41,7 @@ def trace_charts(trace: Trace, latency: Latency, unit: Unit) -> list[Chart]:
         curve(
             "Quality per frame, 0 to 1",
             "How far to trust each frame's motion, from its expected error: 1 without error, 1/2 "
-            f"at {SUSPECT_PX:g} px, which told failed frames from good ones best.",
+            f"at {SUSPECT_PX:g} px, the limit that separates failed frames from good ones best.",
             trace.quality,
             top=1.0,
             marks=beginnings(trace),
@@ -43,9 +52,9 @@ def trace_charts(trace: Trace, latency: Latency, unit: Unit) -> list[Chart]:
         charts.append(
             curve(
                 "Expected error per frame, px",
-                "What frames like these were off by on phantoms, in pixels of the picture that "
-                "the model saw. No label is behind it, and clutter that stands still or motion "
-                "across the plane escapes it.",
+                "The error of frames like these on phantoms, in pixels of the picture that the "
+                "model saw. It is an estimate without labels: it does not see clutter that stands "
+                "still, nor motion across the plane.",
                 expected,
                 limit=(SUSPECT_PX, f"suspect from {SUSPECT_PX:g} px"),
                 marks=beginnings(trace),
@@ -55,11 +64,11 @@ def trace_charts(trace: Trace, latency: Latency, unit: Unit) -> list[Chart]:
         bars(
             "Latency per frame, ms",
             "From push to result, the clip paced at its own rate. "
-            f"{latency.warm_up_frames} warm-up frames went before and are not counted; "
-            "frame 0 has none before it and is not tracked.",
-            latency.each_ms,
-            latency.period_ms,
-            f"deadline {latency.period_ms:.1f} ms",
+            f"{warm_up_frames} warm-up frames were sent before and are not counted; "
+            "frame 0 is the first and is not tracked.",
+            each_ms,
+            period_ms,
+            f"deadline {period_ms:.1f} ms",
         )
     )
     return charts

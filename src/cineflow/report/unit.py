@@ -1,4 +1,4 @@
-"""The unit that a clip's lengths are shown in."""
+"""The unit of the lengths that are shown for a clip."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cineflow.cine import Cine
 
 @dataclass(frozen=True)
 class Unit:
-    """Millimetres where the clip has a calibration, else pixels.
+    """Millimetres if the clip is calibrated, else pixels.
 
     Attributes:
         name: "mm" or "px".
-        per_px: How long a pixel is in it along (x, y).
+        per_px: Length of a pixel in this unit along (x, y).
     """
 
     name: str
@@ -23,6 +23,7 @@ class Unit:
 
     @classmethod
     def of(cls, cine: Cine) -> Unit:
+        """The unit for a clip."""
         if cine.spacing_mm is None:
             return cls("px", (1.0, 1.0))
         return cls("mm", (cine.spacing_mm[1], cine.spacing_mm[0]))

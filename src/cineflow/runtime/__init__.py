@@ -1,15 +1,10 @@
-"""Running bundles: the engines, and the motion stream that carries state from frame to frame."""
+"""Running bundles: the engines, and the motion stream that keeps state from frame to frame."""
 
 from __future__ import annotations
 
 from cineflow.runtime.bundle import Bundle, builtin_bundles
-from cineflow.runtime.engine import (
-    Engine,
-    EngineStatus,
-    choose_engine,
-    engine_report,
-    open_engine,
-)
+from cineflow.runtime.engine import Engine, EngineStatus
+from cineflow.runtime.selection import choose_engine, engine_report, open_engine
 
 __all__ = [
     "Bundle",

@@ -3,8 +3,8 @@
     DIR/model.onnx       the graph, every cineflow op as a node with a standard-operator body
     DIR/manifest.json    the ModelSpec, file hashes, versions and the parity figures of the export
 
-The exporter writes bundles; this module reads them, and refuses one that is not what its manifest
-says. Nothing here needs torch or onnx.
+The exporter writes bundles. This module reads them, and refuses a bundle whose files differ from
+its manifest. It needs neither torch nor onnx.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cineflow.spec import ModelSpec, TensorSpec
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 
-#: Version of the manifest's layout. Readers refuse any other.
+#: Version of the manifest's layout. Readers refuse every other version.
 MANIFEST_FORMAT = 1
 
 #: Bundles that ship inside the package, by model name.
@@ -56,7 +56,7 @@ class Bundle:
                 that is both means the built-in bundle; write `./NAME` for the directory.
 
         Raises:
-            BundleError: Nothing there, or a file is missing, damaged or not the exported one.
+            BundleError: There is no bundle, or a file of it is missing, damaged or changed.
         """
         path = _locate(source)
         manifest = _read_manifest(path)
@@ -85,11 +85,11 @@ class Bundle:
 
     @property
     def hash8(self) -> str:
-        """The first eight digits of the hash: enough to tell a model's versions apart."""
+        """The first eight digits of the hash, which tell the versions of a model apart."""
         return self.hash[:8]
 
     def graph_hashes(self) -> frozenset[str]:
-        """SHA-256 of every graph that an engine of this bundle may be built from, segments too."""
+        """SHA-256 of every graph that engines of this bundle are built from, segments included."""
         files = self.manifest["files"].items()
         return frozenset(str(entry["sha256"]) for name, entry in files if name.endswith(".onnx"))
 

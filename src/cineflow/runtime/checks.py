@@ -1,4 +1,4 @@
-"""What every engine asks of its inputs."""
+"""The check of inputs that every engine makes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cineflow.spec import Axis, TensorSpec
 def check_inputs(wanted: Sequence[TensorSpec], inputs: Mapping[str, np.ndarray]) -> None:
     """Raise `ArgumentError` unless `inputs` are exactly the `wanted` tensors, in dtype and shape.
 
-    Sizes along axes of one name must agree over all inputs.
+    Axes with the same name must have the same size in all inputs.
     """
     names = [tensor.name for tensor in wanted]
     if sorted(names) != sorted(inputs):
@@ -25,6 +25,6 @@ def check_inputs(wanted: Sequence[TensorSpec], inputs: Mapping[str, np.ndarray])
         for dim, size in zip(tensor.shape, array.shape, strict=True):
             if isinstance(dim, Axis) and sizes.setdefault(dim.name, size) != size:
                 raise ArgumentError(
-                    f"{tensor.name} with {dim.name} {sizes[dim.name]}, as the inputs before it",
+                    f"{tensor.name} with {dim.name} {sizes[dim.name]}, as in the other inputs",
                     str(list(array.shape)),
                 )

@@ -1,4 +1,4 @@
-"""A new reference frame at every beat: at once for a trigger, late for one found in the motion."""
+"""A new reference frame at every beat: at once for a trigger, some frames late for a found beat."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def at_beat(state: StreamState, flow: np.ndarray, trigger: bool | None) -> Strea
 
 def _renewed(state: StreamState, start: Candidate, cause: Cause) -> StreamState:
     """`state` with `start` as its reference frame."""
-    whole = state.intervals.last is not None  # before it, the reference was no end-diastole
+    whole = state.intervals.last is not None  # else the reference is not an end-diastole
     intervals, rhythm = state.intervals.begin(start.clock)
     back = whole and rhythm in (Rhythm.UNKNOWN, Rhythm.REGULAR)
     return replace(
@@ -60,6 +60,6 @@ def _closure(state: StreamState) -> float:
     height, width = (
         extent // count for extent, count in zip(state.frame.shape, (rows, columns), strict=True)
     )
-    # one sample in the middle of each block: the displacement is far smoother than that
+    # One sample in the middle of each block is enough: the displacement is much smoother.
     sampled = state.displacement[:, height // 2 :: height, width // 2 :: width]
     return mean_length(sampled[:, :rows, :columns], state.motion.weight)

@@ -1,8 +1,7 @@
-"""The runtimes that this version knows: what each needs, whether it works here, how it opens.
+"""The runtimes that this version knows: whether each works here, and how it opens a bundle.
 
-A runtime is added by one row in `RUNTIMES`. Its status is found by using it, not by what is
-installed: a CUDA build without a card and a TensorRT without an engine of the model are not
-available, and say why.
+A runtime is one row of `RUNTIMES`. Its status is found by using it: a CUDA build without a card is
+installed but not available, and so is TensorRT without an engine of the model. The status says why.
 """
 
 from __future__ import annotations
@@ -31,16 +30,16 @@ class Runtime:
     """One way to run a bundle.
 
     Attributes:
-        status: What is known of it here; for one bundle, or (None) for any, and a precision (None:
-            the bundle's own).
-        open: Opens a bundle with so many CPU threads (None: its default) in a precision.
+        status: What is known of it here, given a bundle (None: any) and a precision (None: the
+            bundle's own).
+        open: Opens a bundle, given a number of CPU threads (None: its default) and a precision.
     """
 
     status: Callable[[Bundle | None, str | None], EngineStatus]
     open: Callable[[Bundle, int | None, str | None], Engine]
 
 
-_A_CARD = "An NVIDIA card and its driver; the CPU serves until then"
+_A_CARD = "Install an NVIDIA card and its driver; the CPU is used until then"
 
 
 def _onnxruntime(name: str, provider: str) -> Runtime:
@@ -69,7 +68,7 @@ def _install(provider: str) -> str:
 
 
 def _remedy(provider: str) -> str:
-    """What makes a provider that does not start here start."""
+    """What makes an execution provider start on this machine."""
     if provider == CUDA_PROVIDER and not has_driver():
         return _A_CARD
     if provider == CUDA_PROVIDER:
@@ -111,14 +110,14 @@ def _tensorrt(flavour: str, segmented: bool, remedy: str) -> Runtime:
 
 
 def _torch() -> Runtime:
-    """The reference: it runs a recipe's module, so no bundle can be opened in it."""
-    reason = "the reference of `cineflow verify`: it runs a recipe's module, never a bundle"
+    """The reference of comparisons. It runs a recipe's module, so it cannot open a bundle."""
+    reason = "the reference of `cineflow verify`: it runs a recipe's module, not a bundle"
 
     def status(bundle: Bundle | None, precision: str | None) -> EngineStatus:
         try:
             version = importlib.metadata.version("torch")  # its import takes seconds
         except importlib.metadata.PackageNotFoundError:
-            missing = "torch is not installed, which `cineflow verify` compares with"
+            missing = "torch is not installed; `cineflow verify` compares with it"
             return EngineStatus("torch", "", False, missing, "`pip install 'cineflow[export]'`")
         ask = "`cineflow verify BUNDLE` compares every other runtime with it"
         return EngineStatus("torch", version, False, reason, ask, reference=True)
@@ -132,8 +131,8 @@ def _torch() -> Runtime:
 _RTX = "`pip install cineflow[gpu]` on a machine with a card"
 _FULL = "NVIDIA's container, or `pip install tensorrt` and CuPy on a machine with a card"
 
-#: Runtime name -> runtime, best first. Whether segments beat the whole graph has not been measured
-#: on a card, so they come second.
+#: Runtime name -> runtime, best first. Segments come after the whole graph because it has not been
+#: measured on a card which of them is faster.
 RUNTIMES: Mapping[str, Runtime] = {
     "tensorrt": _tensorrt("tensorrt", False, _FULL),
     "tensorrt-segments": _tensorrt("tensorrt", True, _FULL),

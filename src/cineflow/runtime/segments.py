@@ -1,7 +1,7 @@
 """Segmented engines: a graph cut at our ops, run as engine -> our kernel -> engine.
 
-The steps come from the bundle (`segments/segments.json`). The same scheduler runs ONNX Runtime
-segments on the CPU, which is how it is tested, and TensorRT segments on one stream.
+The steps come from the bundle (`segments/segments.json`). `SegmentedEngine` runs ONNX Runtime
+segments on the CPU; engines/tensorrt.py runs the same steps on a card.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from cineflow.runtime.checks import check_inputs
 SEGMENTS_DIR = "segments"
 STEPS_FILE = "segments.json"
 
-#: Runs one step: values by name in, values by name out.
+#: Runs one step: takes values by name and returns values by name.
 Runner = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
-#: One of our ops: its tensors, then its attributes in the order of the step, then `out=`.
+#: One of our ops. It takes its tensors, its attributes in the order of the step, and `out=`.
 Kernel = Callable[..., Any]
 
 
@@ -35,7 +35,7 @@ class Step:
 
     Attributes:
         inputs: Names of the values it reads.
-        outputs: Names of the values it makes.
+        outputs: Names of the values it writes.
         segment: File of the engine's graph; None for an op.
         op: Name of the op ("Warp"); empty for an engine.
         attributes: The op's attributes, in the order in which its kernel takes them.
@@ -52,7 +52,7 @@ def read_steps(bundle: Bundle) -> list[Step]:
     """The steps of a bundle exported with `--split-ops`.
 
     Raises:
-        BundleError: It was not split, or a file of the steps is missing.
+        BundleError: The bundle was not split, or a file of the steps is missing or changed.
     """
     folder = bundle.path / SEGMENTS_DIR
     remedy = "Export it with --split-ops"
@@ -80,7 +80,7 @@ def read_steps(bundle: Bundle) -> list[Step]:
 def _require_sound(bundle: Bundle, segment: Path, remedy: str) -> None:
     expected = bundle.manifest["files"].get(f"{SEGMENTS_DIR}/{segment.name}", {}).get("sha256")
     if file_sha256(segment) != expected:
-        raise BundleError(f"{segment} as its manifest says", "another content", remedy)
+        raise BundleError(f"{segment} with the hash in the manifest", "another content", remedy)
 
 
 class SegmentedEngine:
@@ -94,7 +94,7 @@ class SegmentedEngine:
 
     Raises:
         BundleError: The bundle has no segments.
-        EngineError: It needs an op that `ops` lacks, or a value that no step makes.
+        EngineError: It needs an op that is missing in `ops`, or a value that no step writes.
     """
 
     kernels = "cineflow kernels between the segments"
@@ -132,7 +132,7 @@ class SegmentedEngine:
         for position, (step, runner) in enumerate(self._program):
             values.update(runner({name: values[name] for name in step.inputs}))
             for name in self._last_use[position]:
-                del values[name]  # features of a pyramid are large; keep none beyond its last use
+                del values[name]  # features of a pyramid are large: drop them after their last use
         return {name: values[name] for name in self._outputs}
 
 
@@ -158,22 +158,24 @@ def _op_runner(step: Step, op: Kernel) -> Runner:
 def require_complete(
     steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str], ops: Mapping[str, Kernel]
 ) -> None:
-    """Raise `EngineError` unless every step finds what it reads and runs, and no output lacks."""
+    """Raise `EngineError` if a value, an op or an output of the steps is missing."""
     made = set(inputs)
     for step in steps:
         missing = [name for name in step.inputs if name not in made]
         if missing:
-            raise EngineError(f"every value before the step that reads it ({missing})", "none made")
+            raise EngineError(
+                "every value before the step that reads it", f"{missing} not made yet"
+            )
         if step.segment is None and step.op not in ops:
             raise EngineError(f"an op of {sorted(ops)}", repr(step.op))
         made.update(step.outputs)
-    lacking = [name for name in outputs if name not in made]
-    if lacking:
-        raise EngineError(f"steps that make {list(outputs)}", f"none makes {lacking}")
+    missing = [name for name in outputs if name not in made]
+    if missing:
+        raise EngineError(f"steps that make {list(outputs)}", f"no step for {missing}")
 
 
 def _last_uses(steps: Sequence[Step], outputs: Sequence[str]) -> list[list[str]]:
-    """For each step, the values that nothing reads after it."""
+    """For each step, the values that no later step reads."""
     last: dict[str, int] = {}
     for position, step in enumerate(steps):
         for name in (*step.inputs, *step.outputs):

@@ -1,11 +1,11 @@
-"""Engine store: compiled engines by what decides whether they may run.
+"""Engine store: compiled engines, each under the hash of what it was built for.
 
     ROOT/<id>/engine.plan    the engine
     ROOT/<id>/engine.json    its key, its hash, how it was built
 
 `<id>` is the hash of the key (graph, TensorRT flavour and version, compute capability, precision,
-shape profile), so an engine for anything else is simply not found. A plan that is truncated or
-changed, or a folder whose key is another one's, is refused, and the next build replaces it.
+shape profile), so an engine for anything else is not found. An engine is refused if its plan is
+truncated or changed, or if its key belongs to another folder. The next build replaces it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RECORD_FILE = "engine.json"
 #: Environment variable that moves the store.
 STORE_VARIABLE = "CINEFLOW_ENGINES"
 
-#: Digits of an engine's id. What is named otherwise in the store's folder is somebody else's.
+#: Digits of an engine's id. The store leaves folders with other names alone.
 _ID_DIGITS = 24
 _ID = re.compile(f"[0-9a-f]{{{_ID_DIGITS}}}")
 
@@ -41,13 +41,13 @@ _REBUILD = "Build it again: `cineflow engine build BUNDLE`"
 
 @dataclass(frozen=True)
 class EngineKey:
-    """What an engine was built for; two engines of one key are interchangeable.
+    """What an engine was built for. Two engines with equal keys are interchangeable.
 
     Attributes:
-        model: Model name, for people; the graph's hash decides.
+        model: Model name, for people; the hash of the graph decides.
         onnx_sha256: Hash of the graph that was compiled.
         flavour: "tensorrt-rtx" or "tensorrt".
-        version: Its version; plans do not load in another.
+        version: Version of TensorRT; a plan does not load in another version.
         capability: Compute capability of the GPU ("86").
         precision: "fp32" or "fp16".
         profile: Axis name -> (smallest, typical, largest size).
@@ -67,12 +67,12 @@ class EngineKey:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:_ID_DIGITS]
 
     def to_json(self) -> str:
-        """This key as JSON, keys sorted: equal keys give equal text."""
+        """This key as JSON with sorted names: equal keys give equal text."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> EngineKey:
-        """Read back what `to_json` wrote, as parsed JSON."""
+        """The key from the parsed JSON of `to_json`."""
         profile = {name: (int(a), int(b), int(c)) for name, (a, b, c) in data["profile"].items()}
         return cls(**{**data, "profile": profile})
 
@@ -82,8 +82,8 @@ class StoredEngine:
     """One folder of the store.
 
     Attributes:
-        folder: Where it lies.
-        key: What it was built for; None where the record is unreadable.
+        folder: Its folder.
+        key: What it was built for; None if the record is unreadable.
         fault: Why it must not run; empty for a sound engine.
         bytes: Size of the plan.
     """
@@ -97,6 +97,11 @@ class StoredEngine:
     def plan_path(self) -> Path:
         """The compiled engine."""
         return self.folder / PLAN_FILE
+
+    def widest(self) -> list[int]:
+        """Largest size of each axis of the profile, by axis name; empty without a profile."""
+        profile = self.key.profile if self.key is not None else {}
+        return [largest for _, (_, _, largest) in sorted(profile.items())]
 
 
 class EngineStore:
@@ -115,7 +120,7 @@ class EngineStore:
         """The engine of `key`, verified.
 
         Raises:
-            EngineError: There is none, or it is not what its record says.
+            EngineError: The store has no such engine, or its files differ from its record.
         """
         engine = self._read(self.root / key.id)
         if engine.fault or engine.key != key:
@@ -130,14 +135,14 @@ class EngineStore:
     def get_or_build(
         self, key: EngineKey, build: Callable[[], bytes], *, rebuild: bool = False
     ) -> tuple[StoredEngine, bool]:
-        """The engine of `key`, built when it is absent or unsound.
+        """The engine of `key`, built if it is absent or unsound.
 
         Processes that want the same engine wait for the one that builds it.
 
         Args:
             key: What to build for.
             build: Makes the plan.
-            rebuild: Build even if a sound engine is there.
+            rebuild: Build even if the store has a sound engine.
 
         Returns:
             The engine, and whether it was built now.
@@ -145,7 +150,7 @@ class EngineStore:
         Raises:
             EngineError: The store cannot be written; also what `build` raises.
         """
-        if not rebuild:  # without the lock: a store that is only read need not be writable
+        if not rebuild:  # without the lock, so that a read-only store can be used
             with contextlib.suppress(EngineError):
                 return self.load(key), False
         with self._lock(key):
@@ -159,7 +164,7 @@ class EngineStore:
         """Every engine, sound or not, by folder name.
 
         Raises:
-            EngineError: The store is no folder that can be read.
+            EngineError: The store is not a readable folder.
         """
         try:
             folders = sorted(f for f in self.root.iterdir() if f.is_dir() and _ID.fullmatch(f.name))
@@ -173,11 +178,50 @@ class EngineStore:
             ) from error
         return [self._read(folder) for folder in folders]
 
+    def matching(
+        self,
+        *,
+        model: str,
+        onnx_sha256: str,
+        flavour: str,
+        version: str | None = None,
+        capability: str | None = None,
+        precision: str | None = None,
+    ) -> list[StoredEngine]:
+        """The sound engines of one graph, in the order of `engines`.
+
+        Args:
+            model: Model name.
+            onnx_sha256: Hash of the graph.
+            flavour: "tensorrt-rtx" or "tensorrt".
+            version: Version of TensorRT; None takes any.
+            capability: Compute capability ("86"); None takes any.
+            precision: "fp32" or "fp16"; None takes any.
+
+        Raises:
+            EngineError: The store is not a readable folder.
+        """
+        asked = {
+            "model": model,
+            "onnx_sha256": onnx_sha256,
+            "flavour": flavour,
+            "version": version,
+            "capability": capability,
+            "precision": precision,
+        }
+        wanted = {name: value for name, value in asked.items() if value is not None}
+        return [
+            engine
+            for engine in self.engines()
+            if not engine.fault
+            and all(getattr(engine.key, name) == value for name, value in wanted.items())
+        ]
+
     def find(self, prefix: str) -> StoredEngine:
         """The one engine whose id begins with `prefix`.
 
         Raises:
-            EngineError: None does, or several do.
+            EngineError: No engine's id begins so, or several do.
         """
         found = [engine for engine in self.engines() if engine.folder.name.startswith(prefix)]
         if len(found) != 1:
@@ -189,13 +233,13 @@ class EngineStore:
         return found[0]
 
     def prune(self, keep: Callable[[StoredEngine], bool] | None = None) -> list[StoredEngine]:
-        """Remove unsound engines, what killed builds left, and what `keep` does not want.
+        """Remove unsound engines, the remains of killed builds, and engines that `keep` rejects.
 
         Args:
-            keep: Says of a sound engine whether it stays; None keeps all of them.
+            keep: Whether a sound engine stays; None keeps all of them.
 
         Returns:
-            What was removed.
+            The engines that were removed.
 
         Raises:
             EngineError: The store cannot be written.
@@ -211,7 +255,7 @@ class EngineStore:
             if not _ID.fullmatch(engine_id):
                 continue
             with contextlib.suppress(OSError), lock.open("w") as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # else somebody builds just now
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while a build runs
                 self._clear(engine_id)
         return gone
 
@@ -221,7 +265,7 @@ class EngineStore:
             key = EngineKey.from_dict(record["key"])
             expected, size = str(record["sha256"]), int(record["bytes"])
         except FileNotFoundError:
-            return StoredEngine(folder, None, "none in the store", 0)
+            return StoredEngine(folder, None, "not in the store", 0)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return StoredEngine(folder, None, f"an unreadable record ({error})", 0)
         try:
@@ -231,7 +275,7 @@ class EngineStore:
             elif file_sha256(folder / PLAN_FILE) != expected:
                 fault = "a plan that was changed after the build"
             elif key.id != folder.name:
-                fault = "a foreign one: its key belongs to another folder"
+                fault = "a key that belongs to another folder"
             else:
                 fault = ""
         except (OSError, BundleError) as error:
@@ -239,7 +283,7 @@ class EngineStore:
         return StoredEngine(folder, key, fault, actual)
 
     def _put(self, key: EngineKey, plan: bytes) -> None:
-        """Write the whole folder beside its place, then rename it: never half an engine."""
+        """Write the whole folder under another name, then rename it: a reader never sees half."""
         record = {
             "key": json.loads(key.to_json()),
             "sha256": hashlib.sha256(plan).hexdigest(),
@@ -266,7 +310,7 @@ class EngineStore:
                 shutil.rmtree(stage, ignore_errors=True)
 
     def _clear(self, engine_id: str) -> None:
-        """Remove what killed builds of one engine left; its lock must be held."""
+        """Remove the remains of killed builds of one engine. The caller holds its lock."""
         for left in self.root.glob(f".{engine_id}.*"):
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
@@ -279,7 +323,7 @@ class EngineStore:
         except OSError as error:
             raise self._unwritable(error) from error
         with stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)  # released with the file, also when killed
+            fcntl.flock(stream, fcntl.LOCK_EX)  # released with the file, also by SIGKILL
             yield
 
     def _unwritable(self, error: OSError) -> EngineError:

@@ -1,6 +1,6 @@
 """Serving with a real Triton Inference Server: install it, start it, supervise it.
 
-`cineflow.serving.backend` is the model that runs inside the server; nothing here imports it.
+`cineflow.serving.backend` is the model that runs inside the server. No other module imports it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The model inside Triton's Python backend: one `MotionStream` per live sequence.
 
 The repository's `1/model.py` only re-exports `TritonPythonModel` from here. It runs in the stub's
-interpreter, so nothing here needs torch; `triton_python_backend_utils` exists only there and is
+interpreter and does not need torch. `triton_python_backend_utils` exists only there, so it is
 imported when a model is initialised.
 
-Tensors cross by DLPack, never by `pb_utils.Tensor(name, array)`: the wheel's stub is compiled for
-NumPy 1, reads an item size of 0 under NumPy 2 and would send empty outputs without a word.
+Tensors are passed by DLPack, never by `pb_utils.Tensor(name, array)`: the wheel's stub is compiled
+for NumPy 1. Under NumPy 2 it reads an item size of 0 and would silently send empty outputs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from cineflow.spec import ModelSpec
 
 _SEQUENCE_START, _SEQUENCE_END = 1, 2  # bits of InferenceRequest.flags()
 
-#: DLPack's name of a capsule whose memory has a new owner; a capsule keeps the pointer only.
+#: DLPack's name of a capsule whose memory has a new owner. The capsule keeps only this pointer.
 _TAKEN = b"used_dltensor"
 _rename = ctypes.pythonapi.PyCapsule_SetName
 _rename.argtypes = (ctypes.py_object, ctypes.c_char_p)
@@ -44,15 +44,16 @@ class _Live:
 
 
 class StreamTable:
-    """The live sequences of one model, by correlation id; the idle ones are let go.
+    """The live sequences of one model by correlation id. Idle ones are dropped.
 
-    Triton does not tell a backend that it dropped an idle sequence, so the same clock runs here.
+    Triton does not tell a backend that it dropped an idle sequence, so idle time is also measured
+    here.
 
     Args:
         engine: Shared by all streams; Triton runs one request at a time.
         spec: The model.
-        idle_s: Seconds without a frame after which a sequence is forgotten.
-        clock: Seconds that only grow.
+        idle_s: Seconds without a frame after which a sequence is dropped.
+        clock: Seconds of a monotonic clock.
         backward: As for `MotionStream`.
     """
 
@@ -76,20 +77,20 @@ class StreamTable:
         return len(self._live)
 
     def begin(self, sequence: int | str) -> None:
-        """Start a sequence; one of the same id begins anew."""
+        """Start a sequence. One with the same id starts again."""
         stream = MotionStream(self._engine, self._spec, backward=self._backward)
         self._live[sequence] = _Live(stream, self._clock())
         self._live.move_to_end(sequence)
 
     def end(self, sequence: int | str) -> None:
-        """Forget a sequence; one that is not known is fine."""
+        """Drop a sequence; an unknown one is ignored."""
         self._live.pop(sequence, None)
 
     def get(self, sequence: int | str) -> MotionStream:
-        """The stream of a sequence; it counts as used now.
+        """The stream of a sequence, which counts as used now.
 
         Raises:
-            StreamGoneError: It never started here, or was idle for too long.
+            StreamGoneError: The sequence never started here, or was idle for too long.
         """
         now = self._clock()
         while self._live and now - next(iter(self._live.values())).last_used_s > self._idle_s:
@@ -107,19 +108,21 @@ class StreamTable:
 
 
 class TritonPythonModel:
-    """What Triton's Python backend calls; see its documentation for the protocol."""
+    """The class that Triton's Python backend calls; its documentation defines the protocol."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load the bundle and its engine.
 
-        The configuration's parameters: `bundle`, a built-in name or a folder (a relative one starts
-        at the model's folder); `threads`, the engine's threads inside one frame (its own default
-        leaves a core to server and client), optional;
-        `backward`, "true" to judge the quality by the way back, too, at the cost of
-        `MotionStream`'s argument of that name, optional.
+        Parameters of the configuration:
+
+        - `bundle`: a built-in name or a folder. A relative folder starts at the model's folder.
+        - `threads`: the engine's threads inside one frame, optional. The default leaves a core for
+          the server and the client.
+        - `backward`: "true" also tracks backward to judge the quality, optional. The argument of
+          `MotionStream` with this name says what it costs.
 
         Raises:
-            BundleError: There is no such bundle, or its content is not what the model's name says.
+            BundleError: The bundle does not exist, or its hash is not the one in the model's name.
         """
         self._pb: Any = importlib.import_module("triton_python_backend_utils")
         config = json.loads(args["model_config"])
@@ -127,11 +130,11 @@ class TritonPythonModel:
             name: item["string_value"] for name, item in config.get("parameters", {}).items()
         }
         source = parameters["bundle"]
-        beside = Path(args["model_repository"], source)
-        bundle = Bundle.load(beside if beside.is_dir() else source)
+        folder = Path(args["model_repository"], source)
+        bundle = Bundle.load(folder if folder.is_dir() else source)
         if bundle.served_name != args["model_name"]:
             raise BundleError(
-                f"the content that the model's name {args['model_name']} stands for",
+                f"the content of the model's name {args['model_name']}",
                 f"{bundle.served_name} in {bundle.path}",
                 "Write the repository again: `cineflow repo NAME --out DIR`",
             )
@@ -142,17 +145,17 @@ class TritonPythonModel:
         self._streams = StreamTable(engine, bundle.spec, idle_us / 1e6, backward=backward)
         self._pb.Logger.log_info(
             f"{bundle.served_name}: {engine.name}, {engine.kernels}; threads: "
-            f"{threads or 'its default'}; idle streams end after {idle_us / 1e6:g} s"
+            f"{threads or 'default'}; idle streams end after {idle_us / 1e6:g} s"
         )
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer each request in order; an error is its own request's only."""
-        return [self._answer(request) for request in requests]
+        """Handle the requests in order. An error only concerns its own request."""
+        return [self._respond(request) for request in requests]
 
     def finalize(self) -> None:
-        """Nothing outlives the process."""
+        """Nothing to release: everything ends with the process."""
 
-    def _answer(self, request: Any) -> Any:
+    def _respond(self, request: Any) -> Any:
         try:
             tensors = self._run(request)
         except CineflowError as error:
@@ -172,7 +175,7 @@ class TritonPythonModel:
                 raise FrameError(
                     "a frame, in `frame` or `frame_f32`",
                     "neither",
-                    "Send one; only END may come without.",
+                    "Send one; only a request that ends the sequence may come without.",
                 )
             index, beat = self._input(request, "frame_index"), self._input(request, "beat")
             time_ms = self._input(request, "time_ms")
@@ -191,12 +194,12 @@ class TritonPythonModel:
         grey, floating = self._input(request, "frame"), self._input(request, "frame_f32")
         if grey is not None and floating is not None:
             raise FrameError(
-                "one of `frame` and `frame_f32`", "both", "Send the one of the frame's own type."
+                "one of `frame` and `frame_f32`", "both", "Send the one that has the frame's type."
             )
         return floating if grey is None else grey
 
     def _input(self, request: Any, name: str) -> np.ndarray | None:
-        """A view of an input in the server's memory, valid during this request only."""
+        """A view of an input in the server's memory, which is valid only during this request."""
         tensor = self._pb.get_input_tensor_by_name(request, name)
         return None if tensor is None else np.from_dlpack(tensor)
 
@@ -210,20 +213,20 @@ class TritonPythonModel:
     def _tensor(self, name: str, value: np.ndarray) -> Any:
         capsule = np.ascontiguousarray(value).__dlpack__()
         tensor = self._pb.Tensor.from_dlpack(name, capsule)
-        # The stub owns the memory now, but says so in a word of its own ("used_dlpack"), at which
-        # NumPy complains in the log, for every tensor.
+        # The stub owns the memory now, but marks it with another name ("used_dlpack"). NumPy would
+        # write a complaint about that into the log for every tensor.
         _rename(capsule, _TAKEN)
         return tensor
 
 
 def error_text(error: CineflowError) -> str:
-    """An error as it travels: its type and its parts as JSON; `cineflow_client.wire` reads it."""
+    """An error as text: its type, and its parts as JSON. `cineflow_client.wire` reads it."""
     parts = {"wanted": error.wanted, "got": error.got, "remedy": error.remedy}
     return f"{type(error).__name__}: {json.dumps(parts)}"
 
 
 def output_arrays(result: MotionResult) -> dict[str, np.ndarray]:
-    """A result as the served outputs; what was not measured is NaN."""
+    """A result as the served outputs. NaN: not measured."""
     quality = vars(result.quality_parts)  # its fields, in their order
     parts = [value for name, value in quality.items() if name != "index"]
     beat = result.beat_info

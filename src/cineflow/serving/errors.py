@@ -1,4 +1,4 @@
-"""What can go wrong between a user and a running server, each with its own type."""
+"""The errors of serving, each with its own type."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from cineflow.errors import ServerError
 
 
 class ServerNotFoundError(ServerError):
-    """No tritonserver on PATH, and none installed."""
+    """tritonserver is neither on PATH nor installed."""
 
 
 class ServerInstallError(ServerError):
@@ -14,18 +14,18 @@ class ServerInstallError(ServerError):
 
 
 class PortTakenError(ServerError):
-    """A port that was asked for belongs to another process."""
+    """A port that was asked for is in use by another process."""
 
 
 class AddressUnusableError(ServerError):
-    """An address does not resolve, is not this machine's, or may not be listened on."""
+    """An address does not resolve, is not one of this machine, or does not allow listening."""
 
 
 class ServerDiedError(ServerError):
     """The server process ended by itself.
 
     Attributes:
-        exit_code: Its exit status; negative is the signal that ended it, None is unknown.
+        exit_code: Its exit status. A negative one is the signal that ended it; None is unknown.
         log_tail: The last lines that it wrote.
     """
 
@@ -38,8 +38,8 @@ class ServerDiedError(ServerError):
 
 
 class ServerTimeoutError(ServerError):
-    """The server runs, but did not do in time what was asked of it."""
+    """The server runs, but was not ready in time."""
 
 
 class StreamGoneError(ServerError):
-    """A frame belongs to a sequence that the server does not know, or no more."""
+    """A frame belongs to a sequence that the server does not know, or no longer knows."""

@@ -1,8 +1,8 @@
-"""Find the real tritonserver, or install the one that PyPI carries.
+"""Find tritonserver, or install the one from PyPI.
 
-A `tritonserver` on PATH (NVIDIA's container has one) wins. Otherwise the binary inside the wheel
-`nvidia-pytriton` is used: installed with `--no-deps` into a folder of its own, because the wheel
-pins NumPy 1 for its Python side, which is not used here.
+A `tritonserver` on PATH (NVIDIA's container has one) comes first. Otherwise the binary inside the
+wheel `nvidia-pytriton` is used. It is installed with `--no-deps` into its own folder, because the
+wheel pins NumPy 1 for its Python side, which is not used here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cineflow.serving.errors import ServerInstallError, ServerNotFoundError
@@ -28,13 +29,13 @@ WHEEL = "nvidia-pytriton"
 WHEEL_VERSION = "0.7.0"
 WHEEL_MEGABYTES = 55  # of the x86-64 wheel, as downloaded
 
-#: Called with (bytes done, bytes in all, what is being done); the total is 0 while unknown.
+#: Called with (bytes done, bytes in total, activity). The total is 0 while it is unknown.
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class ServerBinary:
-    """A tritonserver that is there to be started.
+    """An installed tritonserver.
 
     Attributes:
         path: The executable.
@@ -54,14 +55,14 @@ class ServerBinary:
 
     @property
     def options(self) -> frozenset[str]:
-        """The command-line options that it knows, without dashes; one it does not know is fatal."""
+        """The command-line options that it knows, without dashes. An unknown option is fatal."""
         return _options(self.path, self.libraries)
 
     def private_backends(self, scratch: Path) -> Path:
         """A backend folder for one server: this binary's Python backend with this Python's stub.
 
-        The wheel keeps its stubs elsewhere, and copying one in would make servers of two Python
-        versions fight over the place.
+        The wheel keeps its stubs in another folder. If one were copied into the backend's folder,
+        servers of two Python versions would overwrite each other's.
         """
         folder = scratch / "backends" / "python"
         folder.mkdir(parents=True)
@@ -82,7 +83,7 @@ def _options(path: Path, libraries: tuple[Path, ...]) -> frozenset[str]:
         raise ServerInstallError(
             f"{path} to list its options (--help)",
             f"exit code {result.returncode}: {(result.stderr or result.stdout).strip()[-400:]}",
-            "The binary may be made for a newer system: it wants glibc 2.35 (Debian 12, Ubuntu "
+            "The binary may be too new for this system: it needs glibc 2.35 (Debian 12, Ubuntu "
             "22.04) or newer.",
         )
     return options
@@ -110,8 +111,8 @@ def find_server(directory: Path | str | None = None) -> ServerBinary:
         directory: Where `install_server` put the wheel; `server_directory()` by default.
 
     Raises:
-        ServerNotFoundError: There is none.
-        ServerInstallError: There is one, and this Python cannot run its models.
+        ServerNotFoundError: There is no server.
+        ServerInstallError: There is one, but this Python cannot run its models.
     """
     on_path = shutil.which("tritonserver")
     if on_path:
@@ -120,10 +121,10 @@ def find_server(directory: Path | str | None = None) -> ServerBinary:
     if not _complete(target):
         raise ServerNotFoundError(
             "a tritonserver on PATH, or the one of the wheel",
-            f"none on PATH, none in {target}",
+            f"none on PATH and none in {target}",
             "`cineflow serve` and `cineflow demo` install it on first use "
-            f"({WHEEL_MEGABYTES} MB), as cineflow.serving.install_server() does; or work inside "
-            "NVIDIA's Triton container.",
+            f"({WHEEL_MEGABYTES} MB), as cineflow.serving.install_server() does. NVIDIA's Triton "
+            "container has one on PATH.",
         )
     return _from_wheel(target)
 
@@ -131,10 +132,10 @@ def find_server(directory: Path | str | None = None) -> ServerBinary:
 def install_server(
     directory: Path | str | None = None, *, progress: Progress | None = None
 ) -> ServerBinary:
-    """Install the wheel's server unless it is there already; the user's pip settings apply.
+    """Install the wheel's server if it is not installed yet, with the user's pip settings.
 
-    Two processes may call this at once: the second waits for the first. The folder appears whole
-    or not at all.
+    Two processes may call this at once: the second waits for the first. The folder appears only
+    when it is complete.
 
     Args:
         directory: Folder to create; `server_directory()` by default.
@@ -151,16 +152,18 @@ def install_server(
                 _install(target, progress or (lambda done, total, activity: None))
     except OSError as error:
         raise ServerInstallError(
-            f"to write {target}", str(error), "Set CINEFLOW_SERVER_DIR to a folder of your own."
+            f"to write {target}",
+            str(error),
+            "Set CINEFLOW_SERVER_DIR to a writable folder.",
         ) from error
     return _from_wheel(target)
 
 
 def _install(target: Path, progress: Progress) -> None:
-    """Run pip into a folder beside `target`, then rename: a reader never sees half of it."""
+    """Run pip into a folder next to `target`, then rename it: a reader never sees half of it."""
     if target.exists() and (target.is_file() or any(target.iterdir())):
         recognised = (target / "pytriton").exists()
-        if not recognised:  # never delete what is not ours
+        if not recognised:  # never delete files of others
             raise ServerInstallError(
                 f"an empty or new folder at {target}",
                 "a folder with other files in it",
@@ -173,7 +176,7 @@ def _install(target: Path, progress: Progress) -> None:
             raise ServerInstallError(
                 f"bin/tritonserver inside {WHEEL} {WHEEL_VERSION}",
                 "a wheel without it",
-                "Drop pip's copy (`pip cache remove nvidia_pytriton`) and try again.",
+                "Remove pip's copy (`pip cache remove nvidia_pytriton`) and try again.",
             )
         partial.chmod(0o755)
         if target.exists():
@@ -202,7 +205,7 @@ def _pip_install(folder: Path, progress: Progress) -> None:
                 elif line.strip():
                     tail.append(line.strip())
         except BaseException:
-            pip.kill()  # Ctrl-C: leave no pip behind
+            pip.kill()  # also on Ctrl-C
             raise
     if pip.returncode:
         no_pip = any("No module named pip" in line for line in tail)
@@ -217,9 +220,7 @@ def _pip_install(folder: Path, progress: Progress) -> None:
 
 
 def _progress_style() -> str:
-    """pip's machine-readable progress where it has it (24.1), else none."""
-    from importlib.metadata import PackageNotFoundError, version
-
+    """The option for pip's machine-readable progress, which pip has from 24.1 on."""
     try:
         major, minor = (int(part) for part in version("pip").split(".")[:2])
     except (PackageNotFoundError, ValueError):
@@ -261,7 +262,7 @@ def _from_path(binary: Path) -> ServerBinary:
     stub = backend / "triton_python_backend_stub"
     if not stub.is_file():
         raise ServerInstallError(
-            f"a Triton with the Python backend beside {binary}",
+            f"a Triton with the Python backend next to {binary}",
             f"no {stub}",
             "Use NVIDIA's full container (tritonserver:XX.YY-py3), or take tritonserver off PATH.",
         )
@@ -277,7 +278,7 @@ def _from_path(binary: Path) -> ServerBinary:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock for the block; it falls with the process that holds it."""
+    """Hold an exclusive lock during the block. It is also released when the process ends."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

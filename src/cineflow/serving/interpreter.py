@@ -1,8 +1,8 @@
-"""What this Python must offer so that the server can run Python models with it.
+"""What the server needs from this Python to run Python models with it.
 
-Triton's Python backend starts a small program, the stub, that embeds an interpreter: it is linked
-to `libpython3.X.so` of one version, so X must be ours and that library must exist. Static builds of
-Python have none.
+Triton's Python backend starts a small program, the stub, which embeds an interpreter. The stub is
+linked to `libpython3.X.so`, so X must be the version of this Python, and the library must exist.
+Static builds of Python do not have it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def running_version() -> str:
 
 
 def stub_version(stub: Path) -> str | None:
-    """The Python version that a stub is linked to ("3.11"), or None where it names none."""
+    """The Python version that a stub is linked to ("3.11"), or None if it does not name one."""
     found = _LINKED_PYTHON.search(stub.read_bytes())
     return f"3.{int(found.group(1))}" if found else None
 
@@ -36,7 +36,7 @@ def libpython_folder() -> Path:
         ServerInstallError: This Python has no shared library.
     """
     name = sysconfig.get_config_var("INSTSONAME") or ""
-    if ".so" not in name:  # a static build may still sit beside a shared one (Debian does that)
+    if ".so" not in name:  # Debian installs a static build next to a shared one
         name = f"libpython{running_version()}.so.1.0"
     libdir = Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")
     multiarch = sysconfig.get_config_var("MULTIARCH") or ""
@@ -45,15 +45,15 @@ def libpython_folder() -> Path:
         if (folder / name).exists():
             return folder
     raise ServerInstallError(
-        f"a Python with a shared library ({name}): the server's Python models are linked to it",
-        f"{sys.executable}, which has none in {', '.join(map(str, dict.fromkeys(tried)))}",
+        f"a Python with a shared library ({name}), to which the server links its Python models",
+        f"{sys.executable} without one in {', '.join(map(str, dict.fromkeys(tried)))}",
         f"Install it (Debian: apt install libpython{running_version()}) or use another Python "
         "(conda, uv and pyenv with --enable-shared have it): make PYTHON=...",
     )
 
 
 def site_folders() -> list[str]:
-    """The package folders of this interpreter, in order: what the isolated stub must be told."""
+    """The package folders of this interpreter, in order. The isolated stub does not know them."""
     standard = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
     standard |= {str(Path(path, "lib-dynload")) for path in standard}
     user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []

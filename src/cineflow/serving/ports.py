@@ -1,4 +1,4 @@
-"""Loopback ports: find free ones, and say so when a fixed one is not."""
+"""The ports and addresses of a server: find free ports, and check fixed ones."""
 
 from __future__ import annotations
 
@@ -23,20 +23,32 @@ class Ports:
     metrics: int
 
 
-def choose_ports(host: str, wanted: Mapping[str, int]) -> Ports:
-    """Ports for one server: those that are asked for, free ones where 0 is asked.
+def reachable_host(host: str) -> str:
+    """The host for clients on this machine; a server that listens everywhere is on loopback."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
-    Nothing reserves them: another process may take one before the server binds it. The caller
-    tries again (`TritonServer` does).
+
+def address(host: str, port: int) -> str:
+    """Where clients on this machine connect ("127.0.0.1:8001", "[::1]:8001")."""
+    reached = reachable_host(host)
+    return f"[{reached}]:{port}" if ":" in reached else f"{reached}:{port}"
+
+
+def choose_ports(host: str, wanted: Mapping[str, int]) -> Ports:
+    """Ports for one server: those that were asked for, and free ones for 0.
+
+    They are not reserved: another process may take one before the server binds it. `TritonServer`
+    then tries again with other ports.
 
     Args:
         host: Address that the server will listen on.
-        wanted: Port per protocol ("grpc", "http", "metrics"); 0 is any.
+        wanted: Port per protocol ("grpc", "http", "metrics"); 0 takes a free one.
 
     Raises:
-        PortTakenError: A port that was asked for is taken, or asked for twice.
-        AddressUnusableError: `host` is no address of this machine, or we may not listen there.
-        ArgumentError: A number that is no port.
+        PortTakenError: A port that was asked for is taken, or was asked for twice.
+        AddressUnusableError: `host` is not an address of this machine, or it is not allowed to
+            listen there.
+        ArgumentError: A number is not a port.
     """
     for protocol, port in wanted.items():
         if not 0 <= port <= _LAST_PORT:
@@ -49,7 +61,7 @@ def choose_ports(host: str, wanted: Mapping[str, int]) -> Ports:
             "three different ports", ", ".join(map(str, fixed)), "0 takes any free one."
         )
     chosen = {}
-    with contextlib.ExitStack() as held:  # all held at once, so that no two are equal
+    with contextlib.ExitStack() as held:  # all are held until the end, so that no two are equal
         for protocol, port in wanted.items():
             chosen[protocol] = _try_bind(held, host, port, protocol)
     return Ports(**chosen)
@@ -58,11 +70,11 @@ def choose_ports(host: str, wanted: Mapping[str, int]) -> Ports:
 def _try_bind(held: contextlib.ExitStack, host: str, port: int, protocol: str) -> int:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = held.enter_context(socket.socket(family, socket.SOCK_STREAM))
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: TIME_WAIT
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server: TIME_WAIT
     try:
         listener.bind((host, port))
         listener.listen(1)
-    except (OSError, UnicodeError) as error:  # UnicodeError: a host that is no name at all
+    except (OSError, UnicodeError) as error:  # UnicodeError: the host is not a valid name
         raise _refusal(error, host, port, protocol) from error
     return int(listener.getsockname()[1])
 
@@ -70,7 +82,7 @@ def _try_bind(held: contextlib.ExitStack, host: str, port: int, protocol: str) -
 def _refusal(
     error: OSError | UnicodeError, host: str, port: int, protocol: str
 ) -> PortTakenError | AddressUnusableError:
-    """What a failed bind means to the reader, with the remedy for exactly that."""
+    """The typed error for a failed bind, with its remedy."""
     number = error.errno if isinstance(error, OSError) else None
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     if number == errno.EADDRINUSE:
@@ -84,12 +96,12 @@ def _refusal(
         return AddressUnusableError(
             f"to listen on port {port} of {host} for {protocol}",
             reason,
-            "The system keeps low ports (below 1024 by default) for privileged users: choose a "
-            "higher one; 0 takes any free one.",
+            "Low ports (below 1024 by default) are for privileged users: choose a higher one; "
+            "0 takes any free one.",
         )
     return AddressUnusableError(
         f"an address of this machine to listen on for {protocol}",
         f"{host!r} ({reason})",
-        "127.0.0.1 is for this machine only, 0.0.0.0 for every network it is on; "
-        "`ip address` lists its own.",
+        "127.0.0.1 is for this machine only, 0.0.0.0 for all its networks; "
+        "`ip address` lists its addresses.",
     )

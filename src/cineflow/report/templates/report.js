@@ -185,10 +185,10 @@
   });
 
   const pictures = movie.frames.map((source) => Object.assign(new Image(), { src: source }));
-  // The rest goes on decoding while the first frame shows; a frame that is not there yet is waited for.
+  // The other pictures decode while the first frame shows. A frame that is not decoded yet is waited for.
   pictures[0].decode().then(() => {
     new ResizeObserver(resize).observe(screen.parentElement);
-    // #frame=12&mode=mesh opens the page there, still: for links and for pictures of the page.
+    // #frame=12&mode=mesh opens the page at that frame, paused: for links and for screenshots.
     const wanted = new URLSearchParams(location.hash.slice(1));
     if (overlays[wanted.get("mode")]) mode = wanted.get("mode");
     if (wanted.has("frame")) go(Math.min(count - 1, Number(wanted.get("frame"))), true);

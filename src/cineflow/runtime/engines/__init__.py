@@ -1,1 +1,1 @@
-"""One module per runtime; each imports its library only when an engine is opened."""
+"""One module per runtime. Each imports its library only when an engine is opened."""

@@ -1,11 +1,11 @@
 """A series of launches on one CUDA stream, and its CUDA graph once a shape repeats.
 
-A step is an engine or one of our kernels. It is bound to buffers once per shape; from then on a
-frame is copies in, launches, copies out, all in the order of one stream, and the host waits for
-that stream alone.
+A step is an engine or one of our kernels. It is bound to buffers once per shape. After that, a
+frame is copied in, launched and copied out in the order of one stream, and the host waits for that
+stream only.
 
-Written for a cart whose beamformer shares the GPU: the stream has the lowest priority, and what
-the steps allocate comes from CuPy's pool, which has a cap.
+On a cart the beamformer shares the GPU. So the stream has the lowest priority, and the steps
+allocate from CuPy's pool, which has a cap.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MEMORY_CAP_BYTES = 1 << 30
 #: CUDA gives larger numbers to lower priorities; 0 is the lowest.
 LOWEST_PRIORITY = 0
 
-#: Runs of one shape before its CUDA graph is captured: the first ones may still allocate.
+#: Runs of one shape before its CUDA graph is captured. The first runs may still allocate.
 CAPTURE_AFTER = 2
 
 
@@ -32,11 +32,11 @@ class Launch(Protocol):
     """One step on the device."""
 
     def bind(self, values: dict[str, Any]) -> int:
-        """Take its inputs from `values`, add its outputs; returns the scratch bytes it wants."""
+        """Take the inputs from `values` and add the outputs; returns the scratch bytes it needs."""
         ...
 
     def give_scratch(self, scratch: Any) -> None:
-        """Take the scratch memory, which all steps share: they run one after the other."""
+        """Take the scratch memory. All steps share it, because they run one after the other."""
         ...
 
     def capturable(self, stream: Any) -> bool:
@@ -74,7 +74,7 @@ class KernelLaunch:
         return 0
 
     def give_scratch(self, scratch: Any) -> None:
-        pass  # our kernels need none
+        pass  # our kernels need no scratch memory
 
     def capturable(self, stream: Any) -> bool:
         return True
@@ -84,13 +84,13 @@ class KernelLaunch:
 
 
 class LaunchSeries:
-    """Steps that run in order on a stream of their own.
+    """Steps that run in order on their own stream.
 
     Args:
         cupy: The CuPy module.
         steps: In order.
         inputs: Names of the arrays that `run` takes.
-        outputs: Names of the arrays that it gives.
+        outputs: Names of the arrays that it returns.
     """
 
     def __init__(
@@ -125,13 +125,13 @@ class LaunchSeries:
                 name: self._cupy.asnumpy(self._values[name], stream=self._stream, blocking=False)
                 for name in self._outputs
             }
-        self._stream.synchronize()  # this stream only: the beamformer's go on
+        self._stream.synchronize()  # this stream only: the beamformer's streams continue
         return results
 
     def _bind(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Buffers for new shapes; a graph of the old ones is void."""
+        """Make buffers for new shapes. A graph of the old shapes is dropped."""
         self._graph, self._runs, self._shapes = None, 0, None
-        self._values.clear()  # gives the old buffers back to the pool first
+        self._values.clear()  # returns the old buffers to the pool first
         try:
             for name in self._inputs:
                 self._values[name] = self._cupy.empty(arrays[name].shape, arrays[name].dtype)
@@ -144,7 +144,7 @@ class LaunchSeries:
                 str(error),
                 "Smaller frames, or an engine with a narrower --profile",
             ) from error
-        self._values[""] = scratch  # no value of a graph is nameless; kept as long as the buffers
+        self._values[""] = scratch  # kept as long as the buffers; no value of a graph has this name
         for step in self._steps:
             step.give_scratch(scratch)
 
@@ -162,8 +162,9 @@ class LaunchSeries:
         try:
             self._launch_all()
         finally:
-            graph = self._stream.end_capture()  # also after a failure: a stream left capturing is
-        self._graph = graph  # of no use any more
+            # Also after a failure: a stream that is still capturing cannot be used again.
+            graph = self._stream.end_capture()
+        self._graph = graph
         self._graph.launch(self._stream)
 
     def _launch_all(self) -> None:

@@ -1,7 +1,7 @@
-"""ONNX Runtime: the engine every machine has.
+"""ONNX Runtime: the engine of every machine.
 
-Our ops run through `libcineflow_ort.so` where it is built, otherwise through the standard-operator
-bodies inside the graph. Both are the same function to f32 rounding; the library is faster.
+Our ops run through `libcineflow_ort.so` if it is built, otherwise through the standard-operator
+bodies inside the graph. Both compute the same function to f32 rounding; the library is faster.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cineflow.runtime.segments import SegmentedEngine, Step
 
 OP_LIBRARY = "libcineflow_ort.so"
 
-#: Threads inside one call where there are cores enough. More starve the server and the client.
+#: Threads inside one call, if there are enough cores. More would starve the server and the client.
 DEFAULT_THREADS = 2
 
 
@@ -38,7 +38,7 @@ class OnnxRuntimeEngine:
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
-        EngineError: The graph does not load, or the provider is not there.
+        EngineError: The graph does not load, or the provider does not start.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class OnnxRuntimeEngine:
             self._session = ort.InferenceSession(
                 str(graph or bundle.onnx_path), sess_options=options, providers=[provider]
             )
-        except Exception as error:  # ORT raises a family of pybind exceptions with no shared root
+        except Exception as error:  # ORT raises pybind exceptions without a common base class
             raise EngineError(
                 f"{bundle.served_name} to load in ONNX Runtime {ort.__version__}",
                 f"{type(error).__name__}: {error}",
                 "`cineflow doctor` shows what is installed",
             ) from error
-        # ORT falls back to the CPU without an error; a cart must know.
+        # ORT falls back to the CPU without an error. On a cart that must not pass unnoticed.
         if self._session.get_providers()[0] != provider:
             raise EngineError(
                 f"ONNX Runtime with {provider}",
@@ -87,7 +87,7 @@ class OnnxRuntimeEngine:
             Every output by name: the spec's outputs and `<state>_out`.
 
         Raises:
-            ArgumentError: An input is missing, superfluous, or of another dtype or shape.
+            ArgumentError: An input is missing or unknown, or has another dtype or shape.
             EngineError: ONNX Runtime failed.
         """
         check_inputs(self._inputs, inputs)
@@ -121,27 +121,27 @@ def open_segments(bundle: Bundle, threads: int | None = None) -> SegmentedEngine
 
 
 def default_threads() -> int:
-    """Two, but never the last core that this process may use.
+    """Two, or fewer where that would take the last core that this process may use.
 
-    The runtime's threads spin while they wait. Where every core has one, whatever else runs (the
-    caller's next frame, a server, a client) puts two on one core, and each then waits for the
-    other's time slice. The default tracker at 256 x 256 on two cores with other work: 3.7 ms a pair
-    with one thread; with two 2.5 ms at best, but 7.0 in the median.
+    The runtime's threads spin while they wait. If every core has such a thread, other work (the
+    caller's next frame, a server, a client) shares a core with one, and each waits for the other's
+    time slice. Measured with the default tracker at 256 x 256 on two cores with other work: one
+    thread takes 3.7 ms per pair; two threads take 2.5 ms at best, but 7.0 ms in the median.
     """
     return max(1, min(DEFAULT_THREADS, len(os.sched_getaffinity(0)) - 1))
 
 
 def session_options(ort: Any, threads: int | None) -> Any:
-    """How every session runs: few threads, no chatter."""
+    """The options of every session: few threads, and only errors in the log."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or default_threads()
-    options.inter_op_num_threads = 1  # the graphs are chains; a second pool only costs
+    options.inter_op_num_threads = 1  # the graphs are chains, so a second pool would not help
     options.log_severity_level = 3
     return options
 
 
 def op_library_path() -> Path | None:
-    """`libcineflow_ort.so` beside `cineflow._C`, or None where it is not built."""
+    """`libcineflow_ort.so` next to `cineflow._C`, or None if it is not built."""
     found = importlib.util.find_spec("cineflow._C")
     if found is None or found.origin is None:
         return None
@@ -150,13 +150,13 @@ def op_library_path() -> Path | None:
 
 
 def register_op_library(options: Any) -> str:
-    """Register the op library if there is one; say in words which kernels will run."""
+    """Register the op library if there is one; returns in words what runs our ops."""
     library = op_library_path()
     if library is None:
         return f"bodies in the graph ({OP_LIBRARY} is not built)"
     try:
         options.register_custom_ops_library(str(library))
-    except Exception as error:  # an ORT older than the library's API must not stop a stream
+    except Exception as error:  # an ORT that is too old for it must not stop a stream
         return f"bodies in the graph ({OP_LIBRARY} does not load: {error})"
     return f"cineflow op library ({OP_LIBRARY})"
 

@@ -1,7 +1,7 @@
-"""Whether an ONNX Runtime execution provider works here, found out by using it.
+"""Whether an ONNX Runtime execution provider works here. The provider is tried to find out.
 
-`onnxruntime.get_available_providers()` names what the package was built with. A CUDA build on a
-machine without a card, a driver or the right CUDA libraries names CUDA too, and every session then
+`onnxruntime.get_available_providers()` lists what the package was built with. A CUDA build lists
+CUDA also on a machine without a card, a driver or the right CUDA libraries. Every session there
 falls back to the CPU with a line on stderr.
 """
 
@@ -23,23 +23,23 @@ PROBE_MODEL = (
     b"\x04\n\x02\x08\x01b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r"
 )
 
-#: What the driver of an NVIDIA card installs; without it there is nothing to install on top.
+#: Library that the driver of an NVIDIA card installs. Without the driver, CUDA cannot start.
 _DRIVER = "libcuda.so.1"
 
-_SILENT, _WARNING = 4, 2  # severities of ONNX Runtime's logger; the second is its default
+_SILENT, _WARNING = 4, 2  # severities of ONNX Runtime's logger; warning is its default
 
 
 @functools.cache
 def provider_fault(provider: str) -> str:
-    """Why sessions do not run on `provider` here, in one sentence; empty where they do.
+    """Why sessions do not run on `provider` here, in one sentence; empty if they do.
 
-    The answer is kept: starting CUDA takes a second, and it does not come and go.
+    The result is kept, because starting CUDA takes a second.
     """
     import onnxruntime as ort
 
     if provider not in ort.get_available_providers():
         return f"this onnxruntime was built without {provider}"
-    ort.set_default_logger_severity(_SILENT)  # the fall-back prints pages
+    ort.set_default_logger_severity(_SILENT)  # the fallback prints pages
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -47,7 +47,7 @@ def provider_fault(provider: str) -> str:
     finally:
         ort.set_default_logger_severity(_WARNING)
     if fault and provider == CUDA_PROVIDER and not has_driver():
-        return f"no NVIDIA driver here ({_DRIVER} is not found)"
+        return f"no NVIDIA driver here ({_DRIVER} was not found)"
     return fault
 
 
@@ -68,6 +68,6 @@ def _run_probe(ort: Any, provider: str) -> str:
         if used != provider:
             return f"{provider} does not start: sessions fall back to {used}"
         session.run(None, {"x": np.zeros(1, np.float32)})
-    except Exception as error:  # ORT raises a family of pybind exceptions with no shared root
+    except Exception as error:  # ORT raises pybind exceptions without a common base class
         return f"{provider} does not start: {str(error).splitlines()[0][:200]}"
     return ""

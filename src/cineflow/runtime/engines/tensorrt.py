@@ -1,13 +1,13 @@
 """TensorRT and TensorRT-RTX: engines from the store, whole or in segments with our kernels between.
 
-Not verified on a card: no machine with one was at hand. The tests run it against stand-ins for the
-driver: one records the calls, one computes with ONNX Runtime what the engines would.
+This has not been verified on a card. The tests run it against a stand-in that records the calls and
+computes with ONNX Runtime what the engines would compute (tests/stand_ins/card.py).
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,14 +30,14 @@ class TensorRtEngine:
         bundle: The model.
         flavour: "tensorrt-rtx" or "tensorrt".
         store: Where its engines are; see `find_plans`.
-        segmented: Run the segments of a bundle exported with `--split-ops`, our CUDA kernels
-            between them, in place of the whole graph.
-        precision: That of the engines; None means the bundle's.
+        segmented: Run the segments of a bundle exported with `--split-ops`, with our CUDA kernels
+            between them, instead of the whole graph.
+        precision: Precision of the engines; None means the bundle's.
 
     Raises:
         MissingDependencyError: TensorRT or CuPy is not installed.
-        BundleError: `segmented`, and the bundle has no segments.
-        EngineError: No card, no engine for it, or TensorRT refuses the plan.
+        BundleError: `segmented` was asked for, and the bundle has no segments.
+        EngineError: There is no card, the store has no engine for it, or TensorRT refuses the plan.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class TensorRtEngine:
 
 
 class EngineLaunch:
-    """One TensorRT engine as a step; its buffers and scratch memory are the caller's.
+    """One TensorRT engine as a step. The caller owns its buffers and scratch memory.
 
     Args:
         trt: The flavour's module.
@@ -98,7 +98,7 @@ class EngineLaunch:
         step: Names of its inputs and outputs.
 
     Raises:
-        EngineError: TensorRT refuses the plan, or wants an input in host memory.
+        EngineError: TensorRT refuses the plan, or needs an input in host memory.
     """
 
     def __init__(self, trt: Any, cupy: Any, runtime: Any, stored: StoredEngine, step: Step) -> None:
@@ -110,14 +110,14 @@ class EngineLaunch:
         if self._engine is None:
             raise EngineError(
                 f"TensorRT {trt.__version__} to load {stored.plan_path}",
-                "it refuses the plan",
+                "a refusal",
                 "Build it again on this version: `cineflow engine build --rebuild`",
             )
         for name in (*step.inputs, *step.outputs):
             if self._engine.get_tensor_location(name) != trt.TensorLocation.DEVICE:
                 raise EngineError(
                     f"{name} of {stored.plan_path} in GPU memory",
-                    "TensorRT wants it in host memory (it computes a shape)",
+                    "an input in host memory, because TensorRT computes a shape from it",
                     "Export with --size, so that no shape is computed at run time",
                 )
         self._context = _context(trt, self._engine)
@@ -156,8 +156,8 @@ def _context(trt: Any, engine: Any) -> Any:
     strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
     if not hasattr(trt, "DynamicShapesKernelSpecializationStrategy"):
         return engine.create_execution_context(strategy)
-    # TensorRT-RTX by default starts a new shape on general kernels and replaces them later; a
-    # CUDA graph would keep the general ones for good.
+    # By default TensorRT-RTX starts a new shape on general kernels and replaces them later. A CUDA
+    # graph would keep the general ones.
     config = engine.create_runtime_config()
     config.set_execution_context_allocation_strategy(strategy)
     eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
@@ -182,12 +182,12 @@ def find_plans(
 ) -> list[StoredEngine]:
     """The sound engines for exactly this graph (or each of its segments), version and card.
 
-    They are of the precision that was asked for; None means the bundle's own. Where several
-    profiles of one graph are stored, the one with the largest sizes goes before a narrower one.
+    They have the precision that was asked for; None means the bundle's own. Where the store has
+    several profiles of one graph, the one with the largest sizes is taken.
 
     Raises:
-        BundleError: `segmented`, and the bundle has no segments.
-        EngineError: One is missing; a close one is never taken instead.
+        BundleError: `segmented` was asked for, and the bundle has no segments.
+        EngineError: An engine is missing. A similar one is never taken instead.
     """
     store = store or EngineStore()
     precision = precision or bundle.precision
@@ -195,51 +195,28 @@ def find_plans(
     if segmented:
         files = [step.segment for step in read_steps(bundle) if step.segment is not None]
         graphs = [(f"{bundle.spec.name}/{file.stem}", file_sha256(file)) for file in files]
-    stored = [engine for engine in store.engines() if engine.key is not None and not engine.fault]
-    return [
-        _best(
-            stored,
-            (model, digest, flavour, version, capability, precision),
-            f"`cineflow engine build {bundle.path} --runtime {flavour} --sm {capability}"
-            + (f" --precision {precision}" if precision != bundle.precision else "")
-            + (" --split-ops`" if segmented else "`"),
-            store,
+    plans = []
+    for model, digest in graphs:
+        stored = store.matching(
+            model=model,
+            onnx_sha256=digest,
+            flavour=flavour,
+            version=version,
+            capability=capability,
         )
-        for model, digest in graphs
-    ]
-
-
-def _best(
-    stored: Sequence[StoredEngine],
-    wanted: tuple[str, str, str, str, str, str],
-    remedy: str,
-    store: EngineStore,
-) -> StoredEngine:
-    def largest(engine: StoredEngine) -> list[int]:
-        assert engine.key is not None  # the sound ones were taken
-        return [sizes[2] for _, sizes in sorted(engine.key.profile.items())]
-
-    of_any_precision = [
-        engine
-        for engine in stored
-        if (key := engine.key) is not None
-        and (key.model, key.onnx_sha256, key.flavour, key.version, key.capability) == wanted[:5]
-    ]
-    precisions = {engine.key.precision for engine in of_any_precision if engine.key is not None}
-    fitting = [
-        engine
-        for engine in of_any_precision
-        if engine.key is not None and engine.key.precision == wanted[5]
-    ]
-    if not fitting:
-        model, _, flavour, version, capability, precision = wanted
-        others = f", only of {', '.join(sorted(precisions))}" if precisions else ""
-        raise EngineError(
-            f"an engine of {model} in {precision} for {flavour} {version} on SM {capability}",
-            f"none in {store.root}{others}",
-            remedy,
-        )
-    return max(fitting, key=largest)
+        precisions = {engine.key.precision for engine in stored if engine.key is not None}
+        fitting = [e for e in stored if e.key is not None and e.key.precision == precision]
+        if not fitting:
+            others = f", only in {', '.join(sorted(precisions))}" if precisions else ""
+            raise EngineError(
+                f"an engine of {model} in {precision} for {flavour} {version} on SM {capability}",
+                f"not in {store.root}{others}",
+                f"`cineflow engine build {bundle.path} --runtime {flavour} --sm {capability}"
+                + (f" --precision {precision}" if precision != bundle.precision else "")
+                + (" --split-ops`" if segmented else "`"),
+            )
+        plans.append(max(fitting, key=StoredEngine.widest))
+    return plans
 
 
 def card_capability(cupy: Any) -> str:
@@ -250,7 +227,7 @@ def card_capability(cupy: Any) -> str:
     """
     try:
         return str(cupy.cuda.Device(0).compute_capability)
-    except Exception as error:  # CuPy's error class needs CuPy to be named
+    except Exception as error:  # naming CuPy's error class would need CuPy
         raise EngineError("an NVIDIA GPU with its driver", str(error)) from error
 
 

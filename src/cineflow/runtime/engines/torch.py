@@ -1,4 +1,4 @@
-"""torch: the reference engine, for a module that is at hand; never chosen for serving."""
+"""torch: the reference engine. It runs a module, and is never chosen for serving."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TorchEngine:
 
     def __init__(self, module: Any, spec: ModelSpec, name: str = "torch") -> None:
         self.name = name
-        self.model = spec.name  # a module has no graph whose hash could be told
+        self.model = spec.name  # a module has no graph, so there is no hash
         self.spec = spec
         self._module = module
         self._inputs = graph_inputs(spec)

@@ -1,0 +1,138 @@
+"""Connection: the gRPC channel to one server, and the calls that client and streams make on it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from cineflow_client.errors import (
+    CineflowClientError,
+    ServerUnavailable,
+    SharedMemoryUnavailable,
+    StreamClosed,
+)
+from cineflow_client.ring import orphaned
+from cineflow_client.wire import error_from_message
+
+_UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_ADDRESS = re.compile(r"[^/\s]+:[0-9]+")
+_GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+class Connection:
+    """A gRPC channel to one server. Nothing is sent before the first call.
+
+    Args:
+        url: "host:port" of the server's gRPC interface.
+        timeout_s: Seconds until a call without a response fails.
+        credentials: gRPC credentials for TLS (`grpc.ssl_channel_credentials(...)`); plain by
+            default.
+
+    Attributes:
+        stub: Triton's gRPC stub.
+
+    Raises:
+        ServerUnavailable: `url` is not an address host:port.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 10.0,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self.url = url.removeprefix("grpc://")
+        self.timeout_s = timeout_s
+        if not _ADDRESS.fullmatch(self.url) or not 0 < int(self.url.rpartition(":")[2]) <= 65535:
+            raise ServerUnavailable(
+                "an address host:port of a server's gRPC interface",
+                repr(url),
+                "For example 127.0.0.1:8001, the default of `cineflow serve`.",
+            )
+        self._channel = (
+            grpc.insecure_channel(self.url, _UNLIMITED)
+            if credentials is None
+            else grpc.secure_channel(self.url, credentials, _UNLIMITED)
+        )
+        self.stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._closed = False
+
+    def _ask(self, method: Callable[..., Any], request: Any, *, model: str = "the server") -> Any:
+        """One unary call of the stub, with the connection's timeout.
+
+        Args:
+            method: A method of `stub`.
+            request: Its protobuf message.
+            model: The model that the call is about, for the text of an error.
+
+        Raises:
+            StreamClosed: The connection was closed.
+            ServerUnavailable: No server responds.
+            CineflowClientError: The server refuses; see `wire.error_from_message`.
+        """
+        if self._closed:
+            raise StreamClosed("an open client", "one that was closed", "Make a new Client.")
+        try:
+            return method(request, timeout=self.timeout_s)
+        except grpc.RpcError as error:
+            details = error.details() or ""
+            # Triton also says UNAVAILABLE for an "unknown model" without a ready version.
+            if error.code() in _GONE and "unknown model" not in details:
+                raise ServerUnavailable(
+                    f"a server at {self.url}",
+                    f"{error.code().name}: {details}",
+                    "Start one (`cineflow serve`), or check that this is its gRPC port.",
+                ) from error
+            raise error_from_message(details, model) from error
+
+    def register_memory(self, name: str, byte_size: int) -> None:
+        """Make the server map the shared-memory segment /dev/shm/`name` as region `name`.
+
+        Raises:
+            SharedMemoryUnavailable: The server cannot map it, or is not allowed to.
+            ServerUnavailable: No server responds.
+        """
+        request = service_pb2.SystemSharedMemoryRegisterRequest(
+            name=name, key=f"/{name}", offset=0, byte_size=byte_size
+        )
+        try:
+            self._ask(self.stub.SystemSharedMemoryRegister, request)
+        except ServerUnavailable:
+            raise
+        except CineflowClientError as error:
+            raise SharedMemoryUnavailable(
+                "a server that can map this machine's shared memory",
+                error.got,
+                'Use transport="grpc" for a server on another machine. Triton 2.69 and newer need '
+                "--allow-client-shm=true.",
+            ) from error
+        self._release_orphans()
+
+    def unregister_memory(self, name: str) -> None:
+        """Make the server unmap region `name`. Raises `CineflowClientError`."""
+        request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
+        self._ask(self.stub.SystemSharedMemoryUnregister, request)
+
+    def _release_orphans(self) -> None:
+        """Unmap the rings of programs that were killed: the server would keep them for ever.
+
+        Only called after a region of our own was mapped. That proves that the server runs on this
+        machine and that the names refer to processes here.
+        """
+        with contextlib.suppress(CineflowClientError):
+            status = self._ask(
+                self.stub.SystemSharedMemoryStatus, service_pb2.SystemSharedMemoryStatusRequest()
+            )
+            for name in orphaned(status.regions):
+                self.unregister_memory(name)
+
+    def close(self) -> None:
+        """Close the channel. Safe to call twice."""
+        self._closed = True
+        self._channel.close()

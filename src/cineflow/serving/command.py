@@ -1,0 +1,109 @@
+"""The command line and the environment of one tritonserver."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cineflow.errors import ArgumentError
+from cineflow.serving.install import ServerBinary, search_path
+from cineflow.serving.interpreter import libpython_folder, site_folders
+from cineflow.serving.ports import Ports
+
+_STOCK_PREFIX = "triton_python_backend_shm_region_"
+
+
+@dataclass(frozen=True)
+class ServerCommand:
+    """What a server serves, and how. Its name and ports are given when it starts.
+
+    Attributes:
+        repository: Folder of model folders.
+        host: Address to listen on.
+        models: Models to load; None loads all of them, and they cannot change later.
+        exit_timeout_s: Seconds that live sequences get when the server ends.
+        options: Further options of tritonserver, without dashes.
+        environment: Further environment variables for the server and its models.
+    """
+
+    repository: Path
+    host: str
+    models: Sequence[str] | None
+    exit_timeout_s: float
+    options: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def line(self, binary: ServerBinary, name: str, ports: Ports, scratch: Path) -> list[str]:
+        """The command line.
+
+        Args:
+            binary: The server to run.
+            name: This server's own name.
+            ports: Where it listens.
+            scratch: A folder that lives as long as the server.
+
+        Raises:
+            ArgumentError: The binary does not know one of `options`.
+        """
+        options: dict[str, str | None] = {
+            "id": name,
+            "model-repository": str(self.repository),
+            "model-control-mode": "none" if self.models is None else "explicit",
+            "disable-auto-complete-config": None,  # the configuration is generated from the spec
+            "exit-timeout-secs": f"{max(1, round(self.exit_timeout_s))}",
+            "grpc-address": self.host,
+            "grpc-port": str(ports.grpc),
+            "http-address": self.host,
+            "http-port": str(ports.http),
+            "metrics-address": self.host,
+            "metrics-port": str(ports.metrics),
+            "backend-config": f"python,shm-region-prefix-name={shared_memory_prefix(name)}",
+        }
+        if "allow-client-shm" in binary.options:  # off by default since 2.69, unknown before
+            options["allow-client-shm"] = "true"
+        if binary.source == "wheel":
+            options["backend-directory"] = str(binary.private_backends(scratch))
+            options["allow-gpu-metrics"] = "false"  # the wheel's server cannot read them
+        unknown = self.options.keys() - binary.options
+        if unknown:  # the server would print its whole help and end
+            raise ArgumentError(
+                f"options that {binary.path} knows",
+                f"{sorted(unknown)}",
+                f"`{binary.path} --help` lists them; write them without dashes.",
+            )
+        options |= self.options
+        flags = [
+            f"--{key}" if value is None else f"--{key}={value}" for key, value in options.items()
+        ]
+        return [str(binary.path), *flags, *(f"--load-model={model}" for model in self.models or [])]
+
+    def process_environment(self, binary: ServerBinary, name: str) -> dict[str, str]:
+        """The environment of the server and its Python stubs."""
+        libraries = (*binary.libraries, libpython_folder())
+        return {
+            **os.environ,
+            "LD_LIBRARY_PATH": search_path(libraries),
+            # The stub's interpreter finds its home through the first `python3` on PATH.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+            "CINEFLOW_SITE": os.pathsep.join(site_folders()),
+            **self.environment,
+            **_mark(name),
+        }
+
+
+def shared_memory_prefix(name: str) -> str:
+    """Start of the names of the segments in /dev/shm that the server called `name` creates."""
+    return f"{_STOCK_PREFIX}{name}_"
+
+
+def environment_mark(name: str) -> str:
+    """The environment entry that every process of the server called `name` inherits."""
+    ((variable, value),) = _mark(name).items()
+    return f"{variable}={value}"
+
+
+def _mark(name: str) -> dict[str, str]:
+    return {"CINEFLOW_SERVER_ID": name}

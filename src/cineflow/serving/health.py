@@ -1,0 +1,50 @@
+"""Requests to a server over HTTP: whether it is ready, and the control of its models."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+
+from cineflow.serving.ports import reachable_host
+
+
+def request(
+    host: str, port: int, method: str, path: str, *, timeout_s: float = 5.0
+) -> tuple[int, dict[str, object]]:
+    """One HTTP request.
+
+    Args:
+        host: Address that the server listens on.
+        port: Its HTTP port.
+        method: "GET" or "POST".
+        path: For example "/v2/health/ready".
+        timeout_s: Seconds until a request without a response fails.
+
+    Returns:
+        The status, and the body as JSON; {} if the body is not a JSON object.
+
+    Raises:
+        OSError: The server does not respond.
+        http.client.HTTPException: The response is not HTTP.
+        ValueError: The body starts as a JSON object, but is not one.
+    """
+    connection = http.client.HTTPConnection(reachable_host(host), port, timeout=timeout_s)
+    with contextlib.closing(connection):
+        connection.request(method, path)
+        response = connection.getresponse()
+        text = response.read()
+    return response.status, json.loads(text) if text.startswith(b"{") else {}
+
+
+def ready_version(host: str, port: int, name: str) -> str | None:
+    """Triton's version if the server called `name` is ready here, else None.
+
+    The name is compared because another server may have taken the port.
+    """
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+        ready, _ = request(host, port, "GET", "/v2/health/ready")
+        _, server = request(host, port, "GET", "/v2")
+        if ready == 200 and server.get("name") == name:
+            return str(server.get("version", ""))
+    return None
