@@ -16,8 +16,8 @@ import onnxruntime as ort
 
 from benchmarks.export.timing import in_turn
 from cineflow.errors import EngineError
-from cineflow.export.bodies import OPSET
-from cineflow.export.engine_build import EngineBuild, parse_errors
+from cineflow.export.engines.builder import EngineBuild, parse_errors
+from cineflow.export.ops import OPSET
 from cineflow.runtime.engines.onnxruntime import session_options
 
 Inputs = Mapping[str, np.ndarray]

@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from cineflow.export.operators import OPERATORS
+from cineflow.export.ops import OPERATORS
 from cineflow.runtime.engines.onnxruntime import op_library_path, session_options
 
 OURS = "our ops"

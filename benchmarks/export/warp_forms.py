@@ -2,7 +2,7 @@
 
 Each is the nodes of an ONNX graph from src [N, C, H, W] and flow [N, 2, H, W] to out, and gives 0
 for coordinates that are not finite or huge. The exporter uses `normalised_grid`
-(cineflow.export.bodies); the others stay so that the choice can be measured again.
+(cineflow.export.ops); the others stay so that the choice can be measured again.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.export.forms import measure_forms, nodes_of
-from cineflow.export.bodies import warp
-from cineflow.export.bodies.text import pixels
+from cineflow.export.ops import warp
+from cineflow.export.ops._text import pixels
 
 #: C, H, W: features of flow_pwc at 256 x 256, and the tracker's finest level.
 SIZES = ((96, 16, 16), (64, 32, 32), (32, 64, 64), (1, 256, 256))
@@ -111,7 +111,7 @@ def whole_grid() -> str:
 
 def normalised_grid() -> str:
     """What the exporter writes: the grid of zero flow as a vector per axis."""
-    return nodes_of(warp("zeros"), like="src")
+    return nodes_of(warp.body("zeros"), like="src")
 
 
 def gathers() -> str:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from cineflow.cli import _app
 from cineflow.errors import BundleError, CineflowError, EngineError, ExportError
 from cineflow.export import export_bundle, write_repository
-from cineflow.export.verify import verify
+from cineflow.export.verify import verify_bundle
 from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineKey, EngineStore
 
@@ -182,7 +182,7 @@ def test_disk_that_takes_no_report_and_no_repository(
     fault(disk)
     before = sorted(disk.rglob("*"))
     for write in (
-        lambda: verify(smoother, write_to=disk / "report"),
+        lambda: verify_bundle(smoother, write_to=disk / "report"),
         lambda: write_repository([smoother], disk / "repo", backend="onnxruntime"),
     ):
         with pytest.raises(CineflowError) as caught:

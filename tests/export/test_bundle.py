@@ -16,7 +16,7 @@ import pytest
 from cineflow.errors import BundleError, CineflowError, ExportError
 from cineflow.export import export_bundle, load_recipe
 from cineflow.export.bundle import staged_directory
-from cineflow.export.graph import inline
+from cineflow.export.graph.model import inline
 from cineflow.export.recipe import parity_sizes, trace_sizes
 from cineflow.runtime import Bundle, open_engine
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from cineflow.errors import ExportError
 from cineflow.export import export_bundle
-from cineflow.export.weights import load_weights
+from cineflow.export.bundle.weights import load_weights
 
 
 @pytest.fixture

@@ -33,14 +33,13 @@ def verify(
 
     Exit code 2 if a comparison is out of tolerance or the lint finds an error.
     """
-    from cineflow.export import verify as room
-    from cineflow.export.beat import COMPOSED_TOLERANCE_PX
-    from cineflow.export.bundle import REPORT_HTML
+    from cineflow.export.bundle.contents import REPORT_HTML
+    from cineflow.export.verify import COMPOSED_TOLERANCE_PX, verify_bundle
     from cineflow.runtime import Bundle
 
     loaded = Bundle.load(bundle)
     with err.status("verify") as status:
-        found = room.verify(
+        found = verify_bundle(
             loaded, recipe, weights=weights, write_to=report, progress=status.update
         )
     show_findings(found.findings)
