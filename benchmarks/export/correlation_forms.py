@@ -1,7 +1,8 @@
 """Standard-operator forms of the correlation that were tried, radius 4, y-major, mean.
 
 Each returns the nodes of an ONNX graph from f1, f2 [N, C, H, W] to out [N, 81, H, W]. The exporter
-uses `tiles` (cineflow.export.ops); the others stay so that the choice can be measured again.
+uses `tiles` (cineflow.export.ops.correlation); the others are kept so that the choice can be
+measured again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ USED = "tiles (used)"
 
 
 def measure(rounds: int) -> dict[str, dict[str, Any]]:
-    """Every form at every size, and what TensorRT-RTX makes of each at the largest."""
+    """Every form at every size, and its engine in TensorRT-RTX at the largest."""
     table = {}
     for shape in SIZES:
         random = np.random.default_rng(0)

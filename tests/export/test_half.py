@@ -130,7 +130,7 @@ main (float16[1,1,8,8] image, float[1,2,8,8] flow, float[1,2] at) => (float16[n,
 
 
 def deep_recipe(text: str, tolerance: str) -> str:
-    """The stranger's recipe with a second convolution: the first one's output is a feature."""
+    """The user's recipe with a second convolution: the first one's output is a feature."""
     text = text.replace("return self.edges(past)", "return self.deep(self.edges(past))")
     layer = "self.deep = torch.nn.Conv2d(2, 2, 3, padding=1)"
     text = text.replace("self.edges = ", f"{layer}\n        self.edges = ")

@@ -1,4 +1,4 @@
-"""Each rule finds its defect, says it plainly, and stays silent without it."""
+"""Each rule finds its defect, and reports nothing without it."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_node_without_body_is_found() -> None:
 @pytest.mark.parametrize("attribute", ["border", "bordr"])
 @pytest.mark.parametrize("where", ["graph", "branch", "function"])
 def test_attribute_that_our_op_does_not_have_is_found(where: str, attribute: str) -> None:
-    """ONNX Runtime loads such a node without a word, and warps with the default border."""
+    """ONNX Runtime loads such a node silently, and warps with the default border."""
     node = f'y = cineflow.Warp <{attribute}: string = "clamp"> (a, b)'
     head = '<ir_version: 10, opset_import: ["" : 20, "cineflow" : 1, "vendor" : 1]>'
     function, body = "", node
@@ -167,7 +167,7 @@ def test_file_that_no_target_takes_is_an_error() -> None:
 
 
 def test_domain_without_a_version_is_found() -> None:
-    """Nothing can be inferred of such a graph; the checker's finding says so."""
+    """Nothing can be inferred of such a graph; the checker reports it."""
     found = lint_model(model("(float[4] a) => (float[4] y) { b = vendor.Magic (a) y = Relu (b) }"))
     assert {"checker", "no-body"} <= {f.rule for f in found}
 

@@ -1,4 +1,4 @@
-"""Where a bundle comes from: found again where it can be, asked for where not, never mistaken."""
+"""Where a bundle comes from: found by itself or requested from the user, never confused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cineflow.runtime.bundle import file_sha256
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    """Weights that fit the stranger's recipe."""
+    """Weights that fit the user's recipe."""
     file = tmp_path / "net.safetensors"
     save_file({"edges.weight": torch.full((2, 1, 3, 3), 0.25), "edges.bias": torch.ones(2)}, file)
     return file

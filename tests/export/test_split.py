@@ -1,4 +1,4 @@
-"""A graph cut at our ops gives what the whole graph gives."""
+"""A graph cut at our ops returns what the whole graph returns."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_committed_repository_is_served_by_triton(
         Client(server.url) as client,
         client.stream("lucas_kanade") as stream,
     ):
-        results = [stream.track(frame) for frame in moving_frames[:3]]
+        results = [stream.push(frame) for frame in moving_frames[:3]]
     assert results[-1].flow.shape == (2, 128, 160)
 
 

@@ -254,7 +254,7 @@ def test_runtime_that_works_here_and_refuses_the_bundle_fails(
 
 def test_installed_tensorrt_rtx_is_asked(report: Report) -> None:
     pytest.importorskip("tensorrt_rtx")
-    (asked,) = [said for said in report.targets.values() if "asked here" in said["source"]]
+    (asked,) = [said for said in report.targets.values() if "just now" in said["source"]]
     assert asked["against"] == []
 
 

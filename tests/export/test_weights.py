@@ -82,7 +82,7 @@ def test_other_files_are_refused(
 def test_values_of_another_kind_are_refused(
     module: torch.nn.Module, state: dict, tmp_path: Path, dtype: torch.dtype
 ) -> None:
-    """Loading would truncate the one and drop half of the other, without a word."""
+    """Loading would truncate the one and drop half of the other, silently."""
     state["0.bias"] = state["0.bias"].to(dtype)
     with pytest.raises(ExportError, match=rf"mis-typed: 0.bias {dtype}"):
         load_weights(module, save(state, tmp_path, "pt"))
