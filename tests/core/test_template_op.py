@@ -99,11 +99,11 @@ def test_onnx(
     torch = pytest.importorskip("torch")
     import onnxruntime as ort
 
-    from cineflow.export import operators
+    from cineflow.export import ops as operators
 
     if way == "kernel" and cuda.op_library is None:
         pytest.skip("libcineflow_ort.so is not built: no ONNX Runtime headers on this machine")
-    row = runpy.run_path(str(TEMPLATE / "python/export/identity.py"))["IDENTITY"]
+    row = runpy.run_path(str(TEMPLATE / "python/export/identity.py"))["OP"]
     monkeypatch.setitem(operators.OPERATORS, "Identity", row)
 
     class Model(torch.nn.Module):

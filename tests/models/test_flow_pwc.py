@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cineflow.export.examples import moved_speckle
 from cineflow.export.recipe import load_recipe
+from cineflow.export.recipes._speckle import moved_speckle
 from cineflow.models.flow_pwc import LEVELS, RADIUS, FlowPwc
 
 

@@ -19,7 +19,7 @@ import onnx
 import onnxruntime as ort
 
 from cineflow import _C, ops
-from cineflow.export.operators import attach_bodies
+from cineflow.export.ops import attach_bodies
 from tests.core.cuda_backend import Backend, DeviceArray, to_bfloat16
 from tests.ops.calls import IMAGES, Call, Options, laid_out
 
