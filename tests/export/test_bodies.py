@@ -20,7 +20,7 @@ from cineflow.export.graph import inline
 from cineflow.export.lint import check_file, lint
 from cineflow.export.operators import OPERATORS, attach_bodies
 from cineflow.export.verify import verify
-from tests.ops.calls import OPS, Call, Op, make_call
+from tests.op_calls import OPS, Call, Op, make_call
 from tests.ops.fronts import feeds, graph, open_session
 
 RECIPE = Path(__file__).with_name("all_ops_recipe.py")

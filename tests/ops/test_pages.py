@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.ops.calls import OPS
+from tests.op_calls import OPS
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "ops"
 EACH_OP = pytest.mark.parametrize("name", OPS)
