@@ -170,7 +170,7 @@ _ONNX_TYPES = {"float32": "float", "float16": "float16", "bfloat16": "bfloat16",
 
 
 def graph(call: Call) -> str:
-    """The call as an ONNX graph of one node with open sizes, and casts, for NumPy has no bfloat16."""
+    """The call as an ONNX graph with open sizes: one node, and casts where it takes bfloat16."""
     formal, names, casts = [], [], []
     for name in call.inputs:
         axes = ", ".join(f"{name}_{axis}" for axis in range(call.inputs[name].ndim))

@@ -91,7 +91,7 @@ HARDLY_IMAGES = [
     pytest.param(op, name, id=f"{op.name}-{name}")
     for op in OPS.values()
     for name in SHAPES
-    # A polar image without rows has no PolarGrid; see the test below.
+    # PolarGrid refuses a polar image without rows; see the test below.
     if name != "many" and (op.name, name) != ("polar_unresample", "no rows")
 ]
 
@@ -124,12 +124,12 @@ def test_a_polar_image_without_rows_is_all_outside(cuda, device, wraps):
 def test_the_same_bits_from_any_number_of_threads_and_call_to_call(front, op, layout):
     if layout not in front.layouts:
         pytest.skip(f"{front.name} takes contiguous arrays only")
-    # Large enough for several threads; the shim takes its time for every one of its own.
+    # Large enough for several threads; the shim runs every CUDA thread one after another.
     shape = (1, 5, 19, 23) if front.name == "cuda" else (2, 16, 61, 67)
     size = {"rows": 61, "columns": 67} if "rows" in op.typical else {}
     call = make_call(op, op.typical | size, shape=shape, layout=layout)
     first = front.run(call, threads=1)
-    for threads in (1, 2, 3, 8):
+    for threads in (1, 3, 8):
         np.testing.assert_array_equal(front.run(call, threads=threads), first)
 
 
@@ -149,7 +149,7 @@ def one_image(op: str, options: dict[str, object], **inputs: np.ndarray) -> Call
 
 @pytest.mark.parametrize("border", BORDERS)
 def test_an_outside_corner_is_not_read(front, border):
-    # Half a pixel outside, beside an infinite one: its neighbour counts 0, never 0 * inf = NaN.
+    # Half a pixel outside, next to an infinite one: the outside counts 0, never 0 * inf = NaN.
     src = np.full((1, 1, 1, 1), np.inf, np.float32)
     half = np.full((1, 2, 1, 1), 0.5, np.float32)
     moved = front.run(one_image("warp", {"border": border}, src=src, flow=half))
@@ -169,8 +169,8 @@ def test_an_infinite_pixel_beyond_the_weights_stays_there(front):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("where", ["f1", "f2"])
 @pytest.mark.parametrize("name", ["correlation", "warp_correlation"])
-def test_a_feature_that_is_no_number_shows_where_it_is_compared(front, name, where, value):
-    """At the corner, too, where it meets zeros outside; and nowhere else."""
+def test_a_feature_that_is_not_finite_shows_where_it_is_compared(front, name, where, value):
+    """Also at the corner, where it meets zeros outside, and nowhere else."""
     op = OPS[name]
     if front.coordinates and name == "warp_correlation":
         pytest.skip("GridSample may also take a neighbour of weight 1e-7")
@@ -182,7 +182,7 @@ def test_a_feature_that_is_no_number_shows_where_it_is_compared(front, name, whe
 
 
 def test_there_and_back_again(front):
-    """A smooth image to polar coordinates and back, which no error of both at once survives."""
+    """A smooth image to polar coordinates and back: an error that both directions share shows."""
     y, x = np.mgrid[0:64, 0:64].astype(np.float32)
     smooth = np.sin(x / 9)[None, None] * np.cos(y / 11)
     centre = np.float32([[31.5, 31.5]])
