@@ -108,12 +108,11 @@ def test_onnx(
     torch = pytest.importorskip("torch")
     import onnxruntime as ort
 
-    from cineflow.export import operators
-
+    rows = pytest.importorskip("cineflow.export.ops", reason="the rows of the exporter")
     if way == "kernel" and cuda.op_library is None:
         pytest.skip("libcineflow_ort.so is not built: no ONNX Runtime headers on this machine")
-    row = runpy.run_path(str(TEMPLATE / "python/export/identity.py"))["IDENTITY"]
-    monkeypatch.setitem(operators.OPERATORS, OP.node, row)
+    row = runpy.run_path(str(TEMPLATE / "python/export/identity.py"))["OP"]
+    monkeypatch.setitem(rows.OPERATORS, OP.node, row)
 
     class Model(torch.nn.Module):
         def forward(self, src: torch.Tensor) -> torch.Tensor:
@@ -127,7 +126,7 @@ def test_onnx(
         (src,),
         dynamo=True,
         opset_version=20,
-        custom_translation_table=operators.translation_table(),
+        custom_translation_table=rows.translation_table(),
         verbose=False,
     )
     model = program.model_proto
@@ -136,7 +135,7 @@ def test_onnx(
     if way == "kernel":
         options.register_custom_ops_library(str(cuda.op_library))
     else:
-        operators.attach_bodies(model)
+        rows.attach_bodies(model)
     session = ort.InferenceSession(model.SerializeToString(), options)
     (got,) = session.run(None, {session.get_inputs()[0].name: src.numpy()})
     agree(got, call)
@@ -162,7 +161,9 @@ main (float[] src) => (float[] out) { out = cineflow.Identity (src) }
         session.run(None, {"src": np.zeros((2, 2), np.float32)})
 
 
-@pytest.mark.parametrize(("changes", "wanted"), OP.refusals, ids=str)
+@pytest.mark.parametrize(
+    ("changes", "wanted"), OP.refusals, ids=[wanted for _, wanted in OP.refusals]
+)
 def test_refusals(identity: Any, changes: Mapping[str, Any], wanted: str) -> None:
     good = make_call(OP, shape=(1, 3, 4, 5)).inputs
     with pytest.raises(ArgumentError, match=wanted):

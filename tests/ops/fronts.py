@@ -41,7 +41,7 @@ class Front:
         layouts: Memory layouts that reach the kernel without a copy.
         outputs: Layouts of a result that the caller gives.
         coordinates: Error of coordinates that it adds to the kernels' own, pixels.
-        takes_empty_images: Whether images without pixels have a result; otherwise it raises.
+        takes_empty_images: Whether images without pixels have a result; otherwise it may raise.
     """
 
     name: str
@@ -182,7 +182,7 @@ def graph(call: Call) -> str:
         else:
             names.append(name)
         formal.append(f"{_ONNX_TYPES[kind]}[{axes}] {name}")
-    node = f"cineflow.{call.op.node} <{attributes(call)}> ({', '.join(names)})"
+    node = f"cineflow.{call.op.node} {attributes(call)} ({', '.join(names)})"
     result = call.result
     if result == "bfloat16":
         node, result = f"{node}\n  out = Cast <to: int = 1> (stored)", "float32"
@@ -199,7 +199,7 @@ main ({", ".join(formal)}) => ({_ONNX_TYPES[result]}[n, c, h, w] out) {{
 
 
 def attributes(call: Call) -> str:
-    """The options as attributes in ONNX's text form."""
+    """The options as attributes in ONNX's text form; "" without any."""
     words = []
     for name, value in call.options.items():
         if isinstance(value, str):
@@ -208,7 +208,7 @@ def attributes(call: Call) -> str:
             words.append(f"{name}: float = {value!r}")
         else:
             words.append(f"{name}: int = {int(value)}")
-    return ", ".join(words)
+    return f"<{', '.join(words)}>" if words else ""
 
 
 def feeds(call: Call) -> dict[str, np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,25 +90,29 @@ SHAPES = {
 
 
 HARDLY_IMAGES = [
-    pytest.param(op, name, id=f"{op.name}-{name}")
+    pytest.param(op, name, border, id=f"{op.name}-{name}-{border}")
     for op in OPS.values()
     for name in SHAPES
+    for border in (BORDERS if "border" in op.typical else ("zeros",))
     # PolarGrid refuses a polar image without rows; see the test below.
     if name != "many" and (op.name, name) != ("polar_unresample", "no rows")
 ]
 
 
-@pytest.mark.parametrize("border", BORDERS)
-@pytest.mark.parametrize(("op", "name"), HARDLY_IMAGES)
+@pytest.mark.parametrize(("op", "name", "border"), HARDLY_IMAGES)
 def test_hardly_an_image(front, op, name, border):
     """The typical radius, 4, is larger than these images."""
     options = op.typical | {"border": border} if "border" in op.typical else op.typical
     call = make_call(op, options, shape=SHAPES[name])
-    if name == "no rows" and not front.takes_empty_images:
-        with pytest.raises(Exception, match=r"must be non-empty|cannot be reshaped"):
-            front.run(call)
-        return
-    check(front, call)
+    try:
+        check(front, call)
+    except AssertionError:
+        raise
+    except Exception as error:
+        # A body of standard operators may refuse images without pixels.
+        refused = re.search(r"must be non-empty|cannot be reshaped", str(error))
+        if name != "no rows" or front.takes_empty_images or not refused:
+            raise
 
 
 @pytest.mark.parametrize("wraps", [False, True])
