@@ -20,7 +20,7 @@ from cineflow.export.engines.builder import EngineBuild
 from cineflow.export.graph.model import inline
 from cineflow.export.ops import OPERATORS, attach_bodies
 from cineflow.export.verify import verify_bundle
-from tests.ops.calls import OPS, Call, Op, make_call
+from tests.op_calls import OPS, Call, Op, make_call
 from tests.ops.fronts import feeds, graph, open_session
 
 RECIPE = Path(__file__).with_name("all_ops_recipe.py")
