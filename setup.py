@@ -96,6 +96,7 @@ setup(
     package_data={
         "cineflow": ["py.typed", "_C.pyi", "bundles/**/*"],
         "cineflow.report": ["**/*.j2", "**/*.css", "**/*.js"],
+        "cineflow.export.verify": ["templates/*.j2"],
     },
     ext_modules=[Extension("cineflow._C", sources=[])],
     cmdclass={"build_ext": CMakeBuild},

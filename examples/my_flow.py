@@ -1,4 +1,4 @@
-"""A stranger's two-frame network as a recipe: this one file is all that cineflow needs."""
+"""A two-frame network as a recipe: this file is all that cineflow needs."""
 
 import torch
 from torch import nn

@@ -1,19 +1,25 @@
-"""Export: PyTorch -> ONNX -> verified bundle -> Triton repository.
+"""Export: PyTorch -> ONNX -> verified bundle -> engines and a Triton repository.
 
-    recipe.py      what an exportable model brings: module, example inputs, ModelSpec
-    operators.py   our ops as ONNX nodes, each with its standard-operator body
-    graph.py       the torch module as one ONNX graph
-    parity.py      torch against a runtime, in the output's unit
-    bundle.py      all of it in order, written whole or not at all
-    triton.py      a Triton model repository from bundles
+    recipe.py    what an exportable model brings: module, example inputs, ModelSpec
+    recipes/     the built-in models
+    ops/         our ops as ONNX nodes: one file and one row each
+    graph/       the torch module as one ONNX graph: traced, in half precision, split, counted
+    check/       what can be wrong with a graph: lint, targets, parity with torch
+    bundle/      export and import in order, written whole or not at all
+    engines/     TensorRT engines built ahead of time
+    verify/      everything that can be proven about a bundle here, as one report
+    triton/      a Triton model repository from bundles
+    builtin.py   regenerates the bundles and the repository that are committed
 
-Importing this package imports neither torch nor onnx; the names below load on first use.
+Each room uses only rooms above it in this list. Importing this package imports neither torch nor
+onnx; the names below load on first use.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cineflow.export._face import lazily
 
 if TYPE_CHECKING:
     from cineflow.export.bundle import export_bundle
@@ -22,16 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Recipe", "builtin_recipes", "export_bundle", "load_recipe", "write_repository"]
 
-_HOMES = {
-    "Recipe": "recipe",
-    "builtin_recipes": "recipe",
-    "export_bundle": "bundle",
-    "load_recipe": "recipe",
-    "write_repository": "triton",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "Recipe": "recipe",
+        "builtin_recipes": "recipe",
+        "export_bundle": "bundle",
+        "load_recipe": "recipe",
+        "write_repository": "triton",
+    },
+)

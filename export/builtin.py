@@ -2,7 +2,7 @@
 
     python -m cineflow.export.builtin
 
-Run it after a change to a built-in model or its recipe; a test compares the committed files with a
+Run it after a change to a built-in model or its recipe. A test compares the committed files with a
 fresh export.
 """
 
@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from cineflow.export.bundle import export_bundle
-from cineflow.export.triton import write_repository
+from cineflow.export.triton import write_committed
 from cineflow.runtime.bundle import BUILTIN_DIR
 
 #: Models whose bundle ships inside the package.
@@ -25,7 +25,8 @@ def main() -> None:
     """Export every shipped model and write the repository from them."""
     bundles = [export_bundle(name, BUILTIN_DIR / name, progress=print) for name in SHIPPED]
     shutil.rmtree(REPOSITORY, ignore_errors=True)
-    write_repository(bundles, REPOSITORY)
+    for bundle in bundles:
+        write_committed(bundle, REPOSITORY)
     print(f"wrote {REPOSITORY}")
 
 

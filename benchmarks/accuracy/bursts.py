@@ -1,8 +1,8 @@
-"""Cines whose trouble comes and goes: for the question whether a quality index sees bad frames.
+"""Cines with disturbances that come and go, to test whether a quality index finds bad frames.
 
-A disturbance that is equally bad in every frame says little about an index. Here each frame has a
-severity of its own. One phantom per severity is drawn from the same seed, so that all show the same
-speckle on the same moving tissue, and every frame is taken from the phantom of its severity.
+A disturbance that is equally bad in every frame says little about an index. Here each frame has its
+own severity. One phantom per severity is made from the same seed, so that all of them show the same
+speckle on the same moving tissue. Each frame is taken from the phantom of its severity.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Sequence:
     Attributes:
         name, condition, seed: As `Case`.
         frames: u8 [T, H, W].
-        indices: Number of each frame at the scanner, int [T]; a gap says that frames were lost.
+        indices: Number of each frame at the scanner, int [T]. A gap means that frames were lost.
         flows: True flow of each pair, f32 [T - 1, 2, H, W] px.
         walls: The wall at the first frame of each pair, bool [T - 1, H, W].
     """
@@ -52,13 +52,13 @@ _LEVELS: dict[str, tuple[dict[str, Any], ...]] = {
             (Shadow(2.0, 48.0, 45.0),),
         )
     ),
-    # 1e-6 rather than none: the haze takes its own random numbers, so that the speckle stays equal
+    # 1e-6 and not 0: the haze draws random numbers, and the speckle must stay the same
     "clutter bursts": tuple({"tissue": Tissue(clutter=c)} for c in (1e-6, 1.5, 5.0, 15.0)),
 }
 
 
 def of_case(case: Case) -> Sequence:
-    """The systole of a case whose condition is the same throughout."""
+    """The systole of a case with a constant condition."""
     return Sequence(
         case.name,
         case.condition,
@@ -71,17 +71,17 @@ def of_case(case: Case) -> Sequence:
 
 
 def tuning_sequences() -> list[Sequence]:
-    """What the index's rule may look at."""
+    """Sequences to which the rule of the index may be fitted."""
     return [*map(of_case, tuning() + disturbed("tuning")), *bursts(tuning()[:3], 300)]
 
 
 def held_out_sequences() -> list[Sequence]:
-    """What its figures are taken from."""
+    """Sequences on which the index is measured."""
     return [*map(of_case, held_out()[::2] + disturbed()), *bursts(held_out()[:6:2], 4000)]
 
 
 def bursts(bases: list[Case], first_seed: int) -> list[Sequence]:
-    """Each condition whose severity changes, on the geometry of each base; seeds are new."""
+    """Every condition with a changing severity, on the geometry of each base, with new seeds."""
     special = {"lost frames": _lost_frames, "probe jolts": _probe_jolts}
     return [
         special.get(condition, _severities)(base, condition, first_seed + 10 * row + column)
@@ -101,7 +101,7 @@ def _severities(base: Case, condition: str, seed: int) -> Sequence:
 
 
 def _lost_frames(base: Case, condition: str, seed: int) -> Sequence:
-    """Up to seven frames of tissue that also leaves the plane are lost between two that are not."""
+    """Up to seven frames are lost between two that remain; the tissue also decorrelates."""
     tissue = Tissue(decorrelation=0.05)
     beat = Beat(frame_rate_hz=100.0, beats=0.95)
     phantom = ShortAxisPhantom(seed, **_with(base.settings, {"tissue": tissue}), beat=beat)
@@ -131,7 +131,7 @@ def _probe_jolts(base: Case, condition: str, seed: int) -> Sequence:
 
 
 def _moved(picture: np.ndarray, jolt: np.ndarray) -> np.ndarray:
-    """`picture` [..., H, W] shifted by whole pixels (x, y); what comes in is 0."""
+    """`picture` [..., H, W] shifted by whole pixels (x, y) and filled with 0."""
     (x, y), (height, width) = jolt, picture.shape[-2:]
     out = np.zeros_like(picture)
     out[..., max(0, y) : height + min(0, y), max(0, x) : width + min(0, x)] = picture[
@@ -141,7 +141,7 @@ def _moved(picture: np.ndarray, jolt: np.ndarray) -> np.ndarray:
 
 
 def _in_bursts(seed: int, count: int, levels: int) -> np.ndarray:
-    """Severity of each frame, int [count]: mostly none, with bursts of one to three frames."""
+    """Severity of each frame, int [count]: mostly 0, with bursts of one to three frames."""
     rng = np.random.default_rng([seed, 1])
     severity = np.zeros(count, int)
     frame = 2

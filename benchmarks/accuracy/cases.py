@@ -1,4 +1,4 @@
-"""The phantoms: some to tune on, others to be judged on. No geometry and no seed is in both."""
+"""The phantoms, for tuning and for evaluation. The two sets share neither geometries nor seeds."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from cineflow.phantom import Beat, Shadow, ShortAxisPhantom, Tissue
 
-#: Pixels cut from the wall's borders before strain is averaged: differences reach across them.
+#: Pixels removed at the wall's borders before strain is averaged, as differences reach across them.
 _BORDER_PX = 2
-#: End-systole is at 0.36 of a beat: what comes later is not looked at, so it is not drawn.
+#: End-systole is at 0.36 of a beat. Later frames are not used and not made.
 _BEATS = 0.4
 
 
@@ -125,7 +125,7 @@ def _merged(settings: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 
 def tuning() -> list[Case]:
-    """What the search of every method may look at."""
+    """Cases that the search of every method may use."""
     return [
         Case(name, "clean", 50 + index, settings)
         for index, (name, settings) in enumerate(_TUNING.items())
@@ -133,7 +133,7 @@ def tuning() -> list[Case]:
 
 
 def held_out() -> list[Case]:
-    """What the figures are taken from: two seeds of each geometry."""
+    """Cases on which the methods are measured: two seeds of each geometry."""
     return [
         Case(name, "clean", 900 + 10 * index + take, settings)
         for index, (name, settings) in enumerate(_HELD_OUT.items())

@@ -1,4 +1,4 @@
-"""What a cardiologist reads, from tracked phantoms: LV dimensions, ED/ES, regional scores.
+"""Clinical measurements of tracked phantoms: LV dimensions, ED/ES and regional scores.
 
     python -m benchmarks.accuracy.clinical [--out build/bench] [--docs]
 
@@ -40,10 +40,10 @@ def track_cine(track: Tracker, phantom: Phantom, last: int) -> np.ndarray:
 
 
 def long_axis(track: Tracker, seeds: range) -> dict[str, float]:
-    """Mean absolute error of the dimensions, mm; zero flow beside it; worst miss of ED/ES, frames.
+    """Mean absolute error of the dimensions, also of zero flow, mm; worst error of ED/ES, frames.
 
-    End-diastole is missed at the beat's begin or at its end; both and end-systole are the phantom's
-    own, at its phases 0 and 0.36, and not what the true dimensions would read.
+    The error of end-diastole is the larger one of the beat's start and end. The true frames are
+    those of the phantom's phases 0 and 0.36, not those that the true dimensions would give.
     """
     errors, still, timing = [], [], []
     for seed in seeds:
@@ -80,8 +80,9 @@ def regional(
 ) -> dict[str, float]:
     """Agreement of the rule-based scores with the phantom's, over mid-ventricular segments.
 
-    Four cines of each geometry: tracked with the rule relative to the heart's best segments (what
-    is reported first), with the fixed thresholds, and the relative rule on the exact motion.
+    Four cines of each geometry are scored in three ways: tracked motion with the rule relative to
+    the heart's best segments, tracked motion with the fixed thresholds, and exact motion with the
+    relative rule.
     """
     found: dict[str, list[np.ndarray]] = {"": [], "fixed_rule_": [], "exact_motion_": []}
     true = []
@@ -89,7 +90,7 @@ def regional(
         seed = first_seed + index
         print(f"regional, seed {seed}", flush=True)
         rng = np.random.default_rng(seed)
-        # Two or three neighbouring segments of one kind, as a coronary territory.
+        # Two or three neighbouring segments of one kind, like a coronary territory.
         kind, start, count = int(rng.integers(2, 5)), int(rng.integers(6)), int(rng.integers(2, 4))
         abnormal = [(start + k) % 6 for k in range(count)]
         true.append([kind if segment in abnormal else 1 for segment in range(6)])

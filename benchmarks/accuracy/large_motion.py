@@ -1,11 +1,11 @@
-"""Is there large motion that the tracker loses, and would a correlation stage bring it back?
+"""Does the tracker lose large motion, and would a correlation stage help?
 
     python -m benchmarks.accuracy.large_motion [--out build/bench] [--docs]
 
-Pair error by the true motion of the pixel, on the tuning geometries at falling frame rates, with
-the committed graph alone, behind a correlation stage, and with the peers. The stage is what would
-be built into the graph: the best whole displacement of every point at a quarter of the resolution,
-by normalised correlation under a Gaussian window, within 16 px. No held-out phantom is looked at.
+Measures the pair error by the true motion of the pixel, on the tuning geometries at falling frame
+rates. It compares the committed graph alone, the graph behind a correlation stage, and the peers.
+The stage finds the best whole displacement of every point within 16 px, at a quarter of the
+resolution, by normalised correlation under a Gaussian window. Held-out phantoms are not used.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ FRAME_RATES = (50.0, 25.0, 12.5)
 #: Pixels by their true motion between the two frames, px.
 _EDGES = (0.0, 1.0, 2.0, 4.0, 6.0, 8.0, np.inf)
 _GEOMETRIES, _FIRST_SEED = 5, 350
-#: Of the correlation stage: px of the frame per px it works on, its reach and window there.
+#: Correlation stage: frame px per px of its resolution; its reach and window in the latter.
 _SCALE, _REACH, _SIGMA = 4, 4, 4.0
 
 
 def behind_correlation(track: Tracker) -> Tracker:
-    """`track` on the current frame as a correlation stage brings it back."""
+    """`track` on the current frame warped back by a correlation stage."""
 
     def both(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
         coarse = correlate(previous, current)
@@ -58,7 +58,7 @@ def correlate(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
 
 
 def _shifted(picture: np.ndarray, x: int, y: int) -> np.ndarray:
-    """What stands at p + (x, y), at p; the border's value beyond it."""
+    """The value of p + (x, y) at p; the border is repeated outside."""
     wide = np.pad(picture, _REACH, mode="edge")
     rows, columns = picture.shape
     return wide[_REACH + y : _REACH + y + rows, _REACH + x : _REACH + x + columns]
@@ -76,7 +76,7 @@ def _likeness(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def by_motion(methods: dict[str, Tracker], frame_rate: float) -> dict[str, list[float | None]]:
-    """Mean pair error of the wall's pixels by their motion, px; None where nothing moves so far.
+    """Mean pair error of the wall's pixels by their motion, px; None for an empty bin.
 
     "share" is the percentage of pixels in each bin.
     """

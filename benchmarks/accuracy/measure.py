@@ -18,13 +18,13 @@ Tracker = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Figures:
-    """What the table shows; px unless named otherwise.
+    """Figures of the table.
 
     Attributes:
-        pair_px: Frame-to-frame end-point error, mean over the wall and over systole.
-        systole_px: End-point error of the composed displacement at end-systole.
-        circumferential, radial: Bias of the mean Lagrangian strain over the wall, points.
-        folding_percent: Wall pixels turned over at end-systole.
+        pair_px: Frame-to-frame end-point error, mean over the wall and over systole, px.
+        systole_px: End-point error of the composed displacement at end-systole, px.
+        circumferential, radial: Bias of the mean Lagrangian strain over the wall, percent points.
+        folding_percent: Wall pixels that are folded at end-systole, percent.
     """
 
     pair_px: float
@@ -35,7 +35,7 @@ class Figures:
 
 
 def measure(track: Tracker, case: Case) -> Figures:
-    """Track `case` from end-diastole to end-systole."""
+    """Tracks `case` from end-diastole to end-systole."""
     u = np.zeros_like(case.displacement)
     errors = []
     for i, truth in enumerate(case.flows):
@@ -53,7 +53,7 @@ def measure(track: Tracker, case: Case) -> Figures:
 
 
 def average(figures: list[Figures]) -> Figures:
-    """Mean of each figure; strain biases keep their sign, so opposite ones cancel."""
+    """Mean of each figure. Strain biases keep their sign, so opposite biases cancel."""
     return Figures(
         **{
             item.name: float(np.mean([getattr(one, item.name) for one in figures]))

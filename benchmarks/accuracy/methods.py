@@ -14,12 +14,12 @@ from benchmarks.accuracy.measure import Tracker
 
 OURS = "cineflow lucas_kanade"
 SETTINGS = Path(__file__).with_name("settings.json")
-#: PyrLK tracks every fourth pixel; every pixel takes half a second per pair.
+#: PyrLK tracks every fourth pixel. Every pixel would take half a second per pair.
 _PYRLK_STEP = 4
 
 
 def zero() -> Tracker:
-    """The floor: nothing moves."""
+    """The baseline: no motion."""
     return lambda previous, current: np.zeros((2, *previous.shape), np.float32)
 
 
@@ -116,7 +116,7 @@ def installed(name: str) -> bool:
 
 
 def peers() -> dict[str, Tracker]:
-    """Every installed peer with its searched settings, and OpenCV's fast default beside them."""
+    """Every installed peer with its searched settings, and OpenCV's fast default."""
     settings = json.loads(SETTINGS.read_text())
     found = {
         name: FACTORIES[name](**chosen)

@@ -1,4 +1,4 @@
-"""What every command of this benchmark does with its result: files, and the page that shows it."""
+"""Writes the result of each command: to files, and into the page that shows it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.repeat import repeat_line
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-#: What the tables in the docs were written from.
+#: Data of the tables in the docs.
 RESULTS = Path(__file__).with_name("results")
 _STARTED = time.monotonic()
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """A parser with what all commands take."""
+    """A parser with the options that all commands share."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
-    parser.add_argument("--docs", action="store_true", help="write the table into docs/, too")
+    parser.add_argument("--docs", action="store_true", help="also write the table into docs/")
     return parser
 
 
 def publish(given: argparse.Namespace, name: str, text: str, data: Any, page: str) -> None:
-    """Print `text` and write it, with its `data`, as NAME.md and NAME.json.
+    """Prints `text` and the line that repeats it; writes NAME.md and, with `data`, NAME.json.
 
-    With --docs also into docs/`page`, between the lines that name the table there, and the data
-    into `RESULTS`, which is committed with it.
+    With --docs, `text` also goes into docs/`page`, between the marks of `name`, and `data` into
+    `RESULTS`. Both are committed together.
     """
     given.out.mkdir(parents=True, exist_ok=True)
     lines = json.dumps(data, indent=2) + "\n"
@@ -38,14 +40,14 @@ def publish(given: argparse.Namespace, name: str, text: str, data: Any, page: st
         (RESULTS / f"{name}.json").write_text(lines)
         path = DOCS / page
         path.write_text(replaced(path.read_text(), name, text))
-    print(f"{text}\n{name}: {time.monotonic() - _STARTED:.0f} s")
+    print(f"{text}\n{name}: {time.monotonic() - _STARTED:.0f} s\n{repeat_line()}")
 
 
 def replaced(page: str, name: str, text: str) -> str:
     """`page` with `text` between its marks for `name`.
 
     Raises:
-        ValueError: The page has no such marks.
+        ValueError: The page lacks these marks.
     """
     begin, end = f"<!-- {name}: written by the benchmark -->", f"<!-- {name}: end -->"
     before, found, rest = page.partition(begin)

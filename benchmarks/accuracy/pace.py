@@ -1,4 +1,4 @@
-"""Time per pair, every method in turn on the same pair: a busy moment hits them all alike.
+"""Time per pair. Methods take turns on each pair, so that a busy moment affects all of them alike.
 
 python -m benchmarks.accuracy.pace [--out build/bench] [--docs]
 """
@@ -15,7 +15,7 @@ from benchmarks.accuracy.measure import Tracker
 from benchmarks.accuracy.methods import OURS, bundle, peers
 from benchmarks.accuracy.output import arguments, publish
 
-#: Between two methods: worker threads of the one before go on spinning for a while, s.
+#: Pause between two methods, s, as worker threads of the first keep spinning for a while.
 _REST = 0.02
 
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.accuracy.quality [--fit] [--out build/bench] [--docs]
 
-Measures the index of `cineflow.motion.quality` on held-out phantoms, whose trouble comes in bursts
-in some conditions (`benchmarks.accuracy.bursts`). With --fit it looks at the tuning phantoms
-instead and prints the rule that belongs into `cineflow.motion.quality_rule`.
+Measures the index of `cineflow.motion.quality` on held-out phantoms. In some conditions the
+disturbance comes in bursts (`benchmarks.accuracy.bursts`). With --fit it uses the tuning phantoms
+instead and prints the rule for `cineflow.motion.quality_rule`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from benchmarks.accuracy.bursts import Sequence, held_out_sequences, tuning_sequ
 from benchmarks.accuracy.measure import Tracker
 from benchmarks.accuracy.methods import bundle
 from benchmarks.accuracy.output import arguments, publish
+from benchmarks.repeat import repeat_line
 from cineflow.motion.metrics import end_point_error
 from cineflow.motion.quality import assess, halved
-from cineflow.served import Quality
 from cineflow.motion.quality_rule import OFFSET, SUSPECT_PX, Parts, Rule
+from cineflow.served import Quality
 
 #: A frame with a larger mean error over the wall has failed.
 FAILED_PX = 0.5
-#: The fit counts larger errors as this: no part tells how far away lost is.
+#: The fit counts larger errors as this one, because the parts cannot tell how far a track is lost.
 _LOST_PX = 2.0
 
 
@@ -61,7 +62,7 @@ def _half(frame: np.ndarray) -> np.ndarray:
 
 
 def figures(errors: np.ndarray, expected: np.ndarray) -> dict[str, float | int | None]:
-    """How well the expected error ranks the true one."""
+    """How well the expected error ranks the true error."""
     failed = errors > FAILED_PX
     flagged = expected > SUSPECT_PX
     return {
@@ -88,7 +89,7 @@ def table(found: list[Sample], backward: bool = False) -> dict[str, dict[str, fl
 
 
 def markdown(rows: dict[str, dict[str, float | int | None]]) -> str:
-    """A table of `table` for the documents."""
+    """Markdown of the rows of `table`."""
 
     def cell(value: float | int | None, percent: bool = False) -> str:
         if value is None:
@@ -114,12 +115,13 @@ def markdown(rows: dict[str, dict[str, float | int | None]]) -> str:
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Rank correlation; ties get their mean rank."""
+    """Rank correlation. Ties get their mean rank."""
     return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
 
 
 def auroc(score: np.ndarray, positive: np.ndarray) -> float | None:
-    """Chance that a positive scores above a negative; None without one of each (Mann-Whitney)."""
+    """Probability that a positive scores above a negative (Mann-Whitney); None unless there is at
+    least one of each."""
     count = int(positive.sum())
     if count in (0, len(positive)):
         return None
@@ -133,7 +135,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def fit(found: list[Sample], *, backward: bool) -> Rule:
-    """The rule's weights from tuning samples, every condition counted alike."""
+    """The rule fitted to tuning samples. Every condition has the same weight."""
     kept = [s for s in found if np.isfinite(s.quality.photometric_px)]
     parts = [_parts(s.with_backward if backward else s.quality) for s in kept]
     later = [(p.appearance, p.temporal_px) for p in parts if p.temporal_px is not None]
@@ -166,7 +168,7 @@ def _non_negative(
 
 
 def best_threshold(errors: np.ndarray, expected: np.ndarray) -> float:
-    """Where sensitivity plus specificity for failed pairs is largest (Youden)."""
+    """Threshold with the largest sensitivity plus specificity for failed pairs (Youden)."""
     failed = errors > FAILED_PX
     steps = np.unique(expected)
     gain = [(expected[failed] > s).mean() + (expected[~failed] <= s).mean() for s in steps]
@@ -187,6 +189,7 @@ def main() -> None:
         print("WITHOUT_BACKWARD =", rule)
         print("WITH_BACKWARD =", fit(found, backward=True))
         print("SUSPECT_PX =", round(best_threshold(errors, expected), 3))
+        print(repeat_line())
         return
     found = samples(track, held_out_sequences())
     alone, both = table(found), table(found, backward=True)

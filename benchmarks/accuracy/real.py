@@ -1,11 +1,11 @@
-"""Loop closure on real clips, where all that is known is that a heart returns.
+"""Loop closure on real clips. Their motion is unknown, except that a heart returns after a beat.
 
     python -m benchmarks.accuracy.real [--out build/bench] [--docs]
 
-The clip of the pydicom wheel, and its four-second parent where pydicom-data is installed. A tracker
-that says "nothing moves" closes every loop, and a probe that slides opens it rightly: zero flow and
-the shift of the whole picture, which no tracker measured, stand beside the figures. Then the beats
-that a stream finds in each clip, with its drift and quality.
+Uses the clip of the pydicom wheel and, if pydicom-data is installed, its four-second parent. A
+tracker that reports no motion closes every loop, and a sliding probe leaves one open correctly. The
+table therefore includes zero flow and the shift of the whole picture, measured without a tracker.
+Below it are the beats that a stream finds in each clip, with drift and quality.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class RealBeat:
     """One beat of a clip.
 
     Attributes:
-        clip: Which one, with its size.
+        clip: Name and size of the clip.
         start, end: Frames one beat apart.
         frames: u8 [end - start + 1, H, W].
         tissue: Bright tissue inside the sector, bool [H, W].
-        shift_px: (x, y) by which the whole last picture lies beside the first, whole pixels.
+        shift_px: Shift (x, y) of the whole last picture against the first, whole pixels.
     """
 
     clip: str
@@ -62,7 +62,7 @@ def clips() -> Iterator[tuple[str, Cine]]:
 
 
 def parent_path() -> Path | None:
-    """The parent's file in pydicom-data; None where that is not installed. Downloads nothing."""
+    """The parent's file in pydicom-data; None if that is not installed. Does not download."""
     from pydicom.data import get_testdata_file
 
     found = get_testdata_file(PARENT, download=False)
@@ -70,9 +70,9 @@ def parent_path() -> Path | None:
 
 
 def beats(name: str, cine: Cine) -> list[RealBeat]:
-    """Every whole beat of a clip, counted from the frames that look most alike one beat apart.
+    """Every whole beat of a clip, counted from the most similar frames one beat apart.
 
-    A clip hardly longer than a beat does not tell its period: the short one has its parent's.
+    A clip hardly longer than a beat does not show its period. The short clip uses its parent's.
     """
     pair, _ = find_beat(cine.frames, np.asarray(cine.times_ms), cine.sector)
     if name in _KNOWN_PERIOD:
@@ -99,7 +99,7 @@ def beats(name: str, cine: Cine) -> list[RealBeat]:
 
 
 def closures(methods: Mapping[str, Tracker], beat: RealBeat) -> dict[str, tuple[float, float]]:
-    """Displacement left after the beat, and the largest on the way, mean over the tissue, px."""
+    """Displacement left after the beat, and the largest within it, mean over the tissue, px."""
     found = {}
     for name, track in methods.items():
         u = np.zeros((2, *beat.frames.shape[1:]), np.float32)
@@ -118,7 +118,7 @@ def loop_closures(methods: Mapping[str, Tracker]) -> dict[str, float]:
 
 
 def table(rows: list[tuple[RealBeat, dict[str, tuple[float, float]]]]) -> str:
-    """One row per beat and clip: what is left, and in brackets the largest on the way, px."""
+    """One row per beat and clip: displacement left, and in brackets the largest within it, px."""
     names = list(rows[0][1])
     lines = [
         f"| clip | frames | picture shift | {' | '.join(names)} |",

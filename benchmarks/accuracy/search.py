@@ -1,13 +1,14 @@
-"""Settings of every method, searched on the same tuning phantoms by the same rule.
+"""Searches the settings of every method on the same tuning phantoms by the same rule.
 
     python -m benchmarks.accuracy.search [--count 24] [--only NAME]
 
-Rule: the smallest composed error over systole on the clean phantoms, plus 0.4 times its mean over
-the disturbed ones, plus 0.1 px for each point of radial strain bias (clean), plus ten times what
-the clean frame-to-frame error exceeds 0.1 px. Our own grid was narrowed by wider searches over
-the same phantoms.
-Random subsets of each grid, one seed; the result is `settings.json`. What was measured is kept in
-build/bench/search, so a search that was stopped goes on where it was.
+The rule minimises a sum of four terms: the composed error over systole on the clean phantoms, 0.4
+times its mean over the disturbed phantoms, 0.1 px per percentage point of radial strain bias
+(clean), and ten times the part of the clean frame-to-frame error above 0.1 px. Our own grid was
+narrowed by wider searches over the same phantoms.
+
+The settings tried are a random subset of each grid, with a fixed seed. The result is
+`settings.json`. Measurements are kept in build/bench/search, so an interrupted search resumes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from benchmarks.accuracy import measure as measuring
 from benchmarks.accuracy.cases import Case, disturbed, tuning
 from benchmarks.accuracy.measure import Figures, average, measure
 from benchmarks.accuracy.methods import FACTORIES, SETTINGS, installed
+from benchmarks.repeat import repeat_line
 from cineflow import phantom
 
 KEPT = Path("build/bench/search")
@@ -58,7 +60,7 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
         "flags": [0, 256],
     },
     "OpenCV PyrLK": {"window": [15, 21, 25, 31, 37], "levels": [2, 3], "iterations": [5, 20]},
-    # Half a second and more per pair: the cheap choices are fixed.
+    # At over half a second per pair, only cheap settings are searched.
     "OpenCV DualTVL1": {
         "Lambda": [0.05, 0.1, 0.15],
         "Theta": [0.15, 0.3],
@@ -75,7 +77,7 @@ DISTURBED, RADIAL = 0.4, 0.1
 
 
 def score(clean: Figures, disturbance: Figures) -> float:
-    """Smaller is better; px."""
+    """Score of a setting, px; smaller is better."""
     over = max(0.0, clean.pair_px - PAIR_LIMIT_PX)
     composed = clean.systole_px + DISTURBED * disturbance.systole_px
     return composed + RADIAL * abs(clean.radial) + 10.0 * over
@@ -90,7 +92,7 @@ def candidates(name: str, count: int) -> list[dict[str, Any]]:
 
 
 class Bench:
-    """One method on the tuning phantoms; what it measured is kept by case, setting and code."""
+    """One method on the tuning phantoms. Results are cached by case, setting and code."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -113,7 +115,7 @@ class Bench:
 
 
 def _code_of(name: str) -> str:
-    """What decides the figures of a method beside its setting and the case."""
+    """Source code and versions that decide a method's figures, for the cache key."""
     parts: list[Any] = [measuring, FACTORIES[name]]
     if name == "lucas_kanade":
         from cineflow.models import lucas_kanade
@@ -152,6 +154,7 @@ def main() -> None:
         print(f"{name}: {least:.3f} {setting}", flush=True)
         chosen = json.loads(SETTINGS.read_text()) if SETTINGS.exists() else {}
         SETTINGS.write_text(json.dumps({**chosen, name: setting}, indent=2) + "\n")
+    print(repeat_line())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`make bench-export`: our models in torch and ONNX Runtime, our nodes' share, the bodies' forms.
 
-All columns of a table are measured in turn in one run, so that a busy machine slows them alike; a
+All columns of a table are measured in turn in one run, so a busy machine slows them equally. A
 requirement is judged by the best times. Writes build/bench/export.json.
 """
 
@@ -19,23 +19,23 @@ from cineflow.runtime.engines.onnxruntime import DEFAULT_THREADS
 
 OUT = Path("build/bench/export.json")
 
-#: What is to be reached.
+#: Limits of the requirements.
 MOST_SHARE = 0.15
 MOST_OVER_FASTEST = 1.2
 
 
 def main() -> None:
-    """Measure, print the tables and what they say of the requirements, write the JSON."""
+    """Measure, print the tables and the requirements, write the JSON."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=25)
-    arguments.add_argument("--only", choices=["models", "forms"], help="one half of it")
-    arguments.add_argument("--model", choices=MODELS, help="one model of it")
+    arguments.add_argument("--only", choices=["models", "forms"], help="measure only these")
+    arguments.add_argument("--model", choices=MODELS, help="measure only this model")
     arguments.add_argument("--page", action="store_true", help=f"write {PAGE} as well")
     given = arguments.parse_args()
     results: dict[str, Any] = {"models": [], "forms": {}}
     if given.only != "models":
-        for name, room in (("correlation", correlation_forms), ("warp", warp_forms)):
-            results["forms"][name] = room.measure(given.rounds)
+        for name, forms in (("correlation", correlation_forms), ("warp", warp_forms)):
+            results["forms"][name] = forms.measure(given.rounds)
             print(f"\n{forms_table(name, results['forms'][name])}")
         if given.page:
             write_page(results["forms"])

@@ -1,7 +1,8 @@
 """Standard-operator forms of the correlation that were tried, radius 4, y-major, mean.
 
 Each returns the nodes of an ONNX graph from f1, f2 [N, C, H, W] to out [N, 81, H, W]. The exporter
-uses `tiles` (cineflow.export.bodies); the others stay so that the choice can be measured again.
+uses `tiles` (cineflow.export.ops.correlation); the others are kept so that the choice can be
+measured again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.export.forms import measure_forms, nodes_of
-from cineflow.export.bodies import correlation
+from cineflow.export.ops import correlation
 
 RADIUS = 4
 SIDE = 2 * RADIUS + 1
@@ -23,7 +24,7 @@ USED = "tiles (used)"
 
 
 def measure(rounds: int) -> dict[str, dict[str, Any]]:
-    """Every form at every size, and what TensorRT-RTX makes of each at the largest."""
+    """Every form at every size, and its engine in TensorRT-RTX at the largest."""
     table = {}
     for shape in SIZES:
         random = np.random.default_rng(0)
@@ -202,7 +203,7 @@ def blocks(channels: int) -> str:
 
 def tiles(channels: int) -> str:
     """What the exporter writes: a product per tile of a row and row offset, skewed together."""
-    nodes = nodes_of(correlation(RADIUS, 1, 0), like="f1")
+    nodes = nodes_of(correlation.body(RADIUS, 1, 0), like="f1")
     return nodes.replace("value_float: float = @scale", f"value_float: float = {1.0 / channels}")
 
 

@@ -1,6 +1,6 @@
-"""Timing the forms of a body against each other in ONNX Runtime, and sizing them in TensorRT-RTX.
+"""Time the forms of a body against each other in ONNX Runtime, and size them in TensorRT-RTX.
 
-A form is the text of an ONNX graph's nodes. All forms of one op must give the same result.
+A form is the text of an ONNX graph's nodes. All forms of one op must return the same result.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import onnxruntime as ort
 
 from benchmarks.export.timing import in_turn
 from cineflow.errors import EngineError
-from cineflow.export.bodies import OPSET
-from cineflow.export.engine_build import EngineBuild, parse_errors
+from cineflow.export.engines.builder import EngineBuild, parse_errors
+from cineflow.export.ops import OPSET
 from cineflow.runtime.engines.onnxruntime import session_options
 
 Inputs = Mapping[str, np.ndarray]
@@ -44,7 +44,7 @@ def measure_forms(
     used: str,
     tolerance: float,
     rounds: int,
-    beside: Collection[str] = (),
+    not_judged: Collection[str] = (),
     build: bool = False,
 ) -> dict[str, Any]:
     """One row of a table: every form at one size.
@@ -53,14 +53,14 @@ def measure_forms(
         forms: Nodes by name.
         cases: Inputs on which all forms must agree; they are timed on the first.
         used: The form that is exported.
-        tolerance: By how much forms may differ.
-        rounds: Runs that are timed.
-        beside: Forms that are timed but that the exported one is not judged by.
-        build: Whether to build each in TensorRT-RTX as well.
+        tolerance: Largest difference between forms.
+        rounds: Timed runs.
+        not_judged: Forms that are timed but do not count for `used_over_fastest`.
+        build: Whether to build each form in TensorRT-RTX as well.
 
     Returns:
-        `ms` per form, `used_over_fastest`, `used_over_any` where some forms are `beside`, and
-        `tensorrt_rtx` per form where it was asked for.
+        `ms` per form, `used_over_fastest`, `used_over_any` if some forms are `not_judged`, and
+        `tensorrt_rtx` per form with `build`.
     """
     sessions = {name: _session(nodes, cases[0]) for name, nodes in forms.items()}
     for case in cases:
@@ -72,12 +72,12 @@ def measure_forms(
         for name, session in sessions.items()
     }
     times = in_turn(calls, rounds)
-    fastest = min(taken.best for name, taken in times.items() if name not in beside)
+    fastest = min(taken.best for name, taken in times.items() if name not in not_judged)
     row: dict[str, Any] = {
         "ms": {name: taken.to_dict() for name, taken in times.items()},
         "used_over_fastest": round(times[used].best / fastest, 3),
     }
-    if beside:
+    if not_judged:
         row["used_over_any"] = round(times[used].best / min(t.best for t in times.values()), 3)
     if build:
         row["tensorrt_rtx"] = {name: in_tensorrt(text, cases[0]) for name, text in forms.items()}
@@ -88,9 +88,9 @@ def graph(nodes: str, inputs: Inputs, *, fixed: bool) -> onnx.ModelProto:
     """A model of the given nodes, from `inputs` (all f32) to `out` of rank 4.
 
     Args:
-        nodes: Of the form.
-        inputs: Say the shapes.
-        fixed: False leaves height and width open, as a bundle does by default.
+        nodes: Nodes of the form.
+        inputs: Arrays with the shapes of the inputs.
+        fixed: False makes height and width dynamic, as in a bundle by default.
     """
     shapes = {name: [str(size) for size in value.shape] for name, value in inputs.items()}
     formal = ", ".join(
@@ -102,9 +102,9 @@ def graph(nodes: str, inputs: Inputs, *, fixed: bool) -> onnx.ModelProto:
 
 
 def in_tensorrt(nodes: str, inputs: Inputs) -> dict[str, Any]:
-    """What TensorRT-RTX makes of one form without a GPU: layers as parsed, engine bytes, seconds.
+    """TensorRT-RTX without a GPU: layers as parsed, engine bytes, build seconds of one form.
 
-    Its time on a card cannot be known here. `fault` says why it does not build.
+    It cannot be timed without a card. `fault` is the reason why it does not build.
     """
     try:
         trt: Any = importlib.import_module("tensorrt_rtx")
@@ -130,7 +130,7 @@ def _session(nodes: str, inputs: Inputs) -> ort.InferenceSession:
 
 
 def forms_table(title: str, table: Mapping[str, Mapping[str, Any]]) -> str:
-    """Best times per size and form, and what TensorRT-RTX made of each, as Markdown."""
+    """Best times per size and form, and layers and size in TensorRT-RTX, as Markdown."""
     rows = list(table.items())
     last_size, last = rows[-1]
     ratios = {"used_over_fastest": "used / fastest"}

@@ -23,8 +23,8 @@ from cineflow.runtime.engines.torch import TorchEngine
 MODELS = ("lucas_kanade", "flow_pwc")
 SIDE = 256
 
-#: Seconds before each call: the last runtime's workers spin for milliseconds after it, on the very
-#: cores that the next one is timed on.
+#: Seconds before each call: the last runtime's workers spin for milliseconds after it, on the cores
+#: that the next one is timed on.
 PAUSE_S = 0.01
 
 EAGER, COMPILED = "torch eager", "torch.compile"
@@ -112,7 +112,7 @@ def model_table(row: dict[str, Any]) -> str:
 
 
 def _why_slower(row: dict[str, Any]) -> str:
-    """What the two profiles say; they are runs of their own, so they may not say it."""
+    """What costs more by the two profiles; as separate runs they may disagree with the times."""
     costs = [kind for kind, ms in row["slower_kinds"].items() if ms > 0][:3]
     kinds = ", ".join(
         f"{kind} {row['ort_profile_ms'].get(kind, 0.0):.2f} against "

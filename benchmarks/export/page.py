@@ -1,4 +1,4 @@
-"""docs/bodies.md: the forms that were tried, as one run measured them."""
+"""Writes docs/bodies.md: the forms that were tried, as one run measured them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _PACKAGES = ("onnxruntime", "onnx", "tensorrt-rtx-cu13", "numpy")
 _TEXT = """\
 # The bodies of our ops, and the forms that were tried
 
-Every `cineflow::` node of an exported graph carries a body of standard operators for runtimes that
-lack our library ([how](ops/onnxruntime.md)). Most can be written in several ways; here are those
-that were tried. The code of each stands in `benchmarks/export/`, and the command that wrote this
-page measures them again:
+Every `cineflow::` node of an exported graph carries a body of standard operators, for runtimes that
+lack our library ([how](ops/onnxruntime.md)). Most bodies can be written in several ways. This page
+compares them; the code of each form is in `benchmarks/export/`. This command measures them again
+and rewrites the page:
 
 ```text
 {command}
@@ -32,15 +32,15 @@ page measures them again:
 Run on {date}; {machine};
 {versions}.
 
-Height and width are open in ONNX Runtime, as in a bundle by default,
-and fixed in TensorRT-RTX. No card was at hand: of TensorRT-RTX there are sizes, no times.
+In ONNX Runtime height and width are dynamic, as in a bundle by default. In TensorRT-RTX they are
+fixed. There was no card, so TensorRT-RTX has sizes and no times.
 
 ## Warp
 
-All forms give 0 where the flow is not finite or far outside. The body is GridSample by design, so
-it is held against the fastest GridSample; the form without it, "gathers", counts in the last column
-only. It is faster with one channel. GridSample stays because the warp's convention is fixed as
-such, "gathers" loses with several channels, and it is twice as many layers to TensorRT.
+All forms return 0 where the flow is not finite or far outside. The warp's convention asks for
+GridSample, so the body is compared with the fastest form of GridSample. The form without it,
+"gathers", counts only in the last column: it is faster with one channel, but slower with several,
+and TensorRT makes twice as many layers of it.
 
 {warp}
 
@@ -68,7 +68,7 @@ def write_page(forms: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def machine() -> str:
-    """The processor's name, or at least its kind."""
+    """The processor's name, or its architecture if the name is not known."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -1,7 +1,7 @@
-"""Where the time goes, by kind of operator: in ONNX Runtime and in torch, by their own profilers.
+"""Time per kind of operator, in ONNX Runtime and in torch, by their own profilers.
 
-The two name their operators differently; `KINDS` and `TORCH_KINDS` bring them to the same kinds, so
-that a model that is slower in one of them can be explained by the kinds that cost it the most.
+The two name their operators differently; `KINDS` and `TORCH_KINDS` map them to the same kinds. The
+kinds with the largest difference explain why a model is slower in one of the two.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from cineflow.export.operators import OPERATORS
+from cineflow.export.ops import OPERATORS
 from cineflow.runtime.engines.onnxruntime import op_library_path, session_options
 
 OURS = "our ops"
@@ -32,7 +32,7 @@ _LAYOUT = (
     "Tile",
 )  # fmt: skip
 
-#: ONNX operator -> kind; an operator that is not here is its own kind.
+#: ONNX operator -> kind; an operator that is missing here is its own kind.
 KINDS: Mapping[str, str] = {
     **dict.fromkeys(OPERATORS, OURS),
     **dict.fromkeys(("Conv", "FusedConv", "ConvTranspose"), "convolutions"),

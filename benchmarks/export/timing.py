@@ -17,7 +17,7 @@ class Times:
     """Milliseconds of one call over all rounds.
 
     Attributes:
-        best: The fastest: what the call takes when nothing else has the core.
+        best: The fastest: the time of the call when it has the core to itself.
         median: What a user sees on this machine as it is.
     """
 
@@ -32,9 +32,9 @@ class Times:
 def in_turn(
     calls: Mapping[str, Callable[[], object]], rounds: int, pause_s: float = 0.0
 ) -> dict[str, Times]:
-    """Time every call once per round, so that a busy machine slows them alike.
+    """Time every call once per round, so that a busy machine slows them equally.
 
-    Each round has an order of its own: what runs before a call decides what is in the caches.
+    Each round has its own order: the call before decides what is in the caches.
     """
     samples: dict[str, list[float]] = {name: [] for name in calls}
     random = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def in_turn(
             call = calls[name]
             if pause_s:
                 time.sleep(pause_s)
-                call()  # wakes its own workers and fills the caches, as the next frame would find
+                call()  # wakes its own workers and fills the caches, as for the next frame
             start = time.perf_counter()
             call()
             if round_ >= WARM_UP:

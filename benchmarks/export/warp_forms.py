@@ -1,8 +1,8 @@
 """Standard-operator forms of the warp that were tried, border "zeros".
 
-Each is the nodes of an ONNX graph from src [N, C, H, W] and flow [N, 2, H, W] to out, and gives 0
-for coordinates that are not finite or huge. The exporter uses `normalised_grid`
-(cineflow.export.bodies); the others stay so that the choice can be measured again.
+Each is the nodes of an ONNX graph from src [N, C, H, W] and flow [N, 2, H, W] to out, and returns 0
+for coordinates that are not finite or huge. The exporter uses cineflow.export.ops.warp; the others
+are kept so that the choice can be measured again.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks.export.forms import measure_forms, nodes_of
-from cineflow.export.bodies import warp
-from cineflow.export.bodies.text import pixels
+from cineflow.export.ops import warp
+from cineflow.export.ops._text import pixels
 
 #: C, H, W: features of flow_pwc at 256 x 256, and the tracker's finest level.
 SIZES = ((96, 16, 16), (64, 32, 32), (32, 64, 64), (1, 256, 256))
 
 USED = "grid as vectors (used)"
 
-#: Not judged by: the warp's body is GridSample, one operator that every runtime has a kernel for.
-BESIDE = ("gathers",)
+#: Timed only: the warp's body must be GridSample, one operator that every runtime has a kernel for.
+NOT_JUDGED = ("gathers",)
 
-#: Flows that a body must send outside.
+#: Flows whose samples must count as outside.
 BAD = (np.nan, np.inf, -np.inf, 1e20, -1e20, 3e38)
 
 _GRID = f"""
@@ -111,7 +111,7 @@ def whole_grid() -> str:
 
 def normalised_grid() -> str:
     """What the exporter writes: the grid of zero flow as a vector per axis."""
-    return nodes_of(warp("zeros"), like="src")
+    return nodes_of(warp.body("zeros"), like="src")
 
 
 def gathers() -> str:
@@ -198,7 +198,7 @@ def measure(rounds: int) -> dict[str, dict[str, Any]]:
             FORMS,
             [{"src": src, "flow": flow}, {"src": src, "flow": bad}],
             used=USED,
-            beside=BESIDE,
+            not_judged=NOT_JUDGED,
             tolerance=1e-3,
             rounds=rounds,
             build=shape == SIZES[-1],

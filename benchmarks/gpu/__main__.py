@@ -1,4 +1,7 @@
-"""Run the steps, print how each went, and write the report."""
+"""Runs the steps, prints the outcome of each, and writes a report.
+
+The last two lines are the command that repeats the run and the path of the report.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 import datetime
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,7 +39,7 @@ def device() -> dict[str, str]:
     """Name and driver of the first GPU.
 
     Raises:
-        StepError: There is none.
+        StepError: This machine has no GPU.
     """
     try:
         program = tool("nvidia-smi")
@@ -49,7 +53,7 @@ def device() -> dict[str, str]:
 
 
 def pytest_command(*options: str) -> list[str]:
-    # Not the project's own settings: they name plugins that this machine may lack.
+    # Without the project's own settings, which name plugins that this machine may lack.
     return [
         sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", f"--rootdir={ROOT}",
         "--import-mode=importlib", "-p", "no:cacheprovider", *KERNEL_TESTS, *options,
@@ -57,7 +61,7 @@ def pytest_command(*options: str) -> list[str]:
 
 
 def kernel_tests() -> tuple[str, dict[str, Any]]:
-    """Every op on the GPU against the NumPy reference."""
+    """Compares every op on the GPU with the NumPy reference."""
     libraries("cupy", "numpy", "pytest")
     output = run(pytest_command(), 80, CINEFLOW_CUDA_TESTS="gpu")
     require_passed(output)
@@ -65,7 +69,7 @@ def kernel_tests() -> tuple[str, dict[str, Any]]:
 
 
 def require_passed(output: str) -> None:
-    """Raise `StepError` unless pytest ran tests: without any, nothing was checked."""
+    """Raises `StepError` unless pytest ran at least one test."""
     if not re.search(r"\b\d+ passed\b", output):
         raise StepError(f"no test ran: {tail(output, 500)}")
 
@@ -78,7 +82,7 @@ def sanitizer(check: str, chosen: str, limit_s: float) -> Step:
         libraries("cupy", "numpy", "pytest")
         command = [program, "--tool", check, "--error-exitcode", "9", "--target-processes", "all"]
         if check == "memcheck":
-            # Libraries ask the driver what it cannot do, and take no for an answer.
+            # Libraries probe the driver for features, and handle the errors themselves.
             command += ["--report-api-errors", "no"]
         output = run([*command, *pytest_command("-k", chosen)], limit_s, CINEFLOW_CUDA_TESTS="gpu")
         require_passed(output)
@@ -90,7 +94,7 @@ def sanitizer(check: str, chosen: str, limit_s: float) -> Step:
 
 
 def module(name: str, limit_s: float, *needs: str) -> Step:
-    """The module `name` beside this one, which prints its figures as JSON on the last line."""
+    """Runs the module `name` of this package, whose last line is its figures as JSON."""
 
     def step() -> tuple[str, dict[str, Any]]:
         libraries(*needs)
@@ -101,7 +105,7 @@ def module(name: str, limit_s: float, *needs: str) -> Step:
 
 
 def steps(architectures: str) -> dict[str, Step]:
-    """All steps in their order; their limits add up to 10 minutes."""
+    """All steps in order. Their time limits add up to 10 minutes."""
     return {
         "build": lambda: build(architectures),
         "tests": kernel_tests,
@@ -113,7 +117,7 @@ def steps(architectures: str) -> dict[str, Step]:
 
 
 def revision() -> str:
-    """The commit under test, "-dirty" where files differ; "unknown" outside a checkout."""
+    """The commit under test, with "-dirty" if files differ; "unknown" outside a checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -126,13 +130,21 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks/gpu_check.sh", description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--only", nargs="+", choices=list(steps("")), metavar="STEP",
-                        help=f"of {', '.join(steps(''))}")  # fmt: skip
+                        help=f"one of {', '.join(steps(''))}")  # fmt: skip
     parser.add_argument(
         "--architectures",
         default="native",
-        help='CMake\'s list, such as "90-real"; with `--only build` no GPU is needed',
+        help='a CMake list such as "90-real"; `--only build` then needs no GPU',
     )
     return parser.parse_args(arguments)
+
+
+def repeat_command(options: argparse.Namespace) -> str:
+    """The one line that repeats a run, for a shell in the repository's root."""
+    words = ["benchmarks/gpu_check.sh", "--architectures", options.architectures]
+    if options.only:
+        words += ["--only", *options.only]
+    return shlex.join([*words, "--out", str(options.out)])
 
 
 def main(arguments: list[str]) -> int:
@@ -155,11 +167,12 @@ def main(arguments: list[str]) -> int:
         if outcome.status != "passed":
             print(outcome.detail, file=sys.stderr)
             if name == "build":
-                break  # nothing else has kernels to run
+                break  # the other steps need the kernels
     date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     report = {
         "date": date,
         "revision": revision(),
+        "repeat": repeat_command(options),
         **about,
         "complete": options.only is None and len(outcomes) == len(chosen),
         "steps": [asdict(outcome) for outcome in outcomes],
@@ -168,6 +181,7 @@ def main(arguments: list[str]) -> int:
     label = re.sub(r"\W+", "-", about.get("name", "no-gpu")).strip("-").lower()
     path = options.out / f"gpu-{label}-{date[:10]}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"repeat: {repeat_command(options)}")
     print(f"report: {path}")
     return 0 if all(outcome.status == "passed" for outcome in outcomes) else 1
 

@@ -1,7 +1,7 @@
-"""Times of the CUDA kernels and their peers, beside this GPU's copy bandwidth.
+"""Times of the CUDA kernels and their peers, and this GPU's copy bandwidth.
 
-Kernels and torch peers are replayed as a CUDA graph, so that launches cost little; CuPy's functions
-allocate as they go and are timed call by call. Caches are hot. Figures are printed as JSON.
+Kernels and torch peers are replayed as a CUDA graph, so that launches cost little. CuPy's functions
+allocate memory and are timed call by call. Caches are hot. Figures are printed as JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def milliseconds(run: Callable[[], Any]) -> float:
 
 
 def graphed(run: Callable[[], Any]) -> float:
-    """Microseconds of one `run` in a replayed graph of CALLS of them."""
+    """Microseconds of one `run`, in a replayed graph of CALLS runs."""
     side = torch.cuda.Stream()
     with torch.cuda.stream(side):
         for _ in range(3):
@@ -54,7 +54,7 @@ def graphed(run: Callable[[], Any]) -> float:
 
 
 def eager(run: Callable[[], Any]) -> float:
-    """Microseconds of one `run` among CALLS in a row, on torch's current stream."""
+    """Microseconds of one `run`, in a series of CALLS runs on torch's current stream."""
     stream = cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream)
 
     def many() -> None:
@@ -68,7 +68,7 @@ def eager(run: Callable[[], Any]) -> float:
 
 @dataclass(frozen=True)
 class Case:
-    """One row: our op and its peers, and the bytes that must move at least once."""
+    """One row: our op, its peers, and the least number of bytes to move."""
 
     name: str
     bytes: int
@@ -87,14 +87,14 @@ def smooth_flow(n: int, h: int, w: int) -> torch.Tensor:
 
 
 def pixels_at(flow: torch.Tensor) -> torch.Tensor:
-    """Where the pixels of `flow` [N, 2, h, w] lead, x then y."""
+    """The positions that the pixels of `flow` [N, 2, h, w] point to, x then y."""
     h, w = flow.shape[2:]
     y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
     return torch.stack([x, y]).to(flow.device) + flow
 
 
 def normalised(at: torch.Tensor, h: int, w: int) -> torch.Tensor:
-    """Pixels [N, 2, ...] of h x w images as grid_sample wants them, corners aligned."""
+    """Positions [N, 2, ...] in h x w images as a grid for grid_sample with aligned corners."""
     sides = torch.tensor([w, h], device=at.device).view(1, 2, 1, 1)
     return (2 * at / (sides - 1) - 1).permute(0, 2, 3, 1).contiguous()
 
@@ -128,7 +128,7 @@ def warp_case(shape: tuple[int, ...], dtype: torch.dtype, layout: str) -> Case:
 
 
 def compose_flow_case(side: int) -> Case:
-    """The peer has its grid, and warps and adds."""
+    """The peer gets its grid, warps and adds."""
     displacement, flow = (smooth_flow(1, side, side) for _ in range(2))
     out = torch.empty_like(flow)
     grid = normalised(pixels_at(displacement), side, side)
@@ -175,7 +175,7 @@ def correlation_case(c: int, side: int, dtype: torch.dtype, radius: int = 4) -> 
 
 
 def warp_correlation_case(c: int, side: int, dtype: torch.dtype, radius: int = 4) -> Case:
-    """The peer has its grid, and writes the warped map."""
+    """The peer gets its grid, and stores the warped map."""
     f1, f2 = (torch.rand(1, c, side, side, device="cuda").to(dtype) for _ in range(2))
     flow = smooth_flow(1, side, side)
     out = torch.empty(1, (2 * radius + 1) ** 2, side, side, device="cuda", dtype=dtype)
@@ -184,7 +184,7 @@ def warp_correlation_case(c: int, side: int, dtype: torch.dtype, radius: int = 4
     def sample_then_banded() -> torch.Tensor:
         return banded_gemms(f1, F.grid_sample(f2, grid, align_corners=True), radius)
 
-    # In half precision the peer's coordinates are too coarse to hold ours against.
+    # In half precision the peer's coordinates are too coarse for a comparison with ours.
     wanted = ops.correlation(f1, ops.warp(f2, flow), radius=radius)
     ours = ops.warp_correlation(f1, f2, flow, radius=radius, out=out)
     torch.testing.assert_close(ours.float(), wanted.float(), rtol=0, atol=5e-3)
@@ -208,7 +208,7 @@ def polar_case(frames: int) -> Case:
     angles = torch.arange(192, device="cuda") * grid.angle_step
     radii = torch.arange(128, device="cuda") * grid.radius_step
     at = torch.stack([79.5 + radii * angles.cos()[:, None], 79.5 + radii * angles.sin()[:, None]])
-    # Frames as channels: one grid serves them all.
+    # Frames as channels, so that they share one grid.
     stacked = src.view(1, frames, 160, 160)
     normal = (2 * at / 159 - 1).permute(1, 2, 0)[None].contiguous()
     plane, rows = cupy.from_dlpack(src[0, 0]), cupy.from_dlpack(at.flip(0).contiguous())
@@ -225,7 +225,7 @@ def polar_case(frames: int) -> Case:
 
 
 def polar_back_case(frames: int) -> Case:
-    """The peer has its grid, and a source with one more ray: ray 192 is ray 0."""
+    """The peer gets its grid, and a source with one more ray: ray 192 is ray 0."""
     src = torch.rand(frames, 1, 192, 128, device="cuda")
     grid = ops.PolarGrid(192, 128, last_radius=79.0)
     centre = torch.tensor([[79.5, 79.5]], device="cuda")

@@ -1,4 +1,4 @@
-"""Build the kernels for the GPU at hand, into build/gpu; nothing is installed."""
+"""Builds the kernels for this machine's GPU in build/gpu. Installs nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.gpu.steps import BUILD, ROOT, SITE, libraries, run, tail, tool
 
 
 def build(architectures: str) -> tuple[str, dict[str, str]]:
-    """Configure and compile; `architectures` is CMake's list, such as "native" or "90-real"."""
+    """Configures and compiles. `architectures` is a CMake list, such as "native" or "90-real"."""
     libraries("pybind11")
     import pybind11
 
@@ -22,7 +22,7 @@ def build(architectures: str) -> tuple[str, dict[str, str]]:
         "pybind11_DIR": pybind11.get_cmake_dir(),
         "WITH_CUDA": "ON",
         "WITH_ORT": "OFF",
-        "WITH_TEMPLATE": "ON",  # the tests run it, too
+        "WITH_TEMPLATE": "ON",  # the tests run it also
         "CINEFLOW_CUDA_ARCHS": architectures,
     }
     defines = [f"-D{key}={value}" for key, value in options.items()]
@@ -35,7 +35,7 @@ def build(architectures: str) -> tuple[str, dict[str, str]]:
 
 
 def link_package() -> Path:
-    """Lay out SITE: links to the sources, and the metadata that the version is read from."""
+    """Fills SITE with links to the sources and the metadata that gives the version."""
     package = SITE / "cineflow"
     package.mkdir(parents=True, exist_ok=True)
     sources = [path for path in (ROOT / "src/cineflow").iterdir() if path.suffix != ".so"]

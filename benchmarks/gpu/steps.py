@@ -1,4 +1,4 @@
-"""What a step of the check is, and how its commands run. Standard library only."""
+"""The steps of the check and how their commands run. Uses the standard library only."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "gpu"
-#: Holds the package as an installation would, by links; first on the steps' PYTHONPATH.
+#: The package as links, as if it were installed. First on the PYTHONPATH of the steps.
 SITE = BUILD / "site"
 
 
 class StepError(Exception):
-    """A step did not pass; the text says why."""
+    """A step did not pass. The message says why."""
 
 
 class MissingToolError(StepError):
-    """A step's tool is not on this machine: reported, and never a pass."""
+    """A tool of a step is not on this machine. The step is reported as missing, not as passed."""
 
 
 @dataclass
 class Outcome:
-    """How one step went.
+    """The outcome of one step.
 
     Attributes:
         name: The step.
         status: "passed", "failed" or "missing".
         seconds: Wall-clock time.
-        detail: Why it did not pass, or its last lines.
+        detail: Why it did not pass, or the last lines of its output.
         data: Figures it measured.
     """
 
@@ -47,14 +47,14 @@ class Outcome:
 
 
 def tool(name: str) -> str:
-    """Path of a program: on PATH, beside this Python, or in CUDA's usual place.
+    """Path of a program: on PATH, next to this Python, or in CUDA's default folder.
 
     Raises:
-        MissingToolError: It is in none of them.
+        MissingToolError: It is not in any of them.
     """
-    places = [os.environ.get("PATH", ""), str(Path(sys.executable).parent)]
-    places.append(os.path.join(os.environ.get("CUDA_HOME", "/usr/local/cuda"), "bin"))
-    found = shutil.which(name, path=os.pathsep.join(places))
+    folders = [os.environ.get("PATH", ""), str(Path(sys.executable).parent)]
+    folders.append(os.path.join(os.environ.get("CUDA_HOME", "/usr/local/cuda"), "bin"))
+    found = shutil.which(name, path=os.pathsep.join(folders))
     if found is None:
         raise MissingToolError(f"{name} is not on this machine")
     return found
@@ -68,10 +68,10 @@ def libraries(*names: str) -> None:
 
 
 def run(command: list[str], limit_s: float, **environment: str) -> str:
-    """Run a command in the repository's root, SITE before the machine's own PYTHONPATH.
+    """Runs a command in the repository's root, with SITE first on PYTHONPATH.
 
     Returns:
-        What it printed.
+        Its output, stdout and stderr together.
 
     Raises:
         StepError: It failed, or took longer than `limit_s` seconds.
@@ -90,10 +90,10 @@ def run(command: list[str], limit_s: float, **environment: str) -> str:
         try:
             output, _ = process.communicate(timeout=limit_s)
         except BaseException as error:
-            # The whole group: compilers and compute-sanitizer start processes of their own.
+            # The whole group, since compilers and compute-sanitizer start other processes.
             os.killpg(process.pid, signal.SIGKILL)
             if isinstance(error, subprocess.TimeoutExpired):
-                raise StepError(f"no answer within {limit_s:g} s: {' '.join(command)}") from None
+                raise StepError(f"no result within {limit_s:g} s: {' '.join(command)}") from None
             raise
     if process.returncode != 0:
         raise StepError(f"exit code {process.returncode}: {tail(output, 3000)}")
@@ -105,7 +105,7 @@ def tail(text: str, characters: int) -> str:
 
 
 def timed(name: str, step: Any) -> Outcome:
-    """Run a step, a function that answers (detail, figures)."""
+    """Runs a step: a function that returns (detail, figures)."""
     start = time.monotonic()
     try:
         detail, data = step()
@@ -114,6 +114,6 @@ def timed(name: str, step: Any) -> Outcome:
         status, detail, data = "missing", str(error), {}
     except StepError as error:
         status, detail, data = "failed", str(error), {}
-    except Exception as error:  # whatever it is, the other steps' outcomes are still reported
+    except Exception as error:  # the other steps must still run and be reported
         status, detail, data = "failed", repr(error), {}
     return Outcome(name, status, round(time.monotonic() - start, 1), detail, data)

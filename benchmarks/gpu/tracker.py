@@ -1,4 +1,4 @@
-"""The default tracker on the GPU, through torch and torch.ops.cineflow: agreement and pace.
+"""The default tracker on the GPU, through torch and torch.ops.cineflow: accuracy and speed.
 
 A speckle texture moves by a known translation per frame; flow and composed displacement are
 compared with that motion and with the same model on the CPU. Figures are printed as JSON.
@@ -20,13 +20,13 @@ from cineflow.models.lucas_kanade import LucasKanade
 SIDE = 224
 FRAMES = 12
 STEP = (0.75, -0.5)  # pixels per frame, x and y
-MARGIN = 32  # of which nothing is asked: there the tissue came from outside
-LARGEST_ERROR = 0.1  # px, of a frame pair's mean
-LARGEST_DIFFERENCE = 2e-2  # px, between GPU and CPU: f32 convolutions summed in another order
+MARGIN = 32  # px that are not checked: the tissue there came from outside the image
+LARGEST_ERROR = 0.1  # px, of the mean flow of a frame pair
+LARGEST_DIFFERENCE = 2e-2  # px, between GPU and CPU, which sum f32 convolutions in another order
 
 
 def speckle() -> torch.Tensor:
-    """Frames [T, 1, H, W], grey levels: one texture, moved exactly in the frequency domain."""
+    """Frames [T, 1, H, W], grey levels: one texture, shifted in the frequency domain."""
     generator = torch.Generator().manual_seed(3)
     noise = torch.randn(SIDE, SIDE, generator=generator)
     fy = torch.fft.fftfreq(SIDE)[:, None]
@@ -54,13 +54,13 @@ def inner(field: torch.Tensor) -> torch.Tensor:
 
 
 def largest_error(field: torch.Tensor, steps: int) -> float:
-    """Error of the mean motion, the worse of the two components, px."""
+    """Error of the mean motion, px: the larger of the two components."""
     wanted = torch.tensor(STEP, device=field.device) * steps
     return float((inner(field).mean((-2, -1)) - wanted).abs().max())
 
 
 def main() -> None:
-    torch.backends.cudnn.allow_tf32 = False  # the CPU has none: a comparison in f32
+    torch.backends.cudnn.allow_tf32 = False  # the CPU has no TF32, and both must compute in f32
     frames = speckle()
     model = LucasKanade().eval()
     with torch.inference_mode():
@@ -68,7 +68,7 @@ def main() -> None:
         model, on_gpu = model.cuda(), frames.cuda()
         gpu_flow, gpu_displacement = track(model, on_gpu)
         difference = float((inner(gpu_flow).cpu() - inner(flow)).abs().max())
-        # Against standing still, an error of the full motion.
+        # For comparison: "no motion" is wrong by the full motion.
         errors = {"flow": largest_error(gpu_flow, 1), "still": max(map(abs, STEP))}
         errors["displacement"] = largest_error(gpu_displacement, FRAMES - 1)
         errors["displacement_cpu"] = largest_error(displacement, FRAMES - 1)
@@ -79,7 +79,7 @@ def main() -> None:
             model(on_gpu[:1], on_gpu[1:2])
             torch.cuda.synchronize()
             times.append(time.perf_counter() - start)
-    assert F.mse_loss(on_gpu[0], on_gpu[1]) > 0, "the frames stand still"
+    assert F.mse_loss(on_gpu[0], on_gpu[1]) > 0, "the frames do not move"
     assert difference < LARGEST_DIFFERENCE, f"GPU and CPU differ by {difference} px"
     assert errors["flow"] < LARGEST_ERROR, f"flow is wrong by {errors['flow']} px"
     assert errors["displacement"] < LARGEST_ERROR * (FRAMES - 1), errors

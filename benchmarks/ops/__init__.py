@@ -1,1 +1,1 @@
-"""Every kernel beside its fastest peer and the machine's limit."""
+"""Times of every kernel, its fastest peer and the machine's limit."""

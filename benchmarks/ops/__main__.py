@@ -1,12 +1,13 @@
-"""`python -m benchmarks.ops`: every op beside its peers and the machine's limits.
+"""`python -m benchmarks.ops`: times of every op, its peers and the machine's limits.
 
-Writes a table to the terminal and everything it holds to build/bench/ops.json.
+Prints a table and the command that repeats it, and writes all figures to build/bench/ops.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from cineflow import _C
 
 
 def measure(threads: int, seconds: float, only: str) -> list[dict[str, Any]]:
-    """Time every case whose name holds `only`, with `threads` threads."""
+    """Times every case whose name contains `only`, with `threads` threads."""
     rows = []
     for make in all_cases(threads):
         machine.set_threads(threads)
@@ -28,7 +29,7 @@ def measure(threads: int, seconds: float, only: str) -> list[dict[str, Any]]:
             continue
         calls = {"cineflow": case.ours, **case.peers}
         candidates = {name: machine.Candidate(call, threads) for name, call in calls.items()}
-        if threads > 1:  # in turn with the others, so that a slow moment falls on both
+        if threads > 1:  # in turns with the others, so that a slow moment affects both
             candidates["one thread"] = machine.Candidate(case.ours, 1)
         times = machine.take_turns(candidates, seconds)
         ours = times.pop("cineflow")
@@ -64,7 +65,7 @@ def measure(threads: int, seconds: float, only: str) -> list[dict[str, Any]]:
 def gains(
     ours: machine.Times, alone: machine.Times, bytes_moved: int, threads: int
 ) -> dict[str, float]:
-    """How much faster several threads are than one, and how much faster the machine then is."""
+    """Speed-up by several threads, ours and the machine's own."""
     copy, multiply = machine.reachable_gain(bytes_moved, threads)
     return {
         "times_one_thread": alone.median / ours.median,
@@ -80,9 +81,9 @@ GAINS = ("× 1 thread, at best", "copy, FMA")
 
 
 def show(rows: list[dict[str, Any]], console: Console) -> None:
-    """The table of the rows: medians, and "at best" the ratio of the shortest times.
+    """Prints the table: medians, and under "at best" the ratio of the shortest times.
 
-    The last two columns: our gain by threads, and the machine's own.
+    The last two columns are the speed-up by threads: ours and the machine's own.
     """
     table = Table(title=f"{machine.processor()}, {_C.instruction_set()}")
     for name in TIMES + RATIOS + GAINS:
@@ -113,11 +114,19 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
         console.print(f"note: {note}")
 
 
+def repeat_command(options: argparse.Namespace) -> str:
+    """The one line that repeats a run, for a shell in the repository's root."""
+    threads = map(str, options.threads)
+    words = ["python", "-m", "benchmarks.ops", "--threads", *threads]
+    words += ["--seconds", f"{options.seconds:g}", "--only", options.only]
+    return f"CINEFLOW_ISA={_C.instruction_set()} {shlex.join(words)}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ops", description=__doc__)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=1.0, help="per case and thread count")
-    parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--json", type=Path, default=Path("build/bench/ops.json"))
     options = parser.parse_args()
     rows = [
@@ -126,10 +135,12 @@ def main() -> None:
         for row in measure(threads, options.seconds, options.only)
     ]
     show(rows, Console(width=190))
+    print(f"repeat: {repeat_command(options)}")
     options.json.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "processor": machine.processor(),
         "instruction_set": _C.instruction_set(),
+        "repeat": repeat_command(options),
         "peak_gflops": {count: machine.peak_gflops(count) for count in options.threads},
         "rows": rows,
     }

@@ -13,13 +13,14 @@ class Case:
 
     Attributes:
         name: Op and size.
-        ours: cineflow's call, into a given output.
-        peers: Exact peers by name.
-        bytes_moved: Compulsory traffic: every input and output once.
-        flops: Compulsory arithmetic, 2 per multiply-add.
+        ours: cineflow's call, which writes to a given output.
+        peers: Other implementations with the same result, by name.
+        bytes_moved: Least memory traffic: every input and output once.
+        flops: Least arithmetic, 2 per multiply-add.
         error: Largest absolute difference from the first peer.
-        wanted: What the project set out to reach, as the ratio of the best peer's time to ours;
-            0: faster than every peer.
+        wanted: The goal of the project: the best peer's time divided by ours. 0 stands for "faster
+            than every peer".
+        notes: What to know about the figures, such as a peer that is not installed.
     """
 
     name: str

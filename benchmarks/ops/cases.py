@@ -1,4 +1,4 @@
-"""Every case: cineflow's call, its peers' on the same data, the compulsory work."""
+"""The list of all cases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.ops.warp import compose_flow, warp_features, warp_image
 
 
 def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
-    """Factories, so that one case's arrays are gone before the next one's are made."""
+    """Factories, so that the arrays of one case are freed before the next case is created."""
     for channels in (32, 64, 128):
         for side in (28, 56, 112):
             yield partial(correlation, channels, side)

@@ -37,7 +37,7 @@ def correlation(channels: int, side: int) -> Case:
 
 
 def warp_correlation(channels: int, side: int, fused: bool) -> Case:
-    """Correlation with warped features: in one pass, or as our own two ops one after the other."""
+    """Correlation with warped features: fused, or as our two separate ops."""
     rng = np.random.default_rng(0)
     f1, f2 = rng.standard_normal((2, 1, channels, side, side), dtype=np.float32)
     flow = smooth_flow(rng, 1, side, side)

@@ -1,4 +1,4 @@
-"""What this machine can do, measured in the same process as everything else."""
+"""The clock of the benchmark, and the limits of this machine, measured in the same process."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def set_threads(count: int) -> None:
     cv2.setNumThreads(count)
 
 
-#: Rounds in which the candidates take turns: a slow moment of a shared machine falls on all.
+#: Rounds in which the candidates take turns, so that a slow moment of a shared machine affects all.
 ROUNDS = 5
-#: Seconds before a turn. Other libraries' workers spin for milliseconds after a call, on the very
-#: processors that the next candidate is timed on.
+#: Seconds before a turn. Other libraries' workers spin for milliseconds after a call, on the same
+#: processors that the next candidate uses.
 PAUSE = 0.01
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A call, and the threads that it is given."""
+    """A call and its number of threads."""
 
     call: Call
     threads: int
@@ -44,17 +44,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Times:
-    """Microseconds of one candidate: the median, and the shortest, as on a machine left alone."""
+    """Microseconds of one candidate: the median, and the shortest, which noise affects least."""
 
     median: float
     shortest: float
 
 
 def take_turns(candidates: dict[str, Candidate], seconds: float) -> dict[str, Times]:
-    """Time candidates in turns, with `seconds` for all of them together.
+    """Times candidates in turns, for `seconds` in total.
 
-    A turn begins with a call that is not timed: it brings the candidate's data back into the
-    caches and wakes its workers.
+    A turn begins with a call that is not timed. It loads the candidate's data into the caches and
+    wakes its workers.
     """
     times: dict[str, list[float]] = {name: [] for name in candidates}
     turn = max(seconds / ROUNDS / len(candidates) - PAUSE, 0.0)
@@ -76,7 +76,7 @@ def take_turns(candidates: dict[str, Candidate], seconds: float) -> dict[str, Ti
 
 @cache
 def peak_gflops(threads: int) -> float:
-    """Multiply-adds of the best matrix product seen, 2 per FMA: the arithmetic roof."""
+    """The limit of arithmetic: GFLOP/s of the fastest matrix product, 2 per multiply-add."""
     set_threads(threads)
     a, b = torch.randn(768, 768), torch.randn(768, 768)
     best = min(_seconds(lambda: torch.mm(a, b)) for _ in range(40))
@@ -85,7 +85,7 @@ def peak_gflops(threads: int) -> float:
 
 @cache
 def copy_gbytes(footprint: int, threads: int) -> float:
-    """Bytes read and written per second by a copy that touches `footprint` bytes, in GB/s."""
+    """GB/s, read and written, of a copy that touches `footprint` bytes."""
     set_threads(threads)
     source = torch.ones(max(footprint // 8, 1024))
     target = torch.empty_like(source)
@@ -94,25 +94,25 @@ def copy_gbytes(footprint: int, threads: int) -> float:
 
 
 def reachable_gain(bytes_moved: int, threads: int) -> tuple[float, float]:
-    """How much faster `threads` threads copy so many bytes, and multiply, than one does."""
+    """The machine's own speed-up by `threads` threads: for copies of that size, and for FMAs."""
     footprint = _footprint(bytes_moved)
     copy = copy_gbytes(footprint, threads) / copy_gbytes(footprint, 1)
     return copy, peak_gflops(threads) / peak_gflops(1)
 
 
 def roof_us(bytes_moved: int, flops: int, threads: int) -> float:
-    """The shortest possible time: the longer of compulsory traffic and arithmetic."""
+    """The shortest possible time: the longer of least memory traffic and least arithmetic."""
     memory = bytes_moved / copy_gbytes(_footprint(bytes_moved), threads) / 1e3
     return max(memory, flops / peak_gflops(threads) / 1e3)
 
 
 def _footprint(bytes_moved: int) -> int:
-    """The next power of two: few sizes are measured."""
+    """The next power of two, so that few sizes are measured."""
     return 1 << (bytes_moved - 1).bit_length()
 
 
 def processor() -> str:
-    """The processor's name, as the kernel gives it."""
+    """The processor's name, from /proc/cpuinfo."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -126,12 +126,12 @@ def _seconds(call: Call) -> float:
 
 
 def rough_flow(rng: np.random.Generator, batch: int, height: int, width: int) -> np.ndarray:
-    """[N, 2, H, W] float32: every pixel moves by itself, by up to 8 px."""
+    """[N, 2, H, W] float32: every pixel moves independently, by up to 8 px."""
     return rng.uniform(-8, 8, (batch, 2, height, width)).astype(np.float32)
 
 
 def smooth_flow(rng: np.random.Generator, batch: int, height: int, width: int) -> np.ndarray:
-    """[N, 2, H, W] float32: up to 4 px of motion that varies over some 16 px."""
+    """[N, 2, H, W] float32: up to 4 px of motion that varies over about 16 px."""
     coarse = rng.uniform(-4, 4, (batch, 2, max(height // 16, 2), max(width // 16, 2)))
     fine = torch.nn.functional.interpolate(
         torch.from_numpy(coarse.astype(np.float32)), size=(height, width), mode="bicubic"

@@ -1,4 +1,4 @@
-"""The best other implementations of each op, as notes and tables name them."""
+"""The fastest other implementations of each op."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPSET = 20
 
 
 def banded_gemms(f1: Tensor, f2: Tensor, radius: int) -> Tensor:
-    """Local correlation as 2r + 1 batched matrix products of rows, of which a band is kept."""
+    """Local correlation as 2r + 1 batched matrix products of rows; only a band of each is used."""
     batch, channels, height, width = f1.shape
     side = 2 * radius + 1
     rows = f1.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
@@ -32,7 +32,7 @@ def banded_gemms(f1: Tensor, f2: Tensor, radius: int) -> Tensor:
 
 
 def normalised_grid(flow: np.ndarray, align_corners: bool) -> np.ndarray:
-    """The grid [N, H, W, 2] that grid_sample wants for a pixel flow."""
+    """The grid [N, H, W, 2] that grid_sample takes for a pixel flow."""
     height, width = flow.shape[2:]
     x = flow[:, 0] + np.arange(width, dtype=np.float32)
     y = flow[:, 1] + np.arange(height, dtype=np.float32)[:, None]
@@ -72,7 +72,7 @@ def onnxruntime_grid_sample(
 def openvino_grid_sample(
     src: np.ndarray, flow: np.ndarray, threads: int
 ) -> Callable[[], np.ndarray] | None:
-    """OpenVINO's GridSample; None where OpenVINO is not installed."""
+    """OpenVINO's GridSample, or None if OpenVINO is not installed."""
     try:
         import openvino
         from openvino import opset13 as operators

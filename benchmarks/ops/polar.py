@@ -1,4 +1,4 @@
-"""Polar cases, there and back."""
+"""Polar cases, in both directions."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def frames_text(frames: int) -> str:
 def polar(frames: int) -> Case:
     """Cartesian to polar, in f32, around the same centre in every call.
 
-    Both sides keep what the centre decides: cv2.remap its maps, and cineflow the plan that it made
-    in the second call.
+    Both sides keep what depends on the centre: cv2.remap its maps, and cineflow the plan from its
+    second call.
     """
     rng = np.random.default_rng(0)
     src = rng.random((frames, 1, SIZE, SIZE), np.float32)
@@ -74,7 +74,7 @@ def polar(frames: int) -> Case:
 
 
 def polar_moving() -> Case:
-    """One frame, around another centre in every call: nobody keeps anything."""
+    """One frame, around another centre in every call: neither side can keep anything."""
     rng = np.random.default_rng(0)
     src = rng.random((1, 1, SIZE, SIZE), np.float32)
     out = np.empty((1, 1, ANGLES, RADII), np.float32)
@@ -102,7 +102,7 @@ def polar_moving() -> Case:
 
 
 def polar_bytes(frames: int) -> Case:
-    """u8 in, normalised f32 out. cv2 on u8 gives u8, rounded: exact is only to convert first."""
+    """uint8 in, normalised f32 out. cv2 rounds to uint8, so the exact peer converts first."""
     rng = np.random.default_rng(0)
     src = rng.integers(0, 256, (frames, 1, SIZE, SIZE), np.uint8)
     out = np.empty((frames, 1, ANGLES, RADII), np.float32)
@@ -129,7 +129,7 @@ def polar_bytes(frames: int) -> Case:
 
 
 def unpolar(frames: int) -> Case:
-    """Polar to Cartesian, in f32. cv2.remap has its maps, and a source with one more ray."""
+    """Polar to Cartesian, in f32. cv2.remap gets its maps, and a source with one more ray."""
     rng = np.random.default_rng(0)
     src = rng.random((frames, 1, ANGLES, RADII), np.float32)
     out = np.empty((frames, 1, SIZE, SIZE), np.float32)

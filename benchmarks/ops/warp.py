@@ -47,7 +47,7 @@ def warp_image(side: int, build_maps: bool, rough: bool = False) -> Case:
 
 
 def compose_flow(side: int) -> Case:
-    """A displacement followed by a flow; cv2 samples the two components one by one, and adds."""
+    """A displacement followed by a flow. The peer samples each component with cv2, then adds."""
     rng = np.random.default_rng(0)
     displacement = smooth_flow(rng, 1, side, side)
     flow = smooth_flow(rng, 1, side, side)
@@ -86,7 +86,7 @@ def warp_features(
     threads: int,
     storage: str = "float32",
 ) -> Case:
-    """Feature maps. In half precision the peer must convert: it has no kernel for it on CPUs."""
+    """Feature maps. In half precision the peer converts, since it lacks a CPU kernel for that."""
     rng = np.random.default_rng(0)
     src = rng.random((batch, channels, side, side), np.float32)
     flow = smooth_flow(rng, batch, side, side)

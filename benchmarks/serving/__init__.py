@@ -1,1 +1,1 @@
-"""Latency per frame, in process and through the server, beside OpenCV on the same frames."""
+"""Latency per frame, in process and through the server, next to OpenCV on the same frames."""

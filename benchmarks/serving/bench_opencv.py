@@ -1,7 +1,7 @@
 """OpenCV's dense trackers on the same frames, as the peers of bench_stream.py.
 
-They are the accuracy table's own, with the settings that its search found. Flow only: no
-composition and no quality, which our figures include.
+They are the trackers of the accuracy table, with the settings that its search found. They only
+compute flow; our figures include composition and quality.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Latency per frame of the default model: in process, through gRPC tensors, through shared memory.
 
-The same frames, the same machine and the same run as bench_opencv.py.
+Measured with the same frames, on the same machine and in the same run as bench_opencv.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.benchmark(group="latency per frame, 256x256")
 
 
 def bench_in_process(measure: Measure, bundle: Bundle) -> None:
-    engine = open_engine(bundle)  # as the server does: only the way differs
+    engine = open_engine(bundle)  # as the server does: only the transport differs
     stream = Stream(engine, bundle.spec)
     measure(lambda frame: stream.push(frame).flow)
 

@@ -1,4 +1,4 @@
-"""What every latency benchmark shares: one cine with known motion, and one way to measure."""
+"""Shared by the latency benchmarks: one cine with known motion, and one way to measure."""
 
 from __future__ import annotations
 
@@ -21,13 +21,18 @@ from cineflow_client import LatencyLog
 ROUNDS = 150
 FRAME_PERIOD_MS = 1000 / 30
 
-#: Measures a step: from a frame, uint8 [H, W], to the flow since the frame before, if there is one.
+#: Measures a step: from a frame, uint8 [H, W], to the flow since the previous frame, if any.
 Measure = Callable[[Callable[[np.ndarray], np.ndarray | None]], None]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the line that repeats the run."""
+    terminalreporter.write_line("repeat: make bench")
 
 
 @pytest.fixture(scope="session")
 def phantom() -> ShortAxisPhantom:
-    """The speckle phantom at 256x256 px: easier than a patient, but its motion is known."""
+    """The speckle phantom at 256x256 px. Its motion is known; it is easier than a patient."""
     return ShortAxisPhantom(seed=9003)
 
 
@@ -45,7 +50,7 @@ def bundle() -> Bundle:
 
 @pytest.fixture(scope="session")
 def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
-    """A server with the default model, alone on its machine but for this process."""
+    """A server with the default model. Only this process uses it."""
     repository = write_repository([bundle], tmp_path_factory.mktemp("bench") / "models")
     log = Path(tmp_path_factory.mktemp("log"), "server.log")
     with TritonServer(repository, binary=install_server(), log_file=log) as running:
@@ -54,11 +59,11 @@ def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def measure(benchmark: BenchmarkFixture, systole: np.ndarray, phantom: ShortAxisPhantom) -> Measure:
-    """Measure `step(frame)`, which gives the flow since the frame before: one call per frame.
+    """Measure `step(frame)`, which returns the flow since the previous frame.
 
     The frames of the systole are played forwards and backwards, so that no pair jumps. The figures
-    go into pytest-benchmark's table and, as percentiles and deadlines missed at 30 frames/s, into
-    the JSON's `extra_info`, beside the error on the phantom's wall.
+    go into pytest-benchmark's table. Percentiles and deadlines missed at 30 frames/s go into the
+    JSON's `extra_info`, next to the error on the phantom's wall.
     """
 
     def run(step: Callable[[np.ndarray], np.ndarray | None]) -> None:
@@ -75,14 +80,14 @@ def measure(benchmark: BenchmarkFixture, systole: np.ndarray, phantom: ShortAxis
             elapsed_ms = 1e3 * (time.perf_counter() - started)
             if count >= len(systole):
                 log.add(elapsed_ms)
-            if flow is not None and 0 < count < len(systole):  # forwards: the truth is known
+            if flow is not None and 0 < count < len(systole):  # forwards, where the truth is known
                 i = phantom.ed + here - 1
                 truth, wall = phantom.flow(i, i + 1), phantom.myocardium(i)
                 found.append(end_point_error(flow, truth, wall).mean_px)
                 still.append(end_point_error(np.zeros_like(truth), truth, wall).mean_px)
             count += 1
 
-        for _ in range(len(systole)):  # outside the clock: accuracy, and the warm-up
+        for _ in range(len(systole)):  # not timed: accuracy and warm-up
             one()
         benchmark.pedantic(one, rounds=ROUNDS, iterations=1)
         figures = log.summary()

@@ -1,8 +1,8 @@
-"""The moving pictures of docs/phantoms.md and the bull's eye of docs/motion/measurements.md.
+"""Draws the animations of docs/phantoms.md and the bull's eye of docs/motion/measurements.md.
 
     python docs/img/phantoms.py [--out docs/img]
 
-Equal code gives equal pictures: every phantom has its seed.
+Every phantom has a fixed seed, so the pictures are reproducible.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def main() -> None:
 
 
 def draw_bullseye(path: Path) -> None:
-    """True peak circumferential strain of a ventricle with an almost still inferior territory."""
+    """True peak circumferential strain of a ventricle with a nearly akinetic inferior wall."""
     territory = Region(centre_deg=180.0, width_deg=100.0, contraction=0.2, heights=(0.2, 0.8))
     phantom = ventricle(beat=Beat(frame_rate_hz=10.0), regions=(territory,))
     around = 100.0 * phantom.strain(phantom.es)[1]
     values = segment_means(around, phantom.segments())
-    values[16] = np.nan  # no fibre runs around the cap
+    values[16] = np.nan  # fibres do not run around the cap
     figure = bullseye(values, "peak circumferential strain, % (Lagrangian)", limits=(-25.0, 5.0))
     figure.savefig(path, dpi=110)
 

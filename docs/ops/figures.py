@@ -1,8 +1,8 @@
-"""Draw the pictures of docs/ops: each op at work on the short-axis phantom.
+"""Draw the pictures of docs/ops: each op applied to the short-axis phantom.
 
     python docs/ops/figures.py [FOLDER]
 
-Phantoms are easier than patients; the pictures show what an op does, not how well a model does.
+Phantoms are easier than patients. The pictures show what an op does, not how well a model works.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from cineflow import ops
 from cineflow.phantom import Beat, ShortAxisPhantom
 
 HERE = Path(__file__).resolve().parent
-RADIUS = 6  # of the correlation windows, pixels
-LATER = 3  # frames between the two that are correlated
-TOWARDS = 280  # where in the wall, degrees from x towards y
+RADIUS = 6  # of the correlation windows, in pixels
+LATER = 3  # frames between the two correlated frames
+WALL_ANGLE = 280  # of the correlated point of the wall, in degrees from x towards y
 GREY: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255}
 DIFFERENCE: dict[str, Any] = {"cmap": "RdBu", "vmin": -90, "vmax": 90}
 
@@ -35,8 +35,8 @@ class Scene:
         frames: f32 [T, H, W], grey levels.
         ed, es: The two frames, [1, 1, H, W].
         motion: True flow from ED to ES on the ED grid, [1, 2, H, W] px.
-        later: A frame soon after ED, [1, 1, H, W]; speckle is still like itself.
-        way: True flow from ED to `later`, [1, 2, H, W] px.
+        later: A frame soon after ED, [1, 1, H, W], whose speckle has changed little.
+        motion_to_later: True flow from ED to `later`, [1, 2, H, W] px.
         steps: True flow of each pair from ED to ES.
         wall: Myocardium at ED, bool [H, W].
         centre: (x, y) of the ring at ED, px.
@@ -51,14 +51,14 @@ class Scene:
         self.ed, self.es = (self.frames[i][None, None] for i in (self.first, self.last))
         self.motion = phantom.flow(self.first, self.last)[None]
         self.later = self.frames[self.first + LATER][None, None]
-        self.way = phantom.flow(self.first, self.first + LATER)[None]
+        self.motion_to_later = phantom.flow(self.first, self.first + LATER)[None]
         self.steps = [phantom.flow(i, i + 1)[None] for i in range(self.first, self.last)]
         self.wall = phantom.myocardium(self.first)
         rows, columns = np.nonzero(self.wall)
         self.centre = (float(columns.mean()), float(rows.mean()))
 
     def wall_point(self, degrees: float) -> tuple[int, int]:
-        """(x, y) in the middle of the wall, at an angle from the centre."""
+        """The middle of the wall, (x, y), at an angle from the centre."""
         angle = np.radians(degrees)
         rays = np.arange(0, 90)
         x = np.rint(self.centre[0] + rays * np.cos(angle)).astype(int)
@@ -69,7 +69,7 @@ class Scene:
 
 
 def panels(titles: list[str], **options: Any) -> tuple[Any, list[Any]]:
-    """A row of square pictures with titles and no ticks."""
+    """A row of square pictures with titles, without ticks."""
     figure, axes = plt.subplots(
         1, len(titles), figsize=(2.5 * len(titles), 2.8), layout="constrained", **options
     )
@@ -81,7 +81,7 @@ def panels(titles: list[str], **options: Any) -> tuple[Any, list[Any]]:
 
 
 def warp(scene: Scene) -> Any:
-    """End-systole pulled back onto end-diastole by the true motion."""
+    """End-systole warped back onto end-diastole by the true motion."""
     back = ops.warp(scene.es, scene.motion)
     figure, axes = panels(
         ["end-diastole", "end-systole", "end-systole, warped", "ED − ES", "ED − warped ES"]
@@ -112,7 +112,7 @@ def compose_flow(scene: Scene) -> Any:
 
 
 def patches(image: np.ndarray) -> np.ndarray:
-    """The 9 x 9 pixels around each one as 81 features of mean 0 and length 1."""
+    """The 9 x 9 pixels around each pixel, as 81 features of mean 0 and length 1."""
     rows = [np.roll(image[0, 0], (-y, -x), (0, 1)) for y in range(-4, 5) for x in range(-4, 5)]
     features = np.stack(rows)[None] - np.mean(rows, axis=0)
     length = np.linalg.norm(features, axis=1, keepdims=True)
@@ -122,7 +122,7 @@ def patches(image: np.ndarray) -> np.ndarray:
 def show_match(
     axis: Any, values: np.ndarray, point: tuple[int, int], truth: tuple[float, float]
 ) -> None:
-    """The (2r + 1)^2 neighbours' correlations of one pixel: + the best, o the true motion."""
+    """Correlations of one pixel with its (2r + 1)^2 neighbours: + the best, o the true motion."""
     side = 2 * RADIUS + 1
     window = values[0, :, point[1], point[0]].reshape(side, side)
     extent = (-RADIUS - 0.5, RADIUS + 0.5, RADIUS + 0.5, -RADIUS - 0.5)
@@ -144,24 +144,24 @@ def mark(axis: Any, image: np.ndarray, point: tuple[int, int], window: bool = Fa
 
 def correlation(scene: Scene) -> Any:
     """One pixel of end-diastole against its neighbourhood in a later frame."""
-    point = scene.wall_point(TOWARDS)
+    point = scene.wall_point(WALL_ANGLE)
     volume = ops.correlation(patches(scene.ed), patches(scene.later), radius=RADIUS)
     figure, axes = panels(["f1 and its pixel p", "f2 and the window", "out[:, p]: + best, o true"])
     mark(axes[0], scene.ed, point)
     mark(axes[1], scene.later, point, window=True)
-    show_match(axes[2], volume, point, tuple(scene.way[0, :, point[1], point[0]]))
+    show_match(axes[2], volume, point, tuple(scene.motion_to_later[0, :, point[1], point[0]]))
     return figure
 
 
 def warp_correlation(scene: Scene) -> Any:
-    """The same pixel; with the flow known, the best neighbour is the one in the middle."""
-    point = scene.wall_point(TOWARDS)
+    """The same pixel: once the flow is known, the best neighbour is the centre."""
+    point = scene.wall_point(WALL_ANGLE)
     f1, f2 = patches(scene.ed), patches(scene.later)
     figure, axes = panels(["f1 and its pixel p", "correlation", "warp_correlation"])
     mark(axes[0], scene.ed, point)
     plain = ops.correlation(f1, f2, radius=RADIUS)
-    show_match(axes[1], plain, point, tuple(scene.way[0, :, point[1], point[0]]))
-    fused = ops.warp_correlation(f1, f2, scene.way, radius=RADIUS)
+    show_match(axes[1], plain, point, tuple(scene.motion_to_later[0, :, point[1], point[0]]))
+    fused = ops.warp_correlation(f1, f2, scene.motion_to_later, radius=RADIUS)
     show_match(axes[2], fused, point, (0, 0))
     return figure
 
@@ -185,7 +185,7 @@ def polar_resample(scene: Scene) -> Any:
 
 
 def polar_unresample(scene: Scene) -> Any:
-    """There and back: what two interpolations cost, and what lies beyond the last radius."""
+    """To polar and back: the loss by two interpolations, and beyond the last radius."""
     polar = ops.polar_resample(scene.ed, scene.centre, GRID)
     back = ops.polar_unresample(polar, scene.centre, GRID, size=scene.ed.shape[2:])
     figure, axes = panels(["polar", "back", "original − back"])

@@ -1,6 +1,7 @@
-"""Recipe of `flow_pwc`, a PWC-style flow network: the learned models' way through.
+"""Recipe of `flow_pwc`, a PWC-style flow network: an example of a learned model.
 
-Without `--weights` its numbers are seeded and its flow means nothing: for export and speed only.
+Without `--weights` its weights are random (seeded) and its flow is meaningless; it then serves for
+export and speed only.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 
 import torch
 
-from cineflow.export.examples import moved_speckle
+from cineflow.export.recipes._speckle import moved_speckle
 from cineflow.spec import Axis, ModelSpec, TensorSpec, Weights
 
 HEIGHT = Axis("height", minimum=64, maximum=1024, multiple=64)

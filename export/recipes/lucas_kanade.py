@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from cineflow.export.examples import moved_speckle
+from cineflow.export.recipes._speckle import moved_speckle
 from cineflow.spec import Axis, ModelSpec, TensorSpec, Weights
 
 HEIGHT = Axis("height", minimum=64, maximum=1024, multiple=16)

@@ -1,7 +1,7 @@
-"""The one root of every error that cineflow raises on purpose.
+"""The errors that cineflow raises on purpose.
 
-A caller who catches `CineflowError` catches all of them; the commands turn them into exit code 2.
-Each error says what was wanted, what came, and what to do about it.
+Catch `CineflowError` to catch all of them. The commands turn them into exit code 2. Each error says
+what was wanted, what came, and what to do about it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ class CineflowError(Exception):
     Args:
         wanted: What the code needed, in plain words ("a frame of 240x320 pixels").
         got: What it received instead ("240x319").
-        remedy: What the reader can do about it; a command where there is one.
+        remedy: What the user can do about it, as a command where one exists.
     """
 
     def __init__(self, wanted: str, got: str, remedy: str = "") -> None:
@@ -29,11 +29,11 @@ class ArgumentError(CineflowError, ValueError):
 
 
 class CineError(CineflowError):
-    """A clip cannot be read, or holds no cine."""
+    """A clip cannot be read, or does not contain a cine."""
 
 
 class FrameError(CineflowError, ValueError):
-    """A frame of a stream is unusable: wrong size, wrong type, or not finite."""
+    """A frame of a stream has the wrong size or type, or is not finite."""
 
 
 class SpecError(CineflowError, ValueError):
@@ -41,7 +41,7 @@ class SpecError(CineflowError, ValueError):
 
 
 class BundleError(CineflowError):
-    """A bundle is missing, incomplete, or not what its manifest says."""
+    """A bundle is missing or incomplete, or does not match its manifest."""
 
 
 class EngineError(CineflowError):
@@ -49,7 +49,7 @@ class EngineError(CineflowError):
 
 
 class ExportError(CineflowError):
-    """A model cannot be exported, or what was exported is not the model."""
+    """A model cannot be exported, or the exported graph does not match the model."""
 
 
 class ServerError(CineflowError):
@@ -57,4 +57,4 @@ class ServerError(CineflowError):
 
 
 class MissingDependencyError(CineflowError, ImportError):
-    """An optional package is needed here and is not installed."""
+    """An optional package is needed but not installed."""

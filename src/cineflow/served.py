@@ -49,12 +49,12 @@ class Cause(IntEnum):
 
 
 class Rhythm(IntEnum):
-    """How the interval before this beat was, against the median of the beats before it.
+    """The last interval between two beats, or the time since the last beat.
 
-    UNKNOWN until two intervals are known, and for good where neither a beat nor frame times come.
-    EARLY and LATE are more than 20 % off the median of the last eight (ectopic beat or double
-    trigger; missed trigger or pause), or above 220 or below 30 beats per minute where frame times
-    are known.
+    EARLY and LATE are more than 20 % off the median of the last eight intervals. EARLY is an
+    ectopic beat or a double trigger; LATE is a missed trigger or a pause. If frame times are known,
+    above 220 beats per minute is also EARLY and below 30 also LATE. UNKNOWN lasts until two
+    intervals are known; without beats and frame times it never ends.
     """
 
     UNKNOWN = 0
@@ -90,26 +90,26 @@ class BeatInfo:
 class Quality:
     """How well one pair of frames supports the flow between them.
 
-    Where there is no texture at all (black or even frames) nothing is measured: the index is 0, the
-    expected error infinite, and the parts are NaN or None.
+    Frames without texture (black or uniform) cannot be measured. The index is then 0, the expected
+    error infinite, and the parts are NaN, or None where they are optional and not computed.
 
     Attributes:
-        index: 0 (nothing supports it) to 1; falls as `expected_error_px` grows, and is 1/2 at the
-            error that told failed frames from good ones best on the tuning phantoms.
-        expected_error_px: End-point error that frames with these parts had on the tuning phantoms
-            (geometric mean over the wall), px; infinite where there is no texture.
-        correlation: Of the speckle with the next frame's, brought back by the flow: -1..1; four
-            fifths of the tissue exceed it.
-        photometric_px: Standard deviation of the position that one pixel would give, from the
-            residual and the gradient (Cramer-Rao), px; four fifths of the tissue are better.
-        deformation: |du/dx| of the flow, 1 per frame; nine tenths of the tissue deform less.
-        appearance: Change of the picture itself from what it was over about five frames, grey
-            levels along the motion; None for a stream's first pair.
-        temporal_px: Change of the flow since the pair before, scaled to its duration, mean over
-            the tissue; None for a stream's first pair.
+        index: 0 (no support) to 1. It falls as `expected_error_px` grows. It is 1/2 at the error
+            that best separated failed from good frames on the tuning phantoms.
+        expected_error_px: End-point error of frames with these parts on the tuning phantoms
+            (geometric mean over the wall), px; infinite without texture.
+        correlation: Correlation, -1..1, of the speckle with the next frame's warped back by the
+            flow. Four fifths of the tissue exceed it.
+        photometric_px: Standard deviation of a position estimated from one pixel, by residual and
+            gradient (Cramer-Rao). Four fifths of the tissue are better.
+        deformation: |du/dx| of the flow, 1 per frame. Nine tenths of the tissue deform less.
+        appearance: Difference of the picture from its running mean over about five frames, grey
+            levels. Four fifths of the tissue change less. None for a stream's first pair.
+        temporal_px: Change of the flow since the previous pair, scaled to the time between frames,
+            mean over the tissue; None for a stream's first pair.
         forward_backward_px: Mean |f(p) + b(p + f(p))| over the tissue; None unless the backward
             flow was computed.
-        folding_percent: Share of the tissue where the flow turns the picture over.
+        folding_percent: Share of the tissue where the flow folds the picture.
     """
 
     index: float

@@ -1,4 +1,4 @@
-"""Clips made for the tests: a speckled, moving sector with text burned in beside it."""
+"""Clips made for the tests: a speckled, moving sector with text burned in around it."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def region() -> Callable[..., Dataset]:
 
 @pytest.fixture
 def sequence() -> type[Sequence]:
-    """pydicom's Sequence, so that tests need no import of their own."""
+    """pydicom's Sequence, so that the tests need not import it."""
     return Sequence

@@ -1,4 +1,4 @@
-"""Spacing: regions in cm, several of them, ones that do not fit, and the fallback."""
+"""Spacing: one or several regions in cm, regions that do not fit, and the fallback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_the_tissue_region_gives_row_then_column(drawn, write_dicom, region, seq
     assert "region 1" in clip.spacing_reason
 
 
-def test_the_region_that_holds_the_sector_wins(drawn, write_dicom, region, sequence) -> None:
+def test_the_region_that_covers_the_sector_wins(drawn, write_dicom, region, sequence) -> None:
     regions = [
         region((0, 0, 159, 8), (0.5, 0.5), kind=3),  # a spectral strip
         region((0, 0, 20, 119), (0.09, 0.09)),  # a thumbnail
@@ -33,10 +33,10 @@ def test_the_region_that_holds_the_sector_wins(drawn, write_dicom, region, seque
     [
         ((0, 0, 319, 119), {}, "outside the 160x120 pixels"),
         ((-4, 0, 100, 100), {}, "outside"),
-        ((0, 0, 30, 119), {}, "another picture"),
-        (WHOLE, {"unit": 4}, "no ultrasound region is calibrated"),
-        (WHOLE, {"kind": 2}, "no ultrasound region is calibrated"),
-        (WHOLE, {"cm": (0.0, 0.04)}, "no ultrasound region is calibrated"),
+        ((0, 0, 30, 119), {}, "a different picture"),
+        (WHOLE, {"unit": 4}, "none of the ultrasound regions is calibrated"),
+        (WHOLE, {"kind": 2}, "none of the ultrasound regions is calibrated"),
+        (WHOLE, {"cm": (0.0, 0.04)}, "none of the ultrasound regions is calibrated"),
     ],
 )
 def test_a_region_that_does_not_fit_is_refused_with_a_reason(
@@ -50,20 +50,22 @@ def test_a_region_that_does_not_fit_is_refused_with_a_reason(
     assert reason in clip.spacing_reason
 
 
-def test_one_region_outside_condemns_the_others(drawn, write_dicom, region, sequence) -> None:
+def test_one_region_outside_invalidates_the_others(drawn, write_dicom, region, sequence) -> None:
     regions = [region(WHOLE), region((0, 0, 400, 10), kind=3)]
     clip = read_cine(write_dicom(drawn[0], SequenceOfUltrasoundRegions=sequence(regions)))
     assert clip.spacing_mm is None
     assert "region 2" in clip.spacing_reason
 
 
-def test_a_mirrored_axis_has_a_positive_pitch(drawn, write_dicom, region, sequence) -> None:
+def test_a_mirrored_axis_has_a_positive_spacing(drawn, write_dicom, region, sequence) -> None:
     mirrored = sequence([region(WHOLE, (-0.05, 0.04))])
     clip = read_cine(write_dicom(drawn[0], SequenceOfUltrasoundRegions=mirrored))
     assert clip.spacing_mm == pytest.approx((0.5, 0.4))
 
 
-def test_pixel_spacing_is_the_fallback_and_nothing_means_pixels(drawn, write_dicom) -> None:
+def test_pixel_spacing_is_the_fallback_and_without_it_lengths_are_pixels(
+    drawn, write_dicom
+) -> None:
     with_tag = read_cine(write_dicom(drawn[0], PixelSpacing=[0.3, 0.2]))
     assert with_tag.spacing_mm == pytest.approx((0.3, 0.2))
     assert with_tag.spacing_reason == "PixelSpacing"

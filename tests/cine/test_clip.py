@@ -1,4 +1,4 @@
-"""The Cine type refuses what is no cine."""
+"""The Cine type refuses invalid clips."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECTOR = np.ones((8, 9), bool)
         (FRAMES, np.arange(4.0), SECTOR[:-1], "sector"),
     ],
 )
-def test_what_is_no_cine_is_refused(frames, times, sector, wanted: str) -> None:
+def test_an_invalid_clip_is_refused(frames, times, sector, wanted: str) -> None:
     with pytest.raises(ArgumentError, match=wanted):
         Cine(frames, times, None, "", sector)
 

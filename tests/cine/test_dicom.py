@@ -1,4 +1,4 @@
-"""DICOM clips: pixels, times and spacing that are right, and files that are refused."""
+"""DICOM clips: correct pixels, times and spacing, and files that are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_default_clip_is_real_and_in_pixels() -> None:
     clip = default_clip()
     assert clip.frames.shape == (30, 240, 320)
     assert clip.frame_period_ms == pytest.approx(33.333)
-    # Its regions belong to a parent of twice the size: a reader that trusts them halves lengths.
+    # Its regions belong to a parent twice as large: a reader that trusts them halves lengths.
     assert clip.spacing_mm is None
     assert "x 84..595" in clip.spacing_reason
     assert "320x240" in clip.spacing_reason
@@ -37,7 +37,7 @@ def test_the_grey_of_a_ybr_clip_is_the_luma_that_the_file_stores() -> None:
     stored = next(iter(pydicom.pixels.iter_pixels(header, raw=True, indices=[0])))[..., 0]
     clip = default_clip()
     difference = np.abs(clip.frames[0].astype(int) - stored)[clip.sector]
-    # Through RGB and back: rounding, and clipping where a coloured mark touches the sector.
+    # The way through RGB rounds, and it clips where a coloured mark touches the sector.
     assert (difference > 1).mean() < 0.001
     assert difference.max() <= 3
 
@@ -59,7 +59,7 @@ def test_no_identity_is_kept(drawn, write_dicom) -> None:
     assert not clip.frames[:, :12, :60].any(), "the burned-in name is still there"
 
 
-def test_a_colour_clip_is_converted_and_said_so(drawn, write_dicom) -> None:
+def test_a_colour_clip_is_converted_and_noted(drawn, write_dicom) -> None:
     frames, _ = drawn
     rgb = np.repeat(frames[..., None], 3, axis=3)
     neutral = read_cine(write_dicom(rgb))
@@ -71,7 +71,7 @@ def test_a_colour_clip_is_converted_and_said_so(drawn, write_dicom) -> None:
     assert doppler.frames[0, 60, 80] == pytest.approx(0.299 * 200 + 0.587 * 20 + 0.114 * 20, abs=1)
 
 
-def test_deep_and_inverted_grey_is_scaled_and_said_so(drawn, write_dicom) -> None:
+def test_deep_and_inverted_grey_is_scaled_and_noted(drawn, write_dicom) -> None:
     frames, _ = drawn
     deep = read_cine(write_dicom(frames.astype(np.uint16) * 16))
     assert np.abs(deep.frames.astype(int) - frames)[:, deep.sector].max() <= 1
@@ -115,7 +115,7 @@ def test_a_frame_whose_code_stream_is_cut_is_refused(tmp_path: Path) -> None:
         read_cine(path)
 
 
-def test_a_still_an_empty_object_and_no_dicom_are_refused(drawn, write_dicom, tmp_path) -> None:
+def test_a_still_an_empty_object_and_a_text_file_are_refused(drawn, write_dicom, tmp_path) -> None:
     frames, _ = drawn
     with pytest.raises(SingleFrameError, match="1 frame"):
         read_cine(write_dicom(frames[:1]))
@@ -141,9 +141,9 @@ def test_random_damage_never_escapes_as_another_error(tmp_path: Path) -> None:
     path = tmp_path / "damaged.dcm"
 
     tags, pixels = np.arange(132, 1200), np.arange(35_040, len(whole))
-    for place in [tags] * 20 + [pixels] * 5:
+    for part in [tags] * 20 + [pixels] * 5:
         damaged = bytearray(whole)
-        for at in rng.choice(place, 4):
+        for at in rng.choice(part, 4):
             damaged[at] = rng.integers(256)
         path.write_bytes(damaged)
         try:

@@ -1,4 +1,4 @@
-"""Fitting to a model's sizes and carrying motion back."""
+"""Fitting a clip to a model's sizes, and mapping motion back."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_sizes(size, axes, content, model) -> None:
     assert geometry.model == fitted.size == model
     assert not fitted.sector[content[0] :].any()
     assert not fitted.frames[:, :, content[1] :].any()
-    assert "carried back" in fitted.notes[-1]
+    assert "mapped back" in fitted.notes[-1]
     assert ("resized" in fitted.notes[-1]) == (content != size)
     np.testing.assert_allclose(
         fitted.spacing_mm, (0.5 * size[0] / content[0], 0.4 * size[1] / content[1])
@@ -61,7 +61,7 @@ def test_points_go_there_and_back() -> None:
 
 
 def test_points_follow_the_pixels_that_are_resized() -> None:
-    """A blob's centroid in the fitted frame is where `points_to_model` says."""
+    """A blob's centroid in the fitted frame is the point that `points_to_model` returns."""
     frame = np.zeros((600, 800), np.uint8)
     cv2.circle(frame, (500, 333), 20, 200, -1)
     clip = Cine(np.stack([frame] * 2), np.arange(2.0), None, "", np.ones(frame.shape, bool))
@@ -87,10 +87,10 @@ def test_motion_comes_back_in_source_pixels() -> None:
     )
 
 
-def test_what_cannot_fit_is_refused() -> None:
+def test_a_clip_that_cannot_fit_is_refused() -> None:
     with pytest.raises(ArgumentError, match="two axes"):
         fit_to(clip_of(64, 64), (BY_16,))
-    with pytest.raises(ArgumentError, match="accept a size"):
+    with pytest.raises(ArgumentError, match="accept at least one size"):
         fit_to(clip_of(64, 64), (Axis("odd", 65, 70, 16), BY_16))
     _, geometry = fit_to(clip_of(100, 130), (BY_16, BY_16))
     with pytest.raises(ArgumentError, match="a field"):

@@ -1,4 +1,4 @@
-"""Frame times: the tag the pointer names, and each fallback with its note."""
+"""Frame times: the tag that the pointer names, and each fallback with its note."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ VECTOR = [0.0, *range(10, 21)]
     [
         ({}, 20.0, ""),
         ({"FrameIncrementPointer": 0x00181065, "FrameTimeVector": VECTOR}, VECTOR[1:], ""),
-        ({"FrameIncrementPointer": None}, 20.0, "FrameTime was taken"),
+        ({"FrameIncrementPointer": None}, 20.0, "FrameTime was used"),
         (
             {"FrameIncrementPointer": 0x00181065, "FrameTimeVector": [0.0, 10.0]},
             20.0,
-            "FrameTime was taken",
+            "FrameTime was used",
         ),
-        ({"FrameTime": 0, "FrameTimeVector": VECTOR}, VECTOR[1:], "FrameTimeVector was taken"),
+        ({"FrameTime": 0, "FrameTimeVector": VECTOR}, VECTOR[1:], "FrameTimeVector was used"),
         ({"FrameTime": None, "CineRate": 50}, 20.0, "CineRate (50 Hz)"),
         ({"FrameTime": None, "RecommendedDisplayFrameRate": 25}, 40.0, "display rate"),
         ({"FrameTime": None}, 1000 / 30, "30 Hz was assumed"),
         ({"FrameTime": -5.0}, 1000 / 30, "30 Hz was assumed"),
         ({"FrameTime": 0.001}, 1000 / 30, "no frame time of 1 to 1000 ms"),
         ({"FrameTime": 1e6}, 1000 / 30, "no frame time of 1 to 1000 ms"),
-        ({"FrameTime": 1e6, "FrameTimeVector": VECTOR}, VECTOR[1:], "FrameTimeVector was taken"),
+        ({"FrameTime": 1e6, "FrameTimeVector": VECTOR}, VECTOR[1:], "FrameTimeVector was used"),
         ({"FrameTime": None, "FrameTimeVector": [0.0, 1e6] + 10 * [20.0]}, 1000 / 30, "assumed"),
         ({"FrameTime": None, "CineRate": 100000}, 1000 / 30, "30 Hz was assumed"),
     ],

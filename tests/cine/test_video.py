@@ -1,4 +1,4 @@
-"""Video clips: frames, rate, no calibration; and files that are refused."""
+"""Video clips: frames, rate, lengths in pixels, and files that are refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_video_is_read_with_its_rate_and_in_pixels(drawn, tmp_path: Path, suff
     assert error < 8, f"mean coding error {error:.1f} grey levels"
 
 
-def test_a_video_without_a_suffix_is_known_by_its_bytes(drawn, tmp_path: Path) -> None:
+def test_a_video_without_a_suffix_is_recognised_by_its_bytes(drawn, tmp_path: Path) -> None:
     named = write_video(tmp_path / "clip.mp4", drawn[0])
     bare = named.rename(tmp_path / "clip")
     assert len(read_cine(bare)) == 12
@@ -87,7 +87,7 @@ def test_ffmpeg_is_silent_about_damage_unless_the_user_asks(
     whole = write_video(tmp_path / "whole.mp4", drawn[0]).read_bytes()
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(whole[: len(whole) // 2])
-    # A process of its own: FFmpeg reads its level once, and writes past Python's stderr.
+    # In a separate process: FFmpeg reads its level once and bypasses Python's stderr.
     code = (
         "import sys; from cineflow.cine import DecodeError, read_cine\n"
         "try: read_cine(sys.argv[1])\n"

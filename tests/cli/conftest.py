@@ -1,4 +1,4 @@
-"""Running the command as a user does, in a process of its own."""
+"""Running the command as a user does, in a separate process."""
 
 from __future__ import annotations
 
@@ -84,14 +84,14 @@ def cineflow(tmp_path: Path) -> Iterator[Callable[..., Ended]]:
 
 
 def _segments(pid: int) -> list[str]:
-    """Shared memory of a client in process `pid`; a server's is named by the mark of its log."""
-    ring = re.compile(rf"cineflow-\d+-{pid}-")  # between them is the process-id namespace
+    """Shared memory of a client in process `pid`. (`server_segments` finds a server's.)"""
+    ring = re.compile(rf"cineflow-\d+-{pid}-")  # the process-id namespace, then the id
     return [name for name in os.listdir("/dev/shm") if ring.match(name)]
 
 
 @pytest.fixture
 def server_segments() -> Callable[[Path], list[str]]:
-    """Shared memory that the server of a log file left."""
+    """Shared memory that remains of the server that wrote a log file."""
 
     def left(log: Path) -> list[str]:
         names = set(re.findall(r"cineflow-[0-9a-f]{12}", log.read_text()))

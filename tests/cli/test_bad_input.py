@@ -1,4 +1,4 @@
-"""Bad input through the commands: a panel that says what, exit code 2, and nothing left."""
+"""Bad input to the commands: a panel that says what is wrong, exit code 2, nothing left behind."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def test_a_bad_clip(command: str, kind: str, bad, tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_a_bad_clip_prints_the_panel_and_nothing_else(cineflow, bad) -> None:
-    """Libraries below must not print their own log beside it (pydicom would)."""
+def test_a_bad_clip_prints_only_the_panel(cineflow, bad) -> None:
+    """Libraries must not print their own log next to it (pydicom would)."""
     ended = cineflow("demo", "--input", bad("truncated-frame"), "--out", "out")
     assert ended.code == 2
     assert ended.left == []
@@ -109,7 +109,7 @@ def test_a_bad_clip_prints_the_panel_and_nothing_else(cineflow, bad) -> None:
     assert lines[-1].startswith("╰")
 
 
-def test_no_server_there(write_dicom) -> None:
+def test_no_server(write_dicom) -> None:
     done = CliRunner().invoke(_app(), ["stream", str(write_dicom(FRAMES)), "--url", "127.0.0.1:1"])
     assert done.exit_code == 2
     assert "ServerUnavailable" in done.stderr
@@ -133,7 +133,7 @@ def test_a_port_that_is_taken(server_binary) -> None:
 
 
 @pytest.mark.parametrize("port", ["99999", "-1"])
-def test_a_port_that_is_none(port: str) -> None:
+def test_a_number_that_is_not_a_port(port: str) -> None:
     done = CliRunner().invoke(_app(), ["serve", "--port", port])
     assert done.exit_code == 2
     assert "--port" in done.stderr
@@ -171,21 +171,21 @@ def test_a_server_that_dies_under_the_stream(
 
 
 @pytest.mark.parametrize("command", ["demo", "stream", "serve", "log", "phantom"])
-def test_a_place_that_cannot_be_written(
+def test_a_path_that_cannot_be_written(
     command: str, server, write_dicom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Said before anything is streamed or served, where there is anything to wait for."""
+    """The error comes before anything is streamed or served."""
     import cineflow_client
 
     monkeypatch.setattr(cineflow_client.Client, "stream", lambda *_: pytest.fail("too late"))
     (tmp_path / "file").touch()
-    place, clip = tmp_path / "file" / "out", write_dicom(FRAMES)
+    target, clip = tmp_path / "file" / "out", write_dicom(FRAMES)
     arguments = {
-        "demo": ["demo", "--input", clip, "--out", place],
-        "stream": ["stream", clip, "--url", server.url, "--out", place],
-        "serve": ["serve", "--port", 0, "--repository", place],
-        "log": ["serve", "--port", 0, "--log", place],
-        "phantom": ["phantom", "--frame-rate", 5, "--out", place.with_suffix(".npz")],
+        "demo": ["demo", "--input", clip, "--out", target],
+        "stream": ["stream", clip, "--url", server.url, "--out", target],
+        "serve": ["serve", "--port", 0, "--repository", target],
+        "log": ["serve", "--port", 0, "--log", target],
+        "phantom": ["phantom", "--frame-rate", 5, "--out", target.with_suffix(".npz")],
     }[command]
     done = CliRunner().invoke(_app(), [str(argument) for argument in arguments])
     assert done.exit_code == 2, done.exception
@@ -204,7 +204,7 @@ def test_an_unknown_bundle_and_an_unknown_recipe(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_that_a_library_swallowed_still_ends_the_command() -> None:
-    """gRPC does so while it starts: the command must not run on as if nothing had come."""
+    """gRPC swallows it while it starts. The command must not keep running."""
 
     steps = []
 

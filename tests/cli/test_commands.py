@@ -37,7 +37,7 @@ def test_serve_stays_until_ctrl_c(cineflow, server_binary, tmp_path: Path) -> No
     assert "Traceback" not in ended.err
 
 
-def test_doctor_says_what_would_be_used() -> None:
+def test_doctor_shows_what_would_be_used() -> None:
     done = CliRunner().invoke(_app(), ["doctor", "--json"])
     assert done.exit_code == 0, done.output
     findings = json.loads(done.stdout)

@@ -39,7 +39,7 @@ def test_the_demo_runs_the_whole_path(cineflow, server_binary, server_segments, 
     assert re.search(r"weights +none: training-free", ended.out)
     assert summary["spacing"] is None
     assert "outside the 320x240 pixels" in summary["spacing_reason"]
-    # The picture itself slides by 5 px over the beat; OpenCV's Farneback closes at 5.5 px here.
+    # The whole picture shifts by 5 px over the beat. OpenCV's Farneback closes at 5.5 px here.
     assert 3 < summary["loop_closure_px"] < 8
 
     page = (folder / "report.html").read_text()
@@ -53,7 +53,7 @@ def test_the_demo_runs_the_whole_path(cineflow, server_binary, server_segments, 
 def test_a_clip_of_the_users_own_without_torch(
     server_binary, write_dicom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RGB, calibrated, of a size the model does not take; and with the built-in bundle."""
+    """A calibrated RGB clip of a size that the model does not take, with the built-in bundle."""
     import cineflow.cli as cli
     from cineflow.cli import demo as module
 
@@ -82,7 +82,14 @@ def test_a_clip_of_the_users_own_without_torch(
         assert "Doe" not in (folder / written).read_text()
 
 
-@pytest.mark.parametrize("moment", ["clip:", "Triton repository", "server: Triton"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("clip:", marks=pytest.mark.slow),
+        pytest.param("Triton repository", marks=pytest.mark.slow),
+        "server: Triton",
+    ],
+)
 def test_ctrl_c_ends_everything(
     moment: str, cineflow, server_binary, server_segments, tmp_path: Path
 ) -> None:
@@ -90,7 +97,7 @@ def test_ctrl_c_ends_everything(
     ended = cineflow("demo", "--out", folder, interrupt_at=moment, torch=False)
     assert ended.code == 130
     assert ended.left == []
-    if moment == "server: Triton":  # before, its log may not name it yet
+    if moment == "server: Triton":  # earlier, the log may not name the server yet
         assert server_segments(folder / "server.log") == []
     assert not (folder / "summary.json").exists()
     assert "Traceback" not in ended.err

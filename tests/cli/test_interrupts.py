@@ -1,4 +1,4 @@
-"""Signals at moments other than the middle of a command: never a traceback, always an end."""
+"""Signals before and around a command: it ends without a traceback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from cineflow.cli.console import guarded
 
-#: Runs `cineflow doctor`; sends itself SIGINT when the module named first is about to be imported.
+#: Runs `cineflow doctor`, and sends itself SIGINT when it imports the module named first.
 PROGRAM = """
 import os, signal, sys
 from cineflow.cli import main
@@ -45,7 +45,7 @@ def test_a_signal_unwinds_the_command(number: signal.Signals) -> None:
         finally:
             unwound.append(number)
 
-    before = signal.signal(number, lambda *_: None)  # a miss must not end the test run
+    before = signal.signal(number, lambda *_: None)  # an unhandled signal must not end the test run
     try:
         with pytest.raises(typer.Exit) as ended:
             command()

@@ -19,12 +19,12 @@ def test_figures_of_known_latencies():
     assert summary.p99_ms == pytest.approx(99.01)
     assert summary.missed_deadlines == 67  # 34 ... 100
     assert type(summary.missed_deadlines) is int
-    np.testing.assert_array_equal(log.each_ms, np.arange(1.0, 101.0))
+    np.testing.assert_array_equal(summary.each_ms, np.arange(1.0, 101.0))
 
 
 def test_one_stall_costs_every_frame_that_it_delays():
     log = LatencyLog(frame_period_ms=10)
-    log.add(35)  # the source's clock goes on: three more frames are ready before this one is back
+    log.add(35)  # three more frames are ready before this result comes
     for waited in (25, 20, 15, 10, 5, 0):
         log.add(5, waited_ms=waited)
     assert log.summary().missed_deadlines == 1 + 4  # the last two are in time
@@ -38,12 +38,12 @@ def test_an_unpaced_stream_misses_nothing():
     assert log.summary().frame_period_ms is None
 
 
-def test_no_frames_no_figures():
+def test_a_summary_needs_a_frame():
     with pytest.raises(CineflowClientError, match="at least one"):
         LatencyLog().summary()
 
 
 @pytest.mark.parametrize("period", [0, -1, float("nan")])
-def test_a_period_that_is_none(period):
+def test_a_period_that_is_not_positive(period):
     with pytest.raises(CineflowClientError, match="positive"):
         LatencyLog(period)

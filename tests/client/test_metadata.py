@@ -1,22 +1,23 @@
-"""A model of somebody else's is told from ours before a frame is sent."""
+"""A model that is not cineflow's is recognised before a frame is sent."""
 
 from __future__ import annotations
 
 import pytest
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput, ModelParameter
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelParameter
 
-from cineflow.export.triton import STREAM_INPUTS, STREAM_OUTPUTS
 from cineflow_client import ModelNotFound
 from cineflow_client.metadata import read_model_info
+from cineflow_client.served import CONTRACT
 
 
-def config(spec: str) -> ModelConfig:
-    """A configuration of ours with any text in the place of its spec."""
+def config(spec: str, contract: int = CONTRACT) -> ModelConfig:
+    """The configuration of a cineflow model with any text as its spec."""
     return ModelConfig(
         name="ours",
-        input=[ModelInput(name=name) for name, *_ in STREAM_INPUTS],
-        output=[ModelOutput(name=name) for name, *_ in STREAM_OUTPUTS],
-        parameters={"spec": ModelParameter(string_value=spec)},
+        parameters={
+            "spec": ModelParameter(string_value=spec),
+            "contract": ModelParameter(string_value=str(contract)),
+        },
     )
 
 
@@ -27,7 +28,12 @@ def test_a_model_without_a_readable_spec(broken: str) -> None:
     assert "`cineflow repo" in error.value.remedy
 
 
+def test_another_version_of_the_contract() -> None:
+    with pytest.raises(ModelNotFound, match="version 2 of the contract; got version 1"):
+        read_model_info("ours", config('{"feed": {"kind": "pair"}}', 1))
+
+
 def test_a_foreign_model() -> None:
-    with pytest.raises(ModelNotFound, match="a cineflow model") as error:
+    with pytest.raises(ModelNotFound, match="as cineflow models have") as error:
         read_model_info("identity", ModelConfig(name="identity"))
     assert "`cineflow repo" in error.value.remedy

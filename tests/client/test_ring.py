@@ -1,4 +1,4 @@
-"""The ring's name in /dev/shm: gone at once, and swept where a program was killed too early."""
+"""The ring's name in /dev/shm: unlinked at once, and swept after a program was killed too early."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SharedRing(1, {"frame": 256}, register)
 
 
 def start(fate: str) -> tuple[subprocess.Popen[str], Path]:
-    """A program inside that moment, and its ring's name."""
+    """A program while its ring has a name, and that name."""
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, fate], stdout=subprocess.PIPE, text=True
     )
@@ -45,7 +45,7 @@ def test_a_name_that_a_killed_program_left_goes_with_the_next_ring() -> None:
     program, left = start("killed")
     program.communicate(timeout=15)
     assert program.returncode == -signal.SIGKILL
-    assert left.exists()  # nobody was there to remove it
+    assert left.exists()  # the program could not remove it
     open_ring()
     assert not left.exists()
 

@@ -1,4 +1,4 @@
-"""Long and crowded: what only shows after thousands of frames, or with many streams at once."""
+"""Faults that only show after thousands of frames, or with many streams at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client against the real server: both ways of sending frames, and every way to go wrong."""
+"""The client against the real server: both transports, and everything that can go wrong."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def in_process(moving_frames):
 
 @pytest.mark.parametrize("transport", ["grpc", "shm"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_what_comes_back_is_what_the_stream_computes(
+def test_results_are_those_of_a_stream_in_process(
     client, moving_frames, in_process, transport, dtype
 ):
     with client.stream("lucas_kanade", transport) as stream:
         results = [stream.push(frame.astype(dtype)) for frame in moving_frames]
         assert stream.transport == transport
-        assert rings() == []  # the name is gone already while the memory is in use
+        assert rings() == []  # the memory is in use, but no longer has a name
     for got, expected in zip(results, in_process, strict=True):
         np.testing.assert_array_equal(got.flow, expected.flow)
         np.testing.assert_array_equal(got.displacement, expected.displacement)
@@ -197,8 +197,8 @@ def test_no_server(url):
 @pytest.mark.parametrize(
     "url", ["", "localhost", ":8001", "http://127.0.0.1:8001", "127.0.0.1:0", "127.0.0.1:73537"]
 )
-def test_an_address_that_is_none(url):
-    """gRPC would take port 73537 for 8001, and another server might answer there."""
+def test_an_invalid_address(url):
+    """gRPC would take port 73537 for 8001, where another server may listen."""
     with pytest.raises(ServerUnavailable, match="host:port") as error:
         Client(url)
     assert "127.0.0.1:8001" in error.value.remedy
@@ -223,17 +223,17 @@ def test_a_closed_stream_and_a_closed_client(client, server, moving_frames):
         other.models()
 
 
-# -- shared memory that is not to be had ---------------------------------------------------------
+# -- shared memory that is not available ---------------------------------------------------------
 
 
 def test_a_server_that_cannot_map_our_memory(client):
     with pytest.raises(SharedMemoryUnavailable, match="map this machine's"):
-        client.register_memory("cineflow-nobody-made-this", 4096)
+        client.register_memory("cineflow-does-not-exist", 4096)
 
 
 @pytest.fixture(params=["refused", "full"])
 def no_shared_memory(request, monkeypatch):
-    """A server elsewhere, or a /dev/shm without room."""
+    """A server on another machine, or a full /dev/shm."""
     if request.param == "refused":
         real = Client.register_memory
         monkeypatch.setattr(
@@ -255,16 +255,17 @@ def test_auto_falls_back_to_grpc_and_says_why(client, moving_frames, no_shared_m
 
 
 def test_shm_asked_for_by_name_fails_plainly(client, moving_frames, no_shared_memory):
-    with client.stream("lucas_kanade", "shm") as stream:
-        with pytest.raises(SharedMemoryUnavailable):
-            stream.push(moving_frames[0])
+    with client.stream("lucas_kanade", "shm", slots=1) as stream:
+        for _ in range(2):  # the first refusal must not keep the only slot
+            with pytest.raises(SharedMemoryUnavailable):
+                stream.submit(moving_frames[0])
         assert rings() == []
 
 
-# -- servers that die, hang or forget ------------------------------------------------------------
+# -- servers that die, hang or drop a stream -----------------------------------------------------
 
 
-@pytest.mark.parametrize("transport", ["grpc", "shm"])
+@pytest.mark.parametrize("transport", [pytest.param("grpc", marks=pytest.mark.slow), "shm"])
 def test_the_server_dies_under_a_stream(
     server_binary, repository, moving_frames, left_behind, transport
 ):
@@ -302,7 +303,7 @@ def test_a_server_that_hangs(server_binary, repository, moving_frames):
 
 @pytest.fixture(scope="module")
 def small_server(server_binary, repository, tmp_path_factory):
-    """A server with two places for streams, which forgets one after a second."""
+    """A server for two streams, which drops a stream that is idle for a second."""
     import shutil
 
     models = shutil.copytree(repository, tmp_path_factory.mktemp("small") / "models")
@@ -327,7 +328,7 @@ def test_a_stream_that_idled_too_long(small_server, moving_frames):
             stream.push(moving_frames[2])
 
 
-def test_more_streams_than_places_time_out_instead_of_stalling(small_server, moving_frames):
+def test_more_streams_than_slots_time_out_instead_of_stalling(small_server, moving_frames):
     with Client(small_server.url) as client:
         busy = [client.stream("lucas_kanade") for _ in range(2)]
         stop = threading.Event()
@@ -387,7 +388,7 @@ def test_a_program_that_ends_mid_stream_leaves_no_memory(server, then, ending):
     program.communicate(timeout=15)
     assert rings(program.pid) == []
     with Client(server.url) as client, client.stream("lucas_kanade", "shm") as stream:
-        if ending == signal.SIGKILL:  # nobody told the server, until the next stream does
+        if ending == signal.SIGKILL:  # the server learns it from the next stream
             assert mapped(client, program.pid)
         stream.push(np.zeros((128, 160), np.uint8))
         assert mapped(client, os.getpid())

@@ -1,7 +1,8 @@
-"""What a server writes into an answer becomes the client's own typed error, whole."""
+"""The messages: what a request holds, and how an error of the server becomes the client's own."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from cineflow.errors import EngineError, FrameError
@@ -14,9 +15,22 @@ from cineflow_client import (
     ServerRefused,
     StreamExpired,
 )
-from cineflow_client.wire import error_from_message
+from cineflow_client.ring import SharedRing
+from cineflow_client.wire import Step, error_from_message, frame_request
 
 AWKWARD = ("a frame; got it", "none. Start\na new one.", 'Say "µm": {"got": 1}; got more.')
+
+
+def test_a_request_points_at_the_slot_and_writes_nothing() -> None:
+    ring = SharedRing(2, (8, 8), lambda name, size: None)
+    step = Step(np.full((8, 8), 7, np.uint8), None, None, None, slot=1)
+    request = frame_request("model", 1, "0", step, ring, start=True)
+    (tensor,) = request.inputs
+    assert tensor.parameters["shared_memory_region"].string_param == ring.name
+    assert tensor.parameters["shared_memory_offset"].int64_param == ring.offset(1, "frame")
+    assert list(request.raw_input_contents) == []
+    assert not any(ring._memory[:])
+    ring.close()
 
 
 @pytest.mark.parametrize("prefix", ["", "[request id: 7] ", "in ensemble 'lucas_kanade', "])

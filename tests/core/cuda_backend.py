@@ -1,4 +1,4 @@
-"""Where the CUDA kernels run in these tests: on the CPU under the shim, or on a real GPU.
+"""Runs the CUDA kernels in these tests: on the CPU under the shim, or on a real GPU.
 
 The environment variable CINEFLOW_CUDA_TESTS chooses: "shim" (the default; CMake builds it first),
 "sanitized" (the shim under AddressSanitizer and UndefinedBehaviorSanitizer; libasan must be
@@ -22,7 +22,7 @@ DL_BFLOAT = 4
 
 
 class _Tensor(ctypes.Structure):
-    """The head of DLPack's tensor, as far as it is rewritten here."""
+    """The first fields of DLPack's tensor, which are rewritten here."""
 
     _fields_ = (
         ("data", ctypes.c_void_p),
@@ -39,11 +39,11 @@ _pointer_of.argtypes = (ctypes.py_object, ctypes.c_char_p)
 
 
 class DeviceArray:
-    """An array of a backend that says over DLPack that it lies on a CUDA device.
+    """An array of a backend that claims through DLPack to be on a CUDA device.
 
     Args:
-        array: NumPy (shim) or CuPy array; where it holds the bits of bfloat16, as float16.
-        bfloat16: Whether it does.
+        array: NumPy (shim) or CuPy array. The bits of bfloat16 are stored as float16.
+        bfloat16: Whether it holds bfloat16.
         device: Index of the device.
     """
 
@@ -56,7 +56,7 @@ class DeviceArray:
         return DL_CUDA, self.device_index
 
     def __dlpack__(self, stream: int | None = None) -> object:
-        assert stream == -1, "the binding must leave ordering to the stream it is given"
+        assert stream == -1, "the binding must not ask the producer to synchronise"
         options = {} if isinstance(self.array, np.ndarray) else {"stream": -1}
         capsule = self.array.__dlpack__(**options)
         tensor = _Tensor.from_address(_pointer_of(capsule, b"dltensor"))
@@ -67,7 +67,7 @@ class DeviceArray:
 
 
 def to_bfloat16(values: np.ndarray) -> np.ndarray:
-    """Bits of the nearest bfloat16 (ties to even), as float16 only in name."""
+    """Bits of the nearest bfloat16 (ties to even), in an array whose dtype is float16."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
     return np.where(np.isnan(values), 0x7FC0, rounded).astype(np.uint16).view(np.float16)
@@ -79,7 +79,7 @@ def from_bfloat16(array: np.ndarray) -> np.ndarray:
 
 
 def _strided(library: Any, shape: tuple[int, ...], dtype: Any, layout: str) -> Any:
-    """An array whose memory is laid out as `layout` says, all of it 3 (or 0x03...) at first."""
+    """An array with the memory layout `layout`, filled with 3."""
     if layout == "channels_last" and len(shape) == 4:
         n, c, h, w = shape
         return library.full((n, h, w, c), 3, dtype).transpose(0, 3, 1, 2)
@@ -100,7 +100,7 @@ class Backend:
     Attributes:
         module: cineflow._C of the build under test.
         shim: Controls of the shim; None on a GPU.
-        op_library: libcineflow_ort.so of the same build, where it has one.
+        op_library: libcineflow_ort.so of the same build; None if the build has none.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Backend:
         self._library = library
 
     def put(self, values: np.ndarray, dtype: str, layout: str = "planar") -> DeviceArray:
-        """`values` on the device, in the storage type `dtype`."""
+        """Copies `values` to the device, as storage type `dtype`."""
         bfloat16 = dtype == "bfloat16"
         stored = to_bfloat16(values) if bfloat16 else values.astype(dtype)
         array = _strided(self._library, values.shape, stored.dtype, layout)
@@ -128,7 +128,7 @@ class Backend:
         return DeviceArray(_strided(self._library, shape, stored, layout), dtype == "bfloat16")
 
     def get(self, array: DeviceArray) -> np.ndarray:
-        """Back on the CPU, once the kernels are done; bfloat16 as float32."""
+        """Copies an array to the CPU after the kernels have finished; bfloat16 becomes float32."""
         values = array.array
         if not isinstance(values, np.ndarray):
             values = self._library.asnumpy(values)
@@ -143,7 +143,7 @@ def open_backend() -> Backend:
 
         from cineflow import _C
 
-        cupy.cuda.set_allocator(None)  # a pool's slack would hide a step beyond an array
+        cupy.cuda.set_allocator(None)  # a pool would hide accesses after the end of an array
         return Backend(_C, cupy, None)
     if where == "shim":
         built = build("cuda-shim", WITH_CUDA="SHIM")
@@ -151,7 +151,7 @@ def open_backend() -> Backend:
         assert where == "sanitized", where
         built = build("cuda-shim-sanitized", WITH_CUDA="SHIM", CINEFLOW_SANITIZE=SANITIZERS)
     library = next((built / "python").glob("_C*.so"))
-    # Its name must be `_C`, for which the module's entry point is called.
+    # The name must be `_C`, because the module's entry point is named after it.
     spec = importlib.util.spec_from_file_location("_C", library)
     assert spec is not None
     assert spec.loader is not None

@@ -1,6 +1,6 @@
-// Every op of the core on the CPU beside a loop in double precision written from its formula:
-// for machines that run no Python, such as a cross build under an emulator. Prints one line per op
-// with its largest error; the exit code is the number of ops that are wrong.
+// Compares every op of the core on the CPU with a loop in double precision, written from its
+// formula. It is for machines without Python, such as a cross build under an emulator. Prints one
+// line per op with its largest error. The exit code is the number of wrong ops.
 #include <cmath>
 #include <cstdio>
 #include <random>
@@ -22,7 +22,7 @@ constexpr std::int64_t kN = 2, kC = 5, kH = 19, kW = 37;
 constexpr int kRadius = 3;
 constexpr double kTurn = 6.283185307179586477;
 
-/// A contiguous f32 tensor [N, C, H, W] (or [N, C], with ones behind).
+/// A contiguous f32 tensor [N, C, H, W], or [N, C] with H = W = 1.
 struct Tensor {
   std::int64_t sizes[4];
   std::vector<float> data;
@@ -56,10 +56,10 @@ Tensor random_tensor(std::mt19937& random, double mean, double spread, std::int6
   return tensor;
 }
 
-/// Bilinear sample at column x, row y; a neighbour outside counts 0, a non-finite coordinate 0.
-/// Rows come round again where the plane is periodic.
-double sample(Tensor& plane, std::int64_t n, std::int64_t c, double x, double y, Border border,
-              bool periodic = false) {
+/// Bilinear sample at column x, row y. Neighbours outside and non-finite coordinates count 0. Rows
+/// wrap around if the plane is periodic.
+double reference_sample(Tensor& plane, std::int64_t n, std::int64_t c, double x, double y,
+                        Border border, bool periodic = false) {
   if (!std::isfinite(x) || !std::isfinite(y)) return 0.0;
   const double last_x = static_cast<double>(plane.sizes[3] - 1);
   const double last_y = static_cast<double>(plane.sizes[2] - 1);
@@ -85,7 +85,7 @@ double sample(Tensor& plane, std::int64_t n, std::int64_t c, double x, double y,
 
 int failures = 0;
 
-/// Compare `out` with `wanted(n, c, y, x)`.
+/// Compares `out` with `wanted(n, c, y, x)`.
 template <typename Wanted>
 void compare(const char* op, const Status& status, Tensor& out, double tolerance,
              const Wanted& wanted) {
@@ -119,7 +119,7 @@ void check_border(std::mt19937& random, Border border) {
     return double{static_cast<float>(y) + field.at(n, 1, y, x)};
   };
   const auto warped = [&](std::int64_t n, std::int64_t c, std::int64_t y, std::int64_t x) {
-    return sample(src, n, c, column(flow, n, y, x), row(flow, n, y, x), border);
+    return reference_sample(src, n, c, column(flow, n, y, x), row(flow, n, y, x), border);
   };
   Tensor out(kN, kC, kH, kW);
   cineflow::WarpArgs warp;
@@ -139,8 +139,8 @@ void check_border(std::mt19937& random, Border border) {
   compose.border = border;
   compare("compose_flow", cineflow::compose_flow_cpu(compose), composed, 3e-6,
           [&](std::int64_t n, std::int64_t c, std::int64_t y, std::int64_t x) {
-            return so_far.at(n, c, y, x) +
-                   sample(next, n, c, column(so_far, n, y, x), row(so_far, n, y, x), border);
+            return so_far.at(n, c, y, x) + reference_sample(next, n, c, column(so_far, n, y, x),
+                                                            row(so_far, n, y, x), border);
           });
 
   constexpr int kSide = 2 * kRadius + 1;
@@ -186,13 +186,14 @@ void check_border(std::mt19937& random, Border border) {
   there.first_radius = 0.5;
   there.radius_step = 0.75;
   there.border = border;
-  // A coordinate of some 20 px is good to 2e-6 px in f32, and neighbours differ by a few units.
+  // In f32 a coordinate of about 20 px has an error of 2e-6 px, and neighbours differ by a few
+  // units.
   compare("polar_resample", cineflow::polar_resample_cpu(there), polar, 3e-5,
           [&](std::int64_t n, std::int64_t c, std::int64_t i, std::int64_t j) {
             const double angle = 0.3 + static_cast<double>(i) * there.angle_step;
             const double radius = 0.5 + static_cast<double>(j) * there.radius_step;
-            return sample(src, n, c, centre.at(n, 0) + radius * std::cos(angle),
-                          centre.at(n, 1) + radius * std::sin(angle), border);
+            return reference_sample(src, n, c, centre.at(n, 0) + radius * std::cos(angle),
+                                    centre.at(n, 1) + radius * std::sin(angle), border);
           });
 
   Tensor source = random_tensor(random, 0, 1, kN, kC, kAngles, kRadii);
@@ -206,8 +207,9 @@ void check_border(std::mt19937& random, Border border) {
             const double down = static_cast<double>(y) - centre.at(n, 1);
             double turns = (std::atan2(down, right) - 0.3) / kTurn;
             turns -= std::floor(turns);
-            return sample(source, n, c, (std::hypot(right, down) - 0.5) / there.radius_step,
-                          turns * kAngles, border, true);
+            return reference_sample(source, n, c,
+                                    (std::hypot(right, down) - 0.5) / there.radius_step,
+                                    turns * kAngles, border, true);
           });
 }
 

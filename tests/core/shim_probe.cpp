@@ -1,4 +1,4 @@
-// Small kernels with known faults: what the shim makes of each. Prints one line per probe.
+// Small kernels with known faults, and what the shim reports. Prints one line per probe.
 #include <cstdio>
 
 #include "cuda/launch.h"
@@ -9,7 +9,7 @@ namespace {
 
 float* shared() { return reinterpret_cast<float*>(cineflow::shared_memory); }
 
-/// Each thread hands its number to the next one, with or without a barrier in between.
+/// Each thread passes its number to the next one, with or without a barrier in between.
 __global__ void rotate(float* out, bool barrier) {
   shared()[threadIdx.x] = static_cast<float>(threadIdx.x);
   if (barrier) __syncthreads();

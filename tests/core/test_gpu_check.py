@@ -91,6 +91,7 @@ def test_a_missing_tool_is_no_pass(check):
     assert report["name"] == "NVIDIA Test"
     assert report["driver_version"] == "580.1"
     assert not report["complete"]
+    assert "repeat: benchmarks/gpu_check.sh --architectures native --only memcheck" in done.stdout
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
@@ -142,7 +143,7 @@ def test_figures_that_are_none_fail_their_step_and_no_more(check, printed, tmp_p
 def test_a_step_that_takes_too_long_leaves_no_process(tmp_path):
     started = tmp_path / "pid"
     script = f"sleep 60 & echo $! > {started}; wait"
-    with pytest.raises(StepError, match="no answer within 1 s"):
+    with pytest.raises(StepError, match="no result within 1 s"):
         run(["bash", "-c", script], 1)
     status = Path(f"/proc/{started.read_text().strip()}/stat")
     deadline = time.monotonic() + 5

@@ -1,6 +1,6 @@
 """What `cineflow._C` refuses, before any work: every op, every tensor, every rule.
 
-Each test spoils one thing of a good call. A further op is one more row of CALLS.
+Each test spoils one thing of a good call.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,87 +19,49 @@ import pytest
 from cineflow import _C
 from cineflow.errors import ArgumentError
 from tests.core.cuda_backend import DeviceArray
-
-N, CHANNELS, H, W = 2, 3, 5, 7
-POLAR = (0.0, 2 * np.pi / H, 0.0, 1.0, True, False, 1.0, 0.0)
+from tests.op_calls import OPS, Call, make_call
 
 
 @dataclass(frozen=True)
-class Op:
-    """A good call of one function.
+class Good:
+    """A good call of one function, to be spoilt in one way.
 
     Attributes:
-        name: Of the function in `_C`.
+        call: The call, on images [2, 3, 5, 7] and a result of that size where it is free.
         shapes: Of its tensors, in the order of the arguments; the last one is written.
-        options: Its other arguments.
-        only_f32: Tensors that have no other type.
-        no_bytes: Tensors that may be float16 and bfloat16, but no bytes.
-        gaps: How many None stand before the output.
     """
 
-    name: str
+    call: Call
     shapes: dict[str, tuple[int, ...]]
-    options: tuple[Any, ...]
-    only_f32: tuple[str, ...]
-    no_bytes: tuple[str, ...]
-    gaps: int = 0
 
     def arrays(self) -> dict[str, Any]:
         return {name: np.zeros(shape, np.float32) for name, shape in self.shapes.items()}
 
-    def call(self, arrays: dict[str, Any]) -> None:
-        *inputs, out = arrays.values()
-        getattr(_C, self.name)(*inputs, *[None] * self.gaps, out, *self.options)
+    def types(self, name: str) -> tuple[str, ...]:
+        """Storage types of a tensor."""
+        return self.call.op.result if name == "out" else self.call.op.tensors[name]
+
+    def run(self, arrays: dict[str, Any], **options: Any) -> None:
+        getattr(_C, self.call.op.function)(
+            **arrays, **(self.call.op.kernel(self.call.options) | options)
+        )
 
 
-IMAGE, FLOW = (N, CHANNELS, H, W), (N, 2, H, W)
-MATCH = (1, 1, 1.0, False, False)
-VOLUME = (N, 9, H, W)
-CALLS = {
-    "warp": Op("warp", {"src": IMAGE, "flow": FLOW, "out": IMAGE}, (False,), ("flow",), ("out",)),
-    "compose_flow": Op(
-        "compose_flow",
-        {"displacement": FLOW, "flow": FLOW, "out": FLOW},
-        (False,),
-        ("displacement", "flow", "out"),
-        (),
-    ),
-    "correlation": Op(
-        "correlation", {"f1": IMAGE, "f2": IMAGE, "out": VOLUME}, MATCH, (), ("f1", "out"), gaps=1
-    ),
-    "warp_correlation": Op(
-        "correlation",
-        {"f1": IMAGE, "f2": IMAGE, "flow": FLOW, "out": VOLUME},
-        MATCH,
-        ("flow",),
-        ("f1", "out"),
-    ),
-    "polar_resample": Op(
-        "polar_resample",
-        {"src": IMAGE, "centre": (N, 2), "out": IMAGE},
-        POLAR,
-        ("centre",),
-        ("out",),
-    ),
-    "polar_unresample": Op(
-        "polar_unresample",
-        {"src": IMAGE, "centre": (N, 2), "out": IMAGE},
-        POLAR,
-        ("centre",),
-        ("out",),
-    ),
-}
-#: Images that may be larger or smaller than those of the result.
-ANY_SIZE = {
-    *(("src", name) for name in ("warp", "polar_resample", "polar_unresample")),
-    *(("out", name) for name in ("polar_resample", "polar_unresample")),
-    ("flow", "compose_flow"),
-}
+def good(op: Good) -> Good:
+    """The call, with a window, a grid and centres of its own size."""
+    small = {"radius": 1, "rows": 5, "columns": 7, "shared": False}
+    options = op.typical | {name: small[name] for name in small if name in op.typical}
+    call = make_call(op, options, shape=(2, 3, 5, 7))
+    shapes = {name: values.shape for name, values in call.inputs.items()}
+    return Good(call, shapes | {"out": call.shape})
+
+
+CALLS = {name: good(op) for name, op in OPS.items()}
 EACH_OP = pytest.mark.parametrize("op", CALLS.values(), ids=CALLS)
 
 
 def each_tensor(*without: str) -> pytest.MarkDecorator:
-    """Every tensor of every op, but for some."""
+    """Every tensor of every op, except `without`."""
     chosen = [
         pytest.param(op, name, id=f"{label}-{name}")
         for label, op in CALLS.items()
@@ -109,50 +71,48 @@ def each_tensor(*without: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("op", "name"), chosen)
 
 
-def refused(op: Op, wanted: str, **changes: Any) -> None:
-    """The call with `changes` raises an error that says `wanted`, and writes nothing."""
+def refused(op: Good, wanted: str, **changes: Any) -> None:
+    """Assert that the call with other arrays raises `wanted` and writes nothing."""
     arrays = {**op.arrays(), **changes}
     out = arrays["out"]
     if isinstance(out, np.ndarray) and out.flags.writeable:
         out[...] = 7
     with pytest.raises(ArgumentError, match=wanted):
-        op.call(arrays)
+        op.run(arrays)
     if isinstance(out, np.ndarray) and out.flags.writeable:
         assert (out == 7).all()
 
 
 @EACH_OP
-def test_the_call_is_good_before_it_is_spoilt(op: Op) -> None:
-    op.call(op.arrays())
+def test_the_call_is_good_before_it_is_spoilt(op: Good) -> None:
+    op.run(op.arrays())
 
 
 @each_tensor()
-def test_a_wrong_rank(op: Op, name: str) -> None:
+def test_a_wrong_rank(op: Good, name: str) -> None:
     shape = op.shapes[name]
     wanted = f"wanted {name} of rank {len(shape)}; got {name} of rank"
     refused(op, f"{wanted} {len(shape) - 1}", **{name: np.zeros(shape[1:], np.float32)})
-    # Volumes pass the binding, and more axes than any op has do not.
+    # Volumes pass the binding; more axes than any op has do not.
     refused(op, f"{wanted} {len(shape) + 1}", **{name: np.zeros((*shape, 1), np.float32)})
     refused(op, f"wanted {name} of rank 6 at most", **{name: np.zeros((1,) * 7, np.float32)})
 
 
 @each_tensor()
-def test_a_wrong_type(op: Op, name: str) -> None:
+def test_a_wrong_type(op: Good, name: str) -> None:
     shape = op.shapes[name]
     refused(op, f"wanted {name} of float32, float16, .* got float64", **{name: np.zeros(shape)})
     refused(op, f"wanted {name} of float32, float16, .* got int32", **{name: np.zeros(shape, "i4")})
     swapped = np.zeros(shape, np.dtype(np.float32).newbyteorder())
     refused(op, f"wanted {name} of float32, float16, .* got >f4", **{name: swapped})
     refused(op, f"wanted {name} as a NumPy, torch or CuPy array; got list", **{name: [1.0]})
-    for wrong in (["float16"] if name in op.only_f32 else []) + (
-        ["uint8"] if name in op.only_f32 + op.no_bytes else []
-    ):
+    for wrong in {"float16", "uint8"} - set(op.types(name)):
         wanted = rf"wanted {name} of dtype float32.*; got {wrong}"
         refused(op, wanted, **{name: np.zeros(shape, wrong)})
 
 
 @EACH_OP
-def test_a_tensor_on_another_device(op: Op) -> None:
+def test_a_tensor_on_another_device(op: Good) -> None:
     """The first tensor says where; that it lies on a GPU is test_cuda_kernels.py's to test."""
     _, *others = op.shapes
     for name in others:
@@ -161,22 +121,22 @@ def test_a_tensor_on_another_device(op: Op) -> None:
 
 
 @each_tensor()
-def test_a_wrong_size_along_any_axis(op: Op, name: str) -> None:
+def test_a_wrong_size_along_any_axis(op: Good, name: str) -> None:
     shape = op.shapes[name]
     for axis, size in enumerate(shape):
-        if axis > 1 and (name, op.name) in ANY_SIZE:
+        if axis > 1 and name in op.call.op.any_size:
             continue
         wrong = np.zeros((*shape[:axis], size + 1, *shape[axis + 1 :]), np.float32)
         refused(op, r"wanted \w+ with \d+ \(.*\) along axis \d; got \d+", **{name: wrong})
 
 
 @each_tensor("centre")
-def test_planes_that_int32_does_not_hold(op: Op, name: str) -> None:
+def test_planes_that_int32_does_not_hold(op: Good, name: str) -> None:
     shape, few = op.shapes[name], np.zeros(8, np.float32)
     # 4 rows apart by 2^29 elements: the last one begins at 2^31. Nothing is read or written there.
     far = np.lib.stride_tricks.as_strided(few, shape, (0, 0, 4 * 2**29, 4))
     with pytest.raises(ArgumentError, match=f"wanted {name} with planes of fewer than 2147483648"):
-        op.call({**op.arrays(), name: far})
+        op.run({**op.arrays(), name: far})
 
 
 def test_the_largest_plane_and_one_element_more() -> None:
@@ -193,15 +153,15 @@ def test_the_largest_plane_and_one_element_more() -> None:
 
 
 @EACH_OP
-def test_sides_that_f32_does_not_count(op: Op) -> None:
+def test_sides_that_f32_does_not_count(op: Good) -> None:
     name, shape = next(iter(op.shapes.items()))
     wide = np.broadcast_to(np.float32(0), (*shape[:3], 2**24))
     with pytest.raises(ArgumentError, match=r"with sides below 16777216|along axis 3"):
-        op.call({**op.arrays(), name: wide})
+        op.run({**op.arrays(), name: wide})
 
 
 @each_tensor("out")
-def test_an_output_in_the_memory_of_an_input(op: Op, name: str) -> None:
+def test_an_output_in_the_memory_of_an_input(op: Good, name: str) -> None:
     memory = np.zeros(4096, np.float32)
     first = memory[: np.prod(op.shapes[name])].reshape(op.shapes[name])
     size = int(np.prod(op.shapes["out"]))
@@ -210,11 +170,11 @@ def test_an_output_in_the_memory_of_an_input(op: Op, name: str) -> None:
     refused(op, wanted, **{name: first, "out": out})
     # One element further on, and backwards, it is apart.
     out = memory[first.size :][:size].reshape(op.shapes["out"])[..., ::-1]
-    op.call({**op.arrays(), name: first, "out": out})
+    op.run({**op.arrays(), name: first, "out": out})
 
 
 @EACH_OP
-def test_an_output_that_overlaps_itself_or_may_not_be_written(op: Op) -> None:
+def test_an_output_that_overlaps_itself_or_may_not_be_written(op: Good) -> None:
     shape = op.shapes["out"]
     memory = np.zeros(4096, np.float32)
     folded = np.lib.stride_tricks.as_strided(memory, shape, (4, 4, 4 * shape[3], 4))
@@ -225,7 +185,7 @@ def test_an_output_that_overlaps_itself_or_may_not_be_written(op: Op) -> None:
 
 
 @EACH_OP
-def test_strides_of_broken_elements(op: Op) -> None:
+def test_strides_of_broken_elements(op: Good) -> None:
     kind = np.dtype([("value", "f4"), ("flag", "u1")])
     for name, shape in op.shapes.items():
         packed = np.zeros(shape, kind)["value"]
@@ -234,34 +194,34 @@ def test_strides_of_broken_elements(op: Op) -> None:
 
 
 @EACH_OP
-def test_an_address_between_elements(op: Op) -> None:
+def test_an_address_between_elements(op: Good) -> None:
     for name, shape in op.shapes.items():
         memory = np.zeros(4 * math.prod(shape) + 1, np.uint8)
         between = memory[1:].view(np.float32).reshape(shape)
-        wanted = rf"wanted {name} at a whole element of memory, such as a copy; got an address 1 "
+        wanted = rf"wanted {name} aligned to its elements, such as a copy; got an address 1 "
         refused(op, wanted, **{name: between})
 
 
+@pytest.mark.parametrize("name", ["correlation", "polar_resample"])
 @pytest.mark.parametrize("scale", [math.nan, math.inf, 1e300])
-def test_a_scale_that_is_no_number_of_f32(scale: float) -> None:
-    matching, polar = list(MATCH), list(POLAR)
-    matching[2] = polar[6] = scale
-    for name, options in (("correlation", matching), ("polar_resample", polar)):
-        op = replace(CALLS[name], options=tuple(options))
-        refused(op, r"wanted scale in -3\.40282e\+38\.\.3\.40282e\+38; got (nan|inf)")
+def test_a_scale_that_f32_does_not_hold(name: str, scale: float) -> None:
+    op = CALLS[name]
+    wanted = r"wanted scale in -3\.40282e\+38\.\.3\.40282e\+38; got (nan|inf)"
+    with pytest.raises(ArgumentError, match=wanted):
+        op.run(op.arrays(), scale=scale)
 
 
 def threads_of_this_process() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-def test_a_pool_that_is_not_used_any_more_ends() -> None:
+def test_the_threads_of_an_old_pool_end() -> None:
     count, before = _C.thread_count(), threads_of_this_process()
     try:
         for threads in range(20):
             _C.set_thread_count(2 + threads % 4)
         assert threads_of_this_process() <= before + 5
-        if (child := os.fork()) == 0:  # where the workers of its parent's pool are not
+        if (child := os.fork()) == 0:  # a child has no threads of its parent's pool
             _C.set_thread_count(3)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
@@ -270,7 +230,7 @@ def test_a_pool_that_is_not_used_any_more_ends() -> None:
 
 
 def test_other_threads_run_while_a_kernel_does() -> None:
-    """A ticking thread needs the GIL for every tick, and Python itself hands it over in 100 s."""
+    """A ticking thread needs the GIL for every tick. Python itself would switch after 100 s."""
     features = np.zeros((1, 64, 112, 112), np.float32)
     out = np.zeros((1, 21 * 21, 112, 112), np.float32)
     ticks: list[float] = []

@@ -1,16 +1,17 @@
-"""The template of an op (csrc/template) in every front: the proof of csrc/README.md.
+"""The template of an op (csrc/template) where it lies, in every front.
 
-The CUDA kernel's own tests are the row `identity` of test_cuda_kernels.py. That of nvcc is in
-test_cuda_resources.py, that of a build without CUDA in test_sanitizers.py.
+Its CUDA kernel also runs in test_cuda_kernels.py (under the shim), test_cuda_resources.py (nvcc)
+and test_sanitizers.py (a build without CUDA). test_add_an_op.py makes a real op of it.
 """
 
 from __future__ import annotations
 
-import re
+import dataclasses
 import runpy
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,45 +20,46 @@ import cineflow
 from cineflow import _C, ops
 from cineflow.errors import ArgumentError
 from tests.core.cuda_backend import Backend
+from tests.op_calls import Call, agree, make_call, template_op
+from tests.ops.fronts import feeds, numpy_front, torch_front
 
-ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "csrc/template"
-DTYPES = ("float32", "float16", "uint8")
-
-gold = runpy.run_path(str(TEMPLATE / "python/reference/identity.py"))["identity"]
-
-
-def image(dtype: str = "float32") -> np.ndarray:
-    """[2, 3, 4, 5] in a memory with gaps, transposed; values that every dtype holds."""
-    wide = np.random.default_rng(3).integers(0, 256, (2, 3, 5, 9)).astype(dtype)
-    return wide[..., 1::2].swapaxes(2, 3)
+TEMPLATE = Path(__file__).resolve().parents[2] / "csrc/template"
+OP = template_op()
+EACH_STORAGE = pytest.mark.parametrize("storage", OP.storages)
 
 
-@pytest.fixture(scope="module")
-def identity(cuda: Backend) -> Callable[..., np.ndarray]:
+def call_of(storage: str = "float32", layout: str = "planar") -> Call:
+    return make_call(OP, shape=(2, 3, 5, 9), storage=storage, layout=layout)
+
+
+def test_it_is_not_part_of_cineflow() -> None:
+    assert not hasattr(_C, OP.name)
+    assert not hasattr(ops, OP.name)
+
+
+@pytest.fixture
+def identity(cuda: Backend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The public function, as if its file lay in src/cineflow/ops."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cineflow, "_C", cuda.module)
-        return runpy.run_path(str(TEMPLATE / "python/ops/identity.py"))["identity"]
+        function = runpy.run_path(str(TEMPLATE / "python/ops/identity.py"))[OP.name]
+    monkeypatch.setattr(ops, OP.name, function, raising=False)
+    return function
 
 
-def test_it_is_no_part_of_cineflow() -> None:
-    assert not hasattr(_C, "identity")
-    assert not hasattr(ops, "identity")
+@pytest.mark.parametrize("layout", ["planar", "transposed"])
+@EACH_STORAGE
+def test_numpy(identity: Any, storage: str, layout: str) -> None:
+    call = call_of(storage, layout)
+    front = numpy_front(_C.instruction_set())
+    agree(front.run(call), call)
+    given = dataclasses.replace(
+        call, layouts={**call.layouts, "out": "gapped"}, stored_as="float16"
+    )
+    agree(front.run(given), given)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_numpy(identity: Callable[..., np.ndarray], dtype: str) -> None:
-    src = image(dtype)
-    got = identity(src)
-    assert got.dtype == ("float32" if dtype == "uint8" else dtype)
-    np.testing.assert_array_equal(got, gold(src))
-    out = np.zeros(src.shape, np.float16)
-    assert identity(src, out=out) is out
-    np.testing.assert_array_equal(out, gold(src))
-
-
-def test_any_number_of_threads_gives_the_same(cuda: Backend, identity: Callable) -> None:
+def test_any_number_of_threads_gives_the_same(cuda: Backend, identity: Any) -> None:
     src = np.random.default_rng(4).random((2, 3, 61, 67), np.float32)
     before = cuda.module.thread_count()
     try:
@@ -68,72 +70,78 @@ def test_any_number_of_threads_gives_the_same(cuda: Backend, identity: Callable)
         cuda.module.set_thread_count(before)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "uint8"])
-def test_torch(identity: Callable, dtype: str) -> None:
+@EACH_STORAGE
+def test_torch(identity: Any, storage: str) -> None:
     torch = pytest.importorskip("torch")
-    src = torch.from_numpy(image().copy()).to(getattr(torch, dtype)).transpose(2, 3)
-    got = identity(src)  # registers the operator
-    assert torch.equal(got, src.float() if dtype == "uint8" else src)
+    call = call_of(storage, "transposed")
+    agree(torch_front().run(call), call)  # registers the operator
+    src = torch.from_numpy(call.inputs["src"]).to(getattr(torch, storage)).transpose(2, 3)
     torch.library.opcheck(torch.ops.cineflow.identity, (src,))
 
 
-def test_cupy(cuda: Backend, cupy: ModuleType, identity: Callable) -> None:
+def test_cupy(cuda: Backend, cupy: ModuleType, identity: Any) -> None:
+    call = call_of()
     before = cuda.shim.cuda_shim_launches() if cuda.shim else 0
-    got = identity(cupy.asarray(image()))
+    got = identity(cupy.asarray(call.inputs["src"]))
     assert isinstance(got, cupy.ndarray)
-    np.testing.assert_array_equal(cupy.asnumpy(got), gold(image()))
+    agree(cupy.asnumpy(got), call)
     if cuda.shim:
         assert cuda.shim.cuda_shim_launches() == before + 1
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("way", ["kernel", "body"])
+@pytest.mark.parametrize(
+    ("way", "storage"),
+    [
+        ("kernel", "float16"),
+        ("body", "uint8"),
+        *(
+            pytest.param(way, storage, marks=pytest.mark.slow)
+            for way in ("kernel", "body")
+            for storage in ("float32", "float16", "uint8")
+            if (way, storage) not in (("kernel", "float16"), ("body", "uint8"))
+        ),
+    ],
+)
 def test_onnx(
-    cuda: Backend,
-    identity: Callable,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    way: str,
-    dtype: str,
+    cuda: Backend, identity: Any, monkeypatch: pytest.MonkeyPatch, way: str, storage: str
 ) -> None:
     torch = pytest.importorskip("torch")
     import onnxruntime as ort
 
-    from cineflow.export import operators
-
+    rows = pytest.importorskip("cineflow.export.ops", reason="the rows of the exporter")
     if way == "kernel" and cuda.op_library is None:
         pytest.skip("libcineflow_ort.so is not built: no ONNX Runtime headers on this machine")
-    row = runpy.run_path(str(TEMPLATE / "python/export/identity.py"))["IDENTITY"]
-    monkeypatch.setitem(operators.OPERATORS, "Identity", row)
+    row = runpy.run_path(str(TEMPLATE / "python/export/identity.py"))["OP"]
+    monkeypatch.setitem(rows.OPERATORS, OP.node, row)
 
     class Model(torch.nn.Module):
         def forward(self, src: torch.Tensor) -> torch.Tensor:
-            return identity(src)
+            return ops.identity(src)
 
-    src = np.ascontiguousarray(image(dtype))
-    identity(torch.from_numpy(src))  # registers the operator
+    call = call_of(storage)
+    src = torch.from_numpy(feeds(call)["src"])
+    identity(src)  # registers the operator
     program = torch.onnx.export(
         Model().eval(),
-        (torch.from_numpy(src),),
+        (src,),
         dynamo=True,
         opset_version=20,
-        custom_translation_table=operators.translation_table(),
+        custom_translation_table=rows.translation_table(),
         verbose=False,
     )
     model = program.model_proto
-    assert [(node.domain, node.op_type) for node in model.graph.node] == [("cineflow", "Identity")]
+    assert [(node.domain, node.op_type) for node in model.graph.node] == [("cineflow", OP.node)]
     options = ort.SessionOptions()
     if way == "kernel":
         options.register_custom_ops_library(str(cuda.op_library))
     else:
-        operators.attach_bodies(model)
+        rows.attach_bodies(model)
     session = ort.InferenceSession(model.SerializeToString(), options)
-    (got,) = session.run(None, {session.get_inputs()[0].name: src})
-    assert got.dtype == ("float32" if dtype == "uint8" else dtype)
-    np.testing.assert_array_equal(got, gold(src))
+    (got,) = session.run(None, {session.get_inputs()[0].name: src.numpy()})
+    agree(got, call)
 
 
-def test_onnxruntime_says_what_the_op_refuses(cuda: Backend) -> None:
+def test_onnxruntime_reports_what_the_op_refuses(cuda: Backend) -> None:
     import onnx
     import onnxruntime as ort
 
@@ -154,28 +162,9 @@ main (float[] src) => (float[] out) { out = cineflow.Identity (src) }
 
 
 @pytest.mark.parametrize(
-    ("arguments", "wanted"),
-    [
-        ({"src": [1.0]}, "src as a NumPy, torch or CuPy array"),
-        ({"src": np.zeros((2, 2), np.float32)}, r"src of shape \[N, C, H, W\]"),
-        ({"src": np.zeros((1, 1, 2, 2))}, "src of float32, float16, bfloat16 or uint8"),
-        ({"out": np.zeros((2, 3, 5, 4), np.float32)}, "src's height"),
-        ({"out": np.zeros((2, 3, 4, 5), np.uint8)}, "out of dtype float32"),
-    ],
+    ("changes", "wanted"), OP.refusals, ids=[wanted for _, wanted in OP.refusals]
 )
-def test_refusals(identity: Callable, arguments: dict, wanted: str) -> None:
-    arguments = {"src": np.zeros((2, 3, 4, 5), np.float32), **arguments}
+def test_refusals(identity: Any, changes: Mapping[str, Any], wanted: str) -> None:
+    good = make_call(OP, shape=(1, 3, 4, 5)).inputs
     with pytest.raises(ArgumentError, match=wanted):
-        identity(**arguments)
-
-
-def test_the_readme_names_each_of_its_files() -> None:
-    text = (ROOT / "csrc/README.md").read_text()
-    table = text[text.index("## How to add an op") :]
-    named = set(re.findall(r"`template/([\w/<>.]+)`", table))
-    files = {
-        str(path.relative_to(TEMPLATE)).replace("identity", "<op>")
-        for path in TEMPLATE.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    assert named == files
+        identity(**good | changes)

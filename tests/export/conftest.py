@@ -1,4 +1,4 @@
-"""What the export tests share: one small recipe of a stranger, exported once."""
+"""What the export tests share: one small user's recipe, exported once."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def example_inputs(sizes, seed):
 
 @pytest.fixture(scope="session")
 def recipe_text() -> str:
-    """Source of the stranger's recipe, to be varied."""
+    """Source of the user's recipe, to be varied."""
     return RECIPE
 
 
 @pytest.fixture(scope="session")
 def smoother(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The stranger's recipe, exported."""
+    """The user's recipe, exported."""
     folder = tmp_path_factory.mktemp("export")
     recipe = folder / "my_model.py"
     recipe.write_text(RECIPE)

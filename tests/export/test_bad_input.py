@@ -16,14 +16,14 @@ from typer.testing import CliRunner
 from cineflow.cli import _app
 from cineflow.errors import BundleError, CineflowError, EngineError, ExportError
 from cineflow.export import export_bundle, write_repository
-from cineflow.export.verify import verify
+from cineflow.export.verify import verify_bundle
 from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineKey, EngineStore
 
 KEY = EngineKey("net", "ab" * 32, "tensorrt-rtx", "1.7", "86", "fp32")
 BLEND = 'past = 0.5 * past + 0.5 * torch.ops.cineflow.warp(image, flow, "zeros")'
 
-#: What the stranger's module does instead of blending -> what the error must name.
+#: What the user's module does instead of blending -> what the error must name.
 MODULES = {
     "past = image if image.mean() > 127.5 else past": "line 27 of recipe.py: past = image",
     "past = image if float(image.mean()) > 127.5 else past": "torch.where",
@@ -60,7 +60,7 @@ def test_module_that_cannot_be_one_graph(
     assert sorted(tmp_path.iterdir()) == [recipe]
 
 
-#: Command line -> what the panel says beside "remedy". FILE is a sound recipe, OPLESS one without
+#: Command line -> what the panel shows next to "remedy". FILE is a sound recipe, OPLESS one without
 #: our ops, QUITS and LACKS fail to import,
 #: LEAVES quits later.
 COMMANDS = {
@@ -182,7 +182,7 @@ def test_disk_that_takes_no_report_and_no_repository(
     fault(disk)
     before = sorted(disk.rglob("*"))
     for write in (
-        lambda: verify(smoother, write_to=disk / "report"),
+        lambda: verify_bundle(smoother, write_to=disk / "report"),
         lambda: write_repository([smoother], disk / "repo", backend="onnxruntime"),
     ):
         with pytest.raises(CineflowError) as caught:

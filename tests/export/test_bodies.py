@@ -15,12 +15,12 @@ import pytest
 from cineflow import reference
 from cineflow.errors import ExportError
 from cineflow.export import export_bundle
-from cineflow.export.engine_build import EngineBuild
-from cineflow.export.graph import inline
-from cineflow.export.lint import check_file, lint
-from cineflow.export.operators import OPERATORS, attach_bodies
-from cineflow.export.verify import verify
-from tests.ops.calls import OPS, Call, Op, make_call
+from cineflow.export.check import check_file, lint_model
+from cineflow.export.engines.builder import EngineBuild
+from cineflow.export.graph.model import inline
+from cineflow.export.ops import OPERATORS, attach_bodies
+from cineflow.export.verify import verify_bundle
+from tests.op_calls import OPS, Call, Op, make_call
 from tests.ops.fronts import feeds, graph, open_session
 
 RECIPE = Path(__file__).with_name("all_ops_recipe.py")
@@ -103,7 +103,7 @@ def test_the_checker_takes_every_body(op):
 @EACH_OP
 def test_a_graph_with_the_op_has_no_finding(op):
     model = with_bodies(graph(typical(op)))
-    assert [str(f) for f in lint(model) if f.severity == "error"] == []
+    assert [str(f) for f in lint_model(model) if f.severity == "error"] == []
 
 
 @EACH_OP
@@ -127,7 +127,7 @@ def test_a_model_of_every_op_exports_and_proves_itself(tmp_path):
     assert {row["runtime"] for row in bundle.manifest["parity"]} >= {
         "onnxruntime", "onnxruntime-segments",
     }  # fmt: skip
-    assert verify(bundle, RECIPE).passed
+    assert verify_bundle(bundle, RECIPE).passed
     assert check_file(bundle.path / "model-inlined.onnx") == []
 
 

@@ -16,7 +16,7 @@ import pytest
 from cineflow.errors import BundleError, CineflowError, ExportError
 from cineflow.export import export_bundle, load_recipe
 from cineflow.export.bundle import staged_directory
-from cineflow.export.graph import inline
+from cineflow.export.graph.model import inline
 from cineflow.export.recipe import parity_sizes, trace_sizes
 from cineflow.runtime import Bundle, open_engine
 
@@ -30,7 +30,7 @@ def test_bundle_holds_graph_spec_and_figures(smoother: Bundle) -> None:
     assert width.dim_param == "width"
     rows = smoother.manifest["parity"]
     assert {row["output"] for row in rows} == {"edges", "past_out"}
-    # With our op library an output can equal torch's bit by bit; `spread` says it is no constant.
+    # With our op library an output can equal torch's exactly; `spread` shows it is not constant.
     assert all(row["passed"] and row["worst"] < 1e-2 < row["spread"] for row in rows)
     assert smoother.manifest["operators"]["cineflow::Warp"] == 1
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cineflow.export import export_bundle
-from cineflow.export.lint import check_file
-from cineflow.export.tensorrt import build_engines
+from cineflow.export.check import check_file
+from cineflow.export.engines.build import build_engines
 from cineflow.runtime import Bundle
 from cineflow.runtime.segments import read_steps, step_counts
 from cineflow.runtime.store import EngineStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from cineflow.export import footprint
+from cineflow.export.graph import footprint
 from cineflow.spec import Axis, ModelSpec, TensorSpec
 
 H = Axis("h", 4, 64)
@@ -28,7 +28,7 @@ main (float[1,2,h,8] a) => (float[1,9,h,8] y)
 
 @pytest.fixture
 def model() -> onnx.ModelProto:
-    from cineflow.export.operators import attach_bodies
+    from cineflow.export.ops import attach_bodies
 
     model = onnx.parser.parse_model(GRAPH % ",".join(["0"] * 54))
     attach_bodies(model)

@@ -14,9 +14,9 @@ import pytest
 
 from cineflow.export import export_bundle, load_recipe, write_repository
 from cineflow.export.bundle import build_module
-from cineflow.export.foreign import random_inputs
+from cineflow.export.check.inputs import random_inputs
 from cineflow.export.recipe import parity_sizes
-from cineflow.export.verify import verify
+from cineflow.export.verify import verify_bundle
 from cineflow.runtime import open_engine
 from cineflow.runtime.bundle import graph_outputs
 from cineflow.runtime.engines.torch import TorchEngine
@@ -192,7 +192,7 @@ def test_kind_exports_verifies_and_runs(kind: str, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.py"
     recipe.write_text(HEAD + RECIPES[kind])
     bundle = export_bundle(recipe, tmp_path / "bundle")
-    report = verify(bundle, recipe, write_to=tmp_path / "report")
+    report = verify_bundle(bundle, recipe, write_to=tmp_path / "report")
     assert report.passed, [*map(str, report.findings), *report.refusals]
     assert report.reference == "torch"
     outputs = {tensor.name for tensor in graph_outputs(bundle.spec)}
@@ -232,7 +232,7 @@ def test_state_carried_over_frames_stays_with_torch(tmp_path: Path) -> None:
 def test_volume_names_what_cannot_take_it(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.py"
     recipe.write_text(HEAD + RECIPES["volume"])
-    report = verify(export_bundle(recipe, tmp_path / "bundle"), recipe)
+    report = verify_bundle(export_bundle(recipe, tmp_path / "bundle"), recipe)
     assert any("rank" in against for against in report.targets["TensorRT 10"]["against"])
     assert report.targets["TensorRT-RTX 1.7"]["against"] == []
     model = onnx.load(tmp_path / "bundle" / "model.onnx")

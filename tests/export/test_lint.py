@@ -1,4 +1,4 @@
-"""Each rule finds its defect, says it plainly, and stays silent without it."""
+"""Each rule finds its defect, and reports nothing without it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from cineflow.errors import ExportError
-from cineflow.export.lint import ERROR, WARNING, check_file, lint
+from cineflow.export.check import ERROR, WARNING, check_file, lint_model
 from cineflow.runtime import Bundle
 
 HEAD = '<ir_version: 10, opset_import: ["" : 20]>'
@@ -103,7 +103,7 @@ def rename(parsed: onnx.ModelProto, old: str, new: str) -> onnx.ModelProto:
 
 
 def rules(parsed: onnx.ModelProto) -> dict[str, str]:
-    return {finding.rule: finding.severity for finding in lint(parsed)}
+    return {finding.rule: finding.severity for finding in lint_model(parsed)}
 
 
 @pytest.mark.parametrize("rule", [rule for rule in CASES if rule != "tracer-name"])
@@ -121,14 +121,14 @@ def test_names_made_up_by_the_exporter_are_found() -> None:
 
 def test_node_without_body_is_found() -> None:
     head = '<ir_version: 10, opset_import: ["" : 20, "vendor" : 1]>'
-    found = lint(model("(float[4] a) => (float[4] y) { y = vendor.Magic (a) }", head))
+    found = lint_model(model("(float[4] a) => (float[4] y) { y = vendor.Magic (a) }", head))
     assert any(f.rule == "no-body" and "vendor::Magic" in f.message for f in found)
 
 
 @pytest.mark.parametrize("attribute", ["border", "bordr"])
 @pytest.mark.parametrize("where", ["graph", "branch", "function"])
 def test_attribute_that_our_op_does_not_have_is_found(where: str, attribute: str) -> None:
-    """ONNX Runtime loads such a node without a word, and warps with the default border."""
+    """ONNX Runtime loads such a node silently, and warps with the default border."""
     node = f'y = cineflow.Warp <{attribute}: string = "clamp"> (a, b)'
     head = '<ir_version: 10, opset_import: ["" : 20, "cineflow" : 1, "vendor" : 1]>'
     function, body = "", node
@@ -143,7 +143,7 @@ def test_attribute_that_our_op_does_not_have_is_found(where: str, attribute: str
         function = f"{head_of_function} Moved (a, b) => (y) {{ {node} }}"
         body = "y = vendor.Moved (a, b)"
     text = "(float[1,1,4,4] a, float[1,2,4,4] b) => (float[1,1,4,4] y)"
-    found = lint(model(f"{text} {{ {body} }} {function}", head))
+    found = lint_model(model(f"{text} {{ {body} }} {function}", head))
     said = [finding.message for finding in found if finding.rule == "unknown-attribute"]
     assert len(said) == (attribute == "bordr")
     assert all("cineflow::Warp 'y' has an attribute 'bordr'" in message for message in said)
@@ -157,7 +157,7 @@ def test_attribute_that_our_op_does_not_have_is_found(where: str, attribute: str
     ],
 )
 def test_file_newer_than_a_target_is_found(head: str, rule: str) -> None:
-    found = lint(model("(float[4] a) => (float[4] y) { y = Relu (a) }", head))
+    found = lint_model(model("(float[4] a) => (float[4] y) { y = Relu (a) }", head))
     assert any(f.rule == rule and "TensorRT 10" in f.message for f in found)
 
 
@@ -167,13 +167,13 @@ def test_file_that_no_target_takes_is_an_error() -> None:
 
 
 def test_domain_without_a_version_is_found() -> None:
-    """Nothing can be inferred of such a graph; the checker's finding says so."""
-    found = lint(model("(float[4] a) => (float[4] y) { b = vendor.Magic (a) y = Relu (b) }"))
+    """Nothing can be inferred of such a graph; the checker reports it."""
+    found = lint_model(model("(float[4] a) => (float[4] y) { b = vendor.Magic (a) y = Relu (b) }"))
     assert {"checker", "no-body"} <= {f.rule for f in found}
 
 
 def test_shape_that_contradicts_itself_is_found() -> None:
-    found = lint(model("(float[4] a) => (float[5] y) { y = Relu (a) }"))
+    found = lint_model(model("(float[4] a) => (float[5] y) { y = Relu (a) }"))
     assert found[0].rule == "checker"
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from cineflow.export import staging
-from cineflow.export.staging import placed
+from cineflow.export.bundle import staging
+from cineflow.export.bundle.staging import placed
 
 #: Starts to write the folder, says so, and waits to be killed.
 WRITER = """
 import sys, time
 from pathlib import Path
-from cineflow.export.staging import placed
+from cineflow.export.bundle.staging import placed
 
 with placed(Path(sys.argv[1])) as stage:
     (stage / "half").touch()

@@ -11,11 +11,12 @@ import onnx
 import pytest
 
 from cineflow.errors import BundleError, EngineError, ExportError, MissingDependencyError
-from cineflow.export import export_bundle, tensorrt
-from cineflow.export.engine_build import EngineBuild
-from cineflow.export.foreign import import_bundle
-from cineflow.export.profile import complete_profile, default_profile, parse_profile
-from cineflow.export.tensorrt import build_engines
+from cineflow.export import export_bundle
+from cineflow.export.bundle.imported import import_bundle
+from cineflow.export.engines import build, flavours
+from cineflow.export.engines.build import build_engines
+from cineflow.export.engines.builder import EngineBuild
+from cineflow.export.engines.profile import complete_profile, default_profile, parse_profile
 from cineflow.runtime import Bundle
 from cineflow.runtime.bundle import file_sha256
 from cineflow.runtime.segments import read_steps, step_counts
@@ -176,7 +177,7 @@ def test_graph_that_the_parser_refuses_is_a_typed_error(store: EngineStore, tmp_
 def test_absent_tensorrt_names_its_remedy(
     default: Bundle, monkeypatch: pytest.MonkeyPatch, store: EngineStore
 ) -> None:
-    monkeypatch.setitem(tensorrt.FLAVOURS, "tensorrt", ("no_such_tensorrt", "Install it"))
+    monkeypatch.setitem(flavours.FLAVOURS, "tensorrt", ("no_such_tensorrt", "Install it"))
     with pytest.raises(MissingDependencyError, match="Install it"):
         build_engines(default, "tensorrt", [86], store=store)
 
@@ -191,11 +192,11 @@ def test_unknown_runtime_is_refused(default: Bundle, store: EngineStore) -> None
 def test_full_tensorrt_takes_volumes_since_11_2_1(version: str, taken: bool) -> None:
     model = onnx.parser.parse_model(VOLUME_GRAPH)
     if taken:
-        tensorrt.require_grid_rank(model, "tensorrt", version)
+        build.require_grid_rank(model, "tensorrt", version)
     else:
         with pytest.raises(EngineError, match=r"11\.2\.1"):
-            tensorrt.require_grid_rank(model, "tensorrt", version)
-    tensorrt.require_grid_rank(model, RTX, "1.7.1")
+            build.require_grid_rank(model, "tensorrt", version)
+    build.require_grid_rank(model, RTX, "1.7.1")
 
 
 @pytest.mark.parametrize(("version", "flags"), [("10.13.3", 1 << 5), ("11.4.0", 0)])

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from cineflow.errors import BundleError, ExportError, SpecError
 from cineflow.export import write_repository
-from cineflow.export.triton import to_text
+from cineflow.export.bundle.contents import file_entry
+from cineflow.export.triton import write_committed
+from cineflow.export.triton.protobuf import to_text
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.stream import Stream
+from cineflow.serving import TritonServer
 from cineflow.spec import ModelSpec
+from cineflow_client import Client
 
 COMMITTED = Path(__file__).resolve().parents[2] / "triton_repo"
 
@@ -39,13 +46,53 @@ def files(folder: Path) -> list[str]:
     return sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
 
 
-def test_committed_repository_is_the_generated_one(repository: Path) -> None:
-    assert files(COMMITTED) == files(repository)
+def test_committed_repository_is_the_generated_one(bundle: Bundle, tmp_path: Path) -> None:
+    write_committed(bundle, tmp_path)
+    assert files(COMMITTED) == files(tmp_path)
     same, different, unreadable = filecmp.cmpfiles(
-        COMMITTED, repository, files(repository), shallow=False
+        COMMITTED, tmp_path, files(tmp_path), shallow=False
     )
     assert (different, unreadable) == ([], []), "run `python -m cineflow.export.builtin`"
     assert same
+
+
+def test_committed_files_keep_their_names_when_the_model_changes(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    write_committed(bundle, tmp_path)
+    before = files(tmp_path)
+    first = read_config(tmp_path / bundle.spec.name).parameters["served_name"].string_value
+    write_committed(changed(bundle, tmp_path / "changed"), tmp_path)
+    config = read_config(tmp_path / bundle.spec.name)
+    assert files(tmp_path / bundle.spec.name) == files(COMMITTED / bundle.spec.name)
+    assert set(before) <= set(files(tmp_path))
+    assert config.name == bundle.spec.name
+    assert config.parameters["served_name"].string_value != first == bundle.served_name
+
+
+def changed(bundle: Bundle, folder: Path) -> Bundle:
+    """The same model with another node name, so with another hash."""
+    shutil.copytree(bundle.path, folder)
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node[0].name += "_changed"
+    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["model.onnx"] = file_entry(folder / "model.onnx")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return Bundle.load(folder)
+
+
+def test_committed_repository_is_served_by_triton(
+    server_binary: Path, moving_frames: np.ndarray, tmp_path: Path
+) -> None:
+    shutil.copytree(COMMITTED, tmp_path / "models")
+    with (
+        TritonServer(tmp_path / "models", binary=server_binary) as server,
+        Client(server.url) as client,
+        client.stream("lucas_kanade") as stream,
+    ):
+        results = [stream.push(frame) for frame in moving_frames[:3]]
+    assert results[-1].flow.shape == (2, 128, 160)
 
 
 def test_stream_is_a_sequence_under_its_hashed_name(repository: Path, bundle: Bundle) -> None:
@@ -88,7 +135,7 @@ def test_other_models_and_older_hashes_stay(repository: Path, smoother: Bundle) 
     assert set(before) < set(files(repository))
 
 
-def test_what_is_no_generated_model_is_left_alone(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_folder_that_was_not_generated_is_left_alone(bundle: Bundle, tmp_path: Path) -> None:
     repository = write_repository([bundle], tmp_path)
     write_repository([bundle], tmp_path)
     alias = repository / bundle.spec.name

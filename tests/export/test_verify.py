@@ -13,10 +13,16 @@ import onnx
 import pytest
 
 from cineflow.errors import BundleError, EngineError, ExportError
-from cineflow.export import candidates, export_bundle
-from cineflow.export.beat import BeatParity, compare_beat, composed, mean_strain, speckle_beat
-from cineflow.export.parity import Parity
-from cineflow.export.verify import Report, verify
+from cineflow.export import export_bundle
+from cineflow.export.check.parity import Parity
+from cineflow.export.verify import Report, runtimes, verify_bundle
+from cineflow.export.verify.beat import (
+    BeatParity,
+    compare_beat,
+    composed,
+    mean_strain,
+    speckle_beat,
+)
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.bundle import file_sha256
 from cineflow.runtime.engine import Engine, EngineStatus
@@ -27,7 +33,7 @@ MY_FLOW = Path(__file__).resolve().parents[2] / "examples" / "my_flow.py"
 
 @pytest.fixture(scope="module")
 def report(fresh_default: Bundle) -> Report:
-    return verify(fresh_default)
+    return verify_bundle(fresh_default)
 
 
 def test_default_is_verified_against_torch(report: Report, fresh_default: Bundle) -> None:
@@ -90,7 +96,7 @@ def test_beat_row_fails_beyond_either_tolerance(px: float, points: float, passed
 @pytest.mark.parametrize("sizes", [{"height": 64, "width": 96}, {"height": 200}])
 def test_beat_is_tracked_at_the_bundle_s_own_size(sizes: dict[str, int], tmp_path: Path) -> None:
     bundle = export_bundle(MY_FLOW, tmp_path / "bundle", sizes=sizes)
-    report = verify(bundle, MY_FLOW)
+    report = verify_bundle(bundle, MY_FLOW)
     assert report.not_proven == []
     assert len(report.beat) >= 4
     for row in report.beat:
@@ -102,7 +108,7 @@ def test_size_without_room_for_a_beat_is_said(tmp_path: Path) -> None:
     recipe = tmp_path / "small.py"
     recipe.write_text(MY_FLOW.read_text().replace("minimum=64", "minimum=16"))
     bundle = export_bundle(recipe, tmp_path / "bundle", sizes={"height": 16, "width": 64})
-    report = verify(bundle, recipe)
+    report = verify_bundle(bundle, recipe)
     assert report.beat == []
     (missing,) = report.not_proven
     assert "phantom beat was not compared: a phantom of 16 x 64 px" in missing
@@ -147,7 +153,7 @@ def test_graph_that_is_not_the_module_fails(fresh_default: Bundle, tmp_path: Pat
     manifest = json.loads((altered / "manifest.json").read_text())
     manifest["files"]["model.onnx"]["sha256"] = file_sha256(altered / "model.onnx")
     (altered / "manifest.json").write_text(json.dumps(manifest))
-    report = verify(Bundle.load(altered))
+    report = verify_bundle(Bundle.load(altered))
     assert not report.passed
     assert any(not row.passed for row in report.parity)
     assert "Not verified" in (altered / "report.html").read_text()
@@ -161,7 +167,7 @@ def test_half_precision_is_judged_but_does_not_decide(
     layer = "self.deep = torch.nn.Conv2d(2, 2, 3, padding=1)\n        self.edges = "
     deep = deep.replace("self.edges = ", layer).replace("tolerance=1e-2", "tolerance=1e-3", 1)
     bundle = export_bundle(write_recipe(deep), tmp_path / "bundle")
-    report = verify(bundle, tmp_path / "recipe.py")
+    report = verify_bundle(bundle, tmp_path / "recipe.py")
     half = [row for row in report.parity if row.precision == "fp16" and row.output == "edges"]
     assert half
     assert not any(row.passed for row in half)
@@ -175,7 +181,7 @@ def test_spec_that_is_not_the_graph_s_fails(smoother: Bundle, tmp_path: Path) ->
     shutil.copytree(smoother.path, renamed)
     manifest = (renamed / "manifest.json").read_text()
     (renamed / "manifest.json").write_text(manifest.replace('"width"', '"columns"'))
-    report = verify(Bundle.load(renamed))
+    report = verify_bundle(Bundle.load(renamed))
     assert not report.passed
     (finding,) = [finding for finding in report.findings if finding.rule == "border"]
     assert "columns" in finding.message
@@ -205,7 +211,7 @@ def raise_the_tolerance(bundle: Path, manifest: dict) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (edit_steps, "segments/segments.json is not the file of the export"),
+        (edit_steps, "segments/segments.json is not the file that was exported"),
         (lose_a_form, "model-inlined.onnx is missing"),
         (claim_half, "the manifest calls the graph fp16, it is fp32"),
         (claim_nothing, "the manifest calls the graph None, it is fp32"),
@@ -225,9 +231,9 @@ def test_bundle_that_is_not_what_its_manifest_says(
     change(copy, manifest)
     (copy / "manifest.json").write_text(json.dumps(manifest))
     # The checks of the bundle alone: none of the runtimes needs to run for them.
-    monkeypatch.setattr("cineflow.export.verify.parity_sizes", lambda spec: [])
-    monkeypatch.setattr("cineflow.export.verify.compare_beat", lambda *_: ([], []))
-    report = verify(Bundle.load(copy))
+    monkeypatch.setattr("cineflow.export.verify.run.parity_sizes", lambda spec: [])
+    monkeypatch.setattr("cineflow.export.verify.run.compare_beat", lambda *_: ([], []))
+    report = verify_bundle(Bundle.load(copy))
     assert not report.verdict.startswith("Verified")
     assert any(said in str(line) for line in (*report.findings, *report.not_proven))
 
@@ -240,20 +246,20 @@ def test_runtime_that_works_here_and_refuses_the_bundle_fails(
 
     status = EngineStatus("tensorrt-rtx", "1.7", True, "a card is here")
     runtime = Runtime(lambda *_: status, refuse)
-    monkeypatch.setattr(candidates, "RUNTIMES", {"tensorrt-rtx": runtime})
-    report = verify(smoother, write_to=tmp_path)
+    monkeypatch.setattr(runtimes, "RUNTIMES", {"tensorrt-rtx": runtime})
+    report = verify_bundle(smoother, write_to=tmp_path)
     assert not report.passed
     assert "too small" in (tmp_path / "report.html").read_text()
 
 
 def test_installed_tensorrt_rtx_is_asked(report: Report) -> None:
     pytest.importorskip("tensorrt_rtx")
-    (asked,) = [said for said in report.targets.values() if "asked here" in said["source"]]
+    (asked,) = [said for said in report.targets.values() if "just now" in said["source"]]
     assert asked["against"] == []
 
 
 def test_imported_model_is_compared_with_itself(smoother: Bundle, tmp_path: Path) -> None:
-    report = verify(smoother, write_to=tmp_path)
+    report = verify_bundle(smoother, write_to=tmp_path)
     assert report.reference == "onnxruntime (bodies in the graph)"
     assert report.beat == []
     assert (tmp_path / "report.html").exists()
@@ -263,17 +269,17 @@ def test_stranger_s_recipe_is_the_reference(
     smoother: Bundle, tmp_path: Path, recipe_text: str
 ) -> None:
     (tmp_path / "recipe.py").write_text(recipe_text)
-    report = verify(smoother, tmp_path / "recipe.py", write_to=tmp_path)
+    report = verify_bundle(smoother, tmp_path / "recipe.py", write_to=tmp_path)
     assert report.passed, (report.findings, report.refusals, report.parity, report.beat)
     assert report.reference == "torch"
 
 
 def test_recipe_of_another_model_is_refused(smoother: Bundle, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="lucas_kanade"):
-        verify(smoother, "lucas_kanade", write_to=tmp_path)
+        verify_bundle(smoother, "lucas_kanade", write_to=tmp_path)
 
 
 def test_place_that_cannot_be_written_is_a_typed_error(smoother: Bundle, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BundleError, match="--report"):
-        verify(smoother, write_to=tmp_path / "file")
+        verify_bundle(smoother, write_to=tmp_path / "file")

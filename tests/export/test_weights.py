@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from cineflow.errors import ExportError
 from cineflow.export import export_bundle
-from cineflow.export.weights import load_weights
+from cineflow.export.bundle.weights import load_weights
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_other_files_are_refused(
 def test_values_of_another_kind_are_refused(
     module: torch.nn.Module, state: dict, tmp_path: Path, dtype: torch.dtype
 ) -> None:
-    """Loading would truncate the one and drop half of the other, without a word."""
+    """Loading would truncate the one and drop half of the other, silently."""
     state["0.bias"] = state["0.bias"].to(dtype)
     with pytest.raises(ExportError, match=rf"mis-typed: 0.bias {dtype}"):
         load_weights(module, save(state, tmp_path, "pt"))

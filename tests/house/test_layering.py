@@ -171,6 +171,138 @@ def test_importing_loads_nothing_that_is_meant_to_be_lazy(room: Room) -> None:
     assert not loaded, f"importing {room.name} loads {sorted(loaded)}"
 
 
+@dataclass(frozen=True)
+class Import:
+    """One import of one module.
+
+    Attributes:
+        target: Dotted name of the module.
+        function: Line at which the enclosing function starts; 0 at module level.
+    """
+
+    target: str
+    function: int
+
+
+def python_modules() -> dict[str, Path]:
+    """Every module of the two distributions, by its dotted name."""
+    found = {"cineflow": ROOT / "src/cineflow/__init__.py"}
+    for room in ROOMS:
+        base = ROOT / room.path
+        for path in python_files(room):
+            inside = path.relative_to(base).with_suffix("").parts if base.is_dir() else ()
+            found[".".join([room.name, *(part for part in inside if part != "__init__")])] = path
+    return found
+
+
+MODULES = python_modules()
+
+
+def imports_of(module: str) -> list[Import]:
+    """The imports of a module that run; those under TYPE_CHECKING do not."""
+    found: list[Import] = []
+
+    def visit(node: ast.AST, function: int) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+                for other in child.orelse:
+                    visit(other, function)
+                continue
+            found.extend(Import(name, function) for name in targets(child))
+            inner = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            visit(child, function or (child.lineno if inner else 0))
+
+    def targets(node: ast.AST) -> list[str]:
+        if isinstance(node, ast.Import):
+            return [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}, line {node.lineno}: imports are absolute here"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            known = {*MODULES, "cineflow._C"}
+            return [name if name in known else str(node.module) for name in names]
+        return []
+
+    visit(ast.parse(MODULES[module].read_text(), str(MODULES[module])), 0)
+    return found
+
+
+IMPORTS = {module: imports_of(module) for module in MODULES}
+
+
+def circles() -> list[list[str]]:
+    """Groups of modules that reach each other, imports inside functions included (Tarjan)."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        order[module] = low[module] = len(order)
+        stack.append(module)
+        for target in {imported.target for imported in IMPORTS[module]} & set(MODULES):
+            if target not in order:
+                visit(target)
+                low[module] = min(low[module], low[target])
+            elif target in stack:
+                low[module] = min(low[module], order[target])
+        if low[module] == order[module]:
+            first = stack.index(module)
+            group, stack[first:] = stack[first:], []
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for module in MODULES:
+        if module not in order:
+            visit(module)
+    return found
+
+
+def loaded_libraries(module: str) -> set[str]:
+    """Third-party packages, and our extension `_C`, that importing a module loads."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in MODULES:
+            waiting.append(name.rpartition(".")[0] or name)  # its package is imported first
+            waiting += [imported.target for imported in IMPORTS[name] if not imported.function]
+    tops = {name.partition(".")[0] for name in seen if name not in MODULES}
+    tops |= seen & {"cineflow._C"}
+    return tops - sys.stdlib_module_names - {"cineflow", "cineflow_client"}
+
+
+#: Modules whose functions may import any module of ours, and why.
+ON_FIRST_USE = {
+    "cineflow": "`import cineflow` is instant; its names load when they are used",
+    "cineflow.cli": "a command loads its rooms when it runs: `cineflow --help` shows at once",
+    "cineflow.export.recipes": "a recipe's settings are read without the model's code",
+}
+
+
+def test_no_modules_import_each_other() -> None:
+    groups = circles()
+    assert not groups, "\n".join(" <-> ".join(group) for group in groups)
+
+
+def test_a_function_imports_our_modules_only_with_a_library_loaded_on_first_use() -> None:
+    """An import inside a function puts off a heavy library. Any other belongs at the top."""
+    wrong = []
+    for module, imports in IMPORTS.items():
+        room = ".".join(module.split(".")[: 3 if module.startswith("cineflow.export.") else 2])
+        if room in ON_FIRST_USE:
+            continue
+        already = loaded_libraries(module)
+        for function in {imported.function for imported in imports} - {0}:
+            inside = {one.target for one in imports if one.function == function}
+            ours = sorted(inside & set(MODULES))
+            if ours and set().union(*map(loaded_libraries, inside)) <= already:
+                wrong.append(f"{MODULES[module].relative_to(ROOT)}:{function} imports {ours}")
+    assert not wrong, "\n".join(wrong)
+
+
 #: The core's own rooms: a binding sees `core/include` only.
 CORE_INSIDE = ("check/", "cpu/", "cuda/", "math/", "no_cuda/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)

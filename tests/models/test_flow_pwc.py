@@ -1,12 +1,12 @@
-"""The untrained PWC-style network: its layout, its spread, its honesty."""
+"""The untrained PWC-style network: its layout, the spread of its flow, and its label."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from cineflow.export.examples import moved_speckle
 from cineflow.export.recipe import load_recipe
+from cineflow.export.recipes._speckle import moved_speckle
 from cineflow.models.flow_pwc import LEVELS, RADIUS, FlowPwc
 
 
@@ -22,7 +22,7 @@ def flow_of(network: FlowPwc, height: int, width: int, seed: int) -> torch.Tenso
 
 @pytest.mark.parametrize("size", [(256, 256), (256, 384)])
 def test_flow_spreads_over_pixels(network: FlowPwc, size: tuple[int, int]) -> None:
-    """At the benchmarks' size and beyond; smaller frames are mostly border to coarse levels."""
+    """At the benchmarks' size and above. On coarse levels smaller frames are mostly border."""
     for seed in (0, 1):
         flow = flow_of(network, *size, seed)
         assert flow.shape == (1, 2, *size)

@@ -1,4 +1,4 @@
-"""The default tracker, on motion that is known."""
+"""The default tracker on known motion."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_same_frame_no_motion(tracker: LucasKanade) -> None:
     assert np.abs(track(tracker, speckle((64, 64)), speckle((64, 64)))).max() < 1e-4
 
 
-def test_still_sector_border_does_not_hold_the_tissue(tracker: LucasKanade) -> None:
+def test_a_still_sector_border_does_not_hold_the_tissue_back(tracker: LucasKanade) -> None:
     sector = np.zeros((128, 128), bool)
     sector[32:96, 32:96] = True
     a, b = speckle((128, 128)) * sector, speckle((128, 128), (2.0, 0.0)) * sector

@@ -1,4 +1,4 @@
-"""The tracker that is served is the one that the committed search chose."""
+"""The served tracker has the settings that the committed search chose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AHA segments and scores, by hand."""
+"""AHA segments and scores against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def test_volume_by_hand(spacing: tuple[float, float, float] | None) -> None:
         np.testing.assert_array_equal(mirror[4][:, ::-1][14, 10], 8)
 
 
-def test_volume_angles_are_of_mm_not_of_voxels() -> None:
-    """Rows four times as tall as columns: 45 degrees on the grid is 76 in the heart."""
+def test_volume_angles_are_measured_in_mm_not_in_voxels() -> None:
+    """With rows four times as tall as columns, 45 degrees on the grid is 76 in the heart."""
     wall = np.zeros((3, 41, 41), bool)
     wall[1, 16, 24] = True  # 4 right, 4 up of the axis
     place = ((20, 20, 0), (20, 20, 2), (24, 20, 1))  # anterior towards +x
@@ -94,7 +94,7 @@ def test_volume_angles_are_of_mm_not_of_voxels() -> None:
     assert stretched[1, 16, 24] == 8  # 84 degrees
 
 
-def test_an_oblique_axis_turns_nothing() -> None:
+def test_an_oblique_axis_keeps_the_segments() -> None:
     rng = np.random.default_rng(0)
     axis = np.array([0.3, 0.5, 0.8])
     axis /= np.linalg.norm(axis)
@@ -130,7 +130,7 @@ def test_an_oblique_axis_turns_nothing() -> None:
         ({"spacing_mm": (1.0, 0.0, 1.0)}, "slice_mm"),
     ],
 )
-def test_volumes_without_meaning(change: dict[str, Any], message: str) -> None:
+def test_invalid_volumes_are_refused(change: dict[str, Any], message: str) -> None:
     place: dict[str, Any] = {
         "wall": np.ones((3, 9, 9), bool),
         "apex": (4, 4, 0),
@@ -146,7 +146,7 @@ def test_means_are_weighted_by_pixels_and_refuse_other_shapes() -> None:
     means = segment_means(np.array([[1.0, 2.0, 5.0], [99.0, 6.0, -3.0]]), labels)
     assert (means[0], means[1], means[16]) == (3.0, 5.0, -3.0)
     values = np.array([[1.0, np.nan, np.nan], [99.0, 6.0, -3.0]])
-    means = segment_means(values, labels)  # a value that is missing counts nothing
+    means = segment_means(values, labels)  # a missing value does not count
     assert (means[0], means[16]) == (3.5, -3.0)
     assert np.isnan(means[1])
     with pytest.raises(ArgumentError, match="infinite"):
@@ -165,7 +165,7 @@ def test_score_at_its_thresholds(contraction: float, score: int) -> None:
     assert wall_motion_score(np.array(contraction)) == score
 
 
-def test_thresholds_can_be_others_but_not_out_of_order() -> None:
+def test_thresholds_can_change_but_must_be_in_order() -> None:
     rule = ScoreRule(hypokinetic=20.0, akinetic=10.0, dyskinetic=0.0)
     np.testing.assert_array_equal(wall_motion_score(np.array([15.0, 5.0]), rule), [2, 3])
     with pytest.raises(ArgumentError, match="hypokinetic"):
@@ -198,13 +198,13 @@ def test_bad_input_is_named() -> None:
         segment_of_angle(np.zeros(1), "septal")  # type: ignore[arg-type]
 
 
-def test_labels_that_are_no_segment_are_refused() -> None:
+def test_labels_outside_0_to_17_are_refused() -> None:
     for labels in (np.array([1, 18]), np.array([-1, 3]), np.array([1.0, 2.0])):
         with pytest.raises(ArgumentError, match="0 to 17"):
             segment_means(np.zeros(2), labels)
 
 
-def test_a_sense_that_is_none_is_refused() -> None:
+def test_an_unknown_sense_is_refused() -> None:
     with pytest.raises(ArgumentError, match="counterclockwise") as caught:
         segment_map(WALL, (40, 40), (40, 0), "mid", septum="left")  # type: ignore[arg-type]
     assert caught.value.got == "'left'"

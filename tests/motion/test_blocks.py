@@ -1,4 +1,4 @@
-"""Sums over blocks against a slow loop that knows nothing of them."""
+"""Sums over blocks against a slow, independent loop."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def test_the_flow_brings_the_next_frame_back():
 
 
 def left(frame, flow=None, before=None):
-    """What a pair of equal frames leaves behind."""
+    """Block motion of a pair of equal frames."""
     flow = np.zeros((2, *frame.shape), np.float32) if flow is None else flow
     return block_motion(flow, pair_sums(frame, frame, flow), before)
 
 
-def test_bright_tissue_weighs_more_and_black_nothing():
+def test_bright_tissue_weighs_more_and_black_weighs_nothing():
     frame = np.zeros((32, 48), np.float32)
     frame[:16, :16], frame[:16, 16:32] = 200.0, 100.0
     weight = left(frame).weight
@@ -86,7 +86,7 @@ def test_bright_tissue_weighs_more_and_black_nothing():
     assert not left(np.zeros((32, 48), np.uint8)).weight.any()
 
 
-def test_tissue_that_goes_dark_is_remembered_for_a_while():
+def test_tissue_that_turns_dark_is_remembered_for_a_while():
     frame = np.full((32, 48), 100, np.uint8)
     memory = left(frame)
     frame = frame.copy()

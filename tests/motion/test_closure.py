@@ -1,4 +1,4 @@
-"""Finding a repeated beat and measuring how well tracked points come back to it."""
+"""Finding a repeated beat and measuring how well tracked points return."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def test_the_beat_is_found_with_its_length() -> None:
     assert beat.shift_px == (0, 0)
 
 
-def test_a_picture_that_lies_beside_another_is_measured_without_a_tracker() -> None:
+def test_the_shift_of_a_picture_is_measured_without_a_tracker() -> None:
     frame = beating(1, period=20)[0]
     moved = np.roll(frame, (-1, 3), axis=(0, 1))
     assert picture_shift(frame, moved, SECTOR) == (3, -1)
     assert picture_shift(frame, frame, SECTOR) == (0, 0)
     tiny = np.zeros_like(SECTOR)
     tiny[20:30, 20:30] = True
-    assert picture_shift(frame, moved, tiny) == (0, 0)  # nothing to lay over nothing
+    assert picture_shift(frame, moved, tiny) == (0, 0)  # too small to compare
 
 
 @pytest.mark.parametrize(("count", "period"), [(16, 20.0), (2, 20.0), (30, 1e9)])
@@ -62,7 +62,7 @@ def test_a_clip_without_a_second_beat_says_so(count: int, period: float) -> None
     assert "no repeated beat" in reason
 
 
-def test_a_rhythm_too_fast_for_a_heart_is_no_beat() -> None:
+def test_a_rhythm_too_fast_for_a_heart_is_not_a_beat() -> None:
     beat, _ = find_beat(beating(20, period=6), np.arange(20) * 10.0, SECTOR)
     assert beat is None
 
@@ -89,7 +89,7 @@ def test_a_track_too_short_for_the_beat_is_refused(end: int) -> None:
         point_closure(np.zeros((5, 2, 2)), BeatPair(0, end, 1.0, (0, 0)))
 
 
-def test_points_that_were_lost_close_no_loop() -> None:
+def test_lost_points_are_refused() -> None:
     positions = np.zeros((5, 2, 2))
     positions[4, 1] = np.nan
     with pytest.raises(ArgumentError, match="finite"):

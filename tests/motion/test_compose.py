@@ -1,4 +1,4 @@
-"""Composition by warping, on motion whose composition is known."""
+"""Composition by warping, on motion with a known composition."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_non_finite_flow_is_refused(value: float) -> None:
         compose(affine(np.eye(2)), flow)
 
 
-def test_mixed_sizes_and_no_flow_are_refused() -> None:
+def test_mixed_sizes_and_an_empty_list_are_refused() -> None:
     with pytest.raises(ArgumentError, match="48, 64"):
         compose(affine(np.eye(2)), np.zeros((2, 48, 63), np.float32))
-    with pytest.raises(ArgumentError, match="one flow"):
+    with pytest.raises(ArgumentError, match="one or more flows"):
         compose_all([])

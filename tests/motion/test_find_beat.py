@@ -1,4 +1,4 @@
-"""What `find_beat` refuses: an answer about beats needs frames, their times and pixels."""
+"""Input that `find_beat` refuses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECTOR = np.ones((16, 16), bool)
         (FRAMES[0], TIMES, SECTOR, r"frames \[T >= 1, H, W\]"),
     ],
 )
-def test_what_names_no_beat_is_refused(frames, times, sector, message) -> None:
+def test_invalid_input_is_refused(frames, times, sector, message) -> None:
     with pytest.raises(ArgumentError, match=message):
         find_beat(frames, times, sector)
 

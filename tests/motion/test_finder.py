@@ -1,4 +1,4 @@
-"""End-diastole found while the motion goes on: hearts whose beats are known exactly."""
+"""End-diastole found during a stream, on hearts with exactly known beats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def motion_of(flow) -> BlockMotion:
 
 
 def pulse(beat: Beat, *, noise=0.0, slide=0.0, contraction=(-6.0, -4.0), seed=0):
-    """Block motions of a field that contracts and comes back with the beat's activation."""
+    """Block motions of a field that contracts and relaxes with the beat's activation."""
     activation = [beat.activation(frame) for frame in range(beat.frames)]
     return swinging(activation, noise, slide, contraction, seed)
 
@@ -66,7 +66,7 @@ def test_the_first_beat_comes_after_two():
 
 
 def test_a_record_that_begins_with_a_strong_atrial_kick():
-    """Its first leg is short, but it is no systole: it only was not seen from its beginning."""
+    """Its first leg is short but not systole: the record starts in the middle of that leg."""
     kick, systole = np.linspace(0.5, 0.0, 8), np.linspace(0.0, 1.0, 18)[1:]
     rest = np.concatenate([np.linspace(1.0, 0.5, 14)[1:], np.full(12, 0.5)])
     beat = np.concatenate([kick[1:], systole, rest])
@@ -89,7 +89,7 @@ def test_any_direction_of_motion(contraction):
     assert beats == pytest.approx([100, 150, 200], abs=2)
 
 
-def test_no_heart_no_beat():
+def test_noise_and_a_steady_slide_have_no_beat():
     rng = np.random.default_rng(2)
     still = [motion_of(0.02 * rng.standard_normal((2, 12, 16))) for _ in range(200)]
     assert found(still) == []
@@ -97,7 +97,7 @@ def test_no_heart_no_beat():
     assert found(slide) == []
 
 
-def test_a_heart_that_changes_is_learnt_anew():
+def test_a_heart_that_changes_is_learnt_again():
     first = list(pulse(Beat(frame_rate_hz=50.0, beats=4.0), contraction=(-6.0, 0.0)))
     still = [motion_of(np.zeros((2, 12, 16)))] * 200
     other = list(pulse(Beat(frame_rate_hz=50.0, beats=5.0), contraction=(0.0, -6.0)))

@@ -1,4 +1,4 @@
-"""Metrics on fields whose value is known by hand, in 2-D and 3-D."""
+"""Metrics in 2-D and 3-D against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_end_point_error_statistics_are_of_the_error_not_of_the_estimate() -> No
     assert error.p95_px == pytest.approx(0.95 * 29)
 
 
-def test_without_a_calibration_there_are_pixels_and_a_reason() -> None:
+def test_without_a_calibration_the_error_is_in_pixels_with_a_reason() -> None:
     error = end_point_error(ramp(1, 0), ramp(0, 0), ALL)
     assert error.mean_mm is None
     assert "calibration" in error.note
@@ -96,8 +96,8 @@ def test_jacobian_of_any_linear_map_of_space() -> None:
 def test_folding_is_the_share_turned_over() -> None:
     displacement = ramp(0.0, 0.0)
     displacement[0, :, 15:] = ramp(-2.0, 0.0)[0, :, 15:] + 30.0
-    # Columns 15 and on run backwards; the step at 14 | 15 itself is no fold, but its central
-    # difference sees one column of it on each side.
+    # From column 15 on the field runs backwards. The step at 14 | 15 is not a fold, but central
+    # differences reach across it by one column on each side.
     assert folding(displacement, ALL) == pytest.approx(100.0 * 15 / 30, abs=4.0)
     assert folding(ramp(-0.5, 0.3), ALL) == 0.0
 
@@ -105,7 +105,7 @@ def test_folding_is_the_share_turned_over() -> None:
 def test_folding_of_space_and_its_boundary() -> None:
     whole = np.ones(SPACE, bool)
     assert folding(linear(np.diag([1.0, 1.0, -0.2])), whole) == 100.0
-    assert folding(linear(np.diag([-1.0, -1.0, 1.0])), whole) == 0.0  # a half turn is no fold
+    assert folding(linear(np.diag([-1.0, -1.0, 1.0])), whole) == 0.0  # a half turn is not a fold
     assert folding(linear(np.diag([1.0, 0.0, 1.0])), whole) == 100.0  # flattened: det = 0
 
 
@@ -173,5 +173,5 @@ def test_a_mask_is_of_truth_values(mask: np.ndarray, message: str) -> None:
 @pytest.mark.parametrize("size", [(1, 5), (5, 1), (3, 1, 4)])
 def test_a_line_of_pixels_has_no_jacobian(size: tuple[int, ...]) -> None:
     field = np.zeros((len(size), *size), np.float32)
-    with pytest.raises(ArgumentError, match="2 pixels or more"):
+    with pytest.raises(ArgumentError, match="2 or more pixels"):
         folding(field, np.ones(size, bool))

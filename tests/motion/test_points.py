@@ -1,4 +1,4 @@
-"""Points followed through fields that are linear, so that reading between pixels is exact."""
+"""Points followed through linear fields, where interpolation is exact."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_true_displacement_carries_the_phantoms_key_points() -> None:
         moved = np.stack([phantom.displacement(k) for k in range(3)])
         found = follow(phantom.key_points[0], moved)
         error = np.linalg.norm(found - phantom.key_points[:3], axis=-1)
-        assert error.max() < 0.35  # half of them lie on a border, where the field has a kink
+        assert error.max() < 0.35  # half of the points lie on a border, where the field has a kink
         assert error.mean() < 0.1
 
 
@@ -44,10 +44,10 @@ def test_true_displacement_carries_the_phantoms_key_points() -> None:
         ([[5.0, 3.0, 2.0]], np.zeros((1, 2, 9, 12)), "points"),
         (np.zeros((0, 2)), np.zeros((1, 2, 9, 12)), "points"),
         ([[5.0, 3.0]], np.full((1, 2, 9, 12), np.nan), "finite"),
-        ([[5.0, 3.0]], np.zeros((0, 2, 9, 12)), "one displacement"),
+        ([[5.0, 3.0]], np.zeros((0, 2, 9, 12)), "one or more displacements"),
     ],
 )
-def test_points_without_meaning(points: object, field: np.ndarray, message: str) -> None:
+def test_invalid_points_are_refused(points: object, field: np.ndarray, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         follow(np.array(points), field)
 

@@ -1,4 +1,4 @@
-"""Source C's 16-segment layout: every column is in the segment that its angle says."""
+"""Source C's 16-segment layout: every column is in the segment of its angle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_split_joins_the_seam(level: str, count: int) -> None:
     assert [part.shape for part in parts] == [(3, 48 // count, 2)] * count
     first = {"basal": 1, "mid": 7, "apical": 13}[level]
     for number, part in enumerate(parts, start=first):
-        # rounded, so that a boundary column is not on its wrong side by 1e-14 degrees
+        # rounded, so that 1e-14 degrees do not put a boundary column on the wrong side
         found = segment_of_angle(np.round(degrees(part), 6), level)  # type: ignore[arg-type]
         assert (found == number).all()
     np.testing.assert_allclose(degrees(parts[0])[0, 0], -180.0 / count)
@@ -48,7 +48,7 @@ def test_apical_resampling_is_linear_around_the_circle() -> None:
     still = np.zeros((1, 12))
     apical = np.arange(12.0)[None] ** 2
     found = np.concatenate(segment_sequences(still, still, apical)[12:], axis=1)[0]
-    # 8 columns at 0, 1.5, 3 ... of 12, turned by one so that segment 13 straddles the seam
+    # 8 columns at 0, 1.5, 3 ... of 12, rolled by one so that segment 13 straddles the seam
     expected = [(100 + 121) / 2, 0.0, (1 + 4) / 2, 9.0, (16 + 25) / 2, 36.0, (49 + 64) / 2, 81.0]
     np.testing.assert_allclose(found, expected)
 
@@ -84,9 +84,9 @@ def test_our_polar_images_fit_once_turned() -> None:
 
 @pytest.mark.parametrize("level", ["basal", "apical"])
 def test_slices_that_do_not_divide_are_refused(level: str) -> None:
-    with pytest.raises(ArgumentError, match="divides by"):
+    with pytest.raises(ArgumentError, match="divisible by"):
         polar_split(np.zeros((3, 25)), level)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match="divides by"):
+    with pytest.raises(ArgumentError, match="divisible by"):
         polar_split(np.zeros(24), level)  # type: ignore[arg-type]
 
 

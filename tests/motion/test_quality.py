@@ -54,7 +54,7 @@ def test_equal_frames_are_perfect(phantom: ShortAxisPhantom) -> None:
     assert same.deformation == same.folding_percent == 0.0
 
 
-def test_brightness_alone_is_no_agreement() -> None:
+def test_equal_brightness_is_not_agreement() -> None:
     rng = np.random.default_rng(0)
     shade = np.linspace(0, 100, 128)[None] * np.ones((128, 1))
     a, b = (np.clip(shade + rng.normal(0, 20, (128, 128)), 0, 255) for _ in range(2))
@@ -70,7 +70,7 @@ def test_no_texture_supports_nothing(level: int) -> None:
     found = quality(flat, flat, np.zeros((2, 64, 48), np.float32))
     assert found.index == 0.0
     assert math.isinf(found.expected_error_px)
-    # nothing was measured, so nothing looks perfect
+    # nothing was measured, so the parts must not look perfect
     measured = (found.correlation, found.photometric_px, found.deformation, found.folding_percent)
     assert np.isnan(measured).all()
 
@@ -78,8 +78,8 @@ def test_no_texture_supports_nothing(level: int) -> None:
 def test_the_photometric_part_is_the_cramer_rao_bound() -> None:
     """Noise of variance v on both frames of an oblique texture: sqrt(2 v tr(G^-1)).
 
-    A wave a sin(k (x + y)) gives every entry of G (a k)^2 / 2, one along x - y the same with
-    negative xy.
+    For a wave a sin(k (x + y)) every entry of G is (a k)^2 / 2. Along x - y the entry xy is
+    negative.
     """
     y, x = np.mgrid[:128, :128]
     steep, weak, k, noise = 40.0, 15.0, 2 * np.pi / 16, 4.0
@@ -87,8 +87,8 @@ def test_the_photometric_part_is_the_cramer_rao_bound() -> None:
     rng = np.random.default_rng(1)
     a, b = (texture + rng.normal(0, noise, texture.shape) for _ in range(2))
     found = quality(a.astype(np.float32), b.astype(np.float32), STILL)
-    # Central differences see a sine of step k as sin(k), and half the noise of the frames' mean.
-    # The part adds (grey level / px)^2 to the diagonal, so that dark blocks have an inverse.
+    # The central difference of a sine with step k has the factor sin(k), and half the noise of the
+    # frames' mean. The part adds 1 (grey level / px)^2 to the diagonal so that G has an inverse.
     same = (steep**2 + weak**2) * np.sin(k) ** 2 / 2 + noise**2 / 4 + 1.0
     cross = (steep**2 - weak**2) * np.sin(k) ** 2 / 2
     inverse = np.linalg.inv([[same, cross], [cross, same]])
@@ -125,8 +125,8 @@ def test_a_shadow_shows_as_a_change_and_takes_support_away(phantom: ShortAxisPha
     assert shadowed.appearance > 20.0
     assert shadowed.photometric_px > 5.0 * steady.photometric_px
     assert shadowed.index < 0.5 < steady.index
-    assert quality(frame, dark, STILL, before=before).appearance > 20.0  # the later frame's, too
-    assert quality(dark, dark, STILL).index > 0.9  # who never saw the tissue cannot miss it
+    assert quality(frame, dark, STILL, before=before).appearance > 20.0  # also in the later frame
+    assert quality(dark, dark, STILL).index > 0.9  # without a memory the tissue is not missed
 
 
 def test_the_way_back_of_an_exact_motion_leads_home(phantom: ShortAxisPhantom) -> None:
@@ -138,7 +138,7 @@ def test_the_way_back_of_an_exact_motion_leads_home(phantom: ShortAxisPhantom) -
 
 
 def test_the_way_back_at_full_and_at_half_size(phantom: ShortAxisPhantom) -> None:
-    # the tissue lies in the middle: nothing leaves the picture on its way
+    # the tissue lies in the middle, so it does not leave the picture
     frame, there = np.zeros((128, 128), np.uint8), STILL + np.float32([[[2.0]], [[-1.0]]])
     frame[32:96, 32:96] = phantom.frames[0][32:96, 32:96]
     half = np.zeros((2, 64, 64), np.float32)
@@ -153,7 +153,7 @@ def test_the_way_back_at_full_and_at_half_size(phantom: ShortAxisPhantom) -> Non
     np.testing.assert_array_equal(halved(np.float32([[1, 3], [5, 7]])), [[4.0]])
 
 
-def test_sizes_that_are_no_multiple_of_the_block(phantom: ShortAxisPhantom) -> None:
+def test_sizes_that_are_not_a_multiple_of_the_block(phantom: ShortAxisPhantom) -> None:
     a = phantom.frames[4][:75, :101]
     assert quality(a, a, np.zeros((2, 75, 101), np.float32)).index > 0.99
 
@@ -175,7 +175,7 @@ def test_a_worse_part_never_lowers_the_expected_error() -> None:
             Parts(2.0, 0.8, 0.03, 9.0, 0.9, back),
         ]
         assert all(expected_error_px(parts) >= error for parts in worse)
-        assert expected_error_px(worse[0]) > error  # ... and the photometric part does raise it
+        assert expected_error_px(worse[0]) > error  # and a worse photometric part does raise it
     assert min(*WITHOUT_BACKWARD.weights, *WITH_BACKWARD.weights) >= 0.0
     assert expected_error_px(Parts(2.0, 0.8, 0.03)) > 0.0  # a first pair has no change over time
 
@@ -199,7 +199,7 @@ def test_bad_input_is_named(phantom: ShortAxisPhantom) -> None:
         assess(a, a, STILL * np.nan)
     with pytest.raises(ArgumentError, match="backward"):
         assess(a, a, STILL, backward=STILL * np.nan)
-    with pytest.raises(ArgumentError, match="half of both"):
+    with pytest.raises(ArgumentError, match="half that size"):
         assess(a, a, STILL, backward=STILL[:, :100])
     with pytest.raises(ArgumentError, match="frames >= 1"):
         assess(a, a, STILL, frames=0)

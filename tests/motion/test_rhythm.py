@@ -9,7 +9,7 @@ from cineflow.served import Rhythm
 
 
 def judged(times, *, milliseconds=True):
-    """The rhythm that each of `times` gets, and the intervals after them."""
+    """The rhythm of a beat at each of `times`, and the intervals after them."""
     intervals, found = Intervals(milliseconds=milliseconds), []
     for time in times:
         intervals, rhythm = intervals.begin(time)
@@ -29,7 +29,7 @@ def test_ectopic_and_missed_beats(milliseconds):
     assert found[3:] == ["REGULAR", "EARLY", "REGULAR", "LATE"]
 
 
-def test_absurd_rates_need_no_history():
+def test_implausible_rates_do_not_need_a_history():
     assert judged([0, 100])[0][1] == "EARLY"
     assert judged([0, 2100])[0][1] == "LATE"
     assert judged([0, 100], milliseconds=False)[0][1] == "UNKNOWN"
@@ -53,7 +53,7 @@ def test_a_first_beat_that_never_comes():
     waiting = Intervals(milliseconds=True, start=500.0)
     assert not waiting.overdue(2500.0)
     assert waiting.overdue(2501.0)
-    # in frame numbers nothing says how long a beat is
+    # in frame numbers the length of a beat is unknown
     assert not Intervals(start=0.0).overdue(1e6)
 
 

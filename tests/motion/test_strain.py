@@ -43,7 +43,7 @@ def test_unequal_spacing_counts() -> None:
     np.testing.assert_allclose(gradient[4, 4], [[1.0, 0.2 * 2.0 / 0.5], [0.0, 1.0]])
 
 
-def test_rotation_is_no_strain() -> None:
+def test_a_rotation_has_zero_strain() -> None:
     angle = 0.4
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     tensor = green_lagrange(deformation_gradient(linear(turn, (9, 12))))
@@ -51,7 +51,7 @@ def test_rotation_is_no_strain() -> None:
 
 
 def test_green_lagrange_of_a_shear_is_on_the_reference_grid() -> None:
-    """F = [[1, k], [0, 1]]: the fibre along y is the one that lengthens (Almansi's is along x)."""
+    """F = [[1, k], [0, 1]]: the fibre along y lengthens (with Almansi strain, that along x)."""
     tensor = green_lagrange(np.array([[1.0, 0.3], [0.0, 1.0]]))
     np.testing.assert_allclose(tensor, [[0.0, 0.15], [0.15, 0.045]], atol=1e-15)
 
@@ -88,13 +88,13 @@ def test_phantom_wall_matches_its_closed_form(convention: Convention) -> None:
     mid = (radius > 28) & (radius < 32)
     error = np.abs(found - phantom.strain(phantom.es, convention))[:, mid]
     assert error.mean(axis=1).max() < 2e-3
-    # circumferential stretch of a ring is r / R, apart from the torsion's shear
+    # the circumferential stretch of a ring is r / R, apart from the shear of torsion
     if convention == "lagrangian":
         assert found[1][mid].mean() == pytest.approx(-0.155, abs=0.02)
 
 
 def test_volume_strain_matches_its_closed_form() -> None:
-    """Away from the borders, where central differences see the cavity."""
+    """Away from the borders, where central differences reach into the cavity."""
     phantom = ventricle(0, size=(96, 96, 96), beat=Beat(frame_rate_hz=25.0))
     heart = phantom.kinematics
     found = wall_strain(phantom.displacement(9), phantom.directions(), phantom.spacing_mm)
@@ -112,12 +112,12 @@ def test_cylinder_directions_by_hand() -> None:
     around = long_axis_directions((5, 7, 9), (4, 3, 0), (4, 3, 4))
     np.testing.assert_allclose(around[:, 2, 3, 6], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], atol=1e-12)
     np.testing.assert_allclose(around[:, 2, 0, 4], [[0, -1, 0], [1, 0, 0], [0, 0, 1]], atol=1e-12)
-    assert np.isnan(around[:, 2, 3, 4]).all()  # on the axis there is none
+    assert np.isnan(around[:, 2, 3, 4]).all()  # undefined on the axis
     flat = wall_directions((7, 9), (4, 3))
     np.testing.assert_allclose(around[:2, 1, ..., :2], flat, atol=1e-12)
 
 
-def test_directions_are_of_mm() -> None:
+def test_directions_are_in_mm_space() -> None:
     flat = wall_directions((7, 9), (4, 3), (4.0, 1.0))  # 3 right, 1 down: 3 and 4 mm
     np.testing.assert_allclose(flat[:, 4, 7], [[0.6, 0.8], [-0.8, 0.6]])
     solid = long_axis_directions((5, 7, 9), (4, 3, 0), (4, 3, 4), spacing_mm=(9.0, 4.0, 1.0))
@@ -134,20 +134,20 @@ def test_directions_of_a_wall_follow_its_normals() -> None:
         (24, 24, 24), apex, apex + np.array(heart.axis), normals=3.0 * true[0]
     )
     wall = phantom.myocardium(0)
-    # the right-hand rule runs against AHA's sense, and the strain of a fibre knows no sign
+    # AHA's sense is opposite to the right-hand rule; the strain of a fibre is the same either way
     np.testing.assert_allclose(found[0][wall], true[0][wall], atol=1e-9)
     np.testing.assert_allclose(found[1][wall], -true[1][wall], atol=1e-9)
     np.testing.assert_allclose(found[2][wall], true[2][wall], atol=1e-9)
 
 
-def test_a_direction_that_does_not_exist_has_no_strain() -> None:
-    """A still field reads 0 along every direction and NaN along none: never -100 %."""
+def test_an_undefined_direction_has_no_strain() -> None:
+    """In a still field the strain is 0, and NaN (not -100 %) where the direction is undefined."""
     flat = wall_strain(np.zeros((2, 7, 9)), wall_directions((7, 9), (4, 3)))
     missing = np.isnan(flat)
     assert missing[:, 3, 4].all()
     assert missing.sum() == 2
     np.testing.assert_allclose(flat[~missing], 0.0, atol=1e-12)
-    # an oblique axis meets its voxels only up to rounding
+    # an oblique axis passes through voxel centres only up to rounding
     along = long_axis_directions((5, 7, 9), np.zeros(3), np.array([4.0, 4.0, 4.0]))
     solid = wall_strain(np.zeros((3, 5, 7, 9)), along)
     assert np.isnan(solid[:, range(5), range(5), range(5)]).all()
@@ -157,7 +157,7 @@ def test_a_direction_that_does_not_exist_has_no_strain() -> None:
 
 
 @pytest.mark.parametrize("centre", [(np.nan, 16), (4, np.inf), (4,)])
-def test_a_centre_that_is_none_is_refused(centre: tuple[float, float]) -> None:
+def test_an_invalid_centre_is_refused(centre: tuple[float, float]) -> None:
     with pytest.raises(ArgumentError, match="centre"):
         wall_directions((7, 9), centre)
 
@@ -184,7 +184,7 @@ def test_strain_of_a_stretched_block() -> None:
         ({"normals": np.zeros((5, 7, 9))}, "normals"),
     ],
 )
-def test_directions_without_meaning(change: dict[str, Any], message: str) -> None:
+def test_invalid_directions_are_refused(change: dict[str, Any], message: str) -> None:
     place: dict[str, Any] = {"size": (5, 7, 9), "apex": (4, 3, 0), "base": (4, 3, 4)}
     with pytest.raises(ArgumentError, match=message):
         long_axis_directions(**{**place, **change})
@@ -237,7 +237,7 @@ def test_gls_from_a_dense_field_is_the_phantoms() -> None:
 def test_line_strain() -> None:
     square = np.array([[0, 0], [2, 0], [2, 2], [0, 2]], float)
     assert line_strain(square, 0.8 * square, closed=True) == pytest.approx(-0.2)
-    # twice as wide: the open line of three sides grows from 6 to 10, the closed one from 8 to 12
+    # twice as wide: the open line of three sides grows from 6 to 10, the closed line from 8 to 12
     wide = square * np.array([2.0, 1.0])
     assert line_strain(square, wide) == pytest.approx(10 / 6 - 1)
     assert line_strain(square, wide, closed=True) == pytest.approx(12 / 8 - 1)
@@ -255,7 +255,7 @@ def test_line_strain() -> None:
         (np.ones((3, 2)), np.full((3, 2), np.nan), "finite"),
     ],
 )
-def test_lines_without_meaning(before: np.ndarray, after: np.ndarray, message: str) -> None:
+def test_invalid_lines_are_refused(before: np.ndarray, after: np.ndarray, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         line_strain(before, after)
 
@@ -269,7 +269,7 @@ def test_lines_without_meaning(before: np.ndarray, after: np.ndarray, message: s
         (np.zeros((2, 5, 5)), (1.0, -1.0), "spacing"),
     ],
 )
-def test_fields_without_meaning(
+def test_invalid_fields_are_refused(
     field: np.ndarray, spacing: tuple[float, ...] | None, message: str
 ) -> None:
     with pytest.raises(ArgumentError, match=message):
@@ -277,7 +277,7 @@ def test_fields_without_meaning(
 
 
 @pytest.mark.parametrize("stretch", [0.0, -0.2])
-def test_a_length_of_nothing_has_no_logarithm(stretch: float) -> None:
+def test_a_zero_length_has_no_logarithm(stretch: float) -> None:
     with pytest.raises(ArgumentError, match="positive"):
         from_stretch(np.array([1.0, stretch]), "natural")
     found = from_stretch(np.array([1.0, np.nan]), "natural")  # missing stays missing

@@ -31,7 +31,7 @@ def test_delta_average_scales_each_axis_and_is_strict() -> None:
     truth = np.zeros((2, 1, 2))
     along_x, along_y = truth.copy(), truth.copy()
     along_x[1, 0, 0] = along_y[1, 0, 1] = 4.0
-    # 512 columns: 4 px are 2 of 256; 256 rows: 4 stay 4. A point at the limit is not within it.
+    # Of 512 columns 4 px are 2 px of 256; of 256 rows they stay 4. A point at the limit is outside.
     assert delta_average(along_x, truth, (256, 512)) == pytest.approx(100 * 3 / 5)
     assert delta_average(along_y, truth, (256, 512)) == pytest.approx(100 * 2 / 5)
 
@@ -59,7 +59,7 @@ def test_average_vector_error_is_a_mean_distance_per_point() -> None:
     found[:, 0] += [3.0, 4.0]
     found[1::2, 1] += [0.0, 2.0]
     np.testing.assert_allclose(average_vector_error(found, truth), [5.0, 1.0])
-    # Frame to frame, a constant offset is no error and every step of the other is 2 off.
+    # From frame to frame a constant offset is not an error; each step of the other point is 2 off.
     np.testing.assert_allclose(
         average_vector_error(found, truth, steps=True), [0.0, 2.0], atol=1e-12
     )
@@ -96,7 +96,7 @@ def test_mean_absolute_error() -> None:
         (np.zeros((3, 2, 2)), np.full((3, 2, 2), np.inf), "finite"),
     ],
 )
-def test_tracks_that_are_none(found: np.ndarray, truth: np.ndarray, message: str) -> None:
+def test_invalid_tracks_are_refused(found: np.ndarray, truth: np.ndarray, message: str) -> None:
     for measure in (
         lambda a, b: delta_average(a, b, (64, 64)),
         average_vector_error,
@@ -119,7 +119,7 @@ def test_a_query_outside_the_track_is_refused() -> None:
         (np.array([0.0, np.nan]), np.zeros(2), "finite"),
     ],
 )
-def test_curves_that_are_none(found: np.ndarray, truth: np.ndarray, message: str) -> None:
+def test_invalid_curves_are_refused(found: np.ndarray, truth: np.ndarray, message: str) -> None:
     for measure in (temporal_deviation, mean_absolute_error):
         with pytest.raises(ArgumentError, match=message):
             measure(found, truth)
@@ -131,6 +131,6 @@ def test_a_frame_without_pixels_is_refused(size: tuple[int, int]) -> None:
         delta_average(np.zeros((3, 1, 2)), np.zeros((3, 1, 2)), size)
 
 
-def test_delta_average_is_of_the_plane() -> None:
+def test_delta_average_refuses_points_in_3d() -> None:
     with pytest.raises(ArgumentError, match="plane"):
         delta_average(np.zeros((3, 1, 3)), np.zeros((3, 1, 3)), (64, 64))

@@ -46,7 +46,7 @@ def half_ellipse(count: int = 41) -> np.ndarray:
     return np.stack([31.5 + 15 * np.sin(angle), 50 - 30 * np.cos(angle)], axis=1)
 
 
-def test_even_shortening_is_read_everywhere() -> None:
+def test_even_shortening_is_measured_everywhere() -> None:
     found = measure_wall(scaled(SIZE, 1.0, 0.95, 0.8, 0.9), short_axis(spacing_mm=(0.5, 0.25)))
     mid = slice(6, 12)
     for name in ("radial", "circumferential"):
@@ -58,7 +58,7 @@ def test_even_shortening_is_read_everywhere() -> None:
     assert found.global_strain == ()
 
 
-def test_peak_keeps_the_sign_of_what_is_largest() -> None:
+def test_a_peak_keeps_its_sign() -> None:
     found = measure_wall(scaled(SIZE, 1.0, 0.95, 1.1), short_axis(), rule=ScoreRule())
     np.testing.assert_allclose(found.peak["circumferential"][6:12], 10.0)
     assert found.es == 1
@@ -69,14 +69,14 @@ def test_displacements_may_come_one_by_one() -> None:
     assert measure_wall((u for u in moved), short_axis()).es == 1
 
 
-def test_a_systole_that_is_not_over_has_no_end() -> None:
-    """Scores of early systole would be relative to a heart that has hardly begun: all normal."""
+def test_a_systole_that_is_not_over_is_refused() -> None:
+    """Early in systole every segment would score normal relative to the best ones."""
     wall, moved = short_axis(), scaled(SIZE, 1.0, 0.98, 0.96)
-    with pytest.raises(ArgumentError, match="give `es`"):
+    with pytest.raises(ArgumentError, match="pass `es`"):
         measure_wall(moved, wall)
     assert measure_wall(moved, wall, es=2).scores[6] == 1
-    assert measure_wall(moved[2:], wall).es == 0  # one displacement: nothing is looked for
-    with pytest.raises(ArgumentError, match="give `es`"):
+    assert measure_wall(moved[2:], wall).es == 0  # a single displacement needs no search
+    with pytest.raises(ArgumentError, match="pass `es`"):
         measure_wall(moved, ApicalContour(half_ellipse(), FOUR_CHAMBER))
 
 
@@ -119,8 +119,8 @@ def test_apical_contour_gives_the_truth_and_gls_is_the_mean() -> None:
     assert set(np.flatnonzero(found.scores) + 1) == set(FOUR_CHAMBER)
 
 
-def test_segments_of_a_contour_lie_where_they_are_named() -> None:
-    # Everything right of the middle moves up by a tenth of its height: only that side shortens.
+def test_segments_of_a_contour_are_where_they_should_be() -> None:
+    # Everything right of the middle moves up by a tenth of its height, so only that side shortens.
     moved = np.zeros((2, *SIZE))
     moved[1, :, 32:] = -0.1 * (np.arange(64)[:, None] - 20.0)
     found = measure_wall([moved], ApicalContour(half_ellipse(), FOUR_CHAMBER), rule=ScoreRule())
@@ -165,13 +165,13 @@ def test_volume_has_three_directions_and_no_fibre_around_the_cap() -> None:
 def test_bad_input_is_refused() -> None:
     wall, moved = short_axis(), scaled(SIZE, 1.0, 0.9, 1.0)
     for change, message in (
-        ({"displacements": []}, "one displacement"),
+        ({"displacements": []}, "one or more displacements"),
         ({"es": 3}, "end-systole in 0..2"),
         ({"es": 1.5}, "end-systole in 0..2"),
         ({"wall": ring()}, "a SegmentedWall or an ApicalContour; got ndarray"),
         ({"displacements": [np.full((2, *SIZE), np.nan)]}, "finite"),
         ({"displacements": scaled((32, 32), 0.9)}, "directions"),
-        ({"displacements": scaled(SIZE, 1.1, 1.2)}, "best of which contract"),
+        ({"displacements": scaled(SIZE, 1.1, 1.2)}, "the best contracting by 1 % or more"),
         ({"convention": "engineering"}, "convention"),
     ):
         with pytest.raises(ArgumentError, match=message):
@@ -185,7 +185,7 @@ def test_bad_input_is_refused() -> None:
 
 
 def test_directions_are_unit_vectors_of_the_wall_s_grid() -> None:
-    """Of vectors three times as long everything reads +200 % before it has moved."""
+    """Vectors three times too long would give +200 % before anything has moved."""
     wall = short_axis()
     around = wall.directions["circumferential"]
     for vectors, message in (

@@ -1,8 +1,8 @@
 """Every way to run an op: one small adapter each, from a `Call` to a NumPy array.
 
 `cineflow.ops` on NumPy arrays (each instruction set of the CPU) and on torch tensors, the CUDA
-kernels (under the host shim, or on a GPU; see tests/core/cuda_backend.py), and ONNX Runtime with
-our library and without it, where the graph's function bodies run.
+kernels (under the host shim, or on a GPU; see tests/core/cuda_backend.py), and ONNX Runtime,
+with our library (the kernels) or without it (the function bodies in the graph).
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import onnx
 import onnxruntime as ort
 
 from cineflow import _C, ops
-from cineflow.export.operators import attach_bodies
-from tests.core.cuda_backend import Backend, DeviceArray, to_bfloat16
-from tests.ops.calls import IMAGES, Call, Options, laid_out
+from cineflow.export.ops import attach_bodies
+from tests.core.cuda_backend import Backend, to_bfloat16
+from tests.core.kernel_calls import run_kernel
+from tests.op_calls import Call
+from tests.op_calls._values import IMAGES, laid_out
 
 INSTRUCTION_SETS = ("avx512", "avx2", "baseline")
 OUTPUTS = ("planar", "channels_last", "transposed", "reversed", "gapped")
@@ -34,12 +36,12 @@ class Front:
 
     Attributes:
         name: For the test's id.
-        run: Answers a call whose result has the shape given, on so many threads.
+        run: `run(call, threads=1)` returns the result of a call.
         storages: Storage types that it has arrays for.
-        layouts: Memory layouts that reach the kernel as they are.
-        outputs: Those of a result that the caller gives.
+        layouts: Memory layouts that reach the kernel without a copy.
+        outputs: Layouts of a result that the caller gives.
         coordinates: Error of coordinates that it adds to the kernels' own, pixels.
-        takes_empty_images: Whether images without pixels have an answer; else it says so.
+        takes_empty_images: Whether images without pixels have a result; otherwise it may raise.
     """
 
     name: str
@@ -57,9 +59,9 @@ def numpy_front(instruction_set: str) -> Front:
     def array(bits: np.ndarray, storage: str) -> np.ndarray:
         return bits.view(ml_dtypes.bfloat16) if storage == "bfloat16" else bits
 
-    def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
+    def run(call: Call, threads: int = 1) -> np.ndarray:
         with using(instruction_set, threads):
-            result: np.ndarray = public(call, shape, array)
+            result: np.ndarray = public(call, array)
         if call.result == "bfloat16":
             assert result.dtype == ml_dtypes.bfloat16
             result = result.astype(np.float32)
@@ -74,13 +76,13 @@ def torch_front() -> Front:
 
     def tensor(bits: np.ndarray, storage: str) -> torch.Tensor:
         if any(stride < 0 for stride in bits.strides) or not bits.flags.writeable:
-            bits = bits.copy()  # torch has neither
+            bits = bits.copy()  # torch has neither negative strides nor read-only tensors
         shared = torch.from_numpy(bits)
         return shared.view(torch.bfloat16) if storage == "bfloat16" else shared
 
-    def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
+    def run(call: Call, threads: int = 1) -> np.ndarray:
         with using(_C.instruction_set(), threads):
-            result = public(call, shape, tensor)
+            result = public(call, tensor)
         if call.result == "bfloat16":
             assert result.dtype == torch.bfloat16
             result = result.float()
@@ -92,33 +94,8 @@ def torch_front() -> Front:
 def cuda_front(cuda: Backend) -> Front:
     """The CUDA kernels through `_C`. The shim runs one thread after another, whatever `threads`."""
 
-    def on_device(values: np.ndarray, storage: str, layout: str) -> DeviceArray:
-        if layout in ("broadcast", "stretched"):  # whose strides a copy would not keep
-            bits = stored(values, storage, layout)
-            half = storage == "bfloat16"
-            return DeviceArray(bits.view(np.float16) if half else bits, half)
-        return cuda.put(values, storage, layout)
-
-    def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
-        tensors: list[DeviceArray | None] = [
-            on_device(values, call.storage_of(name), call.layout_of(name))
-            for name, values in call.inputs.items()
-        ]
-        # `_C` has one correlation, with or without a flow, and takes sizes from the output.
-        launcher = call.op.name.removeprefix("warp_")
-        if call.op.name == "correlation":
-            tensors.append(None)
-        options = {
-            name: value
-            for name, value in call.options.items()
-            if name not in ("border", "rows", "columns")
-        }
-        options["clamp"] = call.options.get("border") == "clamp"
-        # Where the caller gives none, one like the first input, as the ops make it.
-        layout = call.layout_of("out" if "out" in call.layouts else call.op.tensors[0])
-        out = cuda.empty(shape, call.result, layout)
-        getattr(cuda.module, launcher)(*tensors, out, **options)
-        return cuda.get(out)
+    def run(call: Call, threads: int = 1) -> np.ndarray:
+        return run_kernel(cuda, call)
 
     return Front("cuda", run)
 
@@ -126,7 +103,7 @@ def cuda_front(cuda: Backend) -> Front:
 def onnx_front(name: str, library: Path | None) -> Front:
     """ONNX Runtime; without `library`, the function bodies, which sample normalised coordinates."""
 
-    def run(call: Call, shape: tuple[int, ...], threads: int = 1) -> np.ndarray:
+    def run(call: Call, threads: int = 1) -> np.ndarray:
         session = open_session(graph(call), library, threads)
         (result,) = session.run(None, feeds(call))
         return np.asarray(result)
@@ -139,7 +116,7 @@ def onnx_front(name: str, library: Path | None) -> Front:
 
 @contextlib.contextmanager
 def using(instruction_set: str, threads: int) -> Iterator[None]:
-    """The CPU kernels' instruction set and number of threads, for a while."""
+    """Set the CPU kernels' instruction set and number of threads, and restore both."""
     before = _C.instruction_set(), _C.thread_count()
     assert _C.set_instruction_set(instruction_set)
     _C.set_thread_count(threads)
@@ -157,28 +134,27 @@ def stored(values: np.ndarray, storage: str, layout: str) -> np.ndarray:
     return laid_out(values.astype(storage), layout)
 
 
-def public(call: Call, shape: tuple[int, ...], array: Callable[[np.ndarray, str], Any]) -> Any:
-    """The call in the words of `cineflow.ops`, on what `array` makes of NumPy's bits."""
-    tensors = [
-        array(stored(values, call.storage_of(name), call.layout_of(name)), call.storage_of(name))
+def public(call: Call, array: Callable[[np.ndarray, str], Any]) -> Any:
+    """Call the function of `cineflow.ops` on arrays that `array` makes of NumPy's bits."""
+    function = getattr(ops, call.op.name)
+    arguments = call.words | {
+        name: array(
+            stored(values, call.storage_of(name), call.layout_of(name)), call.storage_of(name)
+        )
         for name, values in call.inputs.items()
-    ]
-    options = dict(call.options)
-    if "x_major" in options:
-        options["order"] = "xy" if options.pop("x_major") else "yx"
-    run = _polar if "angle_step" in options else _plain
+    }
     if "out" not in call.layouts:
-        return run(call, tensors, options)
-    canvas = stored(np.full(shape, 3, np.float32), call.result, call.layout_of("out"))
+        return function(**arguments)
+    canvas = stored(np.full(call.shape, 3, np.float32), call.result, call.layout_of("out"))
     given = array(canvas, call.result)
     with only_written(canvas):
-        assert run(call, tensors, options | {"out": given}) is given
+        assert function(**arguments, out=given) is given
     return given
 
 
 @contextlib.contextmanager
 def only_written(canvas: np.ndarray) -> Iterator[None]:
-    """Meanwhile nothing but `canvas` is written in the memory that it is a view of."""
+    """Assert that only `canvas` changes in the memory that it is a view of."""
     memory = canvas
     while isinstance(memory.base, np.ndarray):
         memory = memory.base
@@ -190,33 +166,11 @@ def only_written(canvas: np.ndarray) -> Iterator[None]:
     canvas[...] = result
 
 
-def _plain(call: Call, tensors: list[Any], options: Options) -> Any:
-    return getattr(ops, call.op.name)(*tensors, **options)
-
-
-def _polar(call: Call, tensors: list[Any], options: Options) -> Any:
-    size = options["rows"], options["columns"]
-    inverse = call.op.name == "polar_unresample"
-    angles, radii = call.inputs["src"].shape[2:] if inverse else size
-    first = options["first_radius"]
-    grid = ops.PolarGrid(
-        angles,
-        radii,
-        last_radius=first + radii * options["radius_step"],
-        first_radius=first,
-        first_angle=options["first_angle"],
-        sweep=angles * options["angle_step"],
-    )
-    assert grid.is_full_circle == options["wraps"]
-    how = {name: options[name] for name in ("border", "scale", "offset", "out") if name in options}
-    return getattr(ops, call.op.name)(*tensors, grid, *([size] if inverse else []), **how)
-
-
 _ONNX_TYPES = {"float32": "float", "float16": "float16", "bfloat16": "bfloat16", "uint8": "uint8"}
 
 
 def graph(call: Call) -> str:
-    """The call as an ONNX graph of one node, sizes open. bfloat16, which NumPy lacks, is inside."""
+    """The call as an ONNX graph with open sizes: one node, and casts where it takes bfloat16."""
     formal, names, casts = [], [], []
     for name in call.inputs:
         axes = ", ".join(f"{name}_{axis}" for axis in range(call.inputs[name].ndim))
@@ -228,11 +182,11 @@ def graph(call: Call) -> str:
         else:
             names.append(name)
         formal.append(f"{_ONNX_TYPES[kind]}[{axes}] {name}")
-    node = f"cineflow.{call.op.node} <{attributes(call)}> ({', '.join(names)})"
+    node = f"cineflow.{call.op.node} {attributes(call)} ({', '.join(names)})"
     result = call.result
     if result == "bfloat16":
-        node, result = f"{node}\n  out = Cast <to: int = 1> (answer)", "float32"
-        lines = [*casts, f"answer = {node}"]
+        node, result = f"{node}\n  out = Cast <to: int = 1> (stored)", "float32"
+        lines = [*casts, f"stored = {node}"]
     else:
         lines = [*casts, f"out = {node}"]
     body = "\n  ".join(lines)
@@ -245,7 +199,7 @@ main ({", ".join(formal)}) => ({_ONNX_TYPES[result]}[n, c, h, w] out) {{
 
 
 def attributes(call: Call) -> str:
-    """The options as attributes in ONNX's text form."""
+    """The options as attributes in ONNX's text form; "" without any."""
     words = []
     for name, value in call.options.items():
         if isinstance(value, str):
@@ -254,11 +208,11 @@ def attributes(call: Call) -> str:
             words.append(f"{name}: float = {value!r}")
         else:
             words.append(f"{name}: int = {int(value)}")
-    return ", ".join(words)
+    return f"<{', '.join(words)}>" if words else ""
 
 
 def feeds(call: Call) -> dict[str, np.ndarray]:
-    """What the session of `graph(call)` is fed."""
+    """The inputs for a session of `graph(call)`."""
     kinds = {name: call.storage_of(name) for name in call.inputs}
     return {
         name: np.ascontiguousarray(
@@ -272,7 +226,7 @@ def open_session(text: str, library: Path | None, threads: int = 1) -> ort.Infer
     """A session on ONNX's text form; `library` None runs the bodies."""
     model = onnx.parser.parse_model(text)
     options = ort.SessionOptions()
-    options.log_severity_level = 4  # some tests want refusals; they need no log
+    options.log_severity_level = 4  # some tests expect an error; its log would be noise
     options.intra_op_num_threads = threads
     if library is None:
         attach_bodies(model)

@@ -7,6 +7,7 @@ import pytest
 
 from cineflow import ops
 from cineflow.errors import ArgumentError
+from tests.op_calls import OPS, make_call
 
 torch = pytest.importorskip("torch")
 
@@ -20,33 +21,34 @@ def pair(dtype=torch.float32, channels_last=False):
     return src.to(memory_format=torch.channels_last) if channels_last else src, flow
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
+def call_of(name, storage="float32", channels_last=False):
+    """The tensors of a typical call [2, 3, 7, 9], and the call itself."""
+    call = make_call(OPS[name], shape=(2, 3, 7, 9), storage=storage)
+    tensors = {
+        key: torch.from_numpy(values.copy()).to(getattr(torch, call.storage_of(key)))
+        for key, values in call.inputs.items()
+    }
+    if channels_last:
+        tensors = {
+            key: tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+            for key, tensor in tensors.items()
+        }
+    return tensors, call
+
+
 @pytest.mark.parametrize(
-    "dtype", [torch.float32, torch.float16, torch.bfloat16, torch.uint8], ids=str
+    ("name", "storage", "channels_last"),
+    [
+        # One op in every storage type: the others share its allocation.
+        *(("warp", storage, False) for storage in OPS["warp"].storages),
+        *((name, "float32", False) for name in OPS if name != "warp"),
+        *((name, "float32", True) for name in OPS),
+    ],
 )
-def test_warp_is_a_lawful_operator(dtype, channels_last):
-    src, flow = pair(dtype, channels_last)
-    torch.library.opcheck(torch.ops.cineflow.warp, (src, flow, "clamp"))
-
-
-SAMPLES = {
-    "compose_flow": lambda src, flow: (flow, flow, "clamp"),
-    "correlation": lambda src, flow: (src, src, 2, 1, 0.5, True),
-    "warp_correlation": lambda src, flow: (src, src, flow, 2, 1, 0.5, False, "zeros"),
-    "polar_resample": lambda src, flow: (
-        *(src, torch.tensor([[3.0, 4.0]]), 8, 5, 0.0, 0.8, 0.0, 1.0, True, "zeros", 1.0, 0.0),
-    ),
-    "polar_unresample": lambda src, flow: (
-        *(src, torch.tensor([[3.0, 4.0]]), 8, 5, 0.0, 0.9, 0.0, 1.0, True, "zeros", 1.0, 0.0),
-    ),
-}
-
-
-@pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("name", SAMPLES)
-def test_every_op_is_a_lawful_operator(name, channels_last):
-    arguments = SAMPLES[name](*pair(channels_last=channels_last))
-    torch.library.opcheck(getattr(torch.ops.cineflow, name), arguments)
+def test_every_op_is_a_lawful_operator(name, storage, channels_last):
+    tensors, call = call_of(name, storage, channels_last)
+    operator = getattr(torch.ops.cineflow, name)
+    torch.library.opcheck(operator, tuple(tensors.values()), call.options)
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
@@ -72,104 +74,116 @@ def test_out_is_written_in_place():
 
 GRID = ops.PolarGrid(7, 9, last_radius=6.0)
 
-#: Each public function of an image [N, 3, h, w] and a flow.
-PUBLIC = {
-    "warp": lambda src, flow, **out: ops.warp(src, flow, border="clamp", **out),
-    "compose_flow": lambda src, flow, **out: ops.compose_flow(flow, flow, **out),
-    "correlation": lambda src, flow, **out: ops.correlation(src, src, radius=2, **out),
-    "warp_correlation": lambda src, flow, **out: ops.warp_correlation(
-        src, src, flow, radius=2, **out
-    ),
-    "polar_resample": lambda src, flow, **out: ops.polar_resample(src, (3.0, 4.0), GRID, **out),
-    "polar_unresample": lambda src, flow, **out: ops.polar_unresample(
-        src, (3.0, 4.0), GRID, (7, 9), **out
-    ),
-}
-EACH_FUNCTION = pytest.mark.parametrize("function", PUBLIC.values(), ids=PUBLIC)
+
+def public(name):
+    """The public function of tensors only, and such tensors."""
+    tensors, call = call_of(name)
+    run, words = getattr(ops, name), call.words
+
+    def function(*given, **out):
+        return run(**dict(zip(tensors, given, strict=True)), **words, **out)
+
+    return function, list(tensors.values())
 
 
-def compiles(function, backend):
+def around_a_point(source, **out):
+    """A centre that the op itself makes a tensor of."""
+    return ops.polar_resample(source, (3.0, 4.0), GRID, **out)
+
+
+PUBLIC = {**{name: public(name) for name in OPS}, "tuple": (around_a_point, [pair()[0]])}
+#: Their Python is traced also by another: "tuple" is a polar op, `correlation` has the scale.
+TRACED_ELSEWHERE = ("compose_flow", "warp_correlation", "polar_resample", "polar_unresample")
+EACH_FUNCTION = pytest.mark.parametrize(("function", "tensors"), PUBLIC.values(), ids=PUBLIC)
+
+
+def compiles(function, tensors, backend):
     torch._dynamo.reset()
     compiled = torch.compile(
-        lambda src, flow: function(src, flow) + 1, backend=backend, fullgraph=True, dynamic=True
+        lambda *given: function(*given) + 1, backend=backend, fullgraph=True, dynamic=True
     )
-    src, flow = pair()
     for count in (2, 1):
-        given = src[:count], flow[:count]
+        given = [tensor[:count] for tensor in tensors]
         assert torch.equal(compiled(*given), function(*given) + 1)
 
 
-@EACH_FUNCTION
-def test_a_public_function_is_traced_without_a_graph_break_or_a_fixed_size(function):
-    compiles(function, "aot_eager")
+@pytest.mark.parametrize(
+    ("function", "tensors"),
+    [
+        pytest.param(*case, id=name, marks=pytest.mark.slow if name in TRACED_ELSEWHERE else ())
+        for name, case in PUBLIC.items()
+    ],
+)
+def test_a_public_function_is_traced_without_a_graph_break_or_a_fixed_size(function, tensors):
+    compiles(function, tensors, "aot_eager")
 
 
 @pytest.mark.slow
 @EACH_FUNCTION
-def test_a_public_function_compiles(function):
-    compiles(function, "inductor")
+def test_a_public_function_compiles(function, tensors):
+    compiles(function, tensors, "inductor")
 
 
 @EACH_FUNCTION
-def test_a_backward_pass_is_refused_and_never_a_gradient_of_zero(function):
-    src, flow = (tensor.requires_grad_() for tensor in pair())
-    result = function(src, flow)
+def test_a_backward_pass_is_refused_and_never_a_gradient_of_zero(function, tensors):
+    given = [tensor.clone().requires_grad_() for tensor in tensors]
+    result = function(*given)
     with pytest.raises(ArgumentError, match=r"wanted no gradient of cineflow::\w+; got a backward"):
-        (result.sum() + src.sum()).backward()
+        (result.sum() + given[0].sum()).backward()
     with pytest.raises((ArgumentError, RuntimeError), match=r"no gradient|functorch"):
-        torch.func.grad(lambda *given: function(*given).sum(), (0, 1))(src.detach(), flow.detach())
+        torch.func.grad(lambda *given: function(*given).sum(), tuple(range(len(tensors))))(*tensors)
 
 
 def conjugate(tensor):
-    """The same values with their sign pending, as torch's views of complex conjugates have it."""
+    """The same values with a pending negation, as torch has it in views of complex conjugates."""
     view = torch.complex(tensor, -tensor).conj().imag
     assert view.is_neg()
     return view
 
 
 @EACH_FUNCTION
-def test_what_torch_keeps_beside_a_tensor_is_seen_also_with_out(function):
-    src, flow = pair()
-    wanted = function(src, flow)
+def test_a_pending_sign_and_a_gradient_are_handled_also_with_out(function, tensors):
+    wanted = function(*tensors)
     for given in (
-        (conjugate(src), conjugate(flow)),
-        (src.clone().requires_grad_(), flow.clone().requires_grad_()),
+        [conjugate(tensor) for tensor in tensors],
+        [tensor.clone().requires_grad_() for tensor in tensors],
     ):
         out = torch.empty_like(wanted)
         assert function(*given, out=out) is out
-        assert torch.equal(out, wanted)
-        assert torch.equal(function(*given).detach(), wanted)
+        assert torch.equal(out.nan_to_num(), wanted.nan_to_num())
+        assert torch.equal(function(*given).detach(), out)
 
 
 @EACH_FUNCTION
-def test_an_out_that_is_not_plain_memory_is_refused(function):
-    src, flow = pair()
-    like = function(src, flow)
+def test_an_out_that_is_not_plain_memory_is_refused(function, tensors):
+    like = function(*tensors)
     for out, wanted in (
         (like.clone().requires_grad_(), "out that requires no gradient"),
         (conjugate(like), "out with its own values"),
         (like.to("meta"), "out on the CPU or a CUDA device"),
     ):
         with pytest.raises(ArgumentError, match=wanted):
-            function(src, flow, out=out)
+            function(*tensors, out=out)
 
 
-@pytest.mark.parametrize("name", ["warp", *SAMPLES])
+@pytest.mark.parametrize("name", OPS)
 def test_a_tensor_on_another_device_or_of_another_rank_is_refused(name):
-    """Before memory is handed out that nobody would write."""
-    arguments = SAMPLES.get(name, lambda src, flow: (src, flow, "zeros"))(*pair())
+    """Before memory is allocated that no kernel would write."""
+    tensors, call = call_of(name)
     operator = getattr(torch.ops.cineflow, name)
-    for index, argument in enumerate(arguments):
-        if not isinstance(argument, torch.Tensor):
-            continue
-        before, after = arguments[:index], arguments[index + 1 :]
-        with pytest.raises(
-            ArgumentError, match=r"every tensor on (cpu|meta); got \w+ on (cpu|meta)"
-        ):
-            operator(*before, argument.to("meta"), *after)
-        for like in (argument, argument.to("meta")):
+    for key, tensor in tensors.items():
+
+        def run(other, key=key):
+            operator(**(tensors | {key: other}), **call.options)
+
+        elsewhere = tensor.to("meta")
+        if len(tensors) > 1:
+            wanted = r"every tensor on (cpu|meta); got \w+ on (cpu|meta)"
+            with pytest.raises(ArgumentError, match=wanted):
+                run(elsewhere)
+        for like in (tensor, elsewhere):
             with pytest.raises(ArgumentError, match=r"wanted \w+ of shape \[.*; got shape"):
-                operator(*before, like[0], *after)
+                run(like[0])
 
 
 def test_out_on_another_device_is_refused():
@@ -178,7 +192,7 @@ def test_out_on_another_device_is_refused():
         ops.warp(src.to("meta"), flow.to("meta"), out=torch.empty_like(src))
 
 
-def test_a_border_that_is_none_of_them_is_refused_before_torch_sees_it():
+def test_an_unknown_border_is_refused_before_torch_sees_it():
     src, flow = pair()
     for function in (ops.warp, ops.compose_flow):
         with pytest.raises(ArgumentError, match='border "zeros" or "clamp"; got None'):

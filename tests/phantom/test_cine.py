@@ -1,4 +1,4 @@
-"""The pictures of a phantom: deterministic, and moving as the truth says."""
+"""The pictures of a phantom: they are deterministic and follow the true motion."""
 
 from __future__ import annotations
 

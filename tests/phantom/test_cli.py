@@ -1,4 +1,4 @@
-"""`cineflow phantom`: each option reaches the phantom, and what cannot be is refused."""
+"""`cineflow phantom`: each option reaches the phantom, and invalid options are refused."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_volumes_and_mr(tmp_path: Path) -> None:
         (("--region", "40,60,-6"), "contraction"),
     ],
 )
-def test_what_cannot_be_is_refused(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_invalid_options_are_refused(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
     path = tmp_path / "p.npz"
     code, output = run("--out", str(path), *arguments)
     assert code == 2
@@ -87,7 +87,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, arguments: tuple[str, ...], s
     assert not path.exists()
 
 
-def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, output = run(
         "--out", str(tmp_path / "file" / "p.npz"), "--size", "16x16", "--beats", "0.1"

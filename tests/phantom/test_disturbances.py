@@ -1,4 +1,4 @@
-"""Drop-out, clutter and noise do to the picture what they say."""
+"""Effects of drop-out, clutter and noise on the picture."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_clutter_fills_the_near_field_and_stands_still() -> None:
     assert alike > 0.7 > 0.3 > np.corrcoef(clear.frames[0][near], clear.frames[1][near])[0, 1]
 
 
-def test_noise_is_what_blood_shows() -> None:
+def test_noise_shows_in_the_blood() -> None:
     blood = cine().tissue_map(0) == 2
     levels = [cine(noise_db=db).frames[0][blood].mean() for db in (40.0, 25.0, 15.0, 5.0)]
     assert levels == sorted(levels)

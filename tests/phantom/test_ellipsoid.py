@@ -1,4 +1,4 @@
-"""The whole ventricle: exact, volume-keeping with torsion and regions, and true to closed forms."""
+"""The whole ventricle: exact inverse, preserved volume with torsion and regions, closed forms."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def test_the_cap_is_incompressible_on_the_axis_itself() -> None:
     np.testing.assert_allclose(volume, 1.0, atol=1e-6)
 
 
-def test_the_wall_keeps_its_volume_as_counted_in_voxels() -> None:
+def test_the_wall_keeps_its_number_of_voxels() -> None:
     phantom = ventricle(size=(48, 48, 48), beat=Beat(frame_rate_hz=5.0), wall_mm=12.0)
     heart = phantom.kinematics
     y = phantom.scanner.pixels_mm[0, :, 0, 1]
     counts = []
     for frame in (0, phantom.es):
         height = (heart.wall_mm + heart.length_mm) * heart.stretch(phantom.beat.activation(frame))
-        wall = phantom.tissue_map(frame) == 1  # whatever the sector shows of it
+        wall = phantom.tissue_map(frame) == 1  # also outside the sector
         counts.append(np.count_nonzero(wall[:, y < heart.apex_mm[1] + height]))
     assert counts[0] > 10_000
     assert counts[1] == pytest.approx(counts[0], rel=0.03)
@@ -75,7 +75,7 @@ def test_closed_forms_at_the_base_without_torsion() -> None:
     np.testing.assert_allclose(stretch, expected, atol=2e-6)
 
 
-def test_torsion_turns_each_end_its_way() -> None:
+def test_torsion_turns_apex_and_base_in_opposite_directions() -> None:
     assert HEART.apex_rotation_deg > 0 > HEART.base_rotation_deg
     cases = ((0.0, 0.0, 8.0), (1.0, 0.0, -4.0), (1.0, 1.0, -4.0 * 0.65), (0.5, 0.0, 2.0))
     for height, depth, turn in cases:
@@ -84,7 +84,7 @@ def test_torsion_turns_each_end_its_way() -> None:
         assert np.rad2deg(np.arctan2(v, u)) == pytest.approx(20.0 + turn, abs=1e-6)
 
 
-def test_septum_is_counterclockwise_from_anterior_as_the_apex_sees_it() -> None:
+def test_septum_is_counterclockwise_from_anterior_seen_from_the_apex() -> None:
     stack = ventricle(contrast="mr", size=(16, 16, 16)).kinematics
     x, y, _ = stack.wall_point(90.0, 0.5, 0.5) - stack.apex_mm
     assert x < -20.0
@@ -112,7 +112,7 @@ def test_an_untwisted_section_is_the_long_axis_phantom() -> None:
     np.testing.assert_array_equal(solid.tissue(volume), plane.tissue(points))
 
 
-def test_directions_are_a_right_angled_frame_of_the_wall() -> None:
+def test_directions_are_an_orthonormal_frame_of_the_wall() -> None:
     points = wall_points(HEART, 200)
     frame = HEART.directions(points)
     unit = np.einsum("nki,nji->nkj", frame, frame)
@@ -152,6 +152,6 @@ def test_a_dyskinetic_territory_bulges_and_only_there() -> None:
         {"endo_ratio": 0.0},
     ],
 )
-def test_hearts_that_cannot_be_are_refused(change: dict[str, object]) -> None:
+def test_invalid_hearts_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(ArgumentError):
         replace(HEART, **change)  # type: ignore[arg-type]

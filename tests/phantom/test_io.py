@@ -1,4 +1,4 @@
-"""Phantoms written and read back by the readers that users have."""
+"""Phantoms are written and read back with common readers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_nifti_keeps_axes_and_spacing(phantom: Phantom, tmp_path: Path) -> None:
     assert zooms[:2] == pytest.approx(phantom.spacing_mm[::-1])
 
 
-def test_names_decide_and_unknown_ones_are_refused(phantom: Phantom, tmp_path: Path) -> None:
+def test_unknown_suffixes_and_kinds_are_refused(phantom: Phantom, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="npz"):
         save(phantom, tmp_path / "p.mp4")
     with pytest.raises(ArgumentError, match="short-axis"):
@@ -98,7 +98,7 @@ def test_npz_of_volumes_holds_the_truth(volume: Phantom, tmp_path: Path) -> None
         assert data["key_point_names"][16] == "segment 17"
 
 
-def test_nifti_of_volumes_is_turned_not_mirrored(volume: Phantom, tmp_path: Path) -> None:
+def test_nifti_of_volumes_is_rotated_not_mirrored(volume: Phantom, tmp_path: Path) -> None:
     nibabel = pytest.importorskip("nibabel")
     image = nibabel.load(save(volume, tmp_path / "p.nii.gz"))
     data = np.asarray(image.dataobj)
@@ -132,7 +132,7 @@ def test_volumes_are_not_read_as_a_cine_of_slices(volume: Phantom, tmp_path: Pat
         read_cine(save(volume, tmp_path / "p.dcm"))
 
 
-def test_mr_slices_are_captures_and_mr_volumes_no_dicom(tmp_path: Path) -> None:
+def test_mr_slices_are_captures_and_mr_volumes_are_refused(tmp_path: Path) -> None:
     beat = Beat(frame_rate_hz=4.0)
     flat = ShortAxisPhantom(0, size=(64, 80), beat=beat, contrast="mr")
     cine = read_cine(save(flat, tmp_path / "flat.dcm"))
@@ -145,7 +145,7 @@ def test_mr_slices_are_captures_and_mr_volumes_no_dicom(tmp_path: Path) -> None:
     assert not (tmp_path / "stack.dcm").exists()
 
 
-def test_planes_meet_in_their_point() -> None:
+def test_planes_meet_at_their_point() -> None:
     frames = np.arange(2 * 5 * 6 * 7, dtype=np.uint8).reshape(2, 5, 6, 7)
     shown = planes(frames, (3, 4, 2))
     assert shown.shape == (2, 6, 7 + 4 + 5 + 4 + 7)
@@ -169,7 +169,7 @@ def test_planes_meet_in_their_point() -> None:
         {"contrast": "ct"},
     ],
 )
-def test_phantoms_that_cannot_be_are_refused(arguments: dict[str, Any]) -> None:
+def test_invalid_phantoms_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):
         make(**arguments)
 

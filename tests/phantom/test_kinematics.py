@@ -1,4 +1,4 @@
-"""The phantom's truth, against closed forms and itself."""
+"""The phantom's motion, against closed forms and its own inverse."""
 
 from __future__ import annotations
 

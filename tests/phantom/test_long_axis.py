@@ -1,4 +1,4 @@
-"""The long-axis phantoms: exact, volume-keeping, and true to their four points."""
+"""The long-axis phantoms: exact inverse, preserved volume, and the four key points."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_directions_are_unit_and_square() -> None:
     found = HEART.directions(wall)
     np.testing.assert_allclose(np.linalg.norm(found, axis=-1), 1.0)
     np.testing.assert_allclose((found[:, 0] * found[:, 1]).sum(-1), 0.0, atol=1e-12)
-    # both sides of the wall point out and towards the base
+    # on both sides the directions point outwards and towards the base
     assert ((wall[3] - wall[0]) * found[3, 0]).sum() > 0 > ((wall[3] - wall[0]) * found[0, 0]).sum()
     axis = np.array([np.cos(np.deg2rad(20.0)), np.sin(np.deg2rad(20.0))])
     assert (found[:, 1] @ axis > 0.5).all()
@@ -57,7 +57,7 @@ def test_on_the_axis_of_the_cap_the_wall_runs_across() -> None:
     radial, along = heart.directions(np.array([17.0, 70.0]))
     np.testing.assert_allclose(radial, [-1.0, 0.0])
     np.testing.assert_allclose(np.abs(along), [0.0, 1.0])
-    assert np.isnan(heart.directions(np.array([120.0, 70.0]))).all()  # the tube's own axis
+    assert np.isnan(heart.directions(np.array([120.0, 70.0]))).all()  # on the axis of the tube
 
 
 def test_four_points_give_the_true_dimensions() -> None:
@@ -67,7 +67,7 @@ def test_four_points_give_the_true_dimensions() -> None:
     assert true.ivs[phantom.es] > 1.2 * true.ivs[0]
     np.testing.assert_allclose(true.ivs, true.lvpw)
     spread = phantom.key_points[..., 0].max(axis=1) - phantom.key_points[..., 0].min(axis=1)
-    np.testing.assert_allclose(spread, 0.0, atol=1e-9)  # the four stay on one line
+    np.testing.assert_allclose(spread, 0.0, atol=1e-9)  # the four points stay on one line
 
 
 @pytest.mark.parametrize("view", [parasternal_long_axis, apical])

@@ -1,4 +1,4 @@
-"""Regions and segments of the wall, by hand."""
+"""Regions and segments of the wall against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_contraction_is_full_inside_half_at_the_width_and_one_outside() -> None:
     np.testing.assert_allclose(share, [1.0, 0.25, -0.5, 0.25, 1.0], atol=1e-9)
 
 
-def test_no_region_is_one() -> None:
+def test_without_regions_the_share_is_one() -> None:
     assert contraction((), np.zeros(7), 12.0) == 1.0
 
 
@@ -41,6 +41,6 @@ def test_no_region_is_one() -> None:
     "arguments",
     [(0.0, 0.0, 0.5), (0.0, 361.0, 0.5), (0.0, 60.0, np.nan), (0.0, 60.0, 0.5, (0.9, 0.1))],
 )
-def test_regions_that_cannot_be_are_refused(arguments: tuple[float, ...]) -> None:
+def test_invalid_regions_are_refused(arguments: tuple[float, ...]) -> None:
     with pytest.raises(ArgumentError):
         Region(*arguments)

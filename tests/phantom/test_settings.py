@@ -1,4 +1,4 @@
-"""Settings that no phantom can have are refused before a picture is made."""
+"""Invalid settings are refused before a picture is made."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ SMALL = {"size": (16, 16), "beat": Beat(frame_rate_hz=4.0)}
         (Beat, {}, "frame_rate_hz"),
     ],
 )
-def test_a_number_that_is_none(
+def test_a_number_that_is_not_finite_is_refused(
     kind: Callable[..., Any], good: dict[str, Any], name: str, bad: float
 ) -> None:
     with pytest.raises(ArgumentError, match=f"finite {name}"):
         kind(**good, **{name: bad})
 
 
-def test_a_point_that_is_none() -> None:
+def test_a_point_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ArgumentError, match="centre_mm"):
         Annulus(centre_mm=(0.0, np.nan))
     with pytest.raises(ArgumentError, match="apex_mm"):
@@ -68,19 +68,19 @@ def test_frames_are_counted_before_they_are_made(beats: float) -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "a"])
-def test_a_seed_that_is_none(seed: Any) -> None:
-    with pytest.raises(ArgumentError, match="whole seed of 0 or more"):
+def test_an_invalid_seed_is_refused(seed: Any) -> None:
+    with pytest.raises(ArgumentError, match="a seed that is a whole number of 0 or more"):
         ShortAxisPhantom(seed)
 
 
 @pytest.mark.parametrize("frame", [-1, 4, 1.5])
-def test_a_frame_that_is_none(frame: Any) -> None:
+def test_a_frame_outside_the_cine_is_refused(frame: Any) -> None:
     with pytest.raises(ArgumentError, match=r"a frame in 0\.\.3"):
         ShortAxisPhantom(**SMALL).flow(0, frame)
 
 
 @pytest.mark.parametrize("size", [(0, 64), (64, -1), (64.7, 64)])
-def test_a_size_that_is_none(size: tuple[Any, ...]) -> None:
+def test_an_invalid_size_is_refused(size: tuple[Any, ...]) -> None:
     makers: list[Callable[[], Any]] = [
         lambda: ShortAxisPhantom(size=size),
         lambda: ventricle(size=(16, *size)),
@@ -93,21 +93,21 @@ def test_a_size_that_is_none(size: tuple[Any, ...]) -> None:
             maker()
 
 
-def test_a_size_of_other_dimensions() -> None:
+def test_a_size_with_a_wrong_number_of_axes_is_refused() -> None:
     with pytest.raises(ArgumentError, match="a size of 2 numbers"):
         ShortAxisPhantom(size=(64,))  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="a size of 3 numbers"):
         ventricle(size=(64, 64))  # type: ignore[arg-type]
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ArgumentError, match="can be written"):
         save(ShortAxisPhantom(**SMALL), tmp_path / "file" / "p.npz")
 
 
 @pytest.mark.parametrize("contraction", [-1.01, 2.01, -6.0, 9.0, np.nan])
-def test_a_contraction_far_from_a_heart(contraction: float) -> None:
+def test_an_implausible_contraction_is_refused(contraction: float) -> None:
     with pytest.raises(ArgumentError, match="contraction of -1 to 2"):
         Region(40.0, 60.0, contraction)
 
@@ -121,7 +121,7 @@ def test_a_contraction_far_from_a_heart(contraction: float) -> None:
         {"rotation_deg": 80.0, "regions": (Region(0.0, 60.0, -1.0),)},  # folds
     ],
 )
-def test_a_ring_that_closes_folds_or_leaves(settings: dict[str, Any]) -> None:
+def test_a_ring_that_closes_or_folds_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match="open, unfolded and inside"):
         Annulus(centre_mm=(57.0, 64.0), **settings)
 
@@ -134,7 +134,7 @@ def test_a_ring_that_closes_folds_or_leaves(settings: dict[str, Any]) -> None:
         {"endo_ratio": 1.9, "regions": (Region(0.0, 60.0, 2.0),)},
     ],
 )
-def test_a_ventricle_that_closes_or_leaves(settings: dict[str, Any]) -> None:
+def test_a_ventricle_that_closes_or_grows_too_large_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match="stays open"):
         LongAxis(apex_mm=(12.0, 70.0), axis_deg=0.0, **settings)
 

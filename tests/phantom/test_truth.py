@@ -1,4 +1,4 @@
-"""The truth that every phantom offers, against closed forms and against `cineflow.motion`."""
+"""The ground truth of every phantom, against closed forms and `cineflow.motion`."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_every_kind_has_all_its_truth(kind: str) -> None:
 
 
 @pytest.mark.parametrize("view", [apical, parasternal_long_axis, ventricle])
-def test_no_wall_shortens_to_nothing(view: Callable[..., Phantom]) -> None:
-    """On the axis of the cap a fibre that does not exist once read -100 %."""
+def test_the_wall_never_shortens_by_half(view: Callable[..., Phantom]) -> None:
+    """An undefined direction on the axis of the cap must not give a strain of -100 %."""
     phantom = view(1, beat=FIVE)
     assert np.nanmin(phantom.strain(phantom.es)) > -0.5
     still = phantom.strain(phantom.ed)
@@ -143,7 +143,7 @@ def test_contour_lies_in_the_wall_and_shortens() -> None:
         heart.contour(1.2)
 
 
-def test_key_points_are_where_their_names_say() -> None:
+def test_key_points_are_in_their_segments() -> None:
     phantom = ShortAxisPhantom(0, size=(96, 96), beat=FIVE)
     points = dict(zip(phantom.key_point_names, phantom.key_points[0], strict=True))
     inner, outer = points["anterior endocardium"], points["anterior epicardium"]
@@ -162,7 +162,7 @@ def test_key_points_are_where_their_names_say() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_regions_weaken_the_strain_where_they_are(kind: str) -> None:
+def test_regions_weaken_the_strain_inside_them_only(kind: str) -> None:
     # an akinetic septum in every view: the ring counts from +x, the others from anterior
     centre = 180.0 if kind == "short-axis" else 90.0
     region = Region(centre, 100.0, 0.0)

@@ -1,4 +1,4 @@
-"""Pictures of volumes and of MR-like contrast: deterministic, quick, moving as the truth says."""
+"""Pictures of volumes and of MR-like contrast: deterministic, quick, and in step with the truth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZE = (32, 40, 36)
 
 
 def sample(volume: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Trilinear reading of [D, H, W] at [N, 3] (x, y, z), one corner at a time."""
+    """Trilinear interpolation of [D, H, W] at [N, 3] (x, y, z), one corner at a time."""
     low = np.floor(where).astype(int)
     total = np.zeros(len(where))
     for dz, dy, dx in np.ndindex(2, 2, 2):
@@ -54,13 +54,16 @@ def test_pyramid_is_black_outside_and_the_wall_is_bright() -> None:
     assert 0.3 < phantom.sector.mean() < 0.9
     assert not frame[~phantom.sector].any()
     assert frame[wall].mean() > frame[blood].mean() + 50
-    corners = phantom.sector[::31, :5, ::35]  # near the probe a pyramid is narrow
+    corners = phantom.sector[::31, :5, ::35]  # the pyramid is narrow near the probe
     assert not corners.any()
 
 
 @pytest.mark.parametrize("contrast", ["ultrasound", "mr"])
 def test_true_flow_explains_the_volumes(contrast: str) -> None:
-    """No other multiple of the true flow does: wide beams decorrelate, so little is left of it."""
+    """The true flow explains them better than any multiple of it.
+
+    The margins are small because wide beams decorrelate.
+    """
     beat = Beat(frame_rate_hz=20.0, beats=0.35)
     phantom = ventricle(0, size=(48, 48, 48), beat=beat, contrast=contrast)  # type: ignore[arg-type]
     a, b = phantom.frames[2].astype(float), phantom.frames[6].astype(float)
@@ -126,7 +129,7 @@ def test_mr_blood_is_bright_the_wall_grey_and_smooth() -> None:
 
 
 def test_rician_noise_has_rician_moments() -> None:
-    # A signal far below the noise leaves Rayleigh noise, whose mean is sqrt(pi / 2) sigma.
+    # With a signal far below the noise, the noise is Rayleigh, and its mean is sqrt(pi / 2) sigma.
     faint = {"blood": 1.0, "myocardium": 0.05, "outside": 1e-3, "shading": 0.0}
     sigma = 0.05 * 10.0 ** (6.0 / 20.0)
     phantom = ShortAxisPhantom(
@@ -144,7 +147,7 @@ def test_partial_volume_makes_the_border_a_share() -> None:
     heart = ShortAxisPhantom(0, **shape).kinematics  # type: ignore[arg-type]
     wall, blood = frame.min(), frame.max()
     outside = float(np.median(frame))
-    # What the pixels hold together is the ring's area, to a fraction of a pixel.
+    # The sum over the pixels is the ring's area, to a fraction of a pixel.
     missing = (outside - frame[frame < outside]).sum() / (outside - wall)
     assert blood > outside > wall
     brighter = ((frame - wall) / (blood - wall))[12:60, 8:56]
@@ -172,7 +175,7 @@ def test_ultrasound_settings_are_refused_for_mr() -> None:
         {"axial_sigma_mm": 0.0},
     ],
 )
-def test_scanners_that_cannot_be_are_refused(settings: dict[str, object]) -> None:
+def test_invalid_scanners_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ArgumentError):
         SectorScanner(**settings)  # type: ignore[arg-type]
 
@@ -181,7 +184,7 @@ def test_scanners_that_cannot_be_are_refused(settings: dict[str, object]) -> Non
     "settings",
     [{"size": (4, 64)}, {"spacing_mm": (1.0,)}, {"blood": 0.0}, {"subsamples": 0}],
 )
-def test_mr_scanners_that_cannot_be_are_refused(settings: dict[str, object]) -> None:
+def test_invalid_mr_scanners_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ArgumentError):
         MagneticScanner(**settings)  # type: ignore[arg-type]
 
@@ -189,7 +192,7 @@ def test_mr_scanners_that_cannot_be_are_refused(settings: dict[str, object]) -> 
 @pytest.mark.parametrize(
     "settings", [{"decorrelation": 1.5}, {"density_per_mm3": 0.0}, {"clutter": -1.0}]
 )
-def test_tissue_that_cannot_be_is_refused(settings: dict[str, float]) -> None:
+def test_invalid_tissue_is_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ArgumentError):
         Tissue(**settings)
 

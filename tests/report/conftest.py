@@ -15,13 +15,13 @@ from cineflow_client import LatencySummary
 
 @pytest.fixture(scope="session")
 def clip() -> Cine:
-    """The real clip: its texture is what points are chosen on."""
+    """A real clip, because points are chosen on its texture."""
     return default_clip()
 
 
 @pytest.fixture(scope="session")
 def trace(clip: Cine) -> Trace:
-    """A made-up swing of the whole picture: 6 px to the right and back."""
+    """A synthetic motion of the whole picture: 6 px to the right and back."""
     recorder = TraceRecorder(clip)
     for index in range(len(clip)):
         displacement = np.zeros((2, *clip.size), np.float32)

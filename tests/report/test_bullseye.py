@@ -1,4 +1,4 @@
-"""The bull's eye puts each segment where the AHA does."""
+"""The bull's eye has each segment at its position in the AHA model."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from cineflow.errors import ArgumentError
 from cineflow.report.bullseye import bullseye
 
 
-def test_each_segment_has_its_place_and_number() -> None:
+def test_each_segment_has_its_position_and_number() -> None:
     figure = bullseye(np.arange(1.0, 18.0), "segment number")
     axes = figure.axes[0]
     assert len([p for p in axes.patches if isinstance(p, Wedge)]) == 17
-    place = {text.get_text(): text.get_position() for text in axes.texts}
-    assert len(place) == 17
-    assert place["1"] == pytest.approx((0.0, 0.875))  # basal anterior: top
-    assert place["4"] == pytest.approx((0.0, -0.875), abs=1e-9)  # basal inferior: bottom
-    assert place["2"][0] < 0 < place["6"][0]  # the septum is on the left
-    assert place["14"] == pytest.approx((-0.375, 0.0), abs=1e-9)  # apical septal
-    assert place["17"] == pytest.approx((0.0, 0.0))
+    position = {text.get_text(): text.get_position() for text in axes.texts}
+    assert len(position) == 17
+    assert position["1"] == pytest.approx((0.0, 0.875))  # basal anterior: top
+    assert position["4"] == pytest.approx((0.0, -0.875), abs=1e-9)  # basal inferior: bottom
+    assert position["2"][0] < 0 < position["6"][0]  # the septum is on the left
+    assert position["14"] == pytest.approx((-0.375, 0.0), abs=1e-9)  # apical septal
+    assert position["17"] == pytest.approx((0.0, 0.0))
 
 
 def test_a_segment_without_value_is_grey() -> None:

@@ -1,4 +1,4 @@
-"""The report: self-contained, without identity, and its figures are the ones it was given."""
+"""The report: self-contained, without the patient's identity, with the figures it was given."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def called(name: str) -> SimpleNamespace:
 
 
 def beating(clip: Cine) -> Trace:
-    """Two beats, one early and one that does not end; a first pair without change, a lost frame."""
+    """Two beats, one early and one too long; unmeasured parts, and an infinite error."""
     recorder = TraceRecorder(clip)
     for index in range(len(clip)):
         reference = 0 if index < 10 else 7 if index < 20 else 20
@@ -182,7 +182,7 @@ def test_the_page_shows_the_expected_error_and_the_parts_that_were_measured(
     for path_data in re.findall(r'class="line" d="(.*?)"', shown):
         assert "inf" not in path_data
         assert "nan" not in path_data
-    # a trace without any of it says so and has no empty charts
+    # a trace without these parts has no empty charts
     assert "Expected error" not in page
     assert "no beat was found in the motion" in page
 

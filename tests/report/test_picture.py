@@ -1,4 +1,4 @@
-"""The README's picture: small, animated, and drawn where the motion is."""
+"""The picture for the README: it is small and animated, and the overlay lies on the tissue."""
 
 from __future__ import annotations
 

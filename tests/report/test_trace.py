@@ -1,4 +1,4 @@
-"""The recorder: points composed over beats, a mesh without loose ends."""
+"""The recorder: points that continue over beats, and a mesh of whole cells."""
 
 from __future__ import annotations
 

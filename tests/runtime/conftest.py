@@ -10,8 +10,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from cineflow.export.operators import attach_bodies
-from cineflow.export.segments import split, write_segments
+from cineflow.export.graph.split import split_at_ops, write_segments
+from cineflow.export.ops import attach_bodies
 from cineflow.runtime import Bundle
 from cineflow.runtime.bundle import MANIFEST_FILE, MANIFEST_FORMAT, MODEL_FILE, file_sha256
 from cineflow.runtime.segments import kernels
@@ -66,7 +66,7 @@ def split_default(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The built-in tracker, cut at its warps."""
     directory = tmp_path_factory.mktemp("split") / "lucas_kanade"
     shutil.copytree(Bundle.load("lucas_kanade").path, directory)
-    files = write_segments(split(onnx.load(directory / MODEL_FILE)), directory)
+    files = write_segments(split_at_ops(onnx.load(directory / MODEL_FILE)), directory)
     manifest = json.loads((directory / MANIFEST_FILE).read_text())
     for file in files:
         manifest["files"][f"segments/{file.name}"] = {"sha256": file_sha256(file)}

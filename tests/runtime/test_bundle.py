@@ -1,4 +1,4 @@
-"""A bundle loads when it is what its manifest says, and never otherwise."""
+"""A bundle loads only if its files match its manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engines: right numbers, right choice, typed refusals; no torch on the way."""
+"""Engines: correct results, the right choice, typed errors, and no import of torch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The TensorRT engine against a stand-in for the card: order, streams, graphs, results, refusals.
 
-No card runs here. The stand-in computes with ONNX Runtime what the engines would, so that what is
-bound to what, and when, decides the result.
+The stand-in (tests/stand_ins/card.py) computes with ONNX Runtime what the engines would compute, so
+the result depends on what is bound to what, and when.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def test_stale_engine_is_not_taken(card: Any, store: EngineStore, tiny: Path) ->
         TensorRtEngine(bundle)
 
 
-def test_a_missing_segment_is_said_before_the_first_frame(
+def test_a_missing_segment_is_reported_before_the_first_frame(
     card: Any, store: EngineStore, split_default: Bundle
 ) -> None:
     put(store, split_default)
@@ -257,4 +257,4 @@ def test_segments_are_a_runtime_of_their_own(
     put_segments(store, split_default)
     engine = open_engine(split_default, runtime="tensorrt-rtx-segments")
     assert (engine.name, engine.kernels) == ("tensorrt-rtx-segments", "cineflow CUDA kernels")
-    assert choose_engine(split_default).name == "tensorrt-rtx-segments", "no whole engine is there"
+    assert choose_engine(split_default).name == "tensorrt-rtx-segments", "only segments are stored"

@@ -1,7 +1,7 @@
-"""A CUDA build of ONNX Runtime on a machine without a card: found out, said, and not chosen.
+"""A CUDA build of ONNX Runtime on a machine without a card is recognised and not chosen.
 
-The real ONNX Runtime is asked; what stands in is its list of providers, which on such a machine
-names CUDA all the same.
+This is the real ONNX Runtime. Only its list of providers is replaced, because a CUDA build lists
+CUDA also on such a machine.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def fresh_answers() -> Iterator[None]:
-    """What was found of one machine is not kept for the next."""
+def fresh_results() -> Iterator[None]:
+    """Results for one machine are not kept for the next."""
     provider_fault.cache_clear()
     yield
     provider_fault.cache_clear()
@@ -40,7 +40,7 @@ def fresh_answers() -> Iterator[None]:
 
 @pytest.fixture
 def cuda_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    """ONNX Runtime names CUDA among its providers; sessions fall back to the CPU."""
+    """ONNX Runtime lists CUDA among its providers; sessions fall back to the CPU."""
     listed = [CUDA_PROVIDER, CPU_PROVIDER]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
 
@@ -63,7 +63,7 @@ def test_the_cpu_works() -> None:
 
 
 @pytest.mark.usefixtures("cuda_build")
-def test_a_card_that_is_not_there_is_not_chosen(tiny: Path, driver: bool) -> None:
+def test_a_missing_card_is_not_chosen(tiny: Path, driver: bool) -> None:
     status = {found.name: found for found in engine_report()}["onnxruntime-cuda"]
     assert not status.available
     if driver:

@@ -1,4 +1,4 @@
-"""The engine store: found by its key alone, never run when unsound, safe between processes."""
+"""The engine store: engines are found by key, checked, and shared safely between processes."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_prune_takes_the_unsound_and_the_unwanted(store: EngineStore) -> None:
 
 
 def test_prune_leaves_what_the_store_did_not_make(store: EngineStore) -> None:
-    """The variable may name a folder that holds other things; they are nobody's engines."""
+    """The variable may name a folder with other things, which are not engines."""
     store.get_or_build(KEY, lambda: b"plan")
     for name in ("documents", "ab" * 12 + ".old", ".mine.lock", ".mine.folder"):
         (store.root / name).mkdir() if "lock" not in name else (store.root / name).touch()
@@ -166,11 +166,28 @@ def test_what_a_killed_build_left_is_cleared(store: EngineStore) -> None:
     assert store.load(KEY)
 
 
-def test_a_store_that_is_no_folder_is_a_typed_error(tmp_path: Path) -> None:
+def test_a_store_that_is_not_a_folder_is_a_typed_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EngineError, match="to read the engine store") as caught:
         EngineStore(tmp_path / "file").engines()
     assert STORE_VARIABLE in caught.value.remedy
+
+
+def test_matching_takes_the_fields_that_are_given(store: EngineStore) -> None:
+    newer, half = replace(KEY, version="1.8"), replace(KEY, precision="fp16")
+    for key in (KEY, newer, half, replace(KEY, onnx_sha256="other")):
+        store.get_or_build(key, lambda: b"plan")
+    graph = {"model": KEY.model, "onnx_sha256": KEY.onnx_sha256, "flavour": KEY.flavour}
+
+    def found(**fields: str) -> set[str]:
+        return {engine.key.id for engine in store.matching(**graph, **fields) if engine.key}
+
+    assert found() == {KEY.id, newer.id, half.id}
+    assert found(precision=KEY.precision) == {KEY.id, newer.id}
+    assert found(version=KEY.version, precision="fp16") == {half.id}
+    assert found(capability="120") == set()
+    (store.root / KEY.id / "engine.plan").write_bytes(b"x")
+    assert found() == {newer.id, half.id}, "a faulty engine does not match"
 
 
 def test_find_by_prefix(store: EngineStore) -> None:

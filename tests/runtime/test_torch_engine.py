@@ -1,4 +1,4 @@
-"""The reference engine keeps the protocol of the others."""
+"""The reference engine follows the protocol of the other engines."""
 
 from __future__ import annotations
 

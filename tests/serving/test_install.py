@@ -1,4 +1,4 @@
-"""Finding and installing the server: one that is there is used, half of one never shows."""
+"""Finding and installing the server: an installed one is used, a partial one never appears."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def no_server_on_path(monkeypatch):
 
 
 def put_wheel(folder: Path, version: str = running_version()) -> None:
-    """The wheel's files that matter, all empty."""
+    """Empty files in place of those that are looked for in the wheel."""
     server = folder / "pytriton" / "tritonserver"
     for file in (
         server / "bin" / "tritonserver",
@@ -54,7 +54,7 @@ def put_container(folder: Path, python: str) -> Path:
     return binary.parent
 
 
-def test_the_real_one_is_found_and_says_what_it_knows(server_binary):
+def test_the_real_server_is_found_and_lists_its_options(server_binary):
     assert server_binary.path.is_file()
     assert {"model-repository", "grpc-port", "backend-directory"} <= server_binary.options
 

@@ -1,4 +1,4 @@
-"""Starting a server, and being told plainly when it cannot start."""
+"""Starting a server, and the errors when it cannot start."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def test_it_is_ready_and_listens_on_loopback(server):
     assert server.alive
     for url in (server.url, server.http_url, server.metrics_url):
         assert "127.0.0.1:" in url
-    with urllib.request.urlopen(server.http_url + "/v2/health/ready", timeout=5) as answer:
-        assert answer.status == 200
-    with urllib.request.urlopen(server.metrics_url, timeout=5) as answer:
-        assert b"nv_inference_request_success" in answer.read()
+    with urllib.request.urlopen(server.http_url + "/v2/health/ready", timeout=5) as response:
+        assert response.status == 200
+    with urllib.request.urlopen(server.metrics_url, timeout=5) as response:
+        assert b"nv_inference_request_success" in response.read()
 
 
 def test_its_version_is_asked_of_the_server_itself(server, server_binary):
@@ -69,19 +69,19 @@ def test_a_port_that_only_root_may_have(monkeypatch):
     def denied(*_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(socket.socket, "bind", denied)  # root may have it, and tests run as root
+    monkeypatch.setattr(socket.socket, "bind", denied)  # root, who may run the tests, is allowed
     with pytest.raises(AddressUnusableError, match=r"port 80 of .*Permission denied") as error:
         choose_ports("127.0.0.1", {"grpc": 80})
     assert "below 1024" in error.value.remedy
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
-def test_a_number_that_is_no_port(port):
+def test_a_number_that_is_not_a_port(port):
     with pytest.raises(ArgumentError, match="from 0 to 65535 for http"):
         choose_ports("127.0.0.1", {"grpc": 0, "http": port})
 
 
-def test_a_port_taken_between_choice_and_start_is_chosen_anew(
+def test_a_port_taken_between_choice_and_start_is_replaced(
     server_binary, repository, monkeypatch, left_behind
 ):
     choices = []
@@ -140,7 +140,7 @@ def test_a_folder_whose_name_is_not_its_content(server_binary, repository, tmp_p
 def test_shared_memory_is_allowed_only_where_the_server_knows_the_option(
     repository, tmp_path, known
 ):
-    """Triton 2.69 and newer keep clients' shared memory off; to older ones the option is fatal."""
+    """Triton 2.69 and newer disable clients' shared memory; older versions refuse the option."""
     backend = tmp_path / "backends" / "python"
     backend.mkdir(parents=True)
     program = tmp_path / "tritonserver"
@@ -152,7 +152,7 @@ def test_shared_memory_is_allowed_only_where_the_server_knows_the_option(
         TritonServer(repository, binary=binary).start()
     assert error.value.exit_code == 3
     assert ("--allow-client-shm=true" in error.value.log_tail) is known
-    assert "--backend-directory" not in error.value.log_tail  # it has its own
+    assert "--backend-directory" not in error.value.log_tail  # this server has its own backends
 
 
 def test_an_option_that_the_server_does_not_know(server_binary, repository):
@@ -181,7 +181,7 @@ def test_a_server_that_was_not_started(repository):
 
 @pytest.fixture
 def other_bundle(tmp_path) -> Bundle:
-    """The default model with another hash: its graph says something else about itself."""
+    """The default model with another hash, because its graph has another description."""
     folder = shutil.copytree(Bundle.load("lucas_kanade").path, tmp_path / "other")
     graph = onnx.load(folder / "model.onnx")
     graph.doc_string = "another"
@@ -198,15 +198,15 @@ def test_models_come_and_go_under_explicit_control(server_binary, repository, tm
     log.write_text("what an earlier server said\n")
     with TritonServer(repository, binary=server_binary, models=[], log_file=log) as server:
         assert "earlier" not in server.log_tail(1000)
-        server.load("lucas_kanade")  # the alias brings what it stands for
+        server.load("lucas_kanade")  # the alias also loads its model
         with pytest.raises(ServerError, match="no_such_model") as error:
             server.load("no_such_model")
         assert str(repository) in error.value.remedy
         server.unload("lucas_kanade")
-    assert "successfully unloaded" in log.read_text()  # a log that was asked for stays
+    assert "successfully unloaded" in log.read_text()  # a log file that was asked for is kept
 
 
-def test_a_new_model_comes_under_a_live_stream(
+def test_a_new_model_is_loaded_under_a_live_stream(
     server_binary, repository, tmp_path, moving_frames, other_bundle
 ):
     models = shutil.copytree(repository, tmp_path / "models")

@@ -1,4 +1,4 @@
-"""However a server or its program ends, nothing of it stays."""
+"""Nothing of a server remains, however the server or its program ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import pytest
 
 from cineflow.serving import ServerDiedError, TritonServer
 
-#: A program that serves, says so, and then does what the test is about.
+SLOW = pytest.mark.slow
+
+#: A program that serves, prints that, and then does `then`.
 PROGRAM = """
 import os, sys, time
 from cineflow.serving import TritonServer
@@ -26,13 +28,13 @@ with TritonServer(sys.argv[1]) as server:
 
 
 def start(repository: Path, then: str) -> tuple[subprocess.Popen, str, int]:
-    """Run PROGRAM; returns it, its server's name and its server's process id."""
+    """Run PROGRAM; returns the process, and the name and process id of its server."""
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(then=then), str(repository)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TMPDIR": str(repository.parent)},  # a killed one leaves its log there
+        env={**os.environ, "TMPDIR": str(repository.parent)},  # a killed one leaves a log
     )
     line = program.stdout.readline()
     assert line, program.stderr.read()
@@ -43,13 +45,16 @@ def start(repository: Path, then: str) -> tuple[subprocess.Popen, str, int]:
 @pytest.mark.parametrize(
     ("then", "ending", "status"),
     [
-        ("time.sleep(60)", signal.SIGINT, -signal.SIGINT),  # Ctrl-C
-        ("time.sleep(60)", signal.SIGTERM, -signal.SIGTERM),
-        ("time.sleep(60)", signal.SIGKILL, -signal.SIGKILL),
-        ("raise RuntimeError('failure')", None, 1),
-        ("os._exit(3)", None, 3),  # no handler of ours runs
+        # The block unwinds and closes the server: on Ctrl-C and after an exception.
+        pytest.param("time.sleep(60)", signal.SIGINT, -signal.SIGINT, id="ctrl-c"),
+        pytest.param("raise RuntimeError('failure')", None, 1, id="failed", marks=SLOW),
+        # The program just ends, and the supervisor closes the server.
+        pytest.param("time.sleep(60)", signal.SIGKILL, -signal.SIGKILL, id="killed"),
+        pytest.param(
+            "time.sleep(60)", signal.SIGTERM, -signal.SIGTERM, id="terminated", marks=SLOW
+        ),
+        pytest.param("os._exit(3)", None, 3, id="vanished", marks=SLOW),
     ],
-    ids=["ctrl-c", "terminated", "killed", "failed", "vanished"],
 )
 def test_a_server_ends_with_its_program(
     server_binary, repository, left_behind, then, ending, status
@@ -71,7 +76,7 @@ def test_an_impatient_ctrl_c(server_binary, repository, left_behind):
     assert left_behind(name) == []
 
 
-#: Says its server's name while the server is still loading its models.
+#: Prints its server's name while the server is still loading its models.
 HASTY = """
 import sys, threading, time
 from cineflow.serving import TritonServer
@@ -96,7 +101,7 @@ def test_ctrl_c_while_the_server_starts(server_binary, repository, left_behind):
     name = program.stdout.readline().strip()
     program.send_signal(signal.SIGINT)
     _, said = program.communicate(timeout=30)
-    assert "_wait_until_ready" in said  # that is where it was
+    assert "_wait_until_ready" in said  # where the program was interrupted
     assert left_behind(name) == []
 
 
@@ -112,7 +117,7 @@ def test_a_killed_server_is_reported_and_cleared(server_binary, repository, left
         assert left_behind(server.name) == []
 
 
-def test_a_killed_supervisor_takes_the_server_along(server_binary, repository, left_behind):
+def test_a_killed_supervisor_ends_the_server(server_binary, repository, left_behind):
     server = TritonServer(repository, binary=server_binary).start()
     os.kill(server._supervisor.pid, signal.SIGKILL)
     deadline = time.monotonic() + 5
@@ -136,7 +141,7 @@ def parent_of(pid: int) -> int:
 
 
 def test_a_server_outlives_the_thread_that_started_it(server_binary, repository):
-    # A bare parent-death signal would end it here: Linux sends that when the thread ends.
+    # A parent-death signal alone would end it here, because Linux sends it when the thread ends.
     server = TritonServer(repository, binary=server_binary)
     thread = threading.Thread(target=server.start)
     thread.start()
@@ -154,4 +159,4 @@ def test_closing_one_server_leaves_another_alone(server, server_binary, reposito
     assert left_behind(other.name) == []
     server.check()
     assert any(server.name in entry for entry in os.listdir("/dev/shm"))
-    other.close()  # twice is fine
+    other.close()  # may be called twice

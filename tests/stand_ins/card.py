@@ -40,7 +40,7 @@ class Card:
         streams: Settings of every stream.
         widest: Largest last axis that an engine's profile takes.
         capturable: What TensorRT reports about its readiness for a capture.
-        on_host: Inputs that TensorRT wants in host memory.
+        on_host: Inputs that TensorRT needs in host memory.
         fails: Whether engines fail from now on.
         limit: Bytes of the memory pool.
     """

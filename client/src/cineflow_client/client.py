@@ -50,7 +50,7 @@ class Client(Connection):
     def is_ready(self) -> bool:
         """Whether a server responds and all its models are ready; never raises."""
         try:
-            return bool(self.ask(self.stub.ServerReady, service_pb2.ServerReadyRequest()).ready)
+            return bool(self._ask(self.stub.ServerReady, service_pb2.ServerReadyRequest()).ready)
         except CineflowClientError:
             return False
 
@@ -60,7 +60,7 @@ class Client(Connection):
         Raises:
             ServerUnavailable: No server responds.
         """
-        metadata = self.ask(self.stub.ServerMetadata, service_pb2.ServerMetadataRequest())
+        metadata = self._ask(self.stub.ServerMetadata, service_pb2.ServerMetadataRequest())
         return str(metadata.version)
 
     def models(self) -> dict[str, str]:
@@ -69,7 +69,7 @@ class Client(Connection):
         Raises:
             ServerUnavailable: No server responds.
         """
-        index = self.ask(self.stub.RepositoryIndex, service_pb2.RepositoryIndexRequest())
+        index = self._ask(self.stub.RepositoryIndex, service_pb2.RepositoryIndexRequest())
         return {model.name: model.state for model in index.models}
 
     def model(self, name: str) -> ModelInfo:
@@ -201,4 +201,4 @@ class Client(Connection):
 
     def _config(self, name: str) -> Any:
         request = service_pb2.ModelConfigRequest(name=name)
-        return self.ask(self.stub.ModelConfig, request, model=name).config
+        return self._ask(self.stub.ModelConfig, request, model=name).config

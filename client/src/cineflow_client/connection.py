@@ -63,7 +63,7 @@ class Connection:
         self.stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._closed = False
 
-    def ask(self, method: Callable[..., Any], request: Any, *, model: str = "the server") -> Any:
+    def _ask(self, method: Callable[..., Any], request: Any, *, model: str = "the server") -> Any:
         """One unary call of the stub, with the connection's timeout.
 
         Args:
@@ -74,7 +74,7 @@ class Connection:
         Raises:
             StreamClosed: The connection was closed.
             ServerUnavailable: No server responds.
-            CineflowClientError: The server refuses; the type says why (`error_from_message`).
+            CineflowClientError: The server refuses; see `wire.error_from_message`.
         """
         if self._closed:
             raise StreamClosed("an open client", "one that was closed", "Make a new Client.")
@@ -102,7 +102,7 @@ class Connection:
             name=name, key=f"/{name}", offset=0, byte_size=byte_size
         )
         try:
-            self.ask(self.stub.SystemSharedMemoryRegister, request)
+            self._ask(self.stub.SystemSharedMemoryRegister, request)
         except ServerUnavailable:
             raise
         except CineflowClientError as error:
@@ -115,9 +115,9 @@ class Connection:
         self._release_orphans()
 
     def unregister_memory(self, name: str) -> None:
-        """Make the server unmap region `name`. Raises as `ask`."""
+        """Make the server unmap region `name`. Raises `CineflowClientError`."""
         request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
-        self.ask(self.stub.SystemSharedMemoryUnregister, request)
+        self._ask(self.stub.SystemSharedMemoryUnregister, request)
 
     def _release_orphans(self) -> None:
         """Unmap the rings of programs that were killed: the server would keep them for ever.
@@ -126,7 +126,7 @@ class Connection:
         machine and that the names refer to processes here.
         """
         with contextlib.suppress(CineflowClientError):
-            status = self.ask(
+            status = self._ask(
                 self.stub.SystemSharedMemoryStatus, service_pb2.SystemSharedMemoryStatusRequest()
             )
             for name in orphaned(status.regions):

@@ -29,7 +29,7 @@ class ServerUnavailable(CineflowClientError):  # noqa: N818
 
 
 class ServerRefused(CineflowClientError):  # noqa: N818
-    """The server returned an error that has no type of its own here."""
+    """The server returned an error of another kind."""
 
 
 class ModelNotFound(CineflowClientError):  # noqa: N818

@@ -82,7 +82,7 @@ class Pending:
             timeout_s: Seconds to wait from now; the stream's timeout by default.
 
         Raises:
-            FrameRejected: The server could not use the frame; the stream goes on.
+            FrameRejected: The server could not use the frame; the stream continues.
             StreamTimeout: No result in time; the stream is closed.
             StreamBroken: The stream ended before the result came (ServerDied, StreamExpired).
         """
@@ -349,12 +349,12 @@ class Stream:
         self._ended.set()
 
     def _deliver(self, response: Any) -> None:
-        answered = response.infer_response
-        if answered.id == _END_ID:
+        inferred = response.infer_response
+        if inferred.id == _END_ID:
             self._ended.set()
             return
         with self._lock:
-            pending = self._pending.pop(answered.id, None)
+            pending = self._pending.pop(inferred.id, None)
         if pending is None:
             return
         result, error = None, None
@@ -364,7 +364,7 @@ class Stream:
             try:
                 elapsed_ms = 1e3 * (time.perf_counter() - pending._sent_at)
                 result = read_result(
-                    answered, pending._step, self.model.spec, self._ring, elapsed_ms
+                    inferred, pending._step, self.model.spec, self._ring, elapsed_ms
                 )
             except CineflowClientError as refused:
                 error = refused

@@ -1,4 +1,7 @@
 // A node's attributes, read into an argument struct.
+//
+// Usage: return node.integer("radius", 0, kMaxRadius, &args->radius).real("scale", &args->scale)
+//            .status();
 #pragma once
 
 #include <cstdint>
@@ -9,11 +12,11 @@
 
 namespace cineflow::onnxruntime {
 
-/// Where attributes come from: the runtime offers them by one interface while it infers shapes and
-/// by another when it makes a kernel.
+/// Where attributes come from. The runtime has one interface for them while it infers shapes, and
+/// another when it creates a kernel.
 class AttributeSource {
  public:
-  enum class Found { kAbsent, kRead, kOther };  // kOther: a value of another kind or length
+  enum class Found { kAbsent, kRead, kOther };  // kOther: a value of another type or length
 
   virtual ~AttributeSource() = default;
   virtual Found integer(const char* name, std::int64_t* value) const noexcept = 0;
@@ -21,8 +24,8 @@ class AttributeSource {
   virtual Found text(const char* name, char* value, std::size_t size) const noexcept = 0;
 };
 
-/// Reads one attribute per call and keeps the first failure. An attribute that the node does not
-/// have leaves its value as it is: the argument struct's defaults are the op's.
+/// Reads one attribute per call and keeps the first failure. If the node does not have an
+/// attribute, its value is unchanged: the defaults of the op are those of the argument struct.
 class Attributes {
  public:
   explicit Attributes(const AttributeSource& source) noexcept : source_(source) {}
@@ -36,7 +39,7 @@ class Attributes {
     return *this;
   }
 
-  /// A finite number; ONNX keeps 32 bits of it.
+  /// A finite number. ONNX stores it as f32.
   template <typename Value>
   Attributes& real(const char* name, Value* value) noexcept {
     float given = 0;
@@ -50,7 +53,7 @@ class Attributes {
     Value value;
   };
 
-  /// One of several words.
+  /// One of several strings.
   template <typename Value>
   Attributes& choice(const char* name, std::initializer_list<Choice<Value>> choices,
                      Value* value) noexcept {
@@ -78,7 +81,7 @@ class Attributes {
  private:
   static constexpr std::size_t kLongestWord = 32;
 
-  // Whether the node has the value; one of another kind or out of range is a failure.
+  // Whether the node has the value. A value of another type, or out of range, is a failure.
   bool ranged(const char* name, std::int64_t low, std::int64_t high, std::int64_t* value) noexcept;
   bool finite(const char* name, float* value) noexcept;
   bool word(const char* name, char (&value)[kLongestWord]) noexcept;

@@ -1,4 +1,11 @@
-// From a description (op.h) to the table of functions that ONNX Runtime calls.
+// Turns a description of an op (op.h) into the table of functions that ONNX Runtime calls.
+//
+// Problem: ONNX Runtime wants an OrtCustomOp with a dozen C functions, once per op, element type
+// and device.
+//
+// Solution: CustomOp<Op> derives all of them from the description.
+//
+// Usage: const Registration<Warp> warp;  // registration.h creates the CustomOps
 #pragma once
 
 #include <iterator>
@@ -11,7 +18,7 @@
 
 namespace cineflow::onnxruntime {
 
-/// `Op` for one element type on one device. Nothing here throws: the callers are C.
+/// `Op` for one element type on one device. Nothing here throws, because C code calls it.
 template <typename Op>
 class CustomOp final : public OrtCustomOp {
  public:
@@ -55,12 +62,12 @@ class CustomOp final : public OrtCustomOp {
   static constexpr std::size_t kInputs = std::size(Op::kInputs);
   static constexpr bool kHasWorkspace = !std::is_null_pointer_v<decltype(Op::kWorkspace)>;
 
-  /// One node of a session: the argument struct with the node's attributes in it.
+  /// One node of a session: the argument struct, filled with the node's attributes.
   struct Kernel {
     const OrtApi& api;
     Device device;
     Args attributes;
-    OrtAllocator* allocator = nullptr;  // of CPU memory, for ops with a workspace
+    OrtAllocator* allocator = nullptr;  // for CPU memory; only for ops with a workspace
 
     ~Kernel() {
       if (allocator != nullptr) api.ReleaseAllocator(allocator);
@@ -74,7 +81,7 @@ class CustomOp final : public OrtCustomOp {
         if (OrtStatus* failed = view_input(api, context, index, device, &view)) return failed;
         in[index] = shape_of(view);
       }
-      // Inputs of a wrong rank have no output; the launcher refuses them in its own words.
+      // Inputs of a wrong rank have no output shape; the launcher reports the error.
       if (ranks_fit(in)) {
         const Shape shape = Op::shape(args, in);
         if (OrtStatus* failed = view_output(api, context, shape, device, &args.out)) return failed;
@@ -106,7 +113,7 @@ class CustomOp final : public OrtCustomOp {
     return *static_cast<const CustomOp*>(self);
   }
 
-  /// As in every front: images of bytes give f32, all others their own type.
+  /// As in NumPy and torch: uint8 images give f32, all other types give themselves.
   static ONNXTensorElementDataType output_type(ONNXTensorElementDataType features) noexcept {
     return features == to_ort(DType::kU8) ? to_ort(DType::kF32) : features;
   }
@@ -136,7 +143,7 @@ class CustomOp final : public OrtCustomOp {
   OrtStatus* infer(const OrtShapeInferContext& context) const noexcept {
     Args args{};
     const GraphAttributes source(api_, context);
-    // The runtime drops an error here; a wrong attribute is told of when the kernel is made.
+    // The runtime ignores an error here. A wrong attribute is reported when the kernel is created.
     if (!Op::read(Attributes(source), &args).ok()) return nullptr;
     Shape in[kInputs];
     ONNXTensorElementDataType features = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
@@ -146,7 +153,7 @@ class CustomOp final : public OrtCustomOp {
       if (Op::kInputs[index].element == Element::kFeatures) features = type;
     }
     if (!ranks_fit(in)) return nullptr;
-    // The runtime asks one instance for all of them, so the type is the graph's, not `features_`.
+    // The runtime asks only one of the instances, so the type is the graph's, not `features_`.
     return set_output_shape(api_, context, Op::shape(args, in), output_type(features));
   }
 

@@ -1,12 +1,12 @@
 """Get ONNX Runtime's C headers for libcineflow_ort.so, from Debian.
 
-Debian has them as libonnxruntime-dev from release 13 on. On an older one this takes the package
-from the archive that the machine's apt already names, checked with the keys it already trusts, and
-unpacks it into build/onnxruntime, where CMake looks. Nothing is installed, no root is needed: apt
-works in a folder of its own.
+Debian 13 and later have the package libonnxruntime-dev. On an older release this script downloads
+that package from the archive in the machine's own apt configuration, checks it with the keys that
+apt already trusts, and unpacks it into build/onnxruntime, where CMake looks. It installs nothing
+and needs no root: apt works in a temporary folder.
 
-Without the headers all else builds, and sessions run the function bodies that ONNX files carry. So
-a machine where they cannot be had is told so, and this is no error (exit code 0).
+Without the headers everything else builds, and sessions run the function bodies in the ONNX files.
+If the headers are not available, the script says so and exits with code 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEADER = "onnxruntime_c_api.h"
 FIRST_RELEASE = (13, "trixie")  # of Debian that has the package
 TARGET = Path(__file__).resolve().parents[3] / "build" / "onnxruntime"
 
-#: Hooks of the machine (a desktop's catalogue, say) are for its own lists; ours are thrown away.
+#: Clears the machine's hooks (for example a desktop's catalogue): they are for its own lists.
 APT_CONF = """
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -42,12 +42,16 @@ Acquire::https::Timeout "20";
 """
 
 
-class NotToBeHadError(Exception):
-    """Why the headers cannot be had, in words."""
+class UnavailableError(Exception):
+    """The headers are not available; the message says why."""
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """Output of a command; its first line of complaint where it fails."""
+    """Returns the output of a command.
+
+    Raises:
+        UnavailableError: It failed; the message is the first error that apt printed.
+    """
     try:
         done = subprocess.run(
             [str(part) for part in command],
@@ -58,47 +62,47 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
             timeout=300,
         )
     except subprocess.CalledProcessError as error:
-        complaints = re.findall(r"^(?:E|Err): ?(.+)", error.stderr, re.MULTILINE)
-        reason = complaints[0] if complaints else f"exit code {error.returncode}"
-        raise NotToBeHadError(f"{command[0]}: {reason}") from error
+        errors = re.findall(r"^(?:E|Err): ?(.+)", error.stderr, re.MULTILINE)
+        reason = errors[0] if errors else f"exit code {error.returncode}"
+        raise UnavailableError(f"{command[0]}: {reason}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotToBeHadError(str(error)) from error
+        raise UnavailableError(str(error)) from error
     return done.stdout
 
 
 def folder_of_headers() -> Path | None:
-    """Where the headers are already: named by the user, the system's, or fetched before."""
+    """The folder that has the headers: named by the user, the system's, or fetched before."""
     named = os.environ.get("CINEFLOW_ORT_INCLUDE")
     roots = [Path("/usr/include"), Path("/usr/local/include"), TARGET / "usr/include"]
-    places = [Path(named)] if named else [root / "onnxruntime" for root in roots]
-    return next((place for place in places if (place / HEADER).is_file()), None)
+    folders = [Path(named)] if named else [root / "onnxruntime" for root in roots]
+    return next((folder for folder in folders if (folder / HEADER).is_file()), None)
 
 
 def sources_line() -> str:
-    """apt's line for the release that has the package, on the mirror that this machine uses."""
+    """apt's source line for a release that has the package, on this machine's mirror."""
     try:
         system = platform.freedesktop_os_release()
     except OSError as error:
-        raise NotToBeHadError("this system does not say what it is") from error
+        raise UnavailableError("this system has no os-release file") from error
     if system["ID"] != "debian":
-        raise NotToBeHadError(f"{system['NAME']} has no {PACKAGE} that apt knows")
+        raise UnavailableError(f"{system['NAME']} has no package {PACKAGE}")
     own = system["VERSION_CODENAME"]
-    # What apt would fetch; known without lists and without root.
+    # What apt would fetch. This needs neither package lists nor root.
     planned = run("apt-get", "--print-uris", "update")
     mirrors = re.findall(rf"^'(\S+)/dists/{own}/InRelease'", planned, re.MULTILINE)
     if not mirrors:
-        raise NotToBeHadError(f"apt names no source for {own}")
-    # Testing and unstable carry no number: they are newer than every release.
+        raise UnavailableError(f"apt names no source for {own}")
+    # Testing and unstable have no number: they are newer than every release.
     number = int(system.get("VERSION_ID", sys.maxsize))
     release = FIRST_RELEASE[1] if number < FIRST_RELEASE[0] else own
     return f"deb [target=Packages] {mirrors[0]} {release} main\n"
 
 
 def download(folder: Path) -> Path:
-    """The package file: as apt knows it, or else from a source of our own."""
+    """Downloads the package from apt's sources, or else from our own source line."""
     try:
         run("apt-get", "download", PACKAGE, cwd=folder)
-    except NotToBeHadError:
+    except UnavailableError:
         (folder / "sources.list").write_text(sources_line())
         (folder / "apt.conf").write_text(APT_CONF.format(folder=folder))
         for part in ("lists/partial", "cache/archives/partial"):
@@ -109,9 +113,9 @@ def download(folder: Path) -> Path:
 
 
 def fetch() -> str:
-    """Unpack the package into `TARGET`; returns its file name (package, version, architecture)."""
+    """Unpacks the package into `TARGET` and returns its name, version and architecture."""
     TARGET.parent.mkdir(exist_ok=True)
-    # Beside the target, so that the last step is a rename: there whole, or not at all.
+    # Next to the target, so that the last step is a rename: the folder is complete or absent.
     with tempfile.TemporaryDirectory(dir=TARGET.parent, prefix="onnxruntime-") as name:
         folder = Path(name)
         package = download(folder)
@@ -128,11 +132,11 @@ def main() -> None:
         return
     try:
         print(f"ONNX Runtime headers: {fetch()}, unpacked into {TARGET}")
-    except NotToBeHadError as reason:
+    except UnavailableError as reason:
         print(
-            f"ONNX Runtime headers: none here ({reason}). libcineflow_ort.so is left out; ONNX "
-            f"Runtime uses the operators inside the model files instead. To have it: install "
-            f"{PACKAGE}, or name the folder of {HEADER} in CINEFLOW_ORT_INCLUDE."
+            f"ONNX Runtime headers: not found ({reason}). libcineflow_ort.so will not be built; "
+            f"ONNX Runtime runs the operators inside the model files instead. To build it, install "
+            f"{PACKAGE} or set CINEFLOW_ORT_INCLUDE to the folder of {HEADER}."
         )
 
 

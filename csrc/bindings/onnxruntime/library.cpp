@@ -1,4 +1,4 @@
-// libcineflow_ort.so: the ops as nodes of domain `cineflow`. RegisterCustomOps is all it exports.
+// libcineflow_ort.so: the ops as nodes of domain `cineflow`. It exports RegisterCustomOps only.
 #include <deque>
 #include <exception>
 #include <mutex>
@@ -8,8 +8,8 @@
 namespace cineflow::onnxruntime {
 namespace {
 
-/// The ops as registered with one runtime. Sessions point into it for as long as they live, so it
-/// is never destroyed: at exit a session may go later than this library's statics.
+/// The ops that are registered with one runtime. Sessions point into it while they live, so it is
+/// never destroyed: at exit a session may outlive this library's statics.
 class Domain {
  public:
   explicit Domain(const OrtApi& api) : api_(api) {
@@ -21,7 +21,7 @@ class Domain {
 
   const OrtApi& api() const noexcept { return api_; }
 
-  /// Adds the ops to `options`; the runtime's domain is made the first time.
+  /// Adds the ops to `options`. The first call creates the runtime's domain.
   OrtStatus* add_to(OrtSessionOptions* options) {
     if (handle_ == nullptr) {
       OrtCustomOpDomain* made = nullptr;
@@ -43,7 +43,7 @@ class Domain {
   OrtCustomOpDomain* handle_ = nullptr;
 };
 
-/// One domain per runtime: a process may hold two (Python's and a server's), each with its own api.
+/// One domain per runtime: a process may hold two (Python's and a server's) with different APIs.
 OrtStatus* register_with(const OrtApi& api, OrtSessionOptions* options) {
   static std::mutex lock;
   static std::deque<Domain>& domains = *new std::deque<Domain>;

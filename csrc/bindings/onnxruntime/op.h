@@ -1,7 +1,8 @@
-// An op as ONNX Runtime sees it: one description, and the adapter (custom_op.h) does the rest.
+// The description of an op for ONNX Runtime. custom_op.h does the rest.
 //
-// A description names the node, the argument struct, where its tensors stand, which attributes the
-// node has, and how the output's shape follows from them. Everything else is the core's.
+// A description is a struct with the node's name, the argument struct and its tensors, the element
+// types, the launchers, a function that reads the attributes, and a function that gives the shape
+// of the output. warp.cpp is a short example.
 #pragma once
 
 #include "attributes.h"
@@ -13,7 +14,7 @@ namespace cineflow::onnxruntime {
 
 /// Which element type an input has.
 enum class Element {
-  kFeatures,  // the type that the node is instantiated for, one of Op::kFeatures; the output's, too
+  kFeatures,  // one of Op::kFeatures, and also the type of the output
   kF32,
 };
 

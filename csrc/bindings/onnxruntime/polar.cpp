@@ -18,7 +18,7 @@ struct PolarResample {
   static constexpr auto kCuda = &polar_resample_cuda;
   static constexpr auto kWorkspace = nullptr;
 
-  /// The output's size is the node's to say: [N, C, rows, columns].
+  /// Attributes give the output's size: [N, C, rows, columns].
   static Status read(Attributes node, Args* args) noexcept {
     constexpr std::int64_t kLargestSide = (1 << 24) - 1;
     node.integer("rows", 1, kLargestSide, &args->out.sizes[2])

@@ -1,4 +1,4 @@
-// How an op's file adds its description to the library.
+// Adds an op's description to the library.
 #pragma once
 
 #include <memory>
@@ -8,13 +8,13 @@
 
 namespace cineflow::onnxruntime {
 
-/// What one runtime is given; shared, so that each op keeps its own deleter.
+/// The ops for one runtime. Shared pointers, because each op has a deleter of its own type.
 using CustomOps = std::vector<std::shared_ptr<const OrtCustomOp>>;
 
-/// Makes an op's custom ops, one per element type and device, for one runtime.
+/// Creates an op's custom ops for one runtime, one per element type and device.
 using Maker = void (*)(const OrtApi& api, CustomOps* ops);
 
-/// Filled while the library's statics are made, whatever their order.
+/// Filled by the constructors of the library's statics, in any order.
 inline std::vector<Maker>& makers() {
   static std::vector<Maker> all;
   return all;

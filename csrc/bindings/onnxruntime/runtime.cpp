@@ -6,7 +6,7 @@
 namespace cineflow::onnxruntime {
 namespace {
 
-/// Whether the call behind `status` went well; the status is given back.
+/// Whether the call that returned `status` succeeded. Releases the status.
 bool succeeded(const OrtApi& api, OrtStatus* status) noexcept {
   if (status != nullptr) api.ReleaseStatus(status);
   return status == nullptr;
@@ -34,7 +34,7 @@ OrtStatus* dtype_of(const OrtApi& api, const OrtTensorTypeAndShapeInfo& info,
                           "another element type");
 }
 
-/// Sizes and type of a tensor; the runtime's tensors are contiguous, row-major.
+/// Reads sizes and type of a tensor. The runtime's tensors are contiguous and row-major.
 OrtStatus* describe(const OrtApi& api, const OrtTensorTypeAndShapeInfo& info,
                     TensorView* view) noexcept {
   std::size_t rank = 0;
@@ -146,7 +146,7 @@ OrtStatus* set_output_shape(const OrtApi& api, const OrtShapeInferContext& conte
   std::int64_t sizes[kMaxRank];
   const char* names[kMaxRank];
   for (int axis = 0; axis < shape.rank; ++axis) {
-    // The interface has no axis without size and name; it would take -1 for a size.
+    // The interface cannot express an axis without size and name: it would take -1 as a size.
     if (shape[axis].unknown()) return nullptr;
     sizes[axis] = shape[axis].size;
     names[axis] = shape[axis].name;
@@ -162,7 +162,7 @@ OrtStatus* set_output_shape(const OrtApi& api, const OrtShapeInferContext& conte
 }
 
 int SessionThreads::width() const noexcept {
-  // The runtime does not tell how many threads it has. Bands beyond them wait for their turn.
+  // The runtime does not say how many threads it has. If they are fewer, bands wait their turn.
   static const int processors = std::max(1u, std::thread::hardware_concurrency());
   return processors;
 }
@@ -178,7 +178,7 @@ void SessionThreads::run(std::int64_t bands, Body body, void* context) const noe
   };
   const bool done = bands > 1 && succeeded(api_, api_.KernelContext_ParallelFor(&context_, run_band,
                                                                                 bands, 0, &job));
-  // A band may run twice: it writes the same values to the same place.
+  // A band may run twice: it writes the same values to the same addresses.
   for (std::int64_t band = 0; !done && band < bands; ++band) body(context, band);
 }
 
@@ -209,7 +209,7 @@ AttributeSource::Found KernelAttributes::text(const char* name, char* value,
 }
 
 AttributeSource::Found KernelAttributes::missed(const char* name) const noexcept {
-  // A failed read does not say why; an attribute that is there can be read as what it is.
+  // A failed read does not say why. An attribute that exists can be read as one of these types.
   std::int64_t integer = 0;
   float real = 0;
   std::size_t length = 0;

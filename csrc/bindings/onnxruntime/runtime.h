@@ -1,6 +1,6 @@
-// ONNX Runtime's C interface in the core's terms: views, shapes, threads, errors.
+// Adapts ONNX Runtime's C interface to the core: views, shapes, threads, errors.
 //
-// A function that can fail returns the runtime's status, null where all went well.
+// A function that can fail returns the runtime's status, or null on success.
 #pragma once
 
 #include <onnxruntime_c_api.h>
@@ -13,12 +13,12 @@
 
 namespace cineflow::onnxruntime {
 
-/// "cineflow::<op>: wanted ...; got ...", or null where `status` is ok.
+/// An error "cineflow::<op>: wanted ...; got ...", or null if `status` is ok.
 OrtStatus* to_ort(const OrtApi& api, const char* op, const Status& status) noexcept;
 
 ONNXTensorElementDataType to_ort(DType dtype) noexcept;
 
-/// Views of a node's tensors while it runs; the output is made with the given shape.
+/// Views of a node's tensors while it runs. view_output creates the output with the given shape.
 OrtStatus* view_input(const OrtApi& api, const OrtKernelContext& context, std::size_t index,
                       Device device, TensorView* view) noexcept;
 OrtStatus* view_output(const OrtApi& api, OrtKernelContext& context, const Shape& shape,
@@ -27,14 +27,14 @@ OrtStatus* view_output(const OrtApi& api, OrtKernelContext& context, const Shape
 /// The sizes of a view as a shape.
 Shape shape_of(const TensorView& view) noexcept;
 
-/// Shapes and element types of a node in the graph, before any tensor is there. The rank of an
-/// unknown shape is 0.
+/// Shapes and element types of a node in the graph, before tensors exist. An unknown shape has rank
+/// 0.
 OrtStatus* input_shape(const OrtApi& api, const OrtShapeInferContext& context, std::size_t index,
                        Shape* shape, ONNXTensorElementDataType* type) noexcept;
 OrtStatus* set_output_shape(const OrtApi& api, const OrtShapeInferContext& context,
                             const Shape& shape, ONNXTensorElementDataType type) noexcept;
 
-/// The session's own threads: a second pool beside it would fight it for the processors.
+/// The session's own threads. A second pool would compete with them for the processors.
 class SessionThreads final : public Executor {
  public:
   SessionThreads(const OrtApi& api, const OrtKernelContext& context) noexcept
@@ -48,8 +48,8 @@ class SessionThreads final : public Executor {
   const OrtKernelContext& context_;
 };
 
-/// Scratch memory of one run of a node, from the session's allocator; null where there is none
-/// left.
+/// Scratch memory for one run of a node, from the session's allocator. Null if the allocation
+/// fails.
 class Workspace {
  public:
   Workspace(OrtAllocator& allocator, std::int64_t bytes) noexcept;
@@ -65,7 +65,7 @@ class Workspace {
   void* memory_ = nullptr;
 };
 
-/// Attributes while a kernel is made.
+/// Attributes while a kernel is created.
 class KernelAttributes final : public AttributeSource {
  public:
   KernelAttributes(const OrtApi& api, const OrtKernelInfo& info) noexcept

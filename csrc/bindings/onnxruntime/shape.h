@@ -1,4 +1,4 @@
-// Shapes whose axes may be known by name only, so that one rule serves the graph and the tensors.
+// Shapes in which an axis may have only a name. One rule then serves the graph and the tensors.
 #pragma once
 
 #include <cstdint>

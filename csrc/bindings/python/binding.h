@@ -5,7 +5,8 @@
 
 namespace cineflow::python {
 
-/// `define(module)` is called when the module is imported, for every object of this type.
+/// Usage, once per op: const Binding binding([](py::module_& module) { module.def(...); });
+/// The function is called when the module is imported.
 class Binding {
  public:
   using Define = void (*)(pybind11::module_& module);
@@ -13,7 +14,7 @@ class Binding {
   explicit Binding(Define define);
 };
 
-/// Everything the Bindings define.
+/// Calls the functions of all Bindings.
 void define_ops(pybind11::module_& module);
 
 }  // namespace cineflow::python

@@ -1,4 +1,4 @@
-// The part of the DLPack ABI (version 0.x, which every producer still exports) that is read here.
+// The part of the DLPack ABI that is read here: version 0.x, which every producer still exports.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ struct Tensor {
   std::uint8_t type_bits;
   std::uint16_t type_lanes;
   std::int64_t* shape;
-  std::int64_t* strides;  // in elements; null where the tensor is contiguous
+  std::int64_t* strides;  // in elements; null for a contiguous tensor
   std::uint64_t byte_offset;
 };
 

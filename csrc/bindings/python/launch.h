@@ -8,8 +8,8 @@
 
 namespace cineflow::python {
 
-/// `cpu` and `cuda` are the op's launchers; raises what a failed Status says. An op whose arguments
-/// depend on the number of threads gives the pool that it asked.
+/// `cpu` and `cuda` are the op's launchers. Raises the error of a failed Status. An op whose
+/// arguments depend on the number of threads passes the pool that it used for them.
 template <typename Args, typename Cpu, typename Cuda>
 void launch(const Args& args, Device device, std::uintptr_t stream, Cpu cpu, Cuda cuda,
             const std::shared_ptr<const Executor>& pool = thread_pool()) {

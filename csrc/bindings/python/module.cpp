@@ -1,4 +1,4 @@
-// cineflow._C: the kernels for Python arrays. cineflow.ops is the public face.
+// cineflow._C: the kernels for Python arrays. The public functions are in cineflow.ops.
 #include <vector>
 
 #include "binding.h"
@@ -10,7 +10,7 @@
 namespace cineflow::python {
 namespace {
 
-/// Filled while the module's own statics are made, whatever their order.
+/// Filled by the constructors of the module's statics, in any order.
 std::vector<Binding::Define>& bindings() {
   static std::vector<Binding::Define> all;
   return all;
@@ -31,12 +31,13 @@ PYBIND11_MODULE(_C, module) {
   module.doc() = "cineflow's kernels; use cineflow.ops";
   module.attr("SIDE_LIMIT") = kSideLimit;
   module.attr("PLANE_LIMIT") = kPlaneLimit;
-  module.def("thread_count", &thread_count, "Threads the CPU kernels run on.");
+  module.def("thread_count", &thread_count, "Number of threads of the CPU kernels.");
   module.def("set_thread_count", &set_thread_count, pybind11::arg("threads"));
-  module.def("cuda_architectures", &cuda_architectures, "Generations with code; '' without CUDA.");
-  module.def("cuda_device_count", &cuda_device_count, "Devices that the driver shows.");
-  module.def("instruction_set", &instruction_set, "What the CPU kernels are compiled for.");
+  module.def("cuda_architectures", &cuda_architectures,
+             "GPU architectures with code; '' without CUDA.");
+  module.def("cuda_device_count", &cuda_device_count, "Number of devices the driver lists.");
+  module.def("instruction_set", &instruction_set, "Instruction set of the CPU kernels in use.");
   module.def("set_instruction_set", &set_instruction_set, pybind11::arg("name"),
-             "Choose avx512, avx2 or baseline; False where this machine cannot run it.");
+             "Choose avx512, avx2 or baseline; returns False if this machine cannot run it.");
   python::define_ops(module);
 }

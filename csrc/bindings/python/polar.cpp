@@ -24,7 +24,7 @@ void polar(py::handle src, py::handle centre, py::handle out, double first_angle
                  radius_step, wraps,       clamp ? Border::kClamp : Border::kZeros,
                  scale,       offset,      {}};
   raise_unless_ok(kCheck(args));
-  // Left at exit as it is: threads may still be in a call then.
+  // Never destroyed: at exit, threads may still be in a call.
   static auto& plans = *new PolarPlans;
   PolarPlans::Loan loan =
       source.view.device == Device::kCpu ? plans.lend(args) : PolarPlans::Loan();

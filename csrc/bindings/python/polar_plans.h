@@ -1,4 +1,17 @@
-// Polar plans, kept from call to call: a scanner resamples frame after frame around one centre.
+// Polar plans that are kept from call to call.
+//
+// Problem: a scanner resamples frame after frame around one centre, and locating the samples takes
+// a large part of each call. But where the centre moves, a plan for each call would waste time and
+// memory.
+//
+// Solution: the last few plans of an op are kept. A geometry gets a plan in the second consecutive
+// call that uses it. A call borrows a plan, and several calls may borrow the same finished one.
+//
+// Usage:
+//   PolarPlans::Loan loan = plans.lend(args);
+//   args.plan = loan.plan();
+//   // launch the op
+//   plans.give_back(std::move(loan));
 #pragma once
 
 #include <algorithm>
@@ -12,12 +25,10 @@
 
 namespace cineflow::python {
 
-/// The last few plans of one op. A geometry has a plan from the second of its calls on, so that a
-/// centre that moves with every call costs no more than a look; a new plan takes over the memory of
-/// the one that was used least lately.
+/// The last few plans of one op. A new plan takes over the memory of the least recently used one.
 class PolarPlans {
  public:
-  /// A plan for one call, or none. Nobody else has it while it is not made.
+  /// A plan for one call, or an empty one. A plan that is not yet made belongs to one loan only.
   class Loan {
    public:
     PolarPlan plan() const { return {memory_.get(), made_}; }
@@ -47,7 +58,7 @@ class PolarPlans {
     return loan;
   }
 
-  /// The call with this loan has succeeded.
+  /// Keeps the plan. Call it after the launch has succeeded.
   void give_back(Loan&& loan) {
     if (loan.made_ || loan.memory_ == nullptr) return;
     loan.made_ = true;
@@ -68,13 +79,13 @@ class PolarPlans {
     }
     constexpr std::int64_t kAlignment = 64;
     const std::int64_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    // Without memory there is no plan; the call goes on without.
+    // If this fails, the call runs without a plan.
     return {std::aligned_alloc(kAlignment, rounded), &std::free};
   }
 
   std::mutex mutex_;
-  PolarPlanKey seen_{};     // of the last call that had no plan
-  std::vector<Loan> made_;  // the one used last at the end
+  PolarPlanKey seen_{};     // key of the last call that had no plan
+  std::vector<Loan> made_;  // the most recently used one is last
 };
 
 }  // namespace cineflow::python

@@ -33,18 +33,18 @@ DType numpy_dtype(const char* name, const py::array& array) {
     if (dtype.kind() == 'f' && dtype.itemsize() == 4) return DType::kF32;
     if (dtype.kind() == 'f' && dtype.itemsize() == 2) return DType::kF16;
     if (dtype.kind() == 'u' && dtype.itemsize() == 1) return DType::kU8;
-    // NumPy has no bfloat16 of its own; ml_dtypes registers one by name.
+    // NumPy has no built-in bfloat16; ml_dtypes registers one by name.
     if (py::str(dtype.attr("name")).equal(py::str("bfloat16"))) return DType::kBF16;
   }
   raise_argument_error(name + std::string(kStorage), py::str(dtype).cast<std::string>());
 }
 
-/// Kernels read whole elements, which the machine may refuse to do anywhere else.
+/// Kernels read whole elements. Some machines cannot read them at unaligned addresses.
 void require_aligned(const char* name, const TensorView& view) {
   const auto beyond = reinterpret_cast<std::uintptr_t>(view.data) % item_size(view.dtype);
   if (beyond == 0 || view.elements() == 0) return;
-  raise_argument_error(std::string(name) + " at a whole element of memory, such as a copy",
-                       "an address " + std::to_string(beyond) + " bytes beyond one");
+  raise_argument_error(std::string(name) + " aligned to its elements, such as a copy",
+                       "an address " + std::to_string(beyond) + " bytes after an element");
 }
 
 Borrowed borrow_numpy(const char* name, const py::array& array) {
@@ -94,8 +94,8 @@ Device dlpack_device(const char* name, const dlpack::Tensor& tensor) {
   }
 }
 
-/// Ask for the capsule; on a CUDA device without the producer's synchronisation (stream -1), since
-/// the caller names the stream that the kernel is queued on.
+/// Requests the capsule. On a CUDA device the producer must not synchronise (stream -1), since the
+/// caller names the stream that the kernel is queued on.
 py::object capsule_of(py::handle array) {
   const auto device = array.attr("__dlpack_device__")().cast<py::tuple>();
   if (device[0].cast<int>() == dlpack::kCpu) return array.attr("__dlpack__")();
@@ -104,7 +104,7 @@ py::object capsule_of(py::handle array) {
 
 Borrowed borrow_dlpack(const char* name, py::handle array) {
   Borrowed borrowed;
-  // The capsule stays unconsumed, so its own destructor gives the tensor back.
+  // The capsule is not consumed, so its own destructor releases the tensor.
   borrowed.owner = capsule_of(array);
   auto* managed = static_cast<dlpack::ManagedTensor*>(
       PyCapsule_GetPointer(borrowed.owner.ptr(), dlpack::kCapsuleName));

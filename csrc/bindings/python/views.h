@@ -1,4 +1,4 @@
-// Python arrays as TensorViews, without a copy: NumPy by its buffer, all others by DLPack.
+// Python arrays as TensorViews, without a copy: NumPy through its buffer, others through DLPack.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -11,19 +11,19 @@ namespace cineflow::python {
 
 namespace py = pybind11;
 
-/// A view and whatever keeps its memory alive.
+/// A view and the object that keeps its memory alive.
 struct Borrowed {
   TensorView view;
   py::object owner;
 };
 
-/// Raises cineflow.errors.ArgumentError where `array` is no array of a storage type.
+/// Raises cineflow.errors.ArgumentError if `array` is not an array of a storage type.
 Borrowed borrow(const char* name, py::handle array);
 
-/// The same for an array that is written: raises where NumPy calls it read-only.
+/// The same for an array that is written. Also raises if NumPy marks it read-only.
 Borrowed borrow_output(const char* name, py::handle array);
 
-/// Turns a failed Status into ArgumentError or EngineError; returns where it is ok.
+/// Raises ArgumentError or EngineError for a failed Status.
 void raise_unless_ok(const Status& status);
 
 [[noreturn]] void raise_argument_error(const std::string& wanted, const std::string& got);

@@ -1,4 +1,4 @@
-// Scratch memory of one call, kept from call to call.
+// Scratch memory for one call. It is kept for the next call.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace cineflow::python {
 
-/// Lends the calling thread's buffer; it grows to the largest request and is freed with the
-/// thread. Must be used by the thread that made it.
+/// Lends the calling thread's buffer, which grows to the largest request and is freed when the
+/// thread ends. Use it in the thread that created it.
 class Workspace {
  public:
   void* reserve(std::int64_t bytes) {
@@ -17,7 +17,7 @@ class Workspace {
     if (buffer.size < bytes) {
       constexpr std::int64_t kAlignment = 64;
       const std::int64_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-      buffer = Buffer();  // before more is asked for; and should there be no more, it is empty
+      buffer = Buffer();  // free it first; it also stays empty if the allocation fails
       buffer.memory.reset(std::aligned_alloc(kAlignment, rounded));
       if (buffer.memory == nullptr) throw std::bad_alloc();
       buffer.size = rounded;

@@ -11,7 +11,7 @@ Status check(const PolarArgs& args) noexcept {
   const TensorView& src = args.src;
   const TensorView& centre = args.centre;
   const TensorView& out = args.out;
-  // A step of 0 has no inverse; the sign is free.
+  // A step of 0 has no inverse. Either sign is allowed.
   const double angle_step = args.angle_step < 0 ? -args.angle_step : args.angle_step;
   const double radius_step = args.radius_step < 0 ? -args.radius_step : args.radius_step;
   return Rules()

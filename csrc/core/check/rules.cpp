@@ -26,10 +26,10 @@ Extent extent_of(const TensorView& view) {
 }
 
 /// "cpu", or "cuda:1".
-struct Place {
+struct DeviceName {
   char text[16] = "cpu";
 
-  explicit Place(const TensorView& view) {
+  explicit DeviceName(const TensorView& view) {
     if (view.device != Device::kCuda) return;
     std::snprintf(text, sizeof(text), "cuda:%d", static_cast<int>(view.device_index));
   }
@@ -65,8 +65,9 @@ Rules& Rules::same_device(const char* name, const TensorView& view,
                           const TensorView& first) noexcept {
   const bool same = view.device == first.device && view.device_index == first.device_index;
   if (!status_.ok() || same) return *this;
-  status_ = failure(kArgument, "", "%s on %s", name, Place(view).text);
-  std::snprintf(status_.wanted, sizeof(status_.wanted), "every tensor on %s", Place(first).text);
+  status_ = failure(kArgument, "", "%s on %s", name, DeviceName(view).text);
+  std::snprintf(status_.wanted, sizeof(status_.wanted), "every tensor on %s",
+                DeviceName(first).text);
   return *this;
 }
 

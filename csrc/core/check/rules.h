@@ -1,4 +1,7 @@
-// The shape rules every op's check is built from. Each keeps the first failure it meets.
+// The rules that every op's check is built from.
+//
+// Usage: return Rules().rank("src", src, 4).dtype("src", src, {DType::kF32}).status();
+// The first rule that fails sets the status; later rules then do nothing.
 #pragma once
 
 #include <cstdint>
@@ -15,20 +18,20 @@ class Rules {
   Rules& dtype(const char* name, const TensorView& view,
                std::initializer_list<DType> wanted) noexcept;
 
-  /// On the CPU, or the GPU, where the op's first tensor is.
+  /// `view` is on the same device as `first`, the op's first tensor.
   Rules& same_device(const char* name, const TensorView& view, const TensorView& first) noexcept;
 
-  /// `axis` of the view has `wanted` elements; `what` says where that number comes from.
+  /// `axis` of the view has `wanted` elements. `what` says where that number comes from.
   Rules& size(const char* name, const TensorView& view, int axis, std::int64_t wanted,
               const char* what) noexcept;
 
-  /// The last two axes: sides that f32 counts exactly, offsets that an int32 holds.
+  /// The last two axes: sides are exact in f32, and offsets fit into an int32.
   Rules& plane(const char* name, const TensorView& view) noexcept;
 
   /// `value` lies in [low, high].
   Rules& range(const char* name, double value, double low, double high) noexcept;
 
-  /// `out` addresses each of its elements once, and shares no byte with `input`.
+  /// The elements of `out` do not overlap, and `out` shares no byte with `input`.
   Rules& writable(const char* name, const TensorView& out) noexcept;
   Rules& disjoint(const char* name, const TensorView& input, const TensorView& out) noexcept;
 

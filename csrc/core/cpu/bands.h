@@ -1,4 +1,14 @@
-// Splits rows over an executor's bands.
+// Splits the rows of an op over threads.
+//
+// Problem: a small op loses more time by starting a thread than the thread saves.
+//
+// Solution: rows are split into at most one band per thread, and into fewer where a band would
+// have too little work. A row never depends on the split, so results do not either.
+//
+// Usage:
+//   const std::int64_t bands = band_count(rows, row_cost, executor);
+//   for_each_band(rows, bands, executor, [&](std::int64_t band, std::int64_t first,
+//                                            std::int64_t last) { ... });
 #pragma once
 
 #include <algorithm>
@@ -8,17 +18,18 @@
 
 namespace cineflow {
 
-/// Work per band, in elements touched, below which another thread costs more than it brings.
+/// Least work per band, in elements touched: below it another thread costs more than it saves.
 constexpr std::int64_t kBandGrain = 8192;
 
-/// Bands for `rows` rows of `row_cost` elements each: at least 1, at most one per row and thread.
+/// How many bands to make of `rows` rows of `row_cost` elements each: at least 1, at most one per
+/// row and one per thread.
 inline std::int64_t band_count(std::int64_t rows, std::int64_t row_cost,
                                const Executor& executor) noexcept {
   const std::int64_t worthwhile = rows * row_cost / kBandGrain;
   return std::max<std::int64_t>(1, std::min({worthwhile, rows, std::int64_t{executor.width()}}));
 }
 
-/// Call `body(band, first_row, last_row)` for equal shares of `rows`.
+/// Calls `body(band, first_row, last_row)` for each of `bands` equal shares of `rows`.
 template <typename Body>
 void for_each_band(std::int64_t rows, std::int64_t bands, const Executor& executor,
                    const Body& body) noexcept {

@@ -1,11 +1,14 @@
-// The correlation runs over rows of f2, not of the output: a row of f2 meets the 2r + 1 rows of f1
-// around it.
+// Local correlation on the CPU.
 //
-// A task is one row of f2. f1's rows live in a ring: the next row of f2 needs one new row of f1.
-// Packing brings every storage type, stride, border and warp into one form in f32, so that the
-// register block knows none of them. Rows are packed over their whole width, since that is how
-// memory likes to be read, or in strips where the ring would be too large. The warp samples several
-// rows at once, into a run that they are packed from.
+// Problem: each output pixel reads (2r + 1)^2 neighbours in every channel. Memory and the caches
+// would be the limit, and every storage type, stride, border and warp would need a kernel.
+//
+// Solution: the loop runs over rows of f2, not of the output. A task is one row of f2, which is
+// correlated with the 2r + 1 rows of f1 around it. Those rows are kept in a ring: the next row of
+// f2 needs one new row of f1. Rows are packed to f32 in one layout, so the register block
+// (simd/correlation.cpp) handles only that layout. They are packed over their whole width, which
+// reads memory in order, or in strips of columns where the ring would be too large. With a flow,
+// several rows of f2 are warped at once into a buffer and packed from there.
 #include "cineflow/correlation.h"
 
 #include <cstring>
@@ -19,12 +22,12 @@ namespace {
 
 constexpr std::int64_t kAlignment = 64;
 
-/// Floats in the ring of a strip that is wider than one tile: each thread keeps so many.
+/// Most floats in one thread's ring, where a strip is wider than one tile.
 constexpr std::int64_t kRingFloats = std::int64_t{1} << 20;
 
 /// Floats from one channel to the next: whole cache lines, and an odd number of them, so that the
-/// channels of a column spread over the whole first-level cache.
-std::int64_t spread(std::int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
+/// channels of a column are spread over the whole L1 cache.
+std::int64_t channel_spacing(std::int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
 
 /// Sizes that follow from the arguments.
 struct Geometry {
@@ -43,32 +46,32 @@ struct Geometry {
     const std::int64_t strip_tiles = (tiles + strips - 1) / strips;
     strip = strip_tiles * kTileColumns;
     f1_row = strip_tiles * f1_tile;
-    f2_stride = spread(strip + 2 * reach);
+    f2_stride = channel_spacing(strip + 2 * reach);
     if (!args.warps() || width == 0) return;
     const std::int64_t columns = std::min(width, strip + 2 * reach);
-    run_rows = std::min(height, std::max<std::int64_t>(1, kMaxChunk / columns));
-    run_stride = spread(run_rows * columns);
+    warped_rows = std::min(height, std::max<std::int64_t>(1, kMaxRun / columns));
+    warped_stride = channel_spacing(warped_rows * columns);
   }
 
   std::int64_t workspace_floats() const {
-    return ring_rows * f1_row + channels * (f2_stride + run_stride) +
+    return ring_rows * f1_row + channels * (f2_stride + warped_stride) +
            kTileRows * side * kTileColumns;
   }
 
   std::int64_t channels, height, width;
-  std::int64_t side;            // displacements along one axis
-  std::int64_t reach;           // pixels of the largest one
-  std::int64_t ring_rows;       // of f1 that one row of f2 meets
-  std::int64_t f1_tile;         // floats of a tile in a packed row of f1
-  std::int64_t strip;           // columns that are walked down at once, whole tiles
-  std::int64_t strips;          // across the width
-  std::int64_t f1_row;          // floats of a packed row of f1
-  std::int64_t f2_stride;       // floats per channel of the packed row of f2
-  std::int64_t run_rows = 0;    // of f2 that are warped at once
-  std::int64_t run_stride = 0;  // floats per channel of these
+  std::int64_t side;               // displacements along one axis
+  std::int64_t reach;              // the largest displacement, in pixels
+  std::int64_t ring_rows;          // rows of f1 that are correlated with one row of f2
+  std::int64_t f1_tile;            // floats of a tile in a packed row of f1
+  std::int64_t strip;              // columns of one strip, whole tiles
+  std::int64_t strips;             // strips across the width
+  std::int64_t f1_row;             // floats of a packed row of f1
+  std::int64_t f2_stride;          // floats per channel of the packed row of f2
+  std::int64_t warped_rows = 0;    // rows of f2 that are warped at once
+  std::int64_t warped_stride = 0;  // floats per channel of the warped rows
 };
 
-/// Copy `count` values to f32; whole vectors where they lie side by side.
+/// Copies `count` values to f32, as whole vectors where they are contiguous.
 template <typename Source>
 void copy_values(const Source* from, std::int64_t step, std::int64_t count, float* to) {
   constexpr std::int64_t kVector = 16;
@@ -82,19 +85,19 @@ void copy_values(const Source* from, std::int64_t step, std::int64_t count, floa
   for (std::int64_t index = 0; index < count; ++index) to[index] = to_float(from[index * step]);
 }
 
-/// The walk of one band over its share of the tasks.
-class Walk {
+/// One band's share of the tasks.
+class BandWorker {
  public:
-  Walk(const CorrelationArgs& args, const Geometry& geometry, float* workspace)
+  BandWorker(const CorrelationArgs& args, const Geometry& geometry, float* workspace)
       : args_(args),
         size_(geometry),
         ring_(workspace),
         f2_(ring_ + size_.ring_rows * size_.f1_row),
         sums_(f2_ + size_.channels * size_.f2_stride),
-        run_(sums_ + kTileRows * size_.side * kTileColumns) {}
+        warped_(sums_ + kTileRows * size_.side * kTileColumns) {}
 
   void run(std::int64_t first, std::int64_t last) {
-    const std::int64_t rows = size_.height + 2 * size_.reach;  // of f2, outside ones included
+    const std::int64_t rows = size_.height + 2 * size_.reach;  // of f2, including the rows outside
     for (std::int64_t task = first; task < last; ++task) {
       if (task == first || task % rows == 0) start_strip(task / rows);
       tasks_left_ = last - task;
@@ -110,8 +113,8 @@ class Walk {
     f2_begin_ = std::max<std::int64_t>(0, begin_ - size_.reach);
     f2_end_ = std::min(size_.width, end_ + size_.reach);
     next_row_ = 0;
-    run_end_ = 0;
-    // Columns outside the image, which no row fills: they stay 0.
+    warped_end_ = 0;
+    // No row fills the columns outside the image: they stay 0.
     std::memset(f2_, 0, sizeof(float) * size_.channels * size_.f2_stride);
     if (end_ % kTileColumns == 0) return;
     const std::int64_t last_tile = (end_ - begin_) / kTileColumns * size_.f1_tile;
@@ -148,9 +151,9 @@ class Walk {
   /// Row `row` of f2, or of the warped f2.
   void pack_f2(std::int64_t row) {
     if (args_.warps()) {
-      if (row >= run_end_) warp_from(row);
-      const TensorView run = run_view();
-      pack_f2(run, at(run, (row - run_begin_) * run.strides[2]));
+      if (row >= warped_end_) warp_from(row);
+      const TensorView warped = warped_view();
+      pack_f2(warped, at(warped, (row - warped_begin_) * warped.strides[2]));
     } else {
       const TensorView& f2 = args_.f2;
       pack_f2(f2, at(f2, image_ * f2.strides[0] + row * f2.strides[2] + f2_begin_ * f2.strides[3]));
@@ -168,37 +171,34 @@ class Walk {
     });
   }
 
-  /// The run, with its channels last where f2 has them so: the warp is quickest like that.
-  TensorView run_view() const {
+  /// The warped rows, with channels last where f2 has channels last: the fastest layout to warp to.
+  TensorView warped_view() const {
     const bool channels_last = args_.f2.strides[1] == 1;
     const std::int64_t step = channels_last ? size_.channels : 1;
-    TensorView run;
-    run.data = run_;
-    run.strides[1] = channels_last ? 1 : size_.run_stride;
-    run.strides[2] = (f2_end_ - f2_begin_) * step;
-    run.strides[3] = step;
-    return run;
+    TensorView warped;
+    warped.data = warped_;
+    warped.strides[1] = channels_last ? 1 : size_.warped_stride;
+    warped.strides[2] = (f2_end_ - f2_begin_) * step;
+    warped.strides[3] = step;
+    return warped;
   }
 
-  /// The run of warped rows that begins at `row`; it ends where this walk does.
+  /// Warps the rows of f2 from `row` on, as many as fit, but not beyond this band's last task.
   void warp_from(std::int64_t row) {
-    const std::int64_t rows = std::min({size_.run_rows, size_.height - row, tasks_left_});
-    const TensorView run = run_view();
-    CoordinateRoom room;
-    for_each_chunk(f2_end_ - f2_begin_, [&](std::int64_t first, int count) {
-      SampleChunk chunk = chunk_of(args_.f2, image_, args_.border);
-      chunk.count = static_cast<int>(rows) * count;
-      chunk.out = at(run, first * run.strides[3]);
-      chunk.out_dtype = run.dtype;
-      chunk.out_channel_stride = run.strides[1];
-      chunk.out_stride = run.strides[3];
-      sample(chunk, along_flow(args_.flow, image_, row, rows, f2_begin_ + first, count, room));
+    const std::int64_t rows = std::min({size_.warped_rows, size_.height - row, tasks_left_});
+    const TensorView warped = warped_view();
+    PositionScratch scratch;
+    for_each_part(f2_end_ - f2_begin_, [&](std::int64_t first, int columns) {
+      const SampleRun run = make_run(args_.f2, image_, args_.border, warped,
+                                     first * warped.strides[3], static_cast<int>(rows) * columns);
+      sample_run(run, positions_along_flow(args_.flow, image_, row, rows, f2_begin_ + first,
+                                           columns, scratch));
     });
-    run_begin_ = row;
-    run_end_ = row + rows;
+    warped_begin_ = row;
+    warped_end_ = row + rows;
   }
 
-  /// Every output that row `f2_row` of f2 has part in.
+  /// All outputs that row `f2_row` of f2 contributes to.
   void correlate_row(std::int64_t f2_row) {
     const bool inside = f2_row >= 0 && f2_row < size_.height;
     if (inside) pack_f2(f2_row);
@@ -256,7 +256,7 @@ class Walk {
       kernels().correlate(tile);
     } else {
       for (int index = 0; index < count; ++index) {
-        correlate_nothing(tile.f1[index], sums_ + index * size_.side * kTileColumns);
+        correlate_with_zeros(tile.f1[index], sums_ + index * size_.side * kTileColumns);
       }
     }
     if (direct) return;
@@ -274,8 +274,9 @@ class Walk {
     });
   }
 
-  /// A row of f1 with a row of zeros, for every shift: 0, but beside a feature that is no number.
-  void correlate_nothing(const float* f1, float* sums) {
+  /// A row of f1 with a row of zeros, for every shift: 0, or NaN where a feature is infinite or
+  /// NaN.
+  void correlate_with_zeros(const float* f1, float* sums) {
     std::memset(sums, 0, sizeof(float) * kTileColumns);
     for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
       for (std::int64_t column = 0; column < kTileColumns; ++column) {
@@ -291,14 +292,15 @@ class Walk {
   const Geometry& size_;
   float* ring_;  // [ring_rows][tiles of a strip][channels][kTileColumns]
   float* f2_;    // [channels][f2_stride]
-  float* sums_;  // [kTileRows][side][kTileColumns], where the output cannot be written directly
-  float* run_;   // warped rows of f2, see run_view
+  float*
+      sums_;  // [kTileRows][side][kTileColumns], used where the output cannot be written directly
+  float* warped_;  // rows of f2, see warped_view
   std::int64_t image_ = 0;
   std::int64_t begin_ = 0, end_ = 0;        // columns of the strip
-  std::int64_t f2_begin_ = 0, f2_end_ = 0;  // columns of f2 that it meets
+  std::int64_t f2_begin_ = 0, f2_end_ = 0;  // columns of f2 that the strip reads
   std::int64_t tasks_left_ = 0;
-  std::int64_t next_row_ = 0;                 // of f1 that is not in the ring yet
-  std::int64_t run_begin_ = 0, run_end_ = 0;  // rows in the run
+  std::int64_t next_row_ = 0;  // the next row of f1 that is not in the ring yet
+  std::int64_t warped_begin_ = 0, warped_end_ = 0;  // rows that are in warped_
 };
 
 }  // namespace
@@ -323,7 +325,7 @@ Status correlation_cpu(const CorrelationArgs& args, const Executor& executor) no
   for_each_band(
       tasks, bands, executor, [&](std::int64_t band, std::int64_t first, std::int64_t last) {
         float* workspace = static_cast<float*>(args.workspace) + band * geometry.workspace_floats();
-        Walk(args, geometry, workspace).run(first, last);
+        BandWorker(args, geometry, workspace).run(first, last);
       });
   return status;
 }

@@ -10,7 +10,7 @@
 namespace cineflow {
 namespace {
 
-/// The stride from one of N x C planes to the next, or 0 where there is no such single stride.
+/// The stride from each of the N x C planes to the next, or 0 where they have no common stride.
 std::int64_t plane_stride(const TensorView& view) {
   if (view.sizes[1] == 1) return view.strides[0];
   return view.strides[0] == view.sizes[1] * view.strides[1] ? view.strides[1] : 0;
@@ -26,8 +26,9 @@ Centre centre_of(const PolarArgs& args, std::int64_t image) {
   return {first[0], first[centre.strides[1]]};
 }
 
-/// Directions of the rays. Each is turned from that of a nearby anchor row: a complex product costs
-/// less than a sine, and its bits do not depend on which rows were asked for before.
+/// Directions of the rays. Each one is an anchor ray, every 16th, turned by a small angle: a
+/// complex product costs less than a sine, and its bits do not depend on which rays were computed
+/// before.
 class Rays {
  public:
   Rays(double first_angle, double angle_step) : first_(first_angle), step_(angle_step) {}
@@ -37,7 +38,7 @@ class Rays {
   };
 
   Direction of(std::int64_t row) {
-    if (anchor_row_ < 0) {  // not before: a call that has a plan asks for no ray
+    if (anchor_row_ < 0) {  // not in the constructor: a call that has a plan needs no ray
       for (int index = 0; index < kAnchorEvery; ++index) turns_[index] = direction(index * step_);
     }
     const std::int64_t anchor = row - row % kAnchorEvery;
@@ -60,35 +61,35 @@ class Rays {
   std::int64_t anchor_row_ = -1;
 };
 
-/// The runs that an image is computed in: whole rows, or parts of one. They are the same for any
-/// number of threads, so that a plan has a place for each.
-class Runs {
+/// How an image is split into runs: whole rows, or parts of one row. The split is the same for any
+/// number of threads, so that each run has fixed blocks in a plan.
+class RunLayout {
  public:
-  explicit Runs(const TensorView& out)
+  explicit RunLayout(const TensorView& out)
       : height_(out.sizes[2]),
         width_(out.sizes[3]),
         rows_(rows_per_run(out)),
-        parts_((width_ + kMaxChunk - 1) / kMaxChunk),
+        parts_((width_ + kMaxRun - 1) / kMaxRun),
         count_((height_ + rows_ - 1) / rows_ * parts_) {}
 
-  struct Run {
+  struct Part {
     std::int64_t row, rows, column;
     int columns;
   };
 
   std::int64_t count() const { return count_; }
 
-  Run at(std::int64_t index) const {
+  Part at(std::int64_t index) const {
     const std::int64_t row = index / parts_ * rows_;
-    const std::int64_t column = index % parts_ * kMaxChunk;
+    const std::int64_t column = index % parts_ * kMaxRun;
     return {row, std::min(rows_, height_ - row), column,
-            static_cast<int>(std::min<std::int64_t>(kMaxChunk, width_ - column))};
+            static_cast<int>(std::min<std::int64_t>(kMaxRun, width_ - column))};
   }
 
-  /// Samples of a run in a plan, where one run follows the other.
+  /// Samples of each run in a plan, where runs follow one another.
   std::int64_t samples() const {
-    const std::int64_t count = rows_ * std::min<std::int64_t>(kMaxChunk, width_);
-    return (count + kPlacesTogether - 1) / kPlacesTogether * kPlacesTogether;
+    const std::int64_t count = rows_ * std::min<std::int64_t>(kMaxRun, width_);
+    return (count + kBlockSamples - 1) / kBlockSamples * kBlockSamples;
   }
 
  private:
@@ -98,34 +99,31 @@ class Runs {
   std::int64_t count_;
 };
 
-/// The source and result of a run of one image, or of all of them where they share coordinates.
-SampleChunk chunk_of_run(const PolarArgs& args, std::int64_t image, const Runs::Run& run,
+/// The run of one part of an image, or of that part in all images where they share their positions.
+SampleRun make_polar_run(const PolarArgs& args, std::int64_t image, const RunLayout::Part& part,
                          bool shared, bool wraps) noexcept {
   const TensorView& out = args.out;
-  SampleChunk chunk = chunk_of(args.src, image, args.border);
-  chunk.wraps = wraps;
-  chunk.count = static_cast<int>(run.rows) * run.columns;
-  chunk.out =
-      at(out, image * out.strides[0] + run.row * out.strides[2] + run.column * out.strides[3]);
-  chunk.out_dtype = out.dtype;
-  chunk.out_channel_stride = out.strides[1];
-  chunk.out_stride = out.strides[3];
-  chunk.scale = args.scale;
-  chunk.offset = args.offset;
+  SampleRun run =
+      make_run(args.src, image, args.border, out,
+               image * out.strides[0] + part.row * out.strides[2] + part.column * out.strides[3],
+               static_cast<int>(part.rows) * part.columns);
+  run.wraps = wraps;
+  run.scale = args.scale;
+  run.bias = args.offset;
   if (shared && args.src.sizes[0] > 1) {
-    chunk.channels = args.src.sizes[0] * args.src.sizes[1];
-    chunk.channel_stride = plane_stride(args.src);
-    chunk.out_channel_stride = plane_stride(out);
+    run.channels = args.src.sizes[0] * args.src.sizes[1];
+    run.channel_stride = plane_stride(args.src);
+    run.out_channel_stride = plane_stride(out);
   }
-  return chunk;
+  return run;
 }
 
-/// Images that are worth fetching whole while the one before is sampled: both stay in the
-/// second-level cache.
-constexpr std::int64_t kLargestAhead = std::int64_t{512} << 10;
+/// Most bytes of an image that is prefetched while the one before is sampled: both stay in the L2
+/// cache.
+constexpr std::int64_t kLargestPrefetch = std::int64_t{512} << 10;
 
-/// Ask for rows [first, last) of an image, where they are dense, before they are read. Inlined by
-/// force: GCC drops calls of a function that only fetches, as if it did nothing.
+/// Prefetches rows [first, last) of an image whose pixels are dense. Always inlined: GCC removes
+/// calls of a function that only prefetches.
 __attribute__((always_inline)) inline void prefetch_rows(const TensorView& src, std::int64_t image,
                                                          std::int64_t first,
                                                          std::int64_t last) noexcept {
@@ -134,7 +132,7 @@ __attribute__((always_inline)) inline void prefetch_rows(const TensorView& src, 
   const std::int64_t item = item_size(src.dtype);
   const bool channels_last = channels > 1 && src.strides[1] == 1 && src.strides[3] == channels;
   if (!channels_last && src.strides[3] != 1) return;
-  if (channels * src.sizes[2] * src.sizes[3] * item > kLargestAhead) return;
+  if (channels * src.sizes[2] * src.sizes[3] * item > kLargestPrefetch) return;
   const std::int64_t row_bytes = src.sizes[3] * src.strides[3] * item;
   for (std::int64_t plane = 0; plane < (channels_last ? 1 : channels); ++plane) {
     for (std::int64_t row = first; row < last; ++row) {
@@ -147,51 +145,53 @@ __attribute__((always_inline)) inline void prefetch_rows(const TensorView& src, 
   }
 }
 
-/// `fill(centre, row, first, count, x, y)` computes the coordinates of a part of a row; each band
-/// has a copy of it.
+/// Positions of a part. `fill(centre, row, first, count, x, y)` computes them for one row of it;
+/// each band has a copy of `fill`, which may keep a state.
 template <typename Fill>
-void fill_run(Fill& fill, const Centre& centre, const Runs::Run& run, CoordinateRoom& room) {
-  for (std::int64_t index = 0; index < run.rows; ++index) {
-    fill(centre, run.row + index, run.column, run.columns, room.x + index * run.columns,
-         room.y + index * run.columns);
+void fill_positions(Fill& fill, const Centre& centre, const RunLayout::Part& part,
+                    PositionScratch& scratch) {
+  for (std::int64_t index = 0; index < part.rows; ++index) {
+    fill(centre, part.row + index, part.column, part.columns, scratch.x + index * part.columns,
+         scratch.y + index * part.columns);
   }
 }
 
 template <typename Fill>
-void make_plan(const PolarArgs& args, bool wraps, const Runs& runs, const Places& plan,
+void make_plan(const PolarArgs& args, bool wraps, const RunLayout& layout, const SampleBlocks& plan,
                const Executor& executor, const Fill& fill) noexcept {
-  const std::int64_t bands = band_count(runs.count(), runs.samples(), executor);
-  for_each_band(
-      runs.count(), bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
-        Fill fill_here = fill;
-        CoordinateRoom room;
-        for (std::int64_t index = first; index < last; ++index) {
-          const Runs::Run run = runs.at(index);
-          fill_run(fill_here, centre_of(args, 0), run, room);
-          kernels().find_places(chunk_of_run(args, 0, run, false, wraps),
-                                Coordinates{room.x, room.y}, plan.from(index * runs.samples()));
-        }
-      });
+  const std::int64_t bands = band_count(layout.count(), layout.samples(), executor);
+  for_each_band(layout.count(), bands, executor,
+                [&](std::int64_t, std::int64_t first, std::int64_t last) {
+                  Fill fill_here = fill;
+                  PositionScratch scratch;
+                  for (std::int64_t index = first; index < last; ++index) {
+                    const RunLayout::Part part = layout.at(index);
+                    fill_positions(fill_here, centre_of(args, 0), part, scratch);
+                    kernels().locate_samples(make_polar_run(args, 0, part, false, wraps),
+                                             SamplePositions{scratch.x, scratch.y},
+                                             plan.from(index * layout.samples()));
+                  }
+                });
 }
 
-/// One image after another, so that each stays in the second-level cache while it is sampled.
-/// Meanwhile the next one is fetched: rays cross memory in ways that no processor foresees.
-void follow_plan(const PolarArgs& args, bool wraps, const Runs& runs, const Places& plan,
-                 const Executor& executor) noexcept {
+/// Samples one image after another, so that each stays in the L2 cache while it is sampled. The
+/// next image is prefetched meanwhile, since no processor predicts the access pattern of rays.
+void follow_plan(const PolarArgs& args, bool wraps, const RunLayout& layout,
+                 const SampleBlocks& plan, const Executor& executor) noexcept {
   const std::int64_t images = args.src.sizes[0];
-  const std::int64_t tasks = images * runs.count();
+  const std::int64_t tasks = images * layout.count();
   const std::int64_t bands = band_count(tasks, args.out.elements() / tasks, executor);
   for_each_band(tasks, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
     for (std::int64_t task = first; task < last; ++task) {
-      const std::int64_t image = task / runs.count();
-      const std::int64_t index = task % runs.count();
-      if (task + runs.count() < last) {
+      const std::int64_t image = task / layout.count();
+      const std::int64_t index = task % layout.count();
+      if (task + layout.count() < last) {
         const std::int64_t rows = args.src.sizes[2];
-        prefetch_rows(args.src, image + 1, rows * index / runs.count(),
-                      rows * (index + 1) / runs.count());
+        prefetch_rows(args.src, image + 1, rows * index / layout.count(),
+                      rows * (index + 1) / layout.count());
       }
-      kernels().sample(chunk_of_run(args, image, runs.at(index), false, wraps),
-                       plan.from(index * runs.samples()));
+      kernels().sample_located(make_polar_run(args, image, layout.at(index), false, wraps),
+                               plan.from(index * layout.samples()));
     }
   });
 }
@@ -199,25 +199,25 @@ void follow_plan(const PolarArgs& args, bool wraps, const Runs& runs, const Plac
 template <typename Fill>
 void resample(const PolarArgs& args, bool wraps, const Executor& executor,
               const Fill& fill) noexcept {
-  const Runs runs(args.out);
+  const RunLayout layout(args.out);
   if (args.plan.memory != nullptr) {
-    const Places plan = places_in(args.plan.memory, runs.count() * runs.samples());
-    if (!args.plan.made) make_plan(args, wraps, runs, plan, executor, fill);
-    return follow_plan(args, wraps, runs, plan, executor);
+    const SampleBlocks plan = sample_blocks_in(args.plan.memory, layout.count() * layout.samples());
+    if (!args.plan.made) make_plan(args, wraps, layout, plan, executor, fill);
+    return follow_plan(args, wraps, layout, plan, executor);
   }
   const bool shared =
       has_one_centre(args) &&
       (args.src.sizes[0] == 1 || (plane_stride(args.src) != 0 && plane_stride(args.out) != 0));
-  const std::int64_t tasks = runs.count() * (shared ? 1 : args.out.sizes[0]);
+  const std::int64_t tasks = layout.count() * (shared ? 1 : args.out.sizes[0]);
   const std::int64_t bands = band_count(tasks, args.out.elements() / tasks, executor);
   for_each_band(tasks, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
     Fill fill_here = fill;
-    CoordinateRoom room;
+    PositionScratch scratch;
     for (std::int64_t task = first; task < last; ++task) {
-      const std::int64_t image = shared ? 0 : task / runs.count();
-      const Runs::Run run = runs.at(task % runs.count());
-      fill_run(fill_here, centre_of(args, image), run, room);
-      sample(chunk_of_run(args, image, run, shared, wraps), {room.x, room.y});
+      const std::int64_t image = shared ? 0 : task / layout.count();
+      const RunLayout::Part part = layout.at(task % layout.count());
+      fill_positions(fill_here, centre_of(args, image), part, scratch);
+      sample_run(make_polar_run(args, image, part, shared, wraps), {scratch.x, scratch.y});
     }
   });
 }
@@ -228,7 +228,7 @@ std::int64_t bits_of(double value) {
   return bits;
 }
 
-/// A plan far beyond the second-level cache is read more slowly than it is made.
+/// Most bytes of a plan. A plan much larger than the L2 cache takes longer to read than to make.
 constexpr std::int64_t kLargestPlan = std::int64_t{2} << 20;
 
 }  // namespace
@@ -243,7 +243,7 @@ PolarPlanKey polar_plan_key(const PolarArgs& args) noexcept {
           src.strides[3],
           out.sizes[2],
           out.sizes[3],
-          rows_follow(out),
+          rows_are_dense(out),
           bits_of(centre.x),
           bits_of(centre.y),
           bits_of(args.first_angle),
@@ -252,13 +252,13 @@ PolarPlanKey polar_plan_key(const PolarArgs& args) noexcept {
           bits_of(args.radius_step),
           args.wraps,
           static_cast<std::int64_t>(args.border),
-          reinterpret_cast<std::intptr_t>(&kernels())};  // each has vectors of its own length
+          reinterpret_cast<std::intptr_t>(&kernels())};  // plans depend on the vector length
 }
 
 std::int64_t polar_plan_bytes(const PolarArgs& args) noexcept {
   if (args.out.elements() == 0 || !has_one_centre(args)) return 0;
-  const Runs runs(args.out);
-  const std::int64_t bytes = place_bytes(runs.count() * runs.samples());
+  const RunLayout layout(args.out);
+  const std::int64_t bytes = sample_block_bytes(layout.count() * layout.samples());
   return bytes <= kLargestPlan ? bytes : 0;
 }
 
@@ -291,7 +291,7 @@ Status polar_unresample_cpu(const PolarArgs& args, const Executor& executor) noe
   if (!status.ok() || args.out.elements() == 0) return status;
   const AngularGrid grid =
       angular_grid(args.first_angle, args.angle_step, args.src.sizes[2], args.wraps);
-  // A source without rows has none to wrap to: every sample lies outside.
+  // A source without rows cannot wrap: every sample lies outside.
   const bool wraps = args.wraps && args.src.sizes[2] > 0;
   resample(args, wraps, executor,
            [&](Centre given, std::int64_t row, std::int64_t first, int count, float* x, float* y) {

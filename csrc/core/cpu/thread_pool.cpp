@@ -1,7 +1,10 @@
-// cineflow's thread pool: workers spin for a moment between jobs, then sleep.
+// cineflow's thread pool.
 //
-// The spin is what makes a 20 us kernel worth splitting: waking a sleeping thread costs more than
-// half of that.
+// Problem: a small kernel runs for 20 us, and waking a sleeping thread takes more than half of
+// that.
+//
+// Solution: after a job, workers spin for a moment before they sleep. A kernel of 20 us is then
+// worth splitting.
 #include <sched.h>
 #include <unistd.h>
 
@@ -18,9 +21,9 @@
 namespace cineflow {
 namespace {
 
-constexpr int kSpins = 4000;  // some 50 us of pauses
+constexpr int kSpins = 4000;  // about 50 us of pauses
 constexpr int kMaxThreads = 256;
-constexpr int kCountBits = 16;  // of the bands of one job
+constexpr int kCountBits = 16;  // for the number of bands of one job
 constexpr std::uint64_t kCountMask = (std::uint64_t{1} << kCountBits) - 1;
 
 void pause() noexcept {
@@ -51,7 +54,7 @@ class Pool final : public Executor {
   bool is_forked() const noexcept { return getpid() != owner_; }
 
   void run(std::int64_t bands, Body body, void* context) const noexcept override {
-    // A forked child has no workers, and a second caller has no claim on them.
+    // A forked child has no workers, and a second caller may not use them.
     std::unique_lock<std::mutex> job(busy_, std::try_to_lock);
     if (bands <= 1 || workers_.empty() || !job.owns_lock() || is_forked()) {
       for (std::int64_t band = 0; band < bands; ++band) body(context, band);
@@ -68,7 +71,7 @@ class Pool final : public Executor {
       generation_.store(next, std::memory_order_release);
     }
     if (sleeping_.load() > 0) wake_.notify_all();
-    // The caller takes whatever no worker has come for: on a busy machine it may be all of it.
+    // The caller takes the bands that no worker has claimed: all of them on a busy machine.
     take_bands(generation_.load(std::memory_order_relaxed));
     while (done_.load(std::memory_order_acquire) < bands) pause();
   }
@@ -82,8 +85,8 @@ class Pool final : public Executor {
     }
   }
 
-  /// Run bands of job `generation` until none is left. The job cannot end, nor its body and
-  /// context change, between a claim and the count of its band: a late worker claims nothing.
+  /// Runs bands of job `generation` until all are claimed. Between a claim and the increment of
+  /// done_ the job cannot end, so its body and context cannot change; a late worker claims nothing.
   void take_bands(std::uint64_t generation) const noexcept {
     std::uint64_t state = unclaimed_.load(std::memory_order_acquire);
     while (state >> kCountBits == generation && (state & kCountMask) != 0) {
@@ -94,7 +97,7 @@ class Pool final : public Executor {
     }
   }
 
-  /// Whether a job newer than `seen` came; false at the end of the pool's life.
+  /// Waits for a job newer than `seen`; returns false when the pool stops.
   bool wait(std::uint64_t seen) {
     for (int spin = 0; spin < kSpins; ++spin) {
       if (generation_.load(std::memory_order_acquire) != seen) return true;
@@ -114,7 +117,7 @@ class Pool final : public Executor {
   mutable std::mutex sleep_;
   mutable std::condition_variable wake_;
   mutable std::atomic<std::uint64_t> generation_{0};
-  /// The job's generation, and below it how many of its bands nobody has claimed.
+  /// The job's generation, and in the low bits the number of its unclaimed bands.
   mutable std::atomic<std::uint64_t> unclaimed_{0};
   mutable std::atomic<std::int64_t> done_{0};
   std::atomic<int> sleeping_{0};
@@ -147,14 +150,14 @@ int default_threads() {
 }
 
 std::shared_ptr<const Executor> make_pool(int threads) {
-  // A forked child's copy is left alone: the workers that its end waits for were not copied.
+  // A forked child must not destroy its copy: it would wait for workers that were not copied.
   return {new Pool(threads), [](const Pool* pool) {
             if (!pool->is_forked()) delete pool;
           }};
 }
 
-/// The pool of this process. It is replaced, never destroyed at exit: at that point its workers
-/// may already be gone.
+/// The pool of this process. It may be replaced, but it is not destroyed at exit: its workers may
+/// already be gone by then.
 std::shared_ptr<const Executor>& current() {
   static auto* const pool = new std::shared_ptr<const Executor>(make_pool(default_threads()));
   return *pool;
@@ -172,7 +175,7 @@ std::shared_ptr<const Executor> thread_pool() { return std::atomic_load(&current
 int thread_count() { return thread_pool()->width(); }
 
 void set_thread_count(int threads) {
-  // Callers that are in the old pool hold it, and the last of them ends it.
+  // Callers that still run in the old pool hold it; the last of them destroys it.
   if (allowed(threads) != thread_count()) {
     std::atomic_store(&current(), make_pool(allowed(threads)));
   }

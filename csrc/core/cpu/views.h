@@ -5,7 +5,7 @@
 
 namespace cineflow {
 
-/// Address `elements` after the view's first one.
+/// Address of the element `elements` after the first.
 inline void* at(const TensorView& view, std::int64_t elements) noexcept {
   return static_cast<char*>(view.data) + elements * item_size(view.dtype);
 }

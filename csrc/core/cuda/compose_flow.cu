@@ -33,8 +33,8 @@ __global__ void __launch_bounds__(kThreads) compose(ComposeFlowArgs args) {
     const float* next = static_cast<const float*>(flow.data) + image * flow.strides[0];
     float* result = static_cast<float*>(out.data) + image * out.strides[0] + y * out.strides[2] +
                     x * out.strides[3];
-    result[0] = right + sample(next, corners);
-    result[out.strides[1]] = down + sample(next + flow.strides[1], corners);
+    result[0] = right + sample_corners(next, corners);
+    result[out.strides[1]] = down + sample_corners(next + flow.strides[1], corners);
   }
 }
 

@@ -1,4 +1,4 @@
-// The four neighbours of a bilinear sample, found once and read for every channel.
+// The four neighbours of a bilinear sample, computed once and read for every channel.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 
 namespace cineflow {
 
-/// Neighbour 0 is the upper left, 1 the upper right, 2 the lower left, 3 the lower right.
+/// Neighbours: 0 upper left, 1 upper right, 2 lower left, 3 lower right.
 struct Corners {
-  std::int32_t offset[4];  // in elements, from the plane's first; Rules::plane bounds it
+  std::int32_t offset[4];  // in elements, from the start of the plane; Rules::plane bounds it
   float weight[4];
   bool inside[4];  // an outside neighbour is never read and counts 0
 };
@@ -34,9 +34,9 @@ CINEFLOW_HD Corners corners_of(const Tap& row, const Tap& column, std::int32_t r
   return corners;
 }
 
-/// The sample of one plane.
+/// The sample of one plane at these corners.
 template <typename T>
-CINEFLOW_HD float sample(const T* plane, const Corners& corners) {
+CINEFLOW_HD float sample_corners(const T* plane, const Corners& corners) {
   float sum = 0.0f;
 #pragma unroll
   for (int corner = 0; corner < 4; ++corner) {

@@ -1,9 +1,12 @@
-// A block takes a tile of output pixels and some rows of displacements. Channel by channel it keeps
-// the tile of f1 and the neighbourhood in f2 that all of these meet in shared memory, as f32; a
-// thread holds 4 neighbouring pixels x kShifts horizontal displacements in registers.
+// Local correlation on the GPU.
 //
-// Dilation costs nothing here: pixels whose coordinates agree modulo the dilation meet only one
-// another, so each such class of pixels is an image of its own with displacements of one pixel.
+// A block computes a tile of output pixels for some rows of displacements. For a few channels at a
+// time it keeps the tile of f1, and the part of f2 that the displacements reach, in shared memory
+// as f32. A thread holds the sums of 4 neighbouring pixels x kShifts horizontal displacements in
+// registers.
+//
+// Dilation costs nothing: pixels are only correlated with pixels whose coordinates are equal modulo
+// the dilation. Each such class of pixels is handled as an image with displacements of one pixel.
 #include "cineflow/correlation.h"
 #include "cuda/corners.h"
 #include "cuda/launch.h"
@@ -16,54 +19,56 @@ namespace {
 
 constexpr int kPixels = 4;        // of one thread, along x
 constexpr int kTileX = 32;        // pixels of a tile along x
-constexpr int kMaxTileY = 7;      // along y; with 8, a thread would have too few registers
+constexpr int kMaxTileY = 7;      // along y; with 8 rows a thread would have too few registers
 constexpr int kMaxShiftRows = 9;  // vertical displacements of one block
 constexpr int kMaxShifts = 9;     // horizontal displacements of one thread
 constexpr int kChannels = 8;      // in shared memory at a time
 constexpr int kMaxThreads = kTileX / kPixels * kMaxTileY * kMaxShiftRows;
-constexpr std::int64_t kEnoughBlocks = 128;  // about one for each multiprocessor of a large device
+constexpr std::int64_t kEnoughBlocks = 128;  // about one per multiprocessor of a large device
 
-/// Columns of f2 that a tile of kTileX pixels meets, in whole packs.
+/// Columns of f2 that a tile of kTileX pixels reads, in whole packs.
 template <int kShifts>
 constexpr int kWide = (kTileX + kShifts - 1 + kPixels - 1) / kPixels * kPixels;
 
-/// How a launch is cut. Block and thread sizes say the rest: blockDim.y rows of pixels, blockDim.z
+/// How a launch is divided. The block size gives the rest: blockDim.y rows of pixels and blockDim.z
 /// rows of displacements.
-struct Cut {
+struct Partition {
   int tiles_x, tiles_y;    // of one class of pixels
-  int shift_rows;          // vertical displacements of one block, blockDim.z of them
-  int groups_x, groups_y;  // of displacements
-  bool packed;             // out takes 4 neighbouring pixels in one store
+  int shift_rows;          // vertical displacements of one block, equal to blockDim.z
+  int groups_x, groups_y;  // groups of displacements
+  bool packed;             // 4 neighbouring pixels of out are one store
 };
 
 /// What a block works on.
-struct Place {
+struct BlockTask {
   int class_x, class_y;  // of pixels, below the dilation
   int x, y;              // first pixel, in the class's own coordinates
   int shift_x, shift_y;  // first displacement, in steps of the dilation
 };
 
-__device__ inline Place place_of(unsigned block, const Cut& cut, const CorrelationArgs& args) {
+__device__ inline BlockTask task_of(unsigned block, const Partition& parts,
+                                    const CorrelationArgs& args) {
   const auto take = [&block](int count) {
     const auto digit = static_cast<int>(block % static_cast<unsigned>(count));
     block /= static_cast<unsigned>(count);
     return digit;
   };
-  Place place;
-  place.x = take(cut.tiles_x) * kTileX;
-  place.y = take(cut.tiles_y) * static_cast<int>(blockDim.y);
-  place.shift_x = take(cut.groups_x);
-  place.shift_y = take(cut.groups_y) * cut.shift_rows - args.radius;
-  place.class_x = take(args.dilation);
-  place.class_y = take(args.dilation);
-  return place;
+  BlockTask task;
+  task.x = take(parts.tiles_x) * kTileX;
+  task.y = take(parts.tiles_y) * static_cast<int>(blockDim.y);
+  task.shift_x = take(parts.groups_x);
+  task.shift_y = take(parts.groups_y) * parts.shift_rows - args.radius;
+  task.class_x = take(args.dilation);
+  task.class_y = take(args.dilation);
+  return task;
 }
 
 __device__ inline bool is_inside(const TensorView& view, int y, int x) {
   return y >= 0 && y < view.sizes[2] && x >= 0 && x < view.sizes[3];
 }
 
-/// kChannels channels of one pixel, `step` floats apart; 0 outside and beyond the last channel.
+/// Loads kChannels channels of one pixel to floats `step` apart; 0 outside and after the last
+/// channel.
 template <typename T>
 __device__ void load_pixel(const TensorView& map, const T* first, int channels, int y, int x,
                            float* to, int step) {
@@ -76,7 +81,7 @@ __device__ void load_pixel(const TensorView& map, const T* first, int channels, 
   }
 }
 
-/// The same for the map warped by the flow of its image.
+/// The same for f2 warped by the flow.
 template <typename T>
 __device__ void load_warped_pixel(const CorrelationArgs& args, const float* flow, const T* first,
                                   int channels, int y, int x, float* to, int step) {
@@ -94,7 +99,7 @@ __device__ void load_warped_pixel(const CorrelationArgs& args, const float* flow
 #pragma unroll 2
   for (int channel = 0; channel < kChannels; ++channel) {
     to[channel * step] =
-        channel < channels ? sample(first + channel * map.strides[1], corners) : 0.0f;
+        channel < channels ? sample_corners(first + channel * map.strides[1], corners) : 0.0f;
   }
 }
 
@@ -121,25 +126,26 @@ __device__ void accumulate(const float* pixels, const float* neighbours,
 }
 
 template <typename Result, int kShifts>
-__device__ void store_sums(const CorrelationArgs& args, const Cut& cut, const Place& place,
-                           std::int64_t image, const float (&sums)[kPixels][kShifts]) {
+__device__ void store_sums(const CorrelationArgs& args, const Partition& parts,
+                           const BlockTask& task, std::int64_t image,
+                           const float (&sums)[kPixels][kShifts]) {
   const TensorView& out = args.out;
   const int side = 2 * args.radius + 1;
-  const int row = place.shift_y + args.radius + static_cast<int>(threadIdx.z);
-  const int y = place.class_y + (place.y + static_cast<int>(threadIdx.y)) * args.dilation;
-  const int x = place.class_x + (place.x + static_cast<int>(threadIdx.x) * kPixels) * args.dilation;
+  const int row = task.shift_y + args.radius + static_cast<int>(threadIdx.z);
+  const int y = task.class_y + (task.y + static_cast<int>(threadIdx.y)) * args.dilation;
+  const int x = task.class_x + (task.x + static_cast<int>(threadIdx.x) * kPixels) * args.dilation;
   if (row >= side || y >= out.sizes[2]) return;
   Result* plane = static_cast<Result*>(out.data) + image * out.strides[0] + y * out.strides[2];
 #pragma unroll
   for (int shift = 0; shift < kShifts; ++shift) {
-    const int column = place.shift_x * kShifts + shift;
+    const int column = task.shift_x * kShifts + shift;
     if (column >= side) continue;
     const int k = args.x_major ? column * side + row : row * side + column;
     Result* to = plane + k * out.strides[1];
     float values[kPixels];
 #pragma unroll
     for (int pixel = 0; pixel < kPixels; ++pixel) values[pixel] = args.scale * sums[pixel][shift];
-    if (cut.packed) {
+    if (parts.packed) {
       if (x < out.sizes[3]) store_pack<Result, kPixels>(to + x, values);
       continue;
     }
@@ -152,7 +158,7 @@ __device__ void store_sums(const CorrelationArgs& args, const Cut& cut, const Pl
 }
 
 template <typename T, int kShifts>
-__global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args, Cut cut) {
+__global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args, Partition parts) {
   const TensorView& f1 = args.f1;
   const TensorView& f2 = args.f2;
   const int pixels = kTileX * static_cast<int>(blockDim.y);
@@ -163,9 +169,9 @@ __global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args
       static_cast<int>(threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z));
   const auto threads = static_cast<int>(blockDim.x * blockDim.y * blockDim.z);
 
-  const Place place = place_of(blockIdx.x, cut, args);
-  const int first_x = place.x + place.shift_x * kShifts - args.radius;
-  const int first_y = place.y + place.shift_y;
+  const BlockTask task = task_of(blockIdx.x, parts, args);
+  const int first_x = task.x + task.shift_x * kShifts - args.radius;
+  const int first_y = task.y + task.shift_y;
   const float* own = tile1 + threadIdx.y * kTileX + threadIdx.x * kPixels;
   const float* others =
       tile2 + (threadIdx.y + threadIdx.z) * kWide<kShifts> + threadIdx.x * kPixels;
@@ -180,14 +186,14 @@ __global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args
           static_cast<const T*>(f1.data) + image * f1.strides[0] + channel * f1.strides[1];
       const T* map2 =
           static_cast<const T*>(f2.data) + image * f2.strides[0] + channel * f2.strides[1];
-      __syncthreads();  // the tiles are still read for the channels before
+      __syncthreads();  // other threads may still read the previous channels
       for (int at = thread; at < pixels; at += threads) {
-        load_pixel(f1, map1, channels, place.class_y + (place.y + at / kTileX) * args.dilation,
-                   place.class_x + (place.x + at % kTileX) * args.dilation, tile1 + at, pixels);
+        load_pixel(f1, map1, channels, task.class_y + (task.y + at / kTileX) * args.dilation,
+                   task.class_x + (task.x + at % kTileX) * args.dilation, tile1 + at, pixels);
       }
       for (int at = thread; at < neighbours; at += threads) {
-        const int y = place.class_y + (first_y + at / kWide<kShifts>)*args.dilation;
-        const int x = place.class_x + (first_x + at % kWide<kShifts>)*args.dilation;
+        const int y = task.class_y + (first_y + at / kWide<kShifts>)*args.dilation;
+        const int x = task.class_x + (first_x + at % kWide<kShifts>)*args.dilation;
         if (args.flow.rank != 0) {
           load_warped_pixel(args, flow, map2, channels, y, x, tile2 + at, neighbours);
         } else {
@@ -202,13 +208,13 @@ __global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args
     }
     switch (args.out.dtype) {
       case DType::kF16:
-        store_sums<Half>(args, cut, place, image, sums);
+        store_sums<Half>(args, parts, task, image, sums);
         break;
       case DType::kBF16:
-        store_sums<BFloat16>(args, cut, place, image, sums);
+        store_sums<BFloat16>(args, parts, task, image, sums);
         break;
       default:
-        store_sums<float>(args, cut, place, image, sums);
+        store_sums<float>(args, parts, task, image, sums);
     }
   }
 }
@@ -218,38 +224,39 @@ Status launch_correlate(const CorrelationArgs& args, void* stream) noexcept {
   const TensorView& out = args.out;
   const int side = 2 * args.radius + 1;
   const std::int64_t classes = std::int64_t{args.dilation} * args.dilation;
-  Cut cut{};
-  cut.tiles_x = static_cast<int>(ceil_div(ceil_div(out.sizes[3], args.dilation), kTileX));
-  cut.groups_x = static_cast<int>(ceil_div(side, kShifts));
-  cut.packed = args.dilation == 1 && is_packed(out, 3, kPixels);
+  Partition parts{};
+  parts.tiles_x = static_cast<int>(ceil_div(ceil_div(out.sizes[3], args.dilation), kTileX));
+  parts.groups_x = static_cast<int>(ceil_div(side, kShifts));
+  parts.packed = args.dilation == 1 && is_packed(out, 3, kPixels);
 
-  // Large tiles read f2 least often; small ones give a small image's work to more multiprocessors.
+  // Large tiles read f2 least often. Small tiles spread a small image over more multiprocessors.
   constexpr int kSizes[][2] = {{kMaxTileY, kMaxShiftRows}, {4, kMaxShiftRows}, {4, 3}};
   int tile_y = 0;
   std::int64_t blocks = 0;
   for (const auto& size : kSizes) {
     tile_y = size[0];
-    cut.tiles_y = static_cast<int>(ceil_div(ceil_div(out.sizes[2], args.dilation), tile_y));
-    cut.groups_y = static_cast<int>(ceil_div(side, size[1]));
-    cut.shift_rows = static_cast<int>(ceil_div(side, cut.groups_y));
-    blocks = std::int64_t{cut.tiles_x} * cut.tiles_y * cut.groups_x * cut.groups_y * classes;
+    parts.tiles_y = static_cast<int>(ceil_div(ceil_div(out.sizes[2], args.dilation), tile_y));
+    parts.groups_y = static_cast<int>(ceil_div(side, size[1]));
+    parts.shift_rows = static_cast<int>(ceil_div(side, parts.groups_y));
+    blocks =
+        std::int64_t{parts.tiles_x} * parts.tiles_y * parts.groups_x * parts.groups_y * classes;
     if (blocks * out.sizes[0] >= kEnoughBlocks) break;
   }
   if (blocks > INT32_MAX) {
     return failure(Status::Code::kArgument, "a correlation of fewer than 2147483648 tiles", "%lld",
                    static_cast<long long>(blocks));
   }
-  const int neighbours = kWide<kShifts> * (tile_y + cut.shift_rows - 1);
+  const int neighbours = kWide<kShifts> * (tile_y + parts.shift_rows - 1);
   Grid grid;
-  grid.threads =
-      dim3(kTileX / kPixels, static_cast<unsigned>(tile_y), static_cast<unsigned>(cut.shift_rows));
+  grid.threads = dim3(kTileX / kPixels, static_cast<unsigned>(tile_y),
+                      static_cast<unsigned>(parts.shift_rows));
   grid.blocks = dim3(static_cast<unsigned>(blocks), grid_y(out.sizes[0]));
   grid.shared_bytes = sizeof(float) * kChannels * (kTileX * tile_y + neighbours);
   return launch("correlation", grid, args.out.device_index, stream, correlate<T, kShifts>, args,
-                cut);
+                parts);
 }
 
-/// The narrowest register block that needs no more of them than the widest.
+/// The narrowest register block that does not need more blocks than the widest.
 template <typename T>
 Status launch_shifts(const CorrelationArgs& args, void* stream) noexcept {
   const std::int64_t side = 2 * args.radius + 1;

@@ -1,4 +1,4 @@
-// Launches a kernel and turns what the runtime says about it into a Status.
+// Launches a kernel and turns the runtime's error into a Status.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,7 +9,7 @@
 
 namespace cineflow {
 
-/// Most blocks along a grid's y and z; a kernel whose tasks may be more strides over them.
+/// Most blocks along y and z of a grid. A kernel that may have more tasks strides over them.
 constexpr std::int64_t kMaxGridY = 65535;
 
 inline unsigned grid_y(std::int64_t tasks) noexcept {
@@ -26,7 +26,7 @@ struct Grid {
   std::size_t shared_bytes = 0;
 };
 
-/// Makes a GPU the calling thread's current one while it lives, and then the one before it again.
+/// Makes a GPU the calling thread's current device while it lives, then restores the previous one.
 class CurrentDevice {
  public:
   explicit CurrentDevice(int device) noexcept : error_(cudaGetDevice(&before_)) {
@@ -49,7 +49,7 @@ class CurrentDevice {
   cudaError_t error_;
 };
 
-/// Enqueue `kernel(arguments...)` on a GPU and one of its streams. `name` stands in the error.
+/// Enqueues `kernel(arguments...)` on a GPU and one of its streams. `name` appears in the error.
 template <typename... Parameters, typename... Arguments>
 Status launch(const char* name, const Grid& grid, int device, void* stream,
               void (*kernel)(Parameters...), const Arguments&... arguments) noexcept {
@@ -62,7 +62,7 @@ Status launch(const char* name, const Grid& grid, int device, void* stream,
   cudaError_t error = current.error();
   if (error == cudaSuccess) error = cudaLaunchKernelEx(&configuration, kernel, arguments...);
   if (error == cudaSuccess) return {};
-  cudaGetLastError();  // told here, so that the caller's next check does not meet it again
+  cudaGetLastError();  // reported here, so the caller's next check must not see it again
   return failure(Status::Code::kDevice, "a CUDA launch that succeeds", "%s: %s (%s)", name,
                  cudaGetErrorString(error), cudaGetErrorName(error));
 }

@@ -8,7 +8,7 @@
 
 namespace cineflow {
 
-/// kWidth elements, aligned as a whole, so that they are one load or store (up to 16 bytes).
+/// kWidth elements, aligned as a whole, for one load or store of up to 16 bytes.
 template <typename T, int kWidth>
 struct alignas(sizeof(T) * kWidth) Pack {
   T lane[kWidth];
@@ -27,7 +27,7 @@ CINEFLOW_HD void store_pack(T* to, const float (&values)[kWidth]) {
   *reinterpret_cast<Pack<T, kWidth>*>(to) = pack;
 }
 
-/// Whether packs of `width` elements along `axis` lie aligned in memory wherever one may start.
+/// Whether every pack of `width` elements along `axis` is contiguous and aligned in memory.
 inline bool is_packed(const TensorView& view, int axis, int width) noexcept {
   const auto address = reinterpret_cast<std::uintptr_t>(view.data);
   if (view.strides[axis] != 1 || view.sizes[axis] % width != 0 ||
@@ -40,7 +40,7 @@ inline bool is_packed(const TensorView& view, int axis, int width) noexcept {
   return true;
 }
 
-/// [N, C, H, W] whose channels are adjacent and come in whole packs of 16 bytes.
+/// Whether a view [N, C, H, W] has adjacent channels in whole packs of 16 bytes.
 inline bool has_packed_channels(const TensorView& view) noexcept {
   return is_packed(view, 1, 16 / item_size(view.dtype));
 }

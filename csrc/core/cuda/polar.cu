@@ -12,14 +12,14 @@ namespace {
 constexpr int kBlockX = 32;
 constexpr int kBlockY = 8;
 constexpr int kThreads = kBlockX * kBlockY;
-constexpr int kSlab = 8;  // channels, or frames that share a centre, of one thread
+constexpr int kSlab = 8;  // planes of one thread: channels, or frames that share a centre
 
 struct Point {
   float x, y;  // column and row of the source, in its pixels
 };
 
-/// Polar image from Cartesian one. Angles are counted in turns, whose fraction is exact in double
-/// however large the angle; the rest is f32, since f64 is slow on most devices.
+/// Polar from Cartesian. Angles are counted in turns, because the fraction of a turn is exact in
+/// double for any angle. The rest is f32, since f64 is slow on most devices.
 struct ToPolar {
   static constexpr bool kWraps = false;
   double first_turn, turn_step;
@@ -36,7 +36,7 @@ struct ToPolar {
   }
 };
 
-/// Cartesian image from a polar one. kWraps: the row after the last angle is the first.
+/// Cartesian from polar. kWraps: the row after the last angle is the first.
 template <bool kPeriodic>
 struct ToCartesian {
   static constexpr bool kWraps = kPeriodic;
@@ -57,7 +57,7 @@ __device__ Corners corners_at(const PolarArgs& args, const Point& point) {
   const TensorView& src = args.src;
   const auto rows = static_cast<std::int32_t>(src.sizes[2]);
   const auto column = tap_at(point.x, static_cast<std::int32_t>(src.sizes[3]), args.border);
-  // On an axis one longer than it is, the wrapped neighbour is inside.
+  // On an axis that is one pixel longer, the wrapped neighbour lies inside.
   const auto row =
       kWraps ? tap_at(point.y, rows + 1, Border::kZeros) : tap_at(point.y, rows, args.border);
   Corners corners = corners_of(row, column, static_cast<std::int32_t>(src.strides[2]),
@@ -75,8 +75,8 @@ __device__ Corners corners_at(const PolarArgs& args, const Point& point) {
   return corners;
 }
 
-/// One thread per output pixel and slab of planes; where all frames share a centre, their planes
-/// are one row of N x C, else each frame starts a slab of its own.
+/// One thread per output pixel and slab of planes. Where all frames share a centre, the N x C
+/// planes form one group; otherwise each frame is a group of its own.
 template <typename Source, typename Result, typename Map>
 __global__ void __launch_bounds__(kThreads)
     resample(PolarArgs args, Map map, int tiles_across, std::int64_t groups, int group_planes) {
@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(kThreads)
           static_cast<const Source*>(src.data) + image * src.strides[0] + channel * src.strides[1];
       Result* to = static_cast<Result*>(out.data) + image * out.strides[0] +
                    channel * out.strides[1] + y * out.strides[2] + x * out.strides[3];
-      *to = from_float<Result>(args.scale * sample(from, corners) + args.offset);
+      *to = from_float<Result>(args.scale * sample_corners(from, corners) + args.offset);
     }
   }
 }
@@ -148,7 +148,7 @@ Status polar_unresample_cuda(const PolarArgs& args, void* stream) noexcept {
       angular_grid(args.first_angle, args.angle_step, args.src.sizes[2], args.wraps);
   const auto first_radius = static_cast<float>(args.first_radius);
   const auto samples_per_pixel = static_cast<float>(1.0 / args.radius_step);
-  // A source without rows has none to wrap to: every sample lies outside.
+  // A source without rows cannot wrap: every sample lies outside.
   if (args.wraps && args.src.sizes[2] > 0) {
     const ToCartesian<true> map{grid, first_radius, samples_per_pixel};
     return launch_resample("polar_unresample", args, map, stream);

@@ -1,4 +1,4 @@
-// A block's shared memory. It is always dynamic, so that the launch alone says how much there is.
+// A block's shared memory. It is always dynamic: the launch decides its size.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -12,7 +12,7 @@ namespace {
 constexpr int kBlockX = 32;
 constexpr int kBlockY = 8;
 constexpr int kThreads = kBlockX * kBlockY;
-constexpr int kSlab = 8;         // channels of one thread; they share their pixel's corners
+constexpr int kSlab = 8;         // channels of one thread, which share the corners of its pixel
 constexpr int kLanesAtMost = 8;  // 8 x 16 bytes are one cache line
 
 __device__ inline Corners corners_at(const WarpArgs& args, std::int64_t image, int y, int x) {
@@ -28,7 +28,7 @@ __device__ inline Corners corners_at(const WarpArgs& args, std::int64_t image, i
                     static_cast<std::int32_t>(src.strides[3]));
 }
 
-/// Any strides: one thread per output pixel and slab of channels.
+/// For any strides: one thread per output pixel and slab of channels.
 template <typename Source, typename Result>
 __global__ void __launch_bounds__(kThreads)
     warp_planes(WarpArgs args, int tiles_across, int slabs) {
@@ -50,14 +50,14 @@ __global__ void __launch_bounds__(kThreads)
     const int channels = left < kSlab ? static_cast<int>(left) : kSlab;
 #pragma unroll 4
     for (int channel = 0; channel < channels; ++channel) {
-      *result = from_float<Result>(sample(plane, corners));
+      *result = from_float<Result>(sample_corners(plane, corners));
       plane += src.strides[1];
       result += out.strides[1];
     }
   }
 }
 
-/// Neighbouring channels adjacent in memory: a row of threads per pixel, 16 bytes per load.
+/// For channels that are adjacent in memory: a row of threads per pixel, 16 bytes per load.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) warp_vectors(WarpArgs args) {
   constexpr int kWidth = 16 / sizeof(T);
@@ -99,7 +99,7 @@ Status launch_planes(const WarpArgs& args, void* stream) noexcept {
   const std::int64_t slabs = ceil_div(out.sizes[1], kSlab);
   Grid grid;
   grid.threads = dim3(kBlockX, kBlockY);
-  // An output plane spans less than 2^31 elements, so its tiles are few enough for one axis.
+  // An output plane spans less than 2^31 elements, so one axis is enough for its tiles.
   grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2], kBlockY)),
                      grid_y(out.sizes[0] * slabs));
   return launch("warp", grid, args.out.device_index, stream, warp_planes<Source, Result>, args,

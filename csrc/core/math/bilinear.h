@@ -1,8 +1,14 @@
-// The sampling rule, the only copy: where a bilinear sample reads along one axis.
+// The bilinear sampling rule: which pixels a sample reads along one axis, and their weights.
 //
-// CUDA threads and single pixels of the CPU follow it as it stands; the CPU's vectors take its
-// weights by a shorter way (cpu/simd/corners.h). What both share is written for one number or for
-// a vector of them: `Numbers` names the types and the two conversions.
+// Problem: CUDA threads, single pixels on the CPU and CPU vectors must agree to the bit on what is
+// inside an image, and on what NaN and infinity do.
+//
+// Solution: the rule stands here once. CUDA threads and single pixels use tap_at() and
+// bilinear_sample(). CPU vectors compute the same weights without branches (cpu/simd/corners.h),
+// and share the range tests, which are written for one number or for a vector: `Numbers` names the
+// types and the conversions.
+//
+// Usage: bilinear_sample(tap_at(y, height, border), tap_at(x, width, border), load)
 #pragma once
 
 #include <cstdint>
@@ -21,17 +27,17 @@ struct Scalar {
   static CINEFLOW_HD Real splat(float value) { return value; }
 };
 
-/// Where a coordinate (in pixels) has a neighbour on an axis of `size` pixels: in (-1, size).
+/// Whether a coordinate (in pixels) has a neighbour on an axis of `size` pixels: in (-1, size).
 ///
-/// The bounds are tested as "in range", never as "out of range", so that NaN lands outside; so
-/// does infinity, also where the border clamps: a non-finite coordinate contributes 0 always.
+/// The test asks "in range", never "out of range", so that NaN counts as outside. Infinity does
+/// also, even where the border clamps: a non-finite coordinate always contributes 0.
 template <typename Numbers>
 CINEFLOW_HD typename Numbers::Mask has_neighbours(typename Numbers::Real coordinate,
                                                   std::int32_t size) {
   return (coordinate > -1.0f) & (coordinate < static_cast<float>(size));
 }
 
-/// `coordinate`; where the border clamps, a finite one is moved onto the axis.
+/// The coordinate; where the border clamps, a finite one is moved onto the axis.
 template <typename Numbers>
 CINEFLOW_HD typename Numbers::Real on_axis(typename Numbers::Real coordinate, std::int32_t size,
                                            Border border) {
@@ -46,7 +52,7 @@ CINEFLOW_HD typename Numbers::Real on_axis(typename Numbers::Real coordinate, st
   return beyond ? edge : coordinate;
 }
 
-/// The two neighbours of a coordinate along one axis, and how much each counts.
+/// The two neighbours of a coordinate along one axis, and their weights.
 struct Tap {
   std::int32_t low;  // the left (upper) neighbour; the other is low + 1
   float low_weight;  // in [0, 1]; the two sum to 1
@@ -61,7 +67,7 @@ CINEFLOW_HD Tap tap_at(float coordinate, std::int32_t size, Border border) {
   const bool inside = has_neighbours<Scalar>(coordinate, size);
   if (!inside) coordinate = 0.0f;
 
-  // Floor: truncate, and step back where that went up.
+  // Floor: truncate, then subtract 1 where that rounded up.
   const auto toward_zero = static_cast<std::int32_t>(coordinate);
   const std::int32_t low =
       static_cast<float>(toward_zero) > coordinate ? toward_zero - 1 : toward_zero;
@@ -69,9 +75,9 @@ CINEFLOW_HD Tap tap_at(float coordinate, std::int32_t size, Border border) {
   return {low, 1.0f - high_weight, high_weight, inside && low >= 0, inside && low + 1 < size};
 }
 
-/// Bilinear sample of one plane; `load(row, column)` reads a pixel that is inside as f32.
+/// Bilinear sample of one plane. `load(row, column)` reads a pixel that is inside, as f32.
 template <typename Load>
-CINEFLOW_HD float sample(const Tap& row, const Tap& column, const Load& load) {
+CINEFLOW_HD float bilinear_sample(const Tap& row, const Tap& column, const Load& load) {
   float sum = 0.0f;
   if (row.low_inside) {
     if (column.low_inside) sum += row.low_weight * column.low_weight * load(row.low, column.low);

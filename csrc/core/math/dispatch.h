@@ -1,4 +1,4 @@
-// From a DType at run time to a type at compile time, on the host.
+// From a DType at run time to a C++ type at compile time, on the host.
 #pragma once
 
 #include "cineflow/tensor_view.h"
@@ -11,7 +11,7 @@ struct TypeTag {
   using type = T;
 };
 
-/// `body(TypeTag<T>{})` with the storage type of `dtype`; answers what the body answers.
+/// Calls `body(TypeTag<T>{})` with the storage type of `dtype`, and returns what it returns.
 template <typename Body>
 auto with_storage(DType dtype, const Body& body) noexcept {
   switch (dtype) {
@@ -35,7 +35,7 @@ auto with_float_storage(DType dtype, const Body& body) noexcept {
       return body(TypeTag<Half>{});
     case DType::kBF16:
       return body(TypeTag<BFloat16>{});
-    case DType::kU8:  // the checks let none through
+    case DType::kU8:  // the checks refuse it
     case DType::kF32:
       break;
   }

@@ -1,4 +1,4 @@
-// Polar coordinates, the only copy: for one number or a vector of them, as in math/bilinear.h.
+// Polar coordinates, for one number or a vector of numbers as in math/bilinear.h.
 #pragma once
 
 #include <cmath>
@@ -9,8 +9,9 @@ namespace cineflow {
 
 /// Angle of (x, y) in [0, 2 pi), 0 at the origin. Largest error 3e-7 rad.
 ///
-/// The odd polynomial is the arctangent on [0, 1], fitted for the smallest largest error (weighted
-/// least squares on Chebyshev nodes, reweighted until level); octants are mirrored onto it.
+/// An odd polynomial approximates the arctangent on [0, 1], fitted to minimise the largest error
+/// (weighted least squares on Chebyshev nodes, reweighted until the error is level). The other
+/// octants are mirrored onto it.
 template <typename Numbers = Scalar>
 CINEFLOW_HD typename Numbers::Real angle_of(typename Numbers::Real x, typename Numbers::Real y) {
   using Real = typename Numbers::Real;
@@ -41,8 +42,8 @@ struct Centre {
   float x, y;  // pixels
 };
 
-/// A centre whose distances would overflow when squared, brought nearer along its direction: all
-/// pixels are beyond every radius either way. One that is not finite becomes NaN, or stays it.
+/// Moves a centre whose squared distances would overflow nearer, along its direction: all pixels
+/// are beyond every radius either way. A non-finite centre becomes NaN.
 CINEFLOW_HD Centre within_reach(Centre centre) {
   constexpr float kReach = 1e18f;
   const float wide = centre.x < 0.0f ? -centre.x : centre.x;
@@ -55,26 +56,26 @@ CINEFLOW_HD Centre within_reach(Centre centre) {
 /// Where the angles of a polar image lie.
 struct AngularGrid {
   float first;               // radians in [0, 2 pi)
-  float samples_per_radian;  // negative where the angles run the other way
+  float samples_per_radian;  // negative where the angles decrease
   float turn;                // samples in a full circle, positive
-  float cut;                 // samples from here on are counted back from the first
+  float cut;                 // larger positions count backwards from the first sample
 };
 
-/// The grid of `angles` samples from `first_angle` on, `step` radians apart.
+/// The grid of `angles` samples, `step` radians apart, that begins at `first_angle`.
 inline AngularGrid angular_grid(double first_angle, double step, std::int64_t angles,
                                 bool wraps) noexcept {
   constexpr double kTurn = 6.283185307179586477;
   double first = std::fmod(first_angle, kTurn);
   if (first < 0) first += kTurn;
-  // A full circle holds exactly its samples. A sector is cut in the middle of its gap, so that
-  // each side of the gap is nearest to its own edge.
+  // A full circle has exactly `angles` samples. A sector is cut in the middle of its gap, so that
+  // each half of the gap belongs to the nearer edge.
   const double turn = wraps ? static_cast<double>(angles) : std::fabs(kTurn / step);
   const double cut = wraps ? turn : (static_cast<double>(angles) - 1.0 + turn) / 2.0;
   return {static_cast<float>(first), static_cast<float>(1.0 / step), static_cast<float>(turn),
           static_cast<float>(cut)};
 }
 
-/// Angle (radians in [0, 2 pi]) as a sample position, in [cut - turn, cut].
+/// The sample position of an angle (radians in [0, 2 pi]), in [cut - turn, cut].
 template <typename Numbers = Scalar>
 CINEFLOW_HD typename Numbers::Real angular_sample(typename Numbers::Real angle,
                                                   const AngularGrid& grid) {

@@ -1,4 +1,4 @@
-// Storage types and their conversion to and from f32, the only type that is computed in.
+// Storage types and their conversion to and from f32. All arithmetic is in f32.
 #pragma once
 
 #include <cstdint>
@@ -43,8 +43,8 @@ CINEFLOW_HD float to_float(Half value) {
 #if defined(__CUDA_ARCH__)
   return __half2float(__ushort_as_half(value.bits));
 #else
-  // Shift exponent and mantissa into f32's place and rebias by a multiplication, which also
-  // normalises subnormals; 65536 and above are infinity or NaN.
+  // Shift exponent and mantissa to f32's positions. A multiplication corrects the exponent's bias
+  // and normalises subnormals. 65536 and above are infinity or NaN.
   const std::uint32_t magnitude = (value.bits & 0x7fffu) << 13;
   float scaled = bits_to_float(magnitude) * 0x1p112f;
   if (scaled >= 65536.0f) scaled = bits_to_float(magnitude | 0x7f800000u);
@@ -52,7 +52,7 @@ CINEFLOW_HD float to_float(Half value) {
 #endif
 }
 
-/// Round to nearest, ties to even, in every conversion from f32.
+/// Rounds to nearest, ties to even.
 template <typename T>
 CINEFLOW_HD T from_float(float value);
 

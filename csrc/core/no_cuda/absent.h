@@ -1,4 +1,4 @@
-// What the CUDA launchers answer in a build without nvcc.
+// What the CUDA launchers return in a build without nvcc.
 #pragma once
 
 #include "cineflow/status.h"

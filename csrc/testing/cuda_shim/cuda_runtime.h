@@ -1,9 +1,13 @@
-// The part of CUDA that cineflow's kernels use, on the CPU: the .cu sources compile unchanged with
-// a host compiler, and every launch runs at once, thread after thread.
+// The part of CUDA that cineflow's kernels use, on the CPU.
 //
-// What is not declared here cannot be used by a kernel or a launcher: there is no allocation, no
-// copy and no synchronisation. Shared memory is dynamic (core/cuda/shared_memory.h); an array
-// declared __shared__ inside a kernel would become each thread's own.
+// Problem: tests, sanitizers and debuggers must see the CUDA kernels on machines without a GPU.
+//
+// Solution: the .cu sources compile unchanged with a host compiler against this header, and a
+// launch runs its threads one after another, before it returns (runtime.cpp).
+//
+// Kernels and launchers can use only what is declared here: allocation, copies and synchronisation
+// are not. Shared memory must be dynamic (core/cuda/shared_memory.h); an array declared __shared__
+// inside a kernel would be a separate array in each thread.
 #pragma once
 
 #include <cmath>
@@ -52,7 +56,7 @@ struct cudaLaunchConfig_t {
   unsigned numAttrs = 0;
 };
 
-// Of the CUDA thread that runs now.
+// These describe the CUDA thread that is running.
 extern uint3 threadIdx;
 extern uint3 blockIdx;
 extern dim3 blockDim;
@@ -66,12 +70,12 @@ inline void sincospif(float turns, float* sine, float* cosine) {
   *cosine = static_cast<float>(std::cos(kPi * turns));
 }
 
-/// There are two devices, alike; each thread has a current one.
+/// There are two identical devices. Each thread has a current one.
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaSetDevice(int device);
 
-/// The last launch's error; clears it.
+/// Returns the error of the last launch and clears it.
 cudaError_t cudaGetLastError();
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
@@ -87,7 +91,7 @@ cudaError_t run(const cudaLaunchConfig_t& launch, void (*thread)(const void* con
 template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* launch, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
-  // A kernel's parameters are copies, made when it is launched.
+  // A kernel's parameters are copied when it is launched.
   struct Call {
     void (*kernel)(Parameters...);
     std::tuple<std::decay_t<Parameters>...> values;

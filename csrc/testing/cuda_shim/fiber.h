@@ -1,4 +1,6 @@
-// A stack of its own for CUDA threads: it can be left at a barrier and entered again.
+// A separate stack for CUDA threads, which can be left at a barrier and entered again.
+//
+// Usage: fiber.prepare(body, context); fiber.resume();  // body calls fiber.leave() at a barrier
 #pragma once
 
 #include <ucontext.h>
@@ -14,7 +16,7 @@ namespace cuda_shim {
 
 class Fiber {
  public:
-  /// Run `body(context)` from its beginning at the next resume().
+  /// The next resume() runs `body(context)` from its beginning.
   void prepare(void (*body)(const void*), const void* context) {
     body_ = body;
     context_ = context;
@@ -24,13 +26,13 @@ class Fiber {
     inside_.uc_stack.ss_sp = stack_.get();
     inside_.uc_stack.ss_size = kStackBytes;
     inside_.uc_link = nullptr;
-    // makecontext passes ints only, so the pointer travels as two halves.
+    // makecontext passes only ints, so the pointer is split in two.
     const auto self = reinterpret_cast<std::uintptr_t>(this);
     makecontext(&inside_, reinterpret_cast<void (*)()>(&Fiber::enter), 2,
                 static_cast<unsigned>(self >> 32), static_cast<unsigned>(self));
   }
 
-  /// Run to the next leave(), or to the end.
+  /// Runs up to the next leave(), or to the end.
   void resume() {
 #if defined(__SANITIZE_ADDRESS__)
     void* fake_stack = nullptr;
@@ -42,7 +44,7 @@ class Fiber {
 #endif
   }
 
-  /// Back to whoever resumed this fiber; returns at the next resume().
+  /// Returns to the caller of resume(). This call returns at the next resume().
   void leave() {
 #if defined(__SANITIZE_ADDRESS__)
     void* fake_stack = nullptr;

@@ -1,9 +1,9 @@
-// Runs launches: block after block, each thread a fiber that stops at barriers.
+// Runs launches: one block after another. Each thread is a fiber that stops at barriers.
 //
-// A device is imitated where it is strict: launch limits are checked, shared memory holds garbage
-// at the start of a block and ends where the launch said (AddressSanitizer sees a step beyond), and
-// a barrier that some threads of a block do not reach is an error. The order of threads can be
-// reversed: a result that depends on it lacks a barrier.
+// The shim is as strict as a device. It checks the limits of a launch. Shared memory holds garbage
+// at the start of a block, and ends where the launch says; AddressSanitizer reports accesses after
+// the end. A barrier that some threads of a block do not reach is an error. The order of threads
+// can be reversed: if the result depends on the order, a barrier is missing.
 #include <cstring>
 #include <mutex>
 #include <vector>
@@ -18,7 +18,7 @@
 
 namespace cineflow {
 
-constexpr std::size_t kSharedBytes = 48 * 1024;  // what any device gives without being asked
+constexpr std::size_t kSharedBytes = 48 * 1024;  // what every device provides by default
 
 // The definition behind core/cuda/shared_memory.h.
 alignas(16) float4 shared_memory[kSharedBytes / sizeof(float4)];
@@ -34,7 +34,7 @@ namespace {
 
 constexpr int kDevices = 2;
 thread_local int current_device = 0;
-std::mutex one_launch;  // the variables above are the whole device's
+std::mutex one_launch;  // the variables above belong to the whole device
 cudaError_t last_error = cudaSuccess;
 cuda_shim::Fiber* running = nullptr;
 
@@ -55,8 +55,8 @@ bool is_allowed(const cudaLaunchConfig_t& launch) {
          within(block.x * block.y * block.z, 1024);
 }
 
-/// Garbage (NaN as f32) in what the launch asked for; what lies beyond may not be touched.
-void hand_out_shared_memory(std::size_t bytes) {
+/// Fills what the launch requested with garbage (NaN as f32). The rest must not be accessed.
+void lend_shared_memory(std::size_t bytes) {
   std::memset(cineflow::shared_memory, 0xff, bytes);
 #if defined(__SANITIZE_ADDRESS__)
   ASAN_UNPOISON_MEMORY_REGION(cineflow::shared_memory, cineflow::kSharedBytes);
@@ -65,13 +65,13 @@ void hand_out_shared_memory(std::size_t bytes) {
 #endif
 }
 
-void take_shared_memory_back() {
+void return_shared_memory() {
 #if defined(__SANITIZE_ADDRESS__)
   ASAN_UNPOISON_MEMORY_REGION(cineflow::shared_memory, cineflow::kSharedBytes);
 #endif
 }
 
-/// The block that runs now.
+/// The block that is running.
 struct Block {
   void (*kernel)(const void*);
   const void* context;
@@ -80,15 +80,15 @@ struct Block {
   unsigned finished;
 } block;
 
-/// Thread number `turn` in the order that the test chose.
+/// Makes `turn` the running thread, in the order that the test chose.
 void enter_thread(unsigned turn) {
   const unsigned index = control.reversed ? block.threads - 1 - turn : turn;
   threadIdx = {index % blockDim.x, index / blockDim.x % blockDim.y,
                index / blockDim.x / blockDim.y};
 }
 
-/// What a fiber runs: thread after thread, until one stops at a barrier or none is left. So a
-/// kernel without barriers needs one fiber only.
+/// What a fiber runs: one thread after another, until one stops at a barrier or all have run. A
+/// kernel without barriers therefore needs only one fiber.
 void run_threads(const void*) {
   while (block.started < block.threads) {
     enter_thread(block.started++);
@@ -97,7 +97,7 @@ void run_threads(const void*) {
   }
 }
 
-/// False where threads of the block parted at a barrier.
+/// Returns false if some threads of the block did not reach a barrier.
 bool run_block(std::vector<cuda_shim::Fiber>& fibers) {
   block.started = 0;
   block.finished = 0;
@@ -107,7 +107,7 @@ bool run_block(std::vector<cuda_shim::Fiber>& fibers) {
     running->prepare(run_threads, nullptr);
     running->resume();
   }
-  // From here on each fiber holds one thread, in the same order.
+  // Now each fiber holds one thread, in the same order.
   while (block.finished == 0) {
     for (unsigned turn = 0; turn < block.threads; ++turn) {
       enter_thread(turn);
@@ -132,10 +132,10 @@ cudaError_t run_grid(const cudaLaunchConfig_t& launch, void (*thread)(const void
   for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z) {
     for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y) {
       for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x) {
-        take_shared_memory_back();
-        hand_out_shared_memory(launch.dynamicSmemBytes);
+        return_shared_memory();
+        lend_shared_memory(launch.dynamicSmemBytes);
         const bool whole = run_block(fibers);
-        take_shared_memory_back();
+        return_shared_memory();
         if (!whole) return cudaErrorLaunchFailure;
       }
     }

@@ -1,4 +1,4 @@
-// What a test asks of the shim, over ctypes.
+// The controls of the shim for tests, which call them through ctypes.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,13 @@ extern "C" {
 /// The stream of the last launch.
 [[gnu::visibility("default")]] std::uintptr_t cuda_shim_stream();
 
-/// The device of the last launch, and the calling thread's current one.
+/// The device of the last launch, and the calling thread's current device.
 [[gnu::visibility("default")]] int cuda_shim_device();
 [[gnu::visibility("default")]] int cuda_shim_current_device();
 
-/// The next launch runs nothing and fails with this cudaError_t.
+/// The next launch fails with this cudaError_t and does not run the kernel.
 [[gnu::visibility("default")]] void cuda_shim_fail_next(int error);
 
-/// Run the threads of each block from the last to the first.
+/// Runs the threads of each block from the last to the first.
 [[gnu::visibility("default")]] void cuda_shim_reverse_threads(bool reversed);
 }

@@ -1,4 +1,4 @@
-"""Cines: the `Cine` type, and readers that turn a clip on disk into one."""
+"""The `Cine` type, and the readers that load one from disk."""
 
 from cineflow.cine.clip import Cine
 from cineflow.cine.errors import (

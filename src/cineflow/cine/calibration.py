@@ -1,8 +1,8 @@
 """Pixel spacing from a DICOM header, or the reason why lengths stay in pixels.
 
-Ultrasound objects carry their calibration per region of the picture (PS3.3 C.8.5.5). A resized copy
-often keeps the regions of its parent, and a reader that trusts them scales every length wrongly
-(pydicom's `ybr_color` example: by two). So the regions must fit the pixels, or they are refused.
+Ultrasound objects carry one calibration per region of the picture (PS3.3 C.8.5.5). A resized copy
+often keeps the regions of its parent. A reader that trusts them gets every length wrong, by a
+factor of two in pydicom's `ybr_color` example. Regions that do not fit the pixels are refused.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 _TISSUE = 1  # RegionDataType
-_CENTIMETRE = 3  # PhysicalUnitsXDirection: the only code of a length
-# A calibration region that holds less of the sector than this was made for other pixels.
+_CENTIMETRE = 3  # PhysicalUnitsXDirection: the only code that stands for a length
+# A region that covers a smaller share of the sector was calibrated for a different picture.
 _LEAST_SECTOR_SHARE = 0.5
 
 Spacing = tuple[float, float] | None
@@ -39,14 +39,14 @@ class _Region:
 
 
 def pixel_spacing(header: Dataset, sector: np.ndarray) -> tuple[Spacing, str]:
-    """Spacing (row_mm, column_mm) of the sector's pixels, and where it comes from.
+    """Spacing (row_mm, column_mm) of the sector's pixels, and its source.
 
     Args:
-        header: The DICOM object; its tags are read, none is kept.
-        sector: bool [H, W], the sector found in the pixels.
+        header: The DICOM object. Its tags are read but not kept.
+        sector: Scan sector found in the pixels, bool [H, W].
 
     Returns:
-        (row, column) pitch in mm with its source, or None with the reason.
+        (row, column) spacing in mm and its source, or None and the reason.
     """
     items = header.get("SequenceOfUltrasoundRegions")
     if items:
@@ -59,23 +59,23 @@ def _from_regions(regions: list[_Region | None], sector: np.ndarray) -> tuple[Sp
     for number, region in enumerate(regions, start=1):
         if region is None:
             return None, f"ultrasound region {number} has no readable location: pixels only"
-        # Some vendors give the first pixel after the region as its last: one more is accepted.
+        # Some vendors store the first pixel after the region as its last, so one more is accepted.
         if not (0 <= region.x0 < region.x1 <= columns and 0 <= region.y0 < region.y1 <= rows):
             return None, (
                 f"ultrasound region {number} spans x {region.x0}..{region.x1}, "
                 f"y {region.y0}..{region.y1}, outside the {columns}x{rows} pixels: the picture was "
-                "resized after it was calibrated, so lengths stay in pixels"
+                "resized after calibration, so lengths stay in pixels"
             )
     usable = [r for r in regions if r is not None and r.tissue and r.spacing_mm is not None]
     if not usable:
-        return None, "no ultrasound region is calibrated in cm for tissue: pixels only"
+        return None, "none of the ultrasound regions is calibrated in cm for tissue: pixels only"
     region = max(usable, key=lambda r: r.share_of(sector))
     if region.share_of(sector) < _LEAST_SECTOR_SHARE:
         return None, (
-            f"the calibrated region holds {region.share_of(sector):.0%} of the scan sector: it was "
-            "made for another picture, so lengths stay in pixels"
+            f"the calibrated region covers {region.share_of(sector):.0%} of the scan sector: it "
+            "belongs to a different picture, so lengths stay in pixels"
         )
-    several = f", the one of {len(usable)} that holds the sector" if len(usable) > 1 else ""
+    several = f", the one of {len(usable)} that covers the sector" if len(usable) > 1 else ""
     return region.spacing_mm, f"SequenceOfUltrasoundRegions, region {region.number}{several}"
 
 
@@ -83,7 +83,7 @@ def _from_pixel_spacing(header: Dataset) -> tuple[Spacing, str]:
     values = _floats(header.get("PixelSpacing"))
     if len(values) == 2 and all(math.isfinite(v) and v > 0 for v in values):
         return (values[0], values[1]), "PixelSpacing"
-    return None, "the file carries no calibration: pixels only"
+    return None, "the file has no calibration: pixels only"
 
 
 def _region(number: int, item: Dataset) -> _Region | None:
@@ -101,7 +101,7 @@ def _region(number: int, item: Dataset) -> _Region | None:
     if len(corners) != 4:
         return None
     x0, y0, x1, y1 = (int(value) for value in corners)
-    # A delta may be negative (an axis that points the other way); its size is the pitch.
+    # A delta is negative where the axis points the other way. Its magnitude is the spacing.
     deltas_cm = [abs(v) for v in _floats([item.get("PhysicalDeltaY"), item.get("PhysicalDeltaX")])]
     units = {item.get("PhysicalUnitsXDirection"), item.get("PhysicalUnitsYDirection")}
     measured = (
@@ -121,7 +121,7 @@ def _region(number: int, item: Dataset) -> _Region | None:
 
 
 def _floats(values: object) -> list[float]:
-    """The numbers in a tag's value; [] when any of them is missing or no number."""
+    """The numbers in a tag's value; [] if any of them is missing or not a number."""
     try:
         return [float(value) for value in values]  # type: ignore[attr-defined]
     except (TypeError, ValueError):

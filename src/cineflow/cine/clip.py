@@ -1,4 +1,4 @@
-"""The Cine type: frames, times, spacing and sector of one clip, and no tag of the patient."""
+"""The Cine type: frames, times, spacing and sector of one clip, without patient data."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from cineflow.errors import ArgumentError
 
 @dataclass(frozen=True, eq=False)
 class Cine:
-    """A clip of grey frames, without the identity in its header: no patient, study or file name.
+    """A clip of grey frames. It holds no patient, study or file name.
 
     Attributes:
-        frames: Grey levels, uint8 [T, H, W]; 0 outside `sector`, with the text burned in there.
-            Text inside it stays; where no sector was found, that is the whole frame (see `notes`).
+        frames: Grey levels, uint8 [T, H, W]; 0 outside `sector`, which also blanks text burned in
+            there. Text inside the sector stays visible. If no sector was found, the sector is the
+            whole frame and `notes` says so.
         times_ms: Time of each frame since the first, float64 [T], ms, strictly increasing.
-        spacing_mm: Pixel pitch (row, column) = (y, x) in mm, or None where lengths stay in pixels.
-        spacing_reason: Where the spacing came from, or why there is none.
+        spacing_mm: Pixel spacing (row, column) = (y, x) in mm; None if lengths stay in pixels.
+        spacing_reason: Where the spacing came from, or why it is None.
         sector: bool [H, W], True inside the scan sector.
         notes: What was converted, assumed or resized, as sentences for the user.
-        name: A name that is safe to print: never the file's own.
+        name: A name that is safe to print. It is never the file's name.
+
+    Raises:
+        ArgumentError: A wrong shape or dtype, fewer than two frames, or times that do not increase.
     """
 
     frames: np.ndarray
@@ -62,10 +66,10 @@ class Cine:
 
     @property
     def frame_period_ms(self) -> float:
-        """Median time between two frames, ms: the deadline of a live stream."""
+        """Median time between frames, ms: the deadline of a live stream."""
         return float(np.median(np.diff(self.times_ms)))
 
 
 def _digest(frames: np.ndarray) -> str:
-    """Eight hex digits that name these pixels and tell nothing else about them."""
+    """Eight hex digits of the pixels' SHA-256: a name that reveals nothing about the patient."""
     return hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()[:8]

@@ -29,8 +29,8 @@ from cineflow.cine.sector import find_sector
 from cineflow.cine.timing import frame_times
 from cineflow.errors import CineflowError
 
-# A pixel is coloured when its channels differ by more than JPEG's chroma error, and a clip when
-# more than this share of its sector ever is: Doppler, not compression.
+# A pixel is coloured when its channels differ by more than JPEG's chroma error. A clip is coloured
+# (Doppler) when more than this share of its sector is coloured in at least one frame.
 _CHROMA_LEVELS = 24
 _COLOURED_SHARE = 0.005
 _ENHANCED_US_VOLUME = "1.2.840.10008.5.1.4.1.1.6.2"
@@ -44,26 +44,26 @@ def read_dicom(path: Path, name: str = "") -> Cine:
         name: Printable name without identity; "" names the clip by its pixels.
 
     Returns:
-        The clip in grey, blank outside the sector; nothing else of the header is kept.
+        The clip in grey, blank outside the sector. The rest of the header is dropped.
 
     Raises:
-        NotDicomError: No DICM prefix.
+        NotDicomError: The DICM prefix is missing.
         TruncatedError: The file or its pixel data ends early.
-        NoPixelDataError: No pixel data element.
-        SingleFrameError: One frame only.
-        UnknownTypeError: Volumes instead of images.
-        DecodeError: A compression or photometric interpretation that cannot be decoded, or a
-            damaged tag.
+        NoPixelDataError: The pixel data element is missing.
+        SingleFrameError: The object has a single frame.
+        UnknownTypeError: The frames are volumes.
+        DecodeError: The compression or photometric interpretation is not supported, or a tag is
+            damaged.
     """
     try:
         return _read(path, name)
     except CineflowError:
         raise
-    except Exception as error:  # pydicom reads a tag when it is asked for, and raises many types
+    except Exception as error:  # pydicom reads tags lazily and raises many types
         raise DecodeError(
             "a DICOM object whose tags can be read",
             f"{type(error).__name__}: {error}",
-            "The file is damaged, or its writer broke the standard; fetch or export it again.",
+            "The file is damaged or does not follow the standard. Fetch or export it again.",
         ) from error
 
 
@@ -73,8 +73,7 @@ def _read(path: Path, name: str) -> Cine:
         raise UnknownTypeError(
             "a cine of images",
             "a cine of volumes (Enhanced US Volume)",
-            "Read as one cine its slices would follow one another as if they were frames; export "
-            "a plane of it as a 2-D loop.",
+            "Its slices would be read as frames. Export one plane of it as a 2-D loop.",
         )
     count = _count_frames(header)
     grey, colourful, notes = _grey_frames(header, count)
@@ -82,8 +81,8 @@ def _read(path: Path, name: str) -> Cine:
     coloured = float(colourful[sector].mean())
     if coloured > _COLOURED_SHARE:
         notes.append(
-            f"{coloured:.0%} of the sector is coloured (Doppler?); it was converted to grey, and "
-            "what moves there may be colour, not tissue."
+            f"{coloured:.0%} of the sector is coloured (Doppler?). It was converted to grey, so "
+            "motion found there may be that of the colour, not of the tissue."
         )
     times_ms, times_note = frame_times(header, count)
     spacing_mm, reason = pixel_spacing(header, sector)
@@ -105,7 +104,7 @@ def _read_header(path: Path) -> Dataset:
             ) from None
         except Exception as error:  # pydicom raises many types on damaged bytes
             raise _truncated(f"{type(error).__name__} while reading the tags") from error
-    # pydicom only warns when the file ends inside an element, and returns what it had.
+    # If the file ends inside an element, pydicom warns and returns what it has read.
     if any("End of file" in str(warning.message) for warning in caught):
         raise _truncated("the end of the file inside an element")
     for element in header.values():
@@ -120,8 +119,8 @@ def _count_frames(header: Dataset) -> int:
     if "PixelData" not in header:
         raise NoPixelDataError(
             "a DICOM object with pixel data",
-            "an object without any",
-            "Structured reports and headers hold no cine; a file that was cut short loses it.",
+            "an object without pixel data",
+            "It is a structured report or a header, or the file was cut short.",
         )
     try:
         count = int(header.get("NumberOfFrames") or 1)
@@ -132,7 +131,7 @@ def _count_frames(header: Dataset) -> int:
         raise _truncated(f"a picture description that cannot be read ({error})") from error
     if count < 2:
         raise SingleFrameError(
-            "a cine of at least 2 frames", "1 frame", "Export the loop, not a still of it."
+            "a cine of at least 2 frames", "1 frame", "Export the loop, not a still image."
         )
     if syntax.is_compressed:
         found = sum(1 for _ in _encoded_frames(header.PixelData, count))
@@ -155,7 +154,7 @@ def _encoded_frames(pixel_data: bytes, count: int) -> Iterator[bytes]:
 
 
 def _grey_frames(header: Dataset, count: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Decode to uint8 [T, H, W]; where pixels ever were coloured, bool [H, W]; notes."""
+    """Grey frames, uint8 [T, H, W]; pixels coloured in any frame, bool [H, W]; notes."""
     photometric = str(header.get("PhotometricInterpretation", ""))
     shape = (count, int(header.Rows), int(header.Columns))
     notes: list[str] = []
@@ -169,11 +168,11 @@ def _grey_frames(header: Dataset, count: int) -> tuple[np.ndarray, np.ndarray, l
             rgb = apply_color_lut(frame, header) if photometric.startswith("PALETTE") else frame
             if rgb.dtype == np.uint16:
                 rgb = (rgb >> 8).astype(np.uint8)
-            # The luma of BT.601, which is JPEG's own Y.
+            # The luma of BT.601, which is also JPEG's Y.
             grey[index] = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
             coloured |= np.ptp(rgb, axis=-1) > _CHROMA_LEVELS
     except (RuntimeError, ValueError, NotImplementedError, AttributeError, OSError) as error:
-        why = str(error).strip().splitlines()[-1].strip()  # pydicom puts the cause last
+        why = str(error).strip().splitlines()[-1].strip()  # pydicom gives the cause last
         if "truncated" in why:
             raise _truncated(f"a frame that cannot be decoded ({why})") from error
         raise _undecodable(header, why) from error
@@ -190,13 +189,13 @@ def _from_monochrome(header: Dataset, photometric: str, notes: list[str]) -> np.
         notes.append(f"Grey levels {low:g}..{high:g} were scaled to 0..255.")
     if photometric == "MONOCHROME1":
         frames = 255 - frames
-        notes.append("Stored with white as zero (MONOCHROME1); inverted.")
+        notes.append("Stored with white as zero (MONOCHROME1); the grey levels were inverted.")
     return frames
 
 
 def _truncated(got: str) -> TruncatedError:
     return TruncatedError(
-        "a complete DICOM file", got, "The copy is damaged or was cut short; fetch it again."
+        "a complete DICOM file", got, "The copy is damaged or was cut short. Fetch it again."
     )
 
 

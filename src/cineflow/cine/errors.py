@@ -1,4 +1,4 @@
-"""Why a clip could not become a cine: one type per cause."""
+"""Errors of reading a clip, one type per cause."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from cineflow.errors import CineError
 
 
 class MissingFileError(CineError):
-    """There is no readable file at the path."""
+    """The path does not lead to a file."""
 
 
 class UnknownTypeError(CineError):
-    """The file is of no type that cineflow reads."""
+    """The file has a type that cineflow does not read."""
 
 
 class NotDicomError(CineError):
-    """The file is named like a DICOM object and is none."""
+    """The file has a DICOM suffix but is not DICOM."""
 
 
 class TruncatedError(CineError):
-    """The file, or the pixel data in it, ends too early."""
+    """The file or its pixel data ends early."""
 
 
 class NoPixelDataError(CineError):
-    """The DICOM object holds no pixels."""
+    """The DICOM object has no pixel data."""
 
 
 class SingleFrameError(CineError):
-    """One frame only: there is no motion in a still."""
+    """The clip has a single frame. Motion needs at least two."""
 
 
 class EmptyVideoError(CineError):
-    """The video holds no frame."""
+    """The video has no frames."""
 
 
 class DecodeError(CineError):
-    """The pixels are there and cannot be decoded here."""
+    """The pixel data is complete but cannot be decoded on this machine."""

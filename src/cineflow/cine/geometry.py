@@ -1,4 +1,4 @@
-"""Fitting a clip to the sizes a model takes, and carrying points and motion back."""
+"""Resizes and pads a clip for a model, and maps points and motion back to the clip."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from cineflow.spec import Axis
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a source picture lies in a model's picture: resized, then padded right and below.
+    """The map from a source picture to a model's: resized, then padded on the right and below.
 
-    Pixel centres are integers on both sides, so a source point p lies at `(p + 1/2) * scale - 1/2`.
+    Pixel centres are integers in both, so a source point p maps to `(p + 1/2) * scale - 1/2`.
 
     Attributes:
         source: (height, width) of the source picture.
@@ -31,12 +31,12 @@ class Geometry:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Model pixels per source pixel, (y, x); they differ by the rounding to whole pixels."""
+        """Model pixels per source pixel, (y, x). Rounding to whole pixels makes them differ."""
         return self.content[0] / self.source[0], self.content[1] / self.source[1]
 
     @property
     def is_identity(self) -> bool:
-        """Whether nothing was resized or padded."""
+        """True if the picture was neither resized nor padded."""
         return self.source == self.model
 
     def points_to_model(self, points: np.ndarray) -> np.ndarray:
@@ -48,10 +48,16 @@ class Geometry:
         return (np.asarray(points, np.float64) + 0.5) / self.scale[::-1] - 0.5
 
     def field_to_source(self, field: np.ndarray) -> np.ndarray:
-        """A vector field of the model, [2, H', W'] px, on the source's grid in source px.
+        """Resamples a vector field of the model on the source's grid.
+
+        Args:
+            field: [2, H', W'], model pixels.
 
         Returns:
-            float32 [2, H, W].
+            float32 [2, H, W], source pixels.
+
+        Raises:
+            ArgumentError: The field does not have the model's size.
         """
         if field.shape != (2, *self.model):
             raise ArgumentError(f"a field [2, {self.model[0]}, {self.model[1]}]", str(field.shape))
@@ -65,20 +71,21 @@ class Geometry:
 
 
 def fit_to(cine: Cine, axes: Sequence[Axis | int]) -> tuple[Cine, Geometry]:
-    """Resize and pad a clip to sizes that a model accepts.
+    """Resizes and pads a clip to a size that a model accepts.
 
-    A clip that only misses the axes' multiple or one minimum is padded, not resampled; one that is
-    too large shrinks, one that is too small in both directions grows, both by one scale.
+    A clip that only misses the axes' multiple or one minimum is padded and not resampled. A clip
+    that is too large shrinks. One that is too small in both directions grows. Height and width
+    share one scale.
 
     Args:
         cine: The clip.
-        axes: The model's (height, width); a plain number is a fixed size.
+        axes: The model's (height, width). An integer is a fixed size.
 
     Returns:
-        The fitted clip, with a note of what was done, and the way back.
+        The fitted clip, with a note of what was done, and the geometry that maps results back.
 
     Raises:
-        ArgumentError: Not two axes, or no size within their limits.
+        ArgumentError: Not two axes, or limits that exclude every size.
     """
     if len(axes) != 2:
         raise ArgumentError("the two axes (height, width)", f"{len(axes)} axes")
@@ -86,7 +93,9 @@ def fit_to(cine: Cine, axes: Sequence[Axis | int]) -> tuple[Cine, Geometry]:
     largest = [axis.maximum // axis.multiple * axis.multiple for axis in limits]
     smallest = [-(-axis.minimum // axis.multiple) * axis.multiple for axis in limits]
     if any(low > high for low, high in zip(smallest, largest, strict=True)):
-        raise ArgumentError("axes that accept a size", " x ".join(a.describe() for a in limits))
+        raise ArgumentError(
+            "axes that accept at least one size", " x ".join(a.describe() for a in limits)
+        )
 
     shrink = min(high / size for high, size in zip(largest, cine.size, strict=True))
     grow = min(low / size for low, size in zip(smallest, cine.size, strict=True))
@@ -133,5 +142,5 @@ def _describe(geometry: Geometry) -> str:
     height, width = geometry.source
     return (
         f"Frames of {height}x{width} were {' and '.join(steps)} for the model; "
-        "results are carried back to the source's pixels."
+        "results are mapped back to the source's pixels."
     )

@@ -1,4 +1,4 @@
-"""From a path to a `Cine`: the file's first bytes and its suffix choose the reader."""
+"""Reads a `Cine` from a path. The file's first bytes and its suffix choose the reader."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _VIDEO_SUFFIXES = {".mp4", ".m4v", ".avi"}
 
 
 def read_cine(path: str | Path, name: str = "") -> Cine:
-    """Read a DICOM multi-frame object, an .mp4 or an .avi.
+    """Reads a DICOM multi-frame object, an .mp4 or an .avi.
 
     Args:
-        path: The clip. Its file name is not kept: names of files are often names of patients.
+        path: The clip. Its file name is not kept, because it is often the patient's name.
         name: Printable name without identity; "" names the clip by its pixels.
 
     Raises:
-        CineError: One of the types of `cineflow.cine.errors`, each with its remedy.
+        CineError: One of the types of `cineflow.cine.errors`, with a remedy.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,7 +47,7 @@ def read_cine(path: str | Path, name: str = "") -> Cine:
 def default_clip() -> Cine:
     """The real apical four-chamber clip in the pydicom wheel: 30 frames of 240x320 at 30 Hz.
 
-    Its header states regions of its larger parent, so its lengths stay in pixels.
+    Its header has the regions of a larger parent clip, so lengths stay in pixels.
     """
     from pydicom.examples import get_path
 

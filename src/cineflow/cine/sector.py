@@ -1,9 +1,9 @@
-"""The scan sector, found in the pixels: where the picture changes from frame to frame.
+"""Finds the scan sector in the pixels: where the picture changes from frame to frame.
 
-Scanners burn text, scales and icons around the sector, and those stand still; tissue and the noise
-of the receiver never do. A capture card or a codec adds noise to the text, too: change then counts
-only above the noise of the quietest part of the frame. No tag is trusted here: regions in a header
-are often absent or, after a resize, wrong.
+Scanners burn text, scales and icons around the sector. Those stand still; tissue and receiver noise
+do not. A capture card or codec also adds noise to the text. Change then counts only above the noise
+of the quietest part of the frame. Header tags are not used: the regions are often missing and,
+after a resize, wrong.
 """
 
 from __future__ import annotations
@@ -13,76 +13,78 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-# A pixel is alive when it changes in this share of the frame steps, averaged over its
-# neighbourhood. Seen on the pydicom A4C clip: 0.35..1 in the sector, 0..0.05 in the text.
-_ALIVE_SHARE = 0.25
-# A sector smaller than this share of the frame is no sector (a ticking clock, an ECG trace).
+# A pixel is live when it changes in this share of the frame steps, averaged over its
+# neighbourhood. On the pydicom A4C clip: 0.35..1 in the sector, 0..0.05 in the text.
+_LIVE_SHARE = 0.25
+# A smaller share of the frame is not a sector but, for example, a ticking clock or an ECG trace.
 _SMALLEST_SHARE = 0.04
-# A sector larger than this share leaves no room beside it: text lies in it, not around it.
+# A larger share leaves no room around the sector, so text must lie inside it.
 _WHOLE_SHARE = 0.8
-# The quietest part of the frame: its corners lie outside all but a picture that fills the frame.
+# Percentile that stands for the quietest part of the frame. Unless the picture fills the frame,
+# the corners lie outside it.
 _QUIET_PERCENT = 5
 # Smoothed change counts above this multiple of the quietest part's mean. That part is often black,
-# where half of the noise is clipped away; grey text has twice its mean, and a mean of Gaussian
-# steps times 1.44 is exceeded in a quarter of them: 2.9, and room above it.
+# where half of the noise is clipped: grey text has twice its mean. A quarter of Gaussian steps
+# exceed 1.44 times their mean. The product is 2.9; the rest is a safety margin.
 _NOISE_MARGIN = 4.0
-# Grey levels of smoothed change; a frame without a quieter part is full of picture, not of noise.
+# Grey levels of smoothed change. More than this in the quietest part is picture, not noise.
 _MOST_NOISE = 1.0
-# A sector that fills its bounding box so far may be a whole noisy picture between black bars.
+# A sector that fills this share of its bounding box may be a noisy picture between black bars.
 _RECTANGLE_SHARE = 0.95
 
 WHOLE_FRAME_NOTE = (
-    "No scan sector was found: the whole frame is kept; text burned into the picture would remain "
+    "No scan sector was found, so the whole frame is kept. Text burned into the picture remains "
     "visible."
 )
 
 
 def find_sector(frames: np.ndarray) -> tuple[np.ndarray, str]:
-    """Find the scan sector of a clip.
+    """Finds the scan sector of a clip.
 
-    The largest connected piece of living pixels, freed of thin attachments (traces, tick marks) by
-    a morphological opening and closed to its convex hull: linear, phased and curved-array pictures
-    are convex or nearly so, and dark lateral parts belong to the sector.
+    The sector is the convex hull of the largest connected group of live pixels. A morphological
+    opening first removes thin attachments such as traces and tick marks. The hull is right because
+    linear, phased and curved-array pictures are convex or nearly so, and their dark lateral parts
+    belong to the sector.
 
     Args:
         frames: Grey levels, uint8 [T, H, W].
 
     Returns:
-        The sector, bool [H, W], and a note for the user: "" when the sector was found as it should
-        be, and else what text may still be seen or tissue may be lost.
+        The sector, bool [H, W], and a note for the user. The note is "" if the sector is certain.
+        Otherwise it says which text may remain visible or which tissue may be lost.
     """
     noise = _noise(frames)
     note = ""
     if noise > 0:
         note = (
-            "There is noise beside the sector, too; the sector is where the picture changes more, "
-            "and faint tissue at its rim may be left out."
+            "The area around the sector is noisy. The sector is where the picture changes more, "
+            "so faint tissue at its rim may be left out."
         )
-    sector = _largest_piece(_living(frames, noise))
+    sector = _largest_piece(_live(frames, noise))
     if sector is None:
         sector = _largest_piece(frames.max(axis=0) > 8)
         note = (
-            "Nothing moves in this clip; the sector is the largest bright area instead, and text "
-            "burned into it would remain visible."
+            "Nothing moves in this clip. The sector is the largest bright area instead, and text "
+            "burned into it remains visible."
         )
     if sector is None or covers_the_frame(sector):
-        # What such a sector cuts off is no surround: the picture is kept, and that is said.
+        # A sector this large would cut off picture, not the area around it: keep the whole frame.
         return np.ones(frames.shape[1:], bool), WHOLE_FRAME_NOTE
     if not note and _fills_its_box(sector):
         note = (
-            "The moving part is a rectangle: a linear array, or a whole picture between bars, in "
-            "which burned-in text would remain visible."
+            "The moving part is a rectangle: a linear array, or a whole picture between bars. In "
+            "the second case, burned-in text remains visible."
         )
     return sector, note
 
 
 def covers_the_frame(sector: np.ndarray) -> bool:
-    """Whether a sector, bool [H, W], is so large that text must lie in it rather than beside it."""
+    """True if a sector, bool [H, W], is so large that text must lie inside it."""
     return bool(sector.mean() > _WHOLE_SHARE)
 
 
 def sector_box(sector: np.ndarray, margin: int = 6) -> tuple[int, int, int, int]:
-    """(top, bottom, left, right) of a sector, bool [H, W], with a margin, within the frame, px."""
+    """(top, bottom, left, right) of a sector, bool [H, W], plus a margin inside the frame, px."""
     rows, columns = np.nonzero(sector)
     height, width = sector.shape
     return (
@@ -100,7 +102,7 @@ def _fills_its_box(sector: np.ndarray) -> bool:
 
 
 def _noise(frames: np.ndarray) -> float:
-    """Mean smoothed change of the quietest part of the frame, grey levels; 0 for a clean clip."""
+    """Mean smoothed change of the quietest part of the frame, grey levels; 0 without noise."""
     total = np.zeros(frames.shape[1:], np.float32)
     for before, after in pairwise(frames):
         total += _smoothed_change(before, after)
@@ -111,17 +113,19 @@ def _noise(frames: np.ndarray) -> float:
 def _smoothed_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """|after - before| of the smoothed frames [H, W], grey levels.
 
-    Smoothing comes first: noise is independent from pixel to pixel and averages out, tissue is not.
+    Smoothing comes first because noise, unlike tissue, is independent between pixels and averages
+    out.
     """
     side = _brush(before.shape)
     step = cv2.subtract(after, before, dtype=cv2.CV_32F)
     return np.abs(cv2.boxFilter(step, -1, (side, side)))
 
 
-def _living(frames: np.ndarray, noise: float) -> np.ndarray:
+def _live(frames: np.ndarray, noise: float) -> np.ndarray:
     """Pixels whose neighbourhood changes in at least a quarter of the frame steps, bool [H, W].
 
-    Any change counts in a clip without noise; else smoothed change well above the noise does.
+    In a clip without noise any change counts. Otherwise smoothed change counts if it is well above
+    the noise.
     """
     changes = np.zeros(frames.shape[1:], np.float32)
     for before, after in pairwise(frames):
@@ -131,11 +135,11 @@ def _living(frames: np.ndarray, noise: float) -> np.ndarray:
             changes += before != after
     side = _brush(frames.shape[1:])
     share = cv2.boxFilter(changes / (len(frames) - 1), -1, (side, side))
-    return np.asarray(share > _ALIVE_SHARE)
+    return np.asarray(share > _LIVE_SHARE)
 
 
 def _largest_piece(mask: np.ndarray) -> np.ndarray | None:
-    """Convex hull of the largest piece of `mask` [H, W], or None when that is too small."""
+    """Convex hull of the largest connected piece of `mask` [H, W]; None if it is too small."""
     side = 2 * _brush(mask.shape) + 1
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, brush)
@@ -144,8 +148,8 @@ def _largest_piece(mask: np.ndarray) -> np.ndarray | None:
         return None
     hull = cv2.convexHull(max(outlines, key=cv2.contourArea))
     sector = cv2.fillConvexPoly(np.zeros_like(opened), hull, 1)
-    # JPEG blocks on the rim change as a whole, with the marks that stand beside the sector: the
-    # rim is given up (not at the frame's own border, where there is nothing beside it).
+    # JPEG blocks on the rim change as a whole, including marks just outside the sector, so the rim
+    # is removed. At the frame's border nothing lies outside, and erosion leaves it.
     sector = cv2.erode(sector, brush).astype(bool)
     return sector if sector.mean() >= _SMALLEST_SHARE else None
 

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from pydicom.dataset import Dataset
 
-#: Rate assumed where a clip states none, Hz.
+#: Rate assumed if a clip does not state one, Hz.
 FALLBACK_HZ = 30.0
-#: Shortest and longest believable time per frame, ms: from ultrafast imaging to one a second.
+#: Shortest and longest plausible time per frame, ms: from ultrafast imaging to one frame a second.
 SHORTEST_MS, LONGEST_MS = 1.0, 1000.0
 
 _FRAME_TIME = 0x00181063
@@ -17,14 +17,14 @@ _FRAME_TIME_VECTOR = 0x00181065
 
 
 def frame_times(header: Dataset, count: int) -> tuple[np.ndarray, str]:
-    """Times of `count` frames since the first, and a note where the header did not state them.
+    """Times of `count` frames since the first, and a note if the header does not state them.
 
-    The tag that FrameIncrementPointer names decides; then FrameTime, FrameTimeVector and the two
-    display rates, in that order; then 30 Hz. A time per frame outside `SHORTEST_MS`..`LONGEST_MS`
-    counts as not stated, and the note says so.
+    The sources, in this order: the tag that FrameIncrementPointer names, FrameTime,
+    FrameTimeVector, the two display rates, 30 Hz. A time per frame outside
+    `SHORTEST_MS`..`LONGEST_MS` counts as not stated.
 
     Returns:
-        float64 [count] in ms, strictly increasing; "" or one sentence for the user.
+        float64 [count] in ms, strictly increasing; and a sentence for the user, or "".
     """
     pointer = header.get("FrameIncrementPointer")
     pointed = _times_of(header, int(pointer), count) if isinstance(pointer, int) else None
@@ -33,19 +33,19 @@ def frame_times(header: Dataset, count: int) -> tuple[np.ndarray, str]:
     for tag, name in ((_FRAME_TIME, "FrameTime"), (_FRAME_TIME_VECTOR, "FrameTimeVector")):
         times = _times_of(header, tag, count)
         if times is not None:
-            return times, f"FrameIncrementPointer names no usable frame time; {name} was taken."
+            return times, f"FrameIncrementPointer names no usable frame time; {name} was used."
     states = f"The file states no frame time of {SHORTEST_MS:g} to {LONGEST_MS:g} ms"
     for keyword in ("CineRate", "RecommendedDisplayFrameRate"):
         rate = _number(header.get(keyword))
         if rate is not None and is_plausible(1000 / rate):
             return _evenly(1000 / rate, count), (
-                f"{states}; {keyword} ({rate:g} Hz) was taken, which is a display rate."
+                f"{states}; {keyword} ({rate:g} Hz), a display rate, was used."
             )
     return _evenly(1000 / FALLBACK_HZ, count), f"{states}; {FALLBACK_HZ:g} Hz was assumed."
 
 
 def is_plausible(step_ms: float | np.ndarray) -> bool:
-    """Whether every time per frame, ms, is one that a scanner or a camera can have."""
+    """True if every time per frame, ms, is one that a scanner or camera can have."""
     steps = np.asarray(step_ms)
     return bool(((steps >= SHORTEST_MS) & (steps <= LONGEST_MS)).all())
 
@@ -61,7 +61,7 @@ def _times_of(header: Dataset, tag: int, count: int) -> np.ndarray | None:
         steps = np.asarray(element.value, np.float64).reshape(-1)
     except (TypeError, ValueError):
         return None
-    # The vector gives the time since the frame before; the first entry belongs to no pair.
+    # Each entry is the time since the frame before, so the first entry has no meaning.
     if steps.size != count or not is_plausible(steps[1:]):
         return None
     return np.concatenate([[0.0], np.cumsum(steps[1:])])

@@ -14,25 +14,26 @@ from cineflow.cine.errors import DecodeError, EmptyVideoError, SingleFrameError,
 from cineflow.cine.sector import find_sector
 from cineflow.cine.timing import FALLBACK_HZ, LONGEST_MS, SHORTEST_MS, is_plausible
 
-# FFmpeg and OpenCV read these when the first capture opens. Their lines about damaged files would
-# stand beside our own error; -8 is FFmpeg's AV_LOG_QUIET. What the user set stays.
+# FFmpeg and OpenCV read these when the first capture opens. Without them both print about damaged
+# files, for which we raise an error of our own. -8 is FFmpeg's AV_LOG_QUIET. The user's own values
+# are kept.
 _QUIET = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
 
 
 def read_video(path: Path, name: str = "") -> Cine:
-    """Read a video file as a `Cine`; always in pixels, since no container carries a calibration.
+    """Reads a video file as a `Cine`. Lengths are in pixels: video containers have no calibration.
 
     Raises:
-        DecodeError: No decoder, or no index (an .mp4 that was cut short has none).
-        EmptyVideoError: No frame.
-        SingleFrameError: One frame only.
+        DecodeError: The codec is not supported, or the index is missing (an .mp4 cut short).
+        EmptyVideoError: The video has no frames.
+        SingleFrameError: The video has a single frame.
         TruncatedError: Fewer frames than the container states.
     """
     if path.stat().st_size == 0:
         raise EmptyVideoError(
             "a video with frames",
             "a file of 0 bytes",
-            "The copy did not finish or the disk was full; fetch it again.",
+            "The copy did not finish, or the disk was full. Fetch it again.",
         )
     for variable, value in _QUIET.items():
         os.environ.setdefault(variable, value)
@@ -42,7 +43,7 @@ def read_video(path: Path, name: str = "") -> Cine:
             raise DecodeError(
                 "a video that FFmpeg decodes",
                 "one that cannot be opened",
-                "The copy may be cut short, or its codec unknown; try: ffmpeg -i CLIP out.mp4.",
+                "The copy may be cut short, or its codec unknown. Try: ffmpeg -i CLIP out.mp4.",
             )
         stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         rate = capture.get(cv2.CAP_PROP_FPS)
@@ -69,7 +70,7 @@ def read_video(path: Path, name: str = "") -> Cine:
         notes.append(sector_note)
     grey[:, ~sector] = 0
     times_ms = np.arange(len(grey)) * (1000 / rate)
-    reason = "a video file carries no calibration: pixels only"
+    reason = "a video file has no calibration: pixels only"
     return Cine(grey, times_ms, None, reason, sector, tuple(notes), name)
 
 
@@ -80,12 +81,12 @@ def _check_count(found: int, stated: float) -> None:
         )
     if found == 1:
         raise SingleFrameError(
-            "a cine of at least 2 frames", "1 frame", "Export the loop, not a still of it."
+            "a cine of at least 2 frames", "1 frame", "Export the loop, not a still image."
         )
-    # Containers round their count: a few frames less are no damage.
+    # Containers round their count: a few missing frames are not damage.
     if math.isfinite(stated) and found < stated - max(2.0, 0.02 * stated):
         raise TruncatedError(
             f"the {stated:.0f} frames that the container states",
             f"{found}",
-            "The copy is damaged or was cut short; fetch it again.",
+            "The copy is damaged or was cut short. Fetch it again.",
         )

@@ -12,7 +12,7 @@ from rich.markup import escape
 from cineflow.cli.console import BAD_INPUT, guarded, out
 
 if TYPE_CHECKING:
-    from cineflow.export.lint import Finding
+    from cineflow.export.check import Finding
 
 File = Annotated[Path, typer.Argument(help="An ONNX file.")]
 
@@ -28,7 +28,7 @@ def check(file: File) -> None:
 
     Exit code 2 if a finding is an error.
     """
-    from cineflow.export.lint import ERROR, check_file
+    from cineflow.export.check import ERROR, check_file
 
     findings = check_file(file)
     show_findings(findings)
@@ -54,8 +54,8 @@ def import_(
     spec: Annotated[Path, typer.Option("--spec", help="The model's spec, YAML.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Bundle to write.")],
 ) -> None:
-    """Make a bundle from an ONNX file that was not exported here."""
-    from cineflow.export.foreign import import_bundle
+    """Make a bundle of an ONNX file that was not exported here."""
+    from cineflow.export.bundle.imported import import_bundle
 
     bundle = import_bundle(file, spec, out_dir)
     out.print(

@@ -80,13 +80,14 @@ def demo(
 
 def _bundle(folder: Path) -> Bundle:
     """The default model, exported now; the built-in bundle where torch is not installed."""
-    from cineflow.export import export_bundle
     from cineflow.runtime import Bundle
 
     missing = [name for name in ("torch", "onnx", "onnxscript") if not _installed(name)]
     if missing:
         err.print(f"{', '.join(missing)} not installed: taking the built-in bundle, not a new one")
         return Bundle.load(MODEL)
+    from cineflow.export import export_bundle  # needs the packages above
+
     with err.status(f"export {MODEL}") as status:
         return export_bundle(MODEL, folder, progress=status.update)
 

@@ -43,7 +43,7 @@ def export(
 ) -> None:
     """Export a model to ONNX, compare it with torch, and write a bundle."""
     from cineflow.export import export_bundle
-    from cineflow.export.lint import check_file
+    from cineflow.export.check import check_file
 
     with err.status("export") as status:
         bundle = export_bundle(

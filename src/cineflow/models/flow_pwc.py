@@ -1,14 +1,14 @@
 """PWC-style optical flow: the layout of a learned tracker, for the whole export path.
 
-Coarse to fine: features of both frames in a pyramid; at each level the second frame's features are
-warped by the flow so far, compared with the first's in a window of 9 x 9 displacements, and a small
-dense network adds to the flow. This is the network that Oh et al. train their key points with
-(source E of the notes), in the compact layout that ARFlow publishes: one flow estimator and one
-context network shared by all levels, five levels, output at a quarter of the resolution.
+It works from coarse to fine on a feature pyramid of both frames. At each level the second frame's
+features are warped by the flow so far and correlated with the first's over a window of 9 x 9
+displacements. A small dense network turns the correlation into a correction of the flow. Oh et al.
+train their key points with this network. The layout is the compact one of ARFlow: five levels that
+share one flow estimator and one context network, and an output at a quarter of the resolution.
 
-Without a checkpoint the weights are random, from a seed, and the flow heads are scaled so that the
-flow spreads over a few pixels as a trained network's would: the figures of export and speed mean
-something, the flow itself means nothing. It is called untrained wherever it shows.
+Without a checkpoint the weights are random, drawn from a seed. The flow heads are scaled so that
+the flow spreads over a few pixels, as a trained network's would. That makes the figures of export
+and speed meaningful, but not the flow itself. The model is called untrained wherever it appears.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import cineflow.ops.torch_library  # noqa: F401, registers torch.ops.cineflow
 #: Feature channels from half resolution down to 1/64.
 CHANNELS = (16, 32, 64, 96, 128, 192)
 
-#: Levels on which flow is estimated: the last one is at a quarter of the resolution.
+#: Levels on which flow is estimated. The last one is at a quarter of the resolution.
 LEVELS = 5
 
 RADIUS = 4
@@ -35,8 +35,9 @@ _REDUCED = 32
 _DILATIONS = (1, 2, 4, 8, 16, 1)
 _CONTEXT = (128, 128, 128, 96, 64, 32)
 
-#: Gain of the flow heads: on moved speckle of 256 x 256 px the untrained flow's standard deviation
-#: is 2.5 px; on smaller frames less (1.8 px at 128 x 128): more windows reach into the padding.
+#: Gain of the flow heads. On moved speckle of 256 x 256 px the untrained flow has a standard
+#: deviation of 2.5 px. On smaller frames it is less (1.8 px at 128 x 128), because more windows
+#: reach into the padding.
 _HEAD_GAIN = 0.36
 
 
@@ -44,7 +45,7 @@ class FlowPwc(nn.Module):
     """Flow from one frame to the next, in pixels, on the previous frame's grid.
 
     Args:
-        seed: Of the untrained weights.
+        seed: Seed of the untrained weights.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -65,14 +66,14 @@ class FlowPwc(nn.Module):
 
         Args:
             previous: Earlier frame, grey levels 0..255, [B, 1, H, W] f32; H and W are multiples
-                of 64.
+                of 64 (six halvings).
             current: Later frame, same shape.
 
         Returns:
             flow [B, 2, H, W] px, channel 0 = x, 1 = y, on the previous frame's grid.
         """
         batch = previous.shape[0]
-        # Both frames in one pass of the encoder: half the launches, and larger ones.
+        # Both frames go through the encoder as one batch: half the launches, each larger.
         features = torch.cat([previous, current], dim=0) * (1.0 / 255.0)
         pyramid = []
         for block in self.encoder:
@@ -109,7 +110,7 @@ class FlowPwc(nn.Module):
 
 
 class _Estimator(nn.Module):
-    """Flow step and features of one level; each layer sees the two before it."""
+    """Flow correction and features of one level. Each layer reads the two before it."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -130,7 +131,7 @@ class _Estimator(nn.Module):
 
 
 def _context(channels: int) -> nn.Sequential:
-    """Widening view of the estimate: a flow step from dilated convolutions."""
+    """Flow correction from the estimate: dilated convolutions with a growing receptive field."""
     layers: list[nn.Module] = []
     sizes: Sequence[int] = (channels, *_CONTEXT)
     for (a, b), dilation in zip(itertools.pairwise(sizes), _DILATIONS, strict=True):

@@ -1,29 +1,29 @@
 """Dense pyramidal Lucas-Kanade as a static graph: motion without training.
 
-At each level of an image pyramid, coarsest first, the current frame is warped by the flow so far,
-and the flow's correction is the weighted least-squares translation of the tissue around every
-point (Lucas and Kanade 1981, pyramid after Bouguet 2001). The graph holds only convolutions,
-pooling, bilinear resizing, arithmetic and `cineflow::Warp`: operators that every runtime has.
+Levels of an image pyramid are solved from coarse to fine. Each level warps the current frame by the
+flow so far. The correction is the weighted least-squares translation of the tissue around every
+point (Lucas and Kanade 1981; pyramid after Bouguet 2001). The graph contains only convolutions,
+pooling, bilinear resizing, arithmetic and `cineflow::Warp`, which every runtime supports.
 
-What is particular here:
+Differences from the textbook method:
 
-- Gradients are the mean of both frames' (after the warp). One frame's gradients alone are
-  attenuated by their own noise, which shortens every motion.
-- The slow part of the grey level is taken out first: the edge of a shadow stands still while the
-  tissue moves through it. The dark gaps of the speckle are cut off: the logarithm makes them deep,
-  and they are the first thing that decorrelates.
-- The normal equations are gathered on a grid of every fourth pixel. All that follows, the flow
-  included, lives on that grid: pixels are read once per level.
-- An observation is weighted by the inverse of what the motion leaves unexplained there: blood and
-  noise hardly count. Once a motion is known, the weights are taken anew; before, the wall itself,
-  where motion changes fastest, would count least.
-- Refinement without a new warp: what the motion found so far explains is taken from the gathered
-  equations and the rest solved again (twicing, Tukey 1977). It undoes the window's blur of the
-  motion, so the window can be wide against noise without flattening the wall's radial strain.
-- The black surround of a scan sector is left out: its border stands still while the tissue moves.
+- Gradients are the mean over both frames, after the warp. The gradients of a single frame are
+  attenuated by its noise, which shortens every motion.
+- The low-frequency part of the grey level is removed first: the edge of a shadow stands still while
+  the tissue moves through it. The dark gaps of the speckle are clipped: log compression makes them
+  deep, and they decorrelate first.
+- The normal equations are gathered on a grid of every fourth pixel. Everything after that, also the
+  flow, stays on the grid, so each level reads its pixels once.
+- An observation is weighted by the inverse of the variance that the motion leaves unexplained, so
+  blood and noise hardly count. The weights are computed again once a motion is known. Before that,
+  the wall, where motion changes fastest, would count least.
+- Refinement needs no new warp. The part that the current motion explains is subtracted from the
+  gathered equations and the rest is solved again (twicing, Tukey 1977). This undoes the blur of the
+  window. The window can then be wide enough against noise without flattening radial strain.
+- The black area around a scan sector is ignored: its border stands still while the tissue moves.
 
-On the CPU the speed rests on one habit: planes are kept together as channels of one tensor, and
-convolutions are depthwise. ONNX Runtime pads any other convolution to 16 channels.
+On the CPU, planes are kept together as channels of one tensor and convolutions are depthwise,
+because ONNX Runtime pads any other convolution to 16 channels.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from torch import Tensor, nn
 import cineflow.ops.torch_library  # noqa: F401, registers torch.ops.cineflow.warp
 from cineflow.errors import ArgumentError
 
-#: Pixels of its own level per unit of a level's grid. Frames are multiples of 16 pixels, so the
-#: coarsest of four levels may have only 2 pixels to gather.
+#: Pixels per grid cell, by level. Frames are a multiple of 16 px, so the coarsest of four levels is
+#: a multiple of 2 px.
 _GRID = (4, 4, 4, 2)
 
-#: Grid cells over which the unexplained variance is averaged: one cell's own would favour, among
-#: equal observations, those that say by chance that nothing moves.
+#: Grid cells over which the unexplained variance is averaged. The variance of a single cell would
+#: favour those observations that, by chance, show no motion.
 _AROUND = 5
 
 _SOBEL = torch.tensor([0.25, 0.5, 0.25])
@@ -54,18 +54,18 @@ class LucasKanade(nn.Module):
     """Flow from one frame to the next, in pixels, on the previous frame's grid.
 
     Args:
-        sigma: Standard deviation of the Gaussian window in pixels of each level, finest first; as
-            many levels as entries.
-        refinements: Further solutions of each level's equations, finest first.
-        slow: Standard deviation, px, of the Gaussian mean that is taken from each frame.
+        sigma: Standard deviation of the Gaussian window in pixels of each level, finest first. Its
+            length is the number of levels.
+        refinements: Number of refinements on each level, finest first.
+        slow: Standard deviation, px, of the Gaussian mean that is subtracted from each frame.
         trust: Unexplained grey-level variance at which an observation counts half.
-        floor: Grey levels below the local mean where the gaps of the speckle are cut off.
-        ridge: Added to both diagonal terms of the normal equations, (grey level / px)^2: motion is
-            drawn to the coarser level's where the texture is weaker than this.
+        floor: Grey levels below the local mean at which the gaps of the speckle are clipped.
+        ridge: Added to both diagonal terms of the normal equations, (grey level / px)^2. Where the
+            texture is weaker than this, the motion stays close to the coarser level's.
 
     Raises:
-        ArgumentError: Not as many refinements as levels, not 1 to 4 levels, or a scale that is not
-            positive.
+        ArgumentError: `refinements` and `sigma` differ in length, not 1 to 4 levels, or a scale
+            that is not positive.
     """
 
     gradients: Tensor
@@ -121,14 +121,14 @@ class LucasKanade(nn.Module):
         inside = [_seen(frames)]
         for level in range(1, len(self.refinements)):
             pyramid.append(_pool(pyramid[-1], 2))
-            same = _GRID[level] != _GRID[level - 1]  # a grid of fewer pixels, as fine as before
+            same = _GRID[level] != _GRID[level - 1]  # smaller cells: the grid stays as fine
             inside.append(inside[-1] if same else -F.max_pool2d(-inside[-1], 2))
 
         flow: Tensor | None = None
         for level in reversed(range(len(pyramid))):
             a, b = pyramid[level].split(1, dim=1)
             if flow is not None:
-                # A pixel of this level is half of one of the level before.
+                # A pixel of this level is half as wide as one of the previous level.
                 flow = 2.0 * _enlarge(flow, 2 * _GRID[level + 1] // _GRID[level])
                 b = torch.ops.cineflow.warp(b, _enlarge(flow, _GRID[level]), "clamp")
             step = self._measure(a, b, inside[level], level)
@@ -152,9 +152,9 @@ class LucasKanade(nn.Module):
         """Normal equations of each grid cell, before any window.
 
         Returns:
-            equations [B, 6, h, w], planes (xx, xy), (xy, yy), (xt, yt): the first pair times x plus
-            the second times y should be the third, (grey level)^2 over px.
-            left [B, 1, h, w]: grey-level variance that no motion explains yet.
+            equations [B, 6, h, w], planes (xx, xy), (xy, yy), (xt, yt), (grey level)^2 over px. The
+            first pair times x plus the second pair times y should equal the third pair.
+            left [B, 1, h, w]: grey-level variance that is not explained yet.
         """
         mean = F.pad(0.5 * (a + b), (1, 1, 1, 1), mode="replicate")
         slopes = F.conv2d(mean.expand(-1, 2, -1, -1), self.gradients, groups=2)
@@ -166,7 +166,7 @@ class LucasKanade(nn.Module):
         return torch.cat([xx, xy, xy, yy, xt, yt], dim=1), left
 
     def _weight(self, left: Tensor, inside: Tensor) -> Tensor:
-        """What an observation counts, 0..1, [B, 1, h, w], where variance `left` is unexplained."""
+        """Weight of an observation, 0..1, [B, 1, h, w], from its unexplained variance `left`."""
         around = torch.clamp(_smooth(left, self.around), min=0.0)
         return inside * (self.trust / (around + self.trust))
 
@@ -187,12 +187,12 @@ class LucasKanade(nn.Module):
         return flow
 
     def _flatten(self, frames: Tensor) -> Tensor:
-        """Each frame less its slow part: brightness that drifts or stands still is not motion."""
+        """Frames minus their low-frequency part, whose changes of brightness are not motion."""
         slow = _smooth(_pool(frames, _GRID[0]), self.blur)
         return torch.clamp(frames - _enlarge(slow, _GRID[0]), min=-self.floor)
 
     def _window(self, x: Tensor, level: int) -> Tensor:
-        """Gaussian-weighted sums of each channel; outside counts 0, so borders weigh less."""
+        """Gaussian-weighted sums of each channel. Outside counts 0, so borders weigh less."""
         kernel = self.get_buffer(f"window_{level}")
         return _separable(x, kernel, kernel.shape[0] // 2)
 
@@ -207,7 +207,7 @@ def _separable(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
 
 
 def _smooth(x: Tensor, kernel: Tensor) -> Tensor:
-    """Means of each channel under `kernel` [K]; beyond the border the border's value goes on."""
+    """Means of each channel under `kernel` [K]; the border's value is repeated outside."""
     half = kernel.shape[0] // 2
     return _separable(F.pad(x, (half, half, half, half), mode="replicate"), kernel, 0)
 
@@ -220,7 +220,7 @@ def _gaussian(sigma: float) -> Tensor:
 
 
 def _pool(x: Tensor, size: int) -> Tensor:
-    """Mean over cells of size x size; as a convolution, a quarter of AveragePool's time in ORT."""
+    """Mean over cells of size x size. As a convolution: AveragePool takes four times as long."""
     channels = x.shape[1]
     share = 1.0 / (size * size)
     mean = torch.full((channels, 1, size, size), share, dtype=x.dtype, device=x.device)
@@ -228,7 +228,7 @@ def _pool(x: Tensor, size: int) -> Tensor:
 
 
 def _seen(frames: Tensor) -> Tensor:
-    """1 where tissue shows, 0 in and beside cells that are black in both, [B, 1, H/4, W/4]."""
+    """0 in and next to cells that are black in both frames, 1 elsewhere, [B, 1, H/4, W/4]."""
     bright = F.max_pool2d(frames, _GRID[0]).amax(dim=1, keepdim=True)
     black = 1.0 - torch.clamp(bright, 0.0, 1.0)
     return 1.0 - F.max_pool2d(black, 3, stride=1, padding=1)

@@ -1,9 +1,9 @@
 """Motion fields and what is measured on them: composition, strain, segments, beats, dimensions.
 
-The names here take and give NumPy arrays; docs/motion/measurements.md lists them with their
-definitions. `measure_wall` goes from a stream's displacements to strain curves, scores and GLS in
-one call. What judges a pair of frames is in `quality`, what closes a loop on a real clip in
-`closure`, and one composition step is `compose.compose`.
+The functions take and return NumPy arrays; docs/motion/measurements.md defines each of them.
+`measure_wall` goes from a stream's displacements to strain curves, scores and GLS in one call.
+`quality` judges the motion of a frame pair. `closure` measures loop closure on real clips.
+`compose.compose` is a single step of composition.
 """
 
 from cineflow.motion.aha import (

@@ -34,11 +34,15 @@ Sense = Literal["clockwise", "counterclockwise"]
 def segment_of_angle(angle_deg: np.ndarray, level: Level) -> np.ndarray:
     """Segment number, 1 to 16, of angles from the anterior wall towards the septum, int64 [...].
 
-    Basal and mid: six segments of 60 degrees, the first over [-30, 30). Apical: four of 90, the
-    first over [-45, 45).
+    Basal and mid levels have six segments of 60 degrees, the first over [-30, 30). The apical level
+    has four of 90 degrees, the first over [-45, 45).
+
+    Args:
+        angle_deg: Degrees, 0 at the middle of the anterior wall, [...].
+        level: Where along the long axis the angles were measured.
 
     Raises:
-        ArgumentError: Another level, or an angle that is not finite.
+        ArgumentError: An unknown level, or an angle that is not finite.
     """
     if level not in LEVELS:
         raise ArgumentError(f"a level of {', '.join(LEVELS)}", repr(level))
@@ -64,18 +68,20 @@ def segment_map(
         wall: Myocardium at end-diastole, bool [H, W].
         centre: Cavity centre, (x, y) px.
         anterior: Any point in the direction of the middle of the anterior wall, (x, y) px.
-        level: Where the slice was taken.
-        septum: Sense, as seen on the screen, from the anterior wall to the septum. On a standard
+        level: Where along the long axis the slice was taken.
+        septum: Sense of rotation on the screen from the anterior wall to the septum. On a standard
             parasternal short axis the septum is on the left: counterclockwise.
 
     Raises:
-        ArgumentError: An empty mask or one of a volume, a point that is none, a centre outside the
-            image, `anterior` at the centre, or another sense.
+        ArgumentError: An empty mask or a mask of a volume, a point that is not two finite numbers,
+            a centre outside the image, `anterior` at the centre, or an unknown sense.
     """
     _require_sense(septum)
     inside = require_mask(wall, np.shape(wall))
     if inside.ndim != 2:
-        raise ArgumentError("a wall [H, W]", f"{list(inside.shape)}", "Volumes: segment_volume")
+        raise ArgumentError(
+            "a wall [H, W]", f"{list(inside.shape)}", "For a volume, use segment_volume"
+        )
     x, y = middle = require_point("centre", centre, 2, inside.shape)
     axis = require_point("anterior", anterior, 2) - middle
     if not axis.any():
@@ -102,8 +108,8 @@ def segment_volume(
 ) -> np.ndarray:
     """Segment number of each wall voxel of a volume, int64 [D, H, W]; 0 outside the wall.
 
-    The cavity's long axis, from `apex` to `base`, is cut in equal thirds: apical, mid, basal. What
-    lies beyond `apex` is the cap, 17; what lies beyond `base` is no ventricle, 0.
+    The cavity's long axis, from `apex` to `base`, is cut into equal thirds: apical, mid, basal.
+    Voxels beyond `apex` are the cap, 17. Voxels beyond `base` are outside the ventricle, 0.
 
     Args:
         wall: Myocardium at end-diastole, bool [D, H, W].
@@ -111,13 +117,13 @@ def segment_volume(
         base: Middle of the mitral annulus, (x, y, z) voxels.
         anterior: Any point on the anterior side of the axis, (x, y, z) voxels.
         spacing_mm: (slice_mm, row_mm, column_mm); None for equal spacing along every axis.
-        septum: Sense from the anterior wall to the septum, looking from the apex to the base. In a
-            volume that shows the heart as it is (x right, y down, z into the screen), and not its
-            mirror image, it is counterclockwise.
+        septum: Sense of rotation from the anterior wall to the septum, looking from the apex to the
+            base. It is counterclockwise unless the volume (x right, y down, z into the screen) is a
+            mirror image of the heart.
 
     Raises:
-        ArgumentError: An empty mask, a spacing or a point that is none, apex or base outside the
-            volume or both at one place, `anterior` on the axis, or another sense.
+        ArgumentError: An empty mask, an invalid spacing or point, apex or base outside the volume,
+            apex and base at the same point, `anterior` on the axis, or an unknown sense.
 
     Source:
         Cerqueira et al. 2002.
@@ -137,7 +143,7 @@ def segment_volume(
     towards = towards - (towards @ axis) * axis
     if not np.linalg.norm(towards) > 1e-9 * length:
         raise ArgumentError("an anterior point away from the axis", f"{anterior}")
-    # Counterclockwise as the apex sees it: against the right-hand rule about apex to base.
+    # Counterclockwise seen from the apex: opposite to the right-hand rule about apex to base.
     septal = np.cross(towards, axis)
     if septum == "clockwise":
         septal = -septal
@@ -158,17 +164,17 @@ def segment_volume(
 def segment_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean of `values` over each of the segments 1 to 17, f64 [17].
 
-    A value that is NaN is missing (strain along a direction that does not exist, tissue outside the
-    sector) and counts nothing. NaN where a segment has no pixels, or none with a value: it was not
-    assessed, and `wall_motion_score` scores it 0.
+    NaN values are missing and do not count: strain along an undefined direction, or tissue outside
+    the sector. A segment without values is NaN: it was not assessed, and `wall_motion_score` scores
+    it 0.
 
     Args:
         values: Any shape; NaN where missing.
-        labels: Segment of each value, integers 0 (none) to 17, of the same shape.
+        labels: Segment of each value, integers 1 to 17 or 0 for none, same shape as `values`.
 
     Raises:
-        ArgumentError: Shapes differ, a value in a segment is infinite, a label is no segment, or no
-            segment has a pixel.
+        ArgumentError: Shapes differ, a value in a segment is infinite, a label is not 0 to 17, or
+            every label is 0.
     """
     value, label = np.asarray(values, np.float64), np.asarray(labels)
     if value.shape != label.shape:
@@ -177,13 +183,13 @@ def segment_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
         raise ArgumentError(
             "a segment map of integers 0 to 17",
             f"{label.dtype.name} {np.unique(label)[[0, -1]] if label.size else '[]'}",
-            "Segments are those of segment_map or segment_volume; 0 is no segment",
+            "Use the labels of segment_map or segment_volume; 0 is outside the wall",
         )
     inside = label > 0
     if not inside.any():
         raise ArgumentError("a segment map with at least one segment", "an empty one")
     if np.isinf(value[inside]).any():
-        raise ArgumentError("values that are finite, or NaN where missing", "infinite ones")
+        raise ArgumentError("values that are finite, or NaN where missing", "infinite values")
     inside &= ~np.isnan(value)
     count = np.bincount(label[inside], minlength=18)[1:]
     total = np.bincount(label[inside], weights=value[inside], minlength=18)[1:]
@@ -192,7 +198,7 @@ def segment_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 #: Thresholds as shares of a heart's best segments; fixed on phantoms (docs/motion/accuracy.md).
 _SHARES = (0.65, 0.25, -0.2)
-#: Percent by which the best segments must shorten to be called normal: less is rounding or noise.
+#: Percent by which the best segments must shorten. Less is rounding or noise.
 _LEAST_CONTRACTION = 1.0
 
 
@@ -200,12 +206,12 @@ _LEAST_CONTRACTION = 1.0
 class ScoreRule:
     """Thresholds of the rule-based wall-motion score, on peak systolic strain in percent.
 
-    The strain is signed so that contraction is positive (minus the circumferential or longitudinal
-    strain). From `hypokinetic` up a segment is normal (1); below it hypokinetic (2); below
-    `akinetic` akinetic (3); below `dyskinetic` dyskinetic (4).
+    Contraction is positive: minus the circumferential or longitudinal strain. A segment is normal
+    (1) from `hypokinetic` up, hypokinetic (2) below it, akinetic (3) below `akinetic`, and
+    dyskinetic (4) below `dyskinetic`.
 
-    How far a normal wall shortens differs between hearts, so the defaults suit some and not others;
-    `relative_to` takes the heart's own best segments for normal instead.
+    How far a normal wall shortens differs between hearts, so the defaults do not suit all of them.
+    `relative_to` defines normal by the heart's own best segments instead.
     """
 
     hypokinetic: float = 11.0
@@ -220,10 +226,11 @@ class ScoreRule:
     def relative_to(cls, contraction: np.ndarray) -> ScoreRule:
         """Thresholds for one heart: shares of the mean of its two most contracting segments.
 
-        It cannot see a heart that is weak everywhere: that one is scored as normal.
+        A heart that is weak everywhere is scored as normal.
 
         Args:
-            contraction: Of the heart's segments, percent, [...]; NaN where not assessed.
+            contraction: Contraction of the heart's segments, percent, [...]; NaN where not
+                assessed.
 
         Raises:
             ArgumentError: Fewer than two assessed segments, the best contract by less than 1 %, or
@@ -234,9 +241,9 @@ class ScoreRule:
         best = float(assessed[-2:].mean()) if len(assessed) >= 2 else float("nan")
         if not best >= _LEAST_CONTRACTION:
             raise ArgumentError(
-                "two segments or more, the best of which contract",
+                f"two or more segments, the best contracting by {_LEAST_CONTRACTION:g} % or more",
                 f"{len(assessed)} assessed, best {best:.1f} %",
-                "Give thresholds of your own",
+                "Pass a ScoreRule with thresholds of your own",
             )
         return cls(*(share * best for share in _SHARES))
 
@@ -246,10 +253,10 @@ def wall_motion_score(contraction: np.ndarray, rule: ScoreRule | None = None) ->
 
     Args:
         contraction: Minus the peak systolic strain, percent, [...]; NaN where not assessed.
-        rule: Thresholds.
+        rule: Thresholds; None for the defaults of `ScoreRule`.
 
     Raises:
-        ArgumentError: An infinite strain, which is none.
+        ArgumentError: An infinite strain.
     """
     rule = rule or ScoreRule()
     c = _require_not_infinite(contraction)
@@ -262,7 +269,7 @@ def wall_motion_score_index(scores: np.ndarray) -> float:
     """Mean score over the assessed segments (score 0 is left out), 1 to 4 (Lang et al. 2015).
 
     Raises:
-        ArgumentError: A score outside 0 to 4, or no assessed segment.
+        ArgumentError: A score outside 0 to 4, or every score is 0.
     """
     values = np.asarray(scores)
     if not np.isin(values, range(5)).all():
@@ -288,5 +295,5 @@ def _require_sense(septum: str) -> None:
         raise ArgumentError(
             f"a sense of {' or '.join(get_args(Sense))}",
             repr(septum),
-            "It says which way round the septum follows the anterior wall",
+            "It is the direction of rotation from the anterior wall to the septum",
         )

@@ -1,7 +1,7 @@
-"""Beats: where each begins, from R-wave triggers or from the motion itself.
+"""Where beats begin, from R-wave triggers or from a curve of the cavity, and drift over a beat.
 
-Displacement refers to a reference frame that is renewed at every beat, because composed motion
-drifts; docs/motion/real_clips.md says by how much on a real clip.
+Displacement refers to a reference frame. The reference is renewed at every beat because composed
+motion drifts; docs/motion/real_clips.md shows by how much on real clips.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 from cineflow.errors import ArgumentError
 from cineflow.motion.fields import require_field, require_finite, require_mask
 
-#: Heart rates that are believed, beats per minute.
+#: Plausible heart rates, beats per minute.
 SLOWEST_BPM, FASTEST_BPM = 30.0, 220.0
-#: An interval this far from the median is no regular beat (Kleiger's 20 % rule).
+#: An interval further than this from the median is not regular (Kleiger's 20 % rule).
 ECTOPIC_SHARE = 0.20
-# A heart this share of its range below the next end-diastole is on its way, not full; that of the
-# atrial kick, without which a heart in diastasis would pass, is larger.
+# At end-diastole the curve is at most this share of its range below the neighbouring maximum. The
+# atrial kick is larger than this share, so a heart in diastasis does not count as full.
 _FULL_WITHIN = 0.10
 _SMOOTHING = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9.0
 
@@ -30,10 +30,10 @@ class HeartBeat:
 
     Attributes:
         ed: End-diastolic frame, the reference of its displacements.
-        es: End-systolic frame; None where only triggers are known.
-        end: The next beat's end-diastolic frame.
-        regular: False for an ectopic interval: leave it out of averages.
-        note: What is wrong with the beat, empty for nothing.
+        es: End-systolic frame; None if only triggers are known.
+        end: End-diastolic frame of the next beat.
+        regular: False for an ectopic interval. Exclude such a beat from averages.
+        note: What is wrong with the beat; empty if regular.
     """
 
     ed: int
@@ -47,25 +47,25 @@ def from_triggers(triggers_ms: np.ndarray, times_ms: np.ndarray) -> tuple[HeartB
     """Beats from R-wave times; end-diastole is the frame nearest to each R wave.
 
     Args:
-        triggers_ms: R waves, ms on the clock of `times_ms`; any number before and after the cine.
+        triggers_ms: R waves, ms on the clock of `times_ms`. Those outside the cine are ignored.
         times_ms: Time of each frame, f64 [T], strictly increasing.
 
     Returns:
-        One beat per pair of neighbouring triggers inside the cine. An interval more than 20 % off
-        the median is ectopic (too short) or a missed trigger (too long): `regular` is False. So are
-        both of two intervals that differ by more than that, and a beat with an R wave further from
-        any frame than frames usually are from each other.
+        One beat per pair of successive triggers inside the cine. `regular` is False in three cases:
+        an interval more than 20 % off the median, which is an ectopic beat (short) or a missed
+        trigger (long); exactly two intervals that differ by more than 20 %; and a beat with an R
+        wave further from the nearest frame than the median frame period.
 
     Raises:
         ArgumentError: Times or triggers out of order or not finite, fewer than two triggers inside
-            the cine, or an interval outside 30 to 220 beats/min throughout.
+            the cine, or a median interval outside 30 to 220 beats/min.
     """
     times = increasing("times_ms", times_ms)
     triggers = increasing("triggers_ms", triggers_ms)
     inside = triggers[(triggers >= times[0] - 0.5) & (triggers <= times[-1] + 0.5)]
     if len(inside) < 2:
         raise ArgumentError(
-            "two R waves or more inside the cine",
+            "two or more R waves inside the cine",
             f"{len(inside)}",
             "Find the beats in the motion instead (from_curve)",
         )
@@ -92,21 +92,23 @@ def from_triggers(triggers_ms: np.ndarray, times_ms: np.ndarray) -> tuple[HeartB
 def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...]:
     """Beats from a curve that is largest at end-diastole: cavity diameter, area or volume.
 
-    The curve is smoothed by [1, 2, 3, 2, 1] / 9 (EchoNet-LVH); end-diastoles are maxima and
-    end-systoles the minima between them, each a swing of a third of the curve's range, so that an
-    atrial kick or noise starts no beat. Where the cine begins or ends without that swing, the heart
-    counts as full from a tenth of the range below its neighbouring maximum.
+    The curve is smoothed by [1, 2, 3, 2, 1] / 9 (EchoNet-LVH). End-diastoles are its maxima and
+    end-systoles the minima between them. Neighbouring extrema differ by at least a third of the
+    curve's range, so an atrial kick or noise does not start a beat. A maximum at the start or end
+    of the cine lacks that swing on one side. It counts if it is within a tenth of the range of the
+    neighbouring maximum.
 
     Args:
         cavity: [T], any unit.
         times_ms: Time of each frame, f64 [T], strictly increasing.
 
     Returns:
-        Whole beats, from end-diastole to end-diastole; `regular` is False for one beyond 220 or
-        below 30 beats/min, or off the other intervals as for triggers.
+        Whole beats, from end-diastole to end-diastole. `regular` is False outside 30 to 220
+        beats/min, and where the interval differs from the others as in `from_triggers`.
 
     Raises:
-        ArgumentError: Times out of order, values not finite, mixed lengths, or less than one beat.
+        ArgumentError: Times out of order, a value that is not finite, curve and times of different
+            lengths, a constant curve, or less than one beat.
     """
     times = increasing("times_ms", times_ms)
     curve = np.asarray(cavity, np.float64)
@@ -119,8 +121,8 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
     if swing <= 1e-9 * max(1.0, float(np.abs(smoothed).max())):
         raise ArgumentError("a curve that moves", "a constant one", "Is the tracked wall moving?")
 
-    def full(frame: int, beside: int) -> bool:
-        return bool(smoothed[beside] - smoothed[frame] <= _FULL_WITHIN * span)
+    def full(frame: int, neighbour: int) -> bool:
+        return bool(smoothed[neighbour] - smoothed[frame] <= _FULL_WITHIN * span)
 
     turns = turning_points(smoothed, swing)
     maxima = [frame for frame, kind in turns if kind > 0]
@@ -135,7 +137,7 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
         raise ArgumentError(
             "a cine of one beat or more",
             f"{len(maxima)} end-diastole(s) in {times[-1] - times[0]:.0f} ms",
-            "Record longer, or refer the motion to the first frame",
+            "Record longer, or use the first frame as the reference",
         )
     intervals = np.diff(times[maxima])
     notes = _off_the_others(intervals, "missed beat?")
@@ -143,60 +145,65 @@ def from_curve(cavity: np.ndarray, times_ms: np.ndarray) -> tuple[HeartBeat, ...
     for (ed, end), interval, note in zip(pairwise(maxima), intervals, notes, strict=True):
         es = next(frame for frame, kind in turns if kind < 0 and ed < frame < end)
         if not 60_000 / FASTEST_BPM <= interval <= 60_000 / SLOWEST_BPM:
-            note = f"{interval:.0f} ms is no believable beat"
+            note = f"{interval:.0f} ms is not a plausible beat"
         beats.append(HeartBeat(ed, es, end, not note, note))
     return tuple(beats)
 
 
 def mean_length(field: np.ndarray, weight: np.ndarray) -> float:
-    """Weighted mean length of a field's vectors, px: what "closure" and "drift" mean here.
+    """Weighted mean length of a field's vectors, px: the measure of loop closure and drift.
 
-    A mean of lengths, not the length of the mean: a ring that ends too wide all round has drifted.
+    It is the mean of the lengths, not the length of the mean vector, so that a ring that ends too
+    wide all round has drifted.
 
     Args:
         field: [2, h, w] or [3, d, h, w] px, finite.
-        weight: [h, w] or [d, h, w], not negative; a mask is one. Zeros everywhere (a black picture)
-            give 0.
+        weight: Weights >= 0 or a mask, [h, w] or [d, h, w].
+
+    Returns:
+        The mean in px; 0 if all weights are 0 (a black picture).
     """
     total = float(weight.sum())
     return float((np.linalg.norm(field, axis=0) * weight).sum()) / total if total > 0 else 0.0
 
 
 def drift(displacement: np.ndarray, mask: np.ndarray, beat: HeartBeat) -> float:
-    """Loop closure per frame of a beat, px: what linear compensation would take away.
+    """Loop closure divided by the beat's frames, px per frame.
 
-    The closure is the stream's `drift_px`, its mean taken over the mask.
+    This is the rate that `compensate` removes. The closure is the stream's `drift_px`, averaged
+    over the mask.
 
     Args:
         displacement: Composed over the whole beat, [2, H, W] px.
         mask: Where to measure, bool [H, W].
-        beat: The beat that it closes.
+        beat: The beat that `displacement` spans.
 
     Raises:
-        ArgumentError: The beat has no frames, the mask is empty or of another size, or a value is
-            not finite.
+        ArgumentError: The beat is empty, the mask is empty or has another size, or a value is not
+            finite.
 
     Source:
-        This project's own: `metrics.loop_closure` over the beat's frames.
+        Defined by this project: `metrics.loop_closure` over the number of frames.
     """
     if beat.end <= beat.ed:
         raise ArgumentError(
             "a beat that ends after it began",
             f"frames {beat.ed} to {beat.end}",
-            "Two triggers within one frame are one R wave: leave such a beat out",
+            "Two triggers within one frame are one R wave: skip such a beat",
         )
     u = require_field("displacement", displacement)
     return mean_length(u, require_mask(mask, u.shape[1:])) / (beat.end - beat.ed)
 
 
 def compensate(displacements: np.ndarray) -> np.ndarray:
-    """Displacements over one whole beat with linear drift taken out, [T, 2, H, W] px.
+    """Displacements over one whole beat with linear drift removed, [T, 2, H, W] px.
 
-    u_k - (k / (T - 1)) u_{T-1}: the last frame returns to the reference exactly. An assumption,
-    not a measurement (a patient breathes): state it wherever its result is shown.
+    u_k - (k / (T - 1)) u_{T-1}: the last frame returns to the reference exactly. This is an
+    assumption and not a measurement, since a patient breathes. Say so wherever the result is shown.
 
     Args:
-        displacements: Since end-diastole, entry 0 zero, the last at the next end-diastole.
+        displacements: Since end-diastole, [T, 2, H, W] px. The first is zero and the last is at the
+            next end-diastole.
 
     Raises:
         ArgumentError: Fewer than two frames, another shape, a value that is not finite, or a first
@@ -206,25 +213,25 @@ def compensate(displacements: np.ndarray) -> np.ndarray:
     if u.ndim != 4 or len(u) < 2 or u.shape[1] != 2:
         raise ArgumentError("displacements [T >= 2, 2, H, W]", f"{list(u.shape)}")
     if u.dtype.kind != "f":
-        u = u.astype(np.float64)  # the shares between 0 and 1 are no whole numbers
+        u = u.astype(np.float64)  # the shares below lie between 0 and 1
     require_finite("displacements", u)
     if u[0].any():
         raise ArgumentError(
-            "displacements since their own first frame, which are 0 there",
+            "displacements that start with 0 at the reference frame",
             f"up to {np.abs(u[0]).max():.3g} px in entry 0",
-            "Begin with the reference frame",
+            "Include the reference frame itself as entry 0",
         )
     share = np.linspace(0.0, 1.0, len(u), dtype=u.dtype)[:, None, None, None]
     return np.asarray(u - share * u[-1])
 
 
 def _off_the_others(intervals: np.ndarray, missed: str) -> list[str]:
-    """What is wrong with each interval [N], ms, beside the others; empty for nothing."""
+    """Note for each interval [N], ms, that differs from the others; empty for the rest."""
     if len(intervals) == 2:
         if intervals.max() <= (1.0 + ECTOPIC_SHARE) * intervals.min():
             return ["", ""]
         both = " and ".join(f"{interval:.0f}" for interval in intervals)
-        return [f"R-R {both} ms: which of the two is off cannot be told"] * 2
+        return [f"R-R {both} ms: one is irregular, but two intervals do not show which"] * 2
     usual = float(np.median(intervals))
     shares = (intervals - usual) / usual
     return [
@@ -252,7 +259,7 @@ def increasing(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def smooth(curve: np.ndarray) -> np.ndarray:
-    """A curve [T] weighted by [1, 2, 3, 2, 1] / 9, as EchoNet-LVH does; its ends are repeated."""
+    """A curve [T] smoothed by [1, 2, 3, 2, 1] / 9, as in EchoNet-LVH. Its ends are repeated."""
     smoothed: np.ndarray = np.convolve(np.pad(curve, 2, mode="edge"), _SMOOTHING, mode="valid")
     return smoothed
 
@@ -260,11 +267,11 @@ def smooth(curve: np.ndarray) -> np.ndarray:
 def turning_points(curve: np.ndarray, swing: float) -> list[tuple[int, int]]:
     """Alternating maxima (+1) and minima (-1) of a curve [T], as (frame, kind).
 
-    Neighbours are `swing` apart at least; the last one is confirmed by a swing after it.
+    Neighbours differ by at least `swing`. The last one is confirmed by a swing after it.
     """
     turns: list[tuple[int, int]] = []
     top = bottom = 0
-    seeking = 0  # the first swing decides
+    seeking = 0  # the first swing decides whether a maximum or a minimum comes first
     for frame, value in enumerate(curve):
         top = frame if value > curve[top] else top
         bottom = frame if value < curve[bottom] else bottom

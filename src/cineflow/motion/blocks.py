@@ -1,7 +1,7 @@
-"""A frame pair and its flow, summed over blocks of 16 px: what quality and beats are read from.
+"""Sums of a frame pair and its flow over blocks of 16 px. Quality and beats are read from them.
 
-Blocks keep a whole frame's evidence in a few hundred numbers: cheap to combine, to compare with the
-pair before, and to carry in a stream's state.
+Blocks reduce a frame to a few hundred numbers, which are cheap to combine, to compare with the
+previous pair, and to carry in a stream's state.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from cineflow.ops import warp
 
 BLOCK_PX = 16
 _WHITE = 255.0
-#: Share of the memory of the picture that a new frame replaces.
+#: Weight of a new frame in the running mean of the picture.
 _RENEWAL = 0.2
 
 
 @dataclass(frozen=True, eq=False)
 class BlockMotion:
-    """What a pair leaves behind: its motion, and the picture as it was lately, block by block.
+    """What one pair keeps for the next: its motion and the recent picture, by block.
 
-    The picture is remembered over about five frames, so that tissue which a shadow hides still
-    counts, as tissue that nothing supports, and so that a change of the picture itself is seen.
+    The picture is a running mean over about five frames. Tissue hidden by a shadow therefore keeps
+    its weight, and counts as tissue without support. Sudden changes of the picture show as well.
 
     Attributes:
-        flow: f32 [2, h, w] px (x, y), the flow's mean over each block.
-        tissue: f64 [h, w], lately: pixels times squared brightness; blood is dark.
-        grey: f64 [h, w], lately: mean grey level.
-        frames: Frames from the previous to the current one, by their numbers; 1 where none is lost.
+        flow: Mean flow of each block, f32 [2, h, w] px (x, y).
+        tissue: Running mean of pixels times squared brightness, f64 [h, w]; blood is dark.
+        grey: Running mean of the grey level, f64 [h, w].
+        frames: Frame number of the current frame minus the previous one's; 1 if no frame was lost.
     """
 
     flow: np.ndarray
@@ -41,23 +41,23 @@ class BlockMotion:
 
     @property
     def weight(self) -> np.ndarray:
-        """Share of each block in the tissue, f64 [h, w]: sum 1, or zeros for a black picture."""
+        """Share of each block in the tissue, f64 [h, w]. The sum is 1, or 0 for a black picture."""
         total = float(self.tissue.sum())
         return self.tissue / total if total > 0 else self.tissue
 
 
 @dataclass(frozen=True, eq=False)
 class PairSums:
-    """Statistics of a pair in each block and its neighbours, per pixel, f64 [h, w].
+    """Statistics of a pair over each block and its neighbours, per pixel, f64 [h, w].
 
-    With a = previous and b(p) = current(p + flow(p)), each less its mean over the block, and g the
-    central-difference gradient of (a + b) / 2. Neighbours count half, diagonal ones a quarter: the
-    tracker's own window reaches about as far.
+    a is the previous frame and b(p) = current(p + flow(p)), both minus their mean over the block. g
+    is the central-difference gradient of (a + b) / 2. Neighbours count half and diagonal neighbours
+    a quarter, which is about the reach of the tracker's window.
 
     Attributes:
         count: Number of pixels in the block itself.
-        grey_a, grey_b: Mean grey levels of the block itself, before they were taken away.
-        pixels: Number of pixels that were summed, weighted.
+        grey_a, grey_b: Mean grey levels of the block itself, before they were subtracted.
+        pixels: Weighted number of pixels in the sums.
         aa, bb, ab: Variances and covariance, grey levels^2.
         xx, xy, yy: Products of the gradient, (grey level / px)^2.
     """
@@ -82,7 +82,7 @@ def pair_sums(
     Args:
         previous, current: Grey levels, u8 or f32 [H, W].
         flow: previous to current, [2, H, W] px.
-        mask: Where to judge, bool [H, W]; None for everywhere that either frame is not black.
+        mask: Pixels to use, bool [H, W]; None for those that are not black in both frames.
 
     Raises:
         ArgumentError: Shapes differ, the mask is empty, or a frame or the flow is not finite.
@@ -102,7 +102,7 @@ def pair_sums(
 
     count = block_sums(inside)
     least = np.maximum(count, 1.0)
-    # Less the frame's mean, so that sums of squares are small enough for f32.
+    # Subtract the frame's mean so that sums of squares stay small enough for f32.
     mean_a, mean_b = float(a.mean()), float(b.mean())
     a, b = (a - mean_a) * inside, (b - mean_b) * inside
     x, y = _gradient(a + b, inside)
@@ -130,12 +130,12 @@ def pair_sums(
 def block_motion(
     flow: np.ndarray, sums: PairSums, before: BlockMotion | None = None, frames: int = 1
 ) -> BlockMotion:
-    """What a pair leaves behind.
+    """What one pair keeps for the next.
 
     Args:
         flow: previous to current, [2, H, W] px.
-        sums: The pair's own.
-        before: What the pair before left; None for the first.
+        sums: Sums of this pair.
+        before: The previous pair's block motion; None for the first pair.
         frames: As in `BlockMotion`.
     """
     rows, columns = block_size(flow.shape[-2:])
@@ -148,19 +148,22 @@ def block_motion(
 
 
 def block_sums(image: np.ndarray) -> np.ndarray:
-    """Sum over each block of [H, W], f64 [H // 16, W // 16]; a remainder at the far edges is left
-    out, and an image smaller than a block is one."""
+    """Sum over each block of [H, W], f64 [H // 16, W // 16].
+
+    A remainder at the right and bottom edges is ignored. An image smaller than a block is one
+    block.
+    """
     height, width = block_size(image.shape)
     rows, columns = image.shape[0] // height, image.shape[1] // width
     kept = image[: rows * height, : columns * width]
-    # rows first: that sum runs along memory
+    # rows first, because that sum reads contiguous memory
     tall = kept.reshape(rows, height, columns * width).sum(axis=1)
     total: np.ndarray = tall.reshape(rows, columns, width).sum(axis=2, dtype=np.float64)
     return total
 
 
 def weighted_quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
-    """The value that `share` of the weight does not exceed; `weight` sums to 1."""
+    """The smallest value below or at which `share` of the weight lies; `weight` sums to 1."""
     order = np.argsort(values, axis=None)
     reached = np.cumsum(weight.ravel()[order])
     at = min(int(np.searchsorted(reached, share * reached[-1])), order.size - 1)
@@ -173,12 +176,14 @@ def block_size(size: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _gradient(twice: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Central differences of half of `twice`, 0 where a neighbour is outside: an edge of the
-    sector is no texture."""
+    """Central differences of `twice` / 2.
+
+    They are 0 where a neighbour is outside, because the edge of the sector is not texture.
+    """
     x, y = np.zeros_like(twice), np.zeros_like(twice)
     np.subtract(twice[:, 2:], twice[:, :-2], out=x[:, 1:-1])
     np.subtract(twice[2:], twice[:-2], out=y[1:-1])
-    quarter = np.float32(0.25) * inside  # half of the sum of two frames, half of two pixels' step
+    quarter = np.float32(0.25) * inside  # 1/2 for the sum of two frames, 1/2 for a step of 2 px
     x[:, 1:-1] *= quarter[:, 2:] * inside[:, :-2]
     y[1:-1] *= quarter[2:] * inside[:-2]
     return x, y

@@ -1,8 +1,8 @@
-"""Loop closure: one beat later the heart is where it was, so tracked tissue should be, too.
+"""Loop closure: after one beat the heart is back, so tracked tissue should be back as well.
 
-It needs no truth, so it works on patients; but a closed loop is necessary, not sufficient (one that
-says "nothing moves" closes every loop), and a probe that slides opens it rightly. The shift of the
-whole picture is therefore measured beside it, without the tracker.
+This needs no ground truth, so it works on patients. A closed loop is necessary but not sufficient:
+a tracker that reports no motion closes every loop, and a sliding probe leaves one open correctly.
+For this reason `picture_shift` measures the shift of the whole picture without the tracker.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from cineflow.errors import ArgumentError
 from cineflow.motion.beats import FASTEST_BPM, SLOWEST_BPM, increasing
 from cineflow.motion.fields import require_mask
 
-#: Shortest and longest beat that is looked for, ms.
+#: Shortest and longest beat of the search, ms.
 SHORTEST_BEAT_MS, LONGEST_BEAT_MS = 60_000.0 / FASTEST_BPM, 60_000.0 / SLOWEST_BPM
-# A beat shows as a return of similarity after the loss in between; this much return is one.
+# Similarity falls within a beat and returns at its end. It must return by at least this much.
 _LEAST_RETURN = 0.01
-# ... and frames less alike than this show no common anatomy (the real clips read 0.68 and 0.92).
+# Frames less similar than this do not show the same anatomy (the real clips: 0.68 and 0.92).
 _LEAST_LIKENESS = 0.3
 
 
@@ -30,9 +30,9 @@ class BeatPair:
 
     Attributes:
         start: Index of the first frame.
-        end: Index of the frame that looks most like it, one beat later.
+        end: Index of the most similar frame one beat later.
         similarity: Normalised correlation of the two pictures inside the sector, -1..1.
-        shift_px: (x, y) by which the whole second picture lies beside the first, whole pixels.
+        shift_px: Shift (x, y) of the whole second picture against the first, whole pixels.
     """
 
     start: int
@@ -44,10 +44,10 @@ class BeatPair:
 def find_beat(
     frames: np.ndarray, times_ms: np.ndarray, sector: np.ndarray
 ) -> tuple[BeatPair | None, str]:
-    """Find the best-matching pair of frames about one beat apart.
+    """Finds the most similar pair of frames about one beat apart.
 
-    The similarity of two frames falls with the time between them and returns at the beat; the lag
-    of that return is the beat, and the best pair near it is taken.
+    The similarity of two frames falls with the time between them and returns after a beat. The lag
+    of that return is the length of the beat. The most similar pair near that lag is returned.
 
     Args:
         frames: uint8 [T, H, W].
@@ -55,11 +55,11 @@ def find_beat(
         sector: bool [H, W]; only these pixels are compared.
 
     Returns:
-        The pair, or None and the reason ("" with a pair).
+        The pair and "", or None and the reason.
 
     Raises:
-        ArgumentError: No [T, H, W], not one time per frame, times that do not grow or are not
-            finite, or a sector that is empty or of another size.
+        ArgumentError: `frames` is not [T, H, W], not one time per frame, times that do not increase
+            or are not finite, or a sector that is empty or has another size.
     """
     if frames.ndim != 3 or len(frames) == 0:
         raise ArgumentError("frames [T >= 1, H, W]", str(list(frames.shape)))
@@ -90,17 +90,17 @@ def find_beat(
 
 
 def point_closure(positions: np.ndarray, beat: BeatPair) -> float:
-    """Mean distance in px between where points were and where they are one beat later.
+    """Mean distance between tracked points and the same points one beat later, px.
 
-    For a dense displacement over one whole beat, see `cineflow.motion.metrics.loop_closure`.
+    For a dense displacement over one beat, see `cineflow.motion.metrics.loop_closure`.
 
     Args:
         positions: Tracked points, [T, P, 2] (x, y) px.
         beat: The two frames.
 
     Raises:
-        ArgumentError: Another shape, a track that does not reach the beat's two frames, or a point
-            that is not finite at one of them.
+        ArgumentError: Another shape, a track that does not reach both frames, or a point that is
+            not finite at one of them.
     """
     if positions.ndim != 3 or positions.shape[1] == 0 or positions.shape[2] != 2:
         raise ArgumentError("positions [T, P >= 1, 2]", str(list(positions.shape)))
@@ -112,8 +112,8 @@ def point_closure(positions: np.ndarray, beat: BeatPair) -> float:
     if lost.any():
         raise ArgumentError(
             "finite positions at both frames",
-            f"{np.count_nonzero(lost)} of {lost.size} points with NaN or infinite ones",
-            "Leave out points that were lost, and say how many",
+            f"{np.count_nonzero(lost)} of {lost.size} points with NaN or infinite coordinates",
+            "Exclude points that were lost, and report how many",
         )
     apart = positions[beat.end] - positions[beat.start]
     return float(np.hypot(apart[:, 0], apart[:, 1]).mean())
@@ -128,15 +128,17 @@ def _similarity(frames: np.ndarray, sector: np.ndarray) -> np.ndarray:
 
 
 def picture_shift(first: np.ndarray, second: np.ndarray, sector: np.ndarray) -> tuple[int, int]:
-    """Whole-pixel (x, y) that best lays `first` onto `second`: the picture's own translation.
+    """Translation (x, y) from `first` to `second`, whole pixels, by template matching.
 
     Args:
         first, second: Frames, [H, W].
-        sector: bool [H, W]; the rectangle around it is compared. One too small to lay over anything
-            shows no shift: (0, 0).
+        sector: bool [H, W]; its bounding rectangle is compared.
+
+    Returns:
+        (x, y) px; (0, 0) if the sector is too small to compare.
 
     Raises:
-        ArgumentError: An empty sector, or one of another size.
+        ArgumentError: A sector that is empty or has another size.
     """
     reach = max(4, min(first.shape) // 20)
     rows, columns = np.nonzero(require_mask(sector, first.shape))

@@ -1,7 +1,7 @@
-"""Motion over many frames: flows composed by warping, never by adding.
+"""Displacement over several frames: flows are composed by warping, never added.
 
-Adding flows as if they shared a grid costs 2 px and 12 points of radial strain over one systole;
-composing the exact flows costs 0.002 px.
+Adding flows as if they shared a grid costs 2 px and 12 percentage points of radial strain over one
+systole. Composing the exact flows costs 0.002 px.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from cineflow.ops import compose_flow
 
 
 def compose(displacement: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """One frame further: u'(X) = u(X) + flow(X + u(X)).
+    """Displacement one frame later: u'(X) = u(X) + flow(X + u(X)).
 
     Args:
-        displacement: u since the reference frame, [2, H, W] or [3, D, H, W] px on the reference
-            frame's grid.
-        flow: From the frame that `displacement` reaches to the next, on its grid, of the same size.
+        displacement: u from the reference frame to frame n, [2, H, W] or [3, D, H, W] px on the
+            reference grid.
+        flow: From frame n to n + 1, px on frame n's grid, of the same size.
 
     Returns:
-        f32, like `displacement`, on the reference frame's grid. A point that has left the image
-        stays where it left.
+        f32, like `displacement`, on the reference grid. A point that has left the image keeps its
+        displacement.
 
     Raises:
         ArgumentError: Shapes differ, or a value is not finite.
@@ -43,17 +43,17 @@ def compose(displacement: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 
 def compose_all(flows: Iterable[np.ndarray]) -> np.ndarray:
-    """Displacement at every frame since the first, f32 [T + 1, 2, H, W] px; entry 0 is zero.
+    """Displacement of every frame from the first, f32 [T + 1, 2, H, W] px; entry 0 is zero.
 
     Args:
-        flows: T flows [2, H, W] px, frame k to frame k + 1 on frame k's grid, in order.
+        flows: T flows [2, H, W] px in order, each from frame k to k + 1 on frame k's grid.
 
     Raises:
-        ArgumentError: No flow at all, shapes differ, or a value is not finite.
+        ArgumentError: `flows` is empty, shapes differ, or a value is not finite.
     """
     steps = list(flows)
     if not steps:
-        raise ArgumentError("one flow or more", "none")
+        raise ArgumentError("one or more flows", "an empty list")
     path = [np.zeros_like(require_field("flow", steps[0]))]
     for step in steps:
         path.append(compose(path[-1], step))

@@ -1,4 +1,4 @@
-"""Argument checks that every function on motion fields shares."""
+"""Argument checks shared by the functions on motion fields."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def require_field(
 
 
 def require_mask(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """`mask` as bool [H, W] of `size`, with at least one pixel set.
+    """`mask` as bool of `size`, with at least one pixel set.
 
-    Booleans, integers (0 is false) or floats that are 0 and 1 throughout.
+    Accepts booleans, integers (0 is false), and floats that are all 0 or 1.
 
     Raises:
-        ArgumentError: Another shape, an empty mask (a mean over nothing is no number), or values
-            that are neither true nor false, such as NaN.
+        ArgumentError: Another shape, an empty mask (its mean is undefined), or values that are
+            neither true nor false, such as NaN.
     """
     array = np.asarray(mask)
     if array.shape != size:
@@ -55,7 +55,7 @@ def require_mask(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
         raise ArgumentError(
             "a mask of true and false",
             f"{array.dtype.name} values other than 0 and 1" if floats else array.dtype.name,
-            "Compare first: values > threshold is a mask",
+            "Make a mask by comparison: values > threshold",
         )
     array = array.astype(bool)
     if not array.any():
@@ -70,10 +70,10 @@ def require_same_size(name: str, array: np.ndarray, size: tuple[int, ...]) -> No
 
 
 def require_spacing(spacing_mm: tuple[float, ...], dimensions: int = 2) -> tuple[float, ...]:
-    """`spacing_mm` (row, column) or (slice, row, column), positive and finite.
+    """`spacing_mm` as floats (row, column) or (slice, row, column).
 
     Raises:
-        ArgumentError: Not so many positive finite numbers; lengths then stay in pixels.
+        ArgumentError: Not `dimensions` positive finite numbers.
     """
     numbers = np.ndim(spacing_mm) == 1 and np.asarray(spacing_mm).dtype.kind in "iuf"
     steps = tuple(map(float, spacing_mm)) if numbers else ()
@@ -82,7 +82,7 @@ def require_spacing(spacing_mm: tuple[float, ...], dimensions: int = 2) -> tuple
         raise ArgumentError(
             f"a spacing {axes} of positive numbers",
             repr(spacing_mm),
-            "Without a calibration give None: the result is in pixels",
+            "Pass None without a calibration: the result is then in pixels",
         )
     return steps
 
@@ -93,10 +93,17 @@ def require_point(
     dimensions: int,
     size: tuple[int, ...] | None = None,
 ) -> np.ndarray:
-    """`point` as f64 [D], (x, y) or (x, y, z); with `size`, (rows, columns) for instance, inside.
+    """`point` as f64 [D], (x, y) or (x, y, z).
+
+    Args:
+        name: Name of the point in the error.
+        point: The point, px.
+        dimensions: D.
+        size: (rows, columns) or (slices, rows, columns) of the image that must contain the point;
+            None to allow any point.
 
     Raises:
-        ArgumentError: Not so many finite numbers, or outside the image.
+        ArgumentError: Not D finite numbers, or a point outside the image.
     """
     array = np.asarray(point, np.float64)
     if array.shape != (dimensions,) or not np.isfinite(array).all():

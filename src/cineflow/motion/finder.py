@@ -1,19 +1,21 @@
-"""End-diastole found in the motion while it goes on, for streams without R-wave triggers.
+"""Finds end-diastole in the motion of a live stream, without R-wave triggers.
 
-A stream cannot know that a frame was end-diastole before the next systole has begun. So the finder
-names a *candidate*, the frame of fullest extension since end-systole, and confirms it once the
-motion has swung back by a quarter of the excursion: some frames late, by a delay that is said.
+A stream cannot tell that a frame was end-diastole until the next systole has begun. The finder
+therefore names a *candidate*, the fullest frame since end-systole. It confirms the candidate once
+the motion has swung back by a quarter of the excursion, and reports how many frames that took.
 
-The motion of a frame is reduced to ten weighted moments of its flow; the picture's own translation
-is left out, because probe and breath slide it further than the heart. The direction in which the
-moments vary most from frame to frame is learnt from the stream's first beats; their running sum
-along it is a curve that swings once per beat. Where three of its turning points are known, the
-shorter of the two legs is systole, and the turning point that it starts from is end-diastole.
+The motion of a frame is reduced to ten weighted moments of its flow. Translation is left out,
+because the probe and breathing move the picture further than the heart does. The direction in which
+the moments vary most from frame to frame is learnt from the first beats. The running sum of the
+moments along that direction is a curve that swings once per beat. Three turning points bound two
+legs: the shorter leg is systole, and it starts at end-diastole.
 
-Limits: about two beats to learn, in which the reference stays the stream's first frame; at rates
-where systole is as long as diastole (about 150 per minute and up) end-systole may be taken for
-end-diastole; a heart that only translates has no beat here, and then none is found. It looks back
-on 512 frames at most.
+Limits:
+- Learning takes about two beats. Until then the reference is the stream's first frame.
+- From about 150 beats per minute systole is as long as diastole, and end-systole may be mistaken
+  for end-diastole.
+- A heart that only translates has no beat that can be found.
+- The finder remembers at most 512 frames.
 """
 
 from __future__ import annotations
@@ -28,20 +30,23 @@ from cineflow.motion.blocks import BlockMotion
 
 _MOST_FRAMES = 512
 _FEWEST_FRAMES = 12
-#: How many the motion of a frame is reduced to.
+#: Number of moments of one frame's motion.
 MOMENTS = 10
-#: Every so many frames an unlearnt finder looks at what it has.
+#: Frames between two attempts to learn the curve.
 _LOOK_EVERY = 4
-#: Less excursion than this, root mean square over the tissue, is no heart beat, px.
+#: Least excursion of a heart beat, root mean square over the tissue, px.
 _LEAST_EXCURSION_PX = 0.5
-#: A curve is forgotten after so many of its periods without a beat.
+#: Periods without a beat after which the curve is forgotten.
 _PATIENCE = 3.0
 _SWING_SHARE = 0.25
 
 
 class Event(Enum):
-    """What a frame is: nothing special; the fullest since end-systole; the sign that the last
-    fullest one was end-diastole."""
+    """What a frame shows.
+
+    CANDIDATE: it is the fullest frame since end-systole. CONFIRMED: the last candidate was
+    end-diastole.
+    """
 
     NOTHING = auto()
     CANDIDATE = auto()
@@ -50,13 +55,13 @@ class Event(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What was learnt: the direction to look along, and where on the curve the stream is.
+    """The learnt direction, and the stream's position on the curve along it.
 
     Attributes:
-        mode: f64 [10]; the sum of the moments along it is largest at end-diastole.
-        swing: The way back, px, that confirms a turning point.
-        period: Frames of one beat when it was learnt.
-        seeking: 1 on the way to end-diastole, -1 to end-systole.
+        mode: Direction, f64 [10]. The sum of the moments along it is largest at end-diastole.
+        swing: Distance back from an extreme that confirms a turning point, px.
+        period: Frames of one beat at the time of learning.
+        seeking: 1 on the way to end-diastole, -1 on the way to end-systole.
         extreme: The curve's highest (lowest) value on this way, px.
         waited: Frames since the last turning point.
     """
@@ -71,18 +76,22 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class BeatFinder:
-    """The finder's memory; `observe` gives the next one and leaves this one as it is.
+    """State of the finder. `observe` returns the next state and does not change this one.
 
     Attributes:
         path: Running sums of the moments, f64 [K, 10] px, K <= 512.
-        curve: What was learnt; None until then.
+        curve: The learnt curve; None while learning.
     """
 
     path: np.ndarray = field(default_factory=lambda: np.zeros((1, MOMENTS)))
     curve: Curve | None = None
 
     def observe(self, motion: BlockMotion) -> tuple[BeatFinder, Event]:
-        """Take in the motion from the last frame to this one."""
+        """The state after one more frame, and what that frame shows.
+
+        Args:
+            motion: Motion from the last frame to this one.
+        """
         here = self.path[-1] + _moments(motion)
         path = np.concatenate([self.path, here[None]])[-_MOST_FRAMES:]
         if self.curve is None:
@@ -99,7 +108,7 @@ class BeatFinder:
 
 
 def _follow(curve: Curve, value: float) -> tuple[Curve, Event]:
-    """One step along a learnt curve; turning points alternate, each a swing from the last."""
+    """One step along a learnt curve. Turning points alternate and are at least a swing apart."""
     ahead = curve.seeking * (value - curve.extreme)
     if ahead > 0:
         event = Event.CANDIDATE if curve.seeking > 0 else Event.NOTHING
@@ -111,8 +120,8 @@ def _follow(curve: Curve, value: float) -> tuple[Curve, Event]:
 
 
 def _learn(path: np.ndarray) -> Curve | None:
-    """The beat's curve from the path so far; None while it has not swung often enough."""
-    # from frame to frame the heart moves most; over seconds, whatever drifts would
+    """The curve of the beat from the path so far; None until it has enough turning points."""
+    # The heart dominates the motion from frame to frame; over seconds, drift would.
     steps = np.diff(path, axis=0)
     steps -= steps.mean(axis=0)
     _, modes = np.linalg.eigh(steps.T @ steps)
@@ -121,13 +130,13 @@ def _learn(path: np.ndarray) -> Curve | None:
     if excursion < _LEAST_EXCURSION_PX:
         return None
     swing = _SWING_SHARE * excursion
-    # the ends of a record are no turning points: the heart may have been on its way there
+    # The first frames are not a turning point: the heart may have been moving before them.
     turns = [turn for turn in turning_points(smooth(values), swing) if turn[0] > 2]
     if len(turns) < 3:
         return None
     (first, kind), (second, _), (third, _) = turns[-3:]
     systole_first = second - first < third - second
-    # +1 where the first of the three is end-diastole and a maximum, or neither
+    # +1 if the first of the three is both end-diastole and a maximum, or neither of them
     sign = kind if systole_first else -kind
     mode = sign * modes[:, -1]
     seeking = -int(sign * kind)  # the third turning point is of the first one's kind
@@ -139,7 +148,7 @@ def _moments(motion: BlockMotion) -> np.ndarray:
     rows, columns = motion.weight.shape
     y, x = np.linspace(-1.0, 1.0, rows)[:, None], np.linspace(-1.0, 1.0, columns)[None]
     one, weight = np.ones_like(motion.weight), motion.weight
-    # Legendre polynomials of unit mean square: each moment counts alike
+    # Legendre polynomials of unit mean square, so that every moment has the same weight.
     basis = (
         np.sqrt(3.0) * x * one,
         np.sqrt(3.0) * y * one,

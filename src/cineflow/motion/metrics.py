@@ -1,4 +1,4 @@
-"""How good a motion field is: against the truth, or against itself."""
+"""Measures of a motion field: its error against the truth, folding, and loop closure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cineflow.motion.fields import (
 
 @dataclass(frozen=True)
 class EndPointError:
-    """Length of the error vector over a mask.
+    """Statistics of the length of the error vector over a mask.
 
     Attributes:
-        mean_px, median_px, p95_px: Statistics over the mask's pixels.
+        mean_px, median_px, p95_px: Mean, median and 95th percentile, px.
         mean_mm: Mean in mm; None without a calibration.
-        note: Why there are no mm, empty where there are.
+        note: Why `mean_mm` is None; empty otherwise.
     """
 
     mean_px: float
@@ -43,13 +43,13 @@ def end_point_error(
 
     Args:
         estimate, truth: Flow or displacement, [2, H, W] or [3, D, H, W] px, on the same grid.
-        mask: Where to measure, bool [H, W] or [D, H, W]; the myocardium, usually.
+        mask: Where to measure, bool [H, W] or [D, H, W]; usually the myocardium.
         spacing_mm: mm per pixel along the array's axes, (row_mm, column_mm) or (slice_mm, row_mm,
             column_mm); None for pixels only.
 
     Raises:
-        ArgumentError: Shapes differ, the mask is empty, a value is not finite, or a spacing that
-            is no spacing.
+        ArgumentError: Shapes differ, the mask is empty, a value is not finite, or the spacing is
+            invalid.
 
     Source:
         Baker et al. 2011 (Middlebury), restricted to the wall.
@@ -74,9 +74,10 @@ def end_point_error(
 
 
 def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
-    """det(I + du/dX), f64 [H, W] or [D, H, W]: local change of area or volume.
+    """det(I + du/dX), f64 [H, W] or [D, H, W]: local ratio of area or volume.
 
-    Central differences, one-sided at borders. It needs no spacing: the determinant has no unit.
+    Uses central differences, one-sided at borders. The determinant has no unit, so the pixel
+    spacing is not needed.
 
     Args:
         displacement: [2, H, W] or [3, D, H, W] px.
@@ -88,7 +89,7 @@ def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
     u = require_field("displacement", displacement, volumes=True).astype(np.float64)
     if min(u.shape[1:]) < 2:
         raise ArgumentError(
-            "2 pixels or more along every axis, to take differences of",
+            "2 or more pixels along every axis",
             f"{list(u.shape)}",
         )
     # j[a][b] = d x_a / d X_b; the array's axes run (z, y, x), the components (x, y, z).
@@ -105,17 +106,17 @@ def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
 
 
 def folding(displacement: np.ndarray, mask: np.ndarray) -> float:
-    """Percentage of the mask's pixels where det(I + du/dX) <= 0: tissue turned inside out.
+    """Percentage of the mask's pixels where det(I + du/dX) <= 0: the tissue folds over itself.
 
     Args:
         displacement: [2, H, W] or [3, D, H, W] px.
         mask: Where to measure, bool [H, W] or [D, H, W].
 
     Raises:
-        ArgumentError: The mask is empty or of another size, or as `jacobian_determinant`.
+        ArgumentError: The mask is empty or has another size, or as `jacobian_determinant`.
 
     Source:
-        Registration's usual count of voxels with det <= 0, as in SegMorph.
+        The usual count of voxels with det <= 0 in image registration, as in SegMorph.
     """
     determinant = jacobian_determinant(displacement)
     inside = require_mask(mask, determinant.shape)
@@ -123,20 +124,20 @@ def folding(displacement: np.ndarray, mask: np.ndarray) -> float:
 
 
 def loop_closure(displacement: np.ndarray, mask: np.ndarray) -> float:
-    """Mean length of the displacement over one whole beat, px: a heart returns to where it began.
+    """Mean length of the displacement over one whole beat, px. A heart returns to where it began.
 
-    Zero is necessary and not sufficient: a tracker that never moves closes perfectly, so show it
-    beside the motion within the beat.
+    Zero is necessary but not sufficient, because a tracker that reports no motion also gives zero.
+    Show it together with the motion within the beat.
 
     Args:
         displacement: Composed over one beat, [2, H, W] or [3, D, H, W] px.
         mask: Where to measure, bool [H, W] or [D, H, W].
 
     Raises:
-        ArgumentError: The mask is empty or of another size, or a value is not finite.
+        ArgumentError: The mask is empty or has another size, or a value is not finite.
 
     Source:
-        This project's own: the forward-backward error of Kalal et al. 2010 around a whole beat.
+        Defined by this project: the forward-backward error of Kalal et al. 2010 over a whole beat.
     """
     u = require_field("displacement", displacement, volumes=True)
     return mean_length(u, require_mask(mask, u.shape[1:]))

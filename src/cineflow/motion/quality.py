@@ -1,12 +1,13 @@
-"""How far to trust one frame's motion, without any label.
+"""How far to trust one frame's motion, without labels.
 
-The parts are what unsupervised trackers are trained with: the photometric residual after the warp
-(sources A, B and E), smoothness (B), consistency forward and backward (A and E) and over time (A
-and E), and folding. `cineflow.motion.quality_rule` turns them into one expected error in px.
+The parts are the losses that unsupervised trackers are trained with: the photometric residual after
+the warp (sources A, B and E), smoothness (B), forward-backward consistency (A and E), consistency
+over time (A and E), and folding. `cineflow.motion.quality_rule` turns them into one expected error
+in px.
 
-What no part can see: clutter that stands still agrees with "nothing moves"; motion across the plane
-that keeps the speckle; a texture that repeats; and a drift too slow to show in one pair. The index
-says how well a frame supports its motion, never that a measurement is right.
+Four problems stay invisible: static clutter, which agrees with zero motion; motion across the plane
+that keeps the speckle; a repeating texture; and a drift too slow to show in one pair. The index
+says how well a frame supports its motion. It does not say that a measurement is right.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from cineflow.motion.fields import require_field, require_same_size
 from cineflow.motion.quality_rule import Parts, expected_error_px, index_of
 from cineflow.served import Quality
 
-#: Variance of the rounding to whole grey levels: texture weaker than this is no texture.
+#: Variance of rounding to whole grey levels. Weaker texture does not count as texture.
 _ROUNDING = 1.0 / 12.0
-#: (grey level / px)^2: what a gradient must have before it locates anything.
+#: Added to squared gradients, (grey level / px)^2, so that weak ones do not locate anything.
 _LEAST_GRADIENT = 1.0
-#: A frame is as good as its worse parts: the shares of the tissue that are better than its figures.
+#: A frame is judged by its worse tissue: these shares of the tissue are better than its figures.
 _WORSE_SHARE, _WORST_SHARE = 0.8, 0.9
-#: px between the samples of the flow that its deformation is read from.
+#: Spacing of the flow samples from which the deformation is computed, px.
 _STRIDE = 4
 
 
@@ -48,17 +49,17 @@ def assess(
     backward: np.ndarray | None = None,
     mask: np.ndarray | None = None,
 ) -> tuple[Quality, BlockMotion]:
-    """Judge the flow of one pair. About 1 ms for 256 x 256 on one core.
+    """Judges the flow of one pair. Takes about 1 ms for 256 x 256 px on one core.
 
     Args:
         previous, current: Grey levels, u8 or f32 [H, W].
         flow: previous to current, [2, H, W] px.
-        before: The pair before this one, as this function returned it; None for the first pair.
-        frames: Frames from previous to current by their numbers, 1 where none was lost.
-        backward: current to previous, [2, H, W] px, or from both frames `halved`, [2, H / 2, W / 2]
-            px of the small picture: a quarter of the cost, and the better witness, because it also
-            asks whether two scales agree.
-        mask: Where to judge, bool [H, W]; None for everywhere that either frame is not black.
+        before: Block motion that this function returned for the previous pair; None for the first.
+        frames: Frame number of `current` minus that of `previous`; 1 if no frame was lost.
+        backward: current to previous, [2, H, W] px; or computed from both frames `halved`,
+            [2, H / 2, W / 2] px of the halved picture. The second costs a quarter and tells more,
+            because it also compares two scales.
+        mask: Pixels to judge, bool [H, W]; None for those that are not black in both frames.
 
     Returns:
         The quality, and the pair's block motion for the next call.
@@ -94,24 +95,24 @@ def assess(
 
 
 def _unsupported(second: bool, there_and_back: bool) -> Quality:
-    """Of a pair without texture: nothing supports its flow, and no part can be measured."""
+    """Quality of a pair without texture: its flow has no support, and its parts are undefined."""
     change = np.nan if second else None
     back = np.nan if there_and_back else None
     return Quality(0.0, np.inf, np.nan, np.nan, np.nan, change, change, back, np.nan)
 
 
 def _correlation(sums: PairSums) -> np.ndarray:
-    """Correlation coefficient of each block; 0 where there is no texture: nothing agrees then."""
+    """Correlation coefficient of each block; 0 without texture."""
     energy = np.sqrt(np.maximum(sums.aa, 0.0) * np.maximum(sums.bb, 0.0))
     agreed = np.where(energy > _ROUNDING, sums.ab / np.maximum(energy, _ROUNDING), 0.0)
     return np.asarray(np.clip(agreed, -1.0, 1.0))
 
 
 def _photometric(sums: PairSums) -> np.ndarray:
-    """sqrt(r tr(G^-1)) of each block, px; its whole side where there is no texture.
+    """sqrt(r tr(G^-1)) of each block, px; the block's side without texture.
 
-    r is the variance of the residual, G the mean of the gradient's outer product: the covariance of
-    a least-squares displacement from N independent pixels is r G^-1 / N (Cramer-Rao).
+    r is the variance of the residual and G the mean outer product of the gradient. A least-squares
+    displacement from N independent pixels has covariance r G^-1 / N (Cramer-Rao).
     """
     residual = np.maximum(sums.aa + sums.bb - 2.0 * sums.ab, 0.0) + _ROUNDING
     xx, yy = sums.xx + _LEAST_GRADIENT, sums.yy + _LEAST_GRADIENT
@@ -124,7 +125,7 @@ def _deformation(flow: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     """Norm of du/dx that nine tenths of the tissue do not exceed, and its folded share, percent."""
     rows, columns = weight.shape
     height, width = block_size(flow.shape[-2:])
-    # four samples per block and axis: a tracker's flow is smoother than that
+    # Four samples per block and axis are enough: a tracker's flow is smoother than that.
     down, right = (_STRIDE if extent % _STRIDE == 0 else 1 for extent in (height, width))
     kept = flow[:, down // 2 : rows * height : down, right // 2 : columns * width : right]
     if min(kept.shape[1:]) < 2:
@@ -146,8 +147,10 @@ def _temporal(before: BlockMotion, motion: BlockMotion) -> float:
 
 
 def _appearance(before: BlockMotion, sums: PairSums, weight: np.ndarray) -> float:
-    """Change of the grey level from what it was lately, the larger of both frames'; four fifths of
-    the tissue change less. Shadows, haze, gain and noise show here when they come."""
+    """Change of the grey level from its running mean, the larger of both frames' changes.
+
+    Four fifths of the tissue change less. The onset of shadows, haze, gain and noise shows here.
+    """
     change = np.maximum(np.abs(sums.grey_a - before.grey), np.abs(sums.grey_b - before.grey))
     return weighted_quantile(change, weight, _WORSE_SHARE)
 
@@ -156,19 +159,19 @@ def _there_and_back(forward: np.ndarray, backward: np.ndarray, weight: np.ndarra
     """Mean |f(p) + b(p + f(p))| over the tissue, px of the full-size picture.
 
     Source:
-        Kalal et al. 2010; a training loss of sources A and E.
+        Kalal et al. 2010; also a training loss of sources A and E.
     """
     back = require_field("backward", backward)
     size = forward.shape[-2:]
     small = (size[0] // 2, size[1] // 2)
     if back.shape[-2:] not in (size, small) or (back.shape[-2:] == small and _odd(size)):
         raise ArgumentError(
-            f"backward: [2, {size[0]}, {size[1]}], or half of both where they are even",
+            f"backward: [2, {size[0]}, {size[1]}], or half that size if both sides are even",
             f"{list(back.shape)}",
         )
     scale = size[0] // back.shape[-2]
     if scale == 2:
-        forward = 0.5 * halved(forward)  # px of the small picture
+        forward = 0.5 * halved(forward)  # px of the halved picture
     there_and_back = scale * compose(forward, back)
     length = np.hypot(there_and_back[0], there_and_back[1])
     rows, columns = weight.shape
@@ -183,6 +186,6 @@ def _odd(size: tuple[int, ...]) -> bool:
 
 
 def halved(image: np.ndarray) -> np.ndarray:
-    """Mean over 2 x 2 pixels of [..., H, W], both even, f32 [..., H / 2, W / 2]."""
+    """Mean over 2 x 2 pixels of [..., H, W], f32 [..., H / 2, W / 2]. H and W are even."""
     rows = image[..., ::2, :] + image[..., 1::2, :]
     return np.asarray(0.25 * (rows[..., ::2] + rows[..., 1::2]), np.float32)

@@ -1,4 +1,4 @@
-"""Whether beats come when they should: the last few intervals, judged as they arrive."""
+"""Judges each interval between beats as it arrives, against the last few."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from cineflow.motion.beats import ECTOPIC_SHARE, FASTEST_BPM, SLOWEST_BPM
 from cineflow.served import Rhythm
 
-#: Intervals that the usual one is the median of.
+#: Number of intervals in the median.
 _REMEMBERED = 8
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """The beats so far, on one clock: ms where frame times are given, else frame numbers.
+    """The beats so far. The clock is in ms if frame times are given, else in frame numbers.
 
     Attributes:
-        last: When the last beat began; None before the first.
+        last: Time at which the last beat began; None before the first.
         recent: The last intervals, oldest first, at most eight.
-        milliseconds: Whether the clock is in ms: only then can a rate be absurd by itself.
-        start: When the stream's first frame came: the wait for a first beat counts from there.
+        milliseconds: True if the clock is in ms. Only then can a rate be implausible by itself.
+        start: Time of the stream's first frame, from which the wait for a first beat counts.
     """
 
     last: float | None = None
@@ -30,7 +30,7 @@ class Intervals:
     start: float | None = None
 
     def begin(self, now: float) -> tuple[Intervals, Rhythm]:
-        """A beat begins `now`: the intervals with it, and how the one that ends was."""
+        """Starts a beat at time `now`. Returns the new intervals and the rhythm of the last one."""
         if self.last is None:
             return replace(self, last=now), Rhythm.UNKNOWN
         interval = now - self.last
@@ -38,7 +38,7 @@ class Intervals:
         return replace(self, last=now, recent=recent), self._judge(interval)
 
     def overdue(self, now: float) -> bool:
-        """Whether the beat that began last, or the wait for a first one, goes on for too long."""
+        """True if the current beat, or the wait for a first one, has lasted too long at `now`."""
         since = self.start if self.last is None else self.last
         return since is not None and self._judge(now - since) is Rhythm.LATE
 

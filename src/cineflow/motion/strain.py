@@ -1,10 +1,10 @@
 """Strain of the wall, in 2-D and 3-D, on the grid of the reference frame (end-diastole).
 
-Every function names its convention. For a stretch ratio s = L / L0 they are
-    lagrangian       s - 1              (engineering; what "strain" means on an echo report)
+Every function names its convention. With s = L / L0 the stretch ratio:
+    lagrangian       s - 1              (engineering strain, as on an echo report)
     green_lagrange   (s^2 - 1) / 2      (the tensor E = (F^T F - I) / 2 along a direction)
     natural          ln s
-and they differ: one mid-wall reads -14.9, -13.8 and -16.2 % circumferentially.
+The conventions differ: the same mid-wall has -14.9, -13.8 and -16.2 % circumferential strain.
 
 Source:
     Voigt et al. 2015 (EACVI/ASE consensus on 2-D strain) for the conventions; any text on finite
@@ -22,14 +22,14 @@ from cineflow.errors import ArgumentError
 from cineflow.motion.fields import require_finite, require_point, require_spacing
 
 Convention = Literal["lagrangian", "green_lagrange", "natural"]
-#: Contours whose length a global strain can be of.
+#: Contours that a global strain can follow.
 Line = Literal["endocardial", "mid-wall", "epicardial"]
-#: Lengths below this share of what they were subtracted from are rounding, not a direction.
+#: A difference shorter than this share of its operands is rounding and not a direction.
 _ROUNDING = 1e-12
 
 
 def from_stretch(stretch: np.ndarray, convention: Convention) -> np.ndarray:
-    """Strain of a stretch ratio L / L0, as a fraction (0.1 = 10 %); NaN where the ratio is.
+    """Strain of a stretch ratio L / L0, as a fraction (0.1 = 10 %); NaN where the ratio is NaN.
 
     Raises:
         ArgumentError: An unknown convention, or a natural strain of a ratio that is not positive.
@@ -44,10 +44,10 @@ def from_stretch(stretch: np.ndarray, convention: Convention) -> np.ndarray:
             raise ArgumentError(
                 "positive stretch ratios for natural strain",
                 f"{np.nanmin(s)}",
-                "A length that went to nothing has no logarithm: use lagrangian",
+                "The logarithm of a zero length is undefined: use lagrangian",
             )
         return np.asarray(np.log(s))
-    raise ArgumentError("a convention of lagrangian, green_lagrange, natural", repr(convention))
+    raise ArgumentError("lagrangian, green_lagrange or natural as convention", repr(convention))
 
 
 def deformation_gradient(
@@ -59,14 +59,14 @@ def deformation_gradient(
         displacement: u on the reference grid, [D, *S] with *S = [H, W] or [D, H, W]; components
             (x, y) or (x, y, z) in pixels.
         spacing: mm per pixel along the array's axes, (row, column) or (slice, row, column); None
-            for equal spacing on every axis, whatever it is: F has no unit.
+            for equal spacing along every axis. Its value does not matter, since F has no unit.
 
     Returns:
         F[..., i, j] = d x_i / d X_j, components in the order (x, y[, z]).
 
     Raises:
-        ArgumentError: Not a 2-D or 3-D field, a grid of fewer than 2 points along an axis, a value
-            that is not finite, or a spacing that is not positive.
+        ArgumentError: Not a 2-D or 3-D field, fewer than 2 pixels along an axis, a value that is
+            not finite, or a spacing that is not positive.
     """
     u = np.asarray(displacement, np.float64)
     dimensions = u.ndim - 1
@@ -84,7 +84,7 @@ def deformation_gradient(
 
 
 def green_lagrange(gradient: np.ndarray) -> np.ndarray:
-    """E = (F^T F - I) / 2, [..., D, D]; zero for every rigid motion."""
+    """E = (F^T F - I) / 2, [..., D, D]; zero for rigid motion."""
     f = np.asarray(gradient, np.float64)
     tensor: np.ndarray = 0.5 * (np.swapaxes(f, -1, -2) @ f - np.eye(f.shape[-1]))
     return tensor
@@ -93,17 +93,17 @@ def green_lagrange(gradient: np.ndarray) -> np.ndarray:
 def directional_strain(
     gradient: np.ndarray, direction: np.ndarray, convention: Convention = "lagrangian"
 ) -> np.ndarray:
-    """Strain of a short fibre that lay along `direction` at the reference frame, [...].
+    """Strain of a short fibre that lies along `direction` at the reference frame, [...].
 
-    The fibre's stretch is |F d|; "green_lagrange" gives exactly d^T E d.
+    The fibre's stretch is |F d|. "green_lagrange" gives exactly d^T E d.
 
     Args:
         gradient: F, [..., D, D].
-        direction: Unit vectors d, [..., D], (x, y[, z]).
+        direction: Unit vectors d, [..., D], (x, y[, z]); NaN or zero where undefined.
         convention: See the module.
 
     Returns:
-        NaN where there is no direction, which is NaN or zero there: take means that skip it.
+        Fractions; NaN where the direction is undefined. Use means that skip NaN.
 
     Raises:
         ArgumentError: As `from_stretch`, or not one direction for each gradient.
@@ -126,17 +126,17 @@ def wall_strain(
 ) -> np.ndarray:
     """Strain along each direction on the reference grid, f64 [K, *S], a fraction.
 
-    NaN where a direction does not exist, as on the axis: `aha.segment_means` skips it.
+    The strain is NaN where a direction is undefined, as on the axis. `aha.segment_means` skips NaN.
 
     Args:
         displacement: Since end-diastole, on its grid, [D, *S] px, *S = [H, W] or [D, H, W].
-        directions: Unit vectors in mm space, [K, *S, D], as `wall_directions` (radial,
-            circumferential) or `long_axis_directions` (and longitudinal) give them.
-        spacing_mm: Along the array's axes; None for equal spacing.
+        directions: Unit vectors in mm space, [K, *S, D], from `wall_directions` (radial,
+            circumferential) or `long_axis_directions` (the same plus longitudinal).
+        spacing_mm: mm per pixel along the array's axes; None for equal spacing.
         convention: See the module.
 
     Raises:
-        ArgumentError: As `deformation_gradient` and `from_stretch`, or directions of another grid.
+        ArgumentError: As `deformation_gradient` and `from_stretch`, or directions on another grid.
     """
     gradient = deformation_gradient(displacement, spacing_mm)
     if np.ndim(directions) < 2 or np.shape(directions)[1:] != gradient.shape[:-1]:
@@ -157,14 +157,14 @@ def wall_directions(
     Args:
         size: (rows, columns).
         centre: (x, y) px, at the reference frame.
-        spacing_mm: (row_mm, column_mm); None for equal spacing. The vectors are of mm, not px.
+        spacing_mm: (row_mm, column_mm); None for equal spacing. The vectors are in mm space.
 
     Returns:
-        Entry 0 points outwards, entry 1 from +x towards +y; components (x, y). At the centre
-        itself both are NaN: none is defined.
+        Entry 0 points outwards, entry 1 from +x towards +y; components (x, y). Both are NaN at the
+        centre.
 
     Raises:
-        ArgumentError: A centre that is not two finite numbers, or a spacing that is none.
+        ArgumentError: A centre that is not two finite numbers, or an invalid spacing.
     """
     x, y = require_point("centre", centre, 2)
     rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float64)
@@ -184,9 +184,9 @@ def long_axis_directions(
 ) -> np.ndarray:
     """Radial, circumferential and longitudinal unit vectors of a volume, f64 [3, D, H, W, 3].
 
-    Without `normals` they are those of a cylinder about the long axis: radial straight away from
-    it, longitudinal along it. Towards the apex, where the wall closes in, its own normal is no
-    longer across the axis: give `normals` (from a mesh, or the gradient of a distance map) for
+    Without `normals` the directions are those of a cylinder about the long axis: radial points
+    straight away from it and longitudinal runs along it. Near the apex the wall is no longer
+    parallel to the axis. Pass `normals`, from a mesh or the gradient of a distance map, for
     directions across, around and along the wall itself.
 
     Args:
@@ -197,12 +197,12 @@ def long_axis_directions(
 
     Returns:
         Entry 0 points outwards, entry 1 by the right-hand rule about apex to base, entry 2 towards
-        the base; components (x, y, z). NaN where none is defined: all three on the axis itself, but
-        for `normals` that run along it, which are still outwards.
+        the base; components (x, y, z). All three are NaN on the axis. With `normals`, entry 0 is
+        defined there as well.
 
     Raises:
-        ArgumentError: Apex and base at one place or not finite, normals of another grid, or a
-            spacing that is none.
+        ArgumentError: Apex and base at the same point or not finite, normals on another grid, or an
+            invalid spacing.
     """
     steps = np.ones(3) if spacing_mm is None else np.array(require_spacing(spacing_mm, 3))[::-1]
     origin = require_point("apex", apex, 3)
@@ -232,18 +232,18 @@ def line_strain(
     spacing_mm: tuple[float, ...] | None = None,
     convention: Convention = "lagrangian",
 ) -> float:
-    """Strain of a whole line: change of its length since the reference frame, a fraction.
+    """Strain of a whole line: the change of its length since the reference frame, a fraction.
 
     Args:
         reference, present: The same N points in order, [N, D] (x, y[, z]) px.
         closed: Join the last point to the first (a short-axis contour).
-        spacing_mm: Along the array's axes, (row, column) or (slice, row, column); None for equal
-            spacing, whatever it is: the ratio of two lengths has no unit.
+        spacing_mm: mm per pixel along the array's axes, (row, column) or (slice, row, column); None
+            for equal spacing. Its value does not matter for the ratio of two lengths.
         convention: See the module.
 
     Raises:
-        ArgumentError: Fewer than two points, different numbers of them, a point that is not
-            finite, a spacing that is none, a line without length, or as `from_stretch`.
+        ArgumentError: Fewer than two points, different numbers of points, a point that is not
+            finite, an invalid spacing, a line of length 0, or as `from_stretch`.
     """
     before, after = (np.asarray(points, np.float64) for points in (reference, present))
     if before.ndim != 2 or before.shape != after.shape or len(before) < 2:
@@ -264,11 +264,11 @@ def line_strain(
 
 @dataclass(frozen=True)
 class GlobalStrain:
-    """A global longitudinal strain with what it is of: figures of two lines do not compare.
+    """A global longitudinal strain. Figures of different lines or conventions do not compare.
 
     Attributes:
         percent: Negative for shortening.
-        line: Which contour was followed.
+        line: The contour that was followed.
         convention: See the module.
     """
 
@@ -288,32 +288,34 @@ def global_longitudinal_strain(
     spacing_mm: tuple[float, ...] | None = None,
     convention: Convention = "lagrangian",
 ) -> GlobalStrain:
-    """GLS = 100 (L - L0) / L0 of a whole apical contour, from base over the apex to base.
+    """GLS = 100 (L - L0) / L0 of a whole apical contour, from base through the apex to base.
 
-    The change of the whole line, not the mean of its segments' changes.
+    It is the change of the whole line, not the mean over its segments.
 
     Args:
         reference: The contour at end-diastole, [N, D] (x, y[, z]) px, open.
         present: The same points at another frame.
-        line: Which contour these points are.
+        line: The contour that these points follow.
         spacing_mm: As `line_strain`.
         convention: See the module.
 
     Raises:
-        ArgumentError: Another line, or as `line_strain`.
+        ArgumentError: An unknown line, or as `line_strain`.
 
     Source:
         Voigt et al. 2015 (EACVI/ASE consensus), which asks that the line be stated.
     """
     if line not in get_args(Line):
-        raise ArgumentError(f"a line of {', '.join(get_args(Line))}", repr(line))
+        raise ArgumentError(f"one of the lines {', '.join(get_args(Line))}", repr(line))
     share = line_strain(reference, present, spacing_mm=spacing_mm, convention=convention)
     return GlobalStrain(100.0 * share, line, convention)
 
 
 def _unit(vectors: np.ndarray, least: float | np.ndarray = 0.0) -> np.ndarray:
-    """[..., D] scaled to length 1; NaN where it is `least` long or shorter: a zero vector is no
-    direction, and would read as a fibre that shortened to nothing."""
+    """Vectors [..., D] scaled to length 1; NaN where the length is at most `least`.
+
+    A zero vector must not pass: its strain would be that of a fibre that shortened to nothing.
+    """
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(length > least, length, np.nan)
 

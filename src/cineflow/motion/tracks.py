@@ -1,4 +1,4 @@
-"""Tracked points and lengths against their truth, as the key-point literature measures them."""
+"""Errors of tracked points and lengths, as the key-point literature measures them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _TAP_VID_PX = (1.0, 2.0, 4.0, 8.0, 16.0)
 def delta_average(
     estimate: np.ndarray, truth: np.ndarray, size: tuple[int, int], query: int = 0
 ) -> float:
-    """Mean over 1, 2, 4, 8, 16 px of the share of points closer than that, percent.
+    """Share of points closer than a threshold, percent, averaged over 1, 2, 4, 8 and 16 px.
 
-    Show a static prediction's value beside it: on a whole beat it was 47 %.
+    Show the value of a static prediction next to it: on a whole beat it was 47 %.
 
     Args:
         estimate, truth: Tracks [T, N, 2] px (x, y).
-        size: (rows, columns) of the frames: coordinates are scaled to 256 x 256 first.
-        query: The frame where the points were given; it does not count.
+        size: (rows, columns) of the frames. Coordinates are first scaled to 256 x 256.
+        query: Index of the frame in which the points were given. It does not count.
 
     Raises:
-        ArgumentError: Shapes differ, fewer than two frames, points of space, a value that is not
-            finite, a size without pixels, or a query that is no frame.
+        ArgumentError: Shapes differ, fewer than two frames, points in 3-D, a value that is not
+            finite, a size below 1, or a query outside the frames.
 
     Source:
         TAP-Vid (Doersch et al. 2022), as EchoTracker evaluates it.
@@ -42,7 +42,7 @@ def delta_average(
         raise ArgumentError(
             "tracks in the plane, [T, N, 2]",
             f"{list(error.shape)}",
-            "The thresholds are pixels of a 256 x 256 picture; average_vector_error takes volumes",
+            "The thresholds are pixels of a 256 x 256 picture; use average_vector_error in 3-D",
         )
     error = error * (256.0 / np.array([size[1], size[0]]))
     if not isinstance(query, (int, np.integer)) or not 0 <= query < len(error):
@@ -56,11 +56,11 @@ def average_vector_error(
 ) -> np.ndarray:
     """AVE_n = mean over time of |estimate_n(t) - truth_n(t)|, f64 [N], in the tracks' unit.
 
-    The source says "the average magnitude of the difference vector between the predicted and ground
-    truth points over time", and no unit. Read of positions this is the mean distance. Its Table 1
-    fits the other reading better, in which the vectors are those from frame to frame: there KLT has
-    half the AVE of SK-net (1.5 against 3.3) although fewer of its points are near the truth.
-    `steps` gives that one. Say which was meant.
+    The source defines it as "the average magnitude of the difference vector between the predicted
+    and ground truth points over time" and gives no unit. Applied to positions, this is the mean
+    distance. The source's Table 1 fits another reading better: the vectors lead from frame to
+    frame. In that table KLT has half the AVE of SK-net (1.5 against 3.3) although fewer of its
+    points are near the truth. `steps` selects that reading. State which one you used.
 
     Args:
         estimate, truth: Tracks [T, N, D] (x, y[, z]), px or mm.
@@ -81,8 +81,8 @@ def average_vector_error(
 def temporal_deviation(estimate: np.ndarray, truth: np.ndarray) -> float:
     """sigma_temporal: standard deviation over time of estimate(t) - truth(t), in their unit.
 
-    Of a length such as LVID, IVS or LVPW: a constant offset counts nothing, jitter and a missed
-    swing do. The deviation is that of the frames there are (divided by T).
+    It is used for lengths such as LVID, IVS or LVPW. A constant offset does not count; jitter and a
+    missed swing do. The variance is divided by T.
 
     Args:
         estimate, truth: One length over time, [T].
@@ -104,7 +104,7 @@ def mean_absolute_error(estimate: np.ndarray, truth: np.ndarray) -> float:
         ArgumentError: Shapes differ, fewer than two frames, or a value that is not finite.
 
     Source:
-        Oh et al., section 5, of LVID, IVS and LVPW; the source gives no unit.
+        Oh et al., section 5, for LVID, IVS and LVPW; the source gives no unit.
     """
     return float(np.abs(_curve_error(estimate, truth)).mean())
 

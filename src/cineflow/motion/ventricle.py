@@ -1,7 +1,7 @@
 """Left-ventricular measurements from four points of a parasternal long axis.
 
-The points lie on one line across the ventricle: the two borders of the septum, then the two of the
-posterior wall. Lengths are in mm, and only exist where the picture has a calibration.
+The points lie on one line across the ventricle: first the two borders of the septum, then the two
+of the posterior wall. Lengths are in mm, so the picture must have a calibration.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from cineflow.errors import ArgumentError
 from cineflow.motion.fields import require_spacing
 
-#: Said wherever a Teichholz volume is shown.
+#: Show this wherever a Teichholz volume is shown.
 TEICHHOLZ_WARNING = (
     "Teichholz volumes assume a ventricle of normal shape that contracts evenly; guidelines advise "
     "against them for the ejection fraction"
@@ -42,12 +42,12 @@ def dimensions(
 
     Args:
         points_px: [T, 4, 2] px (x, y): septum outer, septum inner, posterior wall inner, outer.
-        spacing_mm: (row_mm, column_mm); there are no lengths without it.
+        spacing_mm: (row_mm, column_mm). None is refused, because lengths are in mm.
         size: (rows, columns) of the frames.
 
     Raises:
-        ArgumentError: No calibration, another shape, a point that is not finite or outside the
-            image, or points that are not in order along their line.
+        ArgumentError: `spacing_mm` is None, another shape, a point that is not finite or outside
+            the image, or points that are out of order along their line.
     """
     points = np.asarray(points_px, np.float64)
     if points.ndim != 3 or points.shape[1:] != (4, 2) or len(points) == 0:
@@ -56,7 +56,7 @@ def dimensions(
         raise ArgumentError(
             "a calibration (row_mm, column_mm)",
             "none",
-            "Without one there are pixels and ratios only, no mm",
+            "Without a calibration only pixels and ratios can be measured, not mm",
         )
     row_mm, column_mm = require_spacing(spacing_mm)
     inside = (points >= -0.5) & (points <= np.array([size[1], size[0]]) - 0.5)
@@ -73,7 +73,7 @@ def dimensions(
         raise ArgumentError(
             "points in order along one line: septum outer, inner, posterior wall inner, outer",
             f"point {point + 1} of frame {frame} not beyond point {point}",
-            "Lengths between points that have crossed are no dimensions: were they lost?",
+            "The points have crossed, so the lengths are meaningless. Was the tracking lost?",
         )
     septum, cavity, posterior = np.linalg.norm(steps, axis=-1).T
     return Dimensions(septum, cavity, posterior)
@@ -111,9 +111,9 @@ class TeichholzVolumes:
     """Volumes from one diameter, with the warning that belongs to them.
 
     Attributes:
-        edv_ml, esv_ml: At end-diastole and end-systole.
+        edv_ml, esv_ml: Volume at end-diastole and end-systole, ml.
         ef_percent: Ejection fraction, 100 (EDV - ESV) / EDV.
-        warning: To be shown beside the figures.
+        warning: Show it next to the figures.
     """
 
     edv_ml: float
@@ -137,7 +137,10 @@ def teichholz(lvid_ed_mm: float, lvid_es_mm: float) -> TeichholzVolumes:
 
 
 def mass_g(ivs_mm: float, lvid_mm: float, lvpw_mm: float) -> float:
-    """LV mass at end-diastole, 0.8 * 1.04 * [(IVS + LVID + PW)^3 - LVID^3] + 0.6 g, in cm.
+    """LV mass at end-diastole, 0.8 * 1.04 * [(IVS + LVID + PW)^3 - LVID^3] + 0.6 g, lengths in cm.
+
+    Args:
+        ivs_mm, lvid_mm, lvpw_mm: Lengths at end-diastole, mm.
 
     Raises:
         ArgumentError: A length that is not positive.
@@ -156,7 +159,7 @@ def _shortening(lvid_ed: float, lvid_es: float) -> None:
         raise ArgumentError(
             "a diameter no larger at end-systole than at end-diastole",
             f"{lvid_es} after {lvid_ed}",
-            "Check the order of the two, and which frames they are from",
+            "Check their order, and the frames they were measured in",
         )
 
 

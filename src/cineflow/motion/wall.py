@@ -1,7 +1,7 @@
-"""From displacements to what is read of a beat: strain by segment over time, peaks, scores, GLS.
+"""Measures a beat from its displacements: strain by segment over time, peaks, scores and GLS.
 
-Where the wall is comes from outside: a mask of a short-axis frame or of a volume (`SegmentedWall`),
-or a contour of an apical view (`ApicalContour`). `measure_wall` does the rest.
+The caller supplies the wall: a mask of a short-axis frame or of a volume (`SegmentedWall`), or a
+contour of an apical view (`ApicalContour`). `measure_wall` does the rest.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ from cineflow.motion.strain import (
 #: Displacements over time: a list of fields, or one array [T, ...].
 Path = Sequence[np.ndarray] | np.ndarray
 
-#: AHA segments of an apical view's contour, from the base at the left over the apex to the right.
+#: AHA segments along the contour of an apical view: from the left base through the apex to the
+#: right base.
 FOUR_CHAMBER, TWO_CHAMBER = (3, 9, 14, 16, 12, 6), (4, 10, 15, 13, 7, 1)
 _CAP = 17
 #: Chords in each of an apical contour's six parts.
 _CHORDS = 20
-#: A direction's length may be this far from 1: f32, normalised.
+#: Tolerance of a unit vector's length; f32 vectors are not exactly normalised.
 _UNIT_WITHIN = 1e-4
 
 
@@ -53,13 +54,13 @@ class SegmentedWall:
 
     Attributes:
         segments: AHA segment of each pixel, 1 to 17, integers [H, W] or [D, H, W]; 0 elsewhere.
-        directions: "circumferential", "longitudinal" or both, and "radial" if wanted: unit vectors
-            in mm space, [*S, 2 or 3]; NaN where there is none.
-        spacing_mm: Along the array's axes; None for equal spacing.
+        directions: By name, unit vectors in mm space, [*S, 2 or 3]; NaN where undefined. The names
+            are "circumferential", "longitudinal" or both, and optionally "radial".
+        spacing_mm: mm per pixel along the array's axes; None for equal spacing.
 
     Raises:
-        ArgumentError: No direction that shortens in systole, one of another grid, or vectors that
-            are not unit.
+        ArgumentError: Neither a circumferential nor a longitudinal direction, a direction on
+            another grid, or vectors that are not of length 1.
     """
 
     segments: np.ndarray
@@ -69,7 +70,7 @@ class SegmentedWall:
     def __post_init__(self) -> None:
         if not {"circumferential", "longitudinal"} & set(self.directions):
             raise ArgumentError(
-                "a circumferential or a longitudinal direction, which scores are read from",
+                "a circumferential or a longitudinal direction to score",
                 f"{sorted(self.directions)}",
             )
         grid = np.shape(self.segments)
@@ -78,12 +79,12 @@ class SegmentedWall:
                 wanted = ", ".join(map(str, (*grid, len(grid))))
                 raise ArgumentError(f"{name} directions [{wanted}]", f"{list(np.shape(vectors))}")
             length = np.linalg.norm(vectors, axis=-1)
-            off = np.abs(length - 1.0) > _UNIT_WITHIN  # NaN, where there is no direction, is not
+            off = np.abs(length - 1.0) > _UNIT_WITHIN  # False for NaN, an undefined direction
             if off.any():
                 raise ArgumentError(
-                    f"{name} directions of length 1, or NaN where there is none",
+                    f"{name} directions of length 1, or NaN where undefined",
                     f"{np.count_nonzero(off)} of other lengths, up to {np.nanmax(length):.3g}",
-                    "Divide them by their length in mm: strain along them grows with it",
+                    "Divide each vector by its length in mm",
                 )
 
     @classmethod
@@ -97,7 +98,15 @@ class SegmentedWall:
         spacing_mm: tuple[float, float] | None = None,
         septum: Sense = "counterclockwise",
     ) -> SegmentedWall:
-        """Of a short-axis frame; arguments as `segment_map`, which has no spacing."""
+        """The wall of a short-axis frame.
+
+        Args:
+            wall, centre, anterior, level, septum: See `segment_map`.
+            spacing_mm: (row_mm, column_mm); None for equal spacing.
+
+        Raises:
+            ArgumentError: As `segment_map`, or an invalid spacing.
+        """
         labels = segment_map(wall, centre, anterior, level, septum=septum)
         radial, around = wall_directions(labels.shape, centre, spacing_mm)
         return cls(labels, {"radial": radial, "circumferential": around}, spacing_mm)
@@ -114,9 +123,16 @@ class SegmentedWall:
         septum: Sense = "counterclockwise",
         normals: np.ndarray | None = None,
     ) -> SegmentedWall:
-        """Of a volume; arguments as `segment_volume` and, the normals, `long_axis_directions`.
+        """The wall of a volume.
 
-        No fibre runs around the cap: its circumferential strain is NaN, its score 0.
+        Fibres do not run around the cap, so its circumferential strain is NaN and its score 0.
+
+        Args:
+            wall, apex, base, anterior, spacing_mm, septum: See `segment_volume`.
+            normals: See `long_axis_directions`.
+
+        Raises:
+            ArgumentError: As `segment_volume` and `long_axis_directions`.
         """
         labels = segment_volume(wall, apex, base, anterior, spacing_mm=spacing_mm, septum=septum)
         depth, rows, columns = labels.shape
@@ -128,7 +144,7 @@ class SegmentedWall:
         return cls(labels, named, spacing_mm)
 
     def strain(self, displacements: Path, convention: Convention) -> dict[str, np.ndarray]:
-        """Mean strain of each segment by direction, percent, f64 [T, 17]; NaN where there is none.
+        """Mean strain of each segment by direction, percent, f64 [T, 17]; NaN if not assessed.
 
         Raises:
             ArgumentError: As `strain.wall_strain` and `aha.segment_means`.
@@ -147,7 +163,7 @@ class SegmentedWall:
     def global_strain(
         self, displacements: Path, convention: Convention
     ) -> tuple[GlobalStrain, ...]:
-        """None: a global strain is of a line, and a mask names none."""
+        """Empty: a global strain follows a contour, and a mask does not have one."""
         return ()
 
 
@@ -155,18 +171,18 @@ class SegmentedWall:
 class ApicalContour:
     """A contour of the wall in an apical view at the reference frame.
 
-    It is cut in six parts of equal length, three a side; the strain of a segment is the change of
-    its part's length. So by Lagrange GLS is the mean of the six.
+    The contour is cut into six parts of equal length, three on each side. The strain of a segment
+    is the change of its part's length. Lagrangian GLS is therefore the mean of the six.
 
     Attributes:
-        points: In order from base over the apex to base, [N, 2] px (x, y).
-        segments: AHA segments of the six parts in the points' order, `FOUR_CHAMBER` for instance.
-        line: Which contour it is.
+        points: In order from base through the apex to base, [N, 2] px (x, y).
+        segments: AHA segments of the six parts in the order of the points, such as `FOUR_CHAMBER`.
+        line: Which contour the points follow.
         spacing_mm: (row_mm, column_mm); None for equal spacing.
 
     Raises:
-        ArgumentError: Not a line of finite points, not six different segments of 1 to 16, or a
-            spacing that is none.
+        ArgumentError: Fewer than 3 points, a point that is not finite, not six different segments
+            of 1 to 16, or an invalid spacing.
     """
 
     points: np.ndarray
@@ -188,7 +204,7 @@ class ApicalContour:
         """Longitudinal strain of each segment, percent, f64 [T, 17]; NaN for those not in view.
 
         Raises:
-            ArgumentError: As `points.follow`, or a contour without length.
+            ArgumentError: As `points.follow`, or a contour of length 0.
         """
         start = self._even()
         found = np.full((len(displacements), 17), np.nan)
@@ -207,7 +223,7 @@ class ApicalContour:
     def global_strain(
         self, displacements: Path, convention: Convention
     ) -> tuple[GlobalStrain, ...]:
-        """GLS at every frame, with the line and the convention that it is of."""
+        """GLS at every frame, with its line and convention."""
         start = self._even()
         return tuple(
             global_longitudinal_strain(
@@ -228,19 +244,20 @@ class ApicalContour:
 
 @dataclass(frozen=True, eq=False)
 class WallMotion:
-    """One beat of a wall. Segment k of the AHA's 17 is entry k - 1; NaN is not assessed.
+    """One beat of a wall. AHA segment k is entry k - 1; NaN means not assessed.
 
     Attributes:
-        convention: Of every strain here.
+        convention: Convention of every strain here.
         strain: By direction, percent since the reference frame, f64 [T, 17].
-        peak: By direction, the value largest in size over all frames with its sign, percent, [17]:
-            of shortening below 0; of a segment that only lengthens above.
-        es: Frame of end-systole: the one given, or else the one of the most shortening, mean over
-            the assessed segments in the direction that is scored.
-        scored: The direction that the scores are read from: circumferential where it is known.
+        peak: By direction, the strain of largest magnitude over all frames with its sign, percent,
+            [17]. It is negative for shortening and positive if a segment only lengthens.
+        es: Frame of end-systole, as given or found. The frame found has the most shortening in the
+            scored direction, mean over the assessed segments.
+        scored: Direction of the scores: circumferential if present, else longitudinal.
         rule: Thresholds of the scores, percent.
-        scores: At `es`: 1 normal, 2 hypo-, 3 a-, 4 dyskinetic; 0 not assessed; int64 [17].
-        score_index: Mean of the assessed segments' scores (WMSI).
+        scores: Scores at `es`, int64 [17]: 1 normal, 2 hypokinetic, 3 akinetic, 4 dyskinetic; 0
+            not assessed.
+        score_index: Mean score of the assessed segments (WMSI).
         global_strain: GLS at every frame; empty unless measured along a contour.
     """
 
@@ -263,29 +280,30 @@ def measure_wall(
     rule: ScoreRule | None = None,
     convention: Convention = "lagrangian",
 ) -> WallMotion:
-    """Everything about one beat of a wall, from its displacements.
+    """Measures one beat of a wall from its displacements.
 
     Args:
-        displacements: Since the reference frame (end-diastole), on its grid, T times [2, H, W] or
-            [3, D, H, W] px: a stream's results of one reference, or `compose_all` of the flows.
-        wall: Where the wall is at that frame.
-        es: Index of end-systole in `displacements`; None to find it in the strain, where the
-            shortening is largest. If that is the last of several, systole may not be over: give it.
-        rule: Thresholds of the scores; None for `ScoreRule.relative_to` the heart's best segments,
-            which takes a heart that is weak everywhere for normal.
+        displacements: T fields [2, H, W] or [3, D, H, W] px since the reference frame
+            (end-diastole), on its grid: a stream's results for one reference frame, or
+            `compose_all` of the flows.
+        wall: The wall at the reference frame.
+        es: Index of end-systole in `displacements`; None to use the frame of most shortening. If
+            that frame is the last, systole may not be over, and `es` must be given.
+        rule: Thresholds of the scores; None for `ScoreRule.relative_to` the heart's best segments.
+            That rule scores a heart that is weak everywhere as normal.
         convention: See `cineflow.motion.strain`.
 
     Raises:
-        ArgumentError: No displacement, or one that is not finite or of another size than the wall;
-            an `es` that is no index, or none although the shortening has not turned; nothing
-            assessed; and, without a rule, no segment that shortens. As `strain.wall_strain`,
-            `aha.segment_means` and `points.follow`.
+        ArgumentError: `displacements` is empty; a displacement is not finite or differs in size
+            from the wall; `es` is outside `displacements`, or None while the wall still shortens;
+            no segment has a strain; no segment shortens and `rule` is None. Also as
+            `strain.wall_strain`, `aha.segment_means` and `points.follow`.
     """
     if not isinstance(wall, (SegmentedWall, ApicalContour)):
         raise ArgumentError("a SegmentedWall or an ApicalContour", type(wall).__name__)
     path = list(displacements)
     if not path:
-        raise ArgumentError("one displacement or more", "none")
+        raise ArgumentError("one or more displacements", "an empty list")
     count = len(path)
     if es is not None and not (isinstance(es, (int, np.integer)) and 0 <= es < count):
         raise ArgumentError(f"an end-systole in 0..{count - 1}", str(es))
@@ -294,14 +312,16 @@ def measure_wall(
     curves = strain[scored]
     assessed = np.isfinite(curves[0])
     if not assessed.any():
-        raise ArgumentError("a segment with a strain", "none", "Do wall and direction overlap?")
+        raise ArgumentError(
+            "at least one segment with a strain", "none", "Do wall and directions overlap?"
+        )
     if es is None:
         es = int(curves[:, assessed].mean(axis=1).argmin())
         if 0 < es == len(curves) - 1:
             raise ArgumentError(
-                "displacements until the wall lengthens again, to find end-systole in",
-                f"{len(curves)}, the last of which is the shortest",
-                "Track on, or give `es` if the last one is end-systole",
+                "displacements that go on until the wall lengthens again",
+                f"{len(curves)} displacements with the most shortening at the last",
+                "Track further, or pass `es` if the last frame is end-systole",
             )
     rule = rule or ScoreRule.relative_to(-curves[es])
     scores = wall_motion_score(-curves[es], rule)
@@ -319,6 +339,6 @@ def measure_wall(
 
 
 def _largest(curves: np.ndarray) -> np.ndarray:
-    """The entry of each column [T, 17] that is largest in size, with its sign, [17]."""
+    """The entry of each column of [T, 17] with the largest magnitude, with its sign, [17]."""
     frame = np.abs(curves).argmax(axis=0)
     return np.asarray(np.take_along_axis(curves, frame[None], axis=0)[0])

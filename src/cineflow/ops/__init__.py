@@ -1,20 +1,14 @@
-"""The operations motion models lean on, for NumPy, torch and CuPy arrays.
+"""The operations that motion models need, for NumPy, torch and CuPy arrays.
 
-Each function answers in the kind of array it was given. Coordinates are pixels, pixel centres are
+Each function returns the kind of array that it was given. Coordinates are pixels, pixel centres are
 integers, x points right and y down, and vectors are channel first: channel 0 = x, 1 = y.
 """
 
-from cineflow.ops.compose_flow import compose_flow
-from cineflow.ops.correlation import correlation, warp_correlation
-from cineflow.ops.polar import PolarGrid, polar_resample, polar_unresample
-from cineflow.ops.warp import warp
-
-__all__ = [
-    "PolarGrid",
-    "compose_flow",
-    "correlation",
-    "polar_resample",
-    "polar_unresample",
-    "warp",
-    "warp_correlation",
-]
+# `import x as x` marks a public name (PEP 484), so that a new op is one line here.
+from cineflow.ops.compose_flow import compose_flow as compose_flow
+from cineflow.ops.correlation import correlation as correlation
+from cineflow.ops.correlation import warp_correlation as warp_correlation
+from cineflow.ops.polar import PolarGrid as PolarGrid
+from cineflow.ops.polar import polar_resample as polar_resample
+from cineflow.ops.polar import polar_unresample as polar_unresample
+from cineflow.ops.warp import warp as warp

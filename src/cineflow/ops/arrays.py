@@ -1,6 +1,6 @@
-"""What the ops need to know about an array: whose it is, where it lives, how to make its like.
+"""Arrays of any library: which library an array belongs to, its device, and how to allocate one.
 
-torch and CuPy are never imported here: an array of theirs proves that its library is loaded.
+This module never imports torch or CuPy. If an array of theirs arrives, its library is loaded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from cineflow import _C
 from cineflow.errors import ArgumentError
 
-#: A NumPy, torch or CuPy array; an op answers in the kind it was given.
+#: A NumPy, torch or CuPy array. An op returns the kind that it was given.
 Array: TypeAlias = Any
 
 Kind = Literal["numpy", "torch", "cupy"]
@@ -26,7 +26,7 @@ def kind_of(name: str, array: Any) -> Kind:
     """The library that `array`, the argument `name`, belongs to.
 
     Raises:
-        ArgumentError: It is no array.
+        ArgumentError: It is not an array.
     """
     if isinstance(array, np.ndarray):
         return "numpy"
@@ -41,9 +41,9 @@ def shared_kind(names: Sequence[str], arrays: Sequence[Any]) -> Kind:
     """The library that all `arrays`, the arguments `names`, belong to.
 
     Raises:
-        ArgumentError: One of them is no array, or of another library than the first.
+        ArgumentError: One of them is not an array, or belongs to another library than the first.
     """
-    for array in arrays:  # the usual case first: small arrays should not wait for more
+    for array in arrays:  # the usual case first, because calls on small arrays are short
         if not isinstance(array, np.ndarray):
             break
     else:
@@ -57,10 +57,10 @@ def shared_kind(names: Sequence[str], arrays: Sequence[Any]) -> Kind:
 
 
 def require_array(name: str, array: Any, axes: str) -> Kind:
-    """The library of an array with as many axes as `axes` names, such as "[N, C, H, W]".
+    """The library of an array that has the axes in `axes`, such as "[N, C, H, W]".
 
     Raises:
-        ArgumentError: It is no array, or of another rank.
+        ArgumentError: It is not an array, or has another rank.
     """
     kind = kind_of(name, array)
     require_rank(name, array, axes)
@@ -68,13 +68,13 @@ def require_array(name: str, array: Any, axes: str) -> Kind:
 
 
 def require_rank(name: str, array: Array, axes: str) -> None:
-    """Raise `ArgumentError` unless `array` has as many axes as `axes` names."""
+    """Raise `ArgumentError` unless `array` has the number of axes in `axes`."""
     if array.ndim != axes.count(",") + 1:
         raise ArgumentError(f"{name} of shape {axes}", f"shape {list(array.shape)}")
 
 
 def is_clamp(border: str) -> bool:
-    """Whether `border` is "clamp"; raises `ArgumentError` for what is no border."""
+    """Whether `border` is "clamp"; raises `ArgumentError` unless it is "clamp" or "zeros"."""
     if not isinstance(border, str) or border not in ("zeros", "clamp"):
         raise ArgumentError('border "zeros" or "clamp"', repr(border))
     return border == "clamp"
@@ -83,12 +83,11 @@ def is_clamp(border: str) -> bool:
 def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) -> Any:
     """An uninitialised array for an op's result, of `src`'s library and device.
 
-    u8 images give f32 results; every other storage type is kept. Where the channels of `src`
-    [N, C, ..., W] lie next to each other (channels-last), so do those of the result, unless
-    `keep_layout` is False.
+    u8 images give f32 results; every other storage type is kept. If `src`
+    [N, C, ..., W] is channels-last in memory, the result is, unless `keep_layout` is False.
 
     Raises:
-        ArgumentError: The kernels refuse images of that size, so no memory is asked for.
+        ArgumentError: The kernels refuse images of that size. No memory is allocated.
     """
     _require_bounded(shape[2:])
     channels_last = keep_layout and is_channels_last(src)
@@ -101,7 +100,7 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
 
 
 def _require_bounded(sides: Sequence[int]) -> None:
-    """Hold the sides of an image against the kernels' limits; symbolic ones have none yet."""
+    """Check the sides of an image against the kernels' limits; symbolic sizes are not known yet."""
     if not all(isinstance(side, (int, np.integer)) for side in sides):
         return
     require_sides("out", sides)
@@ -113,13 +112,13 @@ def _require_bounded(sides: Sequence[int]) -> None:
 
 
 def require_sides(name: str, sides: Sequence[int]) -> None:
-    """Raise `ArgumentError` where an image, `name`, is too long for f32 to count its pixels."""
+    """Raise `ArgumentError` where f32 cannot count the pixels along a side of the image `name`."""
     if max(sides) >= _C.SIDE_LIMIT:
         raise ArgumentError(f"{name} with sides below {_C.SIDE_LIMIT}", str(max(sides)))
 
 
 def is_channels_last(array: Any) -> bool:
-    """Whether neighbouring channels of `array` [N, C, ..., W] are neighbours in memory."""
+    """Whether the channels of `array` [N, C, ..., W] are adjacent in memory."""
     if hasattr(array, "stride"):  # torch counts elements, NumPy and CuPy bytes
         steps = array.stride()
         unit = 1
@@ -130,7 +129,7 @@ def is_channels_last(array: Any) -> bool:
 
 
 def current_stream(array: Any) -> int:
-    """Handle of the stream that the caller's library queues work on for `array`; 0 on the CPU."""
+    """Handle of the current stream of `array`'s library on its device; 0 on the CPU."""
     if isinstance(array, np.ndarray):
         return 0
     kind = kind_of("array", array)

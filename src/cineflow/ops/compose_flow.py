@@ -1,9 +1,10 @@
-"""Composition of motion: the displacement so far, carried on by one more flow."""
+"""Composition of motion: a displacement followed by one more flow."""
 
 from __future__ import annotations
 
 from cineflow import _C
 from cineflow.ops.arrays import Array, Border, current_stream, empty_output, is_clamp
+from cineflow.ops.dispatch import run
 from cineflow.ops.operator import Operator
 
 
@@ -17,19 +18,19 @@ def compose_flow(
             relative to where it was, in pixels (x, y), on the reference frame's grid.
         flow: [N, 2, h, w] float32, from the current frame to the next, in pixels, on the current
             frame's grid.
-        border: "zeros": flow outside its grid counts 0, so a point that has left the image stays
-            where it left; "clamp": it moves on with the nearest edge.
-        out: Where to write, like `displacement`, apart from the inputs in memory.
+        border: "zeros": flow outside its grid counts 0, so a point that has left the image stops;
+            "clamp": it moves on with the nearest edge.
+        out: Where to write, like `displacement`. It may not overlap an input.
 
     Returns:
-        [N, 2, H, W] float32, on the reference frame's grid: `out` where it was given.
+        [N, 2, H, W] float32, on the reference frame's grid: `out` if it was given.
 
     Raises:
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
     is_clamp(border)
-    return _compose_flow(displacement, flow, border, out=out)
+    return run(_compose_flow, displacement, flow, border, out=out)
 
 
 def _allocate(displacement: Array, flow: Array, border: str = "zeros") -> Array:

@@ -15,13 +15,14 @@ from cineflow.ops.arrays import (
     is_clamp,
     require_array,
 )
+from cineflow.ops.dispatch import run
 from cineflow.ops.operator import Operator
 from cineflow.ops.scalars import as_real, is_whole
 
 #: "mean": the sum over channels divided by C; "sqrt": by its square root (RAFT); or a factor.
 Scale = Literal["mean", "sqrt"] | float
 
-#: Which displacement is the slow one: "yx": channel (dy + r)(2r + 1) + (dx + r); "xy": RAFT's.
+#: Channel order. "yx": channel (dy + r)(2r + 1) + (dx + r). "xy": dx and dy exchanged, as in RAFT.
 Order = Literal["yx", "xy"]
 
 
@@ -35,10 +36,10 @@ def correlation(
     order: Order = "yx",
     out: Array | None = None,
 ) -> Array:
-    """Compare each feature with its neighbours in another map.
+    """Compare each feature with those around the same pixel of another map.
 
-    `out[k](p) = scale * sum over channels of f1(p) * f2(p + dilation * d_k)`, where d_k runs
-    through the square of the radius and f2 counts 0 outside. Products and sums are float32.
+    `out[k](p) = scale * sum over channels of f1(p) * f2(p + dilation * d_k)`, where d_k runs over
+    the square of side 2r + 1 and f2 counts 0 outside. Products and sums are float32.
 
     Args:
         f1: [N, C, H, W] float32, float16 or bfloat16, any strides.
@@ -47,10 +48,10 @@ def correlation(
         dilation: Pixels from one displacement to the next, 1 to 16.
         scale: "mean", "sqrt", or the factor itself.
         order: Channel order, "yx" or "xy".
-        out: Where to write, apart from the inputs in memory.
+        out: Where to write. It may not overlap an input.
 
     Returns:
-        [N, (2r + 1)^2, H, W] in `f1`'s dtype: `out` where it was given.
+        [N, (2r + 1)^2, H, W] in `f1`'s dtype: `out` if it was given.
 
     Raises:
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
@@ -58,7 +59,7 @@ def correlation(
     """
     radius, dilation = window(radius, dilation)
     factor = scale_factor(scale, f1)
-    return _correlation(f1, f2, radius, dilation, factor, is_x_major(order), out=out)
+    return run(_correlation, f1, f2, radius, dilation, factor, is_x_major(order), out=out)
 
 
 def warp_correlation(
@@ -75,7 +76,7 @@ def warp_correlation(
 ) -> Array:
     """`correlation(f1, warp(f2, flow))` without the warped map in memory.
 
-    The warped features are not rounded to the storage type on the way.
+    The warped features stay in float32; they are not rounded to the storage type.
 
     Args:
         f1: As in `correlation`.
@@ -85,7 +86,7 @@ def warp_correlation(
         dilation: As in `correlation`.
         scale: As in `correlation`.
         order: As in `correlation`.
-        border: Border of the warp; the correlation's own border counts 0.
+        border: Of the warp. The correlation itself counts 0 outside.
         out: As in `correlation`.
 
     Returns:
@@ -98,11 +99,11 @@ def warp_correlation(
     radius, dilation = window(radius, dilation)
     factor, x_major = scale_factor(scale, f1), is_x_major(order)
     is_clamp(border)
-    return _warp_correlation(f1, f2, flow, radius, dilation, factor, x_major, border, out=out)
+    return run(_warp_correlation, f1, f2, flow, radius, dilation, factor, x_major, border, out=out)
 
 
 def window(radius: Any, dilation: Any) -> tuple[int, int]:
-    """The two as whole numbers; raises `ArgumentError` where they are none, or out of range."""
+    """Both as ints; raises `ArgumentError` unless they are integers in range."""
     values = []
     for name, value, low, high in (
         ("radius", radius, 0, _C.MAX_RADIUS),
@@ -116,10 +117,11 @@ def window(radius: Any, dilation: Any) -> tuple[int, int]:
 
 
 def scale_factor(scale: Any, f1: Array) -> float:
-    """The factor that `scale` means for the channels of `f1` [N, C, H, W]."""
+    """`scale` as a factor, given the channels of `f1` [N, C, H, W]."""
     require_array("f1", f1, _AXES)
     factor = as_real(scale)
-    if factor is not None and math.isfinite(factor):
+    # Not math.isfinite: torch.compile traces this line with a symbolic scale.
+    if factor is not None and -math.inf < factor < math.inf:
         return factor
     if not isinstance(scale, str) or scale not in ("mean", "sqrt"):
         raise ArgumentError('scale "mean", "sqrt" or a finite number', repr(scale))
@@ -128,14 +130,14 @@ def scale_factor(scale: Any, f1: Array) -> float:
 
 
 def is_x_major(order: Order) -> bool:
-    """Whether `order` is "xy"; raises `ArgumentError` for what is no order."""
+    """Whether `order` is "xy"; raises `ArgumentError` unless it is "xy" or "yx"."""
     if not isinstance(order, str) or order not in ("yx", "xy"):
         raise ArgumentError('order "yx" or "xy"', repr(order))
     return order == "xy"
 
 
 def _allocate(f1: Array, f2: Array, radius: int, dilation: int, *_: object) -> Array:
-    window(radius, dilation)  # before an allocation that grows with the radius' square
+    window(radius, dilation)  # first, because the allocation grows with the square of the radius
     shape = (f1.shape[0], (2 * radius + 1) ** 2, f1.shape[2], f1.shape[3])
     return empty_output(f1, shape, keep_layout=False)
 

@@ -22,17 +22,18 @@ from cineflow.ops.arrays import (
     require_array,
     require_sides,
 )
+from cineflow.ops.dispatch import run
 from cineflow.ops.operator import Operator
 from cineflow.ops.scalars import is_whole, real
 
 
 @dataclass(frozen=True)
 class PolarGrid:
-    """Where the samples of a polar image [..., A, R] lie.
+    """The sample positions of a polar image [..., A, R].
 
     Sample (i, j) has the angle `first_angle + i * sweep / A` and the radius
-    `first_radius + j * (last_radius - first_radius) / R`: half-open intervals, so that the angles
-    of a full circle do not repeat one. Angles turn from x (right) towards y (down).
+    `first_radius + j * (last_radius - first_radius) / R`: half-open intervals, so that a full
+    circle does not repeat its first angle. Angles turn from x (right) towards y (down).
 
     Attributes:
         angles: A, samples around the centre.
@@ -41,9 +42,9 @@ class PolarGrid:
         first_radius: Pixels.
         first_angle: Radians.
         sweep: Radians; two pi for a full circle, negative for the other way round.
-        angle_step: Radians from one angle to the next; follows from the others.
-        radius_step: Pixels from one radius to the next; follows, too.
-        is_full_circle: Whether the last angle's neighbour is the first; follows, too.
+        angle_step: Radians from one angle to the next. Derived.
+        radius_step: Pixels from one radius to the next. Derived.
+        is_full_circle: Whether the first angle follows the last. Derived.
     """
 
     angles: int
@@ -58,9 +59,9 @@ class PolarGrid:
 
     def __post_init__(self) -> None:
         if not all(is_whole(count) and count >= 1 for count in (self.angles, self.radii)):
-            raise ArgumentError("a grid of 1 x 1 samples at least", f"{self.angles} x {self.radii}")
+            raise ArgumentError("a grid of at least 1 x 1 samples", f"{self.angles} x {self.radii}")
         require_sides("grid", (self.angles, self.radii))
-        derive = partial(object.__setattr__, self)  # here, so that no call waits for it
+        derive = partial(object.__setattr__, self)  # once here, not in every call
         for name in ("last_radius", "first_radius", "first_angle", "sweep"):
             derive(name, real(name, getattr(self, name)))
         if not 0 < abs(self.sweep) <= 2 * math.pi + 1e-9:
@@ -85,8 +86,8 @@ def polar_resample(
 ) -> Array:
     """Sample images along rays from a centre, bilinear.
 
-    `out(i, j) = offset + scale * src(centre + radius_j * (cos angle_i, sin angle_i))`. One centre
-    for all frames lets their coordinates be computed once.
+    `out(i, j) = offset + scale * src(centre + radius_j * (cos angle_i, sin angle_i))`. If all
+    frames share one centre, the coordinates are computed once.
 
     Args:
         src: Cartesian images [N, C, H, W], any strides; float32, float16, bfloat16 or uint8.
@@ -94,11 +95,11 @@ def polar_resample(
         grid: The samples of the polar image.
         border: "zeros" or "clamp", as in `warp`.
         scale: Factor of the result; 1 / 255 normalises a uint8 image in the same pass.
-        offset: Added to the result; also what lies outside the image.
-        out: Where to write, apart from the inputs in memory.
+        offset: Added to the result, so it is the value outside the image.
+        out: Where to write. It may not overlap an input.
 
     Returns:
-        [N, C, A, R] in `src`'s dtype (float32 for uint8): `out` where it was given.
+        [N, C, A, R] in `src`'s dtype (float32 for uint8): `out` if it was given.
 
     Raises:
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
@@ -106,7 +107,7 @@ def polar_resample(
     """
     size = _shape_of(grid)
     arguments = _arguments(src, centre, grid, size, border, scale, offset)
-    return _polar_resample(*arguments, out=out)
+    return run(_polar_resample, *arguments, out=out)
 
 
 def polar_unresample(
@@ -127,14 +128,14 @@ def polar_unresample(
         centre: As in `polar_resample`, in pixels of the Cartesian image.
         grid: The samples of `src`.
         size: (H, W) of the Cartesian image.
-        border: Beyond the radii, and beside the angles of a sector; the angles of a full circle
-            have no border.
+        border: Applies beyond the radii and beyond the angles of a sector. The angles of a full
+            circle have no border.
         scale: Factor of the result.
-        offset: Added to the result; also what lies outside the polar image.
-        out: Where to write, apart from the inputs in memory.
+        offset: Added to the result, so it is the value outside the polar image.
+        out: Where to write. It may not overlap an input.
 
     Returns:
-        [N, C, H, W] in `src`'s dtype (float32 for uint8): `out` where it was given.
+        [N, C, H, W] in `src`'s dtype (float32 for uint8): `out` if it was given.
 
     Raises:
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
@@ -148,11 +149,11 @@ def polar_unresample(
         )
     if not isinstance(size, tuple) or len(size) != 2 or not all(map(is_whole, size)):
         raise ArgumentError("size as two whole numbers, (H, W)", repr(size))
-    require_sides("out", size)  # before torch's dispatcher, which holds 64 bits of each
+    require_sides("out", size)  # first, because torch's dispatcher takes 64-bit sizes only
     arguments = _arguments(src, centre, grid, size, border, scale, offset)
     if min(size) < 0:
         raise ArgumentError("a size of 0 x 0 pixels or more", f"{size[0]} x {size[1]}")
-    return _polar_unresample(*arguments, out=out)
+    return run(_polar_unresample, *arguments, out=out)
 
 
 def _arguments(
@@ -175,7 +176,7 @@ def _arguments(
 
 
 def _shape_of(grid: PolarGrid) -> tuple[int, int]:
-    """(A, R) of the polar image; raises `ArgumentError` for what is no grid."""
+    """(A, R) of the polar image; raises `ArgumentError` unless `grid` is a PolarGrid."""
     if not isinstance(grid, PolarGrid):
         raise ArgumentError("grid as a cineflow.ops.PolarGrid", type(grid).__name__)
     return grid.angles, grid.radii

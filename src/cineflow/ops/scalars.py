@@ -1,4 +1,4 @@
-"""The numbers that callers give the ops, or an error that names the one that is none."""
+"""Validates scalar arguments."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from cineflow.errors import ArgumentError
 
 
 def is_whole(value: Any) -> bool:
-    """Whether `value` is a whole number, a size that torch traces included; a flag is none."""
+    """Whether `value` is an integer. A size that torch traces is one; a bool is not."""
     if isinstance(value, bool):
         return False
     return isinstance(value, numbers.Integral) or type(value).__name__ == "SymInt"
 
 
 def as_real(value: Any) -> float | None:
-    """`value` as a float; None where it is no number that a float holds.
+    """`value` as a float, or None where it is not a number or a float cannot hold it.
 
-    Text and flags are none, though Python would turn them into one.
+    Text and bools give None, although Python would convert them.
     """
     if isinstance(value, (bool, np.bool_, str, bytes)):
         return None
@@ -31,8 +31,12 @@ def as_real(value: Any) -> float | None:
 
 
 def real(name: str, value: Any) -> float:
-    """`value`, the argument `name`, as a float; raises `ArgumentError` where it is no number."""
-    if type(value) is float:  # the usual case first: small images should not wait for more
+    """`value` of the argument `name` as a float.
+
+    Raises:
+        ArgumentError: It is not a number, or a float cannot hold it.
+    """
+    if type(value) is float:  # the usual case first, because calls on small images are short
         return value
     number = as_real(value)
     if number is None:

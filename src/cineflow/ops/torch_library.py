@@ -1,8 +1,8 @@
 """The ops as torch operators, `torch.ops.cineflow.*`: safe under torch.compile and torch.export.
 
-Importing this module imports torch and registers them; `cineflow.ops` does so when it first meets
-a torch tensor. What allocates a result is also the fake kernel: shape, dtype and strides are those
-of the real result. They have no gradients, and a backward pass through them is refused.
+Importing this module imports torch and registers the operators. `cineflow.ops` imports it at the
+first torch tensor. The function that allocates a result is also the fake kernel, so shape, dtype
+and strides are those of the real result. The operators have no gradients; a backward pass raises.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ _registered: dict[str, Any] = {}
 
 
 def operator(name: str) -> Any:
-    """The torch operator of a declared `Operator`; registered when first asked for."""
+    """The torch operator of a declared `Operator`, registered on first use."""
     if name not in _registered:
         _registered[name] = _register(Operator.declared[name])
     return _registered[name]
 
 
 def fill(op: Operator, out: Tensor, arguments: tuple[Any, ...]) -> None:
-    """Write the op's answer into the caller's `out`, past torch's dispatcher.
+    """Write the op's result into the caller's `out` without torch's dispatcher.
 
     Raises:
-        ArgumentError: Nothing can be written there as it is, or the arguments do not fit.
+        ArgumentError: `out` is not plain memory, or the arguments do not fit.
     """
-    for trouble, wanted, got in (
+    for refused, wanted, got in (
         (out.requires_grad, "out that requires no gradient", "one that requires it"),
         (out.is_neg(), "out with its own values", "the imaginary part of a conjugate"),
         (out.is_meta, "out on the CPU or a CUDA device", "one on meta"),
     ):
-        if trouble:
-            raise ArgumentError(wanted, got, "Give a tensor of torch.empty.")
+        if refused:
+            raise ArgumentError(wanted, got, "Make it with torch.empty.")
     _require_one_device((*op.axes, "out"), (*arguments[: len(op.axes)], out))
     op.fill(out, *map(_plain, arguments))
 
 
 def _plain(argument: Any) -> Any:
-    """A tensor as DLPack hands it over rightly: without gradient, its sign in its values."""
+    """A tensor that DLPack can export: without gradient, a pending negation applied."""
     return argument.detach().resolve_neg() if isinstance(argument, Tensor) else argument
 
 
@@ -73,7 +73,7 @@ def _register(op: Operator) -> Any:
         raise ArgumentError(
             f"no gradient of cineflow::{op.name}",
             "a backward pass through it",
-            "The ops are for inference: detach what they are given, or train with torch's own.",
+            "The ops are for inference: detach their inputs, or train with torch's own operators.",
         )
 
     _library.define(op.schema)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cineflow import _C
 from cineflow.ops.arrays import Array, Border, current_stream, empty_output, is_clamp
+from cineflow.ops.dispatch import run
 from cineflow.ops.operator import Operator
 
 
@@ -11,25 +12,25 @@ def warp(src: Array, flow: Array, *, border: Border = "zeros", out: Array | None
     """Sample an image where a flow points: `out(p) = src(p + flow(p))`, bilinear.
 
     Coordinates are pixels, pixel centres are integers, and p runs over the flow's grid, which may
-    differ in size from the source's. A non-finite coordinate contributes 0, whatever the border.
+    differ in size from the source's. A non-finite coordinate contributes 0 with either border.
 
     Args:
         src: [N, C, H, W], any strides; float32, float16, bfloat16 or uint8, any unit.
         flow: [N, 2, h, w] float32, in pixels of `src`: channel 0 = x (right), 1 = y (down).
         border: "zeros": a neighbour outside `src` counts 0; "clamp": the coordinate is moved to
             the nearest edge.
-        out: Where to write, [N, C, h, w], any strides, apart from the inputs in memory; None
-            allocates it in the layout of `src`.
+        out: Where to write, [N, C, h, w], any strides. It may not overlap an input. None allocates
+            it in the layout of `src`.
 
     Returns:
-        [N, C, h, w] in `src`'s unit and dtype (float32 for uint8): `out` where it was given.
+        [N, C, h, w] in `src`'s unit and dtype (float32 for uint8): `out` if it was given.
 
     Raises:
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
     is_clamp(border)
-    return _warp(src, flow, border, out=out)
+    return run(_warp, src, flow, border, out=out)
 
 
 def _allocate(src: Array, flow: Array, border: str = "zeros") -> Array:

@@ -23,8 +23,8 @@ _SECTORS = (
 )  # fmt: skip
 
 
-_PASSES = 30  # of the fixed point; a usual heart needs a dozen
-_HALVINGS = 50  # of a bracket below a turn: to rounding error
+_PASSES = 30  # of the fixed-point iteration; a typical heart needs a dozen
+_HALVINGS = 50  # of a bracket smaller than one turn: down to rounding error
 _CLOSE_RAD = 1e-12
 
 
@@ -32,12 +32,12 @@ _CLOSE_RAD = 1e-12
 class Annulus:
     """Short axis: an incompressible thick-walled ring that contracts, twists and shifts.
 
-    In the wall, with R the end-diastolic and r the present radius, r^2 = r_e^2 + (R^2 - R_e^2) / l:
-    the in-plane area grows by 1/l while the (unseen) long axis shortens by l, so det F * l = 1
-    (notes: Rabben 2003, Arts 1992). The cavity scales with its border, and the tissue outside is
-    carried along, less and less, to `far_mm`. All three are linear in R^2, hence inverted exactly;
-    with regions, whose angle and radius depend on each other, to rounding error. A ring that would
-    fold, close or leave `far_mm` is refused.
+    In the wall r^2 = r_e^2 + (R^2 - R_e^2) / l, with R the end-diastolic and r the present radius.
+    The in-plane area grows by 1/l while the long axis, which is not visible, shortens by l, so
+    det F * l = 1 (Rabben 2003, Arts 1992). The cavity scales with its border. The tissue outside
+    moves along, with a motion that fades to zero at `far_mm`. All three maps are linear in R^2 and
+    are inverted exactly. With regions, angle and radius depend on each other, and the inverse is
+    accurate to rounding error. A ring that would fold, close or leave `far_mm` is refused.
 
     Attributes:
         centre_mm: Centre of the ring at end-diastole, (x, y).
@@ -50,8 +50,8 @@ class Annulus:
         translation_mm: Shift of the whole heart at end-systole, (x, y).
         regions: Sectors with their own contraction.
         edge_deg: Width of the transition at a sector's border.
-        height: Where along the long axis the slice was taken, 0 apex to 1 base: it says which
-            segments the ring shows, basal, mid or apical.
+        height: Where along the long axis the slice was taken, 0 apex to 1 base. It decides which
+            segments the ring shows: basal, mid or apical.
     """
 
     centre_mm: tuple[float, float]
@@ -77,7 +77,7 @@ class Annulus:
             raise ArgumentError(
                 "a wall that stays open, unfolded and inside far_mm",
                 repr(self),
-                "Give less contraction or rotation, or a larger far_mm",
+                "Use less contraction or rotation, or a larger far_mm",
             )
 
     @property
@@ -121,8 +121,8 @@ class Annulus:
         return np.where(radius < self.endo_mm, BLOOD, wall).astype(np.uint8)
 
     def directions(self, material: np.ndarray) -> np.ndarray:
-        """Radial and circumferential unit vectors at end-diastole, [..., 2, 2]; NaN at the centre,
-        where there are none."""
+        """Radial and circumferential unit vectors at end-diastole, [..., 2, 2]; NaN at the
+        centre."""
         q = np.asarray(material, np.float64) - self.centre_mm
         radius = np.hypot(q[..., 0], q[..., 1])[..., None]
         radial = q / np.where(radius > 0, radius, np.nan)
@@ -144,11 +144,11 @@ class Annulus:
     def _angle_before(
         self, r_squared: np.ndarray, theta: np.ndarray, activation: float
     ) -> np.ndarray:
-        """Angle at end-diastole of what is at (r^2, theta).
+        """Angle at end-diastole of the tissue now at (r^2, theta).
 
-        Twist depends on the radius alone; only a region couples radius and angle. The coupling is
-        weak as a rule (a factor of about 0.1 per pass), so a fixed point finds nearly all. What it
-        leaves is bracketed: theta less a turn within the largest rotation either way.
+        The twist depends on the radius only, but a region couples radius and angle. The coupling is
+        usually weak (a factor of about 0.1 per pass), so a fixed-point iteration solves nearly all
+        points. The rest is solved by bisection between theta minus and plus the largest rotation.
         """
 
         def untwisted(r_squared: np.ndarray, theta: np.ndarray, angle: np.ndarray) -> np.ndarray:
@@ -168,7 +168,7 @@ class Annulus:
         low, high = theta - largest, theta + largest
         for _ in range(_HALVINGS):
             middle = (low + high) / 2.0
-            # A ring that never folds has one root: below it the angle is too small, above too large
+            # A ring that never folds has exactly one root.
             below = middle < untwisted(r_squared, theta, middle)
             low, high = np.where(below, middle, low), np.where(below, high, middle)
         angle[left] = (low + high) / 2.0
@@ -181,7 +181,7 @@ class Annulus:
         return np.sqrt(piecewise(r_squared, after, before))
 
     def _keeps_order(self) -> bool:
-        """Whether at end-systole every border is still inside the next, in every direction."""
+        """True if at end-systole every border is inside the next one, in every direction."""
         share = sampled_contraction(self.regions, self.edge_deg)
         opening = 1.0 + (self.endo_ratio - 1.0) * share
         stretch = 1.0 + (self.longitudinal - 1.0) * share
@@ -191,7 +191,10 @@ class Annulus:
         return bool((endo < epi).all() and (epi < far).all())
 
     def _never_folds(self) -> bool:
-        """Whether no area turns over: a region shears the twist. Sampled, half-way and full."""
+        """True if no area folds over, sampled at half and full contraction.
+
+        Only a region can cause a fold, because it shears the twist.
+        """
         if not (self.regions and self.rotation_deg):
             return True
         angle, radius = np.meshgrid(

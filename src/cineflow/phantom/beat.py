@@ -1,4 +1,4 @@
-"""When the heart contracts: the activation curve and the frame times of a phantom."""
+"""The activation curve and the frame times of a phantom."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from cineflow.errors import ArgumentError
 from cineflow.phantom.checks import require_finite
 
-_MOST_FRAMES = 10_000  # over three minutes at 50 a second; they are all in memory at once
+_MOST_FRAMES = 10_000  # over three minutes at 50 per second; all of them are in memory at once
 
-# Phase of the beat -> activation: ejection, pause, early filling, diastasis, atrial kick.
-# Between two knots the curve is a smoothstep, so the speed is continuous and zero at each knot.
+# (phase of the beat, activation): ejection, pause, early filling, diastasis, atrial kick.
+# Between knots the curve is a smoothstep, so the speed is continuous and zero at each knot.
 _KNOTS = ((0.0, 0.0), (0.36, 1.0), (0.42, 1.0), (0.68, 0.18), (0.85, 0.18), (1.0, 0.0))
 
 
@@ -61,7 +61,7 @@ class Beat:
         """Contraction at `frame`: 0 at end-diastole, 1 at end-systole.
 
         Raises:
-            ArgumentError: `frame` is not one of the cine's frames.
+            ArgumentError: `frame` is outside the cine.
         """
         if not isinstance(frame, (int, np.integer)) or not 0 <= frame < self.frames:
             raise ArgumentError(f"a frame in 0..{self.frames - 1}", str(frame))

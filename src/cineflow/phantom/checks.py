@@ -1,4 +1,4 @@
-"""What no setting of a phantom may be: not a finite number, or a size that is none."""
+"""Checks shared by the settings of phantoms: finite numbers and valid sizes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from cineflow.errors import ArgumentError
 
 
 def require_finite(settings: Any) -> None:
-    """Look at every number, and every tuple of numbers, among a dataclass's attributes.
+    """Checks every number, and every tuple of numbers, among a dataclass's attributes.
 
-    NaN passes each comparison that asks whether a value is out of range, and would go on into the
-    pictures.
+    Comparisons with NaN are false, so NaN would pass the range checks and reach the pictures.
 
     Raises:
-        ArgumentError: One is NaN or infinite.
+        ArgumentError: A number is NaN or infinite.
     """
     for item in fields(settings):
         value = getattr(settings, item.name)
@@ -27,15 +26,15 @@ def require_finite(settings: Any) -> None:
             raise ArgumentError(
                 f"{type(settings).__name__}: a finite {item.name}",
                 repr(value),
-                "Leave it out for the default",
+                "Omit it to use the default",
             )
 
 
 def require_size(size: Sequence[int], dimensions: int | None = None) -> None:
-    """A spacing follows from a size before any scanner sees it, so this is asked first.
+    """Checks a size. Call it before a spacing is computed from the size.
 
     Raises:
-        ArgumentError: An extent that is no whole number above 0, or not `dimensions` of them.
+        ArgumentError: An extent that is not an integer above 0, or not `dimensions` extents.
     """
     if not all(isinstance(extent, (int, np.integer)) and extent > 0 for extent in size):
         raise ArgumentError("a size of whole numbers above 0", repr(tuple(size)))

@@ -1,4 +1,4 @@
-"""A phantom: a moving heart, seen by a scanner, with its exact motion."""
+"""A phantom: a moving heart, the scanner that images it, and its exact motion."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class Phantom:
     """A synthetic cine with exactly known motion, deterministic by seed.
 
     Images are [H, W] and volumes [D, H, W]; `size` below stands for either. Flow and displacement
-    are in pixels, channel 0 = x, 1 = y (, 2 = z) (docs/conventions.md). Easier than a patient: by
-    default no clutter, no drop-out, no motion across the plane.
+    are in pixels, channel 0 = x, 1 = y (, 2 = z) (docs/conventions.md). A phantom is easier than a
+    patient: by default it has no clutter, no drop-out and no motion across the plane.
 
     Attributes:
         kinematics: How the heart moves.
-        scanner: How it is seen: by ultrasound, or as cine-MR shows it.
-        beat: When it moves.
-        tissue: What reflects ultrasound; an MR scanner has signals of its own.
-        seed: Of the speckle or shading, and of the noise.
+        scanner: How the heart is imaged: ultrasound, or cine-MR.
+        beat: When the heart moves.
+        tissue: Reflection of ultrasound. An MR scanner has its own signals.
+        seed: Seed of the speckle or shading, and of the noise.
 
     Raises:
-        ArgumentError: A `tissue` for an MR scanner, which would take no notice of it, or a seed
-            that is no whole number of 0 or more.
+        ArgumentError: A `tissue` for an MR scanner, which would ignore it, or a seed that is not an
+            integer >= 0.
     """
 
     kinematics: Kinematics
@@ -47,12 +47,12 @@ class Phantom:
 
     def __post_init__(self) -> None:
         if not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
-            raise ArgumentError("a whole seed of 0 or more", repr(self.seed))
+            raise ArgumentError("a seed that is a whole number of 0 or more", repr(self.seed))
         if isinstance(self.scanner, MagneticScanner) and self.tissue != Tissue():
             raise ArgumentError(
-                "no ultrasound tissue with an MR scanner",
+                "the default tissue with an MR scanner",
                 repr(self.tissue),
-                "Speckle decorrelation and clutter are of ultrasound only",
+                "Speckle decorrelation and clutter apply to ultrasound only",
             )
 
     def __len__(self) -> int:
@@ -80,12 +80,12 @@ class Phantom:
 
     @property
     def ed(self) -> int:
-        """The first end-diastolic frame; those of every beat are `beat.end_diastoles`."""
+        """The first end-diastolic frame; `beat.end_diastoles` has those of every beat."""
         return self.beat.end_diastoles[0]
 
     @property
     def es(self) -> int:
-        """The first end-systolic frame; those of every beat are `beat.end_systoles`.
+        """The first end-systolic frame; `beat.end_systoles` has those of every beat.
 
         Raises:
             ArgumentError: The cine ends before end-systole.
@@ -105,7 +105,7 @@ class Phantom:
         """True flow from frame `i` to frame `j` on frame i's grid, f32 [D, *size] px.
 
         frame_j(p + flow(p)) shows the tissue that frame_i shows at p. In the cavity it is the
-        motion of the phantom's map: blood itself is renewed at every frame.
+        motion of the phantom's map, although the blood itself is replaced at every frame.
         """
         here = self.scanner.pixels_mm
         there = self.kinematics.position(self._material(i), self.beat.activation(j))
@@ -135,23 +135,22 @@ class Phantom:
     def directions(self) -> np.ndarray:
         """Wall directions on the end-diastolic grid, f64 [K, *size, D] unit vectors in mm.
 
-        In the order of `kinematics.direction_names`, as `cineflow.motion.strain` takes them.
+        They are in the order of `kinematics.direction_names` and fit `cineflow.motion.strain`.
         """
         return np.moveaxis(self.kinematics.directions(self.scanner.pixels_mm), -2, 0)
 
     def strain(self, i: int, convention: Convention = "lagrangian") -> np.ndarray:
         """True strain since end-diastole, on the end-diastolic grid, f32 [K, *size], a fraction.
 
-        In the order of `kinematics.direction_names`; NaN outside the wall. With s = |F d| of a
-        fibre along d: s - 1 (lagrangian), (s^2 - 1) / 2 (green_lagrange) or ln s (natural).
+        The entries are in the order of `kinematics.direction_names`, and NaN outside the wall. With
+        s = |F d| the stretch of a fibre along d, the strain is s - 1 (lagrangian), (s^2 - 1) / 2
+        (green_lagrange) or ln s (natural).
 
         Raises:
-            ArgumentError: Another convention.
+            ArgumentError: An unknown convention.
         """
         if convention not in ("lagrangian", "green_lagrange", "natural"):
-            raise ArgumentError(
-                "a convention of lagrangian, green_lagrange, natural", repr(convention)
-            )
+            raise ArgumentError("lagrangian, green_lagrange or natural", repr(convention))
         wall = (self.kinematics.tissue(self.scanner.pixels_mm) == MYOCARDIUM) & self.sector
         points = self.scanner.pixels_mm[wall]
         gradient = deformation_gradient(self.kinematics, points, self.beat.activation(i))
@@ -167,7 +166,7 @@ class Phantom:
 
     @property
     def key_point_names(self) -> tuple[str, ...]:
-        """What `key_points` holds, in order."""
+        """Names of the `key_points`, in order."""
         return tuple(self.kinematics.landmarks)
 
     @property
@@ -181,7 +180,7 @@ class Phantom:
         return np.stack([self._to_px(self.kinematics.position(material_mm, a)) for a in moments])
 
     def _material(self, i: int) -> np.ndarray:
-        """Where each pixel's tissue was at end-diastole, f64 [*size, D] mm."""
+        """End-diastolic position of each pixel's tissue, f64 [*size, D] mm."""
         return self.kinematics.material(self.scanner.pixels_mm, self.beat.activation(i))
 
     def _to_px(self, mm: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""Phantoms as DICOM objects: what each kind of picture is called, and where its calibration goes.
+"""Writes phantoms as DICOM objects, with their calibration.
 
-Equal phantoms give equal files: identifiers come from the phantom, nothing from the clock.
+Equal phantoms give equal files: identifiers derive from the phantom and never from the clock.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ _GREYSCALE_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.2"
 
 
 def write_dicom(phantom: Phantom, path: Path) -> None:
-    """Write a phantom as the DICOM object that its kind of picture has.
+    """Writes a phantom as the DICOM object of its kind of picture.
 
-    Ultrasound images: Ultrasound Multi-frame, with frame time and calibrated region. MR-like
-    images: multi-frame secondary capture with frame time and pixel spacing. Ultrasound volumes:
-    Enhanced US Volume, slices and times as its dimensions (PS3.3 A.59).
+    Ultrasound images become Ultrasound Multi-frame, with frame time and calibrated region. MR-like
+    images become multi-frame secondary capture, with frame time and pixel spacing. Ultrasound
+    volumes become Enhanced US Volume, with slices and times as dimensions (PS3.3 A.59).
 
     Raises:
-        ArgumentError: MR-like volumes; their object asks for a sequence that never ran.
+        ArgumentError: MR-like volumes. Their DICOM object requires data of an acquisition that did
+            not take place.
     """
     magnetic = isinstance(phantom.scanner, MagneticScanner)
     if len(phantom.size) == 3 and magnetic:
         raise ArgumentError(
-            "a slice, or ultrasound", "MR-like volumes as DICOM", "Write .nii.gz instead"
+            "a slice, or ultrasound volumes", "MR-like volumes as DICOM", "Write .nii.gz instead"
         )
     if len(phantom.size) == 3:
         data = _common(phantom, _ENHANCED_ULTRASOUND_VOLUME)
@@ -53,7 +54,7 @@ def write_dicom(phantom: Phantom, path: Path) -> None:
 
 
 def _common(phantom: Phantom, object_class: str) -> Dataset:
-    """What every object carries; one item per picture, slices of one volume after another."""
+    """Attributes of every object. Frames are stored volume by volume, slice by slice."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
@@ -108,7 +109,7 @@ def _describe_sector(data: Dataset, phantom: Phantom) -> None:
 def _describe_capture(data: Dataset, phantom: Phantom) -> None:
     _fill(
         data,
-        Modality="OT",  # it looks like MR; it was not acquired by one
+        Modality="OT",  # it looks like MR but was not acquired by MR
         ConversionType="SYN",
         BurnedInAnnotation="NO",
         PixelSpacing=[_decimal(step) for step in phantom.spacing_mm],
@@ -131,7 +132,7 @@ def _describe_volumes(data: Dataset, phantom: Phantom) -> None:
 
     slice_mm, row_mm, column_mm = phantom.spacing_mm
     organization = generate_uid(entropy_srcs=[repr(phantom), "dimensions"])
-    # Time first: slices of one volume follow one another, as the pixels do.
+    # Time comes first, because the pixels are stored volume by volume.
     indices = [
         (Tag("TemporalPositionTimeOffset"), Tag("TemporalPositionSequence")),
         (Tag("ImagePositionVolume"), Tag("PlanePositionVolumeSequence")),
@@ -198,5 +199,5 @@ def _fill(data: Dataset, **fields: Any) -> Dataset:
 
 
 def _decimal(value: float) -> str:
-    """A decimal string of DICOM: 16 characters at most."""
+    """A DICOM decimal string, which has at most 16 characters."""
     return f"{value:.6g}"

@@ -17,27 +17,27 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Ellipsoid(Meridian):
-    """`Meridian` turned about its axis, and twisted: det F = 1 everywhere in the wall.
+    """The solid of revolution of `Meridian`, twisted. det F = 1 everywhere in the wall.
 
-    The wall contracts first and twists after. The twist turns each point about the axis by an angle
-    that depends on its height and its present distance from the axis alone, so it keeps volume by
-    itself, and both steps are inverted in closed form, also with regions. A point at the
-    endocardium of a normal heart turns by `apex_rotation_deg` .. `base_rotation_deg` along the
-    axis, at the epicardium by `epi_rotation` of it; outside it fades to `far_mm`.
+    The wall first contracts and then twists. The twist turns each point about the axis by an angle
+    that depends only on its height and its present distance from the axis, so it preserves volume.
+    Both steps have a closed-form inverse, with regions as well. The endocardium of a normal heart
+    turns by `apex_rotation_deg` at the apex to `base_rotation_deg` at the base, the epicardium by
+    the share `epi_rotation` of that. Outside the wall the rotation fades to zero at `far_mm`.
 
-    Angles about the axis are AHA's: 0 = anterior, towards the septum positive, which is
-    counterclockwise as seen from the apex. So are the rotations.
+    Angles and rotations about the axis follow the AHA: 0 is anterior and positive is towards the
+    septum, which is counterclockwise seen from the apex.
 
     Attributes:
         apex_mm: Epicardial apex, (x, y, z).
         axis: Direction from apex to base, (x, y, z); any length.
-        anterior: Any direction towards the anterior wall; its part across the axis counts.
+        anterior: Any direction towards the anterior wall. Only its part across the axis counts.
         apex_rotation_deg, base_rotation_deg: Rotation of the endocardium at end-systole.
         epi_rotation: Rotation of the epicardium as a share of the endocardium's.
 
     Source:
-        Rabben et al. 2003; the twist as in Arts et al. 1992: counterclockwise at the apex, the
-        other way at the base.
+        Rabben et al. 2003. The twist is that of Arts et al. 1992: counterclockwise at the apex,
+        clockwise at the base.
     """
 
     apex_mm: Vector
@@ -52,7 +52,7 @@ class Ellipsoid(Meridian):
         axis = np.asarray(self.axis, np.float64)
         across = np.cross(axis, self.anterior)
         if not (np.isfinite(across).all() and np.linalg.norm(across) > 0):
-            raise ArgumentError("an axis, and an anterior direction across it", repr(self))
+            raise ArgumentError("an anterior direction that is not along the axis", repr(self))
 
     @property
     def direction_names(self) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ class Ellipsoid(Meridian):
         """Radial (out of the wall), circumferential (towards the septum from anterior) and
         longitudinal (along the wall towards the base), [..., 3, 3].
 
-        NaN where one does not exist: on the axis, where only the cap's radial one does.
+        On the axis they are NaN, except for the radial direction of the cap.
         """
         z, u, v = self._cylinder(material)
         q = np.hypot(u, v)
@@ -135,14 +135,14 @@ class Ellipsoid(Meridian):
 
     @property
     def _axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Unit vectors: apex to base, anterior, and 90 degrees on towards the septum."""
+        """Unit vectors: apex to base, anterior, and 90 degrees from anterior towards the septum."""
         axis = np.asarray(self.axis, np.float64) / np.linalg.norm(self.axis)
         septal = np.cross(self.anterior, axis)
         septal = septal / np.linalg.norm(septal)
         return axis, np.cross(axis, septal), septal
 
     def _cylinder(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Along the axis from the apex, then across it towards anterior and towards septal, mm."""
+        """Coordinates along the axis from the apex, towards anterior and towards septal, mm."""
         offset = np.asarray(points, np.float64) - self.apex_mm
         axis, anterior, septal = self._axes
         return offset @ axis, offset @ anterior, offset @ septal
@@ -155,7 +155,7 @@ class Ellipsoid(Meridian):
     def _knots(
         self, z: np.ndarray, u: np.ndarray, v: np.ndarray, activation: float
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        # Without regions the angle counts for nothing, and is a third of the map's time.
+        # The angle takes a third of the map's time and only regions need it.
         angle = self._angle_deg(u, v) if self.regions else np.zeros(())
         return self.knots(z, angle, activation)
 

@@ -1,4 +1,4 @@
-"""Phantoms by name, and on disk: the suffix of a file says how it is written."""
+"""Makes phantoms by name and writes them to disk. The suffix of a file selects its format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cineflow.phantom.regions import Region
 from cineflow.phantom.scanner import Shadow
 from cineflow.phantom.speckle import Tissue
 
-#: Kind of phantom -> how it is made; all take the arguments of `make`.
+#: Kind of phantom -> its constructor.
 KINDS: Mapping[str, Callable[..., Phantom]] = {
     "short-axis": ShortAxisPhantom,
     "parasternal-long-axis": parasternal_long_axis,
@@ -50,28 +50,29 @@ def make(
     shadows: Sequence[Shadow] = (),
     regions: Sequence[Region] = (),
 ) -> Phantom:
-    """A phantom by the name of its kind; what is not given is as the kind has it.
+    """A phantom by the name of its kind. None selects the kind's own default.
 
     Args:
         kind: One of `KINDS`.
-        seed: Of the speckle or shading, and of the noise.
+        seed: Seed of the speckle or shading, and of the noise.
         contrast: "ultrasound" or "mr".
-        size: (rows, columns), or (slices, rows, columns) for volumes; the picture shows the same
-            millimetres in any size.
-        heart_rate_bpm, frame_rate_hz, beats: As `Beat`; 50 frames or 20 volumes a second.
+        size: (rows, columns), or (slices, rows, columns) for volumes. The picture covers the same
+            millimetres at any size.
+        heart_rate_bpm, frame_rate_hz, beats: As `Beat`. The default rate is 50 frames or 20 volumes
+            per second.
         noise_db: As the scanner's.
         decorrelation, clutter: As `Tissue`; ultrasound only.
         shadows: Drop-out; ultrasound only.
-        regions: Parts of the wall that contract by another amount.
+        regions: Parts of the wall with a different contraction.
 
     Raises:
-        ArgumentError: An unknown kind, timing that gives no cine, a size that the kind cannot
-            have, or disturbances of ultrasound on an MR contrast.
+        ArgumentError: An unknown kind, timing of fewer than two frames, a size that does not fit
+            the kind, or ultrasound disturbances with the MR contrast.
     """
     if kind not in KINDS:
-        raise ArgumentError(f"a phantom of {', '.join(KINDS)}", repr(kind))
+        raise ArgumentError(f"one of the phantoms {', '.join(KINDS)}", repr(kind))
     if shadows and contrast == "mr":
-        raise ArgumentError("no shadows with contrast mr", f"{len(shadows)}")
+        raise ArgumentError("contrast mr without shadows", f"{len(shadows)}")
     volumes = kind == "ventricle"
     scanner: dict[str, Any] = {}
     if noise_db is not None:
@@ -99,17 +100,18 @@ def make(
 
 
 def save(phantom: Phantom, path: str | Path) -> Path:
-    """Write a phantom; the suffix of `path` says how.
+    """Writes a phantom in the format of the suffix of `path`.
 
-    `.npz`: the pictures and all the truth (see docs/phantoms.md for each array). `.dcm`: see
-    `cineflow.phantom.dicom`. `.nii` / `.nii.gz`: x, y, z, time, with spacing in mm and s. `.gif` /
-    `.webp`: small, to look at; of volumes the three planes through the middle.
+    `.npz`: pictures and ground truth (docs/phantoms.md describes each array). `.dcm`: see
+    `cineflow.phantom.dicom`. `.nii` and `.nii.gz`: x, y, z, time, with spacing in mm and s. `.gif`
+    and `.webp`: a small preview; for volumes, the three planes through the middle.
 
     Returns:
         The path written.
 
     Raises:
-        ArgumentError: Another suffix, MR-like volumes as `.dcm`, or a place that cannot be written.
+        ArgumentError: An unknown suffix, MR-like volumes as `.dcm`, or a path that cannot be
+            written.
         MissingDependencyError: nibabel is not installed (`.nii` only).
     """
     target = Path(path)
@@ -120,7 +122,7 @@ def save(phantom: Phantom, path: str | Path) -> Path:
                 write(phantom, target)
             except OSError as error:
                 raise ArgumentError(
-                    "a file that can be written", str(error), "Write to another folder"
+                    "a path that can be written", str(error), "Choose another folder"
                 ) from error
             return target
     raise ArgumentError(f"a file name ending in {', '.join(_WRITERS)}", repr(target.name))
@@ -153,8 +155,8 @@ def _write_nifti(phantom: Phantom, path: Path) -> None:
         raise MissingDependencyError("nibabel", str(error), "`pip install nibabel`") from error
     frames = phantom.frames if phantom.frames.ndim == 4 else phantom.frames[:, None]
     slice_mm, row_mm, column_mm = (1.0, *phantom.spacing_mm)[-3:]
-    # [T, z, y, x] -> [x, y, z, T]. Ours is x right, y down, z into the screen; NIfTI's second and
-    # third axis point the other way. Both turn together: a half turn about x, never a mirror.
+    # [T, z, y, x] -> [x, y, z, T]. Our axes are x right, y down, z into the screen. NIfTI's second
+    # and third axes point the other way. Negating both is a half turn about x, not a mirror image.
     affine = np.diag([column_mm, -row_mm, -slice_mm, 1.0])
     image = nibabel.Nifti1Image(np.ascontiguousarray(frames.transpose(3, 2, 1, 0)), affine)
     image.set_qform(affine, code="scanner")

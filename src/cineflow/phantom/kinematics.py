@@ -1,8 +1,8 @@
 """How phantom hearts move: closed-form maps between end-diastole and any activation.
 
-A kinematics knows nothing of images. It moves material points (their place at end-diastole, in mm)
-to their place at an activation between 0 (end-diastole) and 1 (end-systole), and back. Every true
-flow, displacement and strain of a phantom comes from these two maps.
+A kinematics is independent of images. It maps material points, given by their position at
+end-diastole in mm, to their position at an activation from 0 (end-diastole) to 1 (end-systole), and
+back. Every true flow, displacement and strain of a phantom derives from these two maps.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Kinematics(Protocol):
 
     @property
     def direction_names(self) -> tuple[str, ...]:
-        """What `directions` holds, in order: "radial", "circumferential", "longitudinal"."""
+        """Names of `directions`, in order: "radial", "circumferential", "longitudinal"."""
 
     @property
     def landmarks(self) -> Mapping[str, np.ndarray]:
-        """Name -> material point [D] mm that a reader would follow."""
+        """Name -> material point [D] mm of each anatomical landmark."""
 
     def position(self, material: np.ndarray, activation: float) -> np.ndarray:
         """Where the points at `material` (end-diastole) are at `activation`."""
@@ -34,18 +34,18 @@ class Kinematics(Protocol):
         """Where the points at `position` (at `activation`) were at end-diastole."""
 
     def tissue(self, material: np.ndarray) -> np.ndarray:
-        """What each material point is: u8 [...], OUTSIDE, MYOCARDIUM or BLOOD."""
+        """Tissue of each material point, u8 [...]: OUTSIDE, MYOCARDIUM or BLOOD."""
 
     def directions(self, material: np.ndarray) -> np.ndarray:
-        """Unit wall directions at end-diastole, [..., K, D], as `direction_names` says; NaN where
-        one does not exist."""
+        """Unit wall directions at end-diastole, [..., K, D], in the order of `direction_names`;
+        NaN where undefined."""
 
     def segment(self, material: np.ndarray) -> np.ndarray:
-        """AHA segment of each material point, u8 [...], as if all were wall."""
+        """AHA segment of each material point, u8 [...], as if every point were wall."""
 
 
 def piecewise(s: np.ndarray, before: list[np.ndarray], after: list[np.ndarray]) -> np.ndarray:
-    """The increasing piecewise-linear map through (before, after); the identity past the last."""
+    """Increasing piecewise-linear map through (before, after); the identity past the last knot."""
     out = s
     for k in range(len(before) - 1, 0, -1):
         slope = (after[k] - after[k - 1]) / (before[k] - before[k - 1])
@@ -57,9 +57,9 @@ def piecewise(s: np.ndarray, before: list[np.ndarray], after: list[np.ndarray]) 
 def deformation_gradient(
     kinematics: Kinematics, material: np.ndarray, activation: float, step_mm: float = 1e-4
 ) -> np.ndarray:
-    """F = dx/dX at material points [..., D], as [..., D, D]; central differences of the exact map.
+    """F = dx/dX at material points [..., D], as [..., D, D], by central differences of the map.
 
-    The maps are smooth inside the wall; at this step the error is about 1e-9.
+    The maps are smooth inside the wall. With this step the error is about 1e-9.
     """
     points = np.asarray(material, np.float64)
     columns = []

@@ -15,14 +15,16 @@ from cineflow.phantom.regions import aha_segment
 
 @dataclass(frozen=True)
 class LongAxis(Meridian):
-    """A section through the axis of the wall of `Meridian`. Torsion would leave it: there is none.
+    """A section through the axis of the wall of `Meridian`, without torsion.
+
+    Torsion would move tissue out of the section.
 
     Attributes:
         apex_mm: Epicardial apex, (x, y).
         axis_deg: Direction from apex to base, from +x towards +y (90 = straight down).
         plane_deg: AHA angle, from the anterior wall towards the septum, of the wall on the side
-            of `axis_deg` - 90; the other side is opposite. 60: a parasternal long axis with the
-            anteroseptal wall there.
+            of `axis_deg` - 90. The other wall is opposite. At 60 the section is a parasternal long
+            axis with the anteroseptal wall on that side.
     """
 
     apex_mm: tuple[float, float]
@@ -36,7 +38,7 @@ class LongAxis(Meridian):
 
     @property
     def landmarks(self) -> Mapping[str, np.ndarray]:
-        """The four borders that LVID, IVS and LVPW are measured between."""
+        """The four borders between which LVID, IVS and LVPW are measured."""
         names = ("septum outer", "septum inner", "posterior inner", "posterior outer")
         return dict(zip(names, self.chord(0.72), strict=True))
 
@@ -62,8 +64,8 @@ class LongAxis(Meridian):
     def directions(self, material: np.ndarray) -> np.ndarray:
         """Radial (out of the wall) and longitudinal (towards the base), [..., 2, 2].
 
-        On the axis of the cap, where the wall lies across it, the longitudinal one runs to either
-        side; further up the axis is outside the wall, and both are NaN on it.
+        On the axis of the cap the wall lies across the axis, and the longitudinal direction points
+        to one side. Further up, the axis is outside the wall and both directions are NaN on it.
         """
         z, q = self._along_across(material)
         along, across = self.outward(z, q)
@@ -83,26 +85,26 @@ class LongAxis(Meridian):
     def chord(self, height: float) -> np.ndarray:
         """Four material points [4, 2] mm across the ventricle at `height` (0 apex, 1 base).
 
-        Outer and inner border on the one side of the axis (against +90 degrees), inner and outer
-        on the other: septum, septum, posterior wall, posterior wall of a parasternal long axis.
+        The order is outer, inner on the side of -90 degrees from the axis, then inner, outer on the
+        other side. In a parasternal long axis: septum, septum, posterior wall, posterior wall.
         """
         z = np.full(4, self.wall_mm + height * self.length_mm)
         endo, epi = (np.sqrt(border) for border in self.borders(z))
         return self._cartesian(z, np.array([-epi[0], -endo[0], endo[0], epi[0]]))
 
     def contour(self, depth: float, count: int = 201) -> np.ndarray:
-        """Material points [count, 2] mm along the wall, from base over the apex to base.
+        """Material points [count, 2] mm along the wall, from base through the apex to base.
 
         Args:
-            depth: 0 the endocardium, 1 the epicardium, 0.5 the middle of the wall.
-            count: How many points.
+            depth: 0 for the endocardium, 1 for the epicardium, 0.5 for the middle of the wall.
+            count: Number of points.
 
         Raises:
             ArgumentError: A depth outside the wall, or fewer than three points.
         """
         if not 0.0 <= depth <= 1.0 or count < 3:
-            raise ArgumentError("a depth of 0 to 1 and three points or more", f"{depth}, {count}")
-        # Between two ellipses of one centre (the base), semi-axes vary linearly: so does depth.
+            raise ArgumentError("a depth of 0 to 1 and three or more points", f"{depth}, {count}")
+        # The two ellipses share their centre, the base, so the semi-axes are linear in depth.
         angle = np.linspace(-np.pi / 2.0, np.pi / 2.0, count)
         z = self.length_mm + self.wall_mm - (self.length_mm + depth * self.wall_mm) * np.cos(angle)
         return self._cartesian(z, (self.endo_mm + depth * self.wall_mm) * np.sin(angle))
@@ -123,5 +125,5 @@ class LongAxis(Meridian):
         return z[..., None] * axis + q[..., None] * side + np.asarray(self.apex_mm)
 
     def _wall_deg(self, q: np.ndarray) -> np.ndarray:
-        """AHA angle of the side of the axis that each point lies on."""
+        """AHA angle of the wall on each point's side of the axis."""
         return np.where(q < 0, self.plane_deg, self.plane_deg + 180.0)

@@ -1,7 +1,7 @@
-"""Cine-MR-like pictures: bright blood, grey smooth wall, Rician noise; no speckle.
+"""Cine-MR-like pictures: bright blood, a smooth grey wall and Rician noise, without speckle.
 
-What a balanced steady-state sequence looks like, not how it works: no k-space, no flow artefacts,
-no papillary muscles.
+They imitate the look of a balanced steady-state sequence but not its physics: k-space, flow
+artefacts and papillary muscles are missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cineflow.phantom.sampling import pixel_centres
 
 _SEED_TEXTURE, _SEED_NOISE = 2, 3
 _WAVES = 24
-_WAVELENGTHS_MM = (9.0, 30.0)  # of the shading: slower than the wall is thick
+_WAVELENGTHS_MM = (9.0, 30.0)  # of the shading: longer than the wall is thick
 _WHITE = 1.15  # grey 255, as a multiple of the blood's signal
 _FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # of a Gaussian, in standard deviations
 
@@ -35,13 +35,13 @@ class MagneticScanner:
         size: (rows, columns) of the image, or (slices, rows, columns).
         spacing_mm: mm per pixel along the same axes.
         resolution_mm: Full width at half maximum of the point-spread function within a slice. A
-            pixel averages over its own volume besides, so over the slice's thickness.
-        blood, myocardium, outside: Signal of each.
-        shading: How much the signal of myocardium varies smoothly through the tissue, as a share
-            (peak to mean); blood half of it, the surroundings six times.
-        noise_db: Signal of the myocardium over the noise of one receiver channel (of which the
-            magnitude of two makes it Rician); None for none.
-        subsamples: Per axis and pixel, for partial volume at the borders.
+            pixel also averages over its own volume, and so over the slice's thickness.
+        blood, myocardium, outside: Signal of each tissue.
+        shading: Smooth variation of the myocardium's signal through the tissue, as a share (peak to
+            mean). Blood varies half as much, the surroundings six times as much.
+        noise_db: Signal of the myocardium over the noise of one receiver channel; None for no
+            noise. The magnitude of two channels is Rician.
+        subsamples: Samples per axis and pixel, for partial volume at the borders.
     """
 
     size: tuple[int, ...] = (128, 128)
@@ -64,7 +64,7 @@ class MagneticScanner:
         if not min(self.blood, self.myocardium, self.outside, self.resolution_mm) > 0:
             raise ArgumentError("positive signals and resolution", repr(self))
         if self.subsamples < 1:
-            raise ArgumentError("one sample per pixel or more", f"{self.subsamples}")
+            raise ArgumentError("one or more samples per pixel", f"{self.subsamples}")
 
     @cached_property
     def pixels_mm(self) -> np.ndarray:
@@ -73,11 +73,11 @@ class MagneticScanner:
 
     @cached_property
     def sector(self) -> np.ndarray:
-        """All pixels, bool `size`: MR has no sector."""
+        """All pixels, bool `size`, because MR does not have a sector."""
         return np.ones(self.size, bool)
 
     def blur(self, signal: np.ndarray) -> np.ndarray:
-        """The point-spread function, within each slice, f32 `size`."""
+        """`signal` blurred by the point-spread function within each slice, f32 `size`."""
         sigma_x, sigma_y = (self.resolution_mm / _FWHM / self.spacing_mm[axis] for axis in (-1, -2))
         slices = signal.astype(np.float32).reshape(-1, *self.size[-2:])
         blurred = [cv2.GaussianBlur(one, (0, 0), sigma_x, sigmaY=sigma_y) for one in slices]
@@ -121,7 +121,7 @@ def _signal(
 def _tissue_shares(scanner: MagneticScanner, heart: Kinematics, activation: float) -> np.ndarray:
     """Share of each pixel's volume that is OUTSIDE, MYOCARDIUM and BLOOD, f64 [3, *size].
 
-    One subsample of every pixel at a time: memory stays that of a few pictures.
+    Takes one subsample of every pixel at a time, so it needs memory for a few pictures only.
     """
     steps = (np.arange(scanner.subsamples) + 0.5) / scanner.subsamples - 0.5
     offsets = np.stack(np.meshgrid(*[steps] * len(scanner.size)), -1).reshape(-1, len(scanner.size))
@@ -149,5 +149,5 @@ class _Shading:
         total = np.zeros(material_mm.shape[:-1])
         for wave, phase in zip(self._waves, self._phases, strict=True):
             total += np.cos(material_mm @ wave + phase)
-        # Variance of the sum: half the number of waves. Two standard deviations become 1.
+        # The variance of the sum is half the number of waves. Scale two standard deviations to 1.
         return total / np.sqrt(2.0 * _WAVES)

@@ -1,4 +1,4 @@
-"""The half-ellipsoid wall that the long-axis section and the whole ventricle share."""
+"""The half-ellipsoid wall shared by the long-axis section and the whole ventricle."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from cineflow.phantom.checks import require_finite
 from cineflow.phantom.kinematics import BLOOD, MYOCARDIUM, OUTSIDE
 from cineflow.phantom.regions import Region, contraction, sampled_contraction
 
-#: Keeps the cavity's and the wall's squared radii apart where both vanish, mm^2.
+#: Separates the squared radii of cavity and wall where both vanish, mm^2.
 _APART = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class Meridian:
-    """A half-ellipsoid wall that opens into a tube at the base; the apex stays where it is.
+    """A half-ellipsoid wall that continues as a tube beyond the base. The apex does not move.
 
-    With z along the axis from the epicardial apex and q across it: z' = l z, and at each material z
-    q'^2 = e' + (q^2 - e) / l in the wall, where e = q_endo(z)^2 and e' = (ratio * q_endo)^2. Turned
-    about its axis this solid keeps its volume exactly: in the coordinates (q^2, angle, z), in which
-    volume is plain, the map's Jacobian is triangular with the diagonal 1/l, 1, l. That holds as
-    well where the ratio depends on angle and height. The cavity scales with its border; tissue
-    outside follows, less and less across, to `far_mm`.
+    z runs along the axis from the epicardial apex and q across it. The wall moves by z' = l z and,
+    at each material z, q'^2 = e' + (q^2 - e) / l, where e = q_endo(z)^2 and e' = (ratio *
+    q_endo)^2. The solid of revolution preserves its volume exactly: the coordinates (q^2, angle, z)
+    measure volume, and in them the map's Jacobian is triangular with the diagonal 1/l, 1, l. This
+    also holds if the ratio depends on angle and height. The cavity scales with its border. The
+    motion of tissue outside fades to zero across the axis at `far_mm`.
 
     Attributes:
         length_mm: Apex (endocardial) to base at end-diastole.
         endo_mm: Largest radius of the cavity.
         wall_mm: Wall thickness.
-        far_mm: Distance from the axis beyond which nothing moves across it.
+        far_mm: Distance from the axis beyond which tissue does not move across it.
         endo_ratio: Cavity radius at end-systole over end-diastole.
         longitudinal: Length at end-systole over end-diastole.
         regions: Parts of the wall with their own contraction across the axis.
@@ -66,7 +66,7 @@ class Meridian:
             raise ArgumentError(
                 "a cavity that stays open and a wall that stays inside far_mm",
                 repr(self),
-                "Give less contraction, or a larger far_mm",
+                "Use less contraction, or a larger far_mm",
             )
 
     def height_of(self, z: np.ndarray) -> np.ndarray:
@@ -89,11 +89,11 @@ class Meridian:
     def moved_borders(
         self, z: np.ndarray, activation: float, share: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """`borders` at an activation; `share` of the normal contraction as `contraction` gives."""
+        """`borders` at an activation; `share` is the value of `contraction`."""
         endo, epi = self.borders(z)
         stretch = self.stretch(activation)
         inner = endo * (1.0 + (self.endo_ratio - 1.0) * activation * share) ** 2
-        # Below the cavity all is wall, also the sliver around the axis that `_APART` leaves.
+        # Below the cavity everything is wall, including the sliver around the axis from `_APART`.
         inner = np.where(endo > _APART, inner, endo / stretch)
         return inner, inner + (epi - endo) / stretch
 
@@ -107,15 +107,16 @@ class Meridian:
         return before, [zero, *self.moved_borders(z, activation, share), far]
 
     def tissue_at(self, z: np.ndarray, squared: np.ndarray) -> np.ndarray:
-        """u8 [...]: OUTSIDE, MYOCARDIUM or BLOOD by material z and squared distance from it."""
+        """u8 [...]: OUTSIDE, MYOCARDIUM or BLOOD by material z and squared distance from the
+        axis."""
         endo, epi = self.borders(z)
         wall = np.where((squared <= epi) & (z > 0), MYOCARDIUM, OUTSIDE)
         return np.where((squared < endo) & (z > self.wall_mm), BLOOD, wall).astype(np.uint8)
 
     def outward(self, z: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Unit normal of the wall by material z and (signed) q: along and across the axis.
+        """Unit normal of the wall by material z and signed q, as (along, across) the axis.
 
-        It is the gradient of the ellipsoid similar to the epicardium that runs through the point.
+        It is normal to the ellipsoid through the point that is similar to the epicardium.
         """
         height = self.length_mm + self.wall_mm
         across = q / (self.endo_mm + self.wall_mm) ** 2

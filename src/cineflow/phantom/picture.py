@@ -1,4 +1,4 @@
-"""Phantoms to look at: a moving picture, and of volumes the three planes through the middle."""
+"""Animated previews of phantoms. Volumes show the three planes through the middle."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import numpy as np
 from cineflow.errors import ArgumentError
 from cineflow.phantom.cine import Phantom
 
-_WIDTH_PX = 160  # of one plane; larger pictures are made smaller
+_WIDTH_PX = 160  # of one plane
 _GAP_PX = 4
 
 
 def planes(frames: np.ndarray, centre: tuple[int, int, int] | None = None) -> np.ndarray:
     """The three orthogonal slices through a point of each volume, side by side, u8 [T, h, w].
 
-    From the left: x-y at its slice, z-y at its column, x-z at its row; y, and in the last z, down.
+    From the left: x-y at the point's slice, z-y at its column, x-z at its row. The second axis of
+    each pair points down.
 
     Args:
         frames: u8 [T, D, H, W].
         centre: (slice, row, column) index; None for the middle.
 
     Raises:
-        ArgumentError: No volumes, or a point outside them.
+        ArgumentError: `frames` is not [T, D, H, W], or a point outside it.
     """
     if frames.ndim != 4:
         raise ArgumentError("volumes [T, D, H, W]", f"{list(frames.shape)}")
@@ -41,7 +42,7 @@ def planes(frames: np.ndarray, centre: tuple[int, int, int] | None = None) -> np
 
 
 def write_animation(phantom: Phantom, path: Path) -> None:
-    """Write `.gif` or `.webp`: up to 25 pictures a second, at the pace of the heart."""
+    """Writes `.gif` or `.webp` in real time, with up to 25 pictures per second."""
     from PIL import Image
 
     frames = phantom.frames if phantom.frames.ndim == 3 else planes(phantom.frames)

@@ -1,4 +1,4 @@
-"""Ready-made phantoms: one call, one view."""
+"""Ready-made phantoms, one function per view."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from cineflow.phantom.magnetic import MagneticScanner
 from cineflow.phantom.scanner import SectorScanner
 from cineflow.phantom.speckle import Tissue
 
-#: How the tissue is seen: ultrasound speckle, or smooth as in cine-MR.
+#: Look of the tissue: ultrasound speckle, or smooth as in cine-MR.
 Contrast = Literal["ultrasound", "mr"]
 
 
 class ShortAxisPhantom(Phantom):
-    """A short-axis cine: one beat at 50 frames/s and 60 beats/min unless told otherwise.
+    """A short-axis cine. By default it is one beat at 50 frames/s and 60 beats/min.
 
     Args:
-        seed: Of the speckle and the noise.
-        size: (rows, columns); the picture always shows `depth_mm`, so the spacing follows.
+        seed: Seed of the speckle or shading, and of the noise.
+        size: (rows, columns). The spacing is `depth_mm` over the rows.
         depth_mm: Height of the picture, mm.
         contrast: "ultrasound" or "mr".
         beat: Timing.
-        scanner: Attributes of `SectorScanner`, or of `MagneticScanner`, to change.
+        scanner: Attributes of `SectorScanner` or `MagneticScanner` to change.
         tissue: Reflection of ultrasound.
-        **annulus: Attributes of `Annulus` to change; the ring sits in the middle of the sector.
+        **annulus: Attributes of `Annulus` to change. By default the ring lies in the middle of the
+            sector.
     """
 
     kinematics: Annulus
@@ -85,7 +86,7 @@ def parasternal_long_axis(
 ) -> LongAxisPhantom:
     """Parasternal long axis, 256 x 256 at 0.5 mm: apex left, septum above, posterior wall below.
 
-    Arguments as `ShortAxisPhantom`; `heart` are attributes of `LongAxis`.
+    The arguments are those of `ShortAxisPhantom`. `heart` takes attributes of `LongAxis`.
     """
     heart = {"apex_mm": (12.0, 70.0), "axis_deg": 0.0, "plane_deg": 60.0, **heart}
     return _long_axis(seed, contrast, beat, scanner, tissue, heart)
@@ -102,7 +103,7 @@ def apical(
 ) -> LongAxisPhantom:
     """Apical four-chamber section, 256 x 256 at 0.5 mm: apex near the probe, septum on the left.
 
-    Arguments as `ShortAxisPhantom`; `heart` are attributes of `LongAxis`.
+    The arguments are those of `ShortAxisPhantom`. `heart` takes attributes of `LongAxis`.
     """
     heart = {"apex_mm": (63.75, 18.0), "axis_deg": 90.0, "plane_deg": 300.0, **heart}
     return _long_axis(seed, contrast, beat, scanner, tissue, heart)
@@ -121,17 +122,17 @@ def ventricle(
 ) -> VentriclePhantom:
     """The left ventricle as a cine of volumes, 20 per second.
 
-    Ultrasound sees it from the apex: a pyramid that opens downwards, whose middle slice is an
-    apical four-chamber section with the septum on the left. MR sees a short-axis stack, apex first,
-    anterior wall up, septum on the left.
+    Ultrasound images it from the apex, as a pyramid that opens downwards. The middle slice is an
+    apical four-chamber section with the septum on the left. MR images a short-axis stack with the
+    apex first, the anterior wall up and the septum on the left.
 
     Args:
-        seed: Of the speckle or shading, and of the noise.
+        seed: Seed of the speckle or shading, and of the noise.
         size: (slices, rows, columns).
-        extent_mm: Height of the picture, mm; all three spacings are this over the rows.
+        extent_mm: Height of the picture, mm. All three spacings are this over the rows.
         contrast: "ultrasound" or "mr".
         beat: Timing.
-        scanner: Attributes of `SectorScanner`, or of `MagneticScanner`, to change.
+        scanner: Attributes of `SectorScanner` or `MagneticScanner` to change.
         tissue: Reflection of ultrasound.
         **heart: Attributes of `Ellipsoid` to change.
     """
@@ -140,7 +141,7 @@ def ventricle(
     depth, _, width = (extent * spacing for extent in size)
     picture: dict[str, Any] = {"size": size, "spacing_mm": (spacing,) * 3}
     if contrast == "ultrasound":
-        # Coarser than a 2-D scan, as matrix probes are: speckle of about 2 x 5 x 5 mm.
+        # Coarser than a 2-D scan, like a matrix probe: speckle of about 2 x 5 x 5 mm.
         picture |= {"opening_deg": 80.0, "lines": 64, "samples": 240}
         picture |= {"axial_sigma_mm": 0.9, "lateral_sigma_deg": 2.0}
         place: dict[str, Any] = {
@@ -188,4 +189,4 @@ def _scanner(contrast: Contrast, settings: dict[str, Any]) -> SectorScanner | Ma
         return SectorScanner(**settings)
     if contrast == "mr":
         return MagneticScanner(**settings)
-    raise ArgumentError("a contrast of ultrasound, mr", repr(contrast))
+    raise ArgumentError("ultrasound or mr as contrast", repr(contrast))

@@ -1,4 +1,4 @@
-"""Where in the wall: segments by angle and height, and sectors that contract by another amount."""
+"""Parts of the wall: AHA segments, and regions with a different contraction."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 
 from cineflow.errors import ArgumentError
 
-_RANGE = (-1.0, 2.0)  # of a region's contraction: what is not far from a heart
-_EDGE_HEIGHT = 0.12  # width of the transition at a region's upper and lower border, of the length
+_RANGE = (-1.0, 2.0)  # plausible contraction of a region
+_EDGE_HEIGHT = 0.12  # transition at a region's upper and lower border, share of the length
 
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the wall that contracts by another amount.
+    """A part of the wall with a different contraction.
 
     Attributes:
         centre_deg: Middle of the sector at end-diastole. The short-axis ring counts from +x
-            towards +y (down on the screen); hearts with a long axis count from the anterior wall
-            towards the septum, as AHA does.
+            towards +y (down on the screen). Hearts with a long axis count from the anterior wall
+            towards the septum, like the AHA.
         width_deg: Full width at half effect.
-        contraction: Share of the normal contraction: 0.5 hypokinetic, 0 akinetic, below 0
-            dyskinetic (the wall bulges and thins); -1 to 2.
-        heights: From where to where along the long axis, 0 at the cavity's apex, 1 at the base.
-            A short-axis ring has no heights and takes no notice.
+        contraction: Share of the normal contraction, -1 to 2: 0.5 is hypokinetic, 0 akinetic, and
+            below 0 dyskinetic (the wall bulges and thins).
+        heights: (low, high) along the long axis, 0 at the cavity's apex, 1 at the base. A
+            short-axis ring ignores them.
     """
 
     centre_deg: float
@@ -48,15 +48,16 @@ def contraction(
     edge_deg: float,
     height: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Share of the normal contraction, [...]: 1 outside every region, smooth at their borders.
-
-    Without any region it is one number, [].
+    """Share of the normal contraction, [...]: 1 outside every region, smooth at the borders.
 
     Args:
-        regions: The parts that differ; where two overlap, their differences from 1 add up.
-        angle: Radians, counted as the regions' own, [...].
+        regions: The parts that differ. Where two overlap, their differences from 1 add up.
+        angle: Radians, counted like the regions' `centre_deg`, [...].
         edge_deg: Width of the transition at a sector's border.
-        height: Along the long axis, 0 apex to 1 base, [...]; None where there is none.
+        height: Along the long axis, 0 apex to 1 base, [...]; None for a short-axis ring.
+
+    Returns:
+        The shares, [...]; a single 1, [], if `regions` is empty.
     """
     share = np.ones(np.shape(angle) if regions else ())
     for region in regions:
@@ -74,7 +75,7 @@ def contraction(
 def sampled_contraction(
     regions: tuple[Region, ...], edge_deg: float, heights: np.ndarray | None = None
 ) -> np.ndarray:
-    """`contraction` at every degree, [360] (and every height, [360 * heights]), for checks."""
+    """`contraction` at every degree [360], or every degree and height [360 * heights]."""
     angle = np.deg2rad(np.arange(360.0))
     if heights is None or not regions:
         return contraction(regions, angle, edge_deg)
@@ -94,11 +95,11 @@ _LEVELS = ((0.0, 13, 4), (1.0 / 3.0, 7, 6), (2.0 / 3.0, 1, 6))
 def aha_segment(angle_deg: np.ndarray, height: np.ndarray) -> np.ndarray:
     """AHA segment, u8 [...]: 1 to 17, 0 above the base.
 
-    Written apart from `cineflow.motion.aha`, so that each can be tested against the other.
+    It is independent of `cineflow.motion.aha`, so that each can be tested against the other.
 
     Args:
         angle_deg: From the middle of the anterior wall towards the septum, [...].
-        height: 0 at the apical end of the cavity, 1 at the base, [...]; below 0 is the apex cap.
+        height: 0 at the apical end of the cavity, 1 at the base, [...]; below 0 is the cap.
 
     Source:
         Cerqueira et al. 2002: equal thirds of the long axis, the cap beyond the cavity's end.

@@ -1,4 +1,4 @@
-"""Points and regular grids of any dimension: sharing a value among neighbours, and reading one."""
+"""Linear interpolation between points and regular grids of any dimension."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def corners(
 def splat(
     coordinates: Sequence[np.ndarray], value: np.ndarray, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Sum of the values [N], each shared linearly among its neighbours, f32 `shape`."""
+    """Sum of the values [N], each distributed linearly to its neighbours, f32 `shape`."""
     total = np.zeros(int(np.prod(shape)))
     for index, weight in corners(coordinates, shape):
         total += np.bincount(index, weights=weight * value, minlength=total.size)

@@ -1,8 +1,8 @@
 """Ultrasound pictures of moving scatterers: splat, point-spread function, noise, scan conversion.
 
-The image of a scatterer is a Gaussian in (depth, angle), with the phase of its two-way path: so the
-sum over many of them is fully developed speckle, and it moves with them (Gao 2009, "COLE"). In a
-volume there are two angles, and the same holds.
+The image of a scatterer is a Gaussian in (depth, angle) with the phase of its two-way path. The sum
+over many scatterers is fully developed speckle that moves with them (Gao 2009, "COLE"). A volume
+has two angles instead of one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SOUND_MM_PER_S = 1_540_000.0
 
 @dataclass(frozen=True)
 class Shadow:
-    """Drop-out: scan lines that a rib or lung weakens; the receiver noise stays.
+    """Drop-out: scan lines weakened by a rib or lung. The receiver noise is unchanged.
 
     Attributes:
         angle_deg: Middle of the shadow, 0 = straight down, positive to the right.
@@ -36,12 +36,12 @@ class Shadow:
     def __post_init__(self) -> None:
         require_finite(self)
         if not (self.width_deg > 0 and self.loss_db >= 0):
-            raise ArgumentError("a shadow with a width, and no gain", repr(self))
+            raise ArgumentError("a shadow with width_deg > 0 and loss_db >= 0", repr(self))
 
 
 @dataclass(frozen=True)
 class SectorScanner:
-    """A probe above the picture, looking down: a sector, or a pyramid where `size` has three axes.
+    """A probe above the picture that looks down. It scans a sector, or a pyramid if `size` is 3-D.
 
     Image coordinates in mm are pixel index times spacing, x right, y down (, z into the screen). A
     point is scanned at its distance from the probe's apex and at its angle from straight down, in
@@ -56,9 +56,10 @@ class SectorScanner:
         frequency_hz: Centre frequency.
         axial_sigma_mm, lateral_sigma_deg: Standard deviations of the point-spread function.
         lines, samples: Scan lines per angle, and depth samples, before scan conversion.
-        dynamic_range_db: From black to white.
-        noise_db: Mean power of the myocardium over the power of the receiver noise; None for none.
-        shadows: Drop-out, fixed to the probe; in a volume each weakens a fan of every elevation.
+        dynamic_range_db: Range from black to white.
+        noise_db: Mean power of the myocardium over the power of the receiver noise; None for no
+            noise.
+        shadows: Drop-out, fixed to the probe. In a volume it applies to every elevation.
     """
 
     size: tuple[int, ...] = (256, 256)
@@ -134,7 +135,7 @@ class SectorScanner:
         )
         spectrum *= reduce(np.multiply.outer, self._transfers)
         if noise_rms > 0:
-            # White noise through the receive filter: correlated along a line, not across lines.
+            # White noise through the receive filter is correlated along a line, not across lines.
             axial = self._transfers[0].reshape(-1, *[1] * (len(self._grid) - 1))
             scale = noise_rms * np.sqrt(spectrum.size / 2.0 / np.mean(self._transfers[0] ** 2))
             white = rng.standard_normal((2, *spectrum.shape), dtype=np.float32)
@@ -151,15 +152,15 @@ class SectorScanner:
         return np.rint(picture).astype(np.uint8).reshape(self.size)
 
     def rms_at(self, points_mm: np.ndarray, envelope: np.ndarray) -> float:
-        """Root mean square of the envelope at points [N, D] mm: the reference of gain and noise.
+        """Root mean square of the envelope at points [N, D] mm, the reference of gain and noise.
 
         Raises:
-            ArgumentError: None of the points is in the picture.
+            ArgumentError: All of the points are outside the picture.
         """
         where = [np.rint(c).astype(int) for c in self._samples(self._polar(points_mm))]
         seen = np.all([(c >= 0) & (c < n) for c, n in zip(where, self._grid, strict=True)], axis=0)
         if not seen.any():
-            raise ArgumentError("a heart inside the scan sector", "no wall in the picture")
+            raise ArgumentError("a heart inside the scan sector", "a heart outside the sector")
         return float(np.sqrt(np.mean(envelope[tuple(c[seen] for c in where)] ** 2)))
 
     def _beam_gain(self, angle_deg: np.ndarray) -> np.ndarray:
@@ -180,7 +181,7 @@ class SectorScanner:
 
     @property
     def _grid(self) -> tuple[int, ...]:
-        """Depth samples, then lines with margins of four sigmas, where the FFT wraps around."""
+        """(depth samples, lines, ...). The lines have margins of four sigmas for the FFT's wrap."""
         margin = 4.0 * np.deg2rad(self.lateral_sigma_deg) / self._angle_step
         columns = self.lines + 2 * int(np.ceil(margin))
         return (self.samples, *[columns] * (len(self.size) - 1))
@@ -202,7 +203,7 @@ class SectorScanner:
         return where, corners(self._samples(self._polar(points)), self._grid)
 
     def _samples(self, polar: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        """(depth, azimuth[, elevation]) in samples of the grid instead of mm and radians."""
+        """(depth, azimuth[, elevation]) in samples of the grid, from mm and radians."""
         depth, *angles = polar
         middle = [(count - 1) / 2.0 for count in self._grid[1:]]
         lines = (a / self._angle_step + m for a, m in zip(angles, middle, strict=True))

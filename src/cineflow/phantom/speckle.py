@@ -1,4 +1,4 @@
-"""A cine of moving scatterers: what reflects, how it is renewed, and the haze over it."""
+"""A cine of moving scatterers: their reflection, its decorrelation, and static haze."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from cineflow.phantom.checks import require_finite
 from cineflow.phantom.kinematics import BLOOD, MYOCARDIUM, OUTSIDE, Kinematics
 from cineflow.phantom.scanner import SectorScanner
 
-_MARGIN_MM = 10.0  # the least; tissue around the picture may move into it
+_MARGIN_MM = 10.0  # least margin around the picture, since tissue may move into it
 _SEED_LAYOUT, _SEED_FRAME = 0, 1
 
 
 @dataclass(frozen=True)
 class Tissue:
-    """What the scatterers reflect.
+    """Reflection of the scatterers.
 
     Attributes:
         density_per_mm2: Scatterers per mm^2 of an image at end-diastole; about 40 per resolution
             cell.
-        density_per_mm3: Scatterers per mm^3 of a volume; about 10 per resolution cell, which is
-            what fully developed speckle takes.
+        density_per_mm3: Scatterers per mm^3 of a volume; about 10 per resolution cell, the number
+            that fully developed speckle needs.
         myocardium, outside, blood: Standard deviation of the reflection.
-        decorrelation: Share of each scatterer's reflection (variance) renewed per frame: motion
-            across the plane. Blood is renewed whole.
+        decorrelation: Share of each scatterer's reflection (variance) replaced per frame, as by
+            motion across the plane. The reflection of blood is replaced completely.
         clutter: Standard deviation, at the probe, of a static haze over the picture.
         clutter_depth_mm: Depth at which the haze has fallen to 1/e.
     """
@@ -97,7 +97,7 @@ def _scatter(
 
 
 def _margin_mm(scanner: SectorScanner, heart: Kinematics) -> float:
-    """How far outside the picture lies what its border shows at full contraction."""
+    """Distance outside the picture of the tissue that its border shows at full contraction."""
     grid = scanner.pixels_mm
     faces = [np.take(grid, end, axis) for axis in range(grid.ndim - 1) for end in (0, -1)]
     border = np.concatenate([face.reshape(-1, grid.shape[-1]) for face in faces])

@@ -1,18 +1,12 @@
-"""Slow, obvious NumPy versions of the ops: the gold for tests and benchmarks.
+"""Slow, obvious NumPy versions of the ops, which tests and benchmarks compare with.
 
-Written from the formulas, and independent of the kernels.
+They are written from the formulas and share no code with the kernels.
 """
 
-from cineflow.reference.compose_flow import compose_flow
-from cineflow.reference.correlation import correlation, warp_correlation
-from cineflow.reference.polar import polar_resample, polar_unresample
-from cineflow.reference.warp import warp
-
-__all__ = [
-    "compose_flow",
-    "correlation",
-    "polar_resample",
-    "polar_unresample",
-    "warp",
-    "warp_correlation",
-]
+# `import x as x` marks a public name (PEP 484), so that a new op is one line here.
+from cineflow.reference.compose_flow import compose_flow as compose_flow
+from cineflow.reference.correlation import correlation as correlation
+from cineflow.reference.correlation import warp_correlation as warp_correlation
+from cineflow.reference.polar import polar_resample as polar_resample
+from cineflow.reference.polar import polar_unresample as polar_unresample
+from cineflow.reference.warp import warp as warp

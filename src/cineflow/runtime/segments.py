@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,10 +140,11 @@ class SegmentedEngine:
 def kernels() -> Mapping[str, Kernel]:
     """Our ops by the name of their node ("Warp"), for NumPy and CuPy arrays."""
     import cineflow.ops  # noqa: F401  declares them
+    from cineflow.ops.dispatch import run
     from cineflow.ops.operator import Operator
 
     return {
-        "".join(word.capitalize() for word in name.split("_")): operator
+        "".join(word.capitalize() for word in name.split("_")): partial(run, operator)
         for name, operator in Operator.declared.items()
     }
 

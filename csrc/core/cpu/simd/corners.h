@@ -1,39 +1,47 @@
-// The four pixels around each sample of a vector, and how much each counts.
+// The four pixels around each sample of a vector, and their weights.
+//
+// Problem: math/bilinear.h states the rule for one sample, with branches: a corner outside is not
+// read. A vector cannot branch per lane.
+//
+// Solution: corners outside are moved to the nearest pixel inside and get weight 0. For pixels
+// inside the weights are those of tap_at(), bit by bit, because both round at the same steps. The
+// result differs only where such a pixel is infinite or NaN, since 0 times that is NaN. The kernels
+// notice that, and compute those samples again by the rule itself.
+//
+// Usage: corners_at(run, x, y) anywhere; weights_inside(x, y) where all corners are inside;
+//   const F32s value = weighted_sum(rows, weights);
 #pragma once
 
-#include "cpu/kernels.h"
-#include "cpu/simd/neighbours.h"
+#include "cpu/sample_blocks.h"
+#include "cpu/simd/pixel_pairs.h"
 #include "cpu/simd/vec.h"
 #include "math/bilinear.h"
 
 namespace cineflow::CINEFLOW_ISA {
 
-/// How much each corner of kLanes samples counts.
-struct Weights {
+/// Weights of the corners of kLanes samples.
+struct CornerWeights {
   F32s top_left, top_right, bottom_left, bottom_right;
 };
 
-/// Where kLanes samples read. Corners outside are moved to the nearest pixels inside, with weight
-/// 0.
-struct Corners {
-  I32s top;     // offset of the upper left corner, in elements
-  I32s bottom;  // of the lower left one
-  Weights weights;
+/// Corners of kLanes samples, all of them inside.
+struct VectorCorners {
+  I32s top_offset;     // of the upper left corner, in elements
+  I32s bottom_offset;  // of the lower left corner
+  CornerWeights weights;
 };
 
-/// Two neighbours along one axis, both inside, and how much they count.
-struct Neighbours {
-  I32s low;  // the other is low + 1; on an axis of one pixel there is none, with weight 0
+/// Two neighbouring pixels along one axis, both inside, and their weights.
+struct AxisTaps {
+  I32s low;  // the other is low + 1; an axis of one pixel has no other, and its weight is 0
   F32s low_weight, high_weight;
 };
 
-/// Neighbours of coordinates (in pixels) on an axis of `size` pixels.
+/// Taps of coordinates (in pixels) on an axis of `size` pixels. `kSeveral`: size > 1.
 ///
-/// `kSeveral`: it is known to have more than one.
-/// A pixel counts 1 minus its distance, and 0 from 1 on. For pixels inside these are the weights
-/// of tap_at, bit by bit: only there are they rounded where those are.
+/// A pixel's weight is 1 minus its distance, and 0 from distance 1 on.
 template <bool kSeveral = false>
-CINEFLOW_HD Neighbours neighbours_at(F32s coordinate, std::int32_t size, Border border) {
+CINEFLOW_HD AxisTaps taps_at(F32s coordinate, std::int32_t size, Border border) {
   const F32s zero{};
   coordinate = on_axis<Vectors>(coordinate, size, border);
   coordinate = has_neighbours<Vectors>(coordinate, size) ? coordinate : splat(-1.0f);
@@ -41,64 +49,66 @@ CINEFLOW_HD Neighbours neighbours_at(F32s coordinate, std::int32_t size, Border 
   I32s low = Vectors::truncate(coordinate);
   low = low < 0 ? I32s{} : low;
   low = low > last ? I32s{} + last : low;
-  const F32s beyond = coordinate - Vectors::real(low);  // in [-1, 2)
-  const F32s low_weight = 1.0f - (beyond < 0.0f ? -beyond : beyond);
+  const F32s distance = coordinate - Vectors::real(low);  // in [-1, 2)
+  const F32s low_weight = 1.0f - (distance < 0.0f ? -distance : distance);
   if (!kSeveral && size == 1) return {low, low_weight, zero};
-  const F32s high_weight = beyond < 1.0f ? beyond : 2.0f - beyond;
+  const F32s high_weight = distance < 1.0f ? distance : 2.0f - distance;
   return {low, low_weight > 0.0f ? low_weight : zero, high_weight > 0.0f ? high_weight : zero};
 }
 
 /// The two rows of each sample, as offsets, and their weights.
-struct Rows {
-  I32s top, bottom;
-  F32s upper, lower;
+struct RowTaps {
+  I32s top_offset, bottom_offset;
+  F32s top_weight, bottom_weight;
 };
 
+/// `kPlain` as in corners_at.
 template <bool kPlain>
-CINEFLOW_HD Rows rows_at(const SampleChunk& chunk, F32s y) {
-  const auto stride = static_cast<std::int32_t>(chunk.row_stride);
-  if (!kPlain && chunk.wraps) {
-    // Coordinates are in [0, height): on an axis one longer than it is, the wrapped neighbour of
-    // the last row, row 0, is inside.
-    const Neighbours row = neighbours_at(y, chunk.height + 1, Border::kZeros);
+CINEFLOW_HD RowTaps row_taps_at(const SampleRun& run, F32s y) {
+  const auto stride = static_cast<std::int32_t>(run.row_stride);
+  if (!kPlain && run.wraps) {
+    // Coordinates are in [0, height). On an axis that is one pixel longer, the wrapped neighbour of
+    // the last row, which is row 0, lies inside.
+    const AxisTaps row = taps_at(y, run.height + 1, Border::kZeros);
     const I32s high = row.low + 1;
-    return {row.low * stride, (high == chunk.height ? I32s{} : high) * stride, row.low_weight,
+    return {row.low * stride, (high == run.height ? I32s{} : high) * stride, row.low_weight,
             row.high_weight};
   }
-  const Neighbours row = neighbours_at<kPlain>(y, chunk.height, chunk.border);
+  const AxisTaps row = taps_at<kPlain>(y, run.height, run.border);
   const I32s top = row.low * stride;
-  return {top, kPlain || chunk.height > 1 ? top + stride : top, row.low_weight, row.high_weight};
+  return {top, kPlain || run.height > 1 ? top + stride : top, row.low_weight, row.high_weight};
 }
 
 /// The samples whose four corners are inside.
-CINEFLOW_HD Lanes lanes_inside(const SampleChunk& chunk, F32s x, F32s y) {
-  return lanes_below(x, static_cast<float>(chunk.width - 1)) &
-         lanes_below(y, static_cast<float>(chunk.height - 1));
+CINEFLOW_HD Lanes lanes_inside(const SampleRun& run, F32s x, F32s y) {
+  return lanes_below(x, static_cast<float>(run.width - 1)) &
+         lanes_below(y, static_cast<float>(run.height - 1));
 }
 
-/// Corners of any samples. `kPlain`: rows are not periodic, and there are two rows and two
-/// columns at least.
+/// Corners of samples anywhere. `kPlain`: rows are not periodic, and the source has at least two
+/// rows and two columns.
 template <bool kPlain = false>
-CINEFLOW_HD Corners corners_anywhere(const SampleChunk& chunk, F32s x, F32s y) {
-  const Neighbours column = neighbours_at<kPlain>(x, chunk.width, chunk.border);
-  const Rows row = rows_at<kPlain>(chunk, y);
-  const I32s left = column.low * static_cast<std::int32_t>(chunk.column_stride);
-  return {row.top + left,
-          row.bottom + left,
-          {row.upper * column.low_weight, row.upper * column.high_weight,
-           row.lower * column.low_weight, row.lower * column.high_weight}};
+CINEFLOW_HD VectorCorners corners_at(const SampleRun& run, F32s x, F32s y) {
+  const AxisTaps column = taps_at<kPlain>(x, run.width, run.border);
+  const RowTaps row = row_taps_at<kPlain>(run, y);
+  const I32s left = column.low * static_cast<std::int32_t>(run.column_stride);
+  return {row.top_offset + left,
+          row.bottom_offset + left,
+          {row.top_weight * column.low_weight, row.top_weight * column.high_weight,
+           row.bottom_weight * column.low_weight, row.bottom_weight * column.high_weight}};
 }
 
-/// Weights of samples that all lie inside, so far beyond their upper left corners: the numbers of
-/// corners_anywhere, bit by bit, without the questions.
-CINEFLOW_HD Weights weights_inside(F32s right_weight, F32s lower) {
+/// Weights of samples with all corners inside, from their distances to the upper left corner, in
+/// pixels. The same bits as corners_at.
+CINEFLOW_HD CornerWeights weights_inside(F32s right_weight, F32s bottom_weight) {
   const F32s left_weight = 1.0f - right_weight;
-  const F32s upper = 1.0f - lower;
-  return {upper * left_weight, upper * right_weight, lower * left_weight, lower * right_weight};
+  const F32s top_weight = 1.0f - bottom_weight;
+  return {top_weight * left_weight, top_weight * right_weight, bottom_weight * left_weight,
+          bottom_weight * right_weight};
 }
 
-/// The sum of the corners, of the upper row and the lower one.
-CINEFLOW_HD F32s weighted(const Pairs (&rows)[2], const Weights& weights) {
+/// The weighted sum of the corners. `rows` holds the upper and the lower row.
+CINEFLOW_HD F32s weighted_sum(const PixelPairs (&rows)[2], const CornerWeights& weights) {
   F32s sum = rows[0].left * weights.top_left;
   sum = multiply_add(rows[0].right, weights.top_right, sum);
   sum = multiply_add(rows[1].left, weights.bottom_left, sum);

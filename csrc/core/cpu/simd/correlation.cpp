@@ -1,18 +1,17 @@
 // The register block of the correlation: up to 3 rows of f1 by 9 (AVX-512) or 3 shifts of f2.
 //
-// Each vector of f2 that is loaded serves three rows and each of f1 all shifts of the block: 27
-// multiply-adds for 12 loads, so that arithmetic and not the cache is the limit.
-#include "cpu/kernels.h"
-#include "cpu/simd/isa.h"
+// Each loaded vector of f2 serves three rows, and each vector of f1 serves all shifts of the block.
+// That makes 27 multiply-adds for 12 loads: arithmetic is the limit, not the cache.
+#include "cpu/simd/kernels.h"
 #include "cpu/simd/vec.h"
 
 namespace cineflow::CINEFLOW_ISA {
 namespace {
 
-constexpr int kShifts = kLanes == 16 ? 9 : 3;  // with 3 rows, what the registers hold
+constexpr int kShifts = kLanes == 16 ? 9 : 3;  // with 3 rows, as many as the registers hold
 
-/// Neighbours `kShift` columns to the right of the first vector, cut out of two aligned ones: an
-/// unaligned AVX-512 load nearly always crosses a cache line, and then costs two.
+/// Neighbours `kShift` columns to the right of the first vector, cut out of two aligned vectors. An
+/// unaligned AVX-512 load nearly always crosses a cache line, which costs as much as two loads.
 #if defined(__AVX512F__)
 template <int kShift>
 CINEFLOW_HD F32s shifted(F32s first, F32s second) {

@@ -1,113 +1,116 @@
-// Samples of few channels, found and read in one pass.
+// Locates and samples one or two channels in one pass.
 //
-// Where there is little to do at a place, writing it down costs as much as reading its pixels.
-#include "cpu/simd/isa.h"
-#include "cpu/simd/places.h"
+// For so few channels, storing located samples costs as much as reading their pixels.
+#include "cpu/simd/kernels.h"
+#include "cpu/simd/locate.h"
 #include "math/dispatch.h"
 
 namespace cineflow::CINEFLOW_ISA {
 namespace {
 
-/// Sample `kChannels` channels; `kAdded`: onto chunk.addend. Answers whether all were finite.
-template <int kChannels, bool kAdded, typename Source, typename Result>
-__attribute__((noinline)) bool sample_grid(const SampleChunk& given,
-                                           const Coordinates& coordinates) {
-  const SampleChunk chunk = given;  // copies, which no store changes for all the compiler knows
-  const float* const xs = coordinates.x;
-  const float* const ys = coordinates.y;
-  const auto* const src = static_cast<const Source*>(chunk.src);
-  auto* const out = static_cast<Result*>(chunk.out);
-  const F32s scale = splat(chunk.scale);
-  const F32s offset = splat(chunk.offset);
-  OwnPixels own(coordinates);
-  F32s poison{};
+/// Samples `kChannels` channels, and adds run.addend where `kAdds`. Returns whether all samples
+/// were finite.
+template <int kChannels, bool kAdds, typename Source, typename Result>
+__attribute__((noinline)) bool sample_grid(const SampleRun& given,
+                                           const SamplePositions& positions) {
+  const SampleRun run = given;  // copies: the compiler then knows that no store changes them
+  const float* const xs = positions.x;
+  const float* const ys = positions.y;
+  const auto* const src = static_cast<const Source*>(run.src);
+  auto* const out = static_cast<Result*>(run.out);
+  const F32s scale = splat(run.scale);
+  const F32s bias = splat(run.bias);
+  PixelCursor cursor(positions);
+  F32s non_finite{};
 
-  // Offsets go through memory, because pixels are loaded one by one. They are found two vectors
-  // before they are read: by then they have got there.
+  // Offsets go through memory, because pixels are loaded one by one. They are computed two vectors
+  // ahead, so that the stores have finished when they are read.
   constexpr int kSlots = 4;
-  alignas(64) std::int32_t tops[kSlots][kLanes];
-  const auto find = [&](int start, F32s x, F32s y) __attribute__((always_inline)) {
-    own.displace(x, y);
-    const Place place = place_of<true>(chunk, x, y);
-    std::int32_t* top = tops[start / kLanes % kSlots];
-    if (__builtin_expect(place.outside == 0, 1)) {
-      store(top, place.top);
-      return weights_inside(place.x, place.y);
+  alignas(64) std::int32_t top_offsets[kSlots][kLanes];
+  const auto locate_at = [&](int start, F32s x, F32s y) __attribute__((always_inline)) {
+    cursor.add_pixels(x, y);
+    const LocatedSamples located = locate<true>(run, x, y);
+    std::int32_t* offsets = top_offsets[start / kLanes % kSlots];
+    if (__builtin_expect(located.outside == 0, 1)) {
+      store(offsets, located.top_offset);
+      return weights_inside(located.x, located.y);
     }
-    const Corners at = corners_anywhere<true>(chunk, x, y);
-    store(top, at.top);
-    return at.weights;
+    const VectorCorners corners = corners_at<true>(run, x, y);
+    store(offsets, corners.top_offset);
+    return corners.weights;
   };
-  const auto find_whole = [&](int start) __attribute__((always_inline)) {
-    return find(start, load(xs + start), load(ys + start));
+  const auto locate_vector = [&](int start) __attribute__((always_inline)) {
+    return locate_at(start, load(xs + start), load(ys + start));
   };
   const auto value_of = [&](int channel, int start,
-                            const Weights& weights) __attribute__((always_inline)) {
-    const Source* plane = src + channel * chunk.channel_stride;
-    Pairs rows[2];
-    load_pairs({plane, plane + chunk.row_stride}, tops[start / kLanes % kSlots], rows);
-    const F32s value = weighted(rows, weights);
-    if (sizeof(Source) > 1) poison = poisoned(poison, value);
+                            const CornerWeights& weights) __attribute__((always_inline)) {
+    const Source* plane = src + channel * run.channel_stride;
+    PixelPairs rows[2];
+    load_pairs({plane, plane + run.row_stride}, top_offsets[start / kLanes % kSlots], rows);
+    const F32s value = weighted_sum(rows, weights);
+    if (sizeof(Source) > 1) non_finite = mark_non_finite(non_finite, value);
     return value;
   };
   const auto addend_at = [&](int channel, int start) __attribute__((always_inline)) {
-    return chunk.addend + channel * chunk.addend_channel_stride + start;
+    return run.addend + channel * run.addend_channel_stride + start;
   };
-  const auto sample_whole = [&](int start, const Weights& weights) __attribute__((always_inline)) {
+  const auto sample_vector = [&](int start,
+                                 const CornerWeights& weights) __attribute__((always_inline)) {
 #pragma GCC unroll 2
     for (int channel = 0; channel < kChannels; ++channel) {
       const F32s value = value_of(channel, start, weights);
-      const F32s added = kAdded ? load(addend_at(channel, start)) : offset;
-      store(out + channel * chunk.out_channel_stride + start, multiply_add(scale, value, added));
+      const F32s addend = kAdds ? load(addend_at(channel, start)) : bias;
+      store(out + channel * run.out_channel_stride + start, multiply_add(scale, value, addend));
     }
   };
 
-  const int whole = chunk.count / kLanes * kLanes;
+  const int whole = run.count / kLanes * kLanes;
   if (whole > 0) {
-    Weights now = find_whole(0);
-    Weights next = whole > kLanes ? find_whole(kLanes) : now;
+    CornerWeights now = locate_vector(0);
+    CornerWeights next = whole > kLanes ? locate_vector(kLanes) : now;
     int start = 0;
     for (; start + 2 * kLanes < whole; start += kLanes) {
-      const Weights weights = now;
+      const CornerWeights weights = now;
       now = next;
-      next = find_whole(start + 2 * kLanes);
-      sample_whole(start, weights);
+      next = locate_vector(start + 2 * kLanes);
+      sample_vector(start, weights);
     }
     for (; start < whole; start += kLanes) {
-      sample_whole(start, now);
+      sample_vector(start, now);
       now = next;
     }
   }
-  if (const int left = chunk.count - whole; left > 0) {
-    const Weights weights = find(whole, load_first(xs + whole, left), load_first(ys + whole, left));
+  if (const int left = run.count - whole; left > 0) {
+    const CornerWeights weights =
+        locate_at(whole, load_first(xs + whole, left), load_first(ys + whole, left));
     for (int channel = 0; channel < kChannels; ++channel) {
       const F32s value = value_of(channel, whole, weights);
-      const F32s added = kAdded ? load_first(addend_at(channel, whole), left) : offset;
-      store_first(out + channel * chunk.out_channel_stride + whole,
-                  multiply_add(scale, value, added), left);
+      const F32s addend = kAdds ? load_first(addend_at(channel, whole), left) : bias;
+      store_first(out + channel * run.out_channel_stride + whole,
+                  multiply_add(scale, value, addend), left);
     }
   }
-  return lanes_of(poison != poison) == 0;
+  return lanes_of(non_finite != non_finite) == 0;
 }
 
 }  // namespace
 
-bool sample_in_one_pass(const SampleChunk& chunk, const Coordinates& coordinates) noexcept {
-  const bool few = chunk.channels == 1 || chunk.channels == 2;  // and not none
-  const bool fits = coordinates.width > 0 && few && !chunk.wraps && chunk.height > 1 &&
-                    chunk.width > 1 && chunk.column_stride == 1 && chunk.out_stride == 1;
+bool sample_in_one_pass(const SampleRun& run, const SamplePositions& positions) noexcept {
+  const bool few = run.channels == 1 || run.channels == 2;
+  const bool fits = positions.width > 0 && few && !run.wraps && run.height > 1 && run.width > 1 &&
+                    run.column_stride == 1 && run.out_stride == 1;
   if (!fits) return false;
-  if (chunk.addend != nullptr) {  // a composition of flows
-    return chunk.channels == 2 && chunk.addend_stride == 1 && chunk.src_dtype == DType::kF32 &&
-           chunk.out_dtype == DType::kF32 && sample_grid<2, true, float, float>(chunk, coordinates);
+  if (run.addend != nullptr) {  // as in a composition of flows
+    return run.channels == 2 && run.addend_stride == 1 && run.src_dtype == DType::kF32 &&
+           run.out_dtype == DType::kF32 && sample_grid<2, true, float, float>(run, positions);
   }
   bool done = false;
-  with_float_storage(chunk.out_dtype, [&](auto result) {
+  with_float_storage(run.out_dtype, [&](auto result) {
     using Result = typename decltype(result)::type;
-    with_storage(chunk.src_dtype, [&](auto source) {
+    with_storage(run.src_dtype, [&](auto source) {
       using Source = typename decltype(source)::type;
-      done = chunk.channels == 1 ? sample_grid<1, false, Source, Result>(chunk, coordinates)
-                                 : sample_grid<2, false, Source, Result>(chunk, coordinates);
+      done = run.channels == 1 ? sample_grid<1, false, Source, Result>(run, positions)
+                               : sample_grid<2, false, Source, Result>(run, positions);
     });
   });
   return done;

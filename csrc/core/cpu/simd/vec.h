@@ -1,7 +1,14 @@
-// Vectors of the instruction set this file is compiled for, in the compiler's own vector types.
+// Vectors of the instruction set that this file is compiled for.
 //
-// The files of this folder are compiled once per instruction set, with CINEFLOW_ISA naming the
-// namespace; everything here lives in it, so that no AVX-512 code is linked into another path.
+// Problem: the same kernels run with 4, 8 or 16 lanes, and no AVX-512 code may be linked into
+// another path.
+//
+// Solution: the compiler's own vector types, whose arithmetic is written with operators. Intrinsics
+// appear only where these types have no operation. The files of this folder are compiled once per
+// instruction set; CINEFLOW_ISA names their namespace, and everything here lives in it.
+//
+// Usage: F32s, I32s, ... have kLanes lanes; load() and store() convert any storage type to f32 and
+// back; Lanes holds one bit per lane.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +37,7 @@ using U32s = std::uint32_t __attribute__((vector_size(4 * kLanes)));
 using U16s = std::uint16_t __attribute__((vector_size(2 * kLanes)));
 using U8s = std::uint8_t __attribute__((vector_size(kLanes)));
 
-/// The object of type T in the memory at `from`, whatever that memory's alignment and type.
+/// An object of type T, read from memory of any alignment and type.
 template <typename T>
 CINEFLOW_HD T load_bits(const void* from) {
   T value;
@@ -42,8 +49,9 @@ CINEFLOW_HD T load_bits(const void* from) {
 
 CINEFLOW_HD F32s splat(float value) { return value - F32s{}; }
 
-/// a * b + c, rounded once where the instruction set can. Written out, because the compiler may
-/// fuse either product of a sum, and every way to a pixel must give the same bits.
+/// a * b + c, rounded once where the instruction set has such an instruction. In a sum of two
+/// products the compiler could fuse either one; this fixes which, so that every path to a pixel
+/// gives the same bits.
 CINEFLOW_HD F32s multiply_add(F32s a, F32s b, F32s c) {
 #if defined(__AVX512F__)
   return _mm512_fmadd_ps(a, b, c);
@@ -62,8 +70,10 @@ CINEFLOW_HD float multiply_add(float a, float b, float c) {
 #endif
 }
 
-/// NaN once `value` was infinite or NaN.
-CINEFLOW_HD F32s poisoned(F32s poison, F32s value) { return multiply_add(value, F32s{}, poison); }
+/// Collects non-finite values: a lane of `marks` becomes NaN once its `value` is infinite or NaN.
+CINEFLOW_HD F32s mark_non_finite(F32s marks, F32s value) {
+  return multiply_add(value, F32s{}, marks);
+}
 
 CINEFLOW_HD F32s square_root(F32s values) {
 #if defined(__AVX512F__)
@@ -98,10 +108,10 @@ struct Vectors {
 using Lanes = unsigned;
 constexpr Lanes kAllLanes = (1u << kLanes) - 1;
 
-/// The first `count` lanes; all of them where `count` is larger.
+/// The first `count` lanes, or all of them where `count` is larger.
 CINEFLOW_HD Lanes first_lanes(int count) { return count >= kLanes ? kAllLanes : (1u << count) - 1; }
 
-/// The lanes that a comparison's result has set.
+/// The lanes for which a comparison holds.
 CINEFLOW_HD Lanes lanes_of(I32s comparison) {
 #if defined(__AVX512F__)
   return _mm512_movepi32_mask((__m512i)comparison);
@@ -116,7 +126,7 @@ CINEFLOW_HD Lanes lanes_of(I32s comparison) {
 #endif
 }
 
-/// The lanes with 0 <= value < end; NaN is in none.
+/// The lanes with 0 <= value < end. NaN is never among them.
 CINEFLOW_HD Lanes lanes_below(F32s value, float end) {
 #if defined(__AVX512F__)
   const __mmask16 positive = _mm512_cmp_ps_mask(value, F32s{}, _CMP_GE_OQ);
@@ -126,7 +136,7 @@ CINEFLOW_HD Lanes lanes_below(F32s value, float end) {
 #endif
 }
 
-// --- Memory: whole vectors of any storage type, computed in as f32 ---
+// --- Memory: whole vectors of any storage type, converted to and from f32 ---
 
 CINEFLOW_HD F32s to_floats(U8s values) { return __builtin_convertvector(values, F32s); }
 
@@ -192,7 +202,8 @@ CINEFLOW_HD F32s load_first(const Source* from, int count) {
   return load(values);
 }
 
-/// The first `count` lanes. Inline: a call would cost the loop around it its registers.
+/// Stores the first `count` lanes. Inlined, because a call would make the loop around it spill its
+/// registers.
 template <typename Result>
 CINEFLOW_HD void store_first(Result* to, F32s values, int count) {
 #if defined(__AVX512F__)

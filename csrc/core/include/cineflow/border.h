@@ -4,9 +4,9 @@
 
 namespace cineflow {
 
-/// What a sample outside the source reads.
+/// What a sample reads outside the source.
 enum class Border : std::uint8_t {
-  kZeros,  // each outside corner counts 0
+  kZeros,  // each corner outside counts 0
   kClamp,  // the coordinate is moved to the nearest edge
 };
 

@@ -15,10 +15,10 @@
 namespace cineflow {
 
 struct ComposeFlowArgs {
-  TensorView displacement;         // [N, 2, h, w], pixels; on the reference frame's grid
-  TensorView flow;                 // [N, 2, H, W], pixels; on the current frame's grid
-  TensorView out;                  // [N, 2, h, w], pixels; overlaps neither input
-  Border border = Border::kZeros;  // of the flow
+  TensorView displacement;         // [N, 2, h, w], pixels, on the reference frame's grid
+  TensorView flow;                 // [N, 2, H, W], pixels, on the current frame's grid
+  TensorView out;                  // [N, 2, h, w], pixels; shares no memory with the inputs
+  Border border = Border::kZeros;  // for samples of the flow
 };
 
 Status check(const ComposeFlowArgs& args) noexcept;

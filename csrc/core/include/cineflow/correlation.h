@@ -1,5 +1,5 @@
-// Local correlation: out[k](p) = scale * sum over channels of f1(p) * f2(p + dilation * d_k), with
-// d_k in the square of the radius. With a flow, f2 is first warped by it: f2(q + flow(q)).
+// Local correlation: out[k](p) = scale * sum over channels of f1(p) * f2(p + dilation * d_k), where
+// d_k runs over the square of radius r. With a flow, f2 is warped first: f2(q + flow(q)).
 //
 //   | tensor | shape                   | dtypes         | strides | device      |
 //   |--------|-------------------------|----------------|---------|-------------|
@@ -8,8 +8,8 @@
 //   | flow   | [N, 2, H, W] or absent  | f32            | any     | f1's        |
 //   | out    | [N, (2r + 1)^2, H, W]   | f32, f16, bf16 | any     | f1's        |
 //
-// Outside f2 is 0. Products and sums are f32. Channel k is (dy + r)(2r + 1) + (dx + r), or with dx
-// and dy exchanged where the order is x-major (RAFT's).
+// Outside its image f2 is 0. Products and sums are f32. Channel k is (dy + r)(2r + 1) + (dx + r);
+// in x-major order (RAFT's) dx and dy are exchanged.
 #pragma once
 
 #include "cineflow/border.h"
@@ -25,8 +25,8 @@ constexpr int kMaxDilation = 16;
 struct CorrelationArgs {
   TensorView f1;                   // [N, C, H, W], features
   TensorView f2;                   // [N, C, H, W], features
-  TensorView flow;                 // [N, 2, H, W], pixels; rank 0 where f2 is taken as it is
-  TensorView out;                  // [N, (2r + 1)^2, H, W]; overlaps no input
+  TensorView flow;                 // [N, 2, H, W], pixels; rank 0: f2 is not warped
+  TensorView out;                  // [N, (2r + 1)^2, H, W]; shares no memory with the inputs
   int radius = 4;                  // r, in steps of `dilation` pixels
   int dilation = 1;                // pixels from one displacement to the next
   float scale = 1.0f;              // 1 / C for the mean, 1 / sqrt(C) for RAFT
@@ -39,7 +39,7 @@ struct CorrelationArgs {
 
 Status check(const CorrelationArgs& args) noexcept;
 
-/// Bytes that the CPU launcher needs with `threads` threads.
+/// Bytes of workspace that the CPU launcher needs with `threads` threads.
 std::int64_t correlation_workspace(const CorrelationArgs& args, int threads) noexcept;
 
 Status correlation_cpu(const CorrelationArgs& args,

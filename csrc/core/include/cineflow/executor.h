@@ -1,4 +1,4 @@
-// Who runs the bands of a CPU launcher: one thread, cineflow's pool, or a runtime's own pool.
+// What runs the bands of a CPU launcher: one thread, cineflow's pool, or a runtime's own pool.
 //
 // A launcher splits its rows into at most `width()` bands. What a row computes never depends on
 // the split, so results are bit-identical for any number of threads.
@@ -15,7 +15,7 @@ class Executor {
 
   virtual ~Executor() = default;
 
-  /// Bands worth making; also the most that `run` takes.
+  /// How many bands are worth making, and the most that `run` accepts.
   virtual int width() const noexcept = 0;
 
   /// Call `body(context, band)` once for each band in [0, bands); return when all are done.
@@ -25,12 +25,12 @@ class Executor {
 /// Runs every band in the calling thread.
 const Executor& serial_executor() noexcept;
 
-/// cineflow's own pool; one job at a time, a second caller runs its bands itself. It lives as long
-/// as a caller holds it, also where the number of threads is changed meanwhile.
+/// cineflow's own pool. It runs one job at a time; a second caller runs its bands itself. The pool
+/// lives as long as a caller holds it, even if the number of threads is changed meanwhile.
 std::shared_ptr<const Executor> thread_pool();
 
-/// Threads of `thread_pool()`, the caller's included. Starts as CINEFLOW_NUM_THREADS, else
-/// OMP_NUM_THREADS, else the processors this process may run on.
+/// Threads of `thread_pool()`, including the caller's. Initially CINEFLOW_NUM_THREADS, else
+/// OMP_NUM_THREADS, else the number of processors this process may run on.
 int thread_count();
 void set_thread_count(int threads);
 

@@ -10,9 +10,8 @@
 //   | polar image     | [N, C, A, R]     | f32, f16, bf16, u8 | any     | the same    |
 //   | centre          | [N, 2] or [1, 2] | f32                | any     | the same    |
 //
-// The written image is f32, f16 or bf16. Angles turn from x (right) to y (down). One centre for
-// all frames lets the CPU find once for all of them where each sample reads; a plan keeps that from
-// one call to the next.
+// The result is f32, f16 or bf16. Angles turn from x (right) to y (down). With one centre for all
+// frames the CPU locates the samples once for all of them. A plan keeps them for later calls.
 #pragma once
 
 #include <array>
@@ -25,10 +24,10 @@
 
 namespace cineflow {
 
-/// Where the samples of one frame read, in memory that the caller keeps. For the CPU.
+/// The located samples of one frame, in memory that the caller keeps. For the CPU only.
 struct PolarPlan {
-  void* memory = nullptr;  // polar_plan_bytes(args), aligned to 64 bytes; null: no plan is kept
-  bool made = false;       // by an earlier call of the same op and the same polar_plan_key
+  void* memory = nullptr;  // polar_plan_bytes(args) bytes, aligned to 64; null: no plan
+  bool made = false;       // filled by an earlier call of the same op with the same polar_plan_key
 };
 
 struct PolarArgs {
@@ -46,12 +45,12 @@ struct PolarArgs {
   PolarPlan plan;
 };
 
-/// All that a plan depends on, for arguments that pass the check and lie on the CPU.
+/// Everything a plan depends on, for arguments that pass the check and lie on the CPU.
 using PolarPlanKey = std::array<std::int64_t, 16>;
 PolarPlanKey polar_plan_key(const PolarArgs& args) noexcept;
 
-/// Bytes of a plan; 0 where none helps: where frames have centres of their own, or the plan is so
-/// large that reading it takes longer than making it.
+/// Bytes of a plan. 0 where a plan does not help: frames have different centres, or reading the
+/// plan would take longer than making it.
 std::int64_t polar_plan_bytes(const PolarArgs& args) noexcept;
 
 Status check_polar_resample(const PolarArgs& args) noexcept;

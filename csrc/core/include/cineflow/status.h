@@ -1,7 +1,7 @@
-// What a launcher answers: success, or what it wanted and what it got.
+// What a launcher returns: success, or what it wanted and what it got.
 //
-// A Status owns its text in fixed buffers, so that a launcher can fail without allocating; each
-// adapter turns it into its own runtime's error.
+// A Status holds its text in fixed buffers, so that a launcher can fail without allocating. Each
+// binding turns it into the error of its own runtime.
 #pragma once
 
 #include <cstdarg>
@@ -13,7 +13,7 @@ struct Status {
   enum class Code {
     kOk,
     kArgument,  // the caller's arguments are wrong
-    kDevice,    // the device refused: no driver, no memory, a failed launch
+    kDevice,    // the device failed: no driver, no memory, a failed launch
   };
 
   Code code = Code::kOk;

@@ -1,4 +1,4 @@
-// A tensor somebody else owns: pointer, dtype, sizes and strides in elements.
+// A tensor that something else owns: pointer, dtype, sizes, and strides in elements.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ constexpr int kMaxRank = 6;
 /// Sides below this are exact in f32, the type of coordinates.
 constexpr std::int64_t kSideLimit = std::int64_t{1} << 24;
 
-/// Planes that span fewer elements than this have offsets that an int32 holds.
+/// Offsets in a plane that spans fewer elements than this fit into an int32.
 constexpr std::int64_t kPlaneLimit = std::int64_t{1} << 31;
 
 struct TensorView {

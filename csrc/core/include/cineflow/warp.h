@@ -6,7 +6,7 @@
 //   | flow   | [N, 2, h, w] | f32                | any     | src's       |
 //   | out    | [N, C, h, w] | f32, f16, bf16     | any     | src's       |
 //
-// The flow's grid (h, w) may differ from the source's: p counts on the flow's grid.
+// The flow's grid (h, w) may differ from the source's; p is a pixel of the flow's grid.
 // Coordinates, products and sums are f32.
 #pragma once
 
@@ -20,17 +20,17 @@ namespace cineflow {
 struct WarpArgs {
   TensorView src;   // [N, C, H, W], any unit
   TensorView flow;  // [N, 2, h, w], pixels of src; channel 0 = x (right), 1 = y (down)
-  TensorView out;   // [N, C, h, w], src's unit; overlaps neither input
+  TensorView out;   // [N, C, h, w], src's unit; shares no memory with the inputs
   Border border = Border::kZeros;
 };
 
-/// The shape and dtype rules above; no device work.
+/// Checks the table above. Does no work on a device.
 Status check(const WarpArgs& args) noexcept;
 
-/// Neither allocates nor throws. Empty output: nothing is done.
+/// Does not allocate or throw. Does nothing for an empty output.
 Status warp_cpu(const WarpArgs& args, const Executor& executor = serial_executor()) noexcept;
 
-/// Enqueues on `stream` (a cudaStream_t) and returns; never synchronises.
+/// Enqueues on `stream` (a cudaStream_t) and returns without synchronising.
 Status warp_cuda(const WarpArgs& args, void* stream) noexcept;
 
 }  // namespace cineflow

@@ -1,16 +1,16 @@
-"""The template of an ONNX body, and of its row in `cineflow.export.operators.OPERATORS`."""
+"""The template of an op's row: what the exporter knows about `cineflow::Identity`."""
 
 from __future__ import annotations
 
-from cineflow.export.bodies.text import F32, function, result
-from cineflow.export.operators import Operator
+from cineflow.export.ops._operator import Operator
+from cineflow.export.ops._text import F32, function, result
 
 
-def identity(*, from_bytes: bool = False) -> str:
-    """Body of `cineflow::Identity`.
+def body(*, from_bytes: bool = False) -> str:
+    """The ONNX function.
 
     Args:
-        from_bytes: Whether `src` is u8; the result is f32 then, else of the type of `src`.
+        from_bytes: Whether `src` is u8; the result is then f32, else of the type of `src`.
     """
     return function(
         "Identity",
@@ -21,12 +21,13 @@ def identity(*, from_bytes: bool = False) -> str:
     )
 
 
-IDENTITY = Operator(
+OP = Operator(
     name="Identity",
-    torch_name="identity",
-    inputs=(("src", "S"),),
-    attributes={},
-    body=identity,
     doc="out = src",
+    inputs=(("src", "S"),),
+    body=body,
     takes_bytes=True,
+    shape=lambda shapes, attributes: shapes["src"],
+    multiply_adds=lambda shapes, out: 0,
+    features=("src",),
 )

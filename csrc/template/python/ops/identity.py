@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cineflow import _C
 from cineflow.ops.arrays import Array, current_stream, empty_output
+from cineflow.ops.dispatch import run
 from cineflow.ops.operator import Operator
 
 
@@ -12,16 +13,16 @@ def identity(src: Array, *, out: Array | None = None) -> Array:
 
     Args:
         src: [N, C, H, W], any strides; float32, float16, bfloat16 or uint8, any unit.
-        out: Where to write, like `src`, apart from it in memory.
+        out: Where to write, like `src`. It may not overlap `src`.
 
     Returns:
-        [N, C, H, W] in `src`'s unit and dtype (float32 for uint8): `out` where it was given.
+        [N, C, H, W] in `src`'s unit and dtype (float32 for uint8): `out` if it was given.
 
     Raises:
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps `src`.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
-    return _identity(src, out=out)
+    return run(_identity, src, out=out)
 
 
 def _allocate(src: Array) -> Array:

@@ -84,7 +84,7 @@ class KernelLaunch:
 
 
 class LaunchSeries:
-    """Steps that run in order on a stream of their own.
+    """Steps that run in order on their own stream.
 
     Args:
         cupy: The CuPy module.

@@ -1,0 +1,92 @@
+// The inner kernels: one table of function pointers per instruction set.
+//
+// Problem: one build must run on any x86 machine and still use AVX-512 where the machine has it. A
+// kernel compiled for AVX-512 must never run on a machine without it.
+//
+// Solution: the code that runs per pixel is in cpu/simd/. Those files are compiled once per
+// instruction set, each time into a separate namespace, and simd/table.cpp fills a Kernels with the
+// functions of that namespace. isa_dispatch.cpp chooses the table. The callers (rows, threads,
+// layouts of whole tensors) are compiled once.
+//
+// Usage: kernels().correlate(tile);
+//
+// To add a kernel: a function type and a pointer here, a declaration in simd/kernels.h, a row in
+// simd/table.cpp.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/sample_blocks.h"
+#include "math/polar.h"
+
+namespace cineflow {
+
+/// Rows of the first map in one register block, and columns of pixels in one tile.
+constexpr int kTileRows = 3;
+constexpr int kTileColumns = 16;
+
+/// Correlation of kTileColumns pixels of up to kTileRows rows with shifted neighbours in one row:
+/// out[row][shift][i] = scale * sum over c of f1[row][c][i] * f2[c][i + shift * step].
+struct CorrelationTile {
+  const float* f1[kTileRows];  // packed [channels][kTileColumns]
+  float* out[kTileRows];       // shift 0 of each row; kTileColumns floats are written per shift
+  int rows;                    // how many of the kTileRows are used
+  const float* f2;             // packed [channels][f2_stride]
+  std::int64_t f2_stride;
+  std::int64_t out_stride;  // from one shift to the next
+  std::int64_t channels;
+  int shifts;
+  std::int64_t step;  // columns from one shift to the next
+  float scale;
+};
+
+/// Cartesian positions of consecutive samples on one ray from a centre.
+struct RayRun {
+  float centre_x, centre_y;
+  float across, down;  // the ray's direction, of length 1
+  float first_radius;  // of sample 0, in pixels
+  float radius_step;
+  int first;  // number of the sample at x[0]
+  int count;
+  float* x;  // out: [count]
+  float* y;  // out: [count]
+};
+
+/// Polar positions of up to kMaxRun Cartesian pixels of one row.
+struct PolarRun {
+  float x, y;  // first pixel, relative to the centre, in pixels
+  int count;
+  AngularGrid grid;
+  float first_radius, samples_per_pixel;  // of the radii
+  float* radius;                          // out: [count], in samples
+  float* angle;                           // out: [count], in samples
+};
+
+struct Kernels {
+  using LocateSamples = void(const SampleRun&, const SamplePositions&,
+                             const SampleBlocks&) noexcept;
+  using SampleLocated = void(const SampleRun&, const SampleBlocks&) noexcept;
+  using SampleInOnePass = bool(const SampleRun&, const SamplePositions&) noexcept;
+  using Correlate = void(const CorrelationTile&) noexcept;
+  using FollowRay = void(const RayRun&) noexcept;
+  using ToPolar = void(const PolarRun&) noexcept;
+
+  const char* name;  // "avx512", "avx2" or "baseline"
+
+  /// Offsets and weights of a run's samples, for every channel.
+  LocateSamples* locate_samples;
+  /// Samples of every channel at located samples.
+  SampleLocated* sample_located;
+  /// Both at once, which is faster for one or two channels on a grid. Returns false where this way
+  /// does not apply: another layout, or a sample that is infinite or NaN. `out` is then undefined
+  /// and the run must be located first.
+  SampleInOnePass* sample_in_one_pass;
+  Correlate* correlate;
+  FollowRay* follow_ray;
+  ToPolar* to_polar;
+};
+
+/// The table in use: the widest that this machine runs, or the one that CINEFLOW_ISA names.
+const Kernels& kernels() noexcept;
+
+}  // namespace cineflow

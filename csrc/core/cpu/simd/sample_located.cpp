@@ -1,0 +1,323 @@
+// Samples every channel of a run that locate.cpp has located.
+//
+// Every path to a pixel sums its corners in the same order, by multiply-adds, so that the bits of a
+// result depend on the pixel alone.
+//
+// A corner outside is read at the nearest pixel inside, with weight 0 (corners.h). Where a result
+// is infinite or NaN the channel is sampled a second time, and such samples with a corner outside
+// follow math/bilinear.h, which does not read that corner.
+#include <type_traits>
+
+#include "cpu/simd/corners.h"
+#include "cpu/simd/kernels.h"
+#include "cpu/simd/vec.h"
+#include "math/bilinear.h"
+#include "math/dispatch.h"
+
+namespace cineflow::CINEFLOW_ISA {
+namespace {
+
+CINEFLOW_HD const std::int32_t* top_offsets_at(const SampleBlocks& blocks, int start) {
+  return blocks.samples[start / kBlockSamples].top_offset + start % kBlockSamples;
+}
+
+/// Only for vectors with a corner outside.
+CINEFLOW_HD const std::int32_t* bottom_offsets_at(const SampleBlocks& blocks, int start) {
+  return blocks.edges[start / kBlockSamples].bottom_offset + start % kBlockSamples;
+}
+
+/// The samples with a corner outside, in the vector that begins at `start`.
+CINEFLOW_HD Lanes outside_at(const SampleBlocks& blocks, int start) {
+  return blocks.outside[start / kBlockSamples] >> start % kBlockSamples & kAllLanes;
+}
+
+/// One sample with a corner outside, by the rule of math/bilinear.h.
+template <typename Source>
+float sample_by_rule(const SampleRun& run, const SampleBlocks& blocks, const Source* plane,
+                     int index) {
+  const float x = blocks.samples[index / kBlockSamples].x[index % kBlockSamples];
+  const float y = blocks.samples[index / kBlockSamples].y[index % kBlockSamples];
+  const Tap column = tap_at(x, run.width, run.border);
+  const Tap row =
+      run.wraps ? tap_at(y, run.height + 1, Border::kZeros) : tap_at(y, run.height, run.border);
+  return bilinear_sample(row, column, [&](std::int32_t r, std::int32_t c) {
+    if (r == run.height) r = 0;
+    return to_float(plane[r * run.row_stride + c * run.column_stride]);
+  });
+}
+
+/// Weights that are computed again for each channel: for few channels, where arithmetic is cheaper
+/// than stores.
+struct ComputedWeights {
+  SampleBlocks blocks;
+
+  CINEFLOW_HD CornerWeights at(int start) const {
+    const int block = start / kBlockSamples;
+    const int within = start % kBlockSamples;
+    if (outside_at(blocks, start) == 0) {
+      const SampleBlock& samples = blocks.samples[block];
+      return weights_inside(load(samples.x + within), load(samples.y + within));
+    }
+    const EdgeBlock& edges = blocks.edges[block];
+    return {load(edges.top_left + within), load(edges.top_right + within),
+            load(edges.bottom_left + within), load(edges.bottom_right + within)};
+  }
+};
+
+/// Weights that are computed once and stored: for many channels.
+struct alignas(64) StoredWeights {
+  float top_left[kScratchSamples];
+  float top_right[kScratchSamples];
+  float bottom_left[kScratchSamples];
+  float bottom_right[kScratchSamples];
+
+  StoredWeights(const SampleBlocks& blocks, int count) {
+    const ComputedWeights computed{blocks};
+    for (int start = 0; start < count; start += kLanes) {
+      const CornerWeights weights = computed.at(start);
+      store(top_left + start, weights.top_left);
+      store(top_right + start, weights.top_right);
+      store(bottom_left + start, weights.bottom_left);
+      store(bottom_right + start, weights.bottom_right);
+    }
+  }
+
+  CINEFLOW_HD CornerWeights at(int start) const {
+    return {load(top_left + start), load(top_right + start), load(bottom_left + start),
+            load(bottom_right + start)};
+  }
+};
+
+/// How a loop holds weights: ComputedWeights as a copy, since the compiler then knows that no store
+/// changes it. StoredWeights is too large to copy.
+template <typename Weights>
+using Held = std::conditional_t<std::is_same_v<Weights, StoredWeights>, const Weights&, Weights>;
+
+/// Up to so many channels take ComputedWeights: one image, or the two components of a flow.
+constexpr std::int64_t kFewChannels = 2;
+
+/// How the four corners of a sample lie in memory.
+enum class Layout {
+  kAdjacent,  // right neighbours next to left ones, the lower row one stride after the upper row
+  kWrapping,  // the same, but the lower row may be the first row of the source
+  kStrided,   // right neighbours `column_stride` elements away
+};
+
+/// Distance from a pixel to its neighbours, in elements; 0 on an axis of one pixel.
+struct Steps {
+  explicit Steps(const SampleRun& run)
+      : right(run.width > 1 ? run.column_stride : 0), down(run.height > 1 ? run.row_stride : 0) {}
+  std::int64_t right, down;
+};
+
+/// Loads the corners of the vector that begins at `start`.
+template <Layout kLayout, typename Source>
+CINEFLOW_HD void load_corners(const SampleBlocks& blocks, const Source* plane, const Steps& steps,
+                              bool wraps, int start, PixelPairs (&rows)[2]) {
+  const std::int32_t* top = top_offsets_at(blocks, start);
+  // The lower row follows the upper one, except where a sample has a corner outside.
+  const bool may_wrap = kLayout != Layout::kAdjacent && wraps && outside_at(blocks, start) != 0;
+  const std::int32_t* bottom = may_wrap ? bottom_offsets_at(blocks, start) : top;
+  const Source* lower = may_wrap ? plane : plane + steps.down;
+  if constexpr (kLayout == Layout::kStrided) {
+    rows[0] = load_strided_pairs(plane, top, steps.right);
+    rows[1] = load_strided_pairs(lower, bottom, steps.right);
+  } else if (may_wrap) {
+    PixelPairs row[1];
+    load_pairs({plane}, top, row);
+    rows[0] = row[0];
+    load_pairs({lower}, bottom, row);
+    rows[1] = row[0];
+  } else {
+    load_pairs({plane, lower}, top, rows);
+  }
+}
+
+/// Samples one channel into contiguous memory and returns whether a sample was infinite or NaN.
+/// With `kCareful`, such samples with a corner outside follow sample_by_rule. `addend` is
+/// contiguous, or null for run.bias. `next` is the plane to prefetch, or null.
+template <Layout kLayout, bool kCareful, typename Source, typename Result, typename Weights>
+__attribute__((noinline)) bool sample_channel(const SampleRun& run, const SampleBlocks& given,
+                                              const Weights& given_weights, const Source* plane,
+                                              const Source* next, const float* addend,
+                                              Result* result) {
+  const SampleBlocks blocks = given;  // a copy: the compiler then knows that no store changes it
+  const Held<Weights> weights = given_weights;
+  const Steps steps(run);
+  const bool wraps = run.wraps;
+  const F32s scale = splat(run.scale);
+  const F32s bias = splat(run.bias);
+  const int count = run.count;
+  F32s non_finite{};
+  const auto value_at = [&](int start) __attribute__((always_inline)) {
+    PixelPairs rows[2];
+    load_corners<kLayout>(blocks, plane, steps, wraps, start, rows);
+    F32s value = weighted_sum(rows, weights.at(start));
+    if constexpr (kCareful) {
+      const F32s marks = mark_non_finite(F32s{}, value);
+      const Lanes again = outside_at(blocks, start) & lanes_of(marks != marks);
+      for (int lane = 0; lane < kLanes; ++lane) {
+        if (again >> lane & 1u) value[lane] = sample_by_rule(run, blocks, plane, start + lane);
+      }
+    } else if (sizeof(Source) > 1) {
+      non_finite = mark_non_finite(non_finite, value);
+    }
+    return value;
+  };
+  int start = 0;
+  for (; start + kLanes <= count; start += kLanes) {
+    if (next != nullptr) {  // a vector mostly reads one row: its first and last lines are enough
+      __builtin_prefetch(next + top_offsets_at(blocks, start)[0]);
+      __builtin_prefetch(next + top_offsets_at(blocks, start)[kLanes - 1]);
+    }
+    const F32s value = value_at(start);
+    store(result + start, multiply_add(scale, value, addend ? load(addend + start) : bias));
+  }
+  if (const int left = count - start; left > 0) {
+    const F32s value = value_at(start);
+    const F32s added = addend ? load_first(addend + start, left) : bias;
+    store_first(result + start, multiply_add(scale, value, added), left);
+  }
+  return lanes_of(non_finite != non_finite) != 0;
+}
+
+/// Images larger than this, in bytes, are not in the L2 cache when they are sampled.
+constexpr std::int64_t kLargeImage = std::int64_t{2} << 20;
+
+/// Samples every channel, one after another. A run reads few lines of a channel, too few for the
+/// processor to predict the next channel's: in a large image they are prefetched.
+template <Layout kLayout, typename Source, typename Result, typename Weights>
+void sample_planar(const SampleRun& run, const SampleBlocks& blocks, const Weights& weights) {
+  Result results[kScratchSamples];
+  float addends[kScratchSamples];
+  const bool direct = run.out_stride == 1;
+  const bool large = run.channels * run.channel_stride > kLargeImage / std::int64_t{sizeof(Source)};
+  for (std::int64_t channel = 0; channel < run.channels; ++channel) {
+    const auto* plane = static_cast<const Source*>(run.src) + channel * run.channel_stride;
+    auto* out = static_cast<Result*>(run.out) + channel * run.out_channel_stride;
+    const float* addend = nullptr;
+    if (run.addend != nullptr) {
+      addend = run.addend + channel * run.addend_channel_stride;
+      if (run.addend_stride != 1) {
+        for (int at = 0; at < run.count; ++at) addends[at] = addend[at * run.addend_stride];
+        addend = addends;
+      }
+    }
+    const bool prefetch = large && channel + 1 < run.channels;
+    const Source* next = prefetch ? plane + run.channel_stride : nullptr;
+    Result* result = direct ? out : results;
+    if (sample_channel<kLayout, false>(run, blocks, weights, plane, next, addend, result)) {
+      next = nullptr;
+      sample_channel<kLayout, true>(run, blocks, weights, plane, next, addend, result);
+    }
+    if (!direct) {
+      for (int at = 0; at < run.count; ++at) out[at * run.out_stride] = results[at];
+    }
+  }
+}
+
+/// Samples with vectors along the channels, which are adjacent in the source and in the result.
+/// Returns, and takes `kCareful`, as sample_channel does.
+template <bool kCareful, typename Source, typename Result>
+__attribute__((noinline)) bool sample_channels_last(const SampleRun& given,
+                                                    const SampleBlocks& blocks,
+                                                    const StoredWeights& stored) {
+  const SampleRun run = given;  // a copy: the compiler then knows that no store changes it
+  const auto* src = static_cast<const Source*>(run.src);
+  const Steps steps(run);
+  const F32s scale = splat(run.scale);
+  const F32s bias = splat(run.bias);
+  const std::int64_t channels = run.channels;
+  const std::int64_t whole = channels - channels % kLanes;
+  const auto left = static_cast<int>(channels % kLanes);
+  F32s non_finite{};
+  for (int index = 0; index < run.count; ++index) {
+    const Source* top = src + *top_offsets_at(blocks, index);
+    const bool may_wrap = run.wraps && outside_at(blocks, index / kLanes * kLanes) != 0;
+    const Source* bottom = may_wrap ? src + *bottom_offsets_at(blocks, index) : top + steps.down;
+    auto* out = static_cast<Result*>(run.out) + index * run.out_stride;
+    const CornerWeights weights{splat(stored.top_left[index]), splat(stored.top_right[index]),
+                                splat(stored.bottom_left[index]),
+                                splat(stored.bottom_right[index])};
+    if constexpr (kCareful) non_finite = F32s{};
+    for (std::int64_t channel = 0; channel < whole; channel += kLanes) {
+      const PixelPairs rows[2] = {{load(top + channel), load(top + steps.right + channel)},
+                                  {load(bottom + channel), load(bottom + steps.right + channel)}};
+      const F32s value = weighted_sum(rows, weights);
+      if (sizeof(Source) > 1) non_finite = mark_non_finite(non_finite, value);
+      store(out + channel, multiply_add(scale, value, bias));
+    }
+    if (left > 0) {
+      const PixelPairs rows[2] = {
+          {load_first(top + whole, left), load_first(top + steps.right + whole, left)},
+          {load_first(bottom + whole, left), load_first(bottom + steps.right + whole, left)}};
+      const F32s value = weighted_sum(rows, weights);
+      if (sizeof(Source) > 1) non_finite = mark_non_finite(non_finite, value);
+      store_first(out + whole, multiply_add(scale, value, bias), left);
+    }
+    if constexpr (kCareful) {
+      const bool outside = blocks.outside[index / kBlockSamples] >> index % kBlockSamples & 1u;
+      if (!outside || lanes_of(non_finite != non_finite) == 0) continue;
+      for (std::int64_t channel = 0; channel < channels; ++channel) {
+        const float value = sample_by_rule(given, blocks, src + channel, index);
+        out[channel] = from_float<Result>(multiply_add(run.scale, value, run.bias));
+      }
+    }
+  }
+  return lanes_of(non_finite != non_finite) != 0;
+}
+
+template <typename Source, typename Result, typename Weights>
+void sample_planar_any_layout(const SampleRun& run, const SampleBlocks& blocks,
+                              const Weights& weights) {
+  if (run.column_stride != 1 || run.width == 1) {
+    sample_planar<Layout::kStrided, Source, Result>(run, blocks, weights);
+  } else if (run.wraps) {
+    sample_planar<Layout::kWrapping, Source, Result>(run, blocks, weights);
+  } else {
+    sample_planar<Layout::kAdjacent, Source, Result>(run, blocks, weights);
+  }
+}
+
+template <typename Source, typename Result>
+void sample_typed(const SampleRun& run, const SampleBlocks& blocks) {
+  const bool channels_last = run.channels > 1 && run.channel_stride == 1 &&
+                             run.out_channel_stride == 1 && run.addend == nullptr;
+  if (!channels_last && run.channels <= kFewChannels) {
+    const ComputedWeights weights{blocks};
+    return sample_planar_any_layout<Source, Result>(run, blocks, weights);
+  }
+  const StoredWeights weights(blocks, run.count);
+  if (!channels_last) {
+    sample_planar_any_layout<Source, Result>(run, blocks, weights);
+  } else if (sample_channels_last<false, Source, Result>(run, blocks, weights)) {
+    sample_channels_last<true, Source, Result>(run, blocks, weights);
+  }
+}
+
+/// A source without pixels: every sample is 0.
+template <typename Result>
+void sample_empty(const SampleRun& run) {
+  for (std::int64_t channel = 0; channel < run.channels; ++channel) {
+    auto* out = static_cast<Result*>(run.out) + channel * run.out_channel_stride;
+    const float* addend = run.addend + channel * run.addend_channel_stride;
+    for (int at = 0; at < run.count; ++at) {
+      const float bias = run.addend == nullptr ? run.bias : addend[at * run.addend_stride];
+      out[at * run.out_stride] = from_float<Result>(bias);
+    }
+  }
+}
+
+}  // namespace
+
+void sample_located(const SampleRun& run, const SampleBlocks& blocks) noexcept {
+  with_float_storage(run.out_dtype, [&](auto result) {
+    using Result = typename decltype(result)::type;
+    if (run.height == 0 || run.width == 0) return sample_empty<Result>(run);
+    with_storage(run.src_dtype, [&](auto source) {
+      sample_typed<typename decltype(source)::type, Result>(run, blocks);
+    });
+  });
+}
+
+}  // namespace cineflow::CINEFLOW_ISA

@@ -1,0 +1,20 @@
+// The table of the instruction set that this file is compiled for.
+#include "cpu/simd/kernels.h"
+
+#define CINEFLOW_TEXT(name) #name
+#define CINEFLOW_NAME_OF(isa) CINEFLOW_TEXT(isa)
+
+namespace cineflow::CINEFLOW_ISA {
+
+extern const Kernels kKernels;
+constexpr Kernels kKernels = {
+    CINEFLOW_NAME_OF(CINEFLOW_ISA),
+    &locate_samples,
+    &sample_located,
+    &sample_in_one_pass,
+    &correlate,
+    &follow_ray,
+    &to_polar,
+};
+
+}  // namespace cineflow::CINEFLOW_ISA

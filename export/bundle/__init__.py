@@ -1,0 +1,47 @@
+"""Bundles: a model exported from a recipe, or imported from an ONNX file, whole or not at all.
+
+export.py    recipe -> graph -> parity -> bundle
+imported.py  somebody else's ONNX file and a spec -> bundle
+contents.py  the files of a bundle and its manifest
+module.py    the torch module of a recipe
+weights.py   a checkpoint into a module, with every disagreement named
+origin.py    the recipe and checkpoint of a bundle, by name and content
+staging.py   a folder that is written whole or not at all
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cineflow.export._face import lazily
+
+if TYPE_CHECKING:
+    from cineflow.export.bundle.contents import staged_directory
+    from cineflow.export.bundle.export import export_bundle
+    from cineflow.export.bundle.imported import import_bundle, read_spec
+    from cineflow.export.bundle.module import build_module
+    from cineflow.export.bundle.staging import placed
+    from cineflow.export.bundle.weights import load_weights
+
+__all__ = [
+    "build_module",
+    "export_bundle",
+    "import_bundle",
+    "load_weights",
+    "placed",
+    "read_spec",
+    "staged_directory",
+]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "build_module": "module",
+        "export_bundle": "export",
+        "import_bundle": "imported",
+        "load_weights": "weights",
+        "placed": "staging",
+        "read_spec": "imported",
+        "staged_directory": "contents",
+    },
+)

@@ -1,0 +1,108 @@
+"""Export in order: recipe -> graph -> parity -> bundle, written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cineflow.errors import ExportError
+from cineflow.export.bundle.contents import (
+    engines_for,
+    staged_directory,
+    write_bundle,
+    write_manifest,
+)
+from cineflow.export.bundle.module import build_module
+from cineflow.export.bundle.origin import Checkpoint, manifest_entry
+from cineflow.export.check.lint import require_no_errors
+from cineflow.export.check.module import require_repeatable
+from cineflow.export.check.parity import Parity, compare, require, require_tolerances
+from cineflow.export.graph.half import PRECISIONS, precision_of
+from cineflow.export.graph.trace import trace_module
+from cineflow.export.recipe import Recipe, load_recipe, parity_sizes, trace_sizes
+from cineflow.runtime.bundle import Bundle
+from cineflow.spec import Weights
+
+if TYPE_CHECKING:
+    import torch
+
+#: Seeds of the parity inputs.
+PARITY_SEEDS = (0, 1, 2)
+
+Progress = Callable[[str], None]
+
+
+def export_bundle(
+    recipe: Recipe | str | Path,
+    out_dir: str | Path,
+    *,
+    weights: str | Path | None = None,
+    precision: str = "fp32",
+    sizes: Mapping[str, int] | None = None,
+    inlined: bool = False,
+    split_ops: bool = False,
+    progress: Progress = lambda message: None,
+) -> Bundle:
+    """Export a recipe, compare it with torch, and write the bundle.
+
+    Args:
+        recipe: A recipe, a built-in recipe's name, or a recipe file.
+        out_dir: Directory to write. An older bundle there is replaced; anything else is refused.
+        weights: Checkpoint for the module; None keeps what `build()` made.
+        precision: "fp32", or "fp16" for features in half precision.
+        sizes: Fix these dynamic axes, by name ("height", "width").
+        inlined: Also write `model-inlined.onnx`, for tools that cannot read functions.
+        split_ops: Also write the graph cut at our ops, for runtimes that take no plugins.
+        progress: Called with one short sentence per step.
+
+    Raises:
+        ExportError: The module cannot be exported, its graph has a lint error, or a runtime differs
+            from it by more than the tolerance of the spec.
+        BundleError: `out_dir` cannot be written, or has other content than a bundle.
+        MissingDependencyError: torch or onnxscript is not installed.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
+    if precision not in PRECISIONS:
+        raise ExportError(
+            f"a precision of {', '.join(PRECISIONS)}",
+            repr(precision),
+            "fp16 keeps coordinates, flow and states in f32; bf16 is not supported",
+        )
+    require_tolerances(recipe.spec)
+    if sizes:
+        recipe = recipe.with_sizes(sizes)
+    checkpoint = None if weights is None else Checkpoint.read(weights)
+    module = build_module(recipe, weights)
+    spec = replace(recipe.spec, weights=_weights_of(recipe, checkpoint, module))
+    origin = manifest_entry(recipe, checkpoint)
+    out_dir = Path(out_dir).resolve()  # "." is another folder once the bundle is in place
+    with staged_directory(out_dir) as stage:
+        examples = recipe.examples(trace_sizes(spec), seed=0)
+        require_repeatable(module, spec, examples)
+        progress(f"trace {spec.name}")
+        model = trace_module(module, spec, examples, precision)
+        precision = precision_of(model)  # fp32 if the graph has no features
+        write_bundle(stage, model, spec, origin, precision, inlined=inlined, split_ops=split_ops)
+        engines = engines_for(Bundle.load(stage))
+        rows: list[Parity] = []
+        for sizes in parity_sizes(spec):
+            progress(f"compare torch with {engines[0].name} at {sizes or 'the fixed size'}")
+            rows += compare(module, engines, recipe, sizes, PARITY_SEEDS, precision)
+        require(rows, spec)
+        require_no_errors(f"the graph of {spec.name}", model)  # last: the checks above explain more
+        write_manifest(stage, model, spec, origin, precision, rows)
+    progress(f"wrote {out_dir}")
+    return Bundle.load(out_dir)
+
+
+def _weights_of(recipe: Recipe, checkpoint: Checkpoint | None, module: torch.nn.Module) -> Weights:
+    """Where the numbers in `module` come from, as far as the recipe says."""
+    if checkpoint is not None:
+        return Weights(str(checkpoint), "as its source states", trained=True)
+    stated = recipe.spec.weights
+    if stated.source == "none" and next(module.parameters(), None) is not None:
+        return Weights("not stated by the recipe", "not stated")
+    return stated

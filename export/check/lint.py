@@ -1,0 +1,66 @@
+"""What will go wrong with an ONNX file later, said now: one finding and one remedy per line.
+
+The rules come from defects seen in published models and in the runtimes: inputs without effect,
+sizes that claim to be dynamic, states that Triton swaps, coordinates in half precision.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from cineflow.errors import ExportError
+from cineflow.export.check.findings import ERROR, Finding
+from cineflow.export.check.rules import RULES_OF_ANY_GRAPH, RULES_OF_OUR_OPS
+from cineflow.export.ops import unknown_ops
+
+_COPY = "Copy it again; a file with external data needs its data files in the same folder"
+
+
+def check_file(file: str | Path) -> list[Finding]:
+    """Every finding on an ONNX file, errors first.
+
+    Raises:
+        ExportError: The file is missing, or is not an ONNX model.
+    """
+    return lint_model(read_onnx(file))
+
+
+def lint_model(model: onnx.ModelProto) -> list[Finding]:
+    """Every finding on a model in memory, errors first."""
+    # Rules that read the rows of our ops would stop at an op without one; it has its own rule.
+    rules = RULES_OF_ANY_GRAPH if unknown_ops(model) else (*RULES_OF_ANY_GRAPH, *RULES_OF_OUR_OPS)
+    findings = [finding for rule in rules for finding in rule(model)]
+    return sorted(findings, key=lambda finding: finding.severity != ERROR)
+
+
+def require_no_errors(name: str, model: onnx.ModelProto) -> None:
+    """Raise `ExportError`, with the first remedy, if the lint finds an error in a model."""
+    errors = [finding for finding in lint_model(model) if finding.severity == ERROR]
+    if errors:
+        raise ExportError(
+            f"{name} without errors of `cineflow check`",
+            "; ".join(finding.message for finding in errors[:3]),
+            errors[0].remedy,
+        )
+
+
+def read_onnx(file: str | Path) -> onnx.ModelProto:
+    """Load an ONNX file, external data included.
+
+    Raises:
+        ExportError: The file is missing or corrupt, or its external data is.
+    """
+    file = Path(file)
+    try:
+        model = onnx.load(file)
+    except Exception as error:  # protobuf, OS and onnx errors share no root
+        raise ExportError(
+            f"an ONNX file at {file}",
+            f"{type(error).__name__}: {str(error)[:200]}",
+            _COPY if file.is_file() else "Correct the path",
+        ) from error
+    if not model.graph.node and not model.graph.output:
+        raise ExportError(f"an ONNX graph in {file}", "an empty file", _COPY)
+    return model

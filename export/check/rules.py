@@ -1,0 +1,288 @@
+"""The rules of the lint, one function each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import onnx
+from onnx import TensorProto
+
+from cineflow.export.check.findings import ERROR, WARNING, Finding
+from cineflow.export.check.targets import TARGETS, target_findings
+from cineflow.export.graph.half import low_precision_coordinates
+from cineflow.export.ops import DOMAIN, OPERATORS, unknown_ops
+
+Rule = Callable[[onnx.ModelProto], Iterator[Finding]]
+
+
+def graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Inputs that a caller must feed: those without a stored default."""
+    stored = {item.name for item in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in stored]
+
+
+def dims(value: onnx.ValueInfoProto) -> list[int | str]:
+    """Sizes of a value: numbers, symbols, "?" where the file gives none."""
+    return [
+        dim.dim_param or (dim.dim_value if dim.HasField("dim_value") else "?")
+        for dim in value.type.tensor_type.shape.dim
+    ]
+
+
+def _checker(model: onnx.ModelProto) -> Iterator[Finding]:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        said = str(error).strip().splitlines()[0][:300].rstrip(".")
+        yield Finding(
+            ERROR,
+            "checker",
+            f"the onnx checker refuses the graph: {said}",
+            "Export it again with a current exporter, or fix the node that is named",
+        )
+
+
+def _unused_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
+    producer = {name: node for node in model.graph.node for name in node.output}
+    seen: set[str] = set()
+    open_names = [value.name for value in model.graph.output]
+    while open_names:
+        name = open_names.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in producer:
+            open_names.extend(read for node in _every([producer[name]]) for read in node.input)
+    for value in graph_inputs(model):
+        if value.name not in seen:
+            yield Finding(
+                ERROR,
+                "unused-input",
+                f"no output depends on the input {value.name!r}",
+                "Remove it; or, if two inputs were given one example tensor, which merges them, "
+                "give each its own and export again",
+            )
+
+
+def _every(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """The nodes, and those of their branches and loop bodies."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                yield from _every(graph.node)
+
+
+def _dynamic_outputs_over_static_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
+    inputs = graph_inputs(model)
+    if not all(value.type.tensor_type.HasField("shape") for value in inputs):
+        return  # their sizes are missing, which the checker reports
+    symbols = {dim for value in inputs for dim in dims(value) if isinstance(dim, str)}
+    for value in model.graph.output:
+        loose = [dim for dim in dims(value) if isinstance(dim, str) and dim not in symbols]
+        if not loose:
+            continue
+        words = ", ".join(loose)
+        if not symbols:
+            yield Finding(
+                ERROR,
+                "static-inputs",
+                f"the output {value.name!r} claims dynamic sizes ({words}) but every input is "
+                f"static ({'; '.join(f'{i.name} {dims(i)}' for i in inputs)})",
+                "The names in the exporter's dynamic axes did not match the input names: correct "
+                "them and export again",
+            )
+        elif not any(symbol in dim for dim in loose for symbol in symbols):
+            yield Finding(
+                WARNING,
+                "unknown-output-size",
+                f"no input has the sizes {words} of the output {value.name!r}",
+                "Name the axis of the input that decides it, or fix the size",
+            )
+
+
+def _tracer_names(model: onnx.ModelProto) -> Iterator[Finding]:
+    for value in (*graph_inputs(model), *model.graph.output):
+        stem = value.name.split("::")[-1].split(".")[0].split("_")[0].lower()
+        if "::" in value.name or "." in value.name or value.name.isdigit():
+            yield Finding(
+                WARNING,
+                "tracer-name",
+                f"{value.name!r} ({stem}) is a name that the exporter made up",
+                "Pass input_names and output_names; the exporter silently drops the axes of a "
+                "misspelt name",
+            )
+
+
+def _state_order(model: onnx.ModelProto) -> Iterator[Finding]:
+    sides = [
+        {_state_stem(v.name): v for v in values if _state_stem(v.name)}
+        for values in (graph_inputs(model), model.graph.output)
+    ]
+    stems = [stem for stem in sides[0] if stem in sides[1]]
+    orders = [[stem for _, stem in sorted((side[s].name, s) for s in stems)] for side in sides]
+    if orders[0] != orders[1]:
+        names = [
+            [side[stem].name for stem in order] for side, order in zip(sides, orders, strict=True)
+        ]
+        yield Finding(
+            ERROR,
+            "state-order",
+            f"the states sort as {names[0]} on the input side and as {names[1]} on the output "
+            "side; Triton pairs them by that order and swaps them",
+            "Name both sides with the same stem first: <state>_in and <state>_out",
+        )
+    for stem in stems:
+        one, other = sides[0][stem], sides[1][stem]
+        if dims(one) != dims(other) or one.type != other.type:
+            yield Finding(
+                ERROR,
+                "state-shape",
+                f"the state {one.name} {dims(one)} comes back as {other.name} {dims(other)}",
+                "A state must keep its shape and type from call to call",
+            )
+        if {one.type.tensor_type.elem_type, other.type.tensor_type.elem_type} & _HALVES:
+            yield Finding(
+                ERROR,
+                "state-precision",
+                f"the state {one.name} is kept in half precision: motion composed in it over a "
+                "beat loses accuracy with every frame",
+                "Keep states in f32; cast inside the graph where features want half",
+            )
+
+
+_HALVES = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
+
+#: Words that mark the two sides of a state in published models.
+_SIDE_WORDS = {"in", "out", "input", "output", "prev", "previous", "next", "new", "old", "0", "n"}
+
+
+def _state_stem(name: str) -> str:
+    """A name without the words that mark a side; "" where it has no such word."""
+    words = name.replace(".", "_").replace("-", "_").split("_")
+    stem = [word for word in words if word.lower() not in _SIDE_WORDS]
+    return "_".join(stem) if stem and len(stem) < len(words) else ""
+
+
+def _coordinates(model: onnx.ModelProto) -> Iterator[Finding]:
+    for message in low_precision_coordinates(model):
+        yield Finding(
+            ERROR,
+            "coordinate-precision",
+            f"{message}: 0.03 px off at 800 px, and it adds up over a beat",
+            "Keep coordinates and flow in f32, and cast the features instead",
+        )
+
+
+def _unguarded_sampling(model: onnx.ModelProto) -> Iterator[Finding]:
+    producer = {name: node for node in model.graph.node for name in node.output}
+    guards = {"Where", "Clip", "IsNaN", "Min", "Max"}
+    for node in model.graph.node:
+        if node.op_type != "GridSample":
+            continue
+        before = producer.get(node.input[1])
+        chain = 0
+        while before is not None and before.op_type not in guards and chain < 4:
+            before, chain = producer.get(before.input[0]) if before.input else None, chain + 1
+        if before is None or before.op_type not in guards:
+            yield Finding(
+                WARNING,
+                "unguarded-grid",
+                f"GridSample {node.name!r} takes its grid unguarded: for NaN or 1e20 ONNX Runtime "
+                "returns some image pixel, torch 0 or NaN",
+                "Warp with cineflow.ops.warp in the module, which exports with the guard",
+            )
+
+
+#: Element type of an input or output -> rule, what is wrong with it, what to do.
+_UNSERVED = {
+    TensorProto.DOUBLE: (
+        "float64",
+        "is float64, which TensorRT does not take",
+        "Convert the module and its inputs with .float() before the export",
+    ),
+    TensorProto.STRING: (
+        "text",
+        "is text, which neither TensorRT nor a bundle takes",
+        "Convert text to numbers before the model",
+    ),
+}
+
+
+def _border_types(model: onnx.ModelProto) -> Iterator[Finding]:
+    for value in (*graph_inputs(model), *model.graph.output):
+        if value.type.tensor_type.elem_type in _UNSERVED:
+            rule, wrong, remedy = _UNSERVED[value.type.tensor_type.elem_type]
+            yield Finding(ERROR, rule, f"{value.name!r} {wrong}", remedy)
+
+
+def _unknown_ops(model: onnx.ModelProto) -> Iterator[Finding]:
+    for name in unknown_ops(model):
+        yield Finding(
+            ERROR,
+            "unknown-op",
+            f"{DOMAIN}::{name} is not an op of this cineflow, so the rules about coordinates and "
+            "targets were not applied",
+            f"Use a cineflow that has {name}",
+        )
+
+
+def _ops_without_body(model: onnx.ModelProto) -> Iterator[Finding]:
+    bodies = {(function.domain, function.name) for function in model.functions}
+    for kind in sorted(
+        {(n.domain, n.op_type) for n in model.graph.node if n.domain not in _STANDARD}
+    ):
+        if kind in bodies:
+            continue
+        ours = kind[0] == DOMAIN
+        yield Finding(
+            ERROR,
+            "no-body",
+            f"{kind[0]}::{kind[1]} has no function body: it needs a library of its own",
+            "Export with cineflow, which attaches the body"
+            if ours
+            else "Replace it with standard operators, or add a model-local function of that name",
+        )
+
+
+_STANDARD = {"", "ai.onnx", "ai.onnx.ml"}
+
+
+def _unknown_attributes(model: onnx.ModelProto) -> Iterator[Finding]:
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        for node in _every(nodes):
+            if node.domain != DOMAIN or node.op_type not in OPERATORS:
+                continue
+            row = OPERATORS[node.op_type]
+            for name in row.unknown_attributes(node):
+                yield Finding(
+                    ERROR,
+                    "unknown-attribute",
+                    f"{DOMAIN}::{node.op_type} {node.name or node.output[0]!r} has an attribute "
+                    f"{name!r}, which no runtime reads: it would run with a default instead",
+                    f"Correct it to one of {', '.join(row.attributes)}, or leave it out",
+                )
+
+
+def _targets(model: onnx.ModelProto) -> Iterator[Finding]:
+    found = list(target_findings(model))
+    takers = [t for t in TARGETS if not any(said.startswith(t.name) for _, said, _ in found)]
+    for rule, message, remedy in found:
+        yield Finding(WARNING if takers else ERROR, rule, message, remedy)
+
+
+RULES_OF_ANY_GRAPH: tuple[Rule, ...] = (
+    _checker,
+    _unused_inputs,
+    _dynamic_outputs_over_static_inputs,
+    _tracer_names,
+    _state_order,
+    _unguarded_sampling,
+    _border_types,
+    _unknown_ops,
+    _ops_without_body,
+    _unknown_attributes,
+)
+
+#: Rules that read the row of every op of ours.
+RULES_OF_OUR_OPS: tuple[Rule, ...] = (_coordinates, _targets)

@@ -1,0 +1,61 @@
+"""Give a graph the bodies of the ops that it uses."""
+
+from __future__ import annotations
+
+import onnx
+
+from cineflow.errors import ExportError
+from cineflow.export.ops._operator import DOMAIN
+from cineflow.export.ops._registry import row_of
+
+
+def attach_bodies(model: onnx.ModelProto) -> None:
+    """Give `model` one function per op that it uses, and our nodes their default attributes.
+
+    A body can refer to an attribute that its node has, but not to a default.
+
+    Raises:
+        ExportError: An op has no row or no body for its attributes, or two nodes of one op differ
+            in attributes or in the kind of their images: a function has only one body.
+    """
+    del model.functions[:]
+    seen: dict[str, onnx.FunctionProto] = {}
+    bytes_in = _byte_values(model)
+    for node in model.graph.node:
+        row = row_of(node)
+        if row is None:
+            continue
+        function = row.function(node, node.input[0] in bytes_in)
+        given = {item.name for item in node.attribute}
+        node.attribute.extend(
+            onnx.helper.make_attribute(name, value)
+            for name, value in row.attributes.items()
+            if name not in given
+        )
+        if seen.setdefault(node.op_type, function) != function:
+            raise ExportError(
+                f"all {DOMAIN}::{node.op_type} nodes of one graph with the same attributes",
+                f"node {node.name} differs from an earlier one",
+                "Use one border, radius, grid and order throughout the module, and images of one "
+                "kind (bytes, or floating point)",
+            )
+    model.functions.extend(seen[name] for name in sorted(seen))
+
+
+def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with the types of its values; `model` itself where inference fails.
+
+    A node of a domain without a version stops inference; the lint's checker rule names it.
+    """
+    try:
+        return onnx.shape_inference.infer_shapes(model)
+    except onnx.shape_inference.InferenceError:
+        return model
+
+
+def _byte_values(model: onnx.ModelProto) -> set[str]:
+    """Names of the u8 values. The output of one of our nodes is not inferred, and never u8."""
+    graph = inferred(model).graph
+    kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info)}
+    kinds |= {item.name: item.data_type for item in graph.initializer}
+    return {name for name, kind in kinds.items() if kind == onnx.TensorProto.UINT8}

@@ -1,0 +1,48 @@
+"""Lines of ONNX text (opset 20) that most bodies need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: Opset of the bodies, and of the graphs that carry them.
+OPSET = 20
+
+#: ONNX's number for f32, in Cast nodes.
+F32 = 1
+
+
+def function(name: str, inputs: str, lines: str) -> str:
+    """A model-local function of domain `cineflow` with one output, `out`."""
+    return f"""
+<opset_import: ["" : {OPSET}], domain: "cineflow">
+{name} ({inputs}) => (out) {{
+{lines}
+}}
+"""
+
+
+def result(like: str, from_bytes: bool) -> str:
+    """`out` from `out_f32`: in the type of `like`, but f32 where that holds bytes."""
+    return "out = Identity (out_f32)" if from_bytes else f"out = CastLike (out_f32, {like})"
+
+
+def pixels(height: str, width: str, row: str = "row", column: str = "column") -> str:
+    """`row` [h, 1] and `column` [w] f32, counted from 0; `height` and `width` are int64 [1]."""
+    return f"""
+  count_from = Constant <value = int64 {{0}}> ()
+  count_by = Constant <value = int64 {{1}}> ()
+  only = Constant <value = int64[1] {{0}}> ()
+  last_axis = Constant <value = int64[1] {{-1}}> ()
+  rows_end = Squeeze ({height}, only)
+  columns_end = Squeeze ({width}, only)
+  row_i = Range (count_from, rows_end, count_by)
+  column_i = Range (count_from, columns_end, count_by)
+  row_f = Cast <to: int = {F32}> (row_i)
+  {column} = Cast <to: int = {F32}> (column_i)
+  {row} = Unsqueeze (row_f, last_axis)"""
+
+
+def constant(name: str, shape: str, values: Iterable[float]) -> str:
+    """An f32 constant. Nine digits give every f32 exactly."""
+    words = ", ".join(f"{value:.9g}" for value in values)
+    return f"{name} = Constant <value = float{shape} {{{words}}}> ()"

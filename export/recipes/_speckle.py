@@ -1,0 +1,37 @@
+"""Moving speckle: example inputs that several recipes share."""
+
+from __future__ import annotations
+
+import torch
+
+
+def moved_speckle(
+    height: int, width: int, seed: int, shift: tuple[float, float] = (1.5, 0.75)
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two frames of smooth speckle, the second moved.
+
+    Args:
+        height: Rows.
+        width: Columns.
+        seed: Speckle pattern.
+        shift: Motion from the first to the second, px right and px down, at most 8.
+
+    Returns:
+        Two tensors [1, 1, height, width] f32, grey levels 0..255.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand((1, 1, height + 16, width + 16), generator=generator)
+    speckle = torch.nn.functional.avg_pool2d(noise, 5, stride=1, padding=2)
+    grey = 255 * (speckle - speckle.min()) / (speckle.max() - speckle.min())
+    rows = torch.arange(height, dtype=torch.float32) + 8
+    columns = torch.arange(width, dtype=torch.float32) + 8
+    return _sample(grey, rows, columns), _sample(grey, rows - shift[1], columns - shift[0])
+
+
+def _sample(image: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """Bilinear values of `image` [1, 1, H, W] at every (row, column) pair."""
+    height, width = image.shape[-2:]
+    y, x = torch.meshgrid((2 * rows + 1) / height - 1, (2 * columns + 1) / width - 1, indexing="ij")
+    return torch.nn.functional.grid_sample(
+        image, torch.stack((x, y), dim=-1)[None], align_corners=False
+    )

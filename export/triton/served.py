@@ -1,0 +1,138 @@
+"""Triton's configuration of a served model, streamed or called, and of its alias.
+
+Inputs and outputs are the ports of `cineflow.served`; nothing about a model is written here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cineflow.export.triton.protobuf import model_config_pb2
+from cineflow.runtime.bundle import BUILTIN_DIR, Bundle
+from cineflow.served import (
+    CONTRACT,
+    DATATYPES,
+    Port,
+    batch_limit,
+    call_ports,
+    stream_inputs,
+    stream_outputs,
+)
+
+#: Streams that one model instance serves at a time. One more waits until another ends. Only live
+#: streams cost memory.
+MAX_STREAMS = 64
+
+#: A stream that sends nothing for this time is ended. After a longer freeze the client resumes from
+#: its last state.
+IDLE_TIMEOUT_US = 60_000_000
+
+#: A call waits this long for others that it can run with.
+BATCH_DELAY_US = 500
+
+#: Folder of a model in the repository that holds its bundle.
+BUNDLE_FOLDER = "bundle"
+
+
+def served_config(bundle: Bundle, name: str = "") -> Any:
+    """ModelConfig of `bundle`: a stateful stream, or calls that batch.
+
+    Args:
+        bundle: The model. Its served name, which has the hash of its content, is a parameter.
+        name: Name of the model's folder; "" for the served name.
+    """
+    pb = model_config_pb2()
+    spec = _json(bundle)
+    inputs, outputs = ports_of(spec)
+    limit = 0 if bundle.spec.feed.streams else batch_limit(spec)
+    config = pb.ModelConfig(
+        name=name or bundle.served_name,
+        backend="python",
+        max_batch_size=limit,
+        input=_inputs(pb, inputs, limit),
+        output=_outputs(pb, outputs, limit),
+        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=1)],
+    )
+    if bundle.spec.feed.streams:
+        # Without control inputs: the backend reads start, end and sequence id from the request.
+        config.sequence_batching.CopyFrom(
+            pb.ModelSequenceBatching(
+                max_sequence_idle_microseconds=IDLE_TIMEOUT_US,
+                oldest=pb.ModelSequenceBatching.StrategyOldest(max_candidate_sequences=MAX_STREAMS),
+            )
+        )
+    elif limit:
+        config.dynamic_batching.CopyFrom(
+            pb.ModelDynamicBatching(max_queue_delay_microseconds=BATCH_DELAY_US)
+        )
+    config.parameters["bundle"].string_value = bundle_reference(bundle)
+    config.parameters["contract"].string_value = str(CONTRACT)
+    config.parameters["served_name"].string_value = bundle.served_name
+    config.parameters["spec"].string_value = bundle.spec.to_json()
+    return config
+
+
+def alias_config(bundle: Bundle) -> Any:
+    """ModelConfig of the alias: it passes every tensor to the hashed name."""
+    pb = model_config_pb2()
+    spec = _json(bundle)
+    inputs, outputs = ports_of(spec)
+    limit = 0 if bundle.spec.feed.streams else batch_limit(spec)
+    step = pb.ModelEnsembling.Step(model_name=bundle.served_name, model_version=-1)
+    for port in inputs:
+        step.input_map[port.name] = port.name
+    for port in outputs:
+        step.output_map[port.name] = port.name
+    return pb.ModelConfig(
+        name=bundle.spec.name,
+        platform="ensemble",
+        max_batch_size=limit,
+        input=_inputs(pb, inputs, limit),
+        output=_outputs(pb, outputs, limit),
+        ensemble_scheduling=pb.ModelEnsembling(step=[step]),
+    )
+
+
+def ports_of(spec: Mapping[str, Any]) -> tuple[list[Port], list[Port]]:
+    """Inputs and outputs of a served model, by the kind of its feed."""
+    if spec["feed"]["kind"] == "call":
+        return call_ports(spec)
+    return stream_inputs(spec), stream_outputs(spec)
+
+
+def bundle_reference(bundle: Bundle) -> str:
+    """What the server opens: the name of a built-in bundle, or the copy in the model's folder."""
+    return bundle.path.name if bundle.path.parent == BUILTIN_DIR else BUNDLE_FOLDER
+
+
+def _json(bundle: Bundle) -> Mapping[str, Any]:
+    spec: Mapping[str, Any] = json.loads(bundle.spec.to_json())
+    return spec
+
+
+def _inputs(pb: Any, ports: Sequence[Port], limit: int) -> list[Any]:
+    return [
+        pb.ModelInput(
+            name=port.name, data_type=_type(pb, port), dims=_dims(port, limit),
+            optional=port.optional,
+        )
+        for port in ports
+    ]  # fmt: skip
+
+
+def _outputs(pb: Any, ports: Sequence[Port], limit: int) -> list[Any]:
+    return [
+        pb.ModelOutput(name=port.name, data_type=_type(pb, port), dims=_dims(port, limit))
+        for port in ports
+    ]
+
+
+def _type(pb: Any, port: Port) -> Any:
+    return pb.DataType.Value(f"TYPE_{DATATYPES[port.dtype]}")
+
+
+def _dims(port: Port, limit: int) -> tuple[int, ...]:
+    """The sizes that Triton checks; it adds the batch itself."""
+    return port.shape[1:] if limit else port.shape

@@ -1,0 +1,36 @@
+"""`report.html` of a verified bundle: one self-contained page from the content of `report.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cineflow.spec import ModelSpec
+
+
+def render(data: Mapping[str, Any], spec: ModelSpec) -> str:
+    """The page of one report; all text in it is escaped.
+
+    Args:
+        data: `Report.to_dict()`.
+        spec: Of the model.
+    """
+    environment = Environment(
+        loader=PackageLoader("cineflow.export.verify"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    template = environment.get_template("report.html.j2")
+    page: str = template.render(data=data, spec=spec, sizes=_sizes, number=_number)
+    return page
+
+
+def _sizes(sizes: Mapping[str, int]) -> str:
+    return " x ".join(str(size) for size in sizes.values()) or "fixed"
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:g}"

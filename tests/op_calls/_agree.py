@@ -1,0 +1,41 @@
+"""Compares the result of a call with the reference."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from tests.op_calls._op import Call
+from tests.op_calls._values import ROUNDING
+
+
+def agree(got: np.ndarray, call: Call, coordinates: float = 0.0) -> None:
+    """Assert that `got` is the reference's result, up to the rounding of f32 and of the storage.
+
+    Args:
+        got: The result; bfloat16 as float32.
+        call: What was computed.
+        coordinates: Error of coordinates that the front adds to the kernels' own, pixels.
+    """
+    wanted = call.gold()
+    assert got.shape == wanted.shape == call.shape
+    assert got.dtype == ("float32" if call.result == "bfloat16" else call.result)
+    coordinates = max(coordinates, call.op.coordinates)
+    aside = 2 * max(coordinates, call.op.blur)
+    if aside and not alike(got, wanted).all():
+        # Whether a pixel of weight 1e-5 or 0 was read shows where it is not finite.
+        for side in itertools.product((-aside, aside), repeat=2):
+            got = np.where(alike(call.gold(side), wanted), got, wanted)
+    np.testing.assert_allclose(
+        got.astype(np.float64),
+        wanted,
+        rtol=ROUNDING[call.result],
+        atol=call.op.magnitude * (coordinates + ROUNDING["float32"]),
+    )
+
+
+def alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Where both are finite, or the same infinity, or NaN."""
+    finite = np.isfinite(one) & np.isfinite(other)
+    return finite | (one == other) | (np.isnan(one) & np.isnan(other))
