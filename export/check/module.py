@@ -9,7 +9,7 @@ import numpy as np
 
 from cineflow.errors import ArgumentError, ExportError
 from cineflow.export.recipe import ANYTHING
-from cineflow.runtime.bundle import graph_outputs
+from cineflow.runtime.bundle import graph_inputs, graph_outputs
 from cineflow.spec import ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
@@ -63,9 +63,12 @@ def run_torch(
             "Make the outputs of the spec and what forward returns the same",
         )
     named = {t.name: _array(t, value) for t, value in zip(tensors, values, strict=True)}
+    sizes: dict[str, int] = {}
+    for tensor in graph_inputs(spec):
+        tensor.check(examples[tensor.name].numpy(), sizes)
     for tensor in tensors:
         try:
-            tensor.check(named[tensor.name])
+            tensor.check(named[tensor.name], sizes)
         except ArgumentError as error:
             raise ExportError(
                 f"forward of {spec.name} to return {error.wanted}",

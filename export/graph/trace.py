@@ -91,6 +91,10 @@ def trace_module(
     return model
 
 
+#: A size that torch has worked out from another ("4*s26", "s26", "(s26//2)").
+_EXPRESSION = re.compile(r"[\d*/+()\s-]*s\d+[\d*/+()\s-]*")
+
+
 class _AxisDims:
     """Dynamic axes of a spec as torch dims and as ONNX symbols.
 
@@ -99,6 +103,7 @@ class _AxisDims:
     """
 
     def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
         self._dims: dict[str, Any] = {}
         self._units: dict[str, Any] = {}  # torch's root dim of an axis with a multiple
         self._symbols: dict[str, str] = {}
@@ -145,6 +150,12 @@ class _AxisDims:
             for dim in value.type.tensor_type.shape.dim:
                 if dim.dim_param in self._symbols:
                     dim.dim_param = self._symbols[dim.dim_param]
+        # torch names the parts of an axis that only outputs have by symbols of its own. The names
+        # are the spec's; the comparison with torch at several sizes proves them.
+        for value, tensor in zip(graph.output, graph_outputs(self._spec), strict=False):
+            for dim, wanted in zip(value.type.tensor_type.shape.dim, tensor.shape, strict=False):
+                if isinstance(wanted, AxisPart) and _EXPRESSION.fullmatch(dim.dim_param):
+                    dim.dim_param = wanted.name
 
 
 def _name_values(graph: onnx_ir.Graph) -> None:

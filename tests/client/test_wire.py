@@ -22,9 +22,9 @@ AWKWARD = ("a frame; got it", "none. Start\na new one.", 'Say "µm": {"got": 1};
 
 
 def test_a_request_points_at_the_slot_and_writes_nothing() -> None:
-    ring = SharedRing(2, (8, 8), lambda name, size: None)
-    step = Step(np.full((8, 8), 7, np.uint8), None, None, None, slot=1)
-    request = frame_request("model", 1, "0", step, ring, start=True)
+    ring = SharedRing(2, {"frame": 256}, lambda name, size: None)
+    step = Step(np.full((8, 8), 7, np.uint8), None, None, None, slot=1, arrays={})
+    request = frame_request("model", 1, "0", step, ["flow"], ring, start=True)
     (tensor,) = request.inputs
     assert tensor.parameters["shared_memory_region"].string_param == ring.name
     assert tensor.parameters["shared_memory_offset"].int64_param == ring.offset(1, "frame")

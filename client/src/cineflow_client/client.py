@@ -171,7 +171,7 @@ class Client(Connection):
         outputs = {item["name"]: item for item in info.spec["outputs"]}
         request = call_request(info.served_name, checked, outputs)
         try:
-            response = self.ask(self.stub.ModelInfer, request, model=info.served_name)
+            response = self._ask(self.stub.ModelInfer, request, model=info.served_name)
         except CineflowClientError:
             del self._infos[model]  # the alias may have moved on
             raise
