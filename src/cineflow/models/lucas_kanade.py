@@ -38,11 +38,8 @@ from torch import Tensor, nn
 import cineflow.ops.torch_library  # noqa: F401, registers torch.ops.cineflow.warp
 from cineflow.errors import ArgumentError
 
-#: Height and width of the frames are multiples of this.
-MULTIPLE = 16
-
-#: Pixels of its own level per unit of a level's grid. The coarsest of four levels has only
-#: MULTIPLE / 8 pixels left to gather.
+#: Pixels of its own level per unit of a level's grid. Height and width are multiples of
+#: 16, so the coarsest of four levels may have only two pixels left to gather.
 _GRID = (4, 4, 4, 2)
 
 #: Grid cells over which the unexplained variance is averaged: one cell's own would favour, among

@@ -114,7 +114,8 @@ class TritonPythonModel:
 
         The configuration's parameters: `bundle`, a built-in name or a folder (a relative one starts
         at the model's folder); `threads`, the engine's threads inside one frame (its own default
-        leaves a core to server and client), optional;
+        leaves a core to server and client), optional; `served_name`, the name with the hash of the
+        content, where the model's own name has none;
         `backward`, "true" to judge the quality by the way back, too, at the cost of
         `MotionStream`'s argument of that name, optional.
 
@@ -129,9 +130,10 @@ class TritonPythonModel:
         source = parameters["bundle"]
         beside = Path(args["model_repository"], source)
         bundle = Bundle.load(beside if beside.is_dir() else source)
-        if bundle.served_name != args["model_name"]:
+        wanted = parameters.get("served_name", args["model_name"])
+        if bundle.served_name != wanted:
             raise BundleError(
-                f"the content that the model's name {args['model_name']} stands for",
+                f"the content that the model's name {wanted} stands for",
                 f"{bundle.served_name} in {bundle.path}",
                 "Write the repository again: `cineflow repo NAME --out DIR`",
             )
