@@ -40,8 +40,9 @@ def stream_config(bundle: Bundle, name: str = "") -> Any:
     """ModelConfig of the stateful stream around `bundle`.
 
     Args:
-        bundle: The model. Its served name, which has the hash of its content, is a parameter.
-        name: Name of the model's folder; "" for the served name.
+        bundle: The model.
+        name: Name of the model's folder; "" for the served name, which has the hash of the content.
+            Under another name, the served name is a parameter that the server checks.
     """
     pb = model_config_pb2()
     config = pb.ModelConfig(
@@ -60,7 +61,8 @@ def stream_config(bundle: Bundle, name: str = "") -> Any:
         )
     )
     config.parameters["bundle"].string_value = _bundle_reference(bundle)
-    config.parameters["served_name"].string_value = bundle.served_name
+    if config.name != bundle.served_name:
+        config.parameters["served_name"].string_value = bundle.served_name
     config.parameters["spec"].string_value = bundle.spec.to_json()
     return config
 

@@ -120,6 +120,7 @@ class TritonPythonModel:
           the server and the client.
         - `backward`: "true" also tracks backward to judge the quality, optional. The argument of
           `MotionStream` with this name says what it costs.
+        - `served_name`: the name with the hash, optional; for a folder whose name has no hash.
 
         Raises:
             BundleError: The bundle does not exist, or its hash is not the one in the model's name.
@@ -132,9 +133,10 @@ class TritonPythonModel:
         source = parameters["bundle"]
         folder = Path(args["model_repository"], source)
         bundle = Bundle.load(folder if folder.is_dir() else source)
-        if bundle.served_name != args["model_name"]:
+        wanted = parameters.get("served_name", args["model_name"])
+        if bundle.served_name != wanted:
             raise BundleError(
-                f"the content of the model's name {args['model_name']}",
+                f"the content of the model's name {wanted}",
                 f"{bundle.served_name} in {bundle.path}",
                 "Write the repository again: `cineflow repo NAME --out DIR`",
             )
