@@ -259,7 +259,7 @@ class ModelSpec:
         """Read back what `to_json` wrote.
 
         Raises:
-            SpecError: The text is no JSON object with a ModelSpec's fields.
+            SpecError: The text is not a JSON object with a ModelSpec's fields.
         """
         try:
             data = json.loads(text)
@@ -295,7 +295,7 @@ def _is_whole(value: object) -> bool:
 
 
 def _require_text(owner: str, **values: object) -> None:
-    """Raise `SpecError` for the first field of `owner` that is no text (`name: 5` in YAML)."""
+    """Raise `SpecError` for the first field of `owner` that is not text (`name: 5` in YAML)."""
     for field_name, value in values.items():
         if not isinstance(value, str):
             raise SpecError(
