@@ -1,5 +1,5 @@
-# The two commands are `make demo` and `make test`; each does all of its own set-up.
-# pip's own settings (index, certificate, proxy) are the user's and are left as they are.
+# The two main commands are `make demo` and `make test`. Each does its own set-up.
+# pip uses the user's settings (index, certificate, proxy).
 
 PYTHON ?= python3
 VENV   := .venv
@@ -11,7 +11,7 @@ NATIVE := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -n
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 
-.PHONY: demo test test-full lint format bench bench-ops bench-export bench-accuracy setup clean
+.PHONY: demo test test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-ops bench-export bench-accuracy setup clean
 
 setup: $(READY)
 
@@ -27,7 +27,7 @@ $(READY): $(VENV)/bin/python setup.py pyproject.toml constraints.txt client/pypr
 	  -e ./client -e '.[export,serve,client,bench,dev]'
 	@touch $@
 
-# A clip of your own: make demo INPUT=clip.dcm (or .mp4, .avi)
+# Your own clip: make demo INPUT=clip.dcm (or .mp4, .avi)
 demo: $(READY)
 	$(BIN)/cineflow demo --out "$(OUT)" $(if $(INPUT),--input "$(INPUT)")
 
@@ -37,14 +37,23 @@ test: $(READY)
 test-full: $(READY)
 	$(BIN)/python -m pytest
 
-# mypy cannot follow the folder that setup.py maps into the package: show it the tree as installed.
-lint: $(READY)
+# .pre-commit-config.yaml runs the same four targets, each for the files that it checks.
+lint: lint-ruff lint-format lint-mypy lint-clang-format
+
+lint-ruff: $(READY)
 	$(BIN)/ruff check .
+
+lint-format: $(READY)
 	$(BIN)/ruff format --check .
+
+# mypy cannot follow the folder that setup.py maps into the package, so it gets the installed tree.
+lint-mypy: $(READY)
 	@rm -rf build/typecheck && mkdir -p build/typecheck/cineflow
 	@ln -s $(CURDIR)/src/cineflow/* $(CURDIR)/export build/typecheck/cineflow/
 	@ln -s $(CURDIR)/client/src/cineflow_client build/typecheck/
 	MYPYPATH=build/typecheck $(BIN)/mypy -p cineflow -p cineflow_client -p benchmarks
+
+lint-clang-format: $(READY)
 	$(BIN)/clang-format --dry-run --Werror $(filter-out %CMakeLists.txt,$(NATIVE))
 
 format: $(READY)
@@ -57,20 +66,20 @@ bench: $(READY)
 	$(BIN)/python -m pytest benchmarks/serving -o python_files='bench_*.py' -o python_functions='bench_*' \
 	  --benchmark-only --benchmark-json=build/bench/serving.json
 
-# What the benchmarks compare with; the project itself needs none of it.
+# The peers of the benchmarks. The project itself does not need them.
 $(PEERS): $(READY)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[peers]'
 	@touch $@
 
-# Every kernel beside its fastest peer and the machine's limit, in one process.
+# Every kernel compared with its fastest peer and the machine's limit, in one process.
 bench-ops: $(PEERS)
 	$(BIN)/python -m benchmarks.ops
 
-# Our models in torch and in ONNX Runtime with and without the op library.
+# Our models in torch, and in ONNX Runtime with and without the op library.
 bench-export: $(READY)
 	$(BIN)/python -m benchmarks.export
 
-# Phantoms with known motion and the real clips: ours beside OpenCV's trackers.
+# Our tracker compared with OpenCV's, on phantoms with known motion and on real clips.
 bench-accuracy: $(PEERS)
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.accuracy.clinical

@@ -31,9 +31,9 @@ OP_LIBRARY = "libcineflow_ort.so"
 
 
 def find_tool(name: str) -> str:
-    """Path of `name`: beside this interpreter (a venv need not be active), else on PATH."""
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.exists() else shutil.which(name)
+    """Path of `name`: next to this interpreter (a venv need not be active), else on PATH."""
+    neighbour = Path(sys.executable).parent / name
+    found = str(neighbour) if neighbour.exists() else shutil.which(name)
     if found is None:
         raise SystemExit(f"cineflow: {name} is missing; `pip install {name}` brings it")
     return found
@@ -48,7 +48,7 @@ def default_archs() -> str:
 
 class CMakeBuild(build_ext):
     """Configures and builds csrc/, which puts `_C` where setuptools wants the extension, and
-    libcineflow_ort.so beside it."""
+    libcineflow_ort.so next to it."""
 
     def build_extension(self, ext: Extension) -> None:
         target = (ROOT / self.get_ext_fullpath(ext.name)).resolve()
@@ -80,10 +80,10 @@ class CMakeBuild(build_ext):
         super().copy_extensions_to_source()
         (ext,) = self.extensions
         built = Path(self.build_lib, *ext.name.split(".")).with_name(OP_LIBRARY)
-        beside = ROOT / "src" / "cineflow" / OP_LIBRARY
-        beside.unlink(missing_ok=True)
+        target = ROOT / "src" / "cineflow" / OP_LIBRARY
+        target.unlink(missing_ok=True)
         if built.exists():
-            shutil.copy2(built, beside)
+            shutil.copy2(built, target)
 
 
 setup(

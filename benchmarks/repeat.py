@@ -7,10 +7,15 @@ import sys
 
 
 def repeat_line() -> str:
-    """The command that started this process: "repeat: python -m benchmarks.accuracy --quick".
+    """What benchmarks print after their results: "repeat: " and the command."""
+    return f"repeat: {repeat_command()}"
 
-    Run it from the repository's root. Benchmarks print it after their results.
+
+def repeat_command() -> str:
+    """The command that started this process: "python -m benchmarks.accuracy --quick".
+
+    Run it from the repository's root.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     program = [sys.argv[0]] if spec is None else ["-m", spec.name.removesuffix(".__main__")]
-    return f"repeat: python {shlex.join([*program, *sys.argv[1:]])}"
+    return f"python {shlex.join([*program, *sys.argv[1:]])}"

@@ -1,1 +1,1 @@
-"""A package, so that `tests.core` is ours where site-packages holds a folder of this name, too."""
+"""A package, so that `tests.core` is ours where site-packages also holds a folder of this name."""

@@ -40,7 +40,7 @@ def module(**settings: Any) -> Tracker:
 
 
 def bundle(name: str = "lucas_kanade", threads: int | None = 2) -> Tracker:
-    """The committed graph, as it is served."""
+    """The committed graph, which is also the served one."""
     from cineflow.runtime import open_engine
     from cineflow.runtime.bundle import Bundle
 

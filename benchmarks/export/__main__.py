@@ -15,6 +15,7 @@ from benchmarks.export import correlation_forms, warp_forms
 from benchmarks.export.forms import forms_table
 from benchmarks.export.models import BODIES, LIBRARY, MODELS, measure_model, model_table, ratio
 from benchmarks.export.page import PAGE, write_page
+from benchmarks.repeat import repeat_line
 from cineflow.runtime.engines.onnxruntime import DEFAULT_THREADS
 
 OUT = Path("build/bench/export.json")
@@ -51,6 +52,7 @@ def main() -> None:
         print(f"  {'met   ' if met else 'MISSED'}  {sentence}")
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(results, indent=1) + "\n")
+    print(repeat_line())
     print(f"wrote {OUT}")
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from benchmarks.ops import machine
 from benchmarks.ops.cases import all_cases
+from benchmarks.repeat import repeat_command
 from cineflow import _C
 
 
@@ -114,14 +114,6 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
         console.print(f"note: {note}")
 
 
-def repeat_command(options: argparse.Namespace) -> str:
-    """The one line that repeats a run, for a shell in the repository's root."""
-    threads = map(str, options.threads)
-    words = ["python", "-m", "benchmarks.ops", "--threads", *threads]
-    words += ["--seconds", f"{options.seconds:g}", "--only", options.only]
-    return f"CINEFLOW_ISA={_C.instruction_set()} {shlex.join(words)}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ops", description=__doc__)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -135,12 +127,13 @@ def main() -> None:
         for row in measure(threads, options.seconds, options.only)
     ]
     show(rows, Console(width=190))
-    print(f"repeat: {repeat_command(options)}")
+    repeat = f"CINEFLOW_ISA={_C.instruction_set()} {repeat_command()}"
+    print(f"repeat: {repeat}")
     options.json.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "processor": machine.processor(),
         "instruction_set": _C.instruction_set(),
-        "repeat": repeat_command(options),
+        "repeat": repeat,
         "peak_gflops": {count: machine.peak_gflops(count) for count in options.threads},
         "rows": rows,
     }

@@ -147,7 +147,7 @@ def _state_order(model: onnx.ModelProto) -> Iterator[Finding]:
                 "state-precision",
                 f"the state {one.name} is kept in half precision: motion composed in it over a "
                 "beat loses accuracy with every frame",
-                "Keep states in f32; cast inside the graph where features want half",
+                "Keep states in f32; cast inside the graph for features in half precision",
             )
 
 
@@ -238,7 +238,7 @@ def _ops_without_body(model: onnx.ModelProto) -> Iterator[Finding]:
         yield Finding(
             ERROR,
             "no-body",
-            f"{kind[0]}::{kind[1]} has no function body: it needs a library of its own",
+            f"{kind[0]}::{kind[1]} has no function body, so it needs its own library",
             "Export with cineflow, which attaches the body"
             if ours
             else "Replace it with standard operators, or add a model-local function of that name",

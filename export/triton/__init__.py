@@ -1,6 +1,6 @@
 """A Triton model repository from bundles.
 
-repository.py  the folders, each put in its place whole
+repository.py  the folders, each written completely or not at all
 served.py      configuration of a served model, streamed or called, and of its alias
 bare.py        configuration of the bare model in Triton's own backends
 protobuf.py    Triton's configuration messages, and their text form

@@ -1,7 +1,7 @@
 """`cineflow verify`: everything that can be proven about a bundle on this machine.
 
-run.py        the whole of it, in order
-reference.py  the torch module behind a bundle, or why there is none
+run.py        all checks, in order
+reference.py  the torch module behind a bundle, or why it is missing
 runtimes.py   every form of the bundle that opens here
 beat.py       motion and strain composed over a phantom beat
 report.py     what was found

@@ -14,7 +14,7 @@ BY_16 = Axis("side", 64, 256, 16)
 
 
 def clip_of(height: int, width: int) -> Cine:
-    """Three frames of a smooth picture whose grey level encodes x and y."""
+    """Three frames of a smooth picture with grey levels that depend on x and y."""
     y, x = np.mgrid[:height, :width]
     frame = np.clip(40 + 160 * x / width + 20 * np.sin(y / 9), 0, 255).astype(np.uint8)
     return Cine(

@@ -1,4 +1,4 @@
-"""Builds of csrc/ that only tests use, each in a folder of its own under build/."""
+"""Builds of csrc/ for tests, each in its own folder under build/."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SANITIZERS = "address,undefined"
 
 
 def build(name: str, **options: str) -> Path:
-    """Compile what is out of date in build/`name`; answer the folder of the bindings.
+    """Compile what is out of date in build/`name`; return the folder of the bindings.
 
     Args:
         name: The folder.
-        options: Of CMake, beside those that every build for tests has: the template of an op, the
-            op library where its headers are, and code as the compiler makes it in a hurry.
+        options: Of CMake, added to those of every test build: the template op, the op library
+            where its headers are, and little optimisation.
     """
     import pybind11
 
@@ -47,12 +47,12 @@ def build(name: str, **options: str) -> Path:
 
 
 def run_sanitized(*command: str, **environment: str) -> subprocess.CompletedProcess:
-    """Run Python with the sanitizers' runtime, which must be the first library of all."""
+    """Run Python with the sanitizers' runtime, which must be loaded first."""
     variables = {
         **os.environ,
-        # libstdc++ beside it, so that it finds the function that throws.
+        # With libstdc++, so that it finds the function that throws.
         "LD_PRELOAD": " ".join(_library(name) for name in ("libasan.so", "libstdc++.so")),
-        # Python itself keeps memory until it exits.
+        # Python keeps memory until it exits.
         "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=1",
         "UBSAN_OPTIONS": "print_stacktrace=1",
         **environment,

@@ -22,7 +22,7 @@ def cuda() -> Backend:
 
 @pytest.fixture
 def shim(cuda: Backend) -> ctypes.CDLL:
-    """The shim's controls; a test that needs them has no meaning on a GPU."""
+    """The shim's controls. A test that needs them is skipped on a GPU."""
     if cuda.shim is None:
         pytest.skip("the controls of the shim; this run is on a GPU")
     return cuda.shim
@@ -30,7 +30,7 @@ def shim(cuda: Backend) -> ctypes.CDLL:
 
 @pytest.fixture
 def cupy(cuda: Backend, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """CuPy, or what stands for it where `cineflow.ops` runs the shim's kernels."""
+    """CuPy, or its stand-in where `cineflow.ops` runs the shim's kernels."""
     if cuda.shim is None:
         return importlib.import_module("cupy")
     module = cupy_stand_in.make()

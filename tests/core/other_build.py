@@ -1,7 +1,7 @@
-"""A pytest plugin (`-p tests.core.other_build`): cineflow with the kernels of another build.
+"""A pytest plugin (`-p tests.core.other_build`): runs cineflow with the kernels of another build.
 
-CINEFLOW_BUILD names the folder of the build's bindings. Their `_C` and libcineflow_ort.so take the
-place of the installed ones before anything of cineflow is imported.
+CINEFLOW_BUILD names the folder of the build's bindings. Its `_C` and libcineflow_ort.so
+replace the installed ones before cineflow is imported.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def take(bindings: Path) -> None:
-    """Import the module as cineflow._C; the op library is looked for beside it."""
+    """Import the module as cineflow._C, with the op library next to it."""
     (module,) = (bindings / "python").glob("_C*.so")
     library = bindings / "onnxruntime/libcineflow_ort.so"
     if library.exists():

@@ -72,12 +72,6 @@ print([v.type.tensor_type.elem_type for v in values if v.name in node.input])
 """
 
 
-#: The template's row is for `export/ops`, whose files are found by name.
-NEEDS_ROWS = pytest.mark.skipif(
-    not (ROOT / "export/ops/_registry.py").exists(), reason="export/ops does not find its rows yet"
-)
-
-
 def section() -> str:
     text = (ROOT / "csrc/README.md").read_text()
     return text[text.index("## How to add an op") :].split("\n## ")[0]
@@ -186,7 +180,6 @@ def run(copy: Path, environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
-@NEEDS_ROWS
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_new_op_passes_the_tests_of_every_op(copy: Path, environment: dict[str, str]) -> None:
@@ -201,7 +194,6 @@ def test_the_new_op_passes_the_tests_of_every_op(copy: Path, environment: dict[s
         assert any(file in test for test in passed), file
 
 
-@NEEDS_ROWS
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_new_op_is_exported_verified_counted_and_built(

@@ -1,4 +1,4 @@
-"""What nvcc says of each kernel: registers, spills and local memory."""
+"""What nvcc reports of each kernel: registers, spills and local memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "csrc").glob("**/core/cuda/*.cu"))
-#: The oldest generation that the kernels are written for: the fewest registers go round.
+#: The oldest generation that the kernels are written for.
 ARCHITECTURE = "sm_80"
 
 REPORT = re.compile(
@@ -63,7 +63,7 @@ def compile_one(nvcc: str, source: Path, folder: Path) -> str:
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> list[Kernel]:
     nvcc = shutil.which("nvcc")
     if nvcc is None:
-        pytest.skip("nvcc is absent: it alone knows what a kernel needs on a device")
+        pytest.skip("nvcc is absent: only it knows what a kernel needs on a device")
     folder = tmp_path_factory.mktemp("cubins")
     with ThreadPoolExecutor(2) as pool:
         reports = pool.map(lambda source: compile_one(nvcc, source, folder), SOURCES)
@@ -81,7 +81,7 @@ ptxas info    : Used 255 registers, used 1 barriers, 40 bytes cumulative stack s
     assert kernels_in(report) == [Kernel("_Z1kPf", 40, 24, 255)]
 
 
-def test_every_kernel_stands_in_the_report(kernels: list[Kernel]) -> None:
+def test_every_kernel_is_in_the_report(kernels: list[Kernel]) -> None:
     defined = {name for source in SOURCES for name in DEFINITION.findall(source.read_text())}
     assert defined
     missing = [name for name in defined if not any(name in kernel.name for kernel in kernels)]

@@ -1,4 +1,4 @@
-"""The shim itself: it must be as strict as a device, else its tests prove nothing."""
+"""The shim must be as strict as a device, or its tests prove nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""benchmarks/gpu_check.sh, as far as a machine without a GPU can say."""
+"""benchmarks/gpu_check.sh, as far as it can be tested without a GPU."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def check(tmp_path):
-    """Runs the script with this Python, and a PATH on which only `programs` are found.
+    """Runs the script with this Python and a PATH that holds only `programs`.
 
-    `libraries` are found as well, empty ones; what they would do is not tested.
+    `libraries` exist as empty modules; what they would do is not tested.
     """
 
     def run(
@@ -69,7 +69,7 @@ def test_without_nvidia_smi_it_says_so(check):
     assert "needs an NVIDIA GPU: nvidia-smi is not on this machine" in done.stderr
 
 
-def test_a_driver_that_fails_is_no_gpu(check):
+def test_a_driver_that_fails_is_not_a_gpu(check):
     done = check(programs={"nvidia-smi": "echo 'no devices were found'; exit 6"})
     assert done.returncode == 3
     assert "no devices were found" in done.stderr
@@ -81,7 +81,7 @@ def test_an_unknown_step_is_a_wrong_argument(check):
     assert "racecheck" in done.stderr
 
 
-def test_a_missing_tool_is_no_pass(check):
+def test_a_missing_tool_is_not_a_pass(check):
     done = check("--only", "memcheck", programs=A_GPU)
     assert done.returncode == 1
     report = report_of(done)
@@ -95,7 +95,7 @@ def test_a_missing_tool_is_no_pass(check):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
-def test_a_missing_library_is_no_pass(check):
+def test_a_missing_library_is_not_a_pass(check):
     done = check("--only", "tests", "memcheck", "benchmarks", programs=A_GPU | CLEAN)
     assert done.returncode == 1
     steps = report_of(done)["steps"]
@@ -103,7 +103,7 @@ def test_a_missing_library_is_no_pass(check):
     assert all(step["detail"].startswith("cupy: not in") for step in steps)
 
 
-def test_a_sanitizer_that_checked_nothing_is_no_pass(check):
+def test_a_sanitizer_that_checked_nothing_is_not_a_pass(check):
     silent = {**A_GPU, "compute-sanitizer": "echo 3 passed"}
     done = check("--only", "memcheck", "racecheck", programs=silent, libraries=("cupy",))
     assert done.returncode == 1
@@ -111,7 +111,7 @@ def test_a_sanitizer_that_checked_nothing_is_no_pass(check):
 
 
 @pytest.mark.parametrize("tests", ["", "echo '5 skipped in 0.1s'; "])
-def test_a_clean_summary_over_no_test_is_no_pass(check, tests):
+def test_a_clean_summary_over_no_test_is_not_a_pass(check, tests):
     idle = {**A_GPU, "compute-sanitizer": tests + SUMMARY}
     done = check("--only", "memcheck", programs=idle, libraries=("cupy",))
     assert done.returncode == 1
@@ -127,8 +127,8 @@ def test_a_clean_sanitizer_passes(check):
 
 
 @pytest.mark.parametrize("printed", ["", "{}\na warning after the figures"])
-def test_figures_that_are_none_fail_their_step_and_no_more(check, printed, tmp_path):
-    """The machine's own Python is asked for its modules: here, for a torch that ends at once."""
+def test_a_step_that_prints_no_figures_fails_alone(check, printed, tmp_path):
+    """The steps import the machine's modules: here a torch that ends the process at once."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "torch.py").write_text(f"import os; os.write(1, {printed.encode()!r}); os._exit(0)")
@@ -147,7 +147,7 @@ def test_a_step_that_takes_too_long_leaves_no_process(tmp_path):
         run(["bash", "-c", script], 1)
     status = Path(f"/proc/{started.read_text().strip()}/stat")
     deadline = time.monotonic() + 5
-    # A zombie may wait for whoever adopted it.
+    # A zombie stays until its new parent waits for it.
     while status.exists() and status.read_text().split()[2] != "Z":
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -1,6 +1,6 @@
-"""The core with other compilers and for other processors: it compiles clean, and computes right.
+"""The core compiles clean and computes right with other compilers and on other processors.
 
-tests/core/self_check.cpp compares every op with plain loops, in each instruction set there is.
+tests/core/self_check.cpp compares every op with plain loops, in each instruction set.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tests.core.builds import ROOT, build
 
 @dataclass(frozen=True)
 class Target:
-    """A compiler, and how its programs run here.
+    """A compiler, and how to run its programs on this machine.
 
     Attributes:
         name: Of the build folder.
         compiler: The C++ compiler.
-        processor: CMake's name of the processor, where it is not this machine's.
-        emulator: The program that runs the others, if one is needed.
+        processor: CMake's name of the processor, if it is not this machine's.
+        emulator: Runs the programs, if this machine cannot.
         isas: Instruction sets that the build must have.
     """
 

@@ -1,7 +1,7 @@
 """The CPU kernels, the checks and both bindings under AddressSanitizer and UBSan.
 
-The tests of the ops run once more, on a build of their own: every instruction set of this machine,
-torch, and ONNX Runtime with the op library. (The CUDA kernels: test_cuda_shim.py.)
+The tests of the ops run again on a sanitized build: every instruction set of this machine, torch,
+and ONNX Runtime with the op library. (The CUDA kernels: test_cuda_shim.py.)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 from tests.core.builds import SANITIZERS, build, run_sanitized
 
-#: A launch that only a build without CUDA and with the template answers so.
+#: Prints the error of a launch; only a build without CUDA and with the template gives this one.
 STUB = """
 import numpy as np
 import tests.core.other_build
@@ -45,6 +45,6 @@ def test_the_ops_are_clean_under_the_sanitizers(bindings: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_that_build_is_what_ran_and_its_cuda_launchers_say_they_are_absent(bindings: Path) -> None:
+def test_the_sanitized_build_ran_and_has_no_cuda_launchers(bindings: Path) -> None:
     done = run_sanitized("-c", STUB, CINEFLOW_BUILD=str(bindings))
     assert done.stdout == "one built where nvcc was not found\n", done.stdout + done.stderr

@@ -108,7 +108,8 @@ def test_onnx(
     torch = pytest.importorskip("torch")
     import onnxruntime as ort
 
-    rows = pytest.importorskip("cineflow.export.ops", reason="the rows of the exporter")
+    from cineflow.export import ops as rows
+
     if way == "kernel" and cuda.op_library is None:
         pytest.skip("libcineflow_ort.so is not built: no ONNX Runtime headers on this machine")
     row = runpy.run_path(str(TEMPLATE / "python/export/identity.py"))["OP"]

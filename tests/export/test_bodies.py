@@ -131,7 +131,7 @@ def test_a_model_of_every_op_exports_and_proves_itself(tmp_path):
     assert check_file(bundle.path / "model-inlined.onnx") == []
 
 
-def test_a_size_that_an_input_decides_is_no_attribute(tmp_path):
+def test_a_size_that_an_input_decides_is_not_an_attribute(tmp_path):
     file = tmp_path / "recipe.py"
     file.write_text(POLAR_RECIPE)
     with pytest.raises(ExportError, match="PolarUnresample with a number for columns"):

@@ -163,7 +163,7 @@ def test_unknown_precision_is_refused(tmp_path: Path) -> None:
         export_bundle("lucas_kanade", tmp_path / "out", precision="int4")
 
 
-def test_the_shape_of_a_feature_is_no_coordinate() -> None:
+def test_the_shape_of_a_feature_is_not_a_coordinate() -> None:
     text = """
     <ir_version: 10, opset_import: ["" : 20]>
     main (float[1,1,16,16] a, float[1,16,16,2] base) => (float[1,1,16,16] out)

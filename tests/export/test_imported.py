@@ -93,7 +93,7 @@ def test_half_precision_is_recorded(files: tuple[Path, Path], tmp_path: Path) ->
             "one range for the axis height",
         ),
         ("source: A vendor's network", "weights: {source: 5}", "text as its source"),
-        ("outputs:\n  - {", "outputs:\n  - y\n  - {", "outputs: a mapping is wanted"),
+        ("outputs:\n  - {", "outputs:\n  - y\n  - {", "outputs: wanted a mapping"),
     ],
 )
 def test_spec_that_does_not_fit_is_refused(
@@ -128,7 +128,7 @@ def test_graph_that_does_not_repeat_itself_is_refused(
 def test_graph_whose_values_are_not_finite_is_refused(
     files: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """NaN is equal to its like in every runtime; nothing would be proven."""
+    """NaN equals NaN in every runtime, so the comparison would prove nothing."""
     endless = GRAPH.replace("y = Mul (s, half)", "t = Sub (s, s) y = Div (t, t)")
     onnx.save(onnx.parser.parse_model(endless), files[0])
     with pytest.raises(ExportError, match="finite values of y") as caught:

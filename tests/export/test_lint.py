@@ -183,7 +183,7 @@ def test_input_without_a_shape_is_not_called_static() -> None:
     assert set(rules(parsed)) == {"checker"}
 
 
-def test_weights_below_the_inputs_are_no_inputs() -> None:
+def test_weights_listed_as_inputs_are_not_inputs() -> None:
     parsed = model("(float[4] a, float[4] w) => (float[4] y) { y = Relu (a) }")
     parsed.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(4, "float32"), "w"))
     assert "unused-input" not in rules(parsed)

@@ -81,7 +81,7 @@ def test_recipe_of_a_user_is_asked_for(smoother: Bundle, tmp_path: Path) -> None
     assert json.loads((tmp_path / "report.json").read_text())["not_proven"] == [missing]
 
 
-def test_user_s_recipe_is_no_built_in_one_of_that_name(
+def test_user_s_recipe_is_not_the_built_in_one_of_that_name(
     recipe: Path, recipe_text: str, tmp_path: Path
 ) -> None:
     recipe.write_text(recipe_text.replace('name="smoother"', 'name="lucas_kanade"'))

@@ -213,8 +213,8 @@ def raise_the_tolerance(bundle: Path, manifest: dict) -> None:
     [
         (edit_steps, "segments/segments.json is not the file that was exported"),
         (lose_a_form, "model-inlined.onnx is missing"),
-        (claim_half, "the manifest calls the graph fp16, it is fp32"),
-        (claim_nothing, "the manifest calls the graph None, it is fp32"),
+        (claim_half, "the manifest says fp16, but the graph is fp32"),
+        (claim_nothing, "the manifest says None, but the graph is fp32"),
         (raise_the_tolerance, "the spec differs from the recipe's in flow"),
     ],
 )

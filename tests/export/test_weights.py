@@ -107,7 +107,7 @@ def test_any_floating_point_loads(
     ],
     ids=["a number for a key", "sparse", "meta", "a list"],
 )
-def test_what_is_no_state_dict_is_refused(
+def test_what_is_not_a_state_dict_is_refused(
     module: torch.nn.Module, state: dict, tmp_path: Path, change: Callable[[dict], object]
 ) -> None:
     with pytest.raises(ExportError, match="a state dict of dense tensors by name") as caught:

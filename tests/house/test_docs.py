@@ -1,7 +1,7 @@
 """Every command in README and docs runs.
 
-Each document's ```sh and ```python blocks are run in order, from the repository's root, with this
-environment's commands first on PATH. `cineflow serve` stays up until its document ends.
+The ```sh and ```python blocks of each document run in order, from the repository's root, with this
+environment's commands first on PATH. `cineflow serve` stays up until the end of its document.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ CODE = re.compile(r"^ *```.*?^ *```|`[^`]+`", re.MULTILINE | re.DOTALL)
 SERVED_PORT = re.compile(r"cineflow serve .*--port (\d+)")
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
-#: Commands that cannot run from inside the test run, and what runs them instead.
+#: Commands that cannot run inside the test run -> the command that runs instead.
 INSTEAD = {
-    r"make (setup|test|test-full|lint|format)": "make --dry-run {0}",  # this is the run
-    r"make (bench\S*)": "make --dry-run {0}",  # long; benchmarks are no tests
+    r"make (setup|test|test-full|lint|format)": "make --dry-run {0}",  # it would run itself
+    r"make (bench\S*)": "make --dry-run {0}",  # too long
     r"(bash )?\.ci/run": "bash -n .ci/run",
     r"benchmarks/gpu_check\.sh": "bash -n benchmarks/gpu_check.sh",
 }
@@ -44,13 +44,13 @@ class Block:
     text: str
 
     def commands(self) -> list[str]:
-        """One command a line; a backslash continues it; comments are no commands."""
+        """One command per line. A backslash continues a command; comments are skipped."""
         lines = self.text.replace("\\\n", " ").splitlines()
         return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def blocks(document: Path) -> list[Block]:
-    """A document's blocks, in which servers listen on ports that are free here."""
+    """A document's blocks, with the ports of servers replaced by free ones."""
     text = document.read_text()
     for port in set(SERVED_PORT.findall(text)):
         text = text.replace(port, str(free_port()))
@@ -64,7 +64,7 @@ def free_port() -> int:
 
 
 def substitute(command: str) -> str:
-    """The command as it can run here; `clip.dcm`, the reader's own, is the real example clip."""
+    """The command to run here. The user's `clip.dcm` becomes the real example clip."""
     import pydicom.examples
 
     command = command.replace("clip.dcm", str(pydicom.examples.get_path("ybr_color")))
@@ -101,7 +101,7 @@ def run(command: list[str], environment: dict[str, str]) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_run(document: Path, environment: dict[str, str]) -> None:
     servers: list[subprocess.Popen[bytes]] = []
-    program = ""  # a document's Python blocks read on from one another
+    program = ""  # each Python block of a document continues the previous ones
     try:
         for block in blocks(document):
             if block.language == "python":
@@ -121,7 +121,7 @@ def test_commands_run(document: Path, environment: dict[str, str]) -> None:
 
 
 def start_server(command: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start `cineflow serve` and wait until it says on which address it serves."""
+    """Starts `cineflow serve` and waits until it prints its address."""
     log = ROOT / "build" / "docs-serve.log"
     log.parent.mkdir(exist_ok=True)
     with log.open("wb") as out:

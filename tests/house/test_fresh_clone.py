@@ -1,4 +1,4 @@
-"""A stranger's first minutes: clone into a new folder, a new environment, the two commands."""
+"""A new user's first minutes: a fresh clone, a new environment, and `make demo`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_make_demo_on_a_fresh_clone(tmp_path: Path) -> None:
     clone = tmp_path / "cineflow"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-    # As from a stranger's shell: not inside this run's environment, nothing cached for the server.
+    # As in a new user's shell: outside this environment, and without a cached server.
     hidden = {"VIRTUAL_ENV", "PYTHONPATH", "CINEFLOW_SERVER_DIR"}
     environment = {key: value for key, value in os.environ.items() if key not in hidden}
     environment["CINEFLOW_SERVER_DIR"] = str(tmp_path / "server")
@@ -38,4 +38,4 @@ def test_make_demo_on_a_fresh_clone(tmp_path: Path) -> None:
     status = subprocess.run(
         ["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True
     )
-    assert not status.stdout, f"the demo leaves files that git sees:\n{status.stdout}"
+    assert not status.stdout, f"the demo leaves untracked files:\n{status.stdout}"

@@ -1,7 +1,8 @@
-"""The arrows of the house: which room may use what.
+"""The layering of the repository: which room may use what.
 
-The imports and includes are read from the files themselves; each Python room is also imported in a
-fresh process, so that a library meant to be loaded on first use is not loaded by the import.
+A room is a folder or module of the table below. Imports and includes are read from the files. Each
+Python room is also imported in a fresh process, to check that the import does not load a library
+that should load on first use.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUND = {"errors", "served", "spec"}  # standard library and numpy only: every room stands on them
+GROUND = {"errors", "served", "spec"}  # standard library and numpy only; every room may use them
 FORMATS = {"PIL", "cv2", "nibabel", "pydicom"}
 ENGINES = {"cupy", "onnxruntime", "tensorrt", "tensorrt_rtx", "torch"}
 
@@ -30,7 +31,7 @@ class Room:
         path: Its folder or file, from the repository's root.
         rooms: Other rooms of `cineflow` that it may import.
         libraries: Third-party packages that it may import.
-        lazily: Third-party packages that it may import, but not while it is itself imported.
+        lazily: Third-party packages that it may import on first use only.
     """
 
     name: str
@@ -104,9 +105,9 @@ def python_files(room: Room) -> list[Path]:
 
 
 def imported_modules(source: Path, room: Room) -> set[str]:
-    """Dotted names of every import in a file, nested ones included; relative ones resolved.
+    """Dotted names of every import in a file, including nested and relative imports.
 
-    `import_module("name")` counts as the import that it is.
+    `import_module("name")` counts as an import.
     """
     base = ROOT / room.path
     inside = source.relative_to(base).with_suffix("").parts if base.is_dir() else ()
@@ -126,7 +127,7 @@ def imported_modules(source: Path, room: Room) -> set[str]:
             parents = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*parents, *(node.module.split(".") if node.module else [])])
             names.add(module)
-            if module == "cineflow":  # `from cineflow import ops` names a room, too
+            if module == "cineflow":  # `from cineflow import ops` also names a room
                 names.update(f"cineflow.{alias.name}" for alias in node.names)
     return names - {"cineflow"}
 
@@ -141,7 +142,7 @@ def test_every_room_has_its_row() -> None:
 @BY_NAME
 def test_imports_follow_the_table(room: Room) -> None:
     files = python_files(room)
-    assert files, f"{room.path} is gone: take its row out of the table"
+    assert files, f"{room.path} does not exist: remove its row from the table"
     own = room.name.removeprefix("cineflow.").split(".")[0]
     wrong = []
     for source in files:
@@ -162,7 +163,7 @@ def test_imports_follow_the_table(room: Room) -> None:
 
 
 @BY_NAME
-def test_importing_loads_nothing_that_is_meant_to_be_lazy(room: Room) -> None:
+def test_importing_does_not_load_a_lazy_library(room: Room) -> None:
     lazily = room.lazily - room.libraries
     code = f"import sys, {room.name}; print(*sorted(set(sys.modules) & {lazily | {'torch'}!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -199,7 +200,7 @@ MODULES = python_modules()
 
 
 def imports_of(module: str) -> list[Import]:
-    """The imports of a module that run; those under TYPE_CHECKING do not."""
+    """The imports of a module, except those under TYPE_CHECKING, which never run."""
     found: list[Import] = []
 
     def visit(node: ast.AST, function: int) -> None:
@@ -230,7 +231,7 @@ IMPORTS = {module: imports_of(module) for module in MODULES}
 
 
 def circles() -> list[list[str]]:
-    """Groups of modules that reach each other, imports inside functions included (Tarjan)."""
+    """Groups of modules that import each other, also inside functions (Tarjan's algorithm)."""
     order: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -274,7 +275,7 @@ def loaded_libraries(module: str) -> set[str]:
     return tops - sys.stdlib_module_names - {"cineflow", "cineflow_client"}
 
 
-#: Modules whose functions may import any module of ours, and why.
+#: Modules -> why their functions may import any of our modules.
 ON_FIRST_USE = {
     "cineflow": "`import cineflow` is instant; its names load when they are used",
     "cineflow.cli": "a command loads its rooms when it runs: `cineflow --help` shows at once",
@@ -288,7 +289,7 @@ def test_no_modules_import_each_other() -> None:
 
 
 def test_a_function_imports_our_modules_only_with_a_library_loaded_on_first_use() -> None:
-    """An import inside a function puts off a heavy library. Any other belongs at the top."""
+    """An import inside a function must delay a heavy library. All others belong at the top."""
     wrong = []
     for module, imports in IMPORTS.items():
         room = ".".join(module.split(".")[: 3 if module.startswith("cineflow.export.") else 2])
@@ -303,13 +304,13 @@ def test_a_function_imports_our_modules_only_with_a_library_loaded_on_first_use(
     assert not wrong, "\n".join(wrong)
 
 
-#: The core's own rooms: a binding sees `core/include` only.
+#: Private folders of the core. A binding may include `core/include` only.
 CORE_INSIDE = ("check/", "cpu/", "cuda/", "math/", "no_cuda/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 CXX = {".h", ".cpp", ".cu", ".cuh"}
 FRAMEWORKS = re.compile(r"^(torch|ATen|c10|pybind11|onnxruntime|NvInfer|Python\.h)")
 CUDA = re.compile(r"^(cuda|cub/|cooperative_groups|mma\.h|driver_types)")
-#: Types and conversions of the device, which the shared math needs when nvcc compiles it.
+#: Device types and conversions, which the shared math needs when nvcc compiles it.
 DEVICE_TYPES = {name: {"cuda", "math"} for name in ("cuda_fp16.h", "cuda_bf16.h")}
 
 

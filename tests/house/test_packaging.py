@@ -1,4 +1,4 @@
-"""What a user installs: the wheel's contents, its symbols, and a lean install without torch."""
+"""The wheel: its contents, its exported symbols, and a lean installation without torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def quietly(*command: str | Path, **options: object) -> str:
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tracked and new files as they stand, without anything that was built among them."""
+    """A copy of the tracked and new files, without build outputs."""
     folder = tmp_path_factory.mktemp("checkout")
     listed = quietly(
         "git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"
@@ -52,7 +52,7 @@ def wheel(checkout: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def lean(checkout: Path, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment of its own: the wheel, the client, the server's needs; no torch."""
+    """A separate environment: the wheel, the client and the server's packages, without torch."""
     folder = tmp_path_factory.mktemp("lean")
     quietly(sys.executable, "-m", "venv", folder)
     quietly(
@@ -69,7 +69,7 @@ def test_the_wheel_holds_cineflow_and_nothing_else(wheel: Path) -> None:
         (top_level,) = [name for name in archive.namelist() if name.endswith("top_level.txt")]
         assert archive.read(top_level).decode().split() == ["cineflow"]
     assert {name.split("/")[0] for name in names} == {"cineflow"}
-    # Every tracked file of the mapped folders is in it, and nothing that git does not know.
+    # It has every tracked file of the mapped folders, and no other files.
     tracked = quietly("git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "src", "export")
     expected = {
         name.removeprefix("src/") if name.startswith("src/") else f"cineflow/{name}"

@@ -20,7 +20,7 @@ def flow_of(network: FlowPwc, height: int, width: int, seed: int) -> torch.Tenso
         return network(*moved_speckle(height, width, seed))
 
 
-@pytest.mark.parametrize("size", [(256, 256), (256, 384)])
+@pytest.mark.parametrize("size", [(256, 256), pytest.param((256, 384), marks=pytest.mark.slow)])
 def test_flow_spreads_over_pixels(network: FlowPwc, size: tuple[int, int]) -> None:
     """At the benchmarks' size and above. On coarse levels smaller frames are mostly border."""
     for seed in (0, 1):

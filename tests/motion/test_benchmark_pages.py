@@ -1,4 +1,4 @@
-"""The accuracy pages hold what the benchmark's commands wrote between their marks."""
+"""The tables between the marks of the accuracy pages are those that the commands write."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from cineflow.motion.closure import BeatPair, find_beat, picture_shift, point_cl
 
 
 def beating(count: int, period: float, drift: float = 0.0) -> np.ndarray:
-    """Speckle whose halves swing by 6 px, a quarter beat apart, and slide by `drift` px a frame."""
+    """Speckle in two halves that swing by 6 px, a quarter beat apart, and slide by `drift` px."""
     rng = np.random.default_rng(5)
     wide = rng.normal(size=(60, 120))
     kernel = np.exp(-((np.arange(25) - 12.0) ** 2) / 50)

@@ -1,4 +1,4 @@
-"""Source C's 16-segment layout: every column is in the segment of its angle."""
+"""The 16-segment layout of Xue et al.: every column is in the segment of its angle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cineflow.ops import PolarGrid, polar_resample
 
 
 def angles(count: int) -> np.ndarray:
-    """A polar slice [3, count] whose value is its angle, degrees: as cosine and sine, [3, a, 2]."""
+    """A polar slice [3, a, 2] with the cosine and sine of each column's angle; a is `count`."""
     angle = np.arange(count) * 2 * np.pi / count
     return np.tile(np.stack([np.cos(angle), np.sin(angle)], axis=-1), (3, 1, 1))
 

@@ -31,7 +31,7 @@ def cuda() -> Backend:
 
 @pytest.fixture(scope="session")
 def library() -> Path:
-    """libcineflow_ort.so: where ONNX Runtime's headers are, it must be built, too."""
+    """libcineflow_ort.so: it must be built where ONNX Runtime's headers are."""
     path = op_library_path()
     if path is None:
         headers = runpy.run_path(str(FETCHER))["folder_of_headers"]()
@@ -42,7 +42,7 @@ def library() -> Path:
 
 @pytest.fixture(scope="session", params=FRONTS)
 def front(request: pytest.FixtureRequest) -> Front:
-    """Each front in turn; one that this machine lacks is skipped by name."""
+    """Each front in turn. A test is skipped where this machine lacks it."""
     name = request.param
     if name in INSTRUCTION_SETS:
         before = _C.instruction_set()

@@ -132,10 +132,10 @@ def test_every_pixel_counts_by_the_rule(size, border):
     """Images of one bright pixel show its weight to the bit, on the edges and beyond them."""
     height, width = size
     pixels = np.eye(height * width, dtype=np.float32).reshape(1, -1, height, width)
-    beside = np.float32([-1.5, -0.99999994, -1e-10, 1e-10, 0.3, 0.99999994, 1, 1.7, 1.9999999, 2,
+    around = np.float32([-1.5, -0.99999994, -1e-10, 1e-10, 0.3, 0.99999994, 1, 1.7, 1.9999999, 2,
                          2.3, 2.9999998, 3, 3.6, 3.9999998, 4, 4.4, 4.9999995, 5])  # fmt: skip
-    places = np.concatenate([NASTY, beside])
-    x, y = (axis.reshape(-1, 1, 1) for axis in np.meshgrid(places, places))
+    coordinates = np.concatenate([NASTY, around])
+    x, y = (axis.reshape(-1, 1, 1) for axis in np.meshgrid(coordinates, coordinates))
     flow = np.stack([x, y], axis=1)  # of images of one pixel, at (0, 0)
     rows = np.stack([weights_along(at, height, border) for at in y.reshape(-1)])
     columns = np.stack([weights_along(at, width, border) for at in x.reshape(-1)])

@@ -1,4 +1,4 @@
-"""Our ops as ONNX nodes: what only this front has. The values are test_fronts.py's."""
+"""Our ops as ONNX nodes: what only this front has. test_fronts.py tests the values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ main (float[n, c, h, w] src, float[n, 2, ho, wo] flow) => (float[n, c, ho, wo] o
 
 
 def typical(op: Op, storage: str = "float32") -> Call:
-    """A call whose attributes f32, all that ONNX keeps of a number, holds exactly."""
+    """A call whose attributes f32 holds exactly: ONNX stores them in f32."""
     options = dict(op.typical)
     if "sweep" in options:
         options["sweep"] = 0.25 * (11 if op.name == "polar_unresample" else options["rows"])
@@ -34,7 +34,7 @@ def typical(op: Op, storage: str = "float32") -> Call:
         pytest.param(op, storage, id=f"{op.name}-{storage}")
         for op in OPS.values()
         for storage in op.storages
-        if storage != "bfloat16"  # NumPy has none
+        if storage != "bfloat16"  # NumPy has no bfloat16
     ],
 )
 def test_the_kernel_is_the_same_code_as_in_numpy(library, op, storage):
@@ -118,7 +118,7 @@ def test_wrong_shapes_are_refused_in_the_ops_own_words(library, src, flow, wante
     "op", [OPS["polar_resample"], OPS["polar_unresample"]], ids=lambda o: o.name
 )
 def test_a_plane_of_two_to_the_31_bytes_is_refused_before_a_pixel_is_read(library, op):
-    """Its pages are the system's zeros: nobody ever touches them."""
+    """The pages are zeros that the system allocates when they are read."""
     call = typical(op, "uint8")
     inputs = feeds(call) | {"src": np.zeros((1, 1, 2**15, 2**16 + 1), np.uint8)}
     with pytest.raises(Exception, match="planes of fewer than 2147483648 elements"):

@@ -1,4 +1,4 @@
-"""libcineflow_ort.so as a file: what it exports, and a runtime that is older than its headers."""
+"""libcineflow_ort.so as a file: its exports, and a runtime older than its headers."""
 
 from __future__ import annotations
 

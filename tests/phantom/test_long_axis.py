@@ -19,7 +19,7 @@ from cineflow.phantom import (
 )
 
 HEART = LongAxis(apex_mm=(12.0, 70.0), axis_deg=20.0)
-SHORT = Beat(frame_rate_hz=5.0)
+SHORT = Beat(frame_rate_hz=5.0, beats=0.4)
 
 
 @pytest.mark.parametrize("activation", [0.0, 0.5, 1.0])
@@ -88,7 +88,8 @@ def test_a_wall_beyond_the_far_field_is_refused() -> None:
 def test_tissue_follows_into_the_picture_at_end_systole(
     view: Callable[..., LongAxisPhantom],
 ) -> None:
-    phantom = view(1, beat=Beat(frame_rate_hz=25.0, beats=0.4))
+    phantom = view(1, beat=Beat(frame_rate_hz=1 / 0.36, beats=0.75))  # end-systole is frame 1
+    assert phantom.es == 1
     last = phantom.frames[phantom.es]
     outside = (phantom.tissue_map(phantom.es) == 0) & phantom.sector
     edge = np.zeros_like(outside)

@@ -61,7 +61,7 @@ def read_dicom(path: Path, name: str = "") -> Cine:
         raise
     except Exception as error:  # pydicom reads tags lazily and raises many types
         raise DecodeError(
-            "a DICOM object whose tags can be read",
+            "a DICOM object with readable tags",
             f"{type(error).__name__}: {error}",
             "The file is damaged or does not follow the standard. Fetch or export it again.",
         ) from error
@@ -81,8 +81,8 @@ def _read(path: Path, name: str) -> Cine:
     coloured = float(colourful[sector].mean())
     if coloured > _COLOURED_SHARE:
         notes.append(
-            f"{coloured:.0%} of the sector is coloured (Doppler?). It was converted to grey, so "
-            "motion found there may be that of the colour, not of the tissue."
+            f"{coloured:.0%} of the sector is coloured (Doppler?). It was converted to grey. The "
+            "colour may move differently from the tissue."
         )
     times_ms, times_note = frame_times(header, count)
     spacing_mm, reason = pixel_spacing(header, sector)

@@ -122,7 +122,7 @@ def _smoothed_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def _live(frames: np.ndarray, noise: float) -> np.ndarray:
-    """Pixels whose neighbourhood changes in at least a quarter of the frame steps, bool [H, W].
+    """Pixels with a neighbourhood that changes in a quarter or more of the steps, bool [H, W].
 
     In a clip without noise any change counts. Otherwise smoothed change counts if it is well above
     the noise.

@@ -14,9 +14,8 @@ from cineflow.cine.errors import DecodeError, EmptyVideoError, SingleFrameError,
 from cineflow.cine.sector import find_sector
 from cineflow.cine.timing import FALLBACK_HZ, LONGEST_MS, SHORTEST_MS, is_plausible
 
-# FFmpeg and OpenCV read these when the first capture opens. Without them both print about damaged
-# files, for which we raise an error of our own. -8 is FFmpeg's AV_LOG_QUIET. The user's own values
-# are kept.
+# FFmpeg and OpenCV read these when the first capture opens. They stop messages about damaged files,
+# for which we raise an error. -8 is FFmpeg's AV_LOG_QUIET. Values set by the user are kept.
 _QUIET = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
 
 

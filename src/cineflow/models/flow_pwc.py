@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 import cineflow.ops.torch_library  # noqa: F401, registers torch.ops.cineflow
 
-#: Feature channels from half resolution down to 1/64.
+#: Feature channels from half resolution down to 1/64. Six halvings: height and width of the frames
+#: are multiples of 64.
 CHANNELS = (16, 32, 64, 96, 128, 192)
 
 #: Levels on which flow is estimated. The last one is at a quarter of the resolution.

@@ -187,7 +187,7 @@ class LucasKanade(nn.Module):
         return flow
 
     def _flatten(self, frames: Tensor) -> Tensor:
-        """Frames minus their low-frequency part, whose changes of brightness are not motion."""
+        """Frames minus their low-frequency part, since its changes of brightness are not motion."""
         slow = _smooth(_pool(frames, _GRID[0]), self.blur)
         return torch.clamp(frames - _enlarge(slow, _GRID[0]), min=-self.floor)
 

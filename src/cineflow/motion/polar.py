@@ -1,4 +1,4 @@
-"""The 16-segment polar layout of source C: one image per segment, and one per patient.
+"""The 16-segment polar layout of Xue et al.: one image per segment, and one per patient.
 
 Source:
     Xue et al., multi-scale motion-based spatial attention, section III-A, equations 1 to 3.
@@ -16,7 +16,7 @@ def polar_split(polar: np.ndarray, level: Level) -> list[np.ndarray]:
     """The n segments of one polar slice in order, each [r, a / n, ...].
 
     The angular axis is the second. It is circular and runs from the middle of the anterior wall
-    towards the septum. (Source C's text splits "along the first dimension", which is the radius.)
+    towards the septum. (The paper's text splits "along the first dimension", which is the radius.)
     The first segment straddles the seam, so the slice is rotated by half a segment first.
     `cineflow.ops.polar_resample` returns [..., a, r]: swap its last two axes.
 

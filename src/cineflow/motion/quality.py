@@ -1,9 +1,9 @@
 """How far to trust one frame's motion, without labels.
 
-The parts are the losses that unsupervised trackers are trained with: the photometric residual after
-the warp (sources A, B and E), smoothness (B), forward-backward consistency (A and E), consistency
-over time (A and E), and folding. `cineflow.motion.quality_rule` turns them into one expected error
-in px.
+The parts are the losses that unsupervised trackers are trained with (Teng et al. 2024, Qin et al.
+2018, Oh et al.): the photometric residual after the warp, smoothness, forward-backward consistency,
+consistency over time, and folding. `cineflow.motion.quality_rule` turns them into one expected
+error in px.
 
 Four problems stay invisible: static clutter, which agrees with zero motion; motion across the plane
 that keeps the speckle; a repeating texture; and a drift too slow to show in one pair. The index
@@ -159,7 +159,7 @@ def _there_and_back(forward: np.ndarray, backward: np.ndarray, weight: np.ndarra
     """Mean |f(p) + b(p + f(p))| over the tissue, px of the full-size picture.
 
     Source:
-        Kalal et al. 2010; also a training loss of sources A and E.
+        Kalal et al. 2010; also a training loss of Teng et al. 2024 and Oh et al.
     """
     back = require_field("backward", backward)
     size = forward.shape[-2:]

@@ -150,7 +150,9 @@ class Phantom:
             ArgumentError: An unknown convention.
         """
         if convention not in ("lagrangian", "green_lagrange", "natural"):
-            raise ArgumentError("lagrangian, green_lagrange or natural", repr(convention))
+            raise ArgumentError(
+                "lagrangian, green_lagrange or natural as convention", repr(convention)
+            )
         wall = (self.kinematics.tissue(self.scanner.pixels_mm) == MYOCARDIUM) & self.sector
         points = self.scanner.pixels_mm[wall]
         gradient = deformation_gradient(self.kinematics, points, self.beat.activation(i))

@@ -1,4 +1,4 @@
-"""The gold of `cineflow.ops.compose_flow`."""
+"""The reference of `cineflow.ops.compose_flow`."""
 
 from __future__ import annotations
 

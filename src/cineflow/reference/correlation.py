@@ -1,4 +1,4 @@
-"""The gold of `cineflow.ops.correlation` and `warp_correlation`."""
+"""The reference of `cineflow.ops.correlation` and `warp_correlation`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gold of `cineflow.ops.polar_resample` and `polar_unresample`."""
+"""The reference of `cineflow.ops.polar_resample` and `polar_unresample`."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def polar_unresample(
     Args:
         src: [N, C, A, R].
         centre: [N, 2] or [1, 2], x and y in pixels.
-        angles: [A] radians, evenly spaced; the first two say how far apart.
-        radii: [R] pixels, evenly spaced; the first two say how far apart.
+        angles: [A] radians, evenly spaced; the step is the first difference.
+        radii: [R] pixels, evenly spaced; the step is the first difference.
         size: (H, W) of the Cartesian image.
-        border: Beyond the radii, and beside the angles of a sector.
+        border: Applies beyond the radii and beyond the angles of a sector.
         scale: Factor of the result.
         offset: Added to the result.
-        wraps: Whether the angles are a full circle; each side of a sector's gap is nearest to its
-            own edge.
+        wraps: Whether the angles are a full circle. In the gap of a sector, each half belongs to
+            the nearest edge.
 
     Returns:
         [N, C, H, W] float64.
@@ -77,7 +77,7 @@ def polar_unresample(
     step = angles[1] - angles[0] if len(angles) > 1 else 2 * math.pi
     radius_step = radii[1] - radii[0]
     turn = max(count, 1) if wraps else 2 * math.pi / abs(step)
-    # On a full circle, the first angle follows the last; a gap is split in its middle.
+    # On a full circle the first angle follows the last. A gap is split in the middle.
     ring = np.concatenate([src, src[:, :, :1]], axis=2) if wraps else src
     last = turn if wraps else (count - 1 + turn) / 2
     for image, channel, row, column in np.ndindex(out.shape):

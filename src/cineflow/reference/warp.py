@@ -1,4 +1,4 @@
-"""The gold of `cineflow.ops.warp`: one pixel at a time, in double precision."""
+"""The reference of `cineflow.ops.warp`: one pixel at a time, in double precision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sample(plane: np.ndarray, x: float, y: float, border: str) -> float:
         x = min(max(x, 0.0), width - 1.0)
         y = min(max(y, 0.0), height - 1.0)
     if not (-1 < x < width and -1 < y < height):
-        return 0.0  # a whole pixel outside: no neighbour is read, not even with weight 0
+        return 0.0  # a whole pixel outside: reads no neighbour, not even with weight 0
     left, top = math.floor(x), math.floor(y)
     total = 0.0
     for row, row_weight in ((top, 1 - (y - top)), (top + 1, y - top)):

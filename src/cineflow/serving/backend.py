@@ -45,6 +45,7 @@ class TritonPythonModel:
         - `bundle`: a built-in name or a folder. A relative folder starts at the model's folder.
         - `threads`: the engine's threads inside one frame, optional. The default leaves a core for
           the server and the client.
+        - `served_name`: the name with the hash, for a folder whose name has no hash.
         - `backward`: "true" also tracks backward to judge the quality, optional. The argument of
           `Stream` with this name says what it costs.
 
@@ -59,9 +60,10 @@ class TritonPythonModel:
         source = parameters["bundle"]
         folder = Path(args["model_repository"], source)
         bundle = Bundle.load(folder if folder.is_dir() else source)
-        if bundle.served_name != args["model_name"]:
+        wanted = parameters.get("served_name", args["model_name"])
+        if bundle.served_name != wanted:
             raise BundleError(
-                f"the content of the model's name {args['model_name']}",
+                f"the content of the model's name {wanted}",
                 f"{bundle.served_name} in {bundle.path}",
                 "Write the repository again: `cineflow repo NAME --out DIR`",
             )

@@ -33,6 +33,6 @@ class ServerLog:
         return "\n".join(text.splitlines()[-lines:])
 
     def explanation(self) -> str:
-        """The last lines that may say why the server ended; its plain tail if there are none."""
+        """The last lines that may say why the server ended; its plain tail if no line is left."""
         said = [line for line in self.tail(200).splitlines() if not _CHATTER.search(line)]
         return "\n".join(said[-20:]) or self.tail(20)

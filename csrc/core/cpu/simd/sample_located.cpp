@@ -93,7 +93,7 @@ struct alignas(64) StoredWeights {
 template <typename Weights>
 using Held = std::conditional_t<std::is_same_v<Weights, StoredWeights>, const Weights&, Weights>;
 
-/// Up to so many channels take ComputedWeights: one image, or the two components of a flow.
+/// Up to this number of channels take ComputedWeights: one image, or the two components of a flow.
 constexpr std::int64_t kFewChannels = 2;
 
 /// How the four corners of a sample lie in memory.

@@ -1,4 +1,4 @@
-"""The template of a public op."""
+"""Copies an image."""
 
 from __future__ import annotations
 

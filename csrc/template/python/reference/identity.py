@@ -1,4 +1,4 @@
-"""The gold of the template op."""
+"""The reference of `cineflow.ops.identity`."""
 
 from __future__ import annotations
 
