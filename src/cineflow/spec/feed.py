@@ -169,7 +169,7 @@ class FrameLayout:
     Attributes:
         rank: Axes of the input.
         time_axis: Axis of the frames; None where the input takes one.
-        channel_axis: Axis of the channels; None where there is none.
+        channel_axis: Axis of the channels; None without channels.
         channels: 1, or 3 copies of a grey frame.
         size: The frame's own axes: height and width, or depth, height and width.
         scale: From grey levels to the input's values.

@@ -161,7 +161,7 @@ class ModelSpec:
         return tuple(one for one in self.inputs if one.name not in self.feed.inputs)
 
     def output_of(self, role: str) -> TensorSpec | None:
-        """The first output with `role`; None where there is none."""
+        """The first output with `role`; None if no output has it."""
         return next((one for one in self.outputs if one.role == role), None)
 
     def tensors(self) -> Iterator[TensorSpec]:
