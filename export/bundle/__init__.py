@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cineflow.export._face import lazily
 
 if TYPE_CHECKING:
-    from cineflow.export.bundle.contents import staged_directory
+    from cineflow.export.bundle.contents import REPORT_HTML, staged_directory
     from cineflow.export.bundle.export import export_bundle
     from cineflow.export.bundle.imported import import_bundle, read_spec
     from cineflow.export.bundle.module import build_module
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cineflow.export.bundle.weights import load_weights
 
 __all__ = [
+    "REPORT_HTML",
     "build_module",
     "export_bundle",
     "import_bundle",
@@ -36,6 +37,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "REPORT_HTML": "contents",
         "build_module": "module",
         "export_bundle": "export",
         "import_bundle": "imported",

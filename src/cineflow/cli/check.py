@@ -55,7 +55,7 @@ def import_(
     out_dir: Annotated[Path, typer.Option("--out", help="Bundle to write.")],
 ) -> None:
     """Make a bundle of an ONNX file that was not exported here."""
-    from cineflow.export.bundle.imported import import_bundle
+    from cineflow.export.bundle import import_bundle
 
     bundle = import_bundle(file, spec, out_dir)
     out.print(

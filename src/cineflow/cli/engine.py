@@ -49,8 +49,7 @@ def build(
 ) -> None:
     """Build engines ahead of time. TensorRT-RTX does not need a GPU for that."""
     from cineflow.errors import ArgumentError
-    from cineflow.export.engines.build import build_engines
-    from cineflow.export.engines.profile import parse_profile
+    from cineflow.export.engines import build_engines, parse_profile
     from cineflow.runtime import Bundle
     from cineflow.runtime.store import EngineStore
 

@@ -33,7 +33,7 @@ def verify(
 
     Exit code 2: a check failed. Skipped checks are listed as not proven.
     """
-    from cineflow.export.bundle.contents import REPORT_HTML
+    from cineflow.export.bundle import REPORT_HTML
     from cineflow.export.verify import COMPOSED_TOLERANCE_PX, verify_bundle
     from cineflow.runtime import Bundle
 
