@@ -136,7 +136,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 def fit(found: list[Sample], *, backward: bool) -> Rule:
     """The rule fitted to tuning samples. Every condition has the same weight."""
-    kept = [s for s in found if np.isfinite(s.quality.photometric_px)]
+    kept = [s for s in found if np.isfinite(s.quality.photometric_px or 0.0)]
     parts = [_parts(s.with_backward if backward else s.quality) for s in kept]
     later = [(p.appearance, p.temporal_px) for p in parts if p.temporal_px is not None]
     usual = tuple(np.log(np.array(later) + OFFSET).mean(axis=0).round(3).tolist())

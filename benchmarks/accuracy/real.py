@@ -144,10 +144,9 @@ def streamed(name: str, cine: Cine) -> str:
     results = [stream.push(frame) for frame in cine.frames]
     lines = [f"{name}, streamed without triggers:"]
     for before, now in pairwise(results):
-        beat = now.beat_info
-        if now.reference == before.reference:
+        beat, at = now.beat_info, results[now.reference].quality_parts
+        if now.reference == before.reference or beat is None or at is None:
             continue
-        at = results[now.reference].quality_parts
         drift = "unknown" if beat.drift_px is None else f"{beat.drift_px:.1f} px"
         lines.append(
             f"- end-diastole at frame {now.reference}, {beat.delay_frames} frames late, "
