@@ -246,7 +246,8 @@ class ScoreRule:
         best = float(assessed[-2:].mean()) if len(assessed) >= 2 else float("nan")
         if not best >= _LEAST_CONTRACTION:
             raise ArgumentError(
-                f"two or more segments, the best contracting by {100 * _LEAST_CONTRACTION:g} % or more",
+                "two or more segments, the best contracting by "
+                f"{100 * _LEAST_CONTRACTION:g} % or more",
                 f"{len(assessed)} assessed, best {100 * best:.1f} %",
                 "Pass a ScoreRule with thresholds of your own",
             )
