@@ -153,6 +153,7 @@ class Stream:
         self._pending: dict[str, Pending] = {}
         self._ended = threading.Event()
         self._broken: CineflowClientError | None = None
+        self._closed: StreamClosed | None = None  # set first, while frames in flight still end
         self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()  # at most slots + the end
         self._call: Any = connection.stub.ModelStreamInfer(_until_none(self._outbox))
         self._reader = threading.Thread(target=self._read, name="cineflow-stream", daemon=True)
@@ -304,14 +305,14 @@ class Stream:
         """A free slot for one frame. From here on, the end of the stream also ends this frame."""
         with self._lock:
             left_s = max(until - time.perf_counter(), 0.0)
-            if not self._lock.wait_for(lambda: self._free or self._broken, left_s):
+            if not self._lock.wait_for(lambda: self._free or self._broken or self._closed, left_s):
                 raise StreamBusy(
                     "a free slot",
                     f"{self._slots} frames in flight",
                     "Drop this frame, wait longer (wait_s), or open the stream with more slots.",
                 )
-            if self._broken is not None:
-                raise self._broken
+            if ended := self._broken or self._closed:
+                raise ended
             step = Step(frame, index, beat, time_ms, self._free.pop(), arrays)
             request_id = str(self._counter)
             self._counter += 1
@@ -404,11 +405,21 @@ class Stream:
         """
         if not self._at_exit.alive:
             return
+        closed = StreamClosed("an open stream", "one that was closed", "Open a new stream.")
+        with self._lock:
+            self._closed = closed
+            self._lock.notify_all()
+        # A thread that is just sending ends first: no frame leaves after the end of the sequence,
+        # and nobody writes to the ring any more.
+        idle = self._sending.acquire(timeout=_END_TIMEOUT_S)
         if self._started and self._broken is None:
             name = self.model.served_name
             self._outbox.put(end_request(name, self.sequence_id, _END_ID, start=False))
+        if idle:
+            self._sending.release()
+        if self._started and self._broken is None:
             self._ended.wait(min(_END_TIMEOUT_S, self.timeout_s))
-        self.fail(StreamClosed("an open stream", "one that was closed", "Open a new stream."))
+        self.fail(closed)
         self._at_exit()
         self._reader.join(_END_TIMEOUT_S)
         ring, self._ring = self._ring, None
