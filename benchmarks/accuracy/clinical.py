@@ -114,7 +114,7 @@ def regional(
 
 
 def _contraction(phantom: ShortAxisPhantom, u: np.ndarray) -> np.ndarray:
-    """Minus the circumferential strain of the six mid segments, percent, [6]."""
+    """Minus the circumferential strain of the six mid segments, a fraction, [6]."""
     x, y = np.asarray(phantom.kinematics.centre_mm) / phantom.spacing_mm[0]
     wall = SegmentedWall.short_axis(phantom.myocardium(0), (x, y), (x, y - 10.0), "mid")
     first, count = LEVELS["mid"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,10 @@ import pytest
 from pydicom.examples import get_path
 from typer.testing import CliRunner
 
-from cineflow.cli import _app
+from cineflow.cli import _app, console
+from cineflow.export.recipe import builtin_recipes
+from cineflow.runtime import Bundle
+from cineflow.runtime.store import EngineKey, EngineStore
 
 
 def test_stream_through_a_running_server(server, tmp_path: Path) -> None:
@@ -90,3 +95,59 @@ def test_phantom_of_an_unknown_view_or_kind_of_file(tmp_path: Path) -> None:
         assert done.exit_code == 2
         assert "wanted" in done.output
     assert not list(tmp_path.iterdir())
+
+
+def test_version() -> None:
+    done = CliRunner().invoke(_app(), ["--version"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"cineflow {importlib.metadata.version('cineflow')}\n"
+
+
+def test_export_help_lists_every_recipe() -> None:
+    done = CliRunner().invoke(_app(), ["export", "--help"])
+    assert done.exit_code == 0, done.output
+    names = builtin_recipes()
+    assert len(names) >= 2
+    for name in names:
+        assert name in done.stdout
+
+
+def test_doctor_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part, state and remedy can be read: no word of them is broken across lines."""
+    monkeypatch.setattr(console.out, "width", 80)
+    done = CliRunner().invoke(_app(), ["doctor"])
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    found = json.loads(CliRunner().invoke(_app(), ["doctor", "--json"]).stdout)
+    lines = done.stdout.splitlines()
+    words = set(done.stdout.split())
+    for finding in found:
+        assert any(
+            re.match(rf"{re.escape(finding['part'])} +{finding['state']} ", x) for x in lines
+        )
+        assert set(finding["remedy"].split()) <= words
+
+
+def test_engine_list_and_prune_without_removing(tmp_path: Path) -> None:
+    bundle = Bundle.load("lucas_kanade")
+    store = EngineStore(tmp_path)
+    key = EngineKey(bundle.spec.name, bundle.hash, "tensorrt-rtx", "1.7", "86", "fp32")
+    store.get_or_build(key, lambda: bytes(3 * 2**19))
+    other = EngineKey("elsewhere", "ab" * 32, "tensorrt-rtx", "1.7", "86", "fp32")
+    stranger, _ = store.get_or_build(other, lambda: bytes(2**20))
+
+    def engine(*arguments: str) -> str:
+        done = CliRunner().invoke(_app(), ["engine", *arguments, "--store", str(tmp_path)])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    (line,) = (x for x in engine("list").splitlines() if x.startswith(key.id[:12]))
+    assert bundle.hash8 in line
+    assert "1.5 MiB" in line
+    shown = engine("prune", "--keep", "lucas_kanade", "--dry-run")
+    assert "would remove" in shown
+    assert stranger.folder.name[:12] in shown
+    assert "1.0 MiB" in shown
+    assert key.id[:12] not in shown
+    assert len(store.engines()) == 2
+    assert "removed" in engine("prune", "--keep", "lucas_kanade")
+    assert [one.key for one in store.engines()] == [key]

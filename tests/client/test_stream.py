@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import signal
@@ -10,11 +11,13 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
+import cineflow_client.stream
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.stream import Stream
 from cineflow.serving import TritonServer
@@ -33,6 +36,7 @@ from cineflow_client import (
     StreamExpired,
     StreamTimeout,
 )
+from cineflow_client.wire import frame_request
 
 
 @pytest.fixture
@@ -130,6 +134,74 @@ def test_a_full_stream_refuses_instead_of_queueing(client, moving_frames):
         for item in pending:
             item.result()
         assert stream.push(large).current == 2  # the refused frame was never sent
+
+
+# -- threads -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ["shm", "grpc"])
+def test_threads_that_push_into_a_fresh_stream(client, moving_frames, transport, monkeypatch):
+    """One of the frames begins the sequence, whichever comes first, and none is lost."""
+
+    def written_slowly(*arguments, start):
+        time.sleep(
+            0.01 if start else 0.0
+        )  # as a large first frame is: the others could overtake it
+        return frame_request(*arguments, start=start)
+
+    monkeypatch.setattr(cineflow_client.stream, "frame_request", written_slowly)
+    threads, frames = 6, 2
+    for _ in range(15):
+        with (
+            client.stream("lucas_kanade", transport, slots=threads) as stream,
+            ThreadPoolExecutor(threads) as pool,
+        ):
+            together = threading.Barrier(threads)
+
+            def push(number, stream=stream, together=together):
+                together.wait()
+                return [stream.push(moving_frames[(number + k) % 3]) for k in range(frames)]
+
+            results = [one for some in pool.map(push, range(threads)) for one in some]
+        results.sort(key=lambda one: one.current)
+        assert [one.current for one in results] == list(range(threads * frames))
+        assert [one.previous for one in results] == [0, *range(threads * frames - 1)]
+        assert {one.reference for one in results} == {0}
+
+
+def test_a_thread_waits_for_its_turn_as_long_as_it_says(client, moving_frames):
+    """A thread that waits for a slot has the turn; others must not wait longer than they asked."""
+    large = np.tile(moving_frames[0], (4, 4))
+    with client.stream("lucas_kanade", slots=1) as stream:
+        pending = stream.submit(large)
+        waiter = threading.Thread(target=stream.submit, args=(large,), kwargs={"wait_s": 30})
+        waiter.start()
+        while not stream._sending.locked():
+            time.sleep(1e-4)
+        for wait_s in (0.0, -1.0, 0.01):
+            started = time.monotonic()
+            with pytest.raises(StreamBusy, match="a turn to send"):
+                stream.submit(large, wait_s=wait_s)
+            assert time.monotonic() - started < 1
+        assert not pending.done(), "the frame is too small for this test"
+        waiter.join()
+        assert stream.submit(large, wait_s=math.inf).result().current == 2  # none was sent between
+
+
+def test_a_stream_that_is_closed_while_threads_push(client, moving_frames):
+    for _ in range(5):
+        stream = client.stream("lucas_kanade", slots=2)
+
+        def push(stream=stream):
+            while True:
+                stream.push(moving_frames[0])
+
+        with ThreadPoolExecutor(3) as pool:
+            pushing = [pool.submit(push) for _ in range(3)]
+            time.sleep(0.1)
+            stream.close()
+            for one in pushing:
+                assert isinstance(one.exception(timeout=10), StreamClosed)
 
 
 def test_what_the_server_says_about_a_model(client, server):

@@ -159,21 +159,33 @@ def test_means_are_weighted_by_pixels_and_refuse_other_shapes() -> None:
 
 @pytest.mark.parametrize(
     ("contraction", "score"),
-    [(11.0, 1), (10.999, 2), (3.5, 2), (3.499, 3), (-1.5, 3), (-1.501, 4), (np.nan, 0)],
+    [(0.11, 1), (0.10999, 2), (0.035, 2), (0.03499, 3), (-0.015, 3), (-0.01501, 4), (np.nan, 0)],
 )
 def test_score_at_its_thresholds(contraction: float, score: int) -> None:
     assert wall_motion_score(np.array(contraction)) == score
 
 
 def test_thresholds_can_change_but_must_be_in_order() -> None:
-    rule = ScoreRule(hypokinetic=20.0, akinetic=10.0, dyskinetic=0.0)
-    np.testing.assert_array_equal(wall_motion_score(np.array([15.0, 5.0]), rule), [2, 3])
+    rule = ScoreRule(hypokinetic=0.2, akinetic=0.1, dyskinetic=0.0)
+    np.testing.assert_array_equal(wall_motion_score(np.array([0.15, 0.05]), rule), [2, 3])
     with pytest.raises(ArgumentError, match="hypokinetic"):
-        ScoreRule(hypokinetic=3.0)
+        ScoreRule(hypokinetic=0.03)
+
+
+def test_percent_is_refused_where_fractions_are_wanted() -> None:
+    for call in (
+        lambda: wall_motion_score(np.array([18.0, np.nan])),
+        lambda: ScoreRule.relative_to(np.array([18.0, 15.0])),
+        lambda: ScoreRule(hypokinetic=11.0, akinetic=3.5, dyskinetic=-1.5),
+    ):
+        with pytest.raises(ArgumentError, match="Divide percent by 100"):
+            call()
+    assert wall_motion_score(np.full(2, np.nan)).tolist() == [0, 0]
+    assert wall_motion_score(np.array([1.0, -2.0])).tolist() == [1, 4]
 
 
 def test_score_and_index() -> None:
-    scores = wall_motion_score(np.array([18.0, 8.0, 1.0, -6.0, np.nan]))
+    scores = wall_motion_score(np.array([0.18, 0.08, 0.01, -0.06, np.nan]))
     np.testing.assert_array_equal(scores, [1, 2, 3, 4, 0])
     assert wall_motion_score_index(scores) == pytest.approx(2.5)
     for bad in (np.zeros(3), np.array([1, 5])):
@@ -216,4 +228,4 @@ def test_an_unknown_sense_is_refused() -> None:
 def test_infinite_strain_has_no_score() -> None:
     with pytest.raises(ArgumentError, match="infinite"):
         wall_motion_score(np.array([np.inf, -np.inf]))
-    assert wall_motion_score(np.array([np.nan, 20.0])).tolist() == [0, 1]
+    assert wall_motion_score(np.array([np.nan, 0.2])).tolist() == [0, 1]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.compose import compose, compose_all
+from cineflow.motion import compose
+from cineflow.motion.compose import compose_all
 
 SIZE = (48, 64)
 
@@ -50,3 +54,10 @@ def test_mixed_sizes_and_an_empty_list_are_refused() -> None:
         compose(affine(np.eye(2)), np.zeros((2, 48, 63), np.float32))
     with pytest.raises(ArgumentError, match="one or more flows"):
         compose_all([])
+
+
+def test_the_name_is_the_function_whatever_was_imported_before() -> None:
+    """A submodule of the same name must not hide it, in either order of imports."""
+    for first in ("import cineflow.motion.compose", "import cineflow.runtime.track", "pass"):
+        code = f"{first}\nfrom cineflow.motion import compose\nassert callable(compose), compose"
+        subprocess.run([sys.executable, "-c", code], check=True)

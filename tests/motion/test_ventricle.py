@@ -26,7 +26,7 @@ def test_dimensions_follow_the_spacing_of_their_axis() -> None:
 
 
 def test_worked_examples() -> None:
-    assert fractional_shortening(50.0, 30.0) == pytest.approx(40.0)
+    assert fractional_shortening(50.0, 30.0) == pytest.approx(0.4)
     assert teichholz_ml(50.0) == pytest.approx(7.0 / 7.4 * 125.0)
     assert mass_g(10.0, 50.0, 10.0) == pytest.approx(0.832 * (343 - 125) + 0.6)
 

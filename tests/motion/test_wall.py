@@ -50,8 +50,10 @@ def test_even_shortening_is_measured_everywhere() -> None:
     found = measure_wall(scaled(SIZE, 1.0, 0.95, 0.8, 0.9), short_axis(spacing_mm=(0.5, 0.25)))
     mid = slice(6, 12)
     for name in ("radial", "circumferential"):
-        np.testing.assert_allclose(found.strain[name][:, mid].T, [[0, -5, -20, -10]] * 6, atol=1e-9)
-        np.testing.assert_allclose(found.peak[name][mid], -20.0)
+        np.testing.assert_allclose(
+            found.strain[name][:, mid].T, [[0, -0.05, -0.2, -0.1]] * 6, atol=1e-9
+        )
+        np.testing.assert_allclose(found.peak[name][mid], -0.2)
     assert (found.es, found.scored, found.score_index) == (2, "circumferential", 1.0)
     assert found.scores.tolist() == [0] * 6 + [1] * 6 + [0] * 5
     assert np.isnan(found.peak["radial"][[0, 5, 12, 16]]).all()  # not in a mid slice
@@ -60,7 +62,7 @@ def test_even_shortening_is_measured_everywhere() -> None:
 
 def test_a_peak_keeps_its_sign() -> None:
     found = measure_wall(scaled(SIZE, 1.0, 0.95, 1.1), short_axis(), rule=ScoreRule())
-    np.testing.assert_allclose(found.peak["circumferential"][6:12], 10.0)
+    np.testing.assert_allclose(found.peak["circumferential"][6:12], 0.1)
     assert found.es == 1
 
 
@@ -83,7 +85,7 @@ def test_a_systole_that_is_not_over_is_refused() -> None:
 def test_given_end_systole_and_convention() -> None:
     wall, moved = short_axis(), scaled(SIZE, 1.0, 0.9, 0.8)
     found = measure_wall(moved, wall, es=1, rule=ScoreRule(), convention="green_lagrange")
-    np.testing.assert_allclose(found.strain["circumferential"][1, 6:12], 100 * (0.81 - 1) / 2)
+    np.testing.assert_allclose(found.strain["circumferential"][1, 6:12], (0.81 - 1) / 2)
     assert (found.es, found.scores[6]) == (1, 2)  # 9.5 % by Green: below the fixed 11 %
 
 
@@ -95,8 +97,8 @@ def test_short_axis_phantom_gives_its_truth() -> None:
     found = measure_wall([heart.displacement(k) for k in range(len(heart))], wall)
     assert found.es == heart.es
     labels = heart.segments(0)
-    true = [100 * np.nanmean(heart.strain(heart.es)[1][labels == k]) for k in range(7, 13)]
-    np.testing.assert_allclose(found.strain["circumferential"][heart.es, 6:12], true, atol=0.4)
+    true = [np.nanmean(heart.strain(heart.es)[1][labels == k]) for k in range(7, 13)]
+    np.testing.assert_allclose(found.strain["circumferential"][heart.es, 6:12], true, atol=0.004)
     assert found.scores[6:12].tolist() == [4, 1, 1, 1, 1, 1]
     assert found.score_index == pytest.approx(9 / 6)
 
@@ -108,13 +110,13 @@ def test_apical_contour_gives_the_truth_and_gls_is_the_mean() -> None:
     view = ApicalContour(path[0], FOUR_CHAMBER, spacing_mm=(0.5, 0.5))
     found = measure_wall([heart.displacement(k) for k in range(len(heart))], view)
     lengths = np.linalg.norm(np.diff(path, axis=1), axis=-1).sum(axis=1)
-    gls = [one.percent for one in found.global_strain]
-    np.testing.assert_allclose(gls, 100 * (lengths / lengths[0] - 1), atol=0.1)
-    np.testing.assert_allclose(np.nanmean(found.strain["longitudinal"], axis=1), gls, atol=1e-3)
+    gls = [one.strain for one in found.global_strain]
+    np.testing.assert_allclose(gls, lengths / lengths[0] - 1, atol=1e-3)
+    np.testing.assert_allclose(np.nanmean(found.strain["longitudinal"], axis=1), gls, atol=1e-5)
     assert (found.es, found.scored) == (heart.es, "longitudinal")
     assert (
         str(found.global_strain[found.es])
-        == f"GLS {gls[found.es]:+.1f} % (mid-wall line, lagrangian)"
+        == f"GLS {100 * gls[found.es]:+.1f} % (mid-wall line, lagrangian)"
     )
     assert set(np.flatnonzero(found.scores) + 1) == set(FOUR_CHAMBER)
 
@@ -125,8 +127,8 @@ def test_segments_of_a_contour_are_where_they_should_be() -> None:
     moved[1, :, 32:] = -0.1 * (np.arange(64)[:, None] - 20.0)
     found = measure_wall([moved], ApicalContour(half_ellipse(), FOUR_CHAMBER), rule=ScoreRule())
     strain = found.strain["longitudinal"][0]
-    np.testing.assert_allclose(strain[[2, 8, 13]], 0.0, atol=1e-6)  # 3, 9, 14 at the left
-    assert strain[5] < strain[11] < -5.0  # 6, basal, runs upright; 12 above it
+    np.testing.assert_allclose(strain[[2, 8, 13]], 0.0, atol=1e-8)  # 3, 9, 14 at the left
+    assert strain[5] < strain[11] < -0.05  # 6, basal, runs upright; 12 above it
 
 
 def test_spacing_of_a_contour_counts() -> None:
@@ -137,10 +139,10 @@ def test_spacing_of_a_contour_counts() -> None:
         measure_wall([moved], ApicalContour(contour, FOUR_CHAMBER, spacing_mm=mm), rule=rule)
         for mm in ((0.1, 1.0), (1.0, 0.1))
     )
-    assert flat.global_strain[0].percent < -15.0 < -2.0 < tall.global_strain[0].percent
+    assert flat.global_strain[0].strain < -0.15 < -0.02 < tall.global_strain[0].strain
     for found in (flat, tall):  # parts of equal length in mm: GLS is their mean
         mean = np.nanmean(found.strain["longitudinal"])
-        assert mean == pytest.approx(found.global_strain[0].percent, abs=0.02)
+        assert mean == pytest.approx(found.global_strain[0].strain, abs=2e-4)
 
 
 def test_volume_has_three_directions_and_no_fibre_around_the_cap() -> None:
@@ -156,10 +158,10 @@ def test_volume_has_three_directions_and_no_fibre_around_the_cap() -> None:
     )
     found = measure_wall(scaled(heart.size, 1.0, 0.9), wall, es=1)
     for name in ("radial", "circumferential", "longitudinal"):
-        np.testing.assert_allclose(found.peak[name][:16], -10.0)
+        np.testing.assert_allclose(found.peak[name][:16], -0.1)
     assert np.isnan(found.peak["circumferential"][16])
     assert found.scores[16] == 0
-    assert found.peak["longitudinal"][16] == pytest.approx(-10.0)
+    assert found.peak["longitudinal"][16] == pytest.approx(-0.1)
 
 
 def test_bad_input_is_refused() -> None:

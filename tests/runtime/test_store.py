@@ -134,6 +134,8 @@ def test_prune_takes_the_unsound_and_the_unwanted(store: EngineStore) -> None:
     other, _ = store.get_or_build(replace(KEY, version="1.6"), lambda: b"plan")
     broken, _ = store.get_or_build(replace(KEY, capability="89"), lambda: b"plan")
     truncate(broken.folder)
+    assert [e.folder for e in store.prune(dry_run=True)] == [broken.folder]
+    assert len(store.engines()) == 3
     assert [e.folder for e in store.prune()] == [broken.folder]
     gone = store.prune(lambda engine: engine.key is not None and engine.key.version == "1.7")
     assert [e.folder for e in gone] == [other.folder]

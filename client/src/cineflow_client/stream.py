@@ -48,6 +48,8 @@ from cineflow_client.wire import (
 Transport = Literal["auto", "shm", "grpc"]
 _END_ID = "end"
 _END_TIMEOUT_S = 2.0
+#: What a lock can wait at most; it refuses more, and infinity.
+_LONGEST_WAIT_S = threading.TIMEOUT_MAX / 2
 #: Readings of the frame's own size.
 _FIELDS = ("flow", "displacement", "strain")
 #: Fewer values than this travel inside the message.
@@ -151,6 +153,7 @@ class Stream:
         self._pending: dict[str, Pending] = {}
         self._ended = threading.Event()
         self._broken: CineflowClientError | None = None
+        self._closed: StreamClosed | None = None  # set first, while frames in flight still end
         self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()  # at most slots + the end
         self._call: Any = connection.stub.ModelStreamInfer(_until_none(self._outbox))
         self._reader = threading.Thread(target=self._read, name="cineflow-stream", daemon=True)
@@ -188,6 +191,7 @@ class Stream:
             ServerDied: The server ended, or can no longer be reached.
             StreamExpired: The server dropped the stream.
             StreamTimeout: No result in time.
+            StreamBusy: No turn among threads, or no free slot, within the stream's timeout.
             StreamClosed: The stream was closed.
             SharedMemoryUnavailable: transport="shm" was asked for and is not possible.
         """
@@ -216,17 +220,24 @@ class Stream:
             beat: See `push`.
             time_ms: See `push`.
             given: See `push`.
-            wait_s: Seconds to wait for a free slot.
+            wait_s: Seconds to wait for a turn among threads and a free slot, together; 0 does not
+                wait.
 
         Raises:
-            StreamBusy: Every slot is in flight, and the frame was not sent. Drop it, or wait.
+            StreamBusy: Every slot is in flight or another thread has its turn, and the frame was
+                not sent. Drop it, or wait.
             CineflowClientError: As `push`.
         """
         sent_at = time.perf_counter()
-        if not self._sending.acquire(timeout=max(wait_s, 0.0) or -1):
-            raise StreamBusy("a turn to send", "other threads that send", "Send from one thread.")
+        until = sent_at + min(max(wait_s, 0.0), _LONGEST_WAIT_S)
+        if not self._sending.acquire(timeout=max(until - time.perf_counter(), 0.0)):
+            raise StreamBusy(
+                "a turn to send",
+                "another thread that sends, or waits for a free slot",
+                "Drop this frame, wait longer (wait_s), or send from one thread.",
+            )
         try:
-            return self._send(frame, index, beat, time_ms, dict(given or {}), sent_at, wait_s)
+            return self._send(frame, index, beat, time_ms, dict(given or {}), sent_at, until)
         finally:
             self._sending.release()
 
@@ -238,12 +249,12 @@ class Stream:
         time_ms: float | None,
         given: dict[str, np.ndarray],
         sent_at: float,
-        wait_s: float,
+        until: float,
     ) -> Pending:
         """Check, claim a slot and send, one frame at a time."""
         array = checked_frame(frame, self.model, self._size)
         arrays = self._checked_given(given, array.shape)
-        pending = self._claim_slot(array, arrays, index, beat, time_ms, sent_at, wait_s)
+        pending = self._claim_slot(array, arrays, index, beat, time_ms, sent_at, until)
         try:
             if self._size is None:
                 self._settle_transport(array.shape)
@@ -289,18 +300,19 @@ class Stream:
         beat: bool | None,
         time_ms: float | None,
         sent_at: float,
-        wait_s: float,
+        until: float,
     ) -> Pending:
         """A free slot for one frame. From here on, the end of the stream also ends this frame."""
         with self._lock:
-            if not self._lock.wait_for(lambda: self._free or self._broken, wait_s):
+            left_s = max(until - time.perf_counter(), 0.0)
+            if not self._lock.wait_for(lambda: self._free or self._broken or self._closed, left_s):
                 raise StreamBusy(
                     "a free slot",
                     f"{self._slots} frames in flight",
                     "Drop this frame, wait longer (wait_s), or open the stream with more slots.",
                 )
-            if self._broken is not None:
-                raise self._broken
+            if ended := self._broken or self._closed:
+                raise ended
             step = Step(frame, index, beat, time_ms, self._free.pop(), arrays)
             request_id = str(self._counter)
             self._counter += 1
@@ -393,11 +405,21 @@ class Stream:
         """
         if not self._at_exit.alive:
             return
+        closed = StreamClosed("an open stream", "one that was closed", "Open a new stream.")
+        with self._lock:
+            self._closed = closed
+            self._lock.notify_all()
+        # A thread that is just sending ends first: no frame leaves after the end of the sequence,
+        # and nobody writes to the ring any more.
+        idle = self._sending.acquire(timeout=_END_TIMEOUT_S)
         if self._started and self._broken is None:
             name = self.model.served_name
             self._outbox.put(end_request(name, self.sequence_id, _END_ID, start=False))
+        if idle:
+            self._sending.release()
+        if self._started and self._broken is None:
             self._ended.wait(min(_END_TIMEOUT_S, self.timeout_s))
-        self.fail(StreamClosed("an open stream", "one that was closed", "Open a new stream."))
+        self.fail(closed)
         self._at_exit()
         self._reader.join(_END_TIMEOUT_S)
         ring, self._ring = self._ring, None

@@ -10,6 +10,7 @@
     stream.py   a clip to a running server
     phantom.py  a synthetic cine with exactly known motion
     doctor.py   what is installed, what is missing, what would be used
+    version.py  the option --version
 
 Shared by the commands: `console.py` prints errors and handles Ctrl-C, `obtain.py` finds or installs
 a server, `pacing.py` sends a clip at its own rate, and `outcome.py` writes the results of that.
@@ -36,6 +37,7 @@ _COMMANDS = (
     "stream",
     "phantom",
     "doctor",
+    "version",
 )
 
 _INTERRUPTED = 130  # as console.INTERRUPTED, which may not be imported yet

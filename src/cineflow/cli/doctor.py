@@ -170,11 +170,15 @@ def _package(part: str, module: str, distribution: str, remedy: str) -> Finding:
 
 def _table(findings: list[Finding]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("part", "state", "detail", "remedy"):
-        table.add_column(heading, overflow="fold")
+    # The remedy stands below the detail: four columns of 80 characters would break most words.
+    table.add_column("part", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("detail, and what to do", overflow="fold")
     for finding in findings:
         colour = _COLOURS[finding.state]
-        state = f"[{colour}]{finding.state}[/]"
         # Escaped, because rich would read `cineflow[gpu]` as markup.
-        table.add_row(finding.part, state, escape(finding.detail), escape(finding.remedy))
+        text = escape(finding.detail)
+        if finding.remedy:
+            text += f"\n[bold]{escape(finding.remedy)}[/]"
+        table.add_row(finding.part, f"[{colour}]{finding.state}[/]", text)
     return table

@@ -78,8 +78,7 @@ def build(
         assert engine.key is not None  # an engine that was just loaded has its key
         out.print(
             f"{engine.folder.name}  {engine.key.model}  SM {engine.key.capability}  "
-            f"{engine.key.precision}  {engine.bytes / 2**20:.1f} MiB  "
-            + ("built" if built else "was there")
+            f"{engine.key.precision}  {_size(engine.bytes)}  " + ("built" if built else "was there")
         )
     if precision not in (None, loaded.precision):
         out.print(f'Opened only on request: open_engine(bundle, precision="{precision}")')
@@ -87,19 +86,22 @@ def build(
 
 @guarded
 def list_(store: Store = None) -> None:
-    """List the engines of the store."""
+    """List the engines of the store.
+
+    The hash is that of the graph: an engine of the bundle lucas_kanade-1a2b3c4d shows 1a2b3c4d.
+    """
     from cineflow.runtime.store import EngineStore
 
     kept = EngineStore(store)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("id", "model", "runtime", "SM", "precision", "MiB", "state"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "id")
+    for heading in ("id", "model", "hash", "runtime", "SM", "precision", "size", "state"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("id", "hash", "size"))
     for engine in kept.engines():
-        known = ["?"] * 4
+        known = ["?"] * 5
         if (key := engine.key) is not None:
-            known = [key.model, f"{key.flavour} {key.version}", key.capability, key.precision]
-        size = f"{engine.bytes / 2**20:.1f}"
-        table.add_row(engine.folder.name[:12], *known, size, engine.fault or "sound")
+            runtime = f"{key.flavour} {key.version}"
+            known = [key.model, key.onnx_sha256[:8], runtime, key.capability, key.precision]
+        table.add_row(engine.folder.name[:12], *known, _size(engine.bytes), engine.fault or "sound")
     out.print(table)
     out.print(str(kept.root))
 
@@ -124,6 +126,9 @@ def prune(
         list[str] | None,
         typer.Option("--keep", help="Keep only engines of these bundles (once per bundle)."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")
+    ] = False,
     store: Store = None,
 ) -> None:
     """Remove faulty engines; with --keep, also those of other bundles."""
@@ -132,5 +137,12 @@ def prune(
 
     hashes = {sha for name in keep or [] for sha in Bundle.load(name).graph_hashes()}
     wanted = (lambda e: e.key is not None and e.key.onnx_sha256 in hashes) if keep else None
-    for engine in EngineStore(store).prune(wanted):
-        out.print(f"removed {engine.folder.name[:12]}  {engine.fault or 'of another bundle'}")
+    for engine in EngineStore(store).prune(wanted, dry_run=dry_run):
+        what = "would remove" if dry_run else "removed"
+        model = engine.key.model if engine.key is not None else "?"
+        why = engine.fault or "of another bundle"
+        out.print(f"{what} {engine.folder.name[:12]}  {model}  {_size(engine.bytes)}  {why}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB"

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from typer.core import TyperArgument, TyperCommand
 
 from cineflow.cli.check import show_findings
 from cineflow.cli.console import err, guarded, out
 
 
+class _ListsRecipes(TyperCommand):
+    """Names the built-in recipes in its help; finding them takes time that other commands save."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from cineflow.export.recipe import builtin_recipes
+
+        (recipe,) = (one for one in self.params if one.name == "recipe")
+        assert isinstance(recipe, TyperArgument)
+        recipe.help = f"A built-in recipe ({', '.join(builtin_recipes())}) or a file (./mine.py)."
+        super().format_help(ctx, formatter)
+
+
 def register(app: typer.Typer) -> None:
-    app.command("export")(export)
+    app.command("export", cls=_ListsRecipes)(export)
 
 
 @guarded
 def export(
-    recipe: Annotated[
-        str, typer.Argument(help="A built-in recipe (lucas_kanade) or a recipe file (./mine.py).")
-    ],
+    recipe: Annotated[str, typer.Argument(help="A built-in recipe or a recipe file (./mine.py).")],
     out_dir: Annotated[
         Path, typer.Option("--out", help="Bundle to write; it replaces an older bundle there.")
     ],

@@ -3,7 +3,8 @@
 The functions take and return NumPy arrays; docs/motion/measurements.md defines each of them.
 `measure_wall` goes from a stream's displacements to strain curves, scores and GLS in one call.
 `quality` judges the motion of a frame pair. `closure` measures loop closure on real clips.
-`compose.compose` is a single step of composition.
+`compose` is a single step of composition, `compose_all` a whole clip. (`cineflow.motion.compose` is
+the function; `from cineflow.motion.compose import ...` finds its file.)
 """
 
 from cineflow.motion.aha import (
@@ -15,7 +16,7 @@ from cineflow.motion.aha import (
     wall_motion_score_index,
 )
 from cineflow.motion.beats import HeartBeat, compensate, drift, from_curve, from_triggers
-from cineflow.motion.compose import compose_all
+from cineflow.motion.compose import compose, compose_all
 from cineflow.motion.metrics import (
     EndPointError,
     end_point_error,
@@ -73,6 +74,7 @@ __all__ = [
     "WallMotion",
     "average_vector_error",
     "compensate",
+    "compose",
     "compose_all",
     "deformation_gradient",
     "delta_average",

@@ -198,13 +198,16 @@ def segment_means(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 #: Thresholds as shares of a heart's best segments; fixed on phantoms (docs/motion/accuracy.md).
 _SHARES = (0.65, 0.25, -0.2)
-#: Percent by which the best segments must shorten. Less is rounding or noise.
-_LEAST_CONTRACTION = 1.0
+#: Fraction by which the best segments must shorten. Less is rounding or noise.
+_LEAST_CONTRACTION = 0.01
+#: Nothing shortens by more than its own length. A larger contraction is in percent.
+_MOST_CONTRACTION = 1.0
+_DIVIDE = "Divide percent by 100: strain is a fraction in every call"
 
 
 @dataclass(frozen=True)
 class ScoreRule:
-    """Thresholds of the rule-based wall-motion score, on peak systolic strain in percent.
+    """Thresholds of the rule-based wall-motion score, on peak systolic strain, a fraction.
 
     Contraction is positive: minus the circumferential or longitudinal strain. A segment is normal
     (1) from `hypokinetic` up, hypokinetic (2) below it, akinetic (3) below `akinetic`, and
@@ -214,13 +217,15 @@ class ScoreRule:
     `relative_to` defines normal by the heart's own best segments instead.
     """
 
-    hypokinetic: float = 11.0
-    akinetic: float = 3.5
-    dyskinetic: float = -1.5
+    hypokinetic: float = 0.11
+    akinetic: float = 0.035
+    dyskinetic: float = -0.015
 
     def __post_init__(self) -> None:
         if not self.hypokinetic > self.akinetic > self.dyskinetic:
             raise ArgumentError("hypokinetic > akinetic > dyskinetic", repr(self))
+        if self.hypokinetic > _MOST_CONTRACTION:
+            raise ArgumentError("thresholds as fractions", repr(self), _DIVIDE)
 
     @classmethod
     def relative_to(cls, contraction: np.ndarray) -> ScoreRule:
@@ -229,20 +234,21 @@ class ScoreRule:
         A heart that is weak everywhere is scored as normal.
 
         Args:
-            contraction: Contraction of the heart's segments, percent, [...]; NaN where not
+            contraction: Contraction of the heart's segments, a fraction, [...]; NaN where not
                 assessed.
 
         Raises:
             ArgumentError: Fewer than two assessed segments, the best contract by less than 1 %, or
-                an infinite strain.
+                a strain that is infinite or in percent.
         """
-        assessed = _require_not_infinite(contraction)
+        assessed = _require_fractions(contraction)
         assessed = np.sort(assessed[~np.isnan(assessed)])
         best = float(assessed[-2:].mean()) if len(assessed) >= 2 else float("nan")
         if not best >= _LEAST_CONTRACTION:
             raise ArgumentError(
-                f"two or more segments, the best contracting by {_LEAST_CONTRACTION:g} % or more",
-                f"{len(assessed)} assessed, best {best:.1f} %",
+                "two or more segments, the best contracting by "
+                f"{100 * _LEAST_CONTRACTION:g} % or more",
+                f"{len(assessed)} assessed, best {100 * best:.1f} %",
                 "Pass a ScoreRule with thresholds of your own",
             )
         return cls(*(share * best for share in _SHARES))
@@ -252,14 +258,14 @@ def wall_motion_score(contraction: np.ndarray, rule: ScoreRule | None = None) ->
     """Score per segment: 1 normal, 2 hypokinetic, 3 akinetic, 4 dyskinetic; 0 not assessed.
 
     Args:
-        contraction: Minus the peak systolic strain, percent, [...]; NaN where not assessed.
+        contraction: Minus the peak systolic strain, a fraction, [...]; NaN where not assessed.
         rule: Thresholds; None for the defaults of `ScoreRule`.
 
     Raises:
-        ArgumentError: An infinite strain.
+        ArgumentError: A strain that is infinite or in percent.
     """
     rule = rule or ScoreRule()
-    c = _require_not_infinite(contraction)
+    c = _require_fractions(contraction)
     score = 1 + (c < rule.hypokinetic).astype(np.int64)
     score += (c < rule.akinetic).astype(np.int64) + (c < rule.dyskinetic)
     return np.where(np.isnan(c), 0, score)
@@ -279,13 +285,18 @@ def wall_motion_score_index(scores: np.ndarray) -> float:
     return float(values[values > 0].mean())
 
 
-def _require_not_infinite(contraction: np.ndarray) -> np.ndarray:
+def _require_fractions(contraction: np.ndarray) -> np.ndarray:
     c = np.asarray(contraction, np.float64)
     if np.isinf(c).any():
         raise ArgumentError(
-            "finite strain, percent",
+            "finite strain",
             f"{np.count_nonzero(np.isinf(c))} infinite values",
             "Give NaN for a segment that was not assessed",
+        )
+    most = np.nanmax(c, initial=0.0)
+    if most > _MOST_CONTRACTION:
+        raise ArgumentError(
+            f"contraction as a fraction, at most {_MOST_CONTRACTION:g}", f"{most:.3g}", _DIVIDE
         )
     return c
 

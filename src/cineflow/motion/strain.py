@@ -6,6 +6,9 @@ Every function names its convention. With s = L / L0 the stretch ratio:
     natural          ln s
 The conventions differ: the same mid-wall has -14.9, -13.8 and -16.2 % circumferential strain.
 
+A strain is a fraction in every call of `cineflow.motion` (-0.149), negative for shortening. Percent
+is for people: text, reports and figures.
+
 Source:
     Voigt et al. 2015 (EACVI/ASE consensus on 2-D strain) for the conventions; any text on finite
     deformation for F and E.
@@ -267,17 +270,17 @@ class GlobalStrain:
     """A global longitudinal strain. Figures of different lines or conventions do not compare.
 
     Attributes:
-        percent: Negative for shortening.
+        strain: A fraction, negative for shortening.
         line: The contour that was followed.
         convention: See the module.
     """
 
-    percent: float
+    strain: float
     line: Line
     convention: Convention
 
     def __str__(self) -> str:
-        return f"GLS {self.percent:+.1f} % ({self.line} line, {self.convention})"
+        return f"GLS {100 * self.strain:+.1f} % ({self.line} line, {self.convention})"
 
 
 def global_longitudinal_strain(
@@ -288,7 +291,7 @@ def global_longitudinal_strain(
     spacing_mm: tuple[float, ...] | None = None,
     convention: Convention = "lagrangian",
 ) -> GlobalStrain:
-    """GLS = 100 (L - L0) / L0 of a whole apical contour, from base through the apex to base.
+    """GLS = (L - L0) / L0 of a whole apical contour, from base through the apex to base.
 
     It is the change of the whole line, not the mean over its segments.
 
@@ -307,8 +310,8 @@ def global_longitudinal_strain(
     """
     if line not in get_args(Line):
         raise ArgumentError(f"one of the lines {', '.join(get_args(Line))}", repr(line))
-    share = line_strain(reference, present, spacing_mm=spacing_mm, convention=convention)
-    return GlobalStrain(100.0 * share, line, convention)
+    strain = line_strain(reference, present, spacing_mm=spacing_mm, convention=convention)
+    return GlobalStrain(strain, line, convention)
 
 
 def _unit(vectors: np.ndarray, least: float | np.ndarray = 0.0) -> np.ndarray:

@@ -80,7 +80,7 @@ def dimensions(
 
 
 def fractional_shortening(lvid_ed: float, lvid_es: float) -> float:
-    """FS = (LVIDd - LVIDs) / LVIDd, percent (Lang et al. 2015).
+    """FS = (LVIDd - LVIDs) / LVIDd, a fraction (Lang et al. 2015).
 
     Args:
         lvid_ed, lvid_es: Internal diameter at end-diastole and end-systole, in one unit.
@@ -89,7 +89,7 @@ def fractional_shortening(lvid_ed: float, lvid_es: float) -> float:
         ArgumentError: A diameter that is not positive, or larger at end-systole.
     """
     _shortening(lvid_ed, lvid_es)
-    return 100.0 * (lvid_ed - lvid_es) / lvid_ed
+    return (lvid_ed - lvid_es) / lvid_ed
 
 
 def teichholz_ml(lvid_mm: float) -> float:

@@ -144,7 +144,7 @@ class SegmentedWall:
         return cls(labels, named, spacing_mm)
 
     def strain(self, displacements: Path, convention: Convention) -> dict[str, np.ndarray]:
-        """Mean strain of each segment by direction, percent, f64 [T, 17]; NaN if not assessed.
+        """Mean strain of each segment by direction, fractions, f64 [T, 17]; NaN if not assessed.
 
         Raises:
             ArgumentError: As `strain.wall_strain` and `aha.segment_means`.
@@ -152,7 +152,7 @@ class SegmentedWall:
         stacked = np.stack(list(self.directions.values()))
         means = [
             [
-                segment_means(100.0 * values, self.segments)
+                segment_means(values, self.segments)
                 for values in wall_strain(u, stacked, self.spacing_mm, convention)
             ]
             for u in displacements
@@ -201,7 +201,7 @@ class ApicalContour:
             require_spacing(self.spacing_mm)
 
     def strain(self, displacements: Path, convention: Convention) -> dict[str, np.ndarray]:
-        """Longitudinal strain of each segment, percent, f64 [T, 17]; NaN for those not in view.
+        """Longitudinal strain of each segment, fractions, f64 [T, 17]; NaN if not in view.
 
         Raises:
             ArgumentError: As `points.follow`, or a contour of length 0.
@@ -211,13 +211,12 @@ class ApicalContour:
         for frame, here in enumerate(follow(start, displacements)):
             for part, segment in enumerate(self.segments):
                 span = slice(part * _CHORDS, (part + 1) * _CHORDS + 1)
-                share = line_strain(
+                found[frame, segment - 1] = line_strain(
                     start[span],
                     here[span],
                     spacing_mm=self.spacing_mm,
                     convention=convention,
                 )
-                found[frame, segment - 1] = 100.0 * share
         return {"longitudinal": found}
 
     def global_strain(
@@ -248,13 +247,13 @@ class WallMotion:
 
     Attributes:
         convention: Convention of every strain here.
-        strain: By direction, percent since the reference frame, f64 [T, 17].
-        peak: By direction, the strain of largest magnitude over all frames with its sign, percent,
-            [17]. It is negative for shortening and positive if a segment only lengthens.
+        strain: By direction, since the reference frame, fractions, f64 [T, 17].
+        peak: By direction, the strain of largest magnitude over all frames with its sign,
+            fractions, [17]. It is negative for shortening and positive if a segment only lengthens.
         es: Frame of end-systole, as given or found. The frame found has the most shortening in the
             scored direction, mean over the assessed segments.
         scored: Direction of the scores: circumferential if present, else longitudinal.
-        rule: Thresholds of the scores, percent.
+        rule: Thresholds of the scores, fractions.
         scores: Scores at `es`, int64 [17]: 1 normal, 2 hypokinetic, 3 akinetic, 4 dyskinetic; 0
             not assessed.
         score_index: Mean score of the assessed segments (WMSI).

@@ -26,7 +26,18 @@ class Engine(Protocol):
     kernels: str
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every output of the graph by name, for every input by name; see the ModelSpec."""
+        """One run of the graph, without scaling or checks of values; those are a stream's.
+
+        Args:
+            inputs: Every input by name, in the dtype and shape of the ModelSpec; a state s as
+                `s_in`.
+
+        Returns:
+            Every output by name; a state s as `s_out`.
+
+        Raises:
+            EngineError: The runtime refuses an input, or fails.
+        """
         ...
 
 

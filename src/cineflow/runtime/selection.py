@@ -20,7 +20,7 @@ def open_engine(
     runtime: str = "auto",
     precision: str | None = None,
 ) -> Engine:
-    """Open `bundle` in a runtime.
+    """Open `bundle` in a runtime: `open_engine(bundle).run({"previous": ..., "current": ...})`.
 
     Args:
         bundle: The model.

@@ -232,19 +232,24 @@ class EngineStore:
             )
         return found[0]
 
-    def prune(self, keep: Callable[[StoredEngine], bool] | None = None) -> list[StoredEngine]:
+    def prune(
+        self, keep: Callable[[StoredEngine], bool] | None = None, *, dry_run: bool = False
+    ) -> list[StoredEngine]:
         """Remove unsound engines, the remains of killed builds, and engines that `keep` rejects.
 
         Args:
             keep: Whether a sound engine stays; None keeps all of them.
+            dry_run: Remove nothing.
 
         Returns:
-            The engines that were removed.
+            The engines that were removed, or that would be.
 
         Raises:
             EngineError: The store cannot be written.
         """
         gone = [e for e in self.engines() if e.fault or (keep is not None and not keep(e))]
+        if dry_run:
+            return gone
         for engine in gone:
             try:
                 shutil.rmtree(engine.folder)
