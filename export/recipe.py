@@ -38,6 +38,9 @@ ANYTHING = (Exception, SystemExit)
 #: Preferred size along a dynamic axis: traced near it, compared at other sizes as well.
 PREFERRED_SIZE = 128
 
+#: The same for volumes, whose voxels are many more.
+PREFERRED_VOLUME_SIZE = 32
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -173,11 +176,39 @@ def load_recipe(source: str | Path) -> Recipe:
 
 
 def trace_sizes(spec: ModelSpec) -> dict[str, int]:
-    """A size for every dynamic axis, all different, so that swapped axes show."""
-    sizes: dict[str, int] = {}
-    for rank, axis in enumerate(spec_axes(spec).values()):
-        sizes[axis.name] = nearest_size(axis, PREFERRED_SIZE + rank * max(axis.multiple, 16))
-    return sizes
+    """A size for every dynamic axis, so that swapped axes show.
+
+    The sizes differ unless the axes do not accept enough sizes; see `axes_not_told_apart`.
+    """
+    axes = spec_axes(spec)
+    preferred = PREFERRED_VOLUME_SIZE if spec.feed.volume else PREFERRED_SIZE
+    wanted = {
+        name: nearest_size(axis, preferred + rank * max(axis.multiple, 16))
+        for rank, (name, axis) in enumerate(axes.items())
+    }
+    found: dict[str, int] = {}
+    # An axis with few sizes chooses first.
+    for name in sorted(axes, key=lambda one: len(_accepted(axes[one]))):
+        free = [size for size in _accepted(axes[name]) if size not in found.values()]
+        found[name] = min(free, key=lambda size: abs(size - wanted[name]), default=wanted[name])
+    return {name: found[name] for name in axes}
+
+
+def axes_not_told_apart(spec: ModelSpec) -> str:
+    """The dynamic axes that `trace_sizes` cannot give different sizes, in words; "" without any."""
+    sizes = trace_sizes(spec)
+    same = [
+        [name for name in sizes if sizes[name] == size] for size in dict.fromkeys(sizes.values())
+    ]
+    return "; ".join(
+        f"{', '.join(names)} are all {sizes[names[0]]}" for names in same if len(names) > 1
+    )
+
+
+def _accepted(axis: Axis) -> range:
+    """Every size that an axis accepts."""
+    smallest = -(-axis.minimum // axis.multiple) * axis.multiple
+    return range(smallest, axis.maximum + 1, axis.multiple)
 
 
 def parity_sizes(spec: ModelSpec) -> list[dict[str, int]]:

@@ -28,13 +28,14 @@ class ConvGru(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.gates = nn.Conv2d(5, 8, 3, padding=1)
-        self.candidate = nn.Conv2d(5, 4, 3, padding=1)
+        self.features = nn.Conv2d(1, 4, 3, padding=1)
+        self.gates = nn.Conv2d(8, 8, 3, padding=1)
+        self.candidate = nn.Conv2d(8, 4, 3, padding=1)
 
     def forward(
         self, image: torch.Tensor, memory: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        small = functional.avg_pool2d(image, 4)
+        small = torch.relu(self.features(functional.avg_pool2d(image, 4)))
         update, reset = torch.sigmoid(self.gates(torch.cat([small, memory], dim=1))).chunk(2, dim=1)
         new = torch.tanh(self.candidate(torch.cat([small, reset * memory], dim=1)))
         after = (1 - update) * memory + update * new

@@ -6,7 +6,8 @@ rules.py     the rules about inputs, outputs, states and nodes
 targets.py   what each runtime takes: opset, file format, operators, ranks
 inputs.py    random inputs in a range that suits each unit
 module.py    the torch module that others are compared with: repeatable, finite, as its spec
-parity.py    torch against runtimes, or runtimes among themselves, in the output's unit
+units.py     how far two results are apart, in what the output means
+parity.py    torch against runtimes, or runtimes among themselves
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cineflow.errors import ArgumentError, ExportError
+from cineflow.export.check.units import absolute_difference
 from cineflow.export.recipe import ANYTHING
 from cineflow.runtime.bundle import graph_inputs, graph_outputs
 from cineflow.spec import ModelSpec, TensorSpec
@@ -106,22 +107,3 @@ def require_finite(tensor: TensorSpec, array: np.ndarray, remedy: str) -> None:
             f"{int((~np.isfinite(array)).sum())} of {array.size} are not finite",
             remedy,
         )
-
-
-def absolute_difference(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    """|expected - actual| in f64: 0 for equal non-finite values, infinite if only one is finite.
-
-    Raises:
-        ExportError: The shapes differ.
-    """
-    if expected.shape != actual.shape:
-        raise ExportError(
-            f"a result of {list(expected.shape)}",
-            f"{list(actual.shape)}",
-            "The graph does not follow its dynamic axes: compute sizes from the inputs' shapes",
-        )
-    left, right = expected.astype(np.float64), actual.astype(np.float64)
-    same = (left == right) | (np.isnan(left) & np.isnan(right))
-    with np.errstate(invalid="ignore"):
-        gap = np.where(same, 0.0, np.abs(left - right))
-    return np.where(np.isnan(gap), np.inf, gap)

@@ -1,16 +1,22 @@
-"""Parity: torch against runtimes, or runtimes among themselves, in each output's own unit."""
+"""Parity: torch against runtimes, or runtimes among themselves, in what each output means.
+
+A model with states is judged by a sequence: each side carries its own states from frame to frame,
+so that an error which grows is seen. `cineflow.export.check.units` has the measure of each role.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cineflow.errors import ExportError
-from cineflow.export.check.module import absolute_difference, require_finite, run_torch
+from cineflow.export.check.module import require_finite, run_torch
+from cineflow.export.check.units import Gap, measure, unit_of
 from cineflow.export.recipe import Recipe
 from cineflow.runtime.bundle import graph_outputs
 from cineflow.runtime.engine import Engine
@@ -22,6 +28,12 @@ if TYPE_CHECKING:
 #: Significant digits in a manifest; more would differ from one CPU to the next.
 DIGITS = 3
 
+#: Frames of the sequence that a model with states is compared over.
+SEQUENCE = 8
+
+#: Inputs or outputs by name.
+Arrays = Mapping[str, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -32,13 +44,16 @@ class Parity:
         kernels: What ran our own ops.
         precision: Storage type of the features ("fp32").
         output: Output name.
-        unit: Unit of the three figures below.
+        unit: Unit of `worst`, `mean` and `tolerance`.
         sizes: Size along each dynamic axis.
         inputs: Number of inputs tried.
-        worst: Largest absolute difference; infinite where only one side is finite.
-        mean: Mean absolute difference.
+        worst: Largest difference; infinite where only one side is finite.
+        mean: Mean difference.
         tolerance: Largest accepted difference, from the spec; 0 where the spec has none.
-        spread: Standard deviation of torch's own output, so that a constant output shows.
+        spread: Standard deviation of the reference's own output, so that a constant output shows.
+        frames: Length of each input: a sequence of frames for a model with states, else 1.
+        dice: Lowest Dice of each class, by its name; labels only.
+        ranks_changed: Rows of scores whose highest class is another one; any is a failure.
     """
 
     runtime: str
@@ -52,16 +67,43 @@ class Parity:
     mean: float
     tolerance: float
     spread: float
+    frames: int = 1
+    dice: Mapping[str, float] = field(default_factory=dict)
+    ranks_changed: int = 0
 
     @property
     def passed(self) -> bool:
-        """Whether the worst difference is within the tolerance."""
-        return self.worst <= self.tolerance
+        """Whether the worst difference is within the tolerance, and each highest score the same."""
+        return self.worst <= self.tolerance and not self.ranks_changed
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for a manifest or report, rounded to `DIGITS` significant digits."""
+        """Plain values for a manifest or report, rounded to `DIGITS` significant digits.
+
+        `frames`, `dice` and `ranks_changed` are there where they say something.
+        """
+        values = asdict(self)
+        if self.frames == 1:
+            del values["frames"]
+        for key in ("dice", "ranks_changed"):
+            if not values[key]:
+                del values[key]
+        if self.dice:
+            values["dice"] = {name: figure(value) for name, value in self.dice.items()}
         rounded = {key: figure(getattr(self, key)) for key in ("worst", "mean", "spread")}
-        return asdict(self) | rounded | {"sizes": dict(self.sizes), "passed": self.passed}
+        return values | rounded | {"sizes": dict(self.sizes), "passed": self.passed}
+
+    @property
+    def details(self) -> str:
+        """What the figures do not say, in words; "" where they say all."""
+        said = []
+        if self.frames > 1:
+            said.append(f"over {self.frames} frames, each side with its own states")
+        if self.dice:
+            name, least = min(self.dice.items(), key=lambda item: item[1])
+            said.append(f"lowest Dice {least:.4g} ({name})")
+        if self.ranks_changed:
+            said.append(f"another highest class in {self.ranks_changed} rows")
+        return ", ".join(said)
 
 
 def figure(value: float) -> float | None:
@@ -84,49 +126,45 @@ def compare(
         engines: Runtimes that opened the exported graph.
         recipe: Makes the inputs and names the outputs.
         sizes: Size along each dynamic axis.
-        seeds: One input per seed.
+        seeds: One input per seed; for a model with states, one sequence of `SEQUENCE` frames.
         precision: Of the engines.
 
     Raises:
         ExportError: The module's outputs do not fit the spec.
     """
-    names = [tensor.name for tensor in graph_outputs(recipe.spec)]
-    differences: dict[tuple[int, str], list[np.ndarray]] = {}
-    reference: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for seed in seeds:
-        examples = recipe.examples(sizes, seed)
-        expected = run_torch(module, recipe.spec, examples)
-        for name in names:
-            reference[name].append(expected[name])
-        arrays = {name: tensor.numpy() for name, tensor in examples.items()}
-        for rank, engine in enumerate(engines):
-            actual = engine.run(arrays)
-            for name in names:
-                found = absolute_difference(expected[name], actual[name])
-                differences.setdefault((rank, name), []).append(found)
-    return [
-        Parity(
-            runtime=engine.name,
-            kernels=engine.kernels,
-            precision=precision,
-            output=tensor.name,
-            unit=tensor.unit,
-            sizes=sizes,
-            inputs=len(seeds),
-            worst=float(max(part.max(initial=0.0) for part in differences[rank, tensor.name])),
-            mean=float(np.mean([part.mean() for part in differences[rank, tensor.name]])),
-            tolerance=tensor.tolerance or 0.0,
-            spread=float(np.std(np.stack(reference[tensor.name]))),
-        )
-        for rank, engine in enumerate(engines)
-        for tensor in graph_outputs(recipe.spec)
+    import torch
+
+    spec = recipe.spec
+    length = SEQUENCE if spec.states else 1
+    sequences = [
+        [recipe.examples(sizes, seed + _STRIDE * frame) for frame in range(length)]
+        for seed in seeds
     ]
+    arrays = [
+        [{name: tensor.numpy() for name, tensor in frame.items()} for frame in sequence]
+        for sequence in sequences
+    ]
+
+    def in_torch(inputs: Arrays) -> Arrays:
+        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        return run_torch(module, spec, tensors)
+
+    expected = [carried(in_torch, spec, sequence) for sequence in arrays]
+    rows: list[Parity] = []
+    for engine in engines:
+        actual = [carried(engine.run, spec, sequence) for sequence in arrays]
+        rows += _rows(spec, engine, expected, actual, sizes, precision)
+    return rows
+
+
+#: From the seed of one frame of a sequence to that of the next; no other sequence has them.
+_STRIDE = 1000
 
 
 def agreement(
     spec: ModelSpec,
     engines: Sequence[Engine],
-    inputs: Sequence[Mapping[str, np.ndarray]],
+    inputs: Sequence[Arrays],
     sizes: Mapping[str, int],
     precision: str,
 ) -> list[Parity]:
@@ -137,7 +175,8 @@ def agreement(
     Args:
         spec: Of the model.
         engines: At least one.
-        inputs: Arrays by name, one mapping per run.
+        inputs: Arrays by name, one mapping per run; for a model with states, the frames of one
+            sequence, which is repeated up to `SEQUENCE` frames.
         sizes: Size along each dynamic axis.
         precision: Of the engines.
 
@@ -145,34 +184,76 @@ def agreement(
         ExportError: An output of the first engine is not finite.
     """
     first, others = engines[0], [*engines[1:], engines[0]]
-    expected = [first.run(arrays) for arrays in inputs]
+    sequences = [[arrays] for arrays in inputs]
+    if spec.states:
+        sequences = [[inputs[frame % len(inputs)] for frame in range(SEQUENCE)]]
+    expected = [carried(first.run, spec, sequence) for sequence in sequences]
     for tensor in graph_outputs(spec):
-        for one in expected:
-            require_finite(tensor, one[tensor.name], "Fix the graph, or the ranges of its spec")
-    rows = []
+        for outputs in itertools.chain(*expected):
+            require_finite(tensor, outputs[tensor.name], "Fix the graph, or the ranges of its spec")
+    rows: list[Parity] = []
     for engine in others:
-        actual = [engine.run(arrays) for arrays in inputs]
-        for tensor in graph_outputs(spec):
-            gaps = [
-                absolute_difference(one[tensor.name], other[tensor.name])
-                for one, other in zip(expected, actual, strict=True)
-            ]
-            rows.append(
-                Parity(
-                    runtime=engine.name,
-                    kernels=engine.kernels,
-                    precision=precision,
-                    output=tensor.name,
-                    unit=tensor.unit,
-                    sizes=sizes,
-                    inputs=len(inputs),
-                    worst=float(max(gap.max(initial=0.0) for gap in gaps)),
-                    mean=float(np.mean([gap.mean() for gap in gaps])),
-                    tolerance=tensor.tolerance or 0.0,
-                    spread=float(np.std(np.stack([one[tensor.name] for one in expected]))),
-                )
-            )
+        actual = [carried(engine.run, spec, sequence) for sequence in sequences]
+        rows += _rows(spec, engine, expected, actual, sizes, precision)
     return rows
+
+
+def carried(
+    run: Callable[[Arrays], Arrays], spec: ModelSpec, sequence: Sequence[Arrays]
+) -> list[Arrays]:
+    """Outputs of every frame of a sequence; each frame gets the states that the last one returned.
+
+    Args:
+        run: From inputs to outputs, by name.
+        spec: Of the model.
+        sequence: Inputs of each frame; the states of all but the first are replaced.
+    """
+    states: dict[str, np.ndarray] = {}
+    outputs = []
+    for frame in sequence:
+        outputs.append(run({**frame, **states}))
+        states = {f"{state.name}_in": outputs[-1][f"{state.name}_out"] for state in spec.states}
+    return outputs
+
+
+def _rows(
+    spec: ModelSpec,
+    engine: Engine,
+    expected: Sequence[Sequence[Arrays]],
+    actual: Sequence[Sequence[Arrays]],
+    sizes: Mapping[str, int],
+    precision: str,
+) -> list[Parity]:
+    """A row per output and state: one engine against the reference, over all sequences."""
+    pairs = list(zip(itertools.chain(*expected), itertools.chain(*actual), strict=True))
+    rows = []
+    for tensor in graph_outputs(spec):
+        name = tensor.name
+        gaps = [measure(tensor, one[name], other[name], spec, sizes) for one, other in pairs]
+        rows.append(
+            Parity(
+                runtime=engine.name,
+                kernels=engine.kernels,
+                precision=precision,
+                output=name,
+                unit=unit_of(tensor),
+                sizes=sizes,
+                inputs=len(expected),
+                worst=float(max(gap.distances.max(initial=0.0) for gap in gaps)),
+                mean=float(np.mean([gap.distances.mean() for gap in gaps])),
+                tolerance=tensor.tolerance or 0.0,
+                spread=float(np.std(np.stack([one[name] for one, _ in pairs]))),
+                frames=len(expected[0]),
+                dice=_lowest_dice(gaps),
+                ranks_changed=sum(gap.ranks_changed for gap in gaps),
+            )
+        )
+    return rows
+
+
+def _lowest_dice(gaps: Sequence[Gap]) -> dict[str, float]:
+    names = dict.fromkeys(name for gap in gaps for name in gap.dice)
+    return {name: min(gap.dice.get(name, 1.0) for gap in gaps) for name in names}
 
 
 def require(rows: Sequence[Parity], spec: ModelSpec, reference: str = "torch") -> None:
@@ -197,6 +278,7 @@ def require(rows: Sequence[Parity], spec: ModelSpec, reference: str = "torch") -
             f"{row.output} of {spec.name} in {row.runtime} ({row.kernels}) within "
             f"{row.tolerance} {row.unit} of {reference}",
             f"{row.worst:.3g} {row.unit} at {dict(row.sizes) or 'its fixed size'}"
+            + (f", {row.details}" if row.details else "")
             + (", and less at another size" if elsewhere else ""),
             "Sizes and values may not decide the control flow: the graph has only one branch"
             if elsewhere

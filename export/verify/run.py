@@ -21,7 +21,7 @@ from cineflow.export.check.lint import lint_model, read_onnx
 from cineflow.export.check.parity import Parity, agreement, compare
 from cineflow.export.graph.half import precision_of
 from cineflow.export.graph.model import require_border
-from cineflow.export.recipe import Recipe, parity_sizes, spec_axes
+from cineflow.export.recipe import Recipe, axes_not_told_apart, parity_sizes, spec_axes
 from cineflow.export.verify.beat import BeatParity, compare_beat, why_no_beat
 from cineflow.export.verify.page import render
 from cineflow.export.verify.reference import Reference, reference
@@ -72,6 +72,8 @@ def verify_bundle(
     not_proven = [torch_side.missing] if torch_side.missing else []
     if other := _unlike_recipe(bundle, torch_side.recipe):
         not_proven.append(f"the spec differs from the recipe's in {', '.join(other)}")
+    if same := axes_not_told_apart(bundle.spec):
+        not_proven.append(f"swapped axes would not show: {same} wherever they were compared")
     with tempfile.TemporaryDirectory() as scratch:
         opened, refusals = open_runtimes(bundle, model, Path(scratch))
         progress("parity")

@@ -62,8 +62,10 @@ class TensorSpec:
         shape: Sizes; an `Axis` (or a part of one, `HEIGHT / 4`) where the size is dynamic.
         unit: Unit of the values ("px", "grey level", "probability").
         frame: Coordinate frame of the values or the grid ("previous frame, x right, y down").
-        tolerance: Largest accepted difference between two runtimes, in `unit`. Every floating-point
-            output states one; whole numbers may do without, and are compared for equality then.
+        tolerance: Largest accepted difference between two runtimes, in `unit`; for heat maps, how
+            far their peaks may be apart, in pixels of the frame; for labels, the share of the
+            pixels that may differ. Every floating-point output states one; whole numbers may do
+            without, and are compared for equality then.
         description: One sentence.
         role: What an output means (`Role`); "" for one that only its name explains.
         names: What the values stand for, in order: the classes of labels, probabilities and scores,
