@@ -20,6 +20,7 @@ from cineflow.export.check.lint import read_onnx, require_no_errors
 from cineflow.export.check.parity import agreement, require, require_tolerances
 from cineflow.export.graph.half import precision_of
 from cineflow.export.graph.model import require_border
+from cineflow.export.graph.sampling import leave_linear_unnamed
 from cineflow.export.recipe import parity_sizes
 from cineflow.runtime.bundle import Bundle
 from cineflow.spec import ModelSpec
@@ -47,6 +48,7 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
     spec = read_spec(spec_file)
     require_tolerances(spec)
     model = read_onnx(file)
+    leave_linear_unnamed(model)
     require_no_errors(Path(file).name, model)
     require_border(model, spec)
     origin = manifest_entry(recipe=None, weights=None)

@@ -8,8 +8,9 @@ import onnx
 from onnx import TensorProto
 
 from cineflow.export.check.findings import ERROR, WARNING, Finding
-from cineflow.export.check.targets import TARGETS, target_findings
+from cineflow.export.check.targets import MISREAD_LINEAR, TARGETS, target_findings
 from cineflow.export.graph.half import low_precision_coordinates
+from cineflow.export.graph.sampling import named_linear
 from cineflow.export.ops import DOMAIN, OPERATORS, unknown_ops
 
 Rule = Callable[[onnx.ModelProto], Iterator[Finding]]
@@ -194,6 +195,19 @@ def _unguarded_sampling(model: onnx.ModelProto) -> Iterator[Finding]:
             )
 
 
+def _named_mode(model: onnx.ModelProto) -> Iterator[Finding]:
+    if found := named_linear(model):
+        more = f" and {len(found) - 1} more name" if len(found) > 1 else " names"
+        yield Finding(
+            ERROR,
+            "grid-mode",
+            f'GridSample {found[0]!r}{more} the mode "linear", which {MISREAD_LINEAR} read as '
+            "nearest, without an error",
+            "Leave the mode out: linear is the default. `cineflow export` and `cineflow import` do "
+            "so",
+        )
+
+
 #: Element type of an input or output -> rule, what is wrong with it, what to do.
 _UNSERVED = {
     TensorProto.DOUBLE: (
@@ -278,6 +292,7 @@ RULES_OF_ANY_GRAPH: tuple[Rule, ...] = (
     _tracer_names,
     _state_order,
     _unguarded_sampling,
+    _named_mode,
     _border_types,
     _unknown_ops,
     _ops_without_body,

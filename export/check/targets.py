@@ -47,6 +47,10 @@ TARGETS = (
     Target("TensorRT-RTX 1.7", 26, 13, 5, _TENSORRT, "tried: parses and builds without a GPU"),
 )
 
+#: Targets that read GridSample's mode "linear" as nearest. Tried: TensorRT-RTX 1.4 and 1.5 do, 1.6
+#: and 1.7 do not. TensorRT: NVIDIA/TensorRT#4646 and onnx/onnx-tensorrt#1060.
+MISREAD_LINEAR = "TensorRT 10, TensorRT 11.1 and TensorRT-RTX before 1.6"
+
 
 def target_findings(model: onnx.ModelProto) -> Iterator[tuple[str, str, str]]:
     """Each target that cannot take `model`, as (rule, message, remedy).

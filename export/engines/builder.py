@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import onnx
 from cineflow.errors import EngineError
 from cineflow.export.engines.flavours import version_tuple
 from cineflow.export.engines.profile import Ranges
+from cineflow.export.graph.sampling import Sampling, sampling_of
 
 #: Scratch memory that a build may use; the beamformer of the cart shares the GPU.
 WORKSPACE_BYTES = 1 << 30
@@ -58,6 +60,7 @@ class EngineBuild:
             if not parser.parse(self.model.SerializeToString()):
                 errors = [str(parser.get_error(i)) for i in range(parser.num_errors)]
                 raise self._failed("parse", errors)
+            self._require_sampling(network)
             config = builder.create_builder_config()
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
             self._set_capability(config)
@@ -79,6 +82,21 @@ class EngineBuild:
         if self.flavour == "tensorrt" and version_tuple(self.trt.__version__) < (11,):
             return 1 << int(self.trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         return 0
+
+    def _require_sampling(self, network: Any) -> None:
+        """Raise `EngineError` unless the parser understood every GridSample as the graph means it.
+
+        Some versions read linear as nearest. Their engines build and run, and the motion is wrong.
+        """
+        meant, parsed = sampling_of(self.model), parsed_sampling(self.trt, network)
+        if meant != parsed:
+            raise EngineError(
+                f"{self.flavour} {self.trt.__version__} to read the GridSample nodes of "
+                f"{self.name} as {_words(meant)}",
+                _words(parsed),
+                "Export or import the model again, which leaves the mode linear unnamed; or use "
+                "TensorRT-RTX 1.6 and newer",
+            )
 
     def _set_capability(self, config: Any) -> None:
         if self.flavour == "tensorrt-rtx":
@@ -118,6 +136,38 @@ def parse_errors(trt: Any, model: onnx.ModelProto) -> list[str]:
         return []
     errors = [parser.get_error(i) for i in range(parser.num_errors)]
     return [f"{e.node_operator()} {e.node_name()}: {e.desc()}" for e in errors]
+
+
+def parsed_sampling(trt: Any, network: Any) -> Counter[Sampling]:
+    """How often a parsed network samples in each way."""
+    modes = {
+        trt.InterpolationMode.NEAREST: "nearest",
+        trt.InterpolationMode.LINEAR: "linear",
+        trt.InterpolationMode.CUBIC: "cubic",
+    }
+    paddings = {
+        trt.SampleMode.FILL: "zeros",
+        trt.SampleMode.CLAMP: "border",
+        trt.SampleMode.REFLECT: "reflection",
+    }
+    found: Counter[Sampling] = Counter()
+    for position in range(network.num_layers):
+        layer = network.get_layer(position)
+        if layer.type == trt.LayerType.GRID_SAMPLE:
+            layer.__class__ = trt.IGridSampleLayer  # TensorRT's own way to reach its properties
+            found[
+                Sampling(
+                    modes[layer.interpolation_mode],
+                    paddings.get(layer.sample_mode, str(layer.sample_mode)),
+                    bool(layer.align_corners),
+                )
+            ] += 1
+    return found
+
+
+def _words(samplings: Counter[Sampling]) -> str:
+    parts = [f"{count} x ({how})" for how, count in sorted(samplings.items())]
+    return ", ".join(parts) or "none"
 
 
 def _collecting_logger(trt: Any) -> Any:

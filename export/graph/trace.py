@@ -22,6 +22,7 @@ from cineflow.errors import ExportError, MissingDependencyError
 from cineflow.export import ops
 from cineflow.export.graph.half import FP16, FP32, to_half
 from cineflow.export.graph.model import check_model, require_border
+from cineflow.export.graph.sampling import leave_linear_unnamed
 from cineflow.export.recipe import ANYTHING
 from cineflow.runtime.bundle import graph_inputs, graph_outputs
 from cineflow.spec import Axis, AxisPart, ModelSpec, TensorSpec
@@ -82,6 +83,7 @@ def trace_module(
     _name_values(program.model.graph)
     model = program.model_proto
     _strip(model)
+    leave_linear_unnamed(model)
     axes.rename(model)
     require_border(model, spec)
     if precision == FP16:

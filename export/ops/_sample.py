@@ -33,6 +33,9 @@ def sample(source: str, border: str, to: str, *, moved_by: str = "") -> str:
     it faster than `align_corners = 1`. The source is cast to f32: TensorRT requires the same type
     for source and grid, and a half-precision grid would be 0.03 px off.
 
+    The mode stays unnamed: linear is the default of opset 20, and TensorRT-RTX before 1.6 and
+    TensorRT 10 read the named form as nearest.
+
     Every comparison with NaN is false, so `Where(|g| < far, g, far)` sends NaN, infinite and huge
     coordinates to one point that is outside for every size.
 
@@ -66,8 +69,7 @@ def sample(source: str, border: str, to: str, *, moved_by: str = "") -> str:
   {guarded}
   grid = Transpose <perm: ints = [0, 2, 3, 1]> (safe)
   source_f32 = Cast <to: int = {F32}> ({source})
-  {to} = GridSample <mode: string = "linear", padding_mode: string = "zeros",
-                     align_corners: int = 0> (source_f32, grid)"""
+  {to} = GridSample <padding_mode: string = "zeros", align_corners: int = 0> (source_f32, grid)"""
 
 
 _AS_THEY_ARE = """
