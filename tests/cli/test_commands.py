@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.examples import get_path
 from typer.testing import CliRunner
@@ -26,7 +27,18 @@ def test_stream_through_a_running_server(server, tmp_path: Path) -> None:
     assert "loop closure" in done.stdout
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["frames"] == 30
+    copies = repeats_of(get_path("ybr_color"))
+    assert copies, "the real clip holds copies of frames"
+    assert summary["repeated_frames"] == copies
+    for shown in (" ".join(done.stdout.split()), (folder / "report.html").read_text()):
+        assert "the frame before exactly" in shown
     assert (folder / "report.html").stat().st_size > 100_000
+
+
+def repeats_of(path: Path) -> list[int]:
+    """Frames of a DICOM file that are copies of the frame before, compared as they are stored."""
+    frames = pydicom.dcmread(path).pixel_array
+    return [k for k in range(1, len(frames)) if np.array_equal(frames[k], frames[k - 1])]
 
 
 def test_serve_stays_until_ctrl_c(cineflow, server_binary, tmp_path: Path) -> None:

@@ -96,6 +96,19 @@ def test_shared_memory_is_the_first_choice_on_one_machine(client, moving_frames)
         assert (stream.transport, stream.transport_reason) == ("shm", "")
 
 
+@pytest.mark.parametrize("transport", ["grpc", "shm"])
+def test_an_exact_copy_of_the_last_frame_is_marked(client, moving_frames, transport):
+    one, other = moving_frames[:2]
+    nearly = one.copy()
+    nearly[5, 7] ^= 1
+    frames = [one, one, one.astype(np.float32), nearly, one, other, other]
+    with client.stream("lucas_kanade", transport) as stream:
+        results = [stream.push(frame) for frame in frames]
+    assert [result.repeat for result in results] == [False, True, True, False, False, False, True]
+    assert results[1].quality == pytest.approx(1.0, abs=1e-4)  # why the mark is needed
+    assert not results[1].flow.any()
+
+
 def test_beats_and_dropped_frames(client, moving_frames):
     with client.stream("lucas_kanade") as stream:
         stream.push(moving_frames[0], index=5)

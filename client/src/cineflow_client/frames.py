@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,11 @@ from cineflow_client.shapes import describe_shape, fits
 
 
 def checked_frame(
-    frame: np.ndarray, model: ModelInfo, stream_size: tuple[int, ...] | None
+    frame: np.ndarray,
+    model: ModelInfo,
+    stream_size: tuple[int, ...] | None,
+    *,
+    dark: bool,
 ) -> np.ndarray:
     """The frame, C-contiguous, if the model and the stream can take it.
 
@@ -21,6 +26,7 @@ def checked_frame(
         frame: Grey levels, uint8 or float32 [H, W], or [D, H, W] for models of volumes.
         model: The model that will take it.
         stream_size: Sizes of the stream's frames so far; None before the first.
+        dark: Whether every frame of the stream so far was black; True before the first.
 
     Raises:
         FrameRejected: Rank, type or size do not fit, or a value is not finite or out of range.
@@ -48,7 +54,16 @@ def checked_frame(
             "After a change of depth or probe, close this stream and open a new one.",
         )
     model.axis_sizes(array.shape)
-    if array.dtype == np.float32 and not np.isfinite(array).all():
+    _check_values(array, low, high, dark=dark)
+    return np.ascontiguousarray(array)
+
+
+def _check_values(array: np.ndarray, low: float, high: float, *, dark: bool) -> None:
+    """As the server checks them, so that a wrong scale costs no round trip."""
+    if array.dtype == np.uint8 and low <= 0 and high >= 255:
+        return
+    least, most = float(array.min()), float(array.max())
+    if not math.isfinite(least + most):  # NumPy's extremes are NaN where a value is
         bad = np.argwhere(~np.isfinite(array))
         y, x = bad[0][-2:]
         raise FrameRejected(
@@ -56,7 +71,18 @@ def checked_frame(
             f"{len(bad)} NaN or infinite values, the first at x {x}, y {y}",
             "Replace them (np.nan_to_num) or leave the frame out.",
         )
-    return np.ascontiguousarray(array)
+    if least < low or most > high:
+        raise FrameRejected(
+            f"grey levels from {low:g} to {high:g}",
+            f"values from {least:g} to {most:g}",
+            f"Scale the frames to {low:g}..{high:g}, the range that the model's spec declares.",
+        )
+    if dark and array.dtype == np.float32 and high >= 255 and 0 < most <= 1:
+        raise FrameRejected(
+            f"grey levels from {low:g} to {high:g}",
+            f"a first frame whose highest value is {most:g}: it looks scaled to 0..1",
+            f"Multiply float frames by {high:g}.",
+        )
 
 
 def checked_arrays(

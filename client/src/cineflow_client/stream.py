@@ -146,6 +146,7 @@ class Stream:
             self._at_start["spacing_mm"] = _spacing(spacing_mm, model.frame_rank)
         self._wanted = _wanted_outputs(model, readings)
         self._started = False
+        self._dark = True  # every frame so far was black, so a scale of 0..1 can still show
         self._counter = 0
         self._sending = threading.Lock()  # frames leave in the order of their numbers, START first
         self._lock = threading.Condition()
@@ -252,7 +253,7 @@ class Stream:
         until: float,
     ) -> Pending:
         """Check, claim a slot and send, one frame at a time."""
-        array = checked_frame(frame, self.model, self._size)
+        array = checked_frame(frame, self.model, self._size, dark=self._dark)
         arrays = self._checked_given(given, array.shape)
         pending = self._claim_slot(array, arrays, index, beat, time_ms, sent_at, until)
         try:
@@ -264,6 +265,7 @@ class Stream:
             self._free_slot(pending)
             raise
         start, self._started = not self._started, True
+        self._dark = self._dark and not array.any()
         self._outbox.put(
             frame_request(
                 self.model.served_name,

@@ -14,6 +14,7 @@ import numpy as np
 from cineflow.cine import Cine, Geometry, fit_to
 from cineflow.motion.closure import find_beat, point_closure
 from cineflow.report import Closure, Trace, TraceRecorder
+from cineflow.report.repeats import repeat_notes
 from cineflow.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Tracked:
         latency: One latency per frame, against the clip's own frame period.
         transport: "shm" or "grpc".
         closure: Loop closure over one beat.
+        repeats: Frames that are exact copies of the frame before.
     """
 
     cine: Cine
@@ -43,6 +45,7 @@ class Tracked:
     latency: LatencyLog
     transport: str
     closure: Closure
+    repeats: tuple[int, ...] = ()
 
 
 def spec_of(model: ModelInfo) -> ModelSpec:
@@ -75,6 +78,7 @@ def stream_paced(
     with client.stream(model.served_name) as warm_up:
         for frame in fitted.frames[:WARM_UP_FRAMES]:
             warm_up.push(frame)
+    repeats: list[int] = []
     with client.stream(model.served_name) as stream:
         started = time.perf_counter()
         for index, (frame, due_ms) in enumerate(zip(fitted.frames, cine.times_ms, strict=True)):
@@ -90,11 +94,14 @@ def stream_paced(
                 parts=result.quality_parts,
                 beat_info=result.beat_info,
             )
+            if result.repeat:
+                repeats.append(index)
             progress(index + 1)
         transport = stream.transport
     trace = recorder.finish()
-    shown = replace(cine, notes=fitted.notes)  # the clip's own pixels, with the notes of the fit
-    return Tracked(shown, trace, latency, transport, _closure(cine, trace))
+    # The clip's own pixels, with the notes of the fit.
+    shown = replace(cine, notes=(*fitted.notes, *repeat_notes(repeats)))
+    return Tracked(shown, trace, latency, transport, _closure(cine, trace), tuple(repeats))
 
 
 def sustained_fps(

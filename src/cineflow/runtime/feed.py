@@ -81,7 +81,7 @@ class FrameFeed:
             raise FrameError(wanted, type(frame).__name__)
         if frame.ndim != self.feed.rank or frame.dtype not in _FRAME_TYPES:
             remedy = ""
-            if frame.ndim == self.feed.rank and frame.dtype.kind in "uif":
+            if frame.ndim == self.feed.rank and frame.dtype.kind in "uifb":
                 low, high = self.feed.grey
                 remedy = (
                     f"Convert it to float32 and scale it to {low:g}..{high:g}: a 16-bit frame is "
@@ -96,7 +96,7 @@ class FrameFeed:
             )
         self.require_size(frame.shape)
         image = frame.astype(np.float32)  # a copy: the caller's memory may be a ring's slot
-        self._check_values(frame, image, first=before is None)
+        self._check_values(frame, image, None if before is None else before.last)
         return image
 
     def require_size(self, shape: tuple[int, ...]) -> None:
@@ -110,7 +110,7 @@ class FrameFeed:
                 "Resize or pad the frame first: cineflow.cine.fit_to keeps the geometry.",
             )
 
-    def _check_values(self, frame: np.ndarray, image: np.ndarray, *, first: bool) -> None:
+    def _check_values(self, frame: np.ndarray, image: np.ndarray, last: np.ndarray | None) -> None:
         low, high = self.feed.grey
         if frame.dtype == np.uint8 and low <= 0 and high >= 255:
             return
@@ -125,7 +125,8 @@ class FrameFeed:
                 f"Scale the frames to {low:g}..{high:g}, or state their range in the spec's feed: "
                 "Feed(..., grey=(lowest, highest)).",
             )
-        if first and frame.dtype == np.float32 and high >= 255 and 0 < most <= 1:
+        scaled = frame.dtype == np.float32 and high >= 255 and 0 < most <= 1
+        if scaled and (last is None or not last.any()):  # black frames do not show their scale
             raise FrameError(
                 f"grey levels from {low:g} to {high:g}",
                 f"a first frame whose highest value is {most:g}: it looks scaled to 0..1",
