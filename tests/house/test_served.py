@@ -63,6 +63,7 @@ def result() -> served.Result:
         repeat=True,
         unit="mm",
         absent={"strain": "it was not asked for"},
+        engine="onnxruntime 1.31.0",
     )
 
 

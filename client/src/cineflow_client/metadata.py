@@ -25,14 +25,12 @@ class ModelInfo:
         spec: The ModelSpec that the server publishes: feed, tensors, units, tolerance, origin of
             weights.
         idle_timeout_s: Seconds without a frame after which the server drops a stream; 0 for calls.
-        engine: What runs it ("onnxruntime"); empty where the server does not say.
     """
 
     name: str
     served_name: str
     spec: Mapping[str, Any]
     idle_timeout_s: float
-    engine: str = ""
 
     @property
     def streams(self) -> bool:
@@ -110,5 +108,4 @@ def read_model_info(name: str, config: Any) -> ModelInfo:
         served_name=config.name,
         spec=spec,
         idle_timeout_s=config.sequence_batching.max_sequence_idle_microseconds / 1e6,
-        engine=config.parameters["engine"].string_value if "engine" in config.parameters else "",
     )

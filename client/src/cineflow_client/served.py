@@ -177,6 +177,7 @@ class Result:
         repeat: Whether this frame is the last one over again, value for value.
         unit: "px", or "mm" where the stream knows its spacing.
         absent: Why a reading is None, or an output not there, by its name.
+        engine: The runtime that ran the model, with its version ("onnxruntime 1.31.0").
         latency_ms: From the call that sent the frame to its result; None in process.
     """
 
@@ -197,6 +198,7 @@ class Result:
     repeat: bool = False
     unit: str = "px"
     absent: Mapping[str, str] = field(default_factory=dict)
+    engine: str = ""
     latency_ms: float | None = None
 
     @property
@@ -233,6 +235,37 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a reading is made from.
+
+    Attributes:
+        roles: Roles of outputs; one of them is enough.
+        images: Whether volumes do not have it yet.
+        reference: Whether the feed `reference` is also enough.
+    """
+
+    roles: tuple[str, ...]
+    images: bool = False
+    reference: bool = False
+
+    def describe(self) -> str:
+        """In words, as the table of readings has it."""
+        feed = ", or the feed reference" if self.reference else ""
+        return f"{' or '.join(self.roles)}{feed}{' (images only)' if self.images else ''}"
+
+    def lack(self, spec: Spec) -> str:
+        """Why a model does not have it, in words; "" where it does."""
+        there = bool(roles_of(spec) & set(self.roles))
+        if self.reference:
+            if there or spec["feed"]["kind"] == "reference":
+                return ""
+            return f"{spec['name']} has no flow and no reference frame, so beats are not followed"
+        if not there:
+            return f"{spec['name']} has no output with the role {' or '.join(self.roles)}"
+        return "volumes do not have it yet" if self.images and rank_of(spec) == 3 else ""
+
+
+@dataclass(frozen=True)
 class Reading:
     """One row of the table of readings.
 
@@ -241,7 +274,7 @@ class Reading:
         dtype: NumPy dtype name on the wire.
         shape: Sizes on the wire; "n" for the components of a vector, "..." for the frame's sizes.
         meaning: One sentence, with the unit.
-        lacks: Why a model does not have it, in words; "" where it does.
+        needs: What it is made from.
         asked: Whether it is sent only to a client that asked for it.
         pack: From the attribute's value to the array; None: it is the array.
         unpack: The way back.
@@ -251,10 +284,14 @@ class Reading:
     dtype: str
     shape: tuple[int | str, ...]
     meaning: str
-    lacks: Callable[[Spec], str]
+    needs: Needs
     asked: bool = False
     pack: Callable[[Any], Any] | None = None
     unpack: Callable[[np.ndarray], Any] | None = None
+
+    def lacks(self, spec: Spec) -> str:
+        """Why a model does not have it, in words; "" where it does."""
+        return self.needs.lack(spec)
 
 
 def roles_of(spec: Spec) -> set[str]:
@@ -265,25 +302,6 @@ def roles_of(spec: Spec) -> set[str]:
 def rank_of(spec: Spec) -> int:
     """Axes of a frame: 2 for images, 3 for volumes."""
     return 3 if spec["feed"]["volume"] else 2
-
-
-def _needs(*roles: str, images: bool = False) -> Callable[[Spec], str]:
-    def lacks(spec: Spec) -> str:
-        if not roles_of(spec) & set(roles):
-            return f"{spec['name']} has no output with the role {' or '.join(roles)}"
-        return "volumes do not have it yet" if images and rank_of(spec) == 3 else ""
-
-    return lacks
-
-
-def _follows_beats(spec: Spec) -> str:
-    if "flow" in roles_of(spec) or spec["feed"]["kind"] == "reference":
-        return ""
-    return f"{spec['name']} has no flow and no reference frame, so beats are not followed"
-
-
-def _several_points(spec: Spec) -> str:
-    return _needs("points", "heat_maps")(spec)
 
 
 def _pack_quality(quality: Quality) -> list[float | None]:
@@ -312,13 +330,13 @@ def _measured(value: float) -> Any:
 
 #: Every reading there is. The order is that of the tables and of the configuration.
 READINGS: tuple[Reading, ...] = (
-    Reading("flow", "float32", ("n", "..."), "px, previous -> current", _needs("flow")),
+    Reading("flow", "float32", ("n", "..."), "px, previous -> current", Needs(("flow",))),
     Reading(
         "displacement",
         "float32",
         ("n", "..."),
         "px, reference -> current",
-        _needs("flow", "displacement"),
+        Needs(("flow", "displacement")),
     ),
     Reading(
         "quality_parts",
@@ -326,7 +344,7 @@ READINGS: tuple[Reading, ...] = (
         (9,),
         "index 0..1, expected error px, correlation, photometric px, deformation, appearance, "
         "temporal px, forward-backward px, folding %; NaN: not measured",
-        _needs("flow", images=True),
+        Needs(("flow",), images=True),
         pack=_pack_quality,
         unpack=_unpack_quality,
     ),
@@ -336,26 +354,26 @@ READINGS: tuple[Reading, ...] = (
         (5,),
         "number, cause (0 start, 1 trigger, 2 motion), delay in frames, rhythm (0 unknown, "
         "1 regular, 2 early, 3 late), drift px (NaN: none)",
-        _follows_beats,
+        Needs(("flow",), reference=True),
         pack=_pack_beat,
         unpack=_unpack_beat,
     ),
-    Reading("points", "float32", (-1, "n"), "px, x first", _needs("points", "heat_maps")),
-    Reading("confidence", "float32", (-1,), "height of each heat map", _needs("heat_maps")),
-    Reading("lengths", "float32", (-1,), "px or mm, point to next point", _several_points),
+    Reading("points", "float32", (-1, "n"), "px, x first", Needs(("points", "heat_maps"))),
+    Reading("confidence", "float32", (-1,), "height of each heat map", Needs(("heat_maps",))),
+    Reading("lengths", "float32", (-1,), "px or mm, point to next", Needs(("points", "heat_maps"))),
     Reading(
         "areas",
         "float32",
         (-1,),
         "px^2 or mm^2 of each class (^3 for volumes)",
-        _needs("labels", "probabilities"),
+        Needs(("labels", "probabilities")),
     ),
     Reading(
         "strain",
         "float32",
         (-1, "..."),
         "Green-Lagrange strain, a fraction: xx, yy, xy (volumes: xx, yy, zz, xy, xz, yz)",
-        _needs("flow", "displacement"),
+        Needs(("flow", "displacement")),
         asked=True,
     ),
 )
@@ -363,7 +381,7 @@ READINGS: tuple[Reading, ...] = (
 #: Always sent: the indices of a result as int64 [5], and what is said in words as JSON.
 _INDICES = ("current", "previous", "reference", "described", "repeat")
 INDICES = Port("indices", "int64", (5,), f"{', '.join(_INDICES)} (0 or 1)", optional=False)
-NOTES = Port("notes", "uint8", (-1,), "JSON: unit of lengths, reasons of absence", optional=False)
+NOTES = Port("notes", "uint8", (-1,), "JSON: unit, reasons of absence, engine", optional=False)
 
 
 def has_reading(spec: Spec, name: str) -> bool:
@@ -461,7 +479,7 @@ def encode(result: Result, spec: Spec, wanted: Sequence[str] | None = None) -> d
         if value is not None:
             arrays[row.name] = np.asarray(row.pack(value) if row.pack else value, row.dtype)
     indices = [int(getattr(result, name)) for name in _INDICES]
-    notes = {"unit": result.unit, "absent": dict(result.absent)}
+    notes = {"unit": result.unit, "absent": dict(result.absent), "engine": result.engine}
     arrays[INDICES.name] = np.array(indices, np.int64)
     arrays[NOTES.name] = np.frombuffer(bytearray(json.dumps(notes).encode()), np.uint8)
     return arrays if wanted is None else {k: v for k, v in arrays.items() if k in wanted}
@@ -490,6 +508,7 @@ def decode(arrays: Mapping[str, np.ndarray], spec: Spec, latency_ms: float | Non
         outputs=outputs | motion_outputs(spec, readings),
         unit=notes["unit"],
         absent=notes["absent"] | lacking(spec),
+        engine=notes["engine"],
         latency_ms=latency_ms,
     )
 

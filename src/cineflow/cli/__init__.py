@@ -8,12 +8,14 @@
     repo.py     bundles to a Triton model repository
     serve.py    bundles behind a real Triton, until Ctrl-C
     stream.py   a clip to a running server
+    call.py     the arrays of one study to a running server
     phantom.py  a synthetic cine with exactly known motion
     doctor.py   what is installed, what is missing, what would be used
     version.py  the option --version
 
 Shared by the commands: `console.py` prints errors and handles Ctrl-C, `obtain.py` finds or installs
-a server, `pacing.py` sends a clip at its own rate, and `outcome.py` writes the results of that.
+a server, `given.py` reads arrays, `pacing.py` sends a clip at its own rate, `collect.py` collects
+the results of that, and `outcome.py` writes them.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ _COMMANDS = (
     "repo",
     "serve",
     "stream",
+    "call",
     "phantom",
     "doctor",
     "version",

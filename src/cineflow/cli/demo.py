@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 MODEL = "lucas_kanade"
 
+_WRITTEN = (
+    "report.html",
+    "motion.webp",
+    "result.npz",
+    "scalars.csv",
+    "summary.json",
+    "server.log",
+)
+
 
 def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
@@ -34,6 +43,14 @@ def demo(
             help="DICOM multi-frame, .mp4 or .avi; default: a real echo from the pydicom package.",
         ),
     ] = None,
+    model: Annotated[
+        str,
+        typer.Option(help="A built-in model, a recipe file (./mine.py) or a bundle's folder."),
+    ] = MODEL,
+    given: Annotated[
+        Path | None,
+        typer.Option(help="The model's further inputs, .npz; points in pixels of the clip."),
+    ] = None,
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for all output.")] = Path(
         "build/demo"
     ),
@@ -41,7 +58,7 @@ def demo(
         Path | None, typer.Option(help="Folder of the server's wheel, installed there if missing.")
     ] = None,
 ) -> None:
-    """Export the default model, serve it with Triton, stream a clip, write a report."""
+    """Export a model, serve it with Triton, stream a clip, write a report."""
     from cineflow.cine import default_clip, read_cine
     from cineflow.cli.obtain import obtain_server
     from cineflow.cli.outcome import import_client
@@ -53,9 +70,9 @@ def demo(
     _done(f"clip: {len(cine)} frames of {cine.size[0]}x{cine.size[1]}, {cine.name}")
     out_dir.mkdir(parents=True, exist_ok=True)
     binary = obtain_server(server_dir)  # before the export, so that it fails early
-    for stale in ("report.html", "motion.webp", "summary.json", "server.log"):
+    for stale in _WRITTEN:
         (out_dir / stale).unlink(missing_ok=True)  # an earlier run's files would mislead
-    bundle = _bundle(out_dir / "bundle")
+    bundle = _bundle(model, out_dir / "bundle")
     _done(f"model: {bundle.served_name} from {bundle.path}")
     repository = write_repository([bundle], out_dir / "models")
     _done(f"Triton repository: {repository}")
@@ -68,7 +85,7 @@ def demo(
     with server:
         _done(f"server: Triton {server.version} on {server.url}")
         try:
-            outcome = _stream(server, cine)
+            outcome = _stream(server, bundle, cine, given)
         except client_library.ServerDied:
             server.check()  # the exit code and log of our own server say more
             raise
@@ -78,29 +95,30 @@ def demo(
     out.print(f"[bold]{out_dir / 'report.html'}[/]")
 
 
-def _bundle(folder: Path) -> Bundle:
-    """The default model, exported now; the built-in bundle where torch is not installed."""
+def _bundle(model: str, folder: Path) -> Bundle:
+    """A recipe exported now; a bundle's folder, or a built-in one without torch, as it is."""
     from cineflow.runtime import Bundle
 
+    if Path(model).is_dir():
+        return Bundle.load(model)
     missing = [name for name in ("torch", "onnx", "onnxscript") if not _installed(name)]
     if missing:
         err.print(f"{', '.join(missing)} not installed: taking the built-in bundle, not a new one")
-        return Bundle.load(MODEL)
+        return Bundle.load(model)
     from cineflow.export import export_bundle  # needs the packages above
 
-    with err.status(f"export {MODEL}") as status:
-        return export_bundle(MODEL, folder, progress=status.update)
+    with err.status(f"export {model}") as status:
+        return export_bundle(model, folder, progress=status.update)
 
 
-def _stream(server: TritonServer, cine: Cine) -> Outcome:
+def _stream(server: TritonServer, bundle: Bundle, cine: Cine, given: Path | None) -> Outcome:
     from cineflow.cli.outcome import Outcome
-    from cineflow.cli.pacing import stream_paced, sustained_fps
-    from cineflow.runtime import choose_engine
+    from cineflow.cli.pacing import prepare, stream_paced, sustained_fps
     from cineflow_client import Client
 
-    engine = choose_engine()  # the server's models run in this environment
     with Client(server.url) as client, Progress(console=err, transient=True) as bars:
-        model = client.model(MODEL)
+        model = client.model(bundle.served_name)
+        source = prepare(model, cine, given)
         paced = bars.add_task("stream at the clip's rate", total=len(cine))
         unpaced = bars.add_task("stream unpaced", total=len(cine))
 
@@ -108,10 +126,9 @@ def _stream(server: TritonServer, cine: Cine) -> Outcome:
             go_on()
             bars.update(task, completed=done)
 
-        tracked = stream_paced(client, model, cine, partial(show, paced))
-        fps = sustained_fps(client, model, cine, partial(show, unpaced))
-    name = f"{engine.name} {engine.version}"
-    return Outcome(tracked, fps, model, server.version, engine=name)
+        streamed = stream_paced(client, source, model, partial(show, paced), keep=True)
+        fps = sustained_fps(client, source, model, partial(show, unpaced))
+    return Outcome(streamed, fps, model, server.version)
 
 
 def _installed(name: str) -> bool:

@@ -1,19 +1,29 @@
-"""The output of a streamed clip: a report, a summary for programs, a few lines for people."""
+"""The output of a streamed clip: a report, files for programs, a few lines for people."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import cineflow
-from cineflow.cli.pacing import WARM_UP_FRAMES, Tracked, spec_of
+from cineflow.cli.pacing import Streamed, warm_up_frames
 from cineflow.errors import MissingDependencyError
-from cineflow.report import Provenance, write_picture, write_report
+from cineflow.report import (
+    Provenance,
+    write_csv,
+    write_overlay,
+    write_picture,
+    write_readings_report,
+    write_report,
+)
+from cineflow.report.arrays import described_arrays
+from cineflow.report.scalars import FIRST
 
 if TYPE_CHECKING:
     from cineflow_client import ModelInfo
@@ -38,31 +48,42 @@ def import_client() -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A streamed clip, with the model and server that tracked it.
+    """A streamed clip, with the model and server that it was streamed to.
 
     Attributes:
-        tracked: The paced stream.
+        streamed: The paced stream.
         fps: Frames per second that the same stream sustains unpaced.
         model: The model, as the server describes it.
         server_version: Triton's version.
-        engine: What executed the model.
     """
 
-    tracked: Tracked
+    streamed: Streamed
     fps: float
     model: ModelInfo
     server_version: str
-    engine: str
 
     @property
     def weights(self) -> str:
         """The origin of the model's weights, in words."""
-        return spec_of(self.model).weights.describe()
+        return self.streamed.spec.weights.describe()
+
+    @property
+    def provenance(self) -> Provenance:
+        """What computed the results."""
+        transport = self.streamed.transport
+        return Provenance(
+            model=self.model.served_name,
+            weights=self.weights,
+            engine=self.streamed.collected.engine,
+            server=f"Triton {self.server_version}",
+            transport=_TRANSPORTS.get(transport, transport),
+            software=f"cineflow {cineflow.__version__}",
+        )
 
     def summary(self) -> dict[str, Any]:
         """The figures, for programs; times in ms, lengths in px, spacing in mm (row, column)."""
-        figures = self.tracked.latency.summary()
-        cine, closure = self.tracked.cine, self.tracked.closure
+        figures = self.streamed.latency.summary()
+        cine, closure = self.streamed.cine, self.streamed.closure
         return {
             "frames": figures.frames,
             "p50_ms": round(figures.p50_ms, 3),
@@ -74,7 +95,7 @@ class Outcome:
             "repeated_frames": list(self.tracked.repeats),
             "frame_period_ms": round(cine.frame_period_ms, 3),
             "server_version": self.server_version,
-            "engine": self.engine,
+            "engine": self.streamed.collected.engine,
             "model": self.model.served_name,
             "weights": self.weights,
             "loop_closure_px": None if closure.mean_px is None else round(closure.mean_px, 3),
@@ -83,33 +104,71 @@ class Outcome:
         }
 
     def write(self, folder: Path) -> None:
-        """Write report.html, motion.webp and summary.json into `folder`."""
+        """Write into `folder`: report.html, motion.webp, summary.json, scalars.csv, result.npz."""
         folder.mkdir(parents=True, exist_ok=True)
-        tracked = self.tracked
-        write_report(
-            folder / "report.html",
-            tracked.cine,
-            tracked.trace,
-            tracked.latency.summary(),
-            tracked.closure,
-            Provenance(
-                model=self.model.served_name,
-                weights=self.weights,
-                engine=self.engine,
-                server=f"Triton {self.server_version}",
-                transport=_TRANSPORTS.get(tracked.transport, tracked.transport),
-                software=f"cineflow {cineflow.__version__}",
-            ),
-            fps=self.fps,
-            warm_up_frames=WARM_UP_FRAMES,
-        )
-        write_picture(folder / "motion.webp", tracked.cine, tracked.trace)
+        streamed, collected = self.streamed, self.streamed.collected
+        figures = streamed.latency.summary()
+        picture = folder / "motion.webp"
+        if collected.trace is not None:
+            write_report(
+                folder / "report.html",
+                streamed.cine,
+                collected.trace,
+                figures,
+                streamed.closure,
+                self.provenance,
+                fps=self.fps,
+                warm_up_frames=warm_up_frames(streamed.spec),
+            )
+            write_picture(picture, streamed.cine, collected.trace)
+        if collected.readings is not None:
+            write_overlay(picture, streamed.cine, collected.readings)
+            write_readings_report(
+                folder / "report.html",
+                streamed.cine,
+                collected.readings,
+                streamed.spec,
+                picture,
+                figures,
+                self.provenance,
+                fps=self.fps,
+                warm_up_frames=warm_up_frames(streamed.spec),
+            )
+        write_csv(folder / "scalars.csv", collected.rows)
+        if collected.arrays is not None:
+            collected.arrays.write(folder / "result.npz", self._about())
         text = json.dumps(self.summary(), indent=2)
         (folder / "summary.json").write_text(text + "\n", encoding="utf-8")
 
+    def _about(self) -> dict[str, Any]:
+        """Units and provenance of result.npz."""
+        streamed, collected = self.streamed, self.streamed.collected
+        geometry, spacing = streamed.geometry, streamed.cine.spacing_mm
+        return {
+            "use": "Research use, not for diagnosis",
+            **asdict(self.provenance),
+            "clip": streamed.cine.name,
+            "frames": len(streamed.cine),
+            "times_ms": streamed.cine.times_ms.tolist(),
+            "picture": {
+                "meaning": "Arrays are in pixels of the picture that the model saw: the clip's "
+                "picture (source) resized to `content`, then padded on the right and below to "
+                "`model`; each is (height, width)",
+                **asdict(geometry),
+            },
+            "spacing_mm": None if spacing is None else list(spacing),
+            "spacing_reason": streamed.cine.spacing_reason,
+            "notes": list(streamed.cine.notes),
+            "arrays": described_arrays(streamed.spec, collected.unit),
+            "absent": {
+                name: {"reason": reason, "frames": count}
+                for name, (reason, count) in collected.absent.items()
+            },
+        }
+
     def print(self, console: Console) -> None:
         """A few lines for people."""
-        cine, latency = self.tracked.cine, self.tracked.latency.summary()
+        cine, latency = self.streamed.cine, self.streamed.latency.summary()
         for note in cine.notes:
             console.print(f"note  {note}")
         grid = Table.grid(padding=(0, 3))
@@ -121,7 +180,11 @@ class Outcome:
         late = f"{latency.missed_deadlines} of {latency.frames} frames later than "
         grid.add_row("deadline", late + f"{cine.frame_period_ms:.1f} ms")
         grid.add_row("unpaced", f"{self.fps:.0f} frames per second")
-        grid.add_row("loop closure", self._closure())
+        if self.streamed.collected.trace is not None:
+            grid.add_row("loop closure", self._closure())
+        for name, value in self.streamed.collected.rows[-1].items():
+            if name not in FIRST:
+                grid.add_row(escape(name), f"{value:.6g} in the last frame")
         spacing = cine.spacing_mm
         grid.add_row(
             "spacing",
@@ -130,11 +193,11 @@ class Outcome:
             else f"{spacing[0]:.4g} x {spacing[1]:.4g} mm per pixel (row, column)",
         )
         grid.add_row("weights", self.weights)
-        grid.add_row("served by", f"Triton {self.server_version}, {self.engine}")
+        grid.add_row("served by", f"Triton {self.server_version}, {self.streamed.collected.engine}")
         console.print(grid)
 
     def _closure(self) -> str:
-        closure = self.tracked.closure
+        closure = self.streamed.closure
         if closure.mean_px is None or closure.beat is None:
             return closure.reason
         return f"{closure.mean_px:.2f} px, frame {closure.beat.start} to {closure.beat.end}"

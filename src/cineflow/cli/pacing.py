@@ -7,15 +7,21 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cineflow.cine import Cine, Geometry, fit_to
+from cineflow.cli.collect import Collected, Collector
+from cineflow.cli.given import Given, read_given
+from cineflow.errors import ArgumentError
 from cineflow.motion.closure import find_beat, point_closure
-from cineflow.report import Closure, Trace, TraceRecorder
+from cineflow.report import Closure, Trace
 from cineflow.report.repeats import repeat_notes
-from cineflow.spec import ModelSpec
+from cineflow.spec import Axis, ModelSpec
+from cineflow.spec.axes import AxisPart, Dim
+from cineflow.spec.feed import GREY
 
 if TYPE_CHECKING:
     from cineflow_client import Client, LatencyLog, ModelInfo
@@ -28,34 +34,94 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Tracked:
+class Streamed:
     """The results of a paced stream of a clip.
 
     Attributes:
         cine: The clip in its own pixels, with notes of what was done to it.
-        trace: Its motion, transformed back to those pixels.
+        geometry: From those pixels to those that the model saw.
+        spec: The model.
+        collected: What the model gave.
         latency: One latency per frame, against the clip's own frame period.
         transport: "shm" or "grpc".
-        closure: Loop closure over one beat.
+        closure: Loop closure over one beat; not measured without a flow.
         repeats: Frames that are exact copies of the frame before.
     """
 
     cine: Cine
-    trace: Trace
+    geometry: Geometry
+    spec: ModelSpec
+    collected: Collected
     latency: LatencyLog
     transport: str
     closure: Closure
     repeats: tuple[int, ...] = ()
 
 
-def spec_of(model: ModelInfo) -> ModelSpec:
-    """The ModelSpec that the server publishes with a model."""
-    return ModelSpec.from_json(json.dumps(model.spec))
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A clip as it is sent to one model.
+
+    Attributes:
+        cine: The clip in its own pixels.
+        fitted: The clip in the sizes that the model takes.
+        frames: Its frames in the grey levels of the model's feed.
+        geometry: From the clip's pixels to the model's.
+        spec: The model.
+        given: The model's further inputs.
+    """
+
+    cine: Cine
+    fitted: Cine
+    frames: np.ndarray
+    geometry: Geometry
+    spec: ModelSpec
+    given: Given
+
+
+def prepare(model: ModelInfo, cine: Cine, given: Path | None = None) -> Source:
+    """Fit a clip to a model.
+
+    Args:
+        model: The model, as `client.model` describes it.
+        cine: The clip.
+        given: A .npz file with the model's further inputs.
+
+    Raises:
+        ArgumentError: The model does not take a stream of images, or the further inputs do not fit.
+    """
+    spec = ModelSpec.from_json(json.dumps(model.spec))
+    if not spec.feed.streams:
+        raise ArgumentError(
+            "a model that takes a stream of frames",
+            f"{model.served_name}, which takes calls",
+            f"`cineflow call {spec.name} --url HOST:PORT --input ARRAYS.npz`",
+        )
+    if spec.feed.volume:
+        raise ArgumentError(
+            "a model of images [H, W], as clips have them",
+            f"{model.served_name}, which takes volumes [D, H, W]",
+            f'Push volumes from Python: client.stream("{spec.name}").push(volume).',
+        )
+    fitted, geometry = fit_to(cine, [_limits(dim) for dim in spec.frame_inputs[-1].shape[-2:]])
+    return Source(
+        cine=cine,
+        fitted=fitted,
+        frames=_grey(fitted.frames, spec.feed.grey),
+        geometry=geometry,
+        spec=spec,
+        given=read_given(given, spec, len(cine), geometry),
+    )
 
 
 def stream_paced(
-    client: Client, model: ModelInfo, cine: Cine, progress: Progress = lambda done: None
-) -> Tracked:
+    client: Client,
+    source: Source,
+    model: ModelInfo,
+    progress: Progress = lambda done: None,
+    *,
+    keep: bool = False,
+) -> Streamed:
     """Stream a clip at its own rate. A frame is pushed when it is due, or after the last result.
 
     If a frame is pushed late because the previous one was slow, the wait counts against its
@@ -63,75 +129,97 @@ def stream_paced(
 
     Args:
         client: A connection to the server.
+        source: The clip, from `prepare`.
         model: The model, as `client.model` describes it.
-        cine: The clip; it is fitted to the sizes that the model takes.
         progress: Called with the number of frames done.
+        keep: Whether to keep every array of every frame, for `Outcome.write`.
 
     Raises:
         CineflowClientError: The server is gone, or it refuses a frame.
     """
     from cineflow_client import LatencyLog
 
-    fitted, geometry = _fit(model, cine)
-    recorder = TraceRecorder(cine)
+    cine, given = source.cine, source.given
+    collector = Collector(cine, source.geometry, source.spec, keep=keep)
     latency = LatencyLog(frame_period_ms=cine.frame_period_ms)
     with client.stream(model.served_name) as warm_up:
-        for frame in fitted.frames[:WARM_UP_FRAMES]:
-            warm_up.push(frame)
+        for index, frame in enumerate(source.frames[: warm_up_frames(source.spec)]):
+            warm_up.push(frame, given=given.at(index))
     repeats: list[int] = []
-    with client.stream(model.served_name) as stream:
+    with client.stream(model.served_name, spacing_mm=source.fitted.spacing_mm) as stream:
         started = time.perf_counter()
-        for index, (frame, due_ms) in enumerate(zip(fitted.frames, cine.times_ms, strict=True)):
+        for index, (frame, due_ms) in enumerate(zip(source.frames, cine.times_ms, strict=True)):
             early_s = started + due_ms / 1e3 - time.perf_counter()
             time.sleep(max(0.0, early_s))
-            result = stream.push(frame, index)
+            result = stream.push(frame, index, given=given.at(index))
+            assert result.latency_ms is not None  # the client measures it
             latency.add(result.latency_ms, waited_ms=max(0.0, -1e3 * early_s))
-            recorder.add(
-                geometry.field_to_source(result.displacement),
-                result.quality,
-                result.reference,
-                result.beat,
-                parts=result.quality_parts,
-                beat_info=result.beat_info,
-            )
+            collector.add(result)
             if result.repeat:
                 repeats.append(index)
             progress(index + 1)
         transport = stream.transport
-    trace = recorder.finish()
+    collected = collector.finish()
     # The clip's own pixels, with the notes of the fit.
-    shown = replace(cine, notes=(*fitted.notes, *repeat_notes(repeats)))
-    return Tracked(shown, trace, latency, transport, _closure(cine, trace), tuple(repeats))
+    shown = replace(cine, notes=(*source.fitted.notes, *repeat_notes(repeats)))
+    return Streamed(
+        shown,
+        source.geometry,
+        source.spec,
+        collected,
+        latency,
+        transport,
+        _closure(cine, collected.trace),
+        tuple(repeats),
+    )
 
 
 def sustained_fps(
-    client: Client, model: ModelInfo, cine: Cine, progress: Progress = lambda done: None
+    client: Client, source: Source, model: ModelInfo, progress: Progress = lambda done: None
 ) -> float:
     """Frames per second when the next frame is sent before the last result has arrived.
 
     Args and Raises: as `stream_paced`.
     """
-    fitted, _ = _fit(model, cine)
     in_flight = 2  # one at the server, one on its way
     waiting: deque = deque()
     with client.stream(model.served_name, slots=in_flight) as stream:
         started = time.perf_counter()
-        for index, frame in enumerate(fitted.frames):
+        for index, frame in enumerate(source.frames):
             if len(waiting) == in_flight:
                 waiting.popleft().result()
-            waiting.append(stream.submit(frame, index, wait_s=stream.timeout_s))
+            given = source.given.at(index)
+            waiting.append(stream.submit(frame, index, given=given, wait_s=stream.timeout_s))
             progress(index + 1)
         while waiting:
             waiting.popleft().result()
-        return len(fitted) / (time.perf_counter() - started)
+        return len(source.frames) / (time.perf_counter() - started)
 
 
-def _fit(model: ModelInfo, cine: Cine) -> tuple[Cine, Geometry]:
-    height, width = spec_of(model).inputs[0].shape[-2:]
-    return fit_to(cine, (height, width))
+def warm_up_frames(spec: ModelSpec) -> int:
+    """Frames that are sent before the clip: a window first runs when it is full."""
+    return max(WARM_UP_FRAMES, spec.feed.length)
 
 
-def _closure(cine: Cine, trace: Trace) -> Closure:
+def _limits(dim: Dim) -> Axis | int:
+    """The sizes that a frame may have along one axis."""
+    if not isinstance(dim, AxisPart):
+        return dim
+    least, most = dim.size(dim.axis.minimum), dim.size(dim.axis.maximum)
+    return Axis(dim.axis.name, least, most, max(1, dim.size(dim.axis.multiple)))
+
+
+def _grey(frames: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
+    """Frames of 0..255 in the grey levels of a feed."""
+    if levels == GREY:
+        return frames
+    low, high = levels
+    return np.float32(low) + frames.astype(np.float32) * np.float32((high - low) / GREY[1])
+
+
+def _closure(cine: Cine, trace: Trace | None) -> Closure:
+    if trace is None:
+        return Closure(None, None, "the model has no flow")
     beat, reason = find_beat(cine.frames, np.asarray(cine.times_ms), cine.sector)
     if beat is None:
         return Closure(None, None, reason)

@@ -19,26 +19,35 @@ def stream(
     clip: Annotated[Path, typer.Argument(help="DICOM multi-frame, .mp4 or .avi.")],
     url: Annotated[str, typer.Option(help="host:port of the server's gRPC interface.")],
     model: Annotated[str, typer.Option(help="An alias, or a served name.")] = "lucas_kanade",
+    given: Annotated[
+        Path | None,
+        typer.Option(help="The model's further inputs, .npz; points in pixels of the clip."),
+    ] = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="Folder for report.html and summary.json.")
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for report.html, result.npz, scalars.csv and summary.json."
+        ),
     ] = None,
 ) -> None:
     """Stream a clip to a running server, at the clip's own rate."""
     from cineflow.cine import read_cine
     from cineflow.cli.outcome import Outcome, import_client
-    from cineflow.cli.pacing import stream_paced, sustained_fps
+    from cineflow.cli.pacing import prepare, stream_paced, sustained_fps
 
     client_library = import_client()
     cine = read_cine(clip)
     with client_library.Client(url) as client:
         info = client.model(model)
+        source = prepare(info, cine, given)
         if out_dir is not None:
             out_dir.mkdir(parents=True, exist_ok=True)  # before the stream, so that it fails early
+        keep = out_dir is not None
         with err.status(f"streaming {len(cine)} frames to {info.served_name}"):
-            tracked = stream_paced(client, info, cine, lambda done: go_on())
-            fps = sustained_fps(client, info, cine, lambda done: go_on())
+            streamed = stream_paced(client, source, info, lambda done: go_on(), keep=keep)
+            fps = sustained_fps(client, source, info, lambda done: go_on())
         version = client.server_version()
-    outcome = Outcome(tracked, fps, info, version, engine="the server's own")
+    outcome = Outcome(streamed, fps, info, version)
     outcome.print(out)
     if out_dir is not None:
         outcome.write(out_dir)

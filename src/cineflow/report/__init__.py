@@ -1,18 +1,34 @@
-"""Reports and pictures of tracked motion: self-contained, without the patient's identity."""
+"""Reports and pictures of what a model gave: self-contained, without the patient's identity."""
 
-from cineflow.report.html import Closure, Provenance, write_report
+from cineflow.report.html import Closure, write_report
 from cineflow.report.latency import Latency
+from cineflow.report.overlay import write_overlay
+from cineflow.report.page import Provenance
 from cineflow.report.picture import write_picture
 from cineflow.report.points import choose_wall_points
+from cineflow.report.readings import Readings, ReadingsRecorder
+from cineflow.report.readings_page import write_readings_report
+from cineflow.report.results import ResultFile, write_arrays
+from cineflow.report.scalars import Row, scalars_of, score_cells, write_csv
 from cineflow.report.trace import Trace, TraceRecorder
 
 __all__ = [
     "Closure",
     "Latency",
     "Provenance",
+    "Readings",
+    "ReadingsRecorder",
+    "ResultFile",
+    "Row",
     "Trace",
     "TraceRecorder",
     "choose_wall_points",
+    "scalars_of",
+    "score_cells",
+    "write_arrays",
+    "write_csv",
+    "write_overlay",
     "write_picture",
+    "write_readings_report",
     "write_report",
 ]

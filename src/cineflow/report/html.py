@@ -5,41 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from cineflow.cine import Cine
 from cineflow.cine.sector import covers_the_frame
-from cineflow.errors import ArgumentError
 from cineflow.motion.closure import BeatPair
 from cineflow.report.charts import HEIGHT, WIDTH
 from cineflow.report.judgement import beat_rows, part_charts
 from cineflow.report.latency import Latency
 from cineflow.report.movie import MOST_FRAMES, movie
+from cineflow.report.page import Provenance, render, require_lengths
 from cineflow.report.palette import css_stops
 from cineflow.report.trace import Trace
 from cineflow.report.trace_charts import trace_charts
 from cineflow.report.unit import Unit
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What computed the motion. The page shows every field.
-
-    Attributes:
-        model: Name of the model as it was served.
-        weights: Origin of its weights ("none: training-free").
-        engine: What executed it.
-        server: Name and version of the server ("" if it ran in process).
-        transport: How frames reached the model.
-        software: Version of cineflow.
-    """
-
-    model: str
-    weights: str
-    engine: str
-    server: str
-    transport: str
-    software: str
 
 
 @dataclass(frozen=True)
@@ -80,23 +57,11 @@ def write_report(
     Raises:
         ArgumentError: Clip, trace and latency differ in length, or `latency` has no frame period.
     """
-    lengths = {len(cine), len(trace.quality), latency.each_ms.size}
-    if len(lengths) > 1:
-        raise ArgumentError(
-            f"a result and a latency for each of {len(cine)} frames",
-            f"{len(trace.quality)} results, {latency.each_ms.size} latencies",
-        )
-    if latency.frame_period_ms is None:
-        raise ArgumentError("a latency against the clip's frame period", "an unpaced stream")
-    environment = Environment(
-        loader=PackageLoader("cineflow.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    period_ms = require_lengths(cine, len(trace.quality), latency)
     unit = Unit.of(cine)
-    page = environment.get_template("report.html.j2").render(
+    return render(
+        path,
+        "report.html.j2",
         cine=cine,
         trace=trace,
         latency=latency,
@@ -104,7 +69,7 @@ def write_report(
         closure=closure,
         provenance=provenance,
         unit=unit,
-        charts=trace_charts(trace, latency.each_ms, latency.frame_period_ms, warm_up_frames, unit),
+        charts=trace_charts(trace, latency.each_ms, period_ms, warm_up_frames, unit),
         part_charts=part_charts(trace),
         beats=beat_rows(trace),
         renewals=[beat for beat in trace.beats if beat.cause != "start"],
@@ -114,7 +79,3 @@ def write_report(
         whole_frame=covers_the_frame(cine.sector),
         shown_frames=min(len(cine), MOST_FRAMES),
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return path

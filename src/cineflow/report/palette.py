@@ -7,6 +7,16 @@ import numpy as np
 #: (position 0..1, red, green, blue). Legible on grey tissue; the ends differ in lightness.
 STOPS = ((0.0, 54, 197, 190), (0.5, 255, 209, 102), (1.0, 255, 92, 108))
 
+#: Red, green, blue of classes and points, in turn. The first three are the ramp's.
+CLASS_COLOURS = (
+    (54, 197, 190),
+    (255, 209, 102),
+    (255, 92, 108),
+    (122, 162, 255),
+    (190, 132, 255),
+    (126, 217, 87),
+)
+
 
 def ramp(values: np.ndarray) -> np.ndarray:
     """Colours of values in 0..1 (clipped): uint8 [..., 3] RGB."""

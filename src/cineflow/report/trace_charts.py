@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from cineflow.motion.quality_rule import SUSPECT_PX
-from cineflow.report.charts import Chart, bars, curve
+from cineflow.report.charts import Chart, curve
 from cineflow.report.judgement import beginnings
+from cineflow.report.latency_chart import latency_chart
 from cineflow.report.trace import Trace
 from cineflow.report.unit import Unit
 
@@ -61,14 +62,6 @@ def trace_charts(
             )
         )
     charts.append(
-        bars(
-            "Latency per frame, ms",
-            "From push to result, the clip paced at its own rate. "
-            f"{warm_up_frames} warm-up frames were sent before and are not counted; "
-            "frame 0 is the first and is not tracked.",
-            each_ms,
-            period_ms,
-            f"deadline {period_ms:.1f} ms",
-        )
+        latency_chart(each_ms, period_ms, warm_up_frames, "frame 0 is the first and is not tracked")
     )
     return charts

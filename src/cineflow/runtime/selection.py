@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import replace
 
@@ -65,6 +66,16 @@ def engine_report(bundle: Bundle | None = None, precision: str | None = None) ->
     report = [runtime.status(bundle, precision) for runtime in RUNTIMES.values()]
     best = next((status for status in report if status.available), None)
     return [replace(status, chosen=status is best) for status in report]
+
+
+def describe_engine(engine: Engine) -> str:
+    """An open engine's runtime with the version of its library ("onnxruntime 1.31.0")."""
+    return f"{engine.name} {_library_version(engine.name)}".strip()
+
+
+@functools.cache
+def _library_version(runtime: str) -> str:
+    return RUNTIMES[runtime].status(None, None).version if runtime in RUNTIMES else ""
 
 
 def _open_best(bundle: Bundle, threads: int | None, precision: str | None) -> Engine:

@@ -29,6 +29,7 @@ from cineflow.runtime.readings import (
     require_readable,
     strain_of,
 )
+from cineflow.runtime.selection import describe_engine
 from cineflow.runtime.state import StreamState, Track, require_state
 from cineflow.runtime.track import at_beat, composed_on, first_track
 from cineflow.served import (
@@ -90,6 +91,7 @@ class Stream:
         self.spec = spec
         self.model = engine.model
         self._engine = engine
+        self._engine_words = describe_engine(engine)
         self._feed = FrameFeed(spec)
         self._served: Mapping[str, Any] = json.loads(spec.to_json())
         self._absent = lacking(self._served)
@@ -288,6 +290,7 @@ class Stream:
             repeat=repeat,
             unit="px" if after.spacing_mm is None else "mm",
             absent=absent,
+            engine=self._engine_words,
         )
 
     # -- checks ------------------------------------------------------------------------------------

@@ -1,0 +1,101 @@
+"""`cineflow call`: the arrays of one study through a model that takes calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from cineflow.cli.console import guarded, out
+
+
+def register(app: typer.Typer) -> None:
+    app.command("call")(call)
+
+
+@guarded
+def call(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="An alias, a served name, or a bundle's folder.")
+    ],
+    url: Annotated[str, typer.Option(help="host:port of the server's gRPC interface.")],
+    inputs: Annotated[
+        Path, typer.Option("--input", help="The model's inputs by name, .npz (numpy.savez).")
+    ],
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="File for the outputs by name, .npz.")
+    ] = None,
+) -> None:
+    """Run a model that takes calls once, on a running server."""
+    import cineflow
+    from cineflow.cli.given import in_spec_type, read_arrays
+    from cineflow.cli.outcome import import_client
+    from cineflow.errors import ArgumentError
+    from cineflow.report import write_arrays
+    from cineflow.report.arrays import described_output
+    from cineflow.spec import ModelSpec
+
+    client_library = import_client()
+    name = _served_name(model)
+    arrays = read_arrays(inputs)
+    with client_library.Client(url) as client:
+        info = client.model(name)
+        spec = ModelSpec.from_json(json.dumps(info.spec))
+        if spec.feed.streams:
+            raise ArgumentError(
+                "a model that takes calls",
+                f"{info.served_name}, which takes a stream of frames",
+                f"`cineflow stream CLIP --url {url} --model {spec.name}`",
+            )
+        known = {tensor.name: tensor for tensor in spec.inputs}
+        cast = {
+            key: in_spec_type(known[key], array) if key in known else array
+            for key, array in arrays.items()
+        }
+        outputs = client.call(info.served_name, **cast)
+        version = client.server_version()
+    _print(outputs)
+    out.print(
+        f"{info.served_name}, weights {spec.weights.describe()}, served by Triton {version}",
+        markup=False,
+    )
+    if out_file is not None:
+        about = {
+            "use": "Research use, not for diagnosis",
+            "model": info.served_name,
+            "weights": spec.weights.describe(),
+            "server": f"Triton {version}",
+            "software": f"cineflow {cineflow.__version__}",
+            "arrays": {item["name"]: described_output(item) for item in info.spec["outputs"]},
+        }
+        values = {key: output.values for key, output in outputs.items()}
+        write_arrays(out_file, values, about)
+        out.print(f"[bold]{out_file}[/]")
+
+
+def _served_name(model: str) -> str:
+    """The name to ask the server for: that of a bundle's content where `model` is its folder."""
+    from cineflow.runtime import Bundle
+
+    return Bundle.load(model).served_name if Path(model).is_dir() else model
+
+
+def _print(outputs: Mapping[str, Any]) -> None:
+    """Scores with the name of each class; of other outputs the type and the shape."""
+    from cineflow.report import score_cells
+
+    grid = Table.grid(padding=(0, 3))
+    for name, output in outputs.items():
+        if output.role == "scores":
+            for cell, value in score_cells(name, output.names, output.unit, output).items():
+                grid.add_row(escape(cell), f"{value:.4g}")
+        else:
+            shape = list(output.values.shape)
+            words = f"{output.values.dtype.name} {shape}, {output.unit}"
+            grid.add_row(escape(name), escape(words))
+    out.print(grid)

@@ -1,0 +1,69 @@
+"""Shared by the pages: the template's environment, provenance, and a check of lengths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cineflow.cine import Cine
+from cineflow.errors import ArgumentError
+from cineflow.report.latency import Latency
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What computed the results. The page shows every field.
+
+    Attributes:
+        model: Name of the model as it was served.
+        weights: Origin of its weights ("none: training-free").
+        engine: What executed it.
+        server: Name and version of the server ("" if it ran in process).
+        transport: How frames reached the model.
+        software: Version of cineflow.
+    """
+
+    model: str
+    weights: str
+    engine: str
+    server: str
+    transport: str
+    software: str
+
+
+def require_lengths(cine: Cine, results: int, latency: Latency) -> float:
+    """The clip's frame period in ms, if there is a result and a latency for each of its frames.
+
+    Raises:
+        ArgumentError: Clip, results and latency differ in length, or `latency` has no frame period.
+    """
+    if len({len(cine), results, latency.each_ms.size}) > 1:
+        raise ArgumentError(
+            f"a result and a latency for each of {len(cine)} frames",
+            f"{results} results, {latency.each_ms.size} latencies",
+        )
+    if latency.frame_period_ms is None:
+        raise ArgumentError("a latency against the clip's frame period", "an unpaced stream")
+    return latency.frame_period_ms
+
+
+def render(path: str | Path, template: str, **values: Any) -> Path:
+    """Write a page from one of the templates.
+
+    Returns:
+        `path`, whose folder is created.
+    """
+    environment = Environment(
+        loader=PackageLoader("cineflow.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(environment.get_template(template).render(**values), encoding="utf-8")
+    return path

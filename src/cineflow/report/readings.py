@@ -1,0 +1,115 @@
+"""What a stream gave for one clip, as the report of any model shows it: in the clip's pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from cineflow.cine import Cine, Geometry
+from cineflow.report.points import choose_wall_points, sample_field
+from cineflow.report.scalars import Row, names_of
+from cineflow.served import Result
+from cineflow.spec import ModelSpec, Role
+from cineflow.spec.outputs import frame_values
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """The readings of a clip that can be drawn or put into a table.
+
+    Attributes:
+        labels: Classes by frame, uint8 [H, W]; a frame without them is missing.
+        classes: Names of the classes; empty if the model does not name them.
+        points: Points by frame, float32 [K, 2] (x, y) px; a frame without them is missing.
+        point_names: Names of the points; empty for wall points.
+        rows: The numbers of each frame.
+        absent: For each reading or output that was missing: the reason, and in how many frames.
+    """
+
+    labels: Mapping[int, np.ndarray]
+    classes: tuple[str, ...]
+    points: Mapping[int, np.ndarray]
+    point_names: tuple[str, ...]
+    rows: tuple[Row, ...]
+    absent: Mapping[str, tuple[str, int]]
+
+
+class ReadingsRecorder:
+    """Collects results frame by frame.
+
+    Points are those of the model. A model without points that gives a displacement moves points of
+    the wall, which are chosen in the clip's first frame.
+
+    Args:
+        cine: The clip, in its own pixels.
+        geometry: From those pixels to the model's.
+        spec: The model.
+    """
+
+    def __init__(self, cine: Cine, geometry: Geometry, spec: ModelSpec) -> None:
+        self._cine = cine
+        self._geometry = geometry
+        self._spec = spec
+        self._labels: dict[int, np.ndarray] = {}
+        self._points: dict[int, np.ndarray] = {}
+        self._anchors: tuple[int, np.ndarray] | None = None
+
+    def add(self, result: Result) -> None:
+        """Add the next frame's result; its indices count the clip's frames."""
+        if (labels := self._labels_of(result)) is not None:
+            self._labels[result.described] = labels
+        if result.points is not None:
+            self._points[result.described] = self._geometry.points_to_source(result.points).astype(
+                np.float32
+            )
+        elif result.displacement is not None:
+            self._points[result.described] = self._wall_points(result, result.displacement)
+
+    def finish(self, rows: Sequence[Row], absent: Mapping[str, tuple[str, int]]) -> Readings:
+        """Everything collected so far; the arguments are `Readings`' own."""
+        return Readings(
+            labels=self._labels,
+            classes=names_of(self._spec, Role.LABELS, Role.PROBABILITIES),
+            points=self._points,
+            point_names=names_of(self._spec, Role.POINTS, Role.HEAT_MAPS),
+            rows=tuple(rows),
+            absent=absent,
+        )
+
+    def _labels_of(self, result: Result) -> np.ndarray | None:
+        for role in (Role.LABELS, Role.PROBABILITIES):
+            tensor = self._spec.output_of(role)
+            if tensor is None or tensor.name not in result.outputs:
+                continue
+            values = frame_values(tensor, result.outputs[tensor.name].values, self._spec.feed.rank)
+            behind = result.current - result.described if len(values) > 1 else 0
+            one = values[len(values) - 1 - behind]
+            classes = one.argmax(axis=0) if role == Role.PROBABILITIES else one
+            return self._to_source(classes.astype(np.uint8))
+        return None
+
+    def _to_source(self, classes: np.ndarray) -> np.ndarray:
+        """A map of the model's picture at any resolution, on the clip's pixels."""
+        geometry = self._geometry
+        whole = _resized(classes, geometry.model)
+        inside = whole[: geometry.content[0], : geometry.content[1]]
+        return _resized(inside, geometry.source)
+
+    def _wall_points(self, result: Result, displacement: np.ndarray) -> np.ndarray:
+        if self._anchors is None:
+            self._anchors = result.reference, choose_wall_points(self._cine)
+        reference, anchors = self._anchors
+        if result.reference != reference:
+            anchors = self._points.get(result.reference, anchors)
+            self._anchors = result.reference, anchors
+        field = self._geometry.field_to_source(displacement)
+        return anchors + sample_field(field, anchors)
+
+
+def _resized(classes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if classes.shape == size:
+        return classes
+    return np.asarray(cv2.resize(classes, size[::-1], interpolation=cv2.INTER_NEAREST))

@@ -1,0 +1,132 @@
+"""The report of any model: the cine with labels and points over it, curves, a table of numbers."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cineflow.cine import Cine
+from cineflow.cine.sector import covers_the_frame
+from cineflow.report.charts import HEIGHT, WIDTH, Chart, curve
+from cineflow.report.latency import Latency
+from cineflow.report.latency_chart import latency_chart
+from cineflow.report.overlay import MOST_FRAMES, colour_of
+from cineflow.report.page import Provenance, render, require_lengths
+from cineflow.report.readings import Readings
+from cineflow.report.scalars import FIRST, Row, columns_of
+from cineflow.report.unit import Unit
+from cineflow.spec import ModelSpec
+
+#: More curves than this make the page unreadable; the table has all of them.
+_MOST_CHARTS = 12
+
+
+@dataclass(frozen=True)
+class ScalarRow:
+    """One line of the table of numbers.
+
+    Attributes:
+        name: What it is, with its unit.
+        frames: Frames that have it.
+        figures: First, least, mean, most and last value.
+    """
+
+    name: str
+    frames: int
+    figures: tuple[float, float, float, float, float]
+
+
+def write_readings_report(
+    path: str | Path,
+    cine: Cine,
+    readings: Readings,
+    spec: ModelSpec,
+    picture: Path,
+    latency: Latency,
+    provenance: Provenance,
+    *,
+    fps: float,
+    warm_up_frames: int = 0,
+) -> Path:
+    """Write the page of a model that is not a tracker of motion.
+
+    Args:
+        path: The .html file to write; its folder is created.
+        cine: The clip, in the pixels of `readings`.
+        readings: What the model gave.
+        spec: The model.
+        picture: The file that `write_overlay` wrote, .webp; the page holds a copy.
+        latency: How long each frame took, with the clip paced at its own rate.
+        provenance: What computed it.
+        fps: Frames per second that the same stream sustains unpaced.
+        warm_up_frames: Frames that were streamed before the clip and are not counted.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ArgumentError: Clip, readings and latency differ in length, or `latency` has no frame
+            period.
+    """
+    period_ms = require_lengths(cine, len(readings.rows), latency)
+    encoded = base64.b64encode(picture.read_bytes()).decode()
+    charts = list(_charts(readings.rows))[:_MOST_CHARTS]
+    return render(
+        path,
+        "readings.html.j2",
+        cine=cine,
+        spec=spec,
+        picture=f"data:image/webp;base64,{encoded}",
+        keys=_keys(readings),
+        latency=latency,
+        fps=fps,
+        provenance=provenance,
+        scalars=list(_scalars(readings.rows)),
+        charts=[*charts, latency_chart(latency.each_ms, period_ms, warm_up_frames)],
+        absent=readings.absent,
+        wall_points=bool(readings.points) and not readings.point_names,
+        unit=Unit.of(cine),
+        chart_size=(WIDTH, HEIGHT),
+        whole_frame=covers_the_frame(cine.sector),
+        shown_frames=min(len(cine), MOST_FRAMES),
+    )
+
+
+def _keys(readings: Readings) -> list[tuple[str, tuple[int, int, int]]]:
+    """Name and colour of everything that is drawn."""
+    keys = []
+    seen = {int(label) for labels in readings.labels.values() for label in np.unique(labels)}
+    for label in sorted(seen - {0}):
+        named = label < len(readings.classes)
+        keys.append((readings.classes[label] if named else f"class {label}", colour_of(label)))
+    if readings.points and not readings.point_names:
+        keys.append(("points", colour_of(0)))
+    return keys + [(name, colour_of(k)) for k, name in enumerate(readings.point_names)]
+
+
+def _scalars(rows: Sequence[Row]) -> Iterator[ScalarRow]:
+    for name in columns_of(rows):
+        if name in FIRST and name != "quality [0..1]":
+            continue
+        values = _column(rows, name)
+        there = values[~np.isnan(values)]
+        if there.size:
+            figures = (there[0], there.min(), there.mean(), there.max(), there[-1])
+            yield ScalarRow(name, there.size, figures)
+
+
+def _charts(rows: Sequence[Row]) -> Iterator[Chart]:
+    """A curve of each number that varies and is never negative, which an axis from 0 can show."""
+    for name in columns_of(rows):
+        values = _column(rows, name)
+        if name not in FIRST and np.nanmin(values) >= 0 and np.nanmax(values) > np.nanmin(values):
+            yield curve(name, "Of each frame that has it.", values)
+
+
+def _column(rows: Sequence[Row], name: str) -> np.ndarray:
+    cells = [row.get(name) for row in rows]
+    return np.array([np.nan if cell is None else cell for cell in cells], np.float64)

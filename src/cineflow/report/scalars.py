@@ -1,0 +1,111 @@
+"""Scalars: the numbers of each frame, by name and unit, for a table or a .csv file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cineflow.served import Result
+from cineflow.spec import ModelSpec, Role
+
+#: What every row starts with.
+FIRST = (
+    "frame",
+    "time [ms]",
+    "previous",
+    "reference",
+    "described",
+    "repeat",
+    "latency [ms]",
+    "quality [0..1]",
+    "expected error [px]",
+    "beat",
+)
+
+Row = dict[str, float | int | None]
+
+
+def scalars_of(result: Result, spec: ModelSpec, time_ms: float) -> Row:
+    """The numbers of one frame by "name [unit]"; None where the frame does not have one.
+
+    Args:
+        result: From a stream in process or from the client.
+        spec: The model.
+        time_ms: Time of the frame since the first.
+    """
+    parts = result.quality_parts
+    values = (
+        result.current,
+        time_ms,
+        result.previous,
+        result.reference,
+        result.described,
+        int(result.repeat),
+        result.latency_ms,
+        result.quality,
+        None if parts is None else parts.expected_error_px,
+        result.beat,
+    )
+    row: Row = dict(zip(FIRST, values, strict=True))
+    names = names_of(spec, Role.POINTS, Role.HEAT_MAPS)
+    for k, length in enumerate(_values(result.lengths)):
+        row[f"length {_name(names, k, 'point')} to {_name(names, k + 1, 'point')} "
+            f"[{result.unit}]"] = length  # fmt: skip
+    names = names_of(spec, Role.LABELS, Role.PROBABILITIES)
+    power = spec.feed.rank
+    for k, area in enumerate(_values(result.areas)):
+        what = "volume" if power == 3 else "area"
+        row[f"{what} {_name(names, k, 'class')} [{result.unit}^{power}]"] = area
+    scores = spec.output_of(Role.SCORES)
+    if scores is not None and scores.name in result.outputs:
+        row |= score_cells(scores.name, scores.names, scores.unit, result.outputs[scores.name])
+    return row
+
+
+def score_cells(name: str, names: Sequence[str], unit: str, output: Any) -> Row:
+    """The values of an output of scores, one for each class, by "name class [unit]"."""
+    values = np.asarray(output.values, np.float64)
+    rows: Row = {}
+    for index in np.ndindex(values.shape):
+        leading = [i for i, size in zip(index[:-1], values.shape[:-1], strict=True) if size > 1]
+        where = "".join(f" {i}" for i in leading)
+        rows[f"{name}{where} {_name(names, index[-1], 'class')} [{unit}]"] = float(values[index])
+    return rows
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Write one line per frame; the header has names and units, and a missing number is empty."""
+    columns = list(columns_of(rows))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: _text(value) for name, value in row.items()})
+
+
+def columns_of(rows: Sequence[Row]) -> Iterator[str]:
+    """Every column of any row, in the order in which they first appear."""
+    yield from dict.fromkeys(name for row in rows for name in row)
+
+
+def names_of(spec: ModelSpec, *roles: Role) -> tuple[str, ...]:
+    """Names that the first output with one of the roles gives to its values."""
+    found = (spec.output_of(role) for role in roles)
+    return next((one.names for one in found if one is not None), ())
+
+
+def _name(names: Sequence[str], index: int, kind: str) -> str:
+    return names[index] if index < len(names) else f"{kind} {index}"
+
+
+def _text(value: float | int | None) -> str:
+    """A number as text: seven digits, which is what float32 holds."""
+    return "" if value is None else f"{value:.7g}" if isinstance(value, float) else str(value)
+
+
+def _values(array: np.ndarray | None) -> list[float]:
+    return [] if array is None else [float(value) for value in array]
