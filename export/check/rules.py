@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import onnx
 from onnx import TensorProto
 
+from cineflow.errors import ExportError
 from cineflow.export.check.findings import ERROR, WARNING, Finding
 from cineflow.export.check.targets import TARGETS, target_findings
 from cineflow.export.graph.half import low_precision_coordinates
@@ -178,8 +179,8 @@ def _unguarded_sampling(model: onnx.ModelProto) -> Iterator[Finding]:
     producer = {name: node for node in model.graph.node for name in node.output}
     guards = {"Where", "Clip", "IsNaN", "Min", "Max"}
     for node in model.graph.node:
-        if node.op_type != "GridSample":
-            continue
+        if node.op_type != "GridSample" or len(node.input) < 2:
+            continue  # the checker reports a node without its grid
         before = producer.get(node.input[1])
         chain = 0
         while before is not None and before.op_type not in guards and chain < 4:
@@ -225,6 +226,22 @@ def _unknown_ops(model: onnx.ModelProto) -> Iterator[Finding]:
             "targets were not applied",
             f"Use a cineflow that has {name}",
         )
+
+
+def _wrong_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
+    for node in model.graph.node:
+        if node.domain != DOMAIN or node.op_type not in OPERATORS:
+            continue
+        try:
+            OPERATORS[node.op_type].inputs_of(node)
+        except ExportError as error:
+            yield Finding(
+                ERROR,
+                "wrong-inputs",
+                f"{DOMAIN}::{node.op_type} {node.name or node.output[0]!r} has {error.got}; "
+                f"wanted {error.wanted}. The rules about coordinates and targets were not applied",
+                error.remedy,
+            )
 
 
 def _ops_without_body(model: onnx.ModelProto) -> Iterator[Finding]:
@@ -280,9 +297,13 @@ RULES_OF_ANY_GRAPH: tuple[Rule, ...] = (
     _unguarded_sampling,
     _border_types,
     _unknown_ops,
+    _wrong_inputs,
     _ops_without_body,
     _unknown_attributes,
 )
 
-#: Rules that read the row of every op of ours.
+#: Findings that keep the rows of our ops from being applied.
+UNREADABLE = ("unknown-op", "wrong-inputs")
+
+#: Rules that read the row of every op of ours. They run where no finding is in `UNREADABLE`.
 RULES_OF_OUR_OPS: tuple[Rule, ...] = (_coordinates, _targets)

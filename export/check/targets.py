@@ -113,5 +113,6 @@ def grid_sample_rank(model: onnx.ModelProto) -> int:
 def _sampled_by(node: onnx.NodeProto) -> list[str]:
     """What `node` passes to GridSample, by itself or in its body."""
     if (row := row_of(node)) is not None:
-        return [node.input[position] for position in row.positions((row.sampled,))]
-    return [node.input[0]] if node.op_type == "GridSample" else []
+        given = row.inputs_of(node)
+        return [given[row.sampled]] if row.sampled else []
+    return list(node.input[:1]) if node.op_type == "GridSample" else []

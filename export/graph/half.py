@@ -148,15 +148,15 @@ def coordinates_of(node: onnx.NodeProto) -> list[str]:
     """Inputs of `node` that are coordinates or flow.
 
     Raises:
-        ExportError: The node is of domain `cineflow` and has no row in `cineflow.export.ops`.
+        ExportError: The node is of domain `cineflow`, and has no row in `cineflow.export.ops` or
+            the wrong number of inputs.
     """
     if (row := row_of(node)) is not None:
-        positions = row.positions(row.coordinates)
-    elif node.domain in _STANDARD:
-        positions = _COORDINATES.get(node.op_type, ())
-    else:
-        positions = ()
-    return [node.input[position] for position in positions]
+        given = row.inputs_of(node)
+        return [given[name] for name in row.coordinates]
+    positions = _COORDINATES.get(node.op_type, ()) if node.domain in _STANDARD else ()
+    # The onnx checker reports a standard node without its inputs.
+    return [node.input[position] for position in positions if position < len(node.input)]
 
 
 def _contracts(node: onnx.NodeProto) -> bool:

@@ -171,7 +171,7 @@ def _op_step(node: onnx.NodeProto) -> dict[str, Any]:
     assert row is not None  # it is called for our ops only
     return {
         "op": node.op_type,
-        "inputs": list(node.input),
+        "inputs": list(row.inputs_of(node).values()),
         "outputs": list(node.output),
         "attributes": row.attributes_of(node),
     }

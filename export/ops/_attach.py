@@ -15,8 +15,9 @@ def attach_bodies(model: onnx.ModelProto) -> None:
     A body can refer to an attribute that its node has, but not to a default.
 
     Raises:
-        ExportError: An op has no row or no body for its attributes, or two nodes of one op differ
-            in attributes or in the kind of their images: a function has only one body.
+        ExportError: An op has no row or no body for its attributes, a node has the wrong number of
+            inputs, or two nodes of one op differ in attributes or in the kind of their images: a
+            function has only one body.
     """
     del model.functions[:]
     seen: dict[str, onnx.FunctionProto] = {}
@@ -25,7 +26,8 @@ def attach_bodies(model: onnx.ModelProto) -> None:
         row = row_of(node)
         if row is None:
             continue
-        function = row.function(node, node.input[0] in bytes_in)
+        images = next(iter(row.inputs_of(node).values()), "")
+        function = row.function(node, images in bytes_in)
         given = {item.name for item in node.attribute}
         node.attribute.extend(
             onnx.helper.make_attribute(name, value)

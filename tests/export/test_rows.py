@@ -42,6 +42,12 @@ main (float[2,3,16,8] a, float[2,3,16,8] b) => (float[n,c,h,w] y)
 """)
 
 
+def renamed(model: onnx.ModelProto, op: str, domain: str = "cineflow") -> onnx.ModelProto:
+    model.graph.node[0].op_type = op
+    model.graph.node[0].domain = domain
+    return model
+
+
 @pytest.mark.parametrize("arguments", ["a", "a, b", "a, b, b"])
 @pytest.mark.parametrize("reader", READERS)
 def test_an_op_without_a_row_is_refused_by_name(reader: str, arguments: str) -> None:
@@ -72,11 +78,26 @@ def test_a_row_agrees_with_the_torch_schema(row: Operator) -> None:
     assert named[len(row.inputs) :] == list(row.attributes)
 
 
-def test_a_node_with_other_inputs_than_its_row_is_refused() -> None:
-    model = unknown("a")
-    model.graph.node[0].op_type = "Warp"
-    with pytest.raises(ExportError, match="with the inputs src, flow; got 1 inputs"):
-        footprint.shapes_at(model, SPEC, {})
+@pytest.mark.parametrize("arguments", ["a", "a, b, b"])
+@pytest.mark.parametrize("reader", READERS)
+def test_a_node_with_the_wrong_number_of_inputs_is_refused(reader: str, arguments: str) -> None:
+    count = len(arguments.split())
+    with pytest.raises(ExportError, match=f"with the inputs src, flow; got {count} inputs"):
+        READERS[reader](renamed(unknown(arguments), "Warp"))
+
+
+@pytest.mark.parametrize("arguments", ["a", "a, b, b"])
+def test_the_lint_reports_the_wrong_number_of_inputs(arguments: str) -> None:
+    findings = lint_model(renamed(unknown(arguments), "Warp"))
+    (found,) = [finding for finding in findings if finding.rule == "wrong-inputs"]
+    assert found.severity == "error"
+    assert "cineflow::Warp 'y'" in found.message
+
+
+@pytest.mark.parametrize("arguments", ["", "a"])
+def test_the_lint_reports_a_grid_sample_without_its_grid(arguments: str) -> None:
+    findings = lint_model(renamed(unknown(arguments), "GridSample", domain=""))
+    assert "checker" in {finding.rule for finding in findings}
 
 
 @pytest.mark.parametrize(
