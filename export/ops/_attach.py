@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx
 
 from cineflow.errors import ExportError
+from cineflow.export.ops._nodes import every_graph, every_node
 from cineflow.export.ops._operator import DOMAIN
 from cineflow.export.ops._registry import row_of
 
@@ -22,7 +23,7 @@ def attach_bodies(model: onnx.ModelProto) -> None:
     del model.functions[:]
     seen: dict[str, onnx.FunctionProto] = {}
     bytes_in = _byte_values(model)
-    for node in model.graph.node:
+    for node in every_node(model.graph.node):
         row = row_of(node)
         if row is None:
             continue
@@ -57,7 +58,9 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _byte_values(model: onnx.ModelProto) -> set[str]:
     """Names of the u8 values. The output of one of our nodes is not inferred, and never u8."""
-    graph = inferred(model).graph
-    kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info)}
-    kinds |= {item.name: item.data_type for item in graph.initializer}
+    kinds = {}
+    for graph in every_graph(inferred(model).graph):
+        values = (*graph.input, *graph.value_info)
+        kinds |= {value.name: value.type.tensor_type.elem_type for value in values}
+        kinds |= {item.name: item.data_type for item in graph.initializer}
     return {name for name, kind in kinds.items() if kind == onnx.TensorProto.UINT8}
