@@ -12,8 +12,7 @@ import onnx
 
 from cineflow.errors import ExportError
 from cineflow.export.check.findings import ERROR, Finding
-from cineflow.export.check.rules import RULES_OF_ANY_GRAPH, RULES_OF_OUR_OPS
-from cineflow.export.ops import unknown_ops
+from cineflow.export.check.rules import RULES_OF_ANY_GRAPH, RULES_OF_OUR_OPS, UNREADABLE
 
 _COPY = "Copy it again; a file with external data needs its data files in the same folder"
 
@@ -29,9 +28,9 @@ def check_file(file: str | Path) -> list[Finding]:
 
 def lint_model(model: onnx.ModelProto) -> list[Finding]:
     """Every finding on a model in memory, errors first."""
-    # Rules that read the rows of our ops would stop at an op without one; it has its own rule.
-    rules = RULES_OF_ANY_GRAPH if unknown_ops(model) else (*RULES_OF_ANY_GRAPH, *RULES_OF_OUR_OPS)
-    findings = [finding for rule in rules for finding in rule(model)]
+    findings = [finding for rule in RULES_OF_ANY_GRAPH for finding in rule(model)]
+    if not any(finding.rule in UNREADABLE for finding in findings):
+        findings += [finding for rule in RULES_OF_OUR_OPS for finding in rule(model)]
     return sorted(findings, key=lambda finding: finding.severity != ERROR)
 
 

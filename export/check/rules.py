@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import onnx
 from onnx import TensorProto
 
+from cineflow.errors import ExportError
 from cineflow.export.check.findings import ERROR, WARNING, Finding
 from cineflow.export.check.targets import MISREAD_LINEAR, TARGETS, target_findings
 from cineflow.export.graph.half import low_precision_coordinates
 from cineflow.export.graph.sampling import named_linear
-from cineflow.export.ops import DOMAIN, OPERATORS, unknown_ops
+from cineflow.export.ops import (
+    DOMAIN,
+    OPERATORS,
+    every_node,
+    every_node_of,
+    names_read_by,
+    unknown_ops,
+)
 
 Rule = Callable[[onnx.ModelProto], Iterator[Finding]]
 
@@ -53,7 +61,7 @@ def _unused_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
             continue
         seen.add(name)
         if name in producer:
-            open_names.extend(read for node in _every([producer[name]]) for read in node.input)
+            open_names.extend(names_read_by(producer[name]))
     for value in graph_inputs(model):
         if value.name not in seen:
             yield Finding(
@@ -63,15 +71,6 @@ def _unused_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
                 "Remove it; or, if two inputs were given one example tensor, which merges them, "
                 "give each its own and export again",
             )
-
-
-def _every(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    """The nodes, and those of their branches and loop bodies."""
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                yield from _every(graph.node)
 
 
 def _dynamic_outputs_over_static_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
@@ -176,11 +175,12 @@ def _coordinates(model: onnx.ModelProto) -> Iterator[Finding]:
 
 
 def _unguarded_sampling(model: onnx.ModelProto) -> Iterator[Finding]:
-    producer = {name: node for node in model.graph.node for name in node.output}
+    nodes = list(every_node(model.graph.node))
+    producer = {name: node for node in nodes for name in node.output}
     guards = {"Where", "Clip", "IsNaN", "Min", "Max"}
-    for node in model.graph.node:
-        if node.op_type != "GridSample":
-            continue
+    for node in nodes:
+        if node.op_type != "GridSample" or len(node.input) < 2:
+            continue  # the checker reports a node without its grid
         before = producer.get(node.input[1])
         chain = 0
         while before is not None and before.op_type not in guards and chain < 4:
@@ -241,11 +241,26 @@ def _unknown_ops(model: onnx.ModelProto) -> Iterator[Finding]:
         )
 
 
+def _wrong_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
+    for node in every_node_of(model):
+        if node.domain != DOMAIN or node.op_type not in OPERATORS:
+            continue
+        try:
+            OPERATORS[node.op_type].inputs_of(node)
+        except ExportError as error:
+            yield Finding(
+                ERROR,
+                "wrong-inputs",
+                f"{DOMAIN}::{node.op_type} {node.name or node.output[0]!r} has {error.got}; "
+                f"wanted {error.wanted}. The rules about coordinates and targets were not applied",
+                error.remedy,
+            )
+
+
 def _ops_without_body(model: onnx.ModelProto) -> Iterator[Finding]:
     bodies = {(function.domain, function.name) for function in model.functions}
-    for kind in sorted(
-        {(n.domain, n.op_type) for n in model.graph.node if n.domain not in _STANDARD}
-    ):
+    kinds = {(n.domain, n.op_type) for n in every_node_of(model) if n.domain not in _STANDARD}
+    for kind in sorted(kinds):
         if kind in bodies:
             continue
         ours = kind[0] == DOMAIN
@@ -263,19 +278,18 @@ _STANDARD = {"", "ai.onnx", "ai.onnx.ml"}
 
 
 def _unknown_attributes(model: onnx.ModelProto) -> Iterator[Finding]:
-    for nodes in (model.graph.node, *(function.node for function in model.functions)):
-        for node in _every(nodes):
-            if node.domain != DOMAIN or node.op_type not in OPERATORS:
-                continue
-            row = OPERATORS[node.op_type]
-            for name in row.unknown_attributes(node):
-                yield Finding(
-                    ERROR,
-                    "unknown-attribute",
-                    f"{DOMAIN}::{node.op_type} {node.name or node.output[0]!r} has an attribute "
-                    f"{name!r}, which no runtime reads: it would run with a default instead",
-                    f"Correct it to one of {', '.join(row.attributes)}, or leave it out",
-                )
+    for node in every_node_of(model):
+        if node.domain != DOMAIN or node.op_type not in OPERATORS:
+            continue
+        row = OPERATORS[node.op_type]
+        for name in row.unknown_attributes(node):
+            yield Finding(
+                ERROR,
+                "unknown-attribute",
+                f"{DOMAIN}::{node.op_type} {node.name or node.output[0]!r} has an attribute "
+                f"{name!r}, which no runtime reads: it would run with a default instead",
+                f"Correct it to one of {', '.join(row.attributes)}, or leave it out",
+            )
 
 
 def _targets(model: onnx.ModelProto) -> Iterator[Finding]:
@@ -295,9 +309,13 @@ RULES_OF_ANY_GRAPH: tuple[Rule, ...] = (
     _named_mode,
     _border_types,
     _unknown_ops,
+    _wrong_inputs,
     _ops_without_body,
     _unknown_attributes,
 )
 
-#: Rules that read the row of every op of ours.
+#: Findings that keep the rows of our ops from being applied.
+UNREADABLE = ("unknown-op", "wrong-inputs")
+
+#: Rules that read the row of every op of ours. They run where no finding is in `UNREADABLE`.
 RULES_OF_OUR_OPS: tuple[Rule, ...] = (_coordinates, _targets)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from cineflow.export.ops import inferred, row_of
+from cineflow.export.ops import every_graph, every_node_of, inferred, row_of
 
 #: Operators whose output size depends on values: an engine with fixed buffers cannot run them.
 _VALUE_SIZED = {"NonZero", "Unique", "Compress", "NonMaxSuppression"}
@@ -59,8 +59,7 @@ def target_findings(model: onnx.ModelProto) -> Iterator[tuple[str, str, str]]:
         ExportError: A node of domain `cineflow` has no row in `cineflow.export.ops`.
     """
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
-    operators = {node.op_type for node in model.graph.node if not node.domain}
-    operators |= {node.op_type for f in model.functions for node in f.node if not node.domain}
+    operators = {node.op_type for node in every_node_of(model) if not node.domain}
     rank = grid_sample_rank(model)
     if sized := sorted(operators & _VALUE_SIZED):
         yield (
@@ -104,18 +103,19 @@ def grid_sample_rank(model: onnx.ModelProto) -> int:
     Raises:
         ExportError: A node of domain `cineflow` has no row in `cineflow.export.ops`.
     """
-    graph = inferred(model).graph
-    ranks = {
-        value.name: len(value.type.tensor_type.shape.dim)
-        for value in (*graph.input, *graph.value_info, *graph.output)
-    }
-    ranks |= {item.name: len(item.dims) for item in graph.initializer}
-    sampled = [name for node in graph.node for name in _sampled_by(node)]
+    ranks: dict[str, int] = {}
+    sampled: list[str] = []
+    for graph in every_graph(inferred(model).graph):
+        for value in (*graph.input, *graph.value_info, *graph.output):
+            ranks[value.name] = len(value.type.tensor_type.shape.dim)
+        ranks |= {item.name: len(item.dims) for item in graph.initializer}
+        sampled += [name for node in graph.node for name in _sampled_by(node)]
     return max((ranks.get(name, 0) for name in sampled), default=0)
 
 
 def _sampled_by(node: onnx.NodeProto) -> list[str]:
     """What `node` passes to GridSample, by itself or in its body."""
     if (row := row_of(node)) is not None:
-        return [node.input[position] for position in row.positions((row.sampled,))]
-    return [node.input[0]] if node.op_type == "GridSample" else []
+        given = row.inputs_of(node)
+        return [given[row.sampled]] if row.sampled else []
+    return list(node.input[:1]) if node.op_type == "GridSample" else []

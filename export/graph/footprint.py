@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 
-from cineflow.export.ops import row_of
+from cineflow.export.ops import every_graph, row_of, subgraphs_of
 from cineflow.runtime.bundle import graph_inputs
 from cineflow.spec import ModelSpec
 from cineflow.spec.axes import size_of
@@ -39,24 +39,27 @@ def shapes_at(model: onnx.ModelProto, spec: ModelSpec, sizes: Mapping[str, int])
                 dim.Clear()
     del fixed.functions[:]
     # Shape inference cannot follow the bodies, so each row gives the shape of its op.
-    for node in fixed.graph.node:
-        row = row_of(node)
-        shape = row.output_shape(node, _known_shapes(fixed)) if row is not None else ()
-        if shape:
-            value = onnx.helper.make_tensor_value_info(
-                node.output[0], onnx.TensorProto.FLOAT, shape
-            )
-            fixed.graph.value_info.append(value)
+    for graph in every_graph(fixed.graph):
+        for node in graph.node:
+            row = row_of(node)
+            shape = row.output_shape(node, _known_shapes(fixed)) if row is not None else ()
+            if shape:
+                value = onnx.helper.make_tensor_value_info(
+                    node.output[0], onnx.TensorProto.FLOAT, shape
+                )
+                graph.value_info.append(value)
     return _known_shapes(fixed)
 
 
 def _known_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = {item.name: tuple(item.dims) for item in inferred.initializer}
-    for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        kind = value.type.tensor_type
-        if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim):
-            shapes[value.name] = tuple(dim.dim_value for dim in kind.shape.dim)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for graph in every_graph(inferred):
+        shapes |= {item.name: tuple(item.dims) for item in graph.initializer}
+        for value in (*graph.input, *graph.value_info, *graph.output):
+            kind = value.type.tensor_type
+            if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim):
+                shapes[value.name] = tuple(dim.dim_value for dim in kind.shape.dim)
     return shapes
 
 
@@ -93,15 +96,23 @@ def parameter_count(model: onnx.ModelProto) -> int:
 def multiply_adds(model: onnx.ModelProto, shapes: Shapes) -> int:
     """Multiply-adds of convolutions, matrix products and our ops; other nodes count 0.
 
+    Of two branches the costlier one counts, and the body of a loop counts once.
+
     Raises:
         ExportError: A node of domain `cineflow` has no row in `cineflow.export.ops`.
     """
-    return sum(_node_multiply_adds(node, shapes) for node in model.graph.node)
+    return _graph_multiply_adds(model.graph, shapes)
+
+
+def _graph_multiply_adds(graph: onnx.GraphProto, shapes: Shapes) -> int:
+    return sum(_node_multiply_adds(node, shapes) for node in graph.node)
 
 
 def _node_multiply_adds(node: onnx.NodeProto, shapes: Shapes) -> int:
     if (row := row_of(node)) is not None:
         return row.cost(node, shapes)
+    if inner := subgraphs_of(node):  # the branches of an If, or one body
+        return max(_graph_multiply_adds(graph, shapes) for graph in inner)
     out = math.prod(shapes.get(node.output[0], (0,)))
     if node.op_type == "Conv":
         weight = shapes.get(node.input[1], (0, 0))

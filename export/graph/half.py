@@ -9,19 +9,26 @@ has steps of 0.03 px, and the errors add up over the frames of a beat. So the gr
 - everything else (pre-processing, shape arithmetic), which is left as it is.
 
 Casts are inserted where the two meet. Weights of feature nodes are stored in f16. The inputs and
-outputs of the graph keep the dtypes of the spec. Which inputs of our ops are coordinates and which
-are features is in their rows (`cineflow.export.ops`).
+outputs of the graph keep the dtypes of the spec. Branches and loop bodies keep f32. Which inputs of
+our ops are coordinates and which are features is in their rows (`cineflow.export.ops`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from cineflow.export.ops import inferred, row_of
+from cineflow.export.ops import (
+    every_graph,
+    every_node,
+    inferred,
+    names_read_by,
+    row_of,
+    subgraphs_of,
+)
 
 FP32, FP16, BF16 = "fp32", "fp16", "bf16"
 
@@ -90,6 +97,11 @@ def to_half(model: onnx.ModelProto) -> None:
                 node.input[position] = cast(name, TensorProto.FLOAT16)
             elif not wants_half and name in half_values and name in producer:
                 node.input[position] = cast(name, TensorProto.FLOAT)
+        for graph_inside in subgraphs_of(node):
+            for inner in every_node(graph_inside.node):
+                for position, name in enumerate(inner.input):
+                    if name in half_values:
+                        inner.input[position] = cast(name, TensorProto.FLOAT)
         nodes.append(node)
     for value in graph.output:
         if value.name in half_values:
@@ -103,10 +115,9 @@ def to_half(model: onnx.ModelProto) -> None:
 
 def precision_of(model: onnx.ModelProto) -> str:
     """Storage type of the features: the narrowest of all weights, values, inputs and outputs."""
-    graph = inferred(model).graph
-    values = (*graph.input, *graph.output, *graph.value_info)
-    kinds = {value.type.tensor_type.elem_type for value in values}
-    kinds |= {item.data_type for item in graph.initializer}
+    kinds: set[int] = set()
+    for graph in every_graph(inferred(model).graph):
+        kinds |= set(_types_in(graph).values())
     for kind, name in ((TensorProto.FLOAT16, FP16), (TensorProto.BFLOAT16, BF16)):
         if kind in kinds:
             return name
@@ -129,34 +140,52 @@ def feature_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def island_nodes(graph: onnx.GraphProto) -> set[str]:
-    """First outputs of the nodes that compute coordinates and results (see above)."""
-    producer = {name: node for node in graph.node for name in node.output}
+    """First outputs of the nodes that compute coordinates and results (see above).
+
+    Nodes in branches and loop bodies are among them.
+    """
+    producers = _producers(graph)
     island: set[str] = set()
+    seen: set[str] = set()
     open_names = [value.name for value in graph.output]
-    open_names += [name for node in graph.node for name in coordinates_of(node)]
+    open_names += [name for node in every_node(graph.node) for name in coordinates_of(node)]
     while open_names:
-        node = producer.get(open_names.pop())
-        if node is None or node.output[0] in island:
+        name = open_names.pop()
+        if name in seen:
             continue
-        island.add(node.output[0])
-        if not (_contracts(node) or node.op_type in _SHAPES):
-            open_names.extend(name for name in node.input if name)
+        seen.add(name)
+        for node in producers.get(name, ()):
+            island.add(node.output[0])
+            if _contracts(node) or node.op_type in _SHAPES:
+                continue
+            open_names.extend(node.input)
+            open_names.extend(v.name for inner in subgraphs_of(node) for v in inner.output)
     return island
+
+
+def _producers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
+    """What makes each value: two branches may use one name, and a loop feeds its body's inputs."""
+    producers: dict[str, list[onnx.NodeProto]] = {}
+    for node in every_node(graph.node):
+        fed = [value.name for inner in subgraphs_of(node) for value in inner.input]
+        for name in (*node.output, *fed):
+            producers.setdefault(name, []).append(node)
+    return producers
 
 
 def coordinates_of(node: onnx.NodeProto) -> list[str]:
     """Inputs of `node` that are coordinates or flow.
 
     Raises:
-        ExportError: The node is of domain `cineflow` and has no row in `cineflow.export.ops`.
+        ExportError: The node is of domain `cineflow`, and has no row in `cineflow.export.ops` or
+            the wrong number of inputs.
     """
     if (row := row_of(node)) is not None:
-        positions = row.positions(row.coordinates)
-    elif node.domain in _STANDARD:
-        positions = _COORDINATES.get(node.op_type, ())
-    else:
-        positions = ()
-    return [node.input[position] for position in positions]
+        given = row.inputs_of(node)
+        return [given[name] for name in row.coordinates]
+    positions = _COORDINATES.get(node.op_type, ()) if node.domain in _STANDARD else ()
+    # The onnx checker reports a standard node without its inputs.
+    return [node.input[position] for position in positions if position < len(node.input)]
 
 
 def _contracts(node: onnx.NodeProto) -> bool:
@@ -175,34 +204,47 @@ def _feature_positions(node: onnx.NodeProto) -> tuple[int, ...]:
 
 def low_precision_coordinates(model: onnx.ModelProto) -> list[str]:
     """One sentence for each coordinate, flow or result of `model` that is stored below f32."""
-    types = value_types(model)
-    low = {int(TensorProto.FLOAT16): "f16", int(TensorProto.BFLOAT16): "bf16"}
-    findings = []
-    for node in model.graph.node:
-        findings += [
-            f"{node.op_type} {node.name} samples at coordinates in {low[types[name]]}"
-            for name in coordinates_of(node)
-            if types.get(name) in low
-        ]
-    # Between a contraction and the result or coordinate that it produces, all values keep f32.
-    island = island_nodes(model.graph)
-    for node in model.graph.node:
-        if node.output[0] not in island or node.op_type == "Cast":
-            continue
-        findings += [
-            f"{node.op_type} {node.name} computes a coordinate or result in {low[types[name]]}"
-            for name in node.output
-            if types.get(name) in low
-        ]
-    return findings
+    return list(_low_precision(inferred(model).graph, island_nodes(model.graph), {}))
+
+
+_LOW = {int(TensorProto.FLOAT16): "f16", int(TensorProto.BFLOAT16): "bf16"}
+
+
+def _low_precision(
+    graph: onnx.GraphProto, island: set[str], outside: Mapping[str, int]
+) -> Iterator[str]:
+    """The sentences for one graph, its branches and its loop bodies.
+
+    Args:
+        graph: The graph, with inferred types.
+        island: `island_nodes` of the main graph.
+        outside: Types of the values of the graphs around it.
+    """
+    types = {**outside, **_types_in(graph)}
+    for node in graph.node:
+        for name in coordinates_of(node):
+            if types.get(name) in _LOW:
+                low = _LOW[types[name]]
+                yield f"{node.op_type} {node.name} samples at coordinates in {low}"
+        # Between a contraction and the result or coordinate that it produces, all values keep f32.
+        if node.output[0] in island and node.op_type != "Cast":
+            for name in node.output:
+                if types.get(name) in _LOW:
+                    low = _LOW[types[name]]
+                    yield f"{node.op_type} {node.name} computes a coordinate or result in {low}"
+        for inner in subgraphs_of(node):
+            yield from _low_precision(inner, island, types)
 
 
 def value_types(model: onnx.ModelProto) -> dict[str, int]:
     """Element type of every value of the main graph whose type can be inferred."""
-    graph = inferred(model).graph
+    return _types_in(inferred(model).graph)
+
+
+def _types_in(graph: onnx.GraphProto) -> dict[str, int]:
     values: Iterable[onnx.ValueInfoProto] = (*graph.input, *graph.output, *graph.value_info)
     types = {value.name: value.type.tensor_type.elem_type for value in values}
-    return types | {item.name: item.data_type for item in model.graph.initializer}
+    return types | {item.name: item.data_type for item in graph.initializer}
 
 
 def _half_constant(graph: onnx.GraphProto, constant: onnx.TensorProto) -> str:
@@ -218,7 +260,7 @@ def _half_constant(graph: onnx.GraphProto, constant: onnx.TensorProto) -> str:
 
 
 def _drop_unused_constants(graph: onnx.GraphProto) -> None:
-    used = {name for node in graph.node for name in node.input}
+    used = {name for node in graph.node for name in names_read_by(node)}
     kept = [item for item in graph.initializer if item.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)

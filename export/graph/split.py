@@ -20,7 +20,7 @@ import onnx
 
 from cineflow.errors import ExportError
 from cineflow.export.graph.model import check_model
-from cineflow.export.ops import DOMAIN, row_of
+from cineflow.export.ops import DOMAIN, every_node, names_read_by, row_of
 from cineflow.runtime.segments import SEGMENTS_DIR, STEPS_FILE
 
 
@@ -41,9 +41,10 @@ def split_at_ops(model: onnx.ModelProto) -> Cut:
     """Cut `model` at every node of domain `cineflow`.
 
     Raises:
-        ExportError: The graph has no such node, a node has no row in `cineflow.export.ops`, or the
-            type of a value at a cut is not known.
+        ExportError: The graph has no such node, a node has no row in `cineflow.export.ops`, a
+            branch or loop body has such a node, or the type of a value at a cut is not known.
     """
+    _refuse_ops_in_branches(model.graph)
     model = _constants_as_nodes(model)
     levels = _levels(model.graph)
     ours = [node for node in model.graph.node if node.domain == DOMAIN]
@@ -75,6 +76,19 @@ def split_at_ops(model: onnx.ModelProto) -> Cut:
             )
         steps += [_op_step(node) for node in ours if levels[node.output[0]] == level + 1]
     return Cut(segments, steps)
+
+
+def _refuse_ops_in_branches(graph: onnx.GraphProto) -> None:
+    for outer in graph.node:
+        for node in every_node([outer]):
+            row = row_of(node)
+            if row is not None and node is not outer:
+                raise ExportError(
+                    "cineflow ops outside of branches and loops, where a graph can be cut",
+                    f"{DOMAIN}::{row.name} in a{'n' if outer.op_type == 'If' else ''} "
+                    f"{outer.op_type}",
+                    "Leave --split-ops out, or move the op out of it",
+                )
 
 
 def write_segments(cut: Cut, directory: Path) -> list[Path]:
@@ -117,7 +131,7 @@ def _levels(graph: onnx.GraphProto) -> dict[str, int]:
     """Number of our ops on the longest path to each value."""
     levels: dict[str, int] = {}
     for node in graph.node:
-        level = max((levels.get(name, 0) for name in node.input), default=0)
+        level = max((levels.get(name, 0) for name in names_read_by(node)), default=0)
         for name in node.output:
             levels[name] = level + (node.domain == DOMAIN)
     return levels
@@ -132,12 +146,12 @@ def _segment(
     """The nodes of one level as a graph: it reads what they lack and returns what is used."""
     made = {output for node in nodes for output in node.output}
     stored = {item.name: item for item in model.graph.initializer}
-    read = _ordered(name for node in nodes for name in node.input if name)
+    read = _ordered(name for node in nodes for name in names_read_by(node))
     inside = {node.output[0] for node in nodes}
     needed = {value.name for value in model.graph.output}
     for node in model.graph.node:
         if node.output[0] not in inside:
-            needed.update(node.input)
+            needed.update(names_read_by(node))
     graph = onnx.helper.make_graph(
         nodes,
         name.partition(".")[0],
@@ -171,7 +185,7 @@ def _op_step(node: onnx.NodeProto) -> dict[str, Any]:
     assert row is not None  # it is called for our ops only
     return {
         "op": node.op_type,
-        "inputs": list(node.input),
+        "inputs": list(row.inputs_of(node).values()),
         "outputs": list(node.output),
         "attributes": row.attributes_of(node),
     }

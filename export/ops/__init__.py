@@ -4,6 +4,7 @@
     _operator.py                   `Operator`, the type of a row
     _registry.py                   finds the rows; `row_of` is how the other rooms read them
     _attach.py                     gives a graph the bodies of the ops that it uses
+    _nodes.py                      walks a graph with its branches and loop bodies
     _text.py, _sample.py, ...      text that several bodies share
 
 An exported graph names the op (`cineflow::Warp`) and carries a model-local function of that name. A
@@ -16,6 +17,13 @@ To add an op, copy `csrc/template/python/export/identity.py` to this folder unde
 """
 
 from cineflow.export.ops._attach import attach_bodies, inferred
+from cineflow.export.ops._nodes import (
+    every_graph,
+    every_node,
+    every_node_of,
+    names_read_by,
+    subgraphs_of,
+)
 from cineflow.export.ops._operator import DOMAIN, Operator
 from cineflow.export.ops._registry import OPERATORS, row_of, translation_table, unknown_ops
 from cineflow.export.ops._text import OPSET
@@ -26,8 +34,13 @@ __all__ = [
     "OPSET",
     "Operator",
     "attach_bodies",
+    "every_graph",
+    "every_node",
+    "every_node_of",
     "inferred",
+    "names_read_by",
     "row_of",
+    "subgraphs_of",
     "translation_table",
     "unknown_ops",
 ]

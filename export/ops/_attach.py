@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx
 
 from cineflow.errors import ExportError
+from cineflow.export.ops._nodes import every_graph, every_node
 from cineflow.export.ops._operator import DOMAIN
 from cineflow.export.ops._registry import row_of
 
@@ -15,17 +16,19 @@ def attach_bodies(model: onnx.ModelProto) -> None:
     A body can refer to an attribute that its node has, but not to a default.
 
     Raises:
-        ExportError: An op has no row or no body for its attributes, or two nodes of one op differ
-            in attributes or in the kind of their images: a function has only one body.
+        ExportError: An op has no row or no body for its attributes, a node has the wrong number of
+            inputs, or two nodes of one op differ in attributes or in the kind of their images: a
+            function has only one body.
     """
     del model.functions[:]
     seen: dict[str, onnx.FunctionProto] = {}
     bytes_in = _byte_values(model)
-    for node in model.graph.node:
+    for node in every_node(model.graph.node):
         row = row_of(node)
         if row is None:
             continue
-        function = row.function(node, node.input[0] in bytes_in)
+        images = next(iter(row.inputs_of(node).values()), "")
+        function = row.function(node, images in bytes_in)
         given = {item.name for item in node.attribute}
         node.attribute.extend(
             onnx.helper.make_attribute(name, value)
@@ -55,7 +58,9 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _byte_values(model: onnx.ModelProto) -> set[str]:
     """Names of the u8 values. The output of one of our nodes is not inferred, and never u8."""
-    graph = inferred(model).graph
-    kinds = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info)}
-    kinds |= {item.name: item.data_type for item in graph.initializer}
+    kinds = {}
+    for graph in every_graph(inferred(model).graph):
+        values = (*graph.input, *graph.value_info)
+        kinds |= {value.name: value.type.tensor_type.elem_type for value in values}
+        kinds |= {item.name: item.data_type for item in graph.initializer}
     return {name for name, kind in kinds.items() if kind == onnx.TensorProto.UINT8}

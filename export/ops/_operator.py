@@ -152,6 +152,21 @@ class Operator:
             )
         return values
 
+    def inputs_of(self, node: onnx.NodeProto) -> dict[str, str]:
+        """The value that `node` passes as each input, by the names in the row.
+
+        Raises:
+            ExportError: The node has the wrong number of inputs.
+        """
+        names = [name for name, _ in self.inputs]
+        if len(node.input) != len(names):
+            raise ExportError(
+                f"{DOMAIN}::{self.name} with the inputs {', '.join(names)}",
+                f"{len(node.input)} inputs",
+                _BY_NAME,
+            )
+        return dict(zip(names, node.input, strict=True))
+
     def output_shape(self, node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> Shape:
         """Shape of the output of `node`; () where the shape of an input is not known.
 
@@ -160,7 +175,7 @@ class Operator:
             shapes: Known shapes by value name.
 
         Raises:
-            ExportError: The node has another number of inputs than the op.
+            ExportError: The node has the wrong number of inputs.
         """
         known = self._input_shapes(node, shapes)
         return self.shape(known, self.attributes_of(node)) if all(known.values()) else ()
@@ -171,14 +186,7 @@ class Operator:
         return self.multiply_adds(known, out) if out and all(known.values()) else 0
 
     def _input_shapes(self, node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> InputShapes:
-        names = [name for name, _ in self.inputs]
-        if len(node.input) != len(names):
-            raise ExportError(
-                f"{DOMAIN}::{self.name} with the inputs {', '.join(names)}",
-                f"{len(node.input)} inputs",
-                _BY_NAME,
-            )
-        return {name: shapes.get(value, ()) for name, value in zip(names, node.input, strict=True)}
+        return {name: shapes.get(value, ()) for name, value in self.inputs_of(node).items()}
 
     def function(self, node: onnx.NodeProto, from_bytes: bool = False) -> onnx.FunctionProto:
         """The model-local function for the attribute values of `node`.

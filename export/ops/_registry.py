@@ -11,6 +11,7 @@ from typing import Any
 import onnx
 
 from cineflow.errors import ExportError
+from cineflow.export.ops._nodes import every_node_of
 from cineflow.export.ops._operator import DOMAIN, Operator
 
 
@@ -51,8 +52,8 @@ def row_of(node: onnx.NodeProto) -> Operator | None:
 
 
 def unknown_ops(model: onnx.ModelProto) -> list[str]:
-    """Node types of domain `cineflow` in the main graph that have no row, sorted."""
-    ours = {node.op_type for node in model.graph.node if node.domain == DOMAIN}
+    """Node types of domain `cineflow` anywhere in `model` that have no row, sorted."""
+    ours = {node.op_type for node in every_node_of(model) if node.domain == DOMAIN}
     return sorted(ours - set(OPERATORS))
 
 

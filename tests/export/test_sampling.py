@@ -1,4 +1,4 @@
-"""GridSample never names linear: bodies, traced nodes, files from elsewhere, and what parsers read."""
+"""GridSample never names linear: bodies, traced nodes, foreign files, and what parsers read."""
 
 from __future__ import annotations
 
