@@ -180,8 +180,9 @@ def _require_stream(bundle: Bundle) -> None:
     try:
         require_streamable(bundle.spec)
     except SpecError as error:
+        bare = "`cineflow repo --backend onnxruntime` serves the bare model"
         raise ExportError(
             f"for the stream, {error.wanted}",
             error.got,
-            "`cineflow repo --backend onnxruntime` serves the bare model",
+            f"{error.remedy}. Or: {bare}" if error.remedy else bare,
         ) from error

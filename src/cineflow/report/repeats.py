@@ -9,7 +9,7 @@ _MOST_NAMED = 12
 
 
 def repeat_notes(repeats: Sequence[int]) -> tuple[str, ...]:
-    """A note for a report that names the frames in `repeats`; empty if there are none.
+    """A note for a report that names the frames in `repeats`; empty without any.
 
     Args:
         repeats: Indices of the frames whose `Result.repeat` is true.
