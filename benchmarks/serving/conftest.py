@@ -21,12 +21,24 @@ from cineflow_client import LatencyLog
 ROUNDS = 150
 FRAME_PERIOD_MS = 1000 / 30
 
+#: Medians of the identity models, ms, by feed and transport: in process, served.
+COSTS: dict[tuple[str, str], tuple[float, float]] = {}
+
 #: Measures a step: from a frame, uint8 [H, W], to the flow since the previous frame, if any.
 Measure = Callable[[Callable[[np.ndarray], np.ndarray | None]], None]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the line that repeats the run."""
+    """Print what the transport costs by feed, and the line that repeats the run."""
+    if COSTS:
+        terminalreporter.section("identity models, 256x256: p50 in ms, measured in turn")
+        terminalreporter.write_line(
+            f"{'feed':<12}{'transport':<12}{'in process':>12}{'served':>12}{'difference':>12}"
+        )
+    for (kind, transport), (here, there) in COSTS.items():
+        terminalreporter.write_line(
+            f"{kind:<12}{transport:<12}{here:>12.3f}{there:>12.3f}{there - here:>12.3f}"
+        )
     terminalreporter.write_line("repeat: make bench")
 
 

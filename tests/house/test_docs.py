@@ -16,6 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,8 +98,14 @@ def run(command: list[str], environment: dict[str, str]) -> None:
     assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout[-4000:]}"
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def in_its_tier(document: Path) -> Any:
+    """A page that exports eight models is slow; tests/kinds runs its commands in the fast tier."""
+    slow = document.name == "kinds.md"
+    marks = [pytest.mark.timeout(1800), pytest.mark.slow] if slow else [pytest.mark.timeout(600)]
+    return pytest.param(document, id=str(document.relative_to(ROOT)), marks=marks)
+
+
+@pytest.mark.parametrize("document", map(in_its_tier, DOCUMENTS))
 def test_commands_run(document: Path, environment: dict[str, str]) -> None:
     servers: list[subprocess.Popen[bytes]] = []
     program = ""  # each Python block of a document continues the previous ones
