@@ -12,8 +12,14 @@ import onnx
 
 from cineflow.errors import ExportError
 from cineflow.export.check.findings import ERROR, Finding
-from cineflow.export.check.rules import RULES_OF_ANY_GRAPH, RULES_OF_OUR_OPS
+from cineflow.export.check.rules import (
+    RULES_OF_ANY_GRAPH,
+    RULES_OF_OUR_OPS,
+    low_precision,
+    state_pairs,
+)
 from cineflow.export.ops import unknown_ops
+from cineflow.spec import ModelSpec
 
 _COPY = "Copy it again; a file with external data needs its data files in the same folder"
 
@@ -27,17 +33,27 @@ def check_file(file: str | Path) -> list[Finding]:
     return lint_model(read_onnx(file))
 
 
-def lint_model(model: onnx.ModelProto) -> list[Finding]:
-    """Every finding on a model in memory, errors first."""
+def lint_model(model: onnx.ModelProto, spec: ModelSpec | None = None) -> list[Finding]:
+    """Every finding on a model in memory, errors first.
+
+    Args:
+        model: The graph.
+        spec: Says which tensors are states and which outputs carry motion. Without it, a file only
+            looks as if it had some, so what would be wrong with them is a warning.
+    """
     # Rules that read the rows of our ops would stop at an op without one; it has its own rule.
-    rules = RULES_OF_ANY_GRAPH if unknown_ops(model) else (*RULES_OF_ANY_GRAPH, *RULES_OF_OUR_OPS)
+    known = not unknown_ops(model)
+    rules = (*RULES_OF_ANY_GRAPH, *RULES_OF_OUR_OPS) if known else RULES_OF_ANY_GRAPH
     findings = [finding for rule in rules for finding in rule(model)]
+    findings += state_pairs(model, spec)
+    if known:
+        findings += low_precision(model, spec)
     return sorted(findings, key=lambda finding: finding.severity != ERROR)
 
 
-def require_no_errors(name: str, model: onnx.ModelProto) -> None:
+def require_no_errors(name: str, model: onnx.ModelProto, spec: ModelSpec | None = None) -> None:
     """Raise `ExportError`, with the first remedy, if the lint finds an error in a model."""
-    errors = [finding for finding in lint_model(model) if finding.severity == ERROR]
+    errors = [finding for finding in lint_model(model, spec) if finding.severity == ERROR]
     if errors:
         raise ExportError(
             f"{name} without errors of `cineflow check`",

@@ -128,12 +128,18 @@ def feature_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return found
 
 
-def island_nodes(graph: onnx.GraphProto) -> set[str]:
-    """First outputs of the nodes that compute coordinates and results (see above)."""
+def island_nodes(graph: onnx.GraphProto, ends: Iterable[str] | None = None) -> set[str]:
+    """First outputs of the nodes that compute coordinates and results (see above).
+
+    Args:
+        graph: The graph.
+        ends: The values to go back from; None means all results and coordinates.
+    """
     producer = {name: node for node in graph.node for name in node.output}
     island: set[str] = set()
-    open_names = [value.name for value in graph.output]
-    open_names += [name for node in graph.node for name in coordinates_of(node)]
+    if ends is None:
+        ends = [*(value.name for value in graph.output), *_coordinates_in(graph)]
+    open_names = list(ends)
     while open_names:
         node = producer.get(open_names.pop())
         if node is None or node.output[0] in island:
@@ -142,6 +148,10 @@ def island_nodes(graph: onnx.GraphProto) -> set[str]:
         if not (_contracts(node) or node.op_type in _SHAPES):
             open_names.extend(name for name in node.input if name)
     return island
+
+
+def _coordinates_in(graph: onnx.GraphProto) -> list[str]:
+    return [name for node in graph.node for name in coordinates_of(node)]
 
 
 def coordinates_of(node: onnx.NodeProto) -> list[str]:
@@ -173,28 +183,45 @@ def _feature_positions(node: onnx.NodeProto) -> tuple[int, ...]:
     return every if positions is None else tuple(i for i in positions if i in every)
 
 
+#: Types below f32, by their name in messages.
+_LOW = {int(TensorProto.FLOAT16): "f16", int(TensorProto.BFLOAT16): "bf16"}
+
+
 def low_precision_coordinates(model: onnx.ModelProto) -> list[str]:
-    """One sentence for each coordinate, flow or result of `model` that is stored below f32."""
+    """One sentence for each coordinate or flow that `model` samples at and stores below f32."""
     types = value_types(model)
-    low = {int(TensorProto.FLOAT16): "f16", int(TensorProto.BFLOAT16): "bf16"}
     findings = []
     for node in model.graph.node:
         findings += [
-            f"{node.op_type} {node.name} samples at coordinates in {low[types[name]]}"
+            f"{node.op_type} {node.name} samples at coordinates in {_LOW[types[name]]}"
             for name in coordinates_of(node)
-            if types.get(name) in low
+            if types.get(name) in _LOW
         ]
-    # Between a contraction and the result or coordinate that it produces, all values keep f32.
-    island = island_nodes(model.graph)
-    for node in model.graph.node:
-        if node.output[0] not in island or node.op_type == "Cast":
-            continue
-        findings += [
-            f"{node.op_type} {node.name} computes a coordinate or result in {low[types[name]]}"
-            for name in node.output
-            if types.get(name) in low
-        ]
-    return findings
+    # Between a contraction and the coordinate that it produces, all values keep f32.
+    island = island_nodes(model.graph, _coordinates_in(model.graph))
+    return findings + [f"{said}, on the way to a coordinate" for said in _low(model, island, types)]
+
+
+def low_precision_results(model: onnx.ModelProto) -> dict[str, str]:
+    """Output -> where it is computed below f32, from its last contraction on; others left out."""
+    types = value_types(model)
+    found = {}
+    for value in model.graph.output:
+        if low := _low(model, island_nodes(model.graph, [value.name]), types):
+            found[value.name] = low[0]
+        elif types.get(value.name) in _LOW:
+            found[value.name] = f"it is stored in {_LOW[types[value.name]]}"
+    return found
+
+
+def _low(model: onnx.ModelProto, island: set[str], types: dict[str, int]) -> list[str]:
+    return [
+        f"{node.op_type} {node.name} computes in {_LOW[types[name]]}"
+        for node in model.graph.node
+        if node.output[0] in island and node.op_type != "Cast"
+        for name in node.output
+        if types.get(name) in _LOW
+    ]
 
 
 def value_types(model: onnx.ModelProto) -> dict[str, int]:

@@ -67,7 +67,7 @@ def verify_bundle(
     """
     model = read_onnx(bundle.onnx_path)
     progress("lint")
-    findings = [*_manifest(model, bundle), *_border(model, bundle), *lint_model(model)]
+    findings = [*_manifest(model, bundle), *_border(model, bundle), *lint_model(model, bundle.spec)]
     torch_side = reference(bundle, recipe, weights)
     not_proven = [torch_side.missing] if torch_side.missing else []
     if other := _unlike_recipe(bundle, torch_side.recipe):
