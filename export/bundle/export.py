@@ -92,7 +92,8 @@ def export_bundle(
             progress(f"compare torch with {engines[0].name} at {sizes or 'the fixed size'}")
             rows += compare(module, engines, recipe, sizes, PARITY_SEEDS, precision)
         require(rows, spec)
-        require_no_errors(f"the graph of {spec.name}", model)  # last: the checks above explain more
+        # Last: the checks above explain more.
+        require_no_errors(f"the graph of {spec.name}", model, spec)
         write_manifest(stage, model, spec, origin, precision, rows)
     progress(f"wrote {out_dir}")
     return Bundle.load(out_dir)

@@ -12,7 +12,14 @@ import onnx
 
 from cineflow.errors import ExportError
 from cineflow.export.check.findings import ERROR, Finding
-from cineflow.export.check.rules import RULES_OF_ANY_GRAPH, RULES_OF_OUR_OPS, UNREADABLE
+from cineflow.export.check.rules import (
+    RULES_OF_ANY_GRAPH,
+    RULES_OF_OUR_OPS,
+    UNREADABLE,
+    low_precision,
+    state_pairs,
+)
+from cineflow.spec import ModelSpec
 
 _COPY = "Copy it again; a file with external data needs its data files in the same folder"
 
@@ -26,17 +33,25 @@ def check_file(file: str | Path) -> list[Finding]:
     return lint_model(read_onnx(file))
 
 
-def lint_model(model: onnx.ModelProto) -> list[Finding]:
-    """Every finding on a model in memory, errors first."""
+def lint_model(model: onnx.ModelProto, spec: ModelSpec | None = None) -> list[Finding]:
+    """Every finding on a model in memory, errors first.
+
+    Args:
+        model: The graph.
+        spec: Says which tensors are states and which outputs carry motion. Without it, a file only
+            looks as if it had some, so what would be wrong with them is a warning.
+    """
     findings = [finding for rule in RULES_OF_ANY_GRAPH for finding in rule(model)]
+    findings += state_pairs(model, spec)
     if not any(finding.rule in UNREADABLE for finding in findings):
         findings += [finding for rule in RULES_OF_OUR_OPS for finding in rule(model)]
+        findings += low_precision(model, spec)
     return sorted(findings, key=lambda finding: finding.severity != ERROR)
 
 
-def require_no_errors(name: str, model: onnx.ModelProto) -> None:
+def require_no_errors(name: str, model: onnx.ModelProto, spec: ModelSpec | None = None) -> None:
     """Raise `ExportError`, with the first remedy, if the lint finds an error in a model."""
-    errors = [finding for finding in lint_model(model) if finding.severity == ERROR]
+    errors = [finding for finding in lint_model(model, spec) if finding.severity == ERROR]
     if errors:
         raise ExportError(
             f"{name} without errors of `cineflow check`",

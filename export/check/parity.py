@@ -93,6 +93,25 @@ class Parity:
         return values | rounded | {"sizes": dict(self.sizes), "passed": self.passed}
 
     @property
+    def share_of_tolerance(self) -> float:
+        """The worst difference as a multiple of the tolerance; infinite where that is exceeded
+        without a number: a tolerance of 0, or another highest score."""
+        if self.passed:
+            return self.worst / self.tolerance if self.tolerance else 0.0
+        return self.worst / self.tolerance if self.tolerance > 0 < self.worst else math.inf
+
+    @property
+    def said(self) -> str:
+        """The comparison in words."""
+        sizes = " x ".join(map(str, self.sizes.values())) or "its fixed size"
+        details = f", {self.details}" if self.details else ""
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        return (
+            f"{self.output} at {sizes} differs by at most {self.worst:.2g}{unit} "
+            f"(tolerance {self.tolerance:g}){details}"
+        )
+
+    @property
     def details(self) -> str:
         """What the figures do not say, in words; "" where they say all."""
         said = []
@@ -102,7 +121,8 @@ class Parity:
             name, least = min(self.dice.items(), key=lambda item: item[1])
             said.append(f"lowest Dice {least:.4g} ({name})")
         if self.ranks_changed:
-            said.append(f"another highest class in {self.ranks_changed} rows")
+            rows = "row" if self.ranks_changed == 1 else "rows"
+            said.append(f"another highest class in {self.ranks_changed} {rows}")
         return ", ".join(said)
 
 

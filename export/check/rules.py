@@ -10,7 +10,8 @@ from onnx import TensorProto
 from cineflow.errors import ExportError
 from cineflow.export.check.findings import ERROR, WARNING, Finding
 from cineflow.export.check.targets import MISREAD_LINEAR, TARGETS, target_findings
-from cineflow.export.graph.half import low_precision_coordinates
+from cineflow.export.graph.half import low_precision_coordinates, low_precision_results
+from cineflow.export.graph.model import output_sizes
 from cineflow.export.graph.sampling import named_linear
 from cineflow.export.ops import (
     DOMAIN,
@@ -20,6 +21,7 @@ from cineflow.export.ops import (
     names_read_by,
     unknown_ops,
 )
+from cineflow.spec import ModelSpec, Role
 
 Rule = Callable[[onnx.ModelProto], Iterator[Finding]]
 
@@ -84,13 +86,17 @@ def _dynamic_outputs_over_static_inputs(model: onnx.ModelProto) -> Iterator[Find
             continue
         words = ", ".join(loose)
         if not symbols:
+            sizes = output_sizes(model)[value.name]
+            if any(isinstance(size, str) or size == 0 for size in sizes):
+                continue  # values decide it (`value-sized`), or the shape is not known
             yield Finding(
-                ERROR,
+                WARNING,
                 "static-inputs",
                 f"the output {value.name!r} claims dynamic sizes ({words}) but every input is "
-                f"static ({'; '.join(f'{i.name} {dims(i)}' for i in inputs)})",
-                "The names in the exporter's dynamic axes did not match the input names: correct "
-                "them and export again",
+                f"static ({'; '.join(f'{i.name} {dims(i)}' for i in inputs)}): it is always "
+                f"{sizes}",
+                "If the sizes should be dynamic, correct the names in the exporter's dynamic axes "
+                "and export again; else give these sizes in the spec",
             )
         elif not any(symbol in dim for dim in loose for symbol in symbols):
             yield Finding(
@@ -114,38 +120,51 @@ def _tracer_names(model: onnx.ModelProto) -> Iterator[Finding]:
             )
 
 
-def _state_order(model: onnx.ModelProto) -> Iterator[Finding]:
-    sides = [
-        {_state_stem(v.name): v for v in values if _state_stem(v.name)}
-        for values in (graph_inputs(model), model.graph.output)
-    ]
-    stems = [stem for stem in sides[0] if stem in sides[1]]
-    orders = [[stem for _, stem in sorted((side[s].name, s) for s in stems)] for side in sides]
-    if orders[0] != orders[1]:
-        names = [
-            [side[stem].name for stem in order] for side, order in zip(sides, orders, strict=True)
+def state_pairs(model: onnx.ModelProto, spec: ModelSpec | None) -> Iterator[Finding]:
+    """Inputs and outputs that carry a state: their order, shape and precision.
+
+    With a spec these are its states. Without one they are guessed from the names (`h_in`, `h_out`);
+    `image_in` and `image_out` look the same and are not a state, so nothing here is an error then.
+    """
+    inputs = {value.name: value for value in graph_inputs(model)}
+    outputs = {value.name: value for value in model.graph.output}
+    if spec is not None:
+        names = [(f"{state.name}_in", f"{state.name}_out") for state in spec.states]
+        pairs = [(inputs[i], outputs[o]) for i, o in names if i in inputs and o in outputs]
+    else:
+        sides = [
+            {_state_stem(name): value for name, value in side.items() if _state_stem(name)}
+            for side in (inputs, outputs)
         ]
+        pairs = [(sides[0][stem], sides[1][stem]) for stem in sides[0] if stem in sides[1]]
+    severity = WARNING if spec is None else ERROR
+    unless = "if these are states, " if spec is None else ""
+    orders = [sorted(pairs, key=lambda pair: pair[side].name) for side in (0, 1)]
+    if orders[0] != orders[1]:
+        names_in, names_out = (
+            [pair[side].name for pair in order] for side, order in enumerate(orders)
+        )
         yield Finding(
-            ERROR,
+            severity,
             "state-order",
-            f"the states sort as {names[0]} on the input side and as {names[1]} on the output "
+            f"{unless}they sort as {names_in} on the input side and as {names_out} on the output "
             "side; Triton pairs them by that order and swaps them",
             "Name both sides with the same stem first: <state>_in and <state>_out",
         )
-    for stem in stems:
-        one, other = sides[0][stem], sides[1][stem]
+    unless = "if this is a state, " if spec is None else ""
+    for one, other in pairs:
         if dims(one) != dims(other) or one.type != other.type:
             yield Finding(
-                ERROR,
+                severity,
                 "state-shape",
-                f"the state {one.name} {dims(one)} comes back as {other.name} {dims(other)}",
+                f"{unless}{one.name} {dims(one)} comes back as {other.name} {dims(other)}",
                 "A state must keep its shape and type from call to call",
             )
         if {one.type.tensor_type.elem_type, other.type.tensor_type.elem_type} & _HALVES:
             yield Finding(
-                ERROR,
+                severity,
                 "state-precision",
-                f"the state {one.name} is kept in half precision: motion composed in it over a "
+                f"{unless}{one.name} is kept in half precision: motion composed in it over a "
                 "beat loses accuracy with every frame",
                 "Keep states in f32; cast inside the graph for features in half precision",
             )
@@ -172,6 +191,32 @@ def _coordinates(model: onnx.ModelProto) -> Iterator[Finding]:
             f"{message}: 0.03 px off at 800 px, and it adds up over a beat",
             "Keep coordinates and flow in f32, and cast the features instead",
         )
+
+
+def low_precision(model: onnx.ModelProto, spec: ModelSpec | None) -> Iterator[Finding]:
+    """Outputs that are computed below f32: an error where the spec says that they carry motion.
+
+    Labels, scores and probabilities lose nothing that matters, and verify measures it.
+    """
+    motion = None if spec is None else _motion(spec)
+    for name, where in low_precision_results(model).items():
+        if motion is not None and name not in motion:
+            continue
+        yield Finding(
+            WARNING if motion is None else ERROR,
+            "result-precision",
+            f"the output {name!r} is computed in half precision ({where})"
+            + (": if it is motion or a point, it is" if motion is None else ": it is")
+            + " 0.03 px off at 800 px",
+            "Cast to f32 before the last convolution or product of an output in pixels",
+        )
+
+
+def _motion(spec: ModelSpec) -> set[str]:
+    """The outputs that are motion or points, and the states, which may hold either."""
+    roles = (Role.FLOW, Role.DISPLACEMENT, Role.POINTS)
+    found = {one.name for one in spec.outputs if one.role in roles or one.unit == "px"}
+    return found | {f"{state.name}_out" for state in spec.states}
 
 
 def _unguarded_sampling(model: onnx.ModelProto) -> Iterator[Finding]:
@@ -304,7 +349,6 @@ RULES_OF_ANY_GRAPH: tuple[Rule, ...] = (
     _unused_inputs,
     _dynamic_outputs_over_static_inputs,
     _tracer_names,
-    _state_order,
     _unguarded_sampling,
     _named_mode,
     _border_types,

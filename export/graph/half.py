@@ -139,16 +139,21 @@ def feature_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return found
 
 
-def island_nodes(graph: onnx.GraphProto) -> set[str]:
+def island_nodes(graph: onnx.GraphProto, ends: Iterable[str] | None = None) -> set[str]:
     """First outputs of the nodes that compute coordinates and results (see above).
 
     Nodes in branches and loop bodies are among them.
+
+    Args:
+        graph: The graph.
+        ends: The values to go back from; None means all results and coordinates.
     """
     producers = _producers(graph)
     island: set[str] = set()
     seen: set[str] = set()
-    open_names = [value.name for value in graph.output]
-    open_names += [name for node in every_node(graph.node) for name in coordinates_of(node)]
+    if ends is None:
+        ends = [*(value.name for value in graph.output), *_coordinates_in(graph)]
+    open_names = list(ends)
     while open_names:
         name = open_names.pop()
         if name in seen:
@@ -171,6 +176,10 @@ def _producers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
         for name in (*node.output, *fed):
             producers.setdefault(name, []).append(node)
     return producers
+
+
+def _coordinates_in(graph: onnx.GraphProto) -> list[str]:
+    return [name for node in every_node(graph.node) for name in coordinates_of(node)]
 
 
 def coordinates_of(node: onnx.NodeProto) -> list[str]:
@@ -202,38 +211,60 @@ def _feature_positions(node: onnx.NodeProto) -> tuple[int, ...]:
     return every if positions is None else tuple(i for i in positions if i in every)
 
 
-def low_precision_coordinates(model: onnx.ModelProto) -> list[str]:
-    """One sentence for each coordinate, flow or result of `model` that is stored below f32."""
-    return list(_low_precision(inferred(model).graph, island_nodes(model.graph), {}))
-
-
+#: Types below f32, by their name in messages.
 _LOW = {int(TensorProto.FLOAT16): "f16", int(TensorProto.BFLOAT16): "bf16"}
 
 
-def _low_precision(
-    graph: onnx.GraphProto, island: set[str], outside: Mapping[str, int]
-) -> Iterator[str]:
-    """The sentences for one graph, its branches and its loop bodies.
+def low_precision_coordinates(model: onnx.ModelProto) -> list[str]:
+    """One sentence for each coordinate or flow that `model` samples at and stores below f32."""
+    graph = inferred(model).graph
+    findings = [
+        f"{node.op_type} {node.name} samples at coordinates in {_LOW[types[name]]}"
+        for node, types in _typed_nodes(graph, {})
+        for name in coordinates_of(node)
+        if types.get(name) in _LOW
+    ]
+    # Between a contraction and the coordinate that it produces, all values keep f32.
+    island = island_nodes(model.graph, _coordinates_in(model.graph))
+    return findings + [f"{said}, on the way to a coordinate" for said in _low(graph, island)]
+
+
+def low_precision_results(model: onnx.ModelProto) -> dict[str, str]:
+    """Output -> where it is computed below f32, from its last contraction on; others left out."""
+    graph, types = inferred(model).graph, value_types(model)
+    found = {}
+    for value in model.graph.output:
+        if low := _low(graph, island_nodes(model.graph, [value.name])):
+            found[value.name] = low[0]
+        elif types.get(value.name) in _LOW:
+            found[value.name] = f"it is stored in {_LOW[types[value.name]]}"
+    return found
+
+
+def _low(graph: onnx.GraphProto, island: set[str]) -> list[str]:
+    return [
+        f"{node.op_type} {node.name} computes in {_LOW[types[name]]}"
+        for node, types in _typed_nodes(graph, {})
+        if node.output[0] in island and node.op_type != "Cast"
+        for name in node.output
+        if types.get(name) in _LOW
+    ]
+
+
+def _typed_nodes(
+    graph: onnx.GraphProto, outside: Mapping[str, int]
+) -> Iterator[tuple[onnx.NodeProto, Mapping[str, int]]]:
+    """Every node of a graph, its branches and its loop bodies, with the types that it sees.
 
     Args:
         graph: The graph, with inferred types.
-        island: `island_nodes` of the main graph.
         outside: Types of the values of the graphs around it.
     """
     types = {**outside, **_types_in(graph)}
     for node in graph.node:
-        for name in coordinates_of(node):
-            if types.get(name) in _LOW:
-                low = _LOW[types[name]]
-                yield f"{node.op_type} {node.name} samples at coordinates in {low}"
-        # Between a contraction and the result or coordinate that it produces, all values keep f32.
-        if node.output[0] in island and node.op_type != "Cast":
-            for name in node.output:
-                if types.get(name) in _LOW:
-                    low = _LOW[types[name]]
-                    yield f"{node.op_type} {node.name} computes a coordinate or result in {low}"
+        yield node, types
         for inner in subgraphs_of(node):
-            yield from _low_precision(inner, island, types)
+            yield from _typed_nodes(inner, types)
 
 
 def value_types(model: onnx.ModelProto) -> dict[str, int]:

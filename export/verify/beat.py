@@ -1,28 +1,28 @@
 """End-diastole to end-systole: motion and strain of each runtime, composed over a phantom beat.
 
 A difference of 0.001 px between two runtimes may be noise on one frame pair and a bias over a beat.
-So each runtime tracks the same phantom and its flows are composed. The composed motion and the
-strain of the wall are compared with those of the reference runtime.
+So each runtime runs the stream of the model over the same phantom. The motion from end-diastole to
+end-systole and the strain of the wall are compared with those of the reference runtime.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from cineflow.errors import EngineError
+from cineflow.errors import EngineError, SpecError
 from cineflow.export.check.parity import figure
 from cineflow.export.recipe import nearest_size
-from cineflow.motion.compose import compose_all
 from cineflow.motion.strain import deformation_gradient, green_lagrange
 from cineflow.phantom import Beat, ShortAxisPhantom
 from cineflow.runtime.engine import Engine
-from cineflow.spec import Axis, Dim, ModelSpec, TensorSpec
+from cineflow.runtime.stream import Stream, require_streamable
+from cineflow.spec import ModelSpec, Role
+from cineflow.spec.axes import root_axis, size_of
 
 #: Accepted difference of composed ED-to-ES motion.
 COMPOSED_TOLERANCE_PX = 0.05
@@ -30,7 +30,7 @@ COMPOSED_TOLERANCE_PX = 0.05
 #: Accepted difference of strain, percentage points.
 STRAIN_TOLERANCE_POINTS = 0.25
 
-#: Pixels of the phantom along a dynamic axis; every flow model accepts this size.
+#: Pixels of the phantom along a dynamic axis, or the nearest size that the axis accepts.
 _SIDE = 128
 
 #: A smaller phantom has a wall of only a few pixels.
@@ -50,7 +50,8 @@ class BeatParity:
         precision: Storage type of its features.
         height: Pixels of the phantom's frames.
         width: Pixels of the phantom's frames.
-        composed_px: Largest difference of the ED-to-ES displacement inside the wall.
+        composed_px: Largest difference of the ED-to-ES displacement inside the wall, pixels of the
+            frame whatever the unit of the model.
         strain_points: Largest difference of the mean Green-Lagrange strain of the wall, any
             component, in percentage points.
         motion_px: Mean length of the reference's own displacement, as a scale for the differences.
@@ -71,6 +72,24 @@ class BeatParity:
         return (
             self.composed_px <= COMPOSED_TOLERANCE_PX
             and self.strain_points <= STRAIN_TOLERANCE_POINTS
+        )
+
+    @property
+    def share_of_tolerance(self) -> float:
+        """The larger difference as a multiple of its tolerance; infinite where it is not finite."""
+        shares = (
+            self.composed_px / COMPOSED_TOLERANCE_PX,
+            self.strain_points / STRAIN_TOLERANCE_POINTS,
+        )
+        return max(shares) if np.isfinite(shares).all() else np.inf
+
+    @property
+    def said(self) -> str:
+        """The comparison in words."""
+        return (
+            f"over a phantom beat of {self.motion_px:.3g} px at most {self.composed_px:.2g} px "
+            f"(tolerance {COMPOSED_TOLERANCE_PX}) and {self.strain_points:.2g} strain points "
+            f"(tolerance {STRAIN_TOLERANCE_POINTS})"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,39 +145,58 @@ def compare_beat(
 
 def why_no_beat(spec: ModelSpec) -> str:
     """Why `compare_beat` does not apply to a model; "" if it does."""
-    shape = spec.inputs[0].shape if spec.inputs else ()
-    frames = len(shape) == 4 and shape[:2] == (1, 1)
-    pairs = len(spec.inputs) == 2 and all(tensor.shape == shape for tensor in spec.inputs)
-    if spec.states or not (frames and pairs and _is_flow(spec.outputs[0], shape[2:])):
-        return f"{spec.name} is not a flow between two grey frames, without states"
+    if not gives_motion(spec):
+        return f"no output of {spec.name} is a flow or a displacement"
+    try:
+        require_streamable(spec)
+    except SpecError as error:
+        return f"{spec.name} does not stream: wanted {error.wanted}; got {error.got}"
+    if spec.feed.volume:
+        return f"{spec.name} takes volumes, and the phantom is a plane"
+    if spec.given_inputs:
+        names = ", ".join(tensor.name for tensor in spec.given_inputs)
+        return f"{spec.name} is given {names}, which the phantom does not have"
     if min(size := _frame_size(spec)) < _SMALLEST_SIDE:
         return f"a phantom of {size[0]} x {size[1]} px is too small to have a wall"
+    if spec.feed.length > (frames := len(speckle_beat(*size)[0])):
+        return f"{spec.name} looks at {spec.feed.length} frames, and the phantom has {frames}"
     return ""
 
 
-def _is_flow(output: TensorSpec, frame: Sequence[Dim]) -> bool:
-    return output.unit == "px" and output.shape == (1, 2, *frame)
+def gives_motion(spec: ModelSpec) -> bool:
+    """Whether an output says where the tissue went."""
+    return any(spec.output_of(role) is not None for role in (Role.FLOW, Role.DISPLACEMENT))
 
 
 def _frame_size(spec: ModelSpec) -> tuple[int, int]:
     """Height and width of the phantom: the model's own where they are fixed."""
-    height, width = (
-        nearest_size(dim, _SIDE) if isinstance(dim, Axis) else dim
-        for dim in spec.inputs[0].shape[2:]
-    )
+    dims = spec.frame_inputs[0].shape[-2:]
+    axes = (root_axis(dim) for dim in dims)
+    sizes = {axis.name: nearest_size(axis, _SIDE) for axis in axes if axis is not None}
+    height, width = (size_of(dim, sizes) for dim in dims)
     return height, width
 
 
 def composed(engine: Engine, spec: ModelSpec, frames: np.ndarray) -> np.ndarray:
-    """Displacement [2, H, W] px from the first frame to the last, composed by warping."""
-    first, second = (tensor.name for tensor in spec.inputs)
-    pairs = itertools.pairwise(frames)
-    flows = (
-        engine.run({first: previous[None, None], second: current[None, None]})
-        for previous, current in pairs
-    )
-    path: np.ndarray = compose_all(flow[spec.outputs[0].name][0] for flow in flows)
-    return path[-1]
+    """Displacement [2, H, W] px from the first frame to the last that the model describes.
+
+    Args:
+        engine: Runs the model.
+        spec: Of the model; its stream feeds it, carries its states and composes its flow.
+        frames: f32 [T, H, W], 0..255.
+
+    Raises:
+        EngineError: The engine fails or gives a value that is not finite.
+    """
+    stream = Stream(engine, spec)
+    low, high = spec.feed.grey
+    motion = None
+    for number, frame in enumerate(frames):
+        grey = (low + frame * np.float32((high - low) / 255.0)).clip(low, high)
+        found = stream.push(grey.astype(np.float32), beat=number == 0).displacement
+        motion = motion if found is None else found
+    assert motion is not None  # `why_no_beat` has counted the frames
+    return np.asarray(motion)
 
 
 def mean_strain(displacement: np.ndarray, wall: np.ndarray) -> np.ndarray:

@@ -24,7 +24,9 @@ def render(data: Mapping[str, Any], spec: ModelSpec) -> str:
         trim_blocks=True,
     )
     template = environment.get_template("report.html.j2")
-    page: str = template.render(data=data, spec=spec, sizes=_sizes, number=_number)
+    page: str = template.render(
+        data=data, spec=spec, sizes=_sizes, number=_number, details=_details
+    )
     return page
 
 
@@ -34,3 +36,13 @@ def _sizes(sizes: Mapping[str, int]) -> str:
 
 def _number(value: float | None) -> str:
     return "not finite" if value is None else f"{value:g}"
+
+
+def _details(row: Mapping[str, Any]) -> str:
+    """What a row has besides its figures: Dice of each class, rows of scores that changed."""
+    said = [f"Dice of {name} {_number(value)}" for name, value in row.get("dice", {}).items()]
+    if changed := row.get("ranks_changed"):
+        said.append(f"another highest class in {changed} {'row' if changed == 1 else 'rows'}")
+    if frames := row.get("frames"):
+        said.append(f"{frames} frames")
+    return ", ".join(said)

@@ -22,7 +22,7 @@ from cineflow.export.check.parity import Parity, agreement, compare
 from cineflow.export.graph.half import precision_of
 from cineflow.export.graph.model import require_border
 from cineflow.export.recipe import Recipe, axes_not_told_apart, parity_sizes, spec_axes
-from cineflow.export.verify.beat import BeatParity, compare_beat, why_no_beat
+from cineflow.export.verify.beat import BeatParity, compare_beat, gives_motion, why_no_beat
 from cineflow.export.verify.page import render
 from cineflow.export.verify.reference import Reference, reference
 from cineflow.export.verify.report import Report
@@ -67,7 +67,7 @@ def verify_bundle(
     """
     model = read_onnx(bundle.onnx_path)
     progress("lint")
-    findings = [*_manifest(model, bundle), *_border(model, bundle), *lint_model(model)]
+    findings = [*_manifest(model, bundle), *_border(model, bundle), *lint_model(model, bundle.spec)]
     torch_side = reference(bundle, recipe, weights)
     not_proven = [torch_side.missing] if torch_side.missing else []
     if other := _unlike_recipe(bundle, torch_side.recipe):
@@ -87,7 +87,7 @@ def verify_bundle(
             first = torch_engine
         beat: Sequence[BeatParity] = []
         if why := why_no_beat(bundle.spec):
-            if any(tensor.unit == "px" for tensor in bundle.spec.outputs):
+            if gives_motion(bundle.spec):
                 not_proven.append(f"motion composed over a phantom beat was not compared: {why}")
         else:
             beat, refused = compare_beat(bundle.spec, first, engines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ import pytest
 
 from cineflow.errors import ExportError
 from cineflow.export.check import ERROR, WARNING, check_file, lint_model
+from cineflow.export.graph.model import require_border
 from cineflow.runtime import Bundle
+from cineflow.spec import ModelSpec, TensorSpec
 
 HEAD = '<ir_version: 10, opset_import: ["" : 20]>'
 
@@ -22,7 +26,7 @@ CASES = {
         "(float[4] a, float[4] b) => (float[4] y) { y = Add (a, b) }",
     ),
     "static-inputs": (  # the published tracker of notes/motion.md has exactly this
-        ERROR,
+        WARNING,
         "(float[1,64] frames, float[64,2] queries) => (float[T,N] y) "
         "{ y = MatMul (frames, queries) }",
         "(float[T,64] frames, float[64,N] queries) => (float[T,N] y) "
@@ -39,21 +43,26 @@ CASES = {
         "(float[4] frames) => (float[4] y) { y = Relu (frames) }",
     ),
     "state-order": (
-        ERROR,
+        WARNING,
         "(float[4] a_prev, float[4] b_prev) => (float[4] out_a, float[4] new_b) "
         "{ out_a = Relu (a_prev) new_b = Relu (b_prev) }",
         "(float[4] a_in, float[4] b_in) => (float[4] a_out, float[4] b_out) "
         "{ a_out = Relu (a_in) b_out = Relu (b_in) }",
     ),
     "state-shape": (
-        ERROR,
+        WARNING,
         "(float[1,4] h_in) => (float[4,1] h_out) { h_out = Transpose <perm: ints = [1,0]> (h_in) }",
         "(float[1,4] h_in) => (float[1,4] h_out) { h_out = Relu (h_in) }",
     ),
     "state-precision": (
-        ERROR,
+        WARNING,
         "(float16[1,4] h_in) => (float16[1,4] h_out) { h_out = Relu (h_in) }",
         "(float[1,4] h_in) => (float[1,4] h_out) { h_out = Relu (h_in) }",
+    ),
+    "result-precision": (
+        WARNING,
+        "(float16[1,4] x) => (float16[1,4] y) { y = Relu (x) }",
+        "(float16[1,4] x) => (float[1,4] y) { y = Cast <to: int = 1> (x) }",
     ),
     "coordinate-precision": (
         ERROR,
@@ -187,6 +196,62 @@ def test_weights_listed_as_inputs_are_not_inputs() -> None:
     parsed = model("(float[4] a, float[4] w) => (float[4] y) { y = Relu (a) }")
     parsed.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(4, "float32"), "w"))
     assert "unused-input" not in rules(parsed)
+
+
+def spec_of(graph: str, **fields: object) -> ModelSpec:
+    """A spec with the inputs and outputs of a graph whose sizes are fixed."""
+    parsed = model(graph).graph
+
+    def tensors(values: Iterable[onnx.ValueInfoProto]) -> tuple[TensorSpec, ...]:
+        return tuple(
+            TensorSpec(
+                value.name,
+                onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
+                tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim),
+                "1",
+                tolerance=0.1,
+            )
+            for value in values
+            if not value.name.startswith("h_")
+        )
+
+    return ModelSpec("net", "s", tensors(parsed.input), tensors(parsed.output), **fields)
+
+
+HALF_STATE = "(float16[1,4] h_in) => (float16[1,4] h_out) { h_out = Relu (h_in) }"
+HALF_IMAGE = "(float16[1,4] image_in) => (float16[1,4] image_out) { image_out = Relu (image_in) }"
+
+
+def test_only_the_states_of_a_spec_are_states() -> None:
+    image = {f.rule for f in lint_model(model(HALF_IMAGE), spec_of(HALF_IMAGE))}
+    assert image == set()
+    state = TensorSpec("h", "float16", (1, 4), "1", tolerance=0.1)
+    spec = ModelSpec("net", "s", (), (), states=(state,))
+    found = {f.rule: f.severity for f in lint_model(model(HALF_STATE), spec)}
+    assert found["state-precision"] == ERROR
+
+
+def test_half_precision_is_refused_where_the_spec_has_motion() -> None:
+    spec = spec_of(HALF_IMAGE)
+    points = dataclasses.replace(spec.outputs[0], unit="px")
+    motion = dataclasses.replace(spec, outputs=(points,))
+    found = {f.rule: f.severity for f in lint_model(model(HALF_IMAGE), motion)}
+    assert found == {"result-precision": ERROR}
+
+
+def test_sizes_that_static_inputs_decide_are_said_and_taken() -> None:
+    symbolic = model(CASES["static-inputs"][1])
+    (found,) = [f for f in lint_model(symbolic) if f.rule == "static-inputs"]
+    assert "it is always [1, 2]" in found.message
+    shapes = spec_of(CASES["static-inputs"][1])
+    fixed = dataclasses.replace(shapes.outputs[0], shape=(1, 2))
+    require_border(symbolic, dataclasses.replace(shapes, outputs=(fixed,)))
+
+
+def test_sizes_that_values_decide_are_not_called_static() -> None:
+    found = rules(model(CASES["value-sized"][1]))
+    assert "static-inputs" not in found
+    assert found["value-sized"] == WARNING
 
 
 def test_our_own_export_is_clean() -> None:

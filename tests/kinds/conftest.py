@@ -1,8 +1,8 @@
-"""The eight models of examples/kinds, exported once and behind one real server."""
+"""The eight models of examples/kinds, each exported once, and all behind one real server."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,16 +16,34 @@ RECIPES = Path(__file__).resolve().parents[2] / "examples" / "kinds"
 NAMES = sorted(path.stem for path in RECIPES.glob("*.py"))
 
 
+class Exported(Mapping[str, Bundle]):
+    """Each recipe as a bundle, exported when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._done: dict[str, Bundle] = {}
+
+    def __getitem__(self, name: str) -> Bundle:
+        if name not in self._done:
+            self._done[name] = export_bundle(RECIPES / f"{name}.py", self._folder / name)
+        return self._done[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(NAMES)
+
+    def __len__(self) -> int:
+        return len(NAMES)
+
+
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
-    """Each recipe as a bundle; the export has compared it with torch at several sizes."""
-    folder = tmp_path_factory.mktemp("kinds")
-    return {name: export_bundle(RECIPES / f"{name}.py", folder / name) for name in NAMES}
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
+    """Bundles by name; each export has compared its model with torch at several sizes."""
+    return Exported(tmp_path_factory.mktemp("kinds"))
 
 
 @pytest.fixture(scope="session")
 def server(
-    bundles: dict[str, Bundle], tmp_path_factory: pytest.TempPathFactory
+    bundles: Mapping[str, Bundle], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TritonServer]:
     """All eight behind one server, from a repository that was moved after it was written."""
     written = tmp_path_factory.mktemp("written") / "models"

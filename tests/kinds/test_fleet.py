@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -64,20 +65,22 @@ def built(bundle: Bundle, capabilities: list[int], store: Path) -> None:
 
 @by_name(quick=True)
 def test_a_stranger_s_model_is_verified(
-    bundles: dict[str, Bundle], name: str, tmp_path: Path
+    bundles: Mapping[str, Bundle], name: str, tmp_path: Path
 ) -> None:
     verified(bundles[name], name, tmp_path)
 
 
 @needs_rtx
 @by_name(quick=True)
-def test_a_stranger_s_model_is_built(bundles: dict[str, Bundle], name: str, tmp_path: Path) -> None:
+def test_a_stranger_s_model_is_built(
+    bundles: Mapping[str, Bundle], name: str, tmp_path: Path
+) -> None:
     built(bundles[name], [86], tmp_path)
 
 
 @pytest.mark.slow
 @by_name(quick=False)
-def test_every_kind_is_verified(bundles: dict[str, Bundle], name: str, tmp_path: Path) -> None:
+def test_every_kind_is_verified(bundles: Mapping[str, Bundle], name: str, tmp_path: Path) -> None:
     verified(bundles[name], name, tmp_path)
 
 
@@ -85,6 +88,6 @@ def test_every_kind_is_verified(bundles: dict[str, Bundle], name: str, tmp_path:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_kind_is_built_for_three_generations(
-    bundles: dict[str, Bundle], name: str, tmp_path: Path
+    bundles: Mapping[str, Bundle], name: str, tmp_path: Path
 ) -> None:
     built(bundles[name], [86, 89, 120], tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import runpy
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -190,7 +191,7 @@ def test_flow_of_volumes(client: Client, transport: str) -> None:
     "name", ["grid_sample_flow", "conv_gru", "reference_shift", "segmentation", "heat_maps"]
 )
 def test_the_server_says_what_a_stream_in_process_says(
-    client: Client, bundles: dict[str, Bundle], name: str
+    client: Client, bundles: Mapping[str, Bundle], name: str
 ) -> None:
     bundle = bundles[name]
     stream = Stream(open_engine(bundle), bundle.spec)

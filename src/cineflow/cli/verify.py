@@ -34,7 +34,7 @@ def verify(
     Exit code 2: a check failed. Skipped checks are listed as not proven.
     """
     from cineflow.export.bundle import REPORT_HTML
-    from cineflow.export.verify import COMPOSED_TOLERANCE_PX, verify_bundle
+    from cineflow.export.verify import verify_bundle
     from cineflow.runtime import Bundle
 
     loaded = Bundle.load(bundle)
@@ -43,29 +43,19 @@ def verify(
             loaded, recipe, weights=weights, write_to=report, progress=status.update
         )
     show_findings(found.findings)
-    for row in found.parity:
-        sizes = " x ".join(map(str, row.sizes.values())) or "its fixed size"
-        colour = "green" if row.passed else "red"
+    out.print(f"compared with {escape(found.reference)}:")
+    for line in found.lines:
+        colour = "yellow" if not line.counted else "green" if line.passed else "red"
         out.print(
-            f"[{colour}]{row.runtime}[/] {row.precision} ({escape(row.kernels)}): "
-            f"{row.output} at {sizes} differs "
-            f"from {found.reference} by at most {row.worst:.2g} {row.unit} "
-            f"(tolerance {row.tolerance})"
-        )
-    for beat in found.beat:
-        colour = "green" if beat.passed else "red"
-        out.print(
-            f"[{colour}]{beat.runtime}[/] {beat.precision} ({escape(beat.kernels)}): "
-            f"over a phantom beat of {beat.motion_px:.3g} px differs by at most "
-            f"{beat.composed_px:.2g} px (tolerance {COMPOSED_TOLERANCE_PX}), "
-            f"{beat.strain_points:.2g} strain points"
+            f"[{colour}]{line.runtime}[/] {line.precision} ({escape(line.kernels)}): "
+            f"{'' if line.counted else 'not counted, '}{escape(line.said)}"
         )
     for refusal in found.refusals:
         out.print(f"[red]{escape(refusal)}[/]")
     colour = "red" if not found.passed else "yellow" if found.not_proven else "green"
     out.print(f"[{colour}]{found.verdict}[/]  weights {escape(loaded.spec.weights.describe())}")
-    for line in found.not_proven:
-        out.print(f"[yellow]not proven[/]  {escape(line)}")
+    for skipped in found.not_proven:
+        out.print(f"[yellow]not proven[/]  {escape(skipped)}")
     out.print(f"[bold]{(report or loaded.path) / REPORT_HTML}[/]")
     if not found.passed:
         raise typer.Exit(BAD_INPUT)
