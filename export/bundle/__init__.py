@@ -4,6 +4,7 @@ export.py    recipe -> graph -> parity -> bundle
 imported.py  somebody else's ONNX file and a spec -> bundle
 contents.py  the files of a bundle and its manifest
 module.py    the torch module of a recipe
+probes.py    inputs with known answers, for the engine that will serve
 weights.py   a checkpoint into a module, with every disagreement named
 origin.py    the recipe and checkpoint of a bundle, by name and content
 staging.py   a folder that is written whole or not at all

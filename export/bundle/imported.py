@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import onnxruntime
 
 from cineflow.errors import ExportError, MissingDependencyError, SpecError
 from cineflow.export.bundle.contents import (
@@ -15,6 +18,7 @@ from cineflow.export.bundle.contents import (
     write_manifest,
 )
 from cineflow.export.bundle.origin import manifest_entry
+from cineflow.export.bundle.probes import write_probes
 from cineflow.export.check.inputs import random_inputs
 from cineflow.export.check.lint import read_onnx, require_no_errors
 from cineflow.export.check.parity import agreement, require, require_tolerances
@@ -60,9 +64,12 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
         engines = engines_for(staged)
         rows = []
         for sizes in parity_sizes(spec):
-            inputs = [random_inputs(spec, sizes, seed) for seed in (0, 1)]
-            rows += agreement(spec, engines, inputs, sizes, precision)
+            tried = [random_inputs(spec, sizes, seed) for seed in (0, 1)]
+            rows += agreement(spec, engines, tried, sizes, precision)
         require(rows, spec, reference="its first run")
+        inputs = partial(random_inputs, spec)
+        made_by = f"{engines[0].name} {onnxruntime.__version__}, at import"
+        write_probes(stage, spec, engines[0], made_by, inputs, engines)
         write_manifest(stage, model, spec, origin, precision, rows)
     return Bundle.load(out_dir)
 

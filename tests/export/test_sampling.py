@@ -1,4 +1,4 @@
-"""GridSample never names linear: bodies, traced nodes, files from elsewhere, and what parsers read."""
+"""GridSample never names linear: bodies, traced nodes, imported files, and what parsers read."""
 
 from __future__ import annotations
 
@@ -209,6 +209,7 @@ def parsed_by(version: str, graphs: Mapping[str, Path], folder: Path) -> dict[st
 
 @needs_rtx
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # the first one traces every graph
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_version_reads_every_graph_of_ours_as_linear(
     version: str, graphs: Mapping[str, Path], tmp_path: Path
