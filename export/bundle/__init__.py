@@ -2,6 +2,9 @@
 
 export.py    recipe -> graph -> parity -> bundle
 imported.py  somebody else's ONNX file and a spec -> bundle
+spec_file.py a spec as YAML
+draft.py     the first version of such a spec
+foreign.py   a file's names, order and unnamed sizes as in its spec
 contents.py  the files of a bundle and its manifest
 module.py    the torch module of a recipe
 probes.py    inputs with known answers, for the engine that will serve

@@ -21,6 +21,7 @@ from cineflow.export import builtin_recipes
 from cineflow.export.bundle.imported import import_bundle
 from cineflow.export.bundle.module import build_module
 from cineflow.export.check import ERROR, lint_model
+from cineflow.export.check.targets import grid_sample_rank
 from cineflow.export.engines.builder import EngineBuild
 from cineflow.export.graph import trace_module
 from cineflow.export.graph.sampling import (
@@ -219,6 +220,9 @@ def test_every_version_reads_every_graph_of_ours_as_linear(
     misread = version in ("1.4", "1.5")
     for name, file in graphs.items():
         parsed, meant, read = found[str(file)]  # type: ignore[misc]
+        if misread and grid_sample_rank(onnx.load(file)) > 4:
+            assert not parsed, name  # refused aloud, and by `engine build` before that
+            continue
         assert parsed, name
         if name == "named":  # the fault itself, so that this test can fail
             assert (meant != read) is misread
