@@ -103,7 +103,7 @@ def _state_pairs(
 ) -> list[tuple[onnx.ValueInfoProto, onnx.ValueInfoProto]]:
     """Inputs that come back as an output of the next name, type and shape (`state` -> `stateN`).
 
-    `image_in` beside `image_out` is a frame and its result, not a state.
+    `image_in` with `image_out` is a frame and its result, not a state.
     """
     by_name = {value.name: value for value in outputs}
     pairs = []

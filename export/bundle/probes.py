@@ -15,11 +15,11 @@ from cineflow.runtime.feed import FrameFeed
 from cineflow.runtime.probes import (
     PROBES_FILE,
     Allowance,
-    Answers,
+    Arrays,
     Probes,
-    answers_of,
     kept,
     require_passed,
+    run_probes,
 )
 from cineflow.runtime.stream import require_streamable
 from cineflow.spec import FeedKind, ModelSpec, Role, TensorSpec
@@ -57,7 +57,7 @@ def write_probes(
     Args:
         directory: The staged bundle.
         spec: Of the model.
-        reference: Gives the known answers.
+        reference: Gives the known results.
         made_by: What it is, for people.
         inputs: Makes the inputs that are not frames.
         engines: Runtimes that opened the bundle; each must pass.
@@ -69,13 +69,13 @@ def write_probes(
     try:
         probes = make_probes(spec, reference, made_by, inputs)
         for engine in engines:
-            require_passed(probes.judge(answers_of(probes, engine, spec)), spec.name, engine.name)
+            require_passed(probes.judge(run_probes(probes, engine, spec)), spec.name, engine.name)
     except (EngineError, FrameError) as error:
         raise ExportError(
-            f"known answers of {spec.name} for a short, seeded input: {error.wanted}",
+            f"known results of {spec.name} for a short, seeded input: {error.wanted}",
             error.got,
             "State a larger tolerance in the spec if that is good enough; a server refuses an "
-            "engine that does not give these answers",
+            "engine that does not give these results",
         ) from error
     (directory / PROBES_FILE).write_bytes(probes.to_bytes())
 
@@ -88,7 +88,7 @@ def make_probes(spec: ModelSpec, reference: Engine, made_by: str, inputs: MakeIn
     sizes = probe_sizes(spec)
     streams = spec.feed.streams and _streams(spec)
     questions = _sequence(spec, sizes, inputs) if streams else _call(spec, sizes, inputs)
-    answers = answers_of(questions, reference, spec)
+    outcomes = run_probes(questions, reference, spec)
     names = [one.name for one in (spec.outputs if streams else graph_outputs(spec))]
     return Probes(
         allowances={
@@ -96,7 +96,7 @@ def make_probes(spec: ModelSpec, reference: Engine, made_by: str, inputs: MakeIn
             for one in graph_outputs(spec)
             if one.name in names
         },
-        results=[_kept(answer, names) for answer in answers],
+        results=[_kept(answer, names) for answer in outcomes],
         frames=questions.frames,
         first=questions.first,
         each=questions.each,
@@ -180,5 +180,5 @@ def _allowance(
     return Allowance(unit, allowed, each_step=allowed if spec.states else 0.0)
 
 
-def _kept(answer: Answers, names: list[str]) -> dict[str, np.ndarray]:
+def _kept(answer: Arrays, names: list[str]) -> dict[str, np.ndarray]:
     return {name: kept(answer[name]) for name in names if name in answer}

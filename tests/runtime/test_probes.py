@@ -1,4 +1,4 @@
-"""Known answers: written at export, asked of the engine that will serve, refused if they differ."""
+"""Known results: written at export, asked of the engine that will serve, refused if they differ."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from cineflow.runtime.probes import (
     PROBES_FILE,
     Allowance,
     Probes,
-    answers_of,
     kept,
     read_probes,
     require_probes,
+    run_probes,
 )
 from cineflow.serving import ServerDiedError, TritonServer
 from cineflow.spec import Feed, ModelSpec, TensorSpec
@@ -37,7 +37,7 @@ def default() -> Bundle:
 
 
 def with_probes(bundle: Bundle, probes: Probes | None, folder: Path) -> Bundle:
-    """A copy of a bundle with other known answers and a manifest that fits; None takes them out."""
+    """A copy of a bundle with other known results and a manifest that fits; None takes them out."""
     copied = shutil.copytree(bundle.path, folder)
     manifest = json.loads((copied / "manifest.json").read_text())
     if probes is None:
@@ -52,7 +52,7 @@ def with_probes(bundle: Bundle, probes: Probes | None, folder: Path) -> Bundle:
 
 @pytest.fixture
 def tampered(default: Bundle, tmp_path: Path) -> Bundle:
-    """The default model with known answers that are 0.31 px off, as if its engine were."""
+    """The default model with known results that are 0.31 px off, as if its engine were."""
     probes = read_probes(default)
     assert probes is not None
     for result in probes.results:
@@ -113,7 +113,7 @@ def test_the_command_asks_the_engine_here_and_the_server(
     for options in ([], ["--url", server.url]):
         good = run.invoke(_app(), ["probe", "lucas_kanade", *options])
         assert good.exit_code == 0, good.output
-        assert "gives the known answers of lucas_kanade-" in good.output
+        assert "gives the known results of lucas_kanade-" in good.output
         bad = run.invoke(_app(), ["probe", str(tampered.path), *options])
         assert bad.exit_code == 2, bad.output
         assert "flow: 0.31 px, allowed 0.01" in bad.output
@@ -153,7 +153,7 @@ def no_inputs(sizes: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
 def test_a_state_may_carry_its_tolerance_on_from_frame_to_frame(drift: float, passes: bool) -> None:
     probes = make_probes(COUNTER, Counter(), "a formula", no_inputs)
     assert len(probes.results) == 4
-    (found,) = probes.judge(answers_of(probes, Counter(drift), COUNTER))
+    (found,) = probes.judge(run_probes(probes, Counter(drift), COUNTER))
     assert found.passed is passes
 
 

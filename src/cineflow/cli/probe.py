@@ -1,4 +1,4 @@
-"""`cineflow probe`: does the engine that will serve give the known answers of its bundle?"""
+"""`cineflow probe`: does the engine that will serve give the known results of its bundle?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cineflow.errors import BundleError
 
 if TYPE_CHECKING:
     from cineflow.runtime import Bundle
-    from cineflow.runtime.probes import Answers, Deviation, Probes
+    from cineflow.runtime.probes import Arrays, Deviation, Probes
 
 
 def register(app: typer.Typer) -> None:
@@ -32,29 +32,29 @@ def probe(
         str, typer.Option(help="A runtime of `cineflow doctor`, without --url.")
     ] = "auto",
 ) -> None:
-    """Ask an engine, here or in a running server, for the known answers of a bundle.
+    """Ask an engine, here or in a running server, for the known results of a bundle.
 
     Run it after an update of driver or runtime. Exit code 2: an answer differs by more than is
     allowed.
     """
     from cineflow.runtime import Bundle, open_engine
-    from cineflow.runtime.probes import answers_of, read_probes
+    from cineflow.runtime.probes import read_probes, run_probes
 
     loaded = Bundle.load(bundle)
     probes = read_probes(loaded)
     if probes is None:
         raise BundleError(
-            "a bundle with known answers",
+            "a bundle with known results",
             f"{loaded.served_name} without",
             "It was written before they existed: export or import it again",
         )
     with err.status("probe"):
         if url is None:
             engine = open_engine(loaded, runtime=runtime)
-            asked, answers = engine.name, answers_of(probes, engine, loaded.spec)
+            asked, outcomes = engine.name, run_probes(probes, engine, loaded.spec)
         else:
-            asked, answers = f"the server at {url}", _served_answers(loaded, probes, url)
-    show(probes.judge(answers), asked, loaded, probes.made_by)
+            asked, outcomes = f"the server at {url}", _served_results(loaded, probes, url)
+    show(probes.judge(outcomes), asked, loaded, probes.made_by)
 
 
 def show(deviations: Sequence[Deviation], asked: str, bundle: Bundle, made_by: str) -> None:
@@ -64,14 +64,14 @@ def show(deviations: Sequence[Deviation], asked: str, bundle: Bundle, made_by: s
         out.print(f"[{colour}]{escape(str(one))}[/]")
     passed = all(one.passed for one in deviations)
     out.print(
-        f"{escape(asked)} {'gives' if passed else 'does not give'} the known answers of "
+        f"{escape(asked)} {'gives' if passed else 'does not give'} the known results of "
         f"{bundle.served_name}, made by {escape(made_by)}"
     )
     if not passed:
         raise typer.Exit(BAD_INPUT)
 
 
-def _served_answers(bundle: Bundle, probes: Probes, url: str) -> list[Answers]:
+def _served_results(bundle: Bundle, probes: Probes, url: str) -> list[Arrays]:
     """What the server that has this bundle loaded gives."""
     with import_client().Client(url) as client:
         name = bundle.served_name

@@ -39,7 +39,7 @@ PROBES_FILE = "probes.npz"
 KEPT_VALUES = 16384
 
 #: Outputs by name after one frame, or of a call; None stands for "without this output".
-Answers = Mapping[str, np.ndarray]
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -87,24 +87,24 @@ class Deviation:
 
 @dataclass(frozen=True, eq=False)
 class Probes:
-    """Inputs with known answers.
+    """Inputs with known results.
 
     Attributes:
         allowances: By output name.
-        results: The answers, one mapping per frame, or one for a call.
+        results: The outcomes, one mapping per frame, or one for a call.
         frames: [T, ...] grey levels; None for a call.
         first: Inputs given with the first frame, by name.
         each: Inputs given with every frame, by name, [T, ...].
         inputs: Inputs of the call, by name.
-        made_by: What gave the answers ("torch 2.13.0").
+        made_by: What gave the outcomes ("torch 2.13.0").
     """
 
     allowances: Mapping[str, Allowance]
-    results: Sequence[Answers]
+    results: Sequence[Arrays]
     frames: np.ndarray | None = None
-    first: Answers = field(default_factory=dict)
-    each: Answers = field(default_factory=dict)
-    inputs: Answers = field(default_factory=dict)
+    first: Arrays = field(default_factory=dict)
+    each: Arrays = field(default_factory=dict)
+    inputs: Arrays = field(default_factory=dict)
     made_by: str = ""
 
     def steps(self) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
@@ -114,17 +114,17 @@ class Probes:
             given = {name: values[step] for name, values in self.each.items()}
             yield frame, given | (dict(self.first) if step == 0 else {})
 
-    def judge(self, answers: Sequence[Answers]) -> list[Deviation]:
+    def judge(self, outcomes: Sequence[Arrays]) -> list[Deviation]:
         """The worst deviation of each output, over all frames.
 
         Args:
-            answers: Outputs by name after each frame, or of the call.
+            outcomes: Outputs by name after each frame, or of the call.
         """
         worst: dict[str, Deviation] = {}
         for step, known in enumerate(self.results):
             for name, wanted in known.items():
                 how = self.allowances[name]
-                got = answers[step].get(name)
+                got = outcomes[step].get(name)
                 found = Deviation(
                     name, how.unit, _difference(wanted, got, how.unit),
                     how.allowed + step * how.each_step,
@@ -216,7 +216,7 @@ def read_probes(bundle: Bundle) -> Probes | None:
         ) from error
 
 
-def answers_of(probes: Probes, engine: Engine, spec: ModelSpec) -> list[Answers]:
+def run_probes(probes: Probes, engine: Engine, spec: ModelSpec) -> list[Arrays]:
     """What an engine gives for the inputs of the probes, through a `Stream` where frames come."""
     if probes.frames is None:
         return [engine.run(probes.inputs)]
@@ -253,11 +253,11 @@ def require_probes(
         warn(f"{bundle.served_name} has no probes; export it again to get some")
         return []
     try:
-        answers = answers_of(probes, engine, bundle.spec)
+        outcomes = run_probes(probes, engine, bundle.spec)
     except ProfileError as error:
         warn(f"{bundle.served_name} was not probed: {error}")
         return []
-    deviations = probes.judge(answers)
+    deviations = probes.judge(outcomes)
     require_passed(deviations, bundle.served_name, engine.name)
     return deviations
 
@@ -266,7 +266,7 @@ def require_passed(deviations: Sequence[Deviation], model: str, engine: str) -> 
     """Raise `EngineError` with every deviation that is not allowed."""
     if failed := [str(one) for one in deviations if not one.passed]:
         raise EngineError(
-            f"{engine} to give the known answers of {model}",
+            f"{engine} to give the known results of {model}",
             "; ".join(failed),
             "Do not serve with it. Undo the last change of driver or runtime, build the engine "
             "again, or choose another runtime",

@@ -50,11 +50,11 @@ class TritonPythonModel:
         - `backward`: "true" also tracks backward to judge the quality, optional. The argument of
           `Stream` with this name says what it costs.
 
-        The known answers of the bundle are asked of the engine before it serves.
+        The known results of the bundle are asked of the engine before it serves.
 
         Raises:
             BundleError: The bundle does not exist, or its hash is not the one in the model's name.
-            EngineError: The engine does not give the known answers of the bundle.
+            EngineError: The engine does not give the known results of the bundle.
         """
         self._pb: Any = importlib.import_module("triton_python_backend_utils")
         config = json.loads(args["model_config"])
@@ -84,7 +84,7 @@ class TritonPythonModel:
         ends = f"idle streams end after {idle_s:g} s" if self._spec.feed.streams else "calls"
         self._pb.Logger.log_info(
             f"{bundle.served_name}: {self._engine.name}, {self._engine.kernels}; threads: "
-            f"{threads or 'default'}; {ends}; known answers: "
+            f"{threads or 'default'}; {ends}; known results: "
             f"{'; '.join(map(str, probed)) or 'none'}"
         )
 
