@@ -2,8 +2,12 @@
 
 export.py    recipe -> graph -> parity -> bundle
 imported.py  somebody else's ONNX file and a spec -> bundle
+spec_file.py a spec as YAML
+draft.py     the first version of such a spec
+foreign.py   a file's names, order and unnamed sizes as in its spec
 contents.py  the files of a bundle and its manifest
 module.py    the torch module of a recipe
+probes.py    inputs with known results, for the engine that will serve
 weights.py   a checkpoint into a module, with every disagreement named
 origin.py    the recipe and checkpoint of a bundle, by name and content
 staging.py   a folder that is written whole or not at all

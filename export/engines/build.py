@@ -33,8 +33,8 @@ from cineflow.runtime.engines.tensorrt import card_capability
 from cineflow.runtime.segments import read_steps
 from cineflow.runtime.store import EngineKey, EngineStore, StoredEngine
 
-#: First TensorRT whose GridSample takes volumes.
-GRID_RANK_5_SINCE = (11, 2, 1)
+#: First version of each flavour whose GridSample takes volumes. TensorRT-RTX: tried.
+GRID_RANK_5_SINCE = {"tensorrt": (11, 2, 1), "tensorrt-rtx": (1, 6)}
 
 
 def build_engines(
@@ -147,9 +147,9 @@ def _require_capabilities(trt: Any, flavour: str, capabilities: Sequence[int]) -
 def require_grid_rank(model: onnx.ModelProto, flavour: str, version: str) -> None:
     """Raise `EngineError` if `model` samples volumes and this TensorRT cannot."""
     rank = grid_sample_rank(model)
-    if rank > 4 and flavour == "tensorrt" and version_tuple(version) < GRID_RANK_5_SINCE:
+    if rank > 4 and version_tuple(version) < GRID_RANK_5_SINCE[flavour]:
         raise EngineError(
-            "GridSample of rank 5: TensorRT-RTX, or TensorRT 11.2.1 and newer",
-            f"rank {rank} for TensorRT {version}",
-            "Build with --runtime tensorrt-rtx",
+            "GridSample of rank 5: TensorRT-RTX 1.6, TensorRT 11.2.1, or newer",
+            f"rank {rank} for {flavour} {version}",
+            "Build with --runtime tensorrt-rtx, version 1.6 or newer",
         )

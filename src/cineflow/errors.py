@@ -48,6 +48,10 @@ class EngineError(CineflowError):
     """No runtime can execute a model, or the one chosen failed."""
 
 
+class ProfileError(EngineError):
+    """A TensorRT engine was built for other sizes than the one that came."""
+
+
 class ExportError(CineflowError):
     """A model cannot be exported, or the exported graph does not match the model."""
 

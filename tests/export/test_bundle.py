@@ -232,7 +232,7 @@ def test_fixed_sizes_give_a_static_graph(
     shape = onnx.load(bundle.onnx_path).graph.input[0].type.tensor_type.shape
     assert [dim.dim_value for dim in shape.dim] == [1, 1, 16, 24]
     assert not onnx.load(bundle.path / "model-inlined.onnx").functions
-    assert set(bundle.manifest["files"]) == {"model.onnx", "model-inlined.onnx"}
+    assert set(bundle.manifest["files"]) == {"model.onnx", "model-inlined.onnx", "probes.npz"}
 
 
 @pytest.mark.parametrize(

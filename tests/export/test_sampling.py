@@ -1,4 +1,4 @@
-"""GridSample never names linear: bodies, traced nodes, foreign files, and what parsers read."""
+"""GridSample never names linear: bodies, traced nodes, imported files, and what parsers read."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from cineflow.export import builtin_recipes
 from cineflow.export.bundle.imported import import_bundle
 from cineflow.export.bundle.module import build_module
 from cineflow.export.check import ERROR, lint_model
+from cineflow.export.check.targets import grid_sample_rank
 from cineflow.export.engines.builder import EngineBuild
 from cineflow.export.graph import trace_module
 from cineflow.export.graph.sampling import (
@@ -209,6 +210,7 @@ def parsed_by(version: str, graphs: Mapping[str, Path], folder: Path) -> dict[st
 
 @needs_rtx
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # the first one traces every graph
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_version_reads_every_graph_of_ours_as_linear(
     version: str, graphs: Mapping[str, Path], tmp_path: Path
@@ -218,6 +220,9 @@ def test_every_version_reads_every_graph_of_ours_as_linear(
     misread = version in ("1.4", "1.5")
     for name, file in graphs.items():
         parsed, meant, read = found[str(file)]  # type: ignore[misc]
+        if misread and grid_sample_rank(onnx.load(file)) > 4:
+            assert not parsed, name  # refused aloud, and by `engine build` before that
+            continue
         assert parsed, name
         if name == "named":  # the fault itself, so that this test can fail
             assert (meant != read) is misread

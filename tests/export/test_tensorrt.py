@@ -197,6 +197,8 @@ def test_full_tensorrt_takes_volumes_since_11_2_1(version: str, taken: bool) -> 
         with pytest.raises(EngineError, match=r"11\.2\.1"):
             build.require_grid_rank(model, "tensorrt", version)
     build.require_grid_rank(model, RTX, "1.7.1")
+    with pytest.raises(EngineError, match=r"TensorRT-RTX 1\.6"):
+        build.require_grid_rank(model, RTX, "1.5.0.114")
 
 
 @pytest.mark.parametrize(("version", "flags"), [("10.13.3", 1 << 5), ("11.4.0", 0)])

@@ -3,6 +3,7 @@
     demo.py     the whole path on a real clip, with a report
     export.py   a recipe to a bundle
     verify.py   a bundle to a report of what is proven
+    probe.py    the known results of a bundle, asked of the engine that will serve
     check.py    ONNX files from elsewhere: `check` lints one, `import` makes a bundle of it
     engine.py   TensorRT engines and their store
     repo.py     bundles to a Triton model repository
@@ -32,6 +33,7 @@ _COMMANDS = (
     "demo",
     "export",
     "verify",
+    "probe",
     "check",
     "engine",
     "repo",

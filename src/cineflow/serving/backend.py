@@ -21,6 +21,7 @@ import numpy as np
 
 from cineflow.errors import BundleError, CineflowError, FrameError
 from cineflow.runtime import Bundle, open_engine
+from cineflow.runtime.probes import require_probes
 from cineflow.runtime.stream import Stream
 from cineflow.served import batch_limit, encode
 from cineflow.serving.calls import CallRunner
@@ -49,8 +50,11 @@ class TritonPythonModel:
         - `backward`: "true" also tracks backward to judge the quality, optional. The argument of
           `Stream` with this name says what it costs.
 
+        The known results of the bundle are asked of the engine before it serves.
+
         Raises:
             BundleError: The bundle does not exist, or its hash is not the one in the model's name.
+            EngineError: The engine does not give the known results of the bundle.
         """
         self._pb: Any = importlib.import_module("triton_python_backend_utils")
         config = json.loads(args["model_config"])
@@ -69,6 +73,7 @@ class TritonPythonModel:
             )
         threads = int(parameters["threads"]) if "threads" in parameters else None
         self._engine = open_engine(bundle, threads)
+        probed = require_probes(bundle, self._engine, self._pb.Logger.log_warn)
         self._spec = bundle.spec
         self._served: Mapping[str, Any] = json.loads(bundle.spec.to_json())
         self._backward = parameters.get("backward", "false") == "true"
@@ -79,7 +84,8 @@ class TritonPythonModel:
         ends = f"idle streams end after {idle_s:g} s" if self._spec.feed.streams else "calls"
         self._pb.Logger.log_info(
             f"{bundle.served_name}: {self._engine.name}, {self._engine.kernels}; threads: "
-            f"{threads or 'default'}; {ends}"
+            f"{threads or 'default'}; {ends}; known results: "
+            f"{'; '.join(map(str, probed)) or 'none'}"
         )
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cineflow.errors import EngineError, MissingDependencyError
+from cineflow.errors import EngineError, MissingDependencyError, ProfileError
 from cineflow.runtime.bundle import Bundle, file_sha256, graph_inputs, graph_outputs
 from cineflow.runtime.checks import check_inputs
 from cineflow.runtime.engines.launches import KernelLaunch, Launch, LaunchSeries
@@ -125,7 +125,7 @@ class EngineLaunch:
     def bind(self, values: dict[str, Any]) -> int:
         for name in self._step.inputs:
             if not self._context.set_input_shape(name, tuple(values[name].shape)):
-                raise EngineError(
+                raise ProfileError(
                     f"{name} of a shape in the profile of {self._plan}",
                     f"{list(values[name].shape)}",
                     "Build with a wider --profile",
