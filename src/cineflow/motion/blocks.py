@@ -6,13 +6,14 @@ previous pair, and to carry in a stream's state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from cineflow.errors import ArgumentError
 from cineflow.motion.fields import require_mask, require_same_size
-from cineflow.ops.pair_blocks import BLOCK_PX, pair_blocks
+from cineflow.ops.pair_blocks import BLOCK_PX as BLOCK_PX
+from cineflow.ops.pair_blocks import pair_blocks
 
 #: The block's mean flow among the results of `pair_blocks`.
 _FLOW = slice(10, 12)
@@ -82,6 +83,10 @@ class PairSums:
     folded: np.ndarray
 
 
+#: What `pair_blocks` returns besides the flow, in order.
+_SCALARS = tuple(field.name for field in fields(PairSums) if field.name != "flow")
+
+
 def pair_sums(
     previous: np.ndarray, current: np.ndarray, flow: np.ndarray, mask: np.ndarray | None = None
 ) -> PairSums:
@@ -109,8 +114,10 @@ def pair_sums(
         np.asarray(step, np.float32),
         None if mask is None else require_mask(mask, size),
     ).astype(np.float64)
-    motion = statistics[_FLOW].astype(np.float32)
-    return PairSums(*statistics[: _FLOW.start], motion, *statistics[_FLOW.stop :])
+    named = dict(
+        zip(_SCALARS, (*statistics[: _FLOW.start], *statistics[_FLOW.stop :]), strict=True)
+    )
+    return PairSums(flow=statistics[_FLOW].astype(np.float32), **named)
 
 
 def block_motion(sums: PairSums, before: BlockMotion | None = None, frames: int = 1) -> BlockMotion:
@@ -130,10 +137,11 @@ def block_motion(sums: PairSums, before: BlockMotion | None = None, frames: int 
 
 def weighted_quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
     """The smallest value below or at which `share` of the weight lies; `weight` sums to 1."""
-    order = np.argsort(values, axis=None)
-    reached = np.cumsum(weight.ravel()[order])
-    at = min(int(np.searchsorted(reached, share * reached[-1])), order.size - 1)
-    return float(values.ravel()[order[at]])
+    flat = values.ravel()
+    order = flat.argsort()
+    reached = weight.ravel()[order].cumsum()
+    at = min(int(reached.searchsorted(share * reached[-1])), order.size - 1)
+    return float(flat[order[at]])
 
 
 def block_size(size: tuple[int, ...]) -> tuple[int, int]:

@@ -73,14 +73,14 @@ def assess(
         require_same_size("flow of the pair before", before.flow, sums.count.shape)
     motion = block_motion(sums, before, frames)
     weight = motion.weight
-    if not (weight[np.minimum(sums.aa, sums.bb) > _ROUNDING] > 0).any():
+    if not weight[np.minimum(sums.aa, sums.bb) > _ROUNDING].any():
         return _unsupported(before is not None, backward is not None), motion
     parts = Parts(
         photometric_px=weighted_quantile(_photometric(sums), weight, _WORSE_SHARE),
         correlation=weighted_quantile(_correlation(sums), weight, 1.0 - _WORSE_SHARE),
         deformation=weighted_quantile(sums.deformation, weight, _WORST_SHARE),
         appearance=None if before is None else _appearance(before, sums, weight),
-        temporal_px=None if before is None else _temporal(before, motion),
+        temporal_px=None if before is None else _temporal(before, motion, weight),
         forward_backward_px=(None if backward is None else _there_and_back(flow, backward, weight)),
     )
     error = expected_error_px(parts)
@@ -120,10 +120,10 @@ def _photometric(sums: PairSums) -> np.ndarray:
     return np.where(textured, np.sqrt(variance), float(BLOCK_PX))
 
 
-def _temporal(before: BlockMotion, motion: BlockMotion) -> float:
+def _temporal(before: BlockMotion, motion: BlockMotion, weight: np.ndarray) -> float:
     """Mean |f - (n / n') f'| over the tissue, px: f' took n' frames, f takes n."""
     change = motion.flow - (motion.frames / before.frames) * before.flow
-    return float((np.hypot(change[0], change[1]) * motion.weight).sum())
+    return float((np.hypot(change[0], change[1]) * weight).sum())
 
 
 def _appearance(before: BlockMotion, sums: PairSums, weight: np.ndarray) -> float:
