@@ -6,6 +6,8 @@ SIDE_LIMIT: int
 PLANE_LIMIT: int
 MAX_RADIUS: int
 MAX_DILATION: int
+PAIR_BLOCK: int
+PAIR_FIELDS: int
 
 def thread_count() -> int: ...
 def set_thread_count(threads: int) -> None: ...
@@ -27,6 +29,7 @@ def correlation(
     clamp: bool,
     stream: int = 0,
 ) -> None: ...
+def pair_blocks(previous: Any, current: Any, flow: Any, mask: Any, out: Any) -> None: ...
 def polar_resample(
     src: Any,
     centre: Any,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.blocks import block_motion, block_sums, pair_sums, weighted_quantile
+from cineflow.motion.blocks import block_motion, pair_sums, weighted_quantile
 
 
 def slow_sums(a, b, inside, row, column):
@@ -73,7 +73,7 @@ def test_the_flow_brings_the_next_frame_back():
 def left(frame, flow=None, before=None):
     """Block motion of a pair of equal frames."""
     flow = np.zeros((2, *frame.shape), np.float32) if flow is None else flow
-    return block_motion(flow, pair_sums(frame, frame, flow), before)
+    return block_motion(pair_sums(frame, frame, flow), before)
 
 
 def test_bright_tissue_weighs_more_and_black_weighs_nothing():
@@ -100,13 +100,17 @@ def test_tissue_that_turns_dark_is_remembered_for_a_while():
 
 
 def test_a_remainder_at_the_far_edges_is_left_out():
-    image = np.ones((40, 50))
-    np.testing.assert_array_equal(block_sums(image), np.full((2, 3), 256.0))
-    np.testing.assert_array_equal(block_sums(np.ones((5, 7))), [[35.0]])
     flow = np.stack([np.full((40, 50), 2.0), np.full((40, 50), -1.0)]).astype(np.float32)
-    motion = left(np.full((40, 50), 9, np.uint8), flow)
+    frame = np.full((40, 50), 9, np.uint8)
+    frame[32:], frame[:, 48:], flow[:, 32:], flow[:, :, 48:] = 200, 200, 7.0, 7.0
+    sums = pair_sums(frame, frame, np.zeros_like(flow))
+    np.testing.assert_array_equal(sums.count, np.full((2, 3), 256.0))
+    np.testing.assert_array_equal(sums.grey_a, np.full((2, 3), 9.0))
+    motion = left(frame, flow)
     np.testing.assert_allclose(motion.flow[0], 2.0)
     np.testing.assert_allclose(motion.flow[1], -1.0)
+    small = pair_sums(frame[:5, :7], frame[:5, :7], np.zeros((2, 5, 7), np.float32))
+    np.testing.assert_array_equal(small.count, [[35.0]])
 
 
 def test_weighted_quantile():
@@ -123,3 +127,6 @@ def test_bad_input_is_named():
         pair_sums(a, a, still, np.zeros((32, 32), bool))
     with pytest.raises(ArgumentError, match="NaN"):
         pair_sums(a, a, still * np.nan)
+    for flow in (still[:1], still[0], still.astype(int)):
+        with pytest.raises(ArgumentError, match="flow: floating point"):
+            pair_sums(a, a, flow)

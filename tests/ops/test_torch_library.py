@@ -125,13 +125,16 @@ def test_a_public_function_compiles(function, tensors):
 
 
 @EACH_FUNCTION
-def test_a_backward_pass_is_refused_and_never_a_gradient_of_zero(function, tensors):
+def test_a_backward_pass_is_never_a_gradient_of_zero(function, tensors, request):
+    """`warp` and `correlation` have one (test_torch_gradients.py)."""
     given = [tensor.clone().requires_grad_() for tensor in tensors]
-    result = function(*given)
+    loss = function(*given).nansum() + given[0].sum()
+    if request.node.callspec.id in ("warp", "correlation"):
+        loss.backward()
+        assert all(tensor.grad.any() for tensor in given)
+        return
     with pytest.raises(ArgumentError, match=r"wanted no gradient of cineflow::\w+; got a backward"):
-        (result.sum() + given[0].sum()).backward()
-    with pytest.raises((ArgumentError, RuntimeError), match=r"no gradient|functorch"):
-        torch.func.grad(lambda *given: function(*given).sum(), tuple(range(len(tensors))))(*tensors)
+        loss.backward()
 
 
 def conjugate(tensor):

@@ -68,6 +68,17 @@ Borrowed borrow_numpy(const char* name, const py::array& array) {
   return borrowed;
 }
 
+/// "float64", as the libraries name it.
+std::string dlpack_name(const dlpack::Tensor& tensor) {
+  constexpr const char* kNames[] = {"int", "uint", "float", "opaque", "bfloat", "complex", "bool"};
+  const int code = tensor.type_code;
+  if (code < 0 || code > 6) return "a type of DLPack code " + std::to_string(code);
+  std::string name = kNames[code];
+  if (code != 6) name += std::to_string(tensor.type_bits);
+  if (tensor.type_lanes != 1) name += " x " + std::to_string(tensor.type_lanes);
+  return name;
+}
+
 DType dlpack_dtype(const char* name, const dlpack::Tensor& tensor) {
   if (tensor.type_lanes == 1) {
     if (tensor.type_code == dlpack::kFloat && tensor.type_bits == 32) return DType::kF32;
@@ -75,9 +86,7 @@ DType dlpack_dtype(const char* name, const dlpack::Tensor& tensor) {
     if (tensor.type_code == dlpack::kBfloat && tensor.type_bits == 16) return DType::kBF16;
     if (tensor.type_code == dlpack::kUInt && tensor.type_bits == 8) return DType::kU8;
   }
-  raise_argument_error(name + std::string(kStorage),
-                       "DLPack type code " + std::to_string(tensor.type_code) + ", " +
-                           std::to_string(tensor.type_bits) + " bits");
+  raise_argument_error(name + std::string(kStorage), dlpack_name(tensor));
 }
 
 Device dlpack_device(const char* name, const dlpack::Tensor& tensor) {

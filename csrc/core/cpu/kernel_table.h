@@ -62,6 +62,37 @@ struct PolarRun {
   float* angle;                           // out: [count], in samples
 };
 
+/// One row of a pair, padded for the blocks: whole vectors are written.
+struct PairRow {
+  const void* previous;      // [count], grey levels
+  DType previous_dtype;      // f32 or u8
+  const float* warped;       // [count], the next frame at the moved pixels
+  const std::uint8_t* mask;  // [count]; null: in use is what is above 0 in either frame
+  int count;
+  float* a;       // out: the previous frame
+  float* twice;   // out: the sum of both frames
+  float* inside;  // out: 1 where the pixel is in use, else 0
+  float* sums;    // out: [2], sums of both frames over the row
+};
+
+struct PairBlockSums {
+  double count;           // pixels in use
+  double mean_a, mean_b;  // over them; 0 where there is none
+  double products[6];     // aa, bb, ab about these means; xx, xy, yy of the gradient
+};
+
+/// A block of up to 16 rows and 16 columns. One more pixel is read on each side; pixels that are
+/// not in use, or outside, have 0 in `inside`.
+struct PairBlock {
+  const float* a;
+  const float* b;
+  const float* twice;
+  const float* inside;
+  std::int64_t pitch;  // from one row to the next, of all four
+  int rows;
+  PairBlockSums* sums;  // out
+};
+
 struct Kernels {
   using LocateSamples = void(const SampleRun&, const SamplePositions&,
                              const SampleBlocks&) noexcept;
@@ -70,6 +101,10 @@ struct Kernels {
   using Correlate = void(const CorrelationTile&) noexcept;
   using FollowRay = void(const RayRun&) noexcept;
   using ToPolar = void(const PolarRun&) noexcept;
+  using PreparePairRow = void(const PairRow&) noexcept;
+  using SumPairBlock = void(const PairBlock&) noexcept;
+  using SumBlock = double(const float* first, std::int64_t pitch, int rows, int columns) noexcept;
+  using AllFinite = bool(const float* values, std::int64_t count) noexcept;
 
   const char* name;  // "avx512", "avx2" or "baseline"
 
@@ -84,6 +119,10 @@ struct Kernels {
   Correlate* correlate;
   FollowRay* follow_ray;
   ToPolar* to_polar;
+  PreparePairRow* prepare_pair_row;
+  SumPairBlock* sum_pair_block;
+  SumBlock* sum_block;  // of up to 16 columns
+  AllFinite* all_finite;
 };
 
 /// The table in use: the widest that this machine runs, or the one that CINEFLOW_ISA names.

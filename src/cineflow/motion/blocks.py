@@ -6,15 +6,17 @@ previous pair, and to carry in a stream's state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.fields import require_field, require_finite, require_mask, require_same_size
-from cineflow.ops import warp
+from cineflow.motion.fields import require_mask, require_same_size
+from cineflow.ops.pair_blocks import BLOCK_PX as BLOCK_PX
+from cineflow.ops.pair_blocks import pair_blocks
 
-BLOCK_PX = 16
+#: The block's mean flow among the results of `pair_blocks`.
+_FLOW = slice(10, 12)
 _WHITE = 255.0
 #: Weight of a new frame in the running mean of the picture.
 _RENEWAL = 0.2
@@ -56,10 +58,14 @@ class PairSums:
 
     Attributes:
         count: Number of pixels in the block itself.
-        grey_a, grey_b: Mean grey levels of the block itself, before they were subtracted.
+        grey_a, grey_b: Mean grey levels of the block itself, before they were subtracted; the
+            frame's where no pixel of the block is in use.
         pixels: Weighted number of pixels in the sums.
         aa, bb, ab: Variances and covariance, grey levels^2.
         xx, xy, yy: Products of the gradient, (grey level / px)^2.
+        flow: Mean flow of the block itself, f32 [2, h, w] px.
+        deformation: Mean norm of the flow's gradient du/dx in the block itself.
+        folded: Share of the block itself where the flow folds, 0..1.
     """
 
     count: np.ndarray
@@ -72,12 +78,19 @@ class PairSums:
     xx: np.ndarray
     xy: np.ndarray
     yy: np.ndarray
+    flow: np.ndarray
+    deformation: np.ndarray
+    folded: np.ndarray
+
+
+#: What `pair_blocks` returns besides the flow, in order.
+_SCALARS = tuple(field.name for field in fields(PairSums) if field.name != "flow")
 
 
 def pair_sums(
     previous: np.ndarray, current: np.ndarray, flow: np.ndarray, mask: np.ndarray | None = None
 ) -> PairSums:
-    """Sums of a pair.
+    """Statistics of a pair. Takes about 0.3 ms for 256 x 256 px on one core.
 
     Args:
         previous, current: Grey levels, u8 or f32 [H, W].
@@ -87,87 +100,48 @@ def pair_sums(
     Raises:
         ArgumentError: Shapes differ, the mask is empty, or a frame or the flow is not finite.
     """
-    step = require_field("flow", flow)
+    step = np.asarray(flow)
+    if step.dtype.kind != "f" or step.ndim != 3 or len(step) != 2:
+        raise ArgumentError("flow: floating point [2, H, W]", f"{step.dtype} {list(step.shape)}")
     size = step.shape[-2:]
     for name, frame in (("previous", previous), ("current", current)):
         if frame.ndim != 2:
             raise ArgumentError(f"{name}: [H, W]", f"{frame.dtype.name} {list(frame.shape)}")
         require_same_size(name, frame, size)
-        require_finite(name, frame)
-    a = np.ascontiguousarray(previous, np.float32)
-    back = np.ascontiguousarray(current, np.float32)[None, None]
-    b = warp(back, step[None], border="clamp")[0, 0]
-    seen = (a > 0) | (b > 0) if mask is None else require_mask(mask, size)
-    inside = seen.astype(np.float32)
-
-    count = block_sums(inside)
-    least = np.maximum(count, 1.0)
-    # Subtract the frame's mean so that sums of squares stay small enough for f32.
-    mean_a, mean_b = float(a.mean()), float(b.mean())
-    a, b = (a - mean_a) * inside, (b - mean_b) * inside
-    x, y = _gradient(a + b, inside)
-    total_a, total_b = block_sums(a), block_sums(b)
-    sums = (
-        count,
-        block_sums(a * a) - total_a * total_a / least,
-        block_sums(b * b) - total_b * total_b / least,
-        block_sums(a * b) - total_a * total_b / least,
-        block_sums(x * x),
-        block_sums(x * y),
-        block_sums(y * y),
+    statistics = pair_blocks(
+        _grey(previous),
+        _grey(current),
+        np.asarray(step, np.float32),
+        None if mask is None else require_mask(mask, size),
+    ).astype(np.float64)
+    named = dict(
+        zip(_SCALARS, (*statistics[: _FLOW.start], *statistics[_FLOW.stop :]), strict=True)
     )
-    windowed = [_window(one) for one in sums]
-    pixels = np.maximum(windowed[0], 1.0)
-    return PairSums(
-        count,
-        mean_a + total_a / least,
-        mean_b + total_b / least,
-        windowed[0],
-        *(one / pixels for one in windowed[1:]),
-    )
+    return PairSums(flow=statistics[_FLOW].astype(np.float32), **named)
 
 
-def block_motion(
-    flow: np.ndarray, sums: PairSums, before: BlockMotion | None = None, frames: int = 1
-) -> BlockMotion:
+def block_motion(sums: PairSums, before: BlockMotion | None = None, frames: int = 1) -> BlockMotion:
     """What one pair keeps for the next.
 
     Args:
-        flow: previous to current, [2, H, W] px.
-        sums: Sums of this pair.
+        sums: Statistics of this pair.
         before: The previous pair's block motion; None for the first pair.
         frames: As in `BlockMotion`.
     """
-    rows, columns = block_size(flow.shape[-2:])
-    means = np.stack([block_sums(part) for part in flow]) / (rows * columns)
     tissue, grey = sums.count * (sums.grey_a / _WHITE) ** 2, sums.grey_a * (sums.count > 0)
     if before is not None:
         tissue = before.tissue + _RENEWAL * (tissue - before.tissue)
         grey = before.grey + _RENEWAL * (grey - before.grey)
-    return BlockMotion(means.astype(np.float32), tissue, grey, frames)
-
-
-def block_sums(image: np.ndarray) -> np.ndarray:
-    """Sum over each block of [H, W], f64 [H // 16, W // 16].
-
-    A remainder at the right and bottom edges is ignored. An image smaller than a block is one
-    block.
-    """
-    height, width = block_size(image.shape)
-    rows, columns = image.shape[0] // height, image.shape[1] // width
-    kept = image[: rows * height, : columns * width]
-    # rows first, because that sum reads contiguous memory
-    tall = kept.reshape(rows, height, columns * width).sum(axis=1)
-    total: np.ndarray = tall.reshape(rows, columns, width).sum(axis=2, dtype=np.float64)
-    return total
+    return BlockMotion(sums.flow, tissue, grey, frames)
 
 
 def weighted_quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
     """The smallest value below or at which `share` of the weight lies; `weight` sums to 1."""
-    order = np.argsort(values, axis=None)
-    reached = np.cumsum(weight.ravel()[order])
-    at = min(int(np.searchsorted(reached, share * reached[-1])), order.size - 1)
-    return float(values.ravel()[order[at]])
+    flat = values.ravel()
+    order = flat.argsort()
+    reached = weight.ravel()[order].cumsum()
+    at = min(int(reached.searchsorted(share * reached[-1])), order.size - 1)
+    return float(flat[order[at]])
 
 
 def block_size(size: tuple[int, ...]) -> tuple[int, int]:
@@ -175,23 +149,5 @@ def block_size(size: tuple[int, ...]) -> tuple[int, int]:
     return min(BLOCK_PX, size[0]), min(BLOCK_PX, size[1])
 
 
-def _gradient(twice: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Central differences of `twice` / 2.
-
-    They are 0 where a neighbour is outside, because the edge of the sector is not texture.
-    """
-    x, y = np.zeros_like(twice), np.zeros_like(twice)
-    np.subtract(twice[:, 2:], twice[:, :-2], out=x[:, 1:-1])
-    np.subtract(twice[2:], twice[:-2], out=y[1:-1])
-    quarter = np.float32(0.25) * inside  # 1/2 for the sum of two frames, 1/2 for a step of 2 px
-    x[:, 1:-1] *= quarter[:, 2:] * inside[:, :-2]
-    y[1:-1] *= quarter[2:] * inside[:-2]
-    return x, y
-
-
-def _window(blocks: np.ndarray) -> np.ndarray:
-    """Sum over 3 x 3 blocks with weights (1/2, 1, 1/2) along each axis; outside counts 0."""
-    padded = np.pad(blocks, 1)
-    tall = padded[1:-1] + 0.5 * (padded[:-2] + padded[2:])
-    wide: np.ndarray = tall[:, 1:-1] + 0.5 * (tall[:, :-2] + tall[:, 2:])
-    return wide
+def _grey(frame: np.ndarray) -> np.ndarray:
+    return frame if frame.dtype == np.uint8 else np.asarray(frame, np.float32)

@@ -11,8 +11,9 @@ from cineflow.errors import ArgumentError
 
 def require_finite(name: str, values: np.ndarray) -> None:
     """Raise `ArgumentError` unless every value is a finite number."""
-    bad = int(np.count_nonzero(~np.isfinite(values)))
-    if bad:
+    finite = np.isfinite(values)
+    if not finite.all():
+        bad = values.size - int(np.count_nonzero(finite))
         raise ArgumentError(f"{name}: finite values", f"{bad} of {values.size} NaN or infinite")
 
 

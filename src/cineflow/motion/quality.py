@@ -35,8 +35,6 @@ _ROUNDING = 1.0 / 12.0
 _LEAST_GRADIENT = 1.0
 #: A frame is judged by its worse tissue: these shares of the tissue are better than its figures.
 _WORSE_SHARE, _WORST_SHARE = 0.8, 0.9
-#: Spacing of the flow samples from which the deformation is computed, px.
-_STRIDE = 4
 
 
 def assess(
@@ -49,7 +47,7 @@ def assess(
     backward: np.ndarray | None = None,
     mask: np.ndarray | None = None,
 ) -> tuple[Quality, BlockMotion]:
-    """Judges the flow of one pair. Takes about 1 ms for 256 x 256 px on one core.
+    """Judges the flow of one pair. Takes about 0.5 ms for 256 x 256 px on one core.
 
     Args:
         previous, current: Grey levels, u8 or f32 [H, W].
@@ -71,25 +69,26 @@ def assess(
     if frames < 1:
         raise ArgumentError("frames >= 1 from one frame to the next", str(frames))
     sums = pair_sums(previous, current, flow, mask)
-    step = require_field("flow", flow)
     if before is not None:
         require_same_size("flow of the pair before", before.flow, sums.count.shape)
-    motion = block_motion(step, sums, before, frames)
+    motion = block_motion(sums, before, frames)
     weight = motion.weight
-    if not (weight[np.minimum(sums.aa, sums.bb) > _ROUNDING] > 0).any():
+    if not weight[np.minimum(sums.aa, sums.bb) > _ROUNDING].any():
         return _unsupported(before is not None, backward is not None), motion
-    deformation, folded = _deformation(step, weight)
     parts = Parts(
         photometric_px=weighted_quantile(_photometric(sums), weight, _WORSE_SHARE),
         correlation=weighted_quantile(_correlation(sums), weight, 1.0 - _WORSE_SHARE),
-        deformation=deformation,
+        deformation=weighted_quantile(sums.deformation, weight, _WORST_SHARE),
         appearance=None if before is None else _appearance(before, sums, weight),
-        temporal_px=None if before is None else _temporal(before, motion),
-        forward_backward_px=(None if backward is None else _there_and_back(step, backward, weight)),
+        temporal_px=None if before is None else _temporal(before, motion, weight),
+        forward_backward_px=(None if backward is None else _there_and_back(flow, backward, weight)),
     )
     error = expected_error_px(parts)
     quality = Quality(
-        index=index_of(error), expected_error_px=error, folding_percent=folded, **vars(parts)
+        index=index_of(error),
+        expected_error_px=error,
+        folding_percent=100.0 * float((sums.folded * weight).sum()),
+        **vars(parts),
     )
     return quality, motion
 
@@ -121,29 +120,10 @@ def _photometric(sums: PairSums) -> np.ndarray:
     return np.where(textured, np.sqrt(variance), float(BLOCK_PX))
 
 
-def _deformation(flow: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
-    """Norm of du/dx that nine tenths of the tissue do not exceed, and its folded share, percent."""
-    rows, columns = weight.shape
-    height, width = block_size(flow.shape[-2:])
-    # Four samples per block and axis are enough: a tracker's flow is smoother than that.
-    down, right = (_STRIDE if extent % _STRIDE == 0 else 1 for extent in (height, width))
-    kept = flow[:, down // 2 : rows * height : down, right // 2 : columns * width : right]
-    if min(kept.shape[1:]) < 2:
-        return 0.0, 0.0
-    (ux_y, ux_x), (uy_y, uy_x) = (np.gradient(part, down, right) for part in kept)
-    norm = np.sqrt(ux_x**2 + ux_y**2 + uy_x**2 + uy_y**2)
-    folded = (1.0 + ux_x) * (1.0 + uy_y) - ux_y * uy_x <= 0.0
-    blocks = (rows, height // down, columns, width // right)
-    return (
-        weighted_quantile(norm.reshape(blocks).mean(axis=(1, 3)), weight, _WORST_SHARE),
-        100.0 * float((folded.reshape(blocks).mean(axis=(1, 3)) * weight).sum()),
-    )
-
-
-def _temporal(before: BlockMotion, motion: BlockMotion) -> float:
+def _temporal(before: BlockMotion, motion: BlockMotion, weight: np.ndarray) -> float:
     """Mean |f - (n / n') f'| over the tissue, px: f' took n' frames, f takes n."""
     change = motion.flow - (motion.frames / before.frames) * before.flow
-    return float((np.hypot(change[0], change[1]) * motion.weight).sum())
+    return float((np.hypot(change[0], change[1]) * weight).sum())
 
 
 def _appearance(before: BlockMotion, sums: PairSums, weight: np.ndarray) -> float:

@@ -21,7 +21,7 @@ def run(op: Operator, *arguments: Any, out: Array | None = None) -> Array:
         from cineflow.ops import torch_library  # imports torch
 
         if out is None:
-            return torch_library.operator(op.name)(*arguments)
+            return torch_library.call(op, arguments)
         torch_library.fill(op, out, arguments)
         return out
     if out is None:

@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from cineflow.ops.arrays import Array, require_rank
 
+#: Names of the tensors that hold pixels: positions, or distances between them.
+_COORDINATES = ("flow", "displacement", "centre")
+
 
 class Operator:
     """One op, declared once for NumPy, torch and CuPy arrays. `cineflow.ops.dispatch` runs it.
@@ -16,6 +19,7 @@ class Operator:
         name: Its name there, "warp".
         axes: Of each tensor, in the order of the schema: {"src": "[N, C, H, W]"}.
         names: Of the tensors, then "out".
+        coordinates: Positions, among the tensors, of those that say where to sample.
         allocate: `allocate(*arguments)` returns an uninitialised result for tensors of those axes.
             It is also the fake kernel.
         fill: `fill(out, *arguments)` runs the kernel.
@@ -35,6 +39,7 @@ class Operator:
         self.name = schema.partition("(")[0]
         self.axes = axes
         self.names = (*axes, "out")
+        self.coordinates = tuple(at for at, name in enumerate(axes) if name in _COORDINATES)
         self.allocate = allocate
         self.fill = fill
         Operator.declared[self.name] = self

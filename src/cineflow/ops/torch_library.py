@@ -2,18 +2,24 @@
 
 Importing this module imports torch and registers the operators. `cineflow.ops` imports it at the
 first torch tensor. The function that allocates a result is also the fake kernel, so shape, dtype
-and strides are those of the real result. The operators have no gradients; a backward pass raises.
+and strides are those of the real result. `torch_gradients` has the gradients of warp and
+correlation; a backward pass through another operator raises.
+
+Under autocast the operators follow `torch.nn.functional.grid_sample`: floating-point inputs are
+converted to the widest type among them, and coordinates count as float32.
 """
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from cineflow.errors import ArgumentError
 from cineflow.ops.operator import Operator
+from cineflow.ops.torch_gradients import GRADIENTS, no_gradient
 
 _library: Any = torch.library.Library("cineflow", "DEF")
 _registered: dict[str, Any] = {}
@@ -24,6 +30,18 @@ def operator(name: str) -> Any:
     if name not in _registered:
         _registered[name] = _register(Operator.declared[name])
     return _registered[name]
+
+
+def call(op: Operator, arguments: tuple[Any, ...]) -> Tensor:
+    """The op's result, in a new tensor.
+
+    Raises:
+        ArgumentError: The arguments do not fit, or are traced by torch.func or forward mode.
+    """
+    if not torch.compiler.is_compiling():
+        _require_ordinary(op, arguments)
+    result: Tensor = operator(op.name)(*_with_float32_coordinates(op, arguments))
+    return result
 
 
 def fill(op: Operator, out: Tensor, arguments: tuple[Any, ...]) -> None:
@@ -39,8 +57,60 @@ def fill(op: Operator, out: Tensor, arguments: tuple[Any, ...]) -> None:
     ):
         if refused:
             raise ArgumentError(wanted, got, "Make it with torch.empty.")
+    _require_ordinary(op, (*arguments[: len(op.axes)], out))
     _require_one_device((*op.axes, "out"), (*arguments[: len(op.axes)], out))
+    arguments = _with_float32_coordinates(op, arguments)
     op.fill(out, *map(_plain, arguments))
+
+
+def _with_float32_coordinates(op: Operator, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A module in half precision has its flow there also; the conversion is exact."""
+    halves = (torch.float16, torch.bfloat16)
+    if all(arguments[at].dtype not in halves for at in op.coordinates):
+        return arguments
+    return tuple(
+        one.float() if at in op.coordinates and one.dtype in halves else one
+        for at, one in enumerate(arguments)
+    )
+
+
+def _require_ordinary(op: Operator, arguments: tuple[Any, ...]) -> None:
+    """Refuse tensors that torch.func or forward mode differentiates: the kernels would see values
+    without their derivative, and the result would be a constant."""
+    for one in arguments:
+        if not isinstance(one, Tensor):
+            continue
+        if torch._C._functorch.is_gradtrackingtensor(one):
+            raise ArgumentError(
+                f"cineflow::{op.name} of ordinary tensors",
+                "one that torch.func differentiates",
+                "Use torch.autograd.grad, or backward().",
+            )
+        _require_no_tangent(op, one)
+
+
+def _require_no_tangent(op: Operator, tensor: Tensor) -> None:
+    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(tensor).tangent is not None:
+        raise ArgumentError(
+            f"no forward-mode derivative of cineflow::{op.name}",
+            "a tensor with a tangent",
+            "Use torch.autograd.grad, or backward(), which warp and correlation have.",
+        )
+
+
+def _promoted(op: Operator, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Floating-point tensors in the widest type among them; coordinates count as float32."""
+    floats = [
+        at for at in range(len(op.axes))
+        if isinstance(arguments[at], Tensor) and arguments[at].is_floating_point()
+    ]  # fmt: skip
+    types = [torch.float32 if at in op.coordinates else arguments[at].dtype for at in floats]
+    if not types:
+        return arguments
+    widest = types[0]
+    for dtype in types[1:]:
+        widest = torch.promote_types(widest, dtype)
+    return tuple(one.to(widest) if at in floats else one for at, one in enumerate(arguments))
 
 
 def _plain(argument: Any) -> Any:
@@ -65,24 +135,36 @@ def _register(op: Operator) -> Any:
         return out
 
     def run(*arguments: Any) -> Tensor:
+        for tensor in arguments[: len(names)]:
+            _require_no_tangent(op, tensor)
         out = allocate(*arguments)
         op.fill(out, *map(_plain, arguments))
         return out
 
-    def backward(*_: Any) -> NoReturn:
-        raise ArgumentError(
-            f"no gradient of cineflow::{op.name}",
-            "a backward pass through it",
-            "The ops are for inference: detach their inputs, or train with torch's own operators.",
-        )
-
     _library.define(op.schema)
+    operator = getattr(torch.ops.cineflow, op.name)
     for device in ("CPU", "CUDA"):
         _library.impl(op.name, run, device)
+        _register_autocast(op, operator.default, device)
     name = f"cineflow::{op.name}"
     torch.library.register_fake(name, allocate, lib=_library)
-    torch.library.register_autograd(name, backward, lib=_library)
-    return getattr(torch.ops.cineflow, op.name)
+    gradient = GRADIENTS.get(op.name) or no_gradient(op.name)
+    torch.library.register_autograd(
+        name, gradient.backward, setup_context=gradient.setup, lib=_library
+    )
+    return operator
+
+
+def _register_autocast(op: Operator, operator: Any, device: str) -> None:
+    """`torch.library.register_autocast` casts to one type; the widest one is not known before."""
+    key = getattr(torch._C.DispatchKey, f"Autocast{device}")
+
+    def kernel(_: Any, *arguments: Any) -> Tensor:
+        with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(key)):
+            result: Tensor = operator(*_promoted(op, arguments))
+        return result
+
+    _library.impl(op.name, kernel, f"Autocast{device}", with_keyset=True)
 
 
 for _name in Operator.declared:

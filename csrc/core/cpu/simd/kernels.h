@@ -11,5 +11,9 @@ Kernels::SampleInOnePass sample_in_one_pass;
 Kernels::Correlate correlate;
 Kernels::FollowRay follow_ray;
 Kernels::ToPolar to_polar;
+Kernels::PreparePairRow prepare_pair_row;
+Kernels::SumPairBlock sum_pair_block;
+Kernels::SumBlock sum_block;
+Kernels::AllFinite all_finite;
 
 }  // namespace cineflow::CINEFLOW_ISA

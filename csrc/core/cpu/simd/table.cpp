@@ -15,6 +15,10 @@ constexpr Kernels kKernels = {
     &correlate,
     &follow_ray,
     &to_polar,
+    &prepare_pair_row,
+    &sum_pair_block,
+    &sum_block,
+    &all_finite,
 };
 
 }  // namespace cineflow::CINEFLOW_ISA
