@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.repeat import repeat_line
 from cineflow.export import write_repository
 from cineflow.motion.metrics import end_point_error
 from cineflow.phantom import ShortAxisPhantom
@@ -27,7 +28,7 @@ Measure = Callable[[Callable[[np.ndarray], np.ndarray | None]], None]
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the line that repeats the run."""
-    terminalreporter.write_line("repeat: make bench")
+    terminalreporter.write_line(repeat_line())
 
 
 @pytest.fixture(scope="session")
