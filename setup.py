@@ -1,17 +1,17 @@
 """Build cineflow: CMake makes the kernels, setuptools carries them into the wheel.
 
-What metadata there is stands in pyproject.toml; here is only what it cannot say: the folders that
-become one import name, and the call of CMake.
+Metadata is in pyproject.toml. This file adds what it cannot express: the folders that become one
+import name, and the call of CMake.
 
 Environment:
     CINEFLOW_CUDA_ARCHS: "release" (every supported GPU generation), "ci" (sm_80 and PTX), "native"
         (this machine's GPU) or a CMake list such as "90-real"; read where nvcc is found. The
-        default is "native" where a GPU is, else "ci".
-    CINEFLOW_WITH_CUDA: "OFF" to build without CUDA kernels although nvcc is there.
+        default is "native" if there is a GPU, otherwise "ci".
+    CINEFLOW_WITH_CUDA: "OFF" to build without CUDA kernels even if nvcc is installed.
     CINEFLOW_WITH_ORT: "OFF" to build without libcineflow_ort.so, "ON" to fail without its headers.
     CINEFLOW_ORT_INCLUDE: Folder of onnxruntime_c_api.h, where it is not one that
         csrc/bindings/onnxruntime/fetch_headers.py knows.
-    CMAKE_BUILD_PARALLEL_LEVEL: Compile jobs; all processors without it.
+    CMAKE_BUILD_PARALLEL_LEVEL: Number of compile jobs; defaults to all processors.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def find_tool(name: str) -> str:
 
 
 def default_archs() -> str:
-    """The architectures to build for where nobody says: this machine's, or one and PTX."""
+    """Default architectures: this machine's GPU, otherwise sm_80 with PTX."""
     smi = shutil.which("nvidia-smi")
     here = smi and subprocess.run([smi, "-L"], capture_output=True, check=False).returncode == 0
     return "native" if here and os.environ.get("CI") is None else "ci"
@@ -71,7 +71,7 @@ class CMakeBuild(build_ext):
             [cmake, "-S", str(ROOT / "csrc"), "-B", str(build), "-G", "Ninja", *defines], check=True
         )
         subprocess.run([cmake, "--build", str(build)], check=True)
-        # One from an earlier build, when the headers were there, would be taken for this one's.
+        # Remove a stale library from an earlier build.
         (target.parent / OP_LIBRARY).unlink(missing_ok=True)
         subprocess.run([cmake, "--install", str(build), "--prefix", str(target.parent)], check=True)
 

@@ -30,7 +30,7 @@ _GEOMETRIES, _FIRST_SEED = 5, 350
 _SCALE, _REACH, _SIGMA = 4, 4, 4.0
 
 
-def behind_correlation(track: Tracker) -> Tracker:
+def after_correlation(track: Tracker) -> Tracker:
     """`track` on the current frame warped back by a correlation stage."""
 
     def both(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
@@ -101,7 +101,9 @@ def by_motion(methods: dict[str, Tracker], frame_rate: float) -> dict[str, list[
 
 def table(results: dict[float, dict[str, list[float | None]]]) -> str:
     """Markdown: one row per frame rate and method."""
-    spans = [f"{a:g} to {b:g}" if np.isfinite(b) else f"{a:g} on" for a, b in pairwise(_EDGES)]
+    spans = [
+        f"{a:g} to {b:g}" if np.isfinite(b) else f"{a:g} and more" for a, b in pairwise(_EDGES)
+    ]
     lines = [f"| frames/s | px per pair: | {' | '.join(spans)} |", "|---" * (2 + len(spans)) + "|"]
     for rate, rows in results.items():
         for name, values in rows.items():
@@ -117,7 +119,7 @@ def main() -> None:
     ours, others = bundle(), peers()
     methods = {
         OURS: ours,
-        f"{OURS} behind correlation": behind_correlation(ours),
+        f"{OURS} after correlation": after_correlation(ours),
         **{name: others[name] for name in ("OpenCV DIS", "OpenCV Farneback")},
     }
     results = {rate: by_motion(methods, rate) for rate in FRAME_RATES}

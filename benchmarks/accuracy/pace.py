@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from benchmarks.accuracy.cases import Case, held_out
 from benchmarks.accuracy.measure import Tracker
 from benchmarks.accuracy.methods import OURS, bundle, peers
 from benchmarks.accuracy.output import arguments, publish
+from benchmarks.processor import processor_and_cores
 
 if TYPE_CHECKING:
     from cineflow.runtime.engine import Engine
@@ -114,10 +115,17 @@ def beyond_engine_line(engine: list[float], rest: list[float]) -> str:
     )
 
 
-def table(times: Mapping[str, list[float]]) -> str:
-    """Markdown: one row per method."""
-    lines = ["| method | ms per pair, median | fastest |", "|---|---|---|"]
-    lines += [f"| {name} | {ms[0]:.1f} | {ms[1]:.1f} |" for name, ms in times.items()]
+def table(result: Mapping[str, Any]) -> str:
+    """Markdown: the machine, and one row per method.
+
+    Args:
+        result: "machine" and "times" (the result of `pace`); without times, a line that says so.
+    """
+    if not result["times"]:
+        return f"{OURS} and its peers have not been timed on a named machine yet.\n"
+    lines = [f"On {result['machine']}:", ""]
+    lines += ["| method | ms per pair, median | fastest |", "|---|---|---|"]
+    lines += [f"| {name} | {ms[0]:.1f} | {ms[1]:.1f} |" for name, ms in result["times"].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -131,8 +139,8 @@ def main() -> None:
         "Stream.push, default threads": stream_push(),
         **{name: track for name, track in peers().items() if name != "zero flow"},
     }
-    times = pace(methods, case)
-    publish(given, "accuracy_pace", table(times), times, "motion/accuracy.md")
+    result = {"machine": processor_and_cores(), "times": pace(methods, case)}
+    publish(given, "accuracy_pace", table(result), result, "motion/accuracy.md")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.export.forms import forms_table
+from benchmarks.processor import processor_and_cores
 
 PAGE = Path("docs/bodies.md")
 
@@ -32,15 +32,15 @@ and rewrites the page:
 Run on {date}; {machine};
 {versions}.
 
-In ONNX Runtime height and width are dynamic, as in a bundle by default. In TensorRT-RTX they are
-fixed. There was no card, so TensorRT-RTX has sizes and no times.
+All values are float32. In ONNX Runtime height and width are dynamic, as in a bundle by default. In
+TensorRT-RTX they are fixed. There was no card, so TensorRT-RTX has sizes and no times.
 
 ## Warp
 
-All forms return 0 where the flow is not finite or far outside. The warp's convention asks for
-GridSample, so the body is compared with the fastest form of GridSample. The form without it,
-"gathers", counts only in the last column: it is faster with one channel, but slower with several,
-and TensorRT makes twice as many layers of it.
+All forms return 0 where the flow is not finite or far outside. The body must use GridSample, the
+one operator every runtime has a kernel for, so it is compared with the fastest form of GridSample.
+The form without it, "gathers", counts only in the last column: it is faster with one channel, but
+slower with several, and TensorRT makes twice as many layers of it.
 
 {warp}
 
@@ -59,20 +59,12 @@ def write_page(forms: Mapping[str, Mapping[str, Any]]) -> None:
         _TEXT.format(
             command=COMMAND,
             date=datetime.date.today().isoformat(),
-            machine=machine(),
+            machine=processor_and_cores(),
             versions=", ".join(_versions()),
             **tables,
         ),
         encoding="utf-8",
     )
-
-
-def machine() -> str:
-    """The processor's name, or its architecture if the name is not known."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.machine())
 
 
 def _versions() -> list[str]:

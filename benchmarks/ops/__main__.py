@@ -15,6 +15,7 @@ from rich.table import Table
 
 from benchmarks.ops import machine
 from benchmarks.ops.cases import all_cases
+from benchmarks.processor import processor
 from benchmarks.repeat import repeat_command
 from cineflow import _C
 
@@ -85,7 +86,7 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
 
     The last two columns are the speed-up by threads: ours and the machine's own.
     """
-    table = Table(title=f"{machine.processor()}, {_C.instruction_set()}")
+    table = Table(title=f"{processor()}, {_C.instruction_set()}")
     for name in TIMES + RATIOS + GAINS:
         table.add_column(name, justify="left" if name in ("case", "best peer") else "right")
     for row in rows:
@@ -131,7 +132,7 @@ def main() -> None:
     print(f"repeat: {repeat}")
     options.json.parent.mkdir(parents=True, exist_ok=True)
     report = {
-        "processor": machine.processor(),
+        "processor": processor(),
         "instruction_set": _C.instruction_set(),
         "repeat": repeat,
         "peak_gflops": {count: machine.peak_gflops(count) for count in options.threads},

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,14 +108,6 @@ def roof_us(bytes_moved: int, flops: int, threads: int) -> float:
 def _footprint(bytes_moved: int) -> int:
     """The next power of two, so that few sizes are measured."""
     return 1 << (bytes_moved - 1).bit_length()
-
-
-def processor() -> str:
-    """The processor's name, from /proc/cpuinfo."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return "unknown"
 
 
 def _seconds(call: Call) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.repeat import repeat_line
 from cineflow.export import write_repository
 from cineflow.motion.metrics import end_point_error
 from cineflow.phantom import ShortAxisPhantom
@@ -39,7 +40,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             f"{kind:<12}{transport:<12}{here:>12.3f}{there:>12.3f}{there - here:>12.3f}"
         )
-    terminalreporter.write_line("repeat: make bench")
+    terminalreporter.write_line(repeat_line())
 
 
 @pytest.fixture(scope="session")

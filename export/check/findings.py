@@ -1,4 +1,4 @@
-"""A finding of the lint."""
+"""A lint finding."""
 
 from __future__ import annotations
 

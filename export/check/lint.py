@@ -1,4 +1,4 @@
-"""What will go wrong with an ONNX file later, said now: one finding and one remedy per line.
+"""Finds problems in an ONNX file before they occur at run time: a finding and a remedy per line.
 
 The rules come from defects seen in published models and in the runtimes: inputs without effect,
 sizes that claim to be dynamic, states that Triton swaps, coordinates in half precision.

@@ -58,7 +58,7 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _byte_values(model: onnx.ModelProto) -> set[str]:
     """Names of the u8 values. The output of one of our nodes is not inferred, and never u8."""
-    kinds = {}
+    kinds: dict[str, int] = {}
     for graph in every_graph(inferred(model).graph):
         values = (*graph.input, *graph.value_info)
         kinds |= {value.name: value.type.tensor_type.elem_type for value in values}

@@ -196,7 +196,7 @@ def test_the_new_op_passes_the_tests_of_every_op(copy: Path, environment: dict[s
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_new_op_is_exported_verified_counted_and_built(
+def test_the_new_op_is_exported_verified_and_counted(
     copy: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
     recipe, bundle = tmp_path / "copies.py", tmp_path / "bundle"
@@ -210,6 +210,17 @@ def test_the_new_op_is_exported_verified_counted_and_built(
     assert report["passed"]
     # Two convolutions of 3 x 3 between one channel and two; a copy is free.
     assert report["summary"]["multiply_adds"] == 2 * 16 * 24 * 18
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_an_engine_is_built_with_the_new_op(
+    copy: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
     pytest.importorskip("tensorrt_rtx")
+    recipe, bundle = tmp_path / "copies.py", tmp_path / "bundle"
+    recipe.write_text(RECIPE)
+    cineflow = (copy, environment, "-c", "from cineflow.cli import main; main()")
+    run(*cineflow, "export", str(recipe), "--out", str(bundle), "--precision", "fp16")
     store = ("--store", str(tmp_path / "engines"))
     assert "built" in run(*cineflow, "engine", "build", str(bundle), "--sm", "120", *store)

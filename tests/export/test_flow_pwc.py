@@ -11,8 +11,8 @@ from cineflow.export import export_bundle
 from cineflow.export.check import check_file
 from cineflow.export.engines.build import build_engines
 from cineflow.runtime import Bundle
-from cineflow.runtime.segments import read_steps, step_counts
 from cineflow.runtime.store import EngineStore
+from tests.export.steps import step_counts
 
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed"
@@ -40,7 +40,7 @@ def test_graph_keeps_our_ops_and_their_bodies(bundle: Bundle) -> None:
 
 
 def test_it_is_cut_at_every_op(bundle: Bundle) -> None:
-    counts = step_counts(read_steps(bundle))
+    counts = step_counts(bundle)
     assert (counts["Correlation"], counts["Warp"]) == (5, 4)
 
 
@@ -55,6 +55,6 @@ def test_tensorrt_rtx_builds_the_whole_graph(bundle: Bundle, tmp_path: Path) -> 
 def test_every_segment_builds_for_three_generations(bundle: Bundle, tmp_path: Path) -> None:
     store = EngineStore(tmp_path / "engines")
     built = build_engines(bundle, "tensorrt-rtx", [86, 89, 120], store=store, split_ops=True)
-    segments = step_counts(read_steps(bundle))["segment"]
+    segments = step_counts(bundle)["segment"]
     assert len(built) == 3 * segments
     assert all(not engine.fault for engine, _ in built)

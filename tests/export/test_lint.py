@@ -25,7 +25,7 @@ CASES = {
         "(float[4] a, float[4] b) => (float[4] y) { y = Relu (a) }",
         "(float[4] a, float[4] b) => (float[4] y) { y = Add (a, b) }",
     ),
-    "static-inputs": (  # the published tracker of notes/motion.md has exactly this
+    "static-inputs": (  # seen in a published tracker
         WARNING,
         "(float[1,64] frames, float[64,2] queries) => (float[T,N] y) "
         "{ y = MatMul (frames, queries) }",

@@ -17,7 +17,8 @@ from cineflow.export.graph.split import split_at_ops
 from cineflow.export.ops import attach_bodies
 from cineflow.runtime import Bundle
 from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, open_segments
-from cineflow.runtime.segments import SegmentedEngine, read_steps, step_counts
+from cineflow.runtime.segments import SegmentedEngine
+from tests.export.steps import step_counts
 
 #: Correlation and warp in turn, a value that skips two segments, an output from the first one.
 NETWORK = """
@@ -102,7 +103,7 @@ def test_scheduler_gives_what_the_unsplit_graph_gives(fresh_default: Bundle) -> 
 
 
 def test_split_bundle_lists_and_proves_its_segments(fresh_default: Bundle) -> None:
-    counts = step_counts(read_steps(fresh_default))
+    counts = step_counts(fresh_default)
     assert counts["Warp"] == fresh_default.manifest["operators"]["cineflow::Warp"]
     assert counts["segment"] == counts["Warp"] + 1
     runtimes = {row["runtime"] for row in fresh_default.manifest["parity"]}

@@ -19,8 +19,9 @@ from cineflow.export.engines.builder import EngineBuild
 from cineflow.export.engines.profile import complete_profile, default_profile, parse_profile
 from cineflow.runtime import Bundle
 from cineflow.runtime.bundle import file_sha256
-from cineflow.runtime.segments import read_steps, step_counts
+from cineflow.runtime.segments import read_steps
 from cineflow.runtime.store import EngineStore
+from tests.export.steps import step_counts
 
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed"
@@ -78,7 +79,7 @@ def test_every_segment_of_every_model_builds_for_three_generations(
 ) -> None:
     bundle = export_bundle(model, tmp_path / "bundle", precision=precision, split_ops=True)
     built = build_engines(bundle, RTX, [86, 89, 120], store=store, split_ops=True)
-    assert len(built) == 3 * step_counts(read_steps(bundle))["segment"]
+    assert len(built) == 3 * step_counts(bundle)["segment"]
     assert all(new and not engine.fault for engine, new in built)
 
 

@@ -177,7 +177,7 @@ def stream_paced(
 def sustained_fps(
     client: Client, source: Source, model: ModelInfo, progress: Progress = lambda done: None
 ) -> float:
-    """Frames per second when the next frame is sent before the last result has arrived.
+    """Frames per second with two frames in flight.
 
     Args and Raises: as `stream_paced`.
     """

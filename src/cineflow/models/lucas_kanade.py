@@ -220,7 +220,7 @@ def _gaussian(sigma: float) -> Tensor:
 
 
 def _pool(x: Tensor, size: int) -> Tensor:
-    """Mean over cells of size x size. As a convolution: AveragePool takes four times as long."""
+    """Mean over cells of size x size. As a convolution, which is faster than AveragePool."""
     channels = x.shape[1]
     share = 1.0 / (size * size)
     mean = torch.full((channels, 1, size, size), share, dtype=x.dtype, device=x.device)

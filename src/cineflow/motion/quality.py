@@ -47,7 +47,7 @@ def assess(
     backward: np.ndarray | None = None,
     mask: np.ndarray | None = None,
 ) -> tuple[Quality, BlockMotion]:
-    """Judges the flow of one pair. Takes about 0.5 ms for 256 x 256 px on one core.
+    """Judges the flow of one pair.
 
     Args:
         previous, current: Grey levels, u8 or f32 [H, W].

@@ -267,7 +267,7 @@ def line_strain(
 
 @dataclass(frozen=True)
 class GlobalStrain:
-    """A global longitudinal strain. Figures of different lines or conventions do not compare.
+    """A global longitudinal strain. Different lines or conventions cannot be compared.
 
     Attributes:
         strain: A fraction, negative for shortening.

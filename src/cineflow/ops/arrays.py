@@ -1,6 +1,7 @@
 """Arrays of any library: which library an array belongs to, its device, and how to allocate one.
 
-This module never imports torch or CuPy. If an array of theirs arrives, its library is loaded.
+This module never imports torch or CuPy. If such an array arrives, its library is already
+loaded.
 """
 
 from __future__ import annotations

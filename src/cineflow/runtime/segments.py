@@ -7,7 +7,6 @@ segments on the CPU; engines/tensorrt.py runs the same steps on a card.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -187,8 +186,3 @@ def _last_uses(steps: Sequence[Step], outputs: Sequence[str]) -> list[list[str]]
         if name not in outputs:
             grouped[position].append(name)
     return grouped
-
-
-def step_counts(steps: Sequence[Step]) -> Counter[str]:
-    """Number of engines ("segment") and of each op."""
-    return Counter(step.op or "segment" for step in steps)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+from pathlib import Path
 
+from cineflow.errors import ServerError
 from cineflow.serving.ports import reachable_host
 
 
@@ -48,3 +50,31 @@ def ready_version(host: str, port: int, name: str) -> str | None:
         if ready == 200 and server.get("name") == name:
             return str(server.get("version", ""))
     return None
+
+
+def control_model(
+    host: str, port: int, model: str, action: str, *, repository: Path, timeout_s: float
+) -> None:
+    """Load or unload a model.
+
+    Args:
+        host: Address that the server listens on.
+        port: Its HTTP port.
+        model: A folder of the repository.
+        action: "load" or "unload".
+        repository: What the server serves, for the message.
+        timeout_s: Seconds until a request without a response fails.
+
+    Raises:
+        ServerError: The server refuses or fails; the message has its reason.
+        OSError, http.client.HTTPException, ValueError: As `request`.
+    """
+    path = f"/v2/repository/models/{model}/{action}"
+    status, body = request(host, port, "POST", path, timeout_s=timeout_s)
+    if status != 200:
+        raise ServerError(
+            f"the server to {action} {model}",
+            f"HTTP {status}: {body.get('error', body)}",
+            f"It can serve the folders of {repository}. Models can be loaded and unloaded only if "
+            "`models` were named at the start.",
+        )

@@ -27,7 +27,7 @@ from cineflow.serving import health, supervisor
 from cineflow.serving.command import ServerCommand, environment_mark, shared_memory_prefix
 from cineflow.serving.errors import PortTakenError, ServerDiedError, ServerTimeoutError
 from cineflow.serving.install import ServerBinary, find_server
-from cineflow.serving.log import ServerLog
+from cineflow.serving.log import ServerLog, death
 from cineflow.serving.ports import Ports, address, choose_ports
 
 _BIND_FAILED = re.compile(
@@ -233,25 +233,22 @@ class TritonServer:
         Raises:
             ServerError: The server refuses or fails; the message has its reason.
         """
-        self._control(model, "load")
+        self._control_model(model, "load")
 
     def unload(self, model: str) -> None:
         """Unload a model after its streams have ended. Raises as `load`."""
-        self._control(model, "unload")
+        self._control_model(model, "unload")
 
-    def _control(self, model: str, action: str) -> None:
+    def _control_model(self, model: str, action: str) -> None:
         self.check()
-        path = f"/v2/repository/models/{model}/{action}"
-        host, port = self._command.host, self._running_ports().http
-        status, body = health.request(host, port, "POST", path, timeout_s=self._ready_timeout_s)
-        if status != 200:
-            reason = body.get("error", body)
-            raise ServerError(
-                f"the server to {action} {model}",
-                f"HTTP {status}: {reason}",
-                f"It can serve the folders of {self.repository}. Models can be loaded and unloaded "
-                "only if `models` were named at the start.",
-            )
+        health.control_model(
+            self._command.host,
+            self._running_ports().http,
+            model,
+            action,
+            repository=self.repository,
+            timeout_s=self._ready_timeout_s,
+        )
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -315,23 +312,8 @@ class TritonServer:
             process.stdout.close()
 
     def _died(self, wanted: str) -> ServerDiedError:
-        code = self._supervisor.poll() if self._supervisor is not None else None
-        if code is not None and code > 128:
-            code = 128 - code  # the supervisor passes a signal on as 128 + N
-        ended_by_signal = code is not None and code < 0
-        reason = (
-            f"signal {signal.Signals(abs(code or 0)).name}"
-            if ended_by_signal
-            else f"exit code {code}"
-        )
-        tail = "" if self._log is None else self._log.explanation()
-        return ServerDiedError(
-            wanted,
-            f"{reason}. Its log says:\n{tail}" if tail else reason,
-            f"The whole log: {self._wanted_log}" if self._wanted_log else "",
-            exit_code=code,
-            log_tail=tail,
-        )
+        status = self._supervisor.poll() if self._supervisor is not None else None
+        return death(wanted, status, self._log, kept=self._wanted_log)
 
 
 def ask_version(binary: ServerBinary | None = None) -> str:

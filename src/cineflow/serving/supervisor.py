@@ -13,7 +13,7 @@ Should this process itself be killed, the kernel kills the server (the parent-de
 here: there is one thread), and `TritonServer.close` does the rest.
 
 Usage: python -I supervisor.py PLAN, where PLAN is the JSON of a `Plan`. Standard library only: it
-runs isolated and starts in some 30 ms. Its exit status is the server's (128 + N for signal N).
+runs isolated and starts quickly. Its exit status is the server's (128 + N for signal N).
 """
 
 from __future__ import annotations

@@ -125,8 +125,8 @@ def default_threads() -> int:
 
     The runtime's threads spin while they wait. If every core has such a thread, other work (the
     caller's next frame, a server, a client) shares a core with one, and each waits for the other's
-    time slice. Measured with the default tracker at 256 x 256 on two cores with other work: one
-    thread takes 3.7 ms per pair; two threads take 2.5 ms at best, but 7.0 ms in the median.
+    time slice. On two cores with other work, two threads are then faster than one at best, but
+    slower in the median. `python -m benchmarks.accuracy.pace` measures both.
     """
     return max(1, min(DEFAULT_THREADS, len(os.sched_getaffinity(0)) - 1))
 
