@@ -1,4 +1,4 @@
-"""Check, inline and count an ONNX graph, and compare its border with a spec."""
+"""Check, inline and count an ONNX graph, and compare its interface with a spec."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def operator_counts(model: onnx.ModelProto) -> dict[str, int]:
     return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
 
 
-def require_border(model: onnx.ModelProto, spec: ModelSpec) -> None:
+def require_interface(model: onnx.ModelProto, spec: ModelSpec) -> None:
     """Raise `ExportError` unless inputs and outputs have the spec's names, types and shapes."""
     for side, values, tensors in (
         ("input", model.graph.input, graph_inputs(spec)),
