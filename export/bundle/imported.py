@@ -21,7 +21,7 @@ from cineflow.export.check.inputs import random_inputs
 from cineflow.export.check.lint import read_onnx, require_no_errors
 from cineflow.export.check.parity import agreement, require, require_tolerances
 from cineflow.export.graph.half import precision_of
-from cineflow.export.graph.model import require_border
+from cineflow.export.graph.model import require_interface
 from cineflow.export.graph.sampling import leave_linear_unnamed
 from cineflow.export.recipe import parity_sizes
 from cineflow.runtime.bundle import Bundle
@@ -52,7 +52,7 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
     follow_spec(model, spec)
     leave_linear_unnamed(model)
     require_no_errors(Path(file).name, model)
-    require_border(model, spec)
+    require_interface(model, spec)
     origin = manifest_entry(recipe=None, weights=None)
     out_dir = Path(out_dir).resolve()
     with staged_directory(out_dir) as stage:

@@ -147,7 +147,7 @@ def compare(
         recipe: Makes the inputs and names the outputs.
         sizes: Size along each dynamic axis.
         seeds: One input per seed; for a model with states, one sequence of `SEQUENCE` frames.
-        precision: Of the engines.
+        precision: Precision of the engines.
 
     Raises:
         ExportError: The module's outputs do not fit the spec.
@@ -193,12 +193,12 @@ def agreement(
     The first engine is also compared with its own second run: a graph must repeat itself.
 
     Args:
-        spec: Of the model.
+        spec: The model's spec.
         engines: At least one.
         inputs: Arrays by name, one mapping per run; for a model with states, the frames of one
             sequence, which is repeated up to `SEQUENCE` frames.
         sizes: Size along each dynamic axis.
-        precision: Of the engines.
+        precision: Precision of the engines.
 
     Raises:
         ExportError: An output of the first engine is not finite.
@@ -284,7 +284,7 @@ def require(rows: Sequence[Parity], spec: ModelSpec, reference: str = "torch") -
 
     Args:
         rows: The comparisons.
-        spec: Of the model.
+        spec: The model's spec.
         reference: What the rows were compared with, in words.
     """
     for row in rows:

@@ -26,7 +26,7 @@ from cineflow.spec import ModelSpec, Role
 Rule = Callable[[onnx.ModelProto], Iterator[Finding]]
 
 
-def graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+def fed_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """Inputs that a caller must feed: those without a stored default."""
     stored = {item.name for item in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in stored]
@@ -64,7 +64,7 @@ def _unused_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
         seen.add(name)
         if name in producer:
             open_names.extend(names_read_by(producer[name]))
-    for value in graph_inputs(model):
+    for value in fed_inputs(model):
         if value.name not in seen:
             yield Finding(
                 ERROR,
@@ -76,7 +76,7 @@ def _unused_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
 
 
 def _dynamic_outputs_over_static_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
-    inputs = graph_inputs(model)
+    inputs = fed_inputs(model)
     if not all(value.type.tensor_type.HasField("shape") for value in inputs):
         return  # their sizes are missing, which the checker reports
     symbols = {dim for value in inputs for dim in dims(value) if isinstance(dim, str)}
@@ -108,7 +108,7 @@ def _dynamic_outputs_over_static_inputs(model: onnx.ModelProto) -> Iterator[Find
 
 
 def _tracer_names(model: onnx.ModelProto) -> Iterator[Finding]:
-    for value in (*graph_inputs(model), *model.graph.output):
+    for value in (*fed_inputs(model), *model.graph.output):
         stem = value.name.split("::")[-1].split(".")[0].split("_")[0].lower()
         if "::" in value.name or "." in value.name or value.name.isdigit():
             yield Finding(
@@ -126,7 +126,7 @@ def state_pairs(model: onnx.ModelProto, spec: ModelSpec | None) -> Iterator[Find
     With a spec these are its states. Without one they are guessed from the names (`h_in`, `h_out`);
     `image_in` and `image_out` look the same and are not a state, so nothing here is an error then.
     """
-    inputs = {value.name: value for value in graph_inputs(model)}
+    inputs = {value.name: value for value in fed_inputs(model)}
     outputs = {value.name: value for value in model.graph.output}
     if spec is not None:
         names = [(f"{state.name}_in", f"{state.name}_out") for state in spec.states]
@@ -268,8 +268,8 @@ _UNSERVED = {
 }
 
 
-def _border_types(model: onnx.ModelProto) -> Iterator[Finding]:
-    for value in (*graph_inputs(model), *model.graph.output):
+def _interface_types(model: onnx.ModelProto) -> Iterator[Finding]:
+    for value in (*fed_inputs(model), *model.graph.output):
         if value.type.tensor_type.elem_type in _UNSERVED:
             rule, wrong, remedy = _UNSERVED[value.type.tensor_type.elem_type]
             yield Finding(ERROR, rule, f"{value.name!r} {wrong}", remedy)
@@ -304,7 +304,7 @@ def _wrong_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
 
 def _ops_without_body(model: onnx.ModelProto) -> Iterator[Finding]:
     bodies = {(function.domain, function.name) for function in model.functions}
-    kinds = {(n.domain, n.op_type) for n in every_node_of(model) if n.domain not in _STANDARD}
+    kinds = {(n.domain, n.op_type) for n in every_node_of(model) if n.domain not in _ONNX_DOMAINS}
     for kind in sorted(kinds):
         if kind in bodies:
             continue
@@ -319,7 +319,7 @@ def _ops_without_body(model: onnx.ModelProto) -> Iterator[Finding]:
         )
 
 
-_STANDARD = {"", "ai.onnx", "ai.onnx.ml"}
+_ONNX_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 
 
 def _unknown_attributes(model: onnx.ModelProto) -> Iterator[Finding]:
@@ -351,7 +351,7 @@ RULES_OF_ANY_GRAPH: tuple[Rule, ...] = (
     _tracer_names,
     _unguarded_sampling,
     _named_mode,
-    _border_types,
+    _interface_types,
     _unknown_ops,
     _wrong_inputs,
     _ops_without_body,

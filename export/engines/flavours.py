@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from cineflow.errors import EngineError, MissingDependencyError
+from cineflow.runtime.engines.tensorrt import MODULES
 
-#: Flavour -> (module, how to install it).
-FLAVOURS: Mapping[str, tuple[str, str]] = {
-    "tensorrt-rtx": ("tensorrt_rtx", "`pip install tensorrt-rtx-cu13`"),
-    "tensorrt": ("tensorrt", "Install `tensorrt` on the machine with the card"),
+#: Flavour -> how to install it for building.
+FLAVOURS: Mapping[str, str] = {
+    "tensorrt-rtx": "`pip install tensorrt-rtx-cu13`",
+    "tensorrt": "Install `tensorrt` on the machine with the card",
 }
 
 
@@ -29,11 +30,11 @@ def import_flavour(flavour: str) -> Any:
             repr(flavour),
             "ONNX Runtime runs a bundle as it is and needs no engine",
         )
-    module, remedy = FLAVOURS[flavour]
+    module = MODULES[flavour]
     try:
         return importlib.import_module(module)
     except (ImportError, OSError) as error:
-        raise MissingDependencyError(module, str(error), remedy) from error
+        raise MissingDependencyError(module, str(error), FLAVOURS[flavour]) from error
 
 
 def import_cupy() -> Any:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         shapes_at,
     )
     from cineflow.export.graph.half import PRECISIONS, precision_of, to_half
-    from cineflow.export.graph.model import check_model, inline, operator_counts, require_border
+    from cineflow.export.graph.model import check_model, inline, operator_counts, require_interface
     from cineflow.export.graph.split import split_at_ops, write_segments
     from cineflow.export.graph.trace import trace_module
 
@@ -35,7 +35,7 @@ __all__ = [
     "operator_counts",
     "parameter_count",
     "precision_of",
-    "require_border",
+    "require_interface",
     "shapes_at",
     "split_at_ops",
     "to_half",
@@ -54,7 +54,7 @@ __getattr__ = lazily(
         "operator_counts": "model",
         "parameter_count": "footprint",
         "precision_of": "half",
-        "require_border": "model",
+        "require_interface": "model",
         "shapes_at": "footprint",
         "split_at_ops": "split",
         "to_half": "half",

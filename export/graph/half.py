@@ -35,7 +35,7 @@ FP32, FP16, BF16 = "fp32", "fp16", "bf16"
 #: Precisions that an export can ask for.
 PRECISIONS = (FP32, FP16)
 
-_STANDARD = ("", "ai.onnx")
+_MAIN_DOMAIN = ("", "ai.onnx")
 
 #: Standard nodes that turn features into values of another meaning; an island ends at them.
 _CONTRACTIONS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
@@ -192,7 +192,7 @@ def coordinates_of(node: onnx.NodeProto) -> list[str]:
     if (row := row_of(node)) is not None:
         given = row.inputs_of(node)
         return [given[name] for name in row.coordinates]
-    positions = _COORDINATES.get(node.op_type, ()) if node.domain in _STANDARD else ()
+    positions = _COORDINATES.get(node.op_type, ()) if node.domain in _MAIN_DOMAIN else ()
     # The onnx checker reports a standard node without its inputs.
     return [node.input[position] for position in positions if position < len(node.input)]
 

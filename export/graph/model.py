@@ -1,4 +1,4 @@
-"""Check, inline and count an ONNX graph, and compare its border with a spec."""
+"""Check, inline and count an ONNX graph, and compare its interface with a spec."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def output_sizes(model: onnx.ModelProto) -> dict[str, list[int | str]]:
     }
 
 
-def require_border(model: onnx.ModelProto, spec: ModelSpec) -> None:
+def require_interface(model: onnx.ModelProto, spec: ModelSpec) -> None:
     """Raise `ExportError` unless inputs and outputs have the spec's names, types and shapes."""
     for side, values, tensors in (
         ("input", model.graph.input, graph_inputs(spec)),

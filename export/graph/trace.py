@@ -21,7 +21,7 @@ import onnx
 from cineflow.errors import ExportError, MissingDependencyError
 from cineflow.export import ops
 from cineflow.export.graph.half import FP16, FP32, to_half
-from cineflow.export.graph.model import check_model, require_border
+from cineflow.export.graph.model import check_model, require_interface
 from cineflow.export.graph.sampling import leave_linear_unnamed
 from cineflow.export.recipe import ANYTHING
 from cineflow.runtime.bundle import graph_inputs, graph_outputs
@@ -45,7 +45,7 @@ def trace_module(
 
     Args:
         module: In eval mode; `forward` takes the graph's inputs in order.
-        spec: Names, shapes and axes of the border.
+        spec: Names, shapes and axes of the inputs and outputs.
         examples: One tensor per graph input; sizes of dynamic axes should all differ.
         precision: "fp16" stores features in half precision; see `cineflow.export.graph.half`.
 
@@ -85,7 +85,7 @@ def trace_module(
     _strip(model)
     leave_linear_unnamed(model)
     axes.rename(model)
-    require_border(model, spec)
+    require_interface(model, spec)
     if precision == FP16:
         to_half(model)
     ops.attach_bodies(model)
@@ -163,7 +163,7 @@ class _AxisDims:
 def _name_values(graph: onnx_ir.Graph) -> None:
     """Name nodes and intermediate values by operator and count ("conv_3"), constants by count."""
     # By identity: the tracer may use a name of the spec ("view", "add").
-    border = {id(value) for value in (*graph.inputs, *graph.outputs)}
+    interface = {id(value) for value in (*graph.inputs, *graph.outputs)}
     counts: Counter[str] = Counter()
 
     def fresh(kind: str) -> str:
@@ -173,7 +173,7 @@ def _name_values(graph: onnx_ir.Graph) -> None:
     for node in graph:
         node.name = fresh(node.op_type.lower())
         for position, value in enumerate(node.outputs):
-            if id(value) not in border:
+            if id(value) not in interface:
                 value.name = f"{node.name}_out" + (f"_{position}" if position else "")
     for value in list(graph.initializers.values()):
         # Parameters and buffers keep their name in the module ("estimator.0.weight"). The names of

@@ -15,7 +15,7 @@ def render(data: Mapping[str, Any], spec: ModelSpec) -> str:
 
     Args:
         data: `Report.to_dict()`.
-        spec: Of the model.
+        spec: The model's spec.
     """
     environment = Environment(
         loader=PackageLoader("cineflow.export.verify"),

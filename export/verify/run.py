@@ -20,7 +20,7 @@ from cineflow.export.check.inputs import random_inputs
 from cineflow.export.check.lint import lint_model, read_onnx
 from cineflow.export.check.parity import Parity, agreement, compare
 from cineflow.export.graph.half import precision_of
-from cineflow.export.graph.model import require_border
+from cineflow.export.graph.model import require_interface
 from cineflow.export.recipe import Recipe, axes_not_told_apart, parity_sizes, spec_axes
 from cineflow.export.verify.beat import BeatParity, compare_beat, gives_motion, why_no_beat
 from cineflow.export.verify.page import render
@@ -177,10 +177,10 @@ def _unlike_recipe(bundle: Bundle, recipe: Recipe | None) -> list[str]:
 def _border(model: onnx.ModelProto, bundle: Bundle) -> list[Finding]:
     """Names, dtypes and dynamic axes of the graph that differ from the spec."""
     try:
-        require_border(model, bundle.spec)
+        require_interface(model, bundle.spec)
     except ExportError as error:
         message = f"the graph has {error.got} where the spec has {error.wanted}"
-        return [Finding(ERROR, "border", message, error.remedy)]
+        return [Finding(ERROR, "interface", message, error.remedy)]
     return []
 
 

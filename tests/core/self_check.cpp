@@ -213,10 +213,65 @@ void check_border(std::mt19937& random, Border border) {
           });
 }
 
+void require(const char* what, bool holds) {
+  if (holds) return;
+  std::printf("%s: WRONG\n", what);
+  ++failures;
+}
+
+/// The bindings size scratch memory before the launcher checks the arguments.
+void check_sizes_of_refused_arguments(std::mt19937& random) {
+  Tensor image = random_tensor(random, 0, 1, kN, kC, kH, kW);
+  Tensor volume(kN, 49, kH, kW);
+  const auto workspace = [&](auto change) {
+    cineflow::CorrelationArgs args;
+    args.f1 = args.f2 = image.view();
+    args.out = volume.view();
+    args.radius = 3;
+    change(args);
+    return cineflow::correlation_workspace(args, 1024);
+  };
+  require("workspace", workspace([](auto&) {}) > 0);
+  require("workspace of rank 0", workspace([](auto& args) { args.f1 = {}; }) == 0);
+  require("workspace of rank 3", workspace([](auto& args) { args.f1.rank = 3; }) == 0);
+  require("workspace of two sizes", workspace([](auto& args) { ++args.f2.sizes[3]; }) == 0);
+  require("workspace of a radius", workspace([](auto& args) { args.radius = 1 << 30; }) == 0);
+  require("workspace of a dilation", workspace([](auto& args) { args.dilation = 0; }) == 0);
+  for (int axis = 1; axis < 4; ++axis) {
+    require("workspace of a huge size", workspace([axis](auto& args) {
+                                          args.f1.sizes[axis] = std::int64_t{1} << 60;
+                                          args.f2.sizes[axis] = std::int64_t{1} << 60;
+                                        }) == 0);
+  }
+
+  Tensor centre = random_tensor(random, 12, 2, 1, 2);
+  const auto plan = [&](auto change) {
+    cineflow::PolarArgs args;
+    args.src = args.out = image.view();
+    args.centre = centre.view(2);
+    change(args);
+    return cineflow::polar_plan_bytes(args);
+  };
+  require("plan", plan([](auto&) {}) > 0);
+  require("plan of rank 3", plan([](auto& args) { args.out.rank = 3; }) == 0);
+  require("plan of no source", plan([](auto& args) { args.src = {}; }) == 0);
+  require("plan of no centre", plan([](auto& args) { args.centre = {}; }) == 0);
+  require("plan of half a centre", plan([](auto& args) { args.centre.sizes[1] = 1; }) == 0);
+  require("plan of an f16 centre",
+          plan([](auto& args) { args.centre.dtype = cineflow::DType::kF16; }) == 0);
+  require("plan of a centre on a GPU",
+          plan([](auto& args) { args.centre.device = cineflow::Device::kCuda; }) == 0);
+  for (int axis = 2; axis < 4; ++axis) {
+    require("plan of a huge size",
+            plan([axis](auto& args) { args.out.sizes[axis] = std::int64_t{1} << 60; }) == 0);
+  }
+}
+
 }  // namespace
 
 int main() {
   std::mt19937 random(7);
+  check_sizes_of_refused_arguments(random);
   for (const char* name : {"avx512", "avx2", "baseline"}) {
     if (!cineflow::set_instruction_set(name)) continue;
     check_border(random, Border::kZeros);

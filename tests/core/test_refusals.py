@@ -166,7 +166,7 @@ def test_an_output_in_the_memory_of_an_input(op: Good, name: str) -> None:
     first = memory[: np.prod(op.shapes[name])].reshape(op.shapes[name])
     size = int(np.prod(op.shapes["out"]))
     out = memory[first.size - 1 :][:size].reshape(op.shapes["out"])
-    wanted = f"wanted out apart from every input in memory; got out in the memory of {name}"
+    wanted = f"wanted out that overlaps no input; got out overlapping {name}"
     refused(op, wanted, **{name: first, "out": out})
     # One element further on, and backwards, it is apart.
     out = memory[first.size :][:size].reshape(op.shapes["out"])[..., ::-1]

@@ -178,8 +178,8 @@ def test_graph_that_the_parser_refuses_is_a_typed_error(store: EngineStore, tmp_
 def test_absent_tensorrt_names_its_remedy(
     default: Bundle, monkeypatch: pytest.MonkeyPatch, store: EngineStore
 ) -> None:
-    monkeypatch.setitem(flavours.FLAVOURS, "tensorrt", ("no_such_tensorrt", "Install it"))
-    with pytest.raises(MissingDependencyError, match="Install it"):
+    monkeypatch.setitem(flavours.MODULES, "tensorrt", "no_such_tensorrt")
+    with pytest.raises(MissingDependencyError, match="Install `tensorrt`"):
         build_engines(default, "tensorrt", [86], store=store)
 
 

@@ -183,7 +183,7 @@ def test_spec_that_is_not_the_graph_s_fails(smoother: Bundle, tmp_path: Path) ->
     (renamed / "manifest.json").write_text(manifest.replace('"width"', '"columns"'))
     report = verify_bundle(Bundle.load(renamed))
     assert not report.passed
-    (finding,) = [finding for finding in report.findings if finding.rule == "border"]
+    (finding,) = [finding for finding in report.findings if finding.rule == "interface"]
     assert "columns" in finding.message
 
 

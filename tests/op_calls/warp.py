@@ -60,7 +60,7 @@ OP = Op(
         ({"out": zeros(1, 3, 4, 5, dtype="uint8")}, "out of dtype float32"),
         (
             {"src": BUFFER[:60].reshape(1, 3, 4, 5), "out": BUFFER[30:90].reshape(1, 3, 4, 5)},
-            "apart from every input",
+            "overlaps no input",
         ),
         (
             {"out": np.lib.stride_tricks.as_strided(BUFFER, (1, 3, 4, 5), (4, 4, 4, 4))},

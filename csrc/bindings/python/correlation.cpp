@@ -17,11 +17,11 @@ void correlation(py::handle f1, py::handle f2, py::handle flow, py::handle out, 
                        result.view, radius,      dilation,
                        scale,       x_major,     clamp ? Border::kClamp : Border::kZeros,
                        nullptr};
-  raise_unless_ok(check(args));
   const std::shared_ptr<const Executor> pool = thread_pool();
   Workspace workspace;
   if (first.view.device == Device::kCpu) {
-    args.workspace = workspace.reserve(correlation_workspace(args, pool->width()));
+    const std::int64_t bytes = correlation_workspace(args, pool->width());
+    if (bytes > 0) args.workspace = workspace.reserve(bytes);
   }
   launch(args, first.view.device, stream, &correlation_cpu, &correlation_cuda, pool);
 }

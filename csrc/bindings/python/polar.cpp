@@ -9,10 +9,9 @@ namespace {
 
 using Launcher = Status (*)(const PolarArgs&, const Executor&) noexcept;
 using CudaLauncher = Status (*)(const PolarArgs&, void*) noexcept;
-using Check = Status (*)(const PolarArgs&) noexcept;
 
 /// Both directions take the same arguments.
-template <Check kCheck, Launcher kCpu, CudaLauncher kCuda>
+template <Launcher kCpu, CudaLauncher kCuda>
 void polar(py::handle src, py::handle centre, py::handle out, double first_angle, double angle_step,
            double first_radius, double radius_step, bool wraps, bool clamp, float scale,
            float offset, std::uintptr_t stream) {
@@ -23,7 +22,6 @@ void polar(py::handle src, py::handle centre, py::handle out, double first_angle
                  first_angle, angle_step,  first_radius,
                  radius_step, wraps,       clamp ? Border::kClamp : Border::kZeros,
                  scale,       offset,      {}};
-  raise_unless_ok(kCheck(args));
   // Never destroyed: at exit, threads may still be in a call.
   static auto& plans = *new PolarPlans;
   PolarPlans::Loan loan =
@@ -42,11 +40,9 @@ void define(py::module_& module, const char* name, Function function, const char
 }
 
 const Binding binding([](py::module_& module) {
-  define(module, "polar_resample",
-         &polar<&check_polar_resample, &polar_resample_cpu, &polar_resample_cuda>,
+  define(module, "polar_resample", &polar<&polar_resample_cpu, &polar_resample_cuda>,
          "Cartesian to polar; see cineflow.ops.polar_resample");
-  define(module, "polar_unresample",
-         &polar<&check_polar_unresample, &polar_unresample_cpu, &polar_unresample_cuda>,
+  define(module, "polar_unresample", &polar<&polar_unresample_cpu, &polar_unresample_cuda>,
          "Polar to Cartesian; see cineflow.ops.polar_unresample");
 });
 

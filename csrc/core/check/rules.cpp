@@ -145,8 +145,8 @@ Rules& Rules::disjoint(const char* name, const TensorView& input, const TensorVi
   const Extent read = extent_of(input);
   const Extent written = extent_of(out);
   if (read.end <= written.begin || written.end <= read.begin) return *this;
-  status_ = failure(kArgument, "", "out in the memory of %s", name);
-  std::snprintf(status_.wanted, sizeof(status_.wanted), "out apart from every input in memory");
+  status_ = failure(kArgument, "", "out overlapping %s", name);
+  std::snprintf(status_.wanted, sizeof(status_.wanted), "out that overlaps no input");
   return *this;
 }
 

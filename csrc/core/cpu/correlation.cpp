@@ -303,9 +303,27 @@ class BandWorker {
   std::int64_t warped_begin_ = 0, warped_end_ = 0;  // rows that are in warped_
 };
 
+/// More channels than memory holds; with fewer, no product of `Geometry` can overflow.
+constexpr std::int64_t kChannelLimit = std::int64_t{1} << 28;
+
+/// Whether the sizes of `Geometry` are safe to compute, for arguments that nothing has checked yet.
+bool has_geometry(const CorrelationArgs& args) {
+  const TensorView& f1 = args.f1;
+  if (f1.rank != 4 || !(args.radius >= 0 && args.radius <= kMaxRadius) ||
+      !(args.dilation >= 1 && args.dilation <= kMaxDilation)) {
+    return false;
+  }
+  for (int axis = 0; axis < 4; ++axis) {
+    if (f1.sizes[axis] != args.f2.sizes[axis]) return false;
+  }
+  return f1.sizes[0] > 0 && f1.sizes[1] < kChannelLimit && f1.sizes[2] > 0 &&
+         f1.sizes[2] < kSideLimit && f1.sizes[3] > 0 && f1.sizes[3] < kSideLimit;
+}
+
 }  // namespace
 
 std::int64_t correlation_workspace(const CorrelationArgs& args, int threads) noexcept {
+  if (!has_geometry(args)) return 0;
   return Geometry(args).workspace_floats() * threads * sizeof(float);
 }
 

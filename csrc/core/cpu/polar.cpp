@@ -16,6 +16,13 @@ std::int64_t plane_stride(const TensorView& view) {
   return view.strides[0] == view.sizes[1] * view.strides[1] ? view.strides[1] : 0;
 }
 
+/// Whether the first centre is two floats on the CPU, for arguments that nothing has checked yet.
+bool has_readable_centre(const PolarArgs& args) {
+  const TensorView& centre = args.centre;
+  return centre.device == Device::kCpu && centre.dtype == DType::kF32 && centre.rank == 2 &&
+         centre.sizes[0] > 0 && centre.sizes[1] == 2;
+}
+
 bool has_one_centre(const PolarArgs& args) {
   return args.src.sizes[0] == 1 || args.centre.sizes[0] == 1;
 }
@@ -256,7 +263,12 @@ PolarPlanKey polar_plan_key(const PolarArgs& args) noexcept {
 }
 
 std::int64_t polar_plan_bytes(const PolarArgs& args) noexcept {
-  if (args.out.elements() == 0 || !has_one_centre(args)) return 0;
+  if (!has_readable_centre(args) || !has_one_centre(args)) return 0;
+  if (args.src.rank != 4 || args.out.rank != 4) return 0;
+  for (int axis = 0; axis < 4; ++axis) {
+    const std::int64_t size = args.out.sizes[axis];
+    if (size <= 0 || (axis >= 2 && size >= kSideLimit)) return 0;
+  }
   const RunLayout layout(args.out);
   const std::int64_t bytes = sample_block_bytes(layout.count() * layout.samples());
   return bytes <= kLargestPlan ? bytes : 0;

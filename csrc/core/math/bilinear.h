@@ -29,8 +29,8 @@ struct Scalar {
 
 /// Whether a coordinate (in pixels) has a neighbour on an axis of `size` pixels: in (-1, size).
 ///
-/// The test asks "in range", never "out of range", so that NaN counts as outside. Infinity does
-/// also, even where the border clamps: a non-finite coordinate always contributes 0.
+/// The test asks "in range", never "out of range", so that NaN counts as outside. So does infinity,
+/// even where the border clamps: a non-finite coordinate always contributes 0.
 template <typename Numbers>
 CINEFLOW_HD typename Numbers::Mask has_neighbours(typename Numbers::Real coordinate,
                                                   std::int32_t size) {

@@ -10,8 +10,8 @@ namespace cineflow {
 /// Angle of (x, y) in [0, 2 pi), 0 at the origin. Largest error 3e-7 rad.
 ///
 /// An odd polynomial approximates the arctangent on [0, 1], fitted to minimise the largest error
-/// (weighted least squares on Chebyshev nodes, reweighted until the error is level). The other
-/// octants are mirrored onto it.
+/// (weighted least squares on Chebyshev nodes, reweighted until the error is equal at all its
+/// peaks). The other octants are mirrored onto it.
 template <typename Numbers = Scalar>
 CINEFLOW_HD typename Numbers::Real angle_of(typename Numbers::Real x, typename Numbers::Real y) {
   using Real = typename Numbers::Real;

@@ -1,4 +1,4 @@
-"""Resizes and pads a clip for a model, and maps points and motion back to the clip."""
+"""Resize and pad a clip for a model, and map points and motion back to the clip."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Geometry:
         return (np.asarray(points, np.float64) + 0.5) / self.scale[::-1] - 0.5
 
     def field_to_source(self, field: np.ndarray) -> np.ndarray:
-        """Resamples a vector field of the model on the source's grid.
+        """Resample a vector field of the model on the source's grid.
 
         Args:
             field: [2, H', W'], model pixels.
@@ -71,7 +71,7 @@ class Geometry:
 
 
 def fit_to(cine: Cine, axes: Sequence[Axis | int]) -> tuple[Cine, Geometry]:
-    """Resizes and pads a clip to a size that a model accepts.
+    """Resize and pad a clip to a size that a model accepts.
 
     A clip that only misses the axes' multiple or one minimum is padded and not resampled. A clip
     that is too large shrinks. One that is too small in both directions grows. Height and width

@@ -1,4 +1,4 @@
-"""Reads a `Cine` from a path. The file's first bytes and its suffix choose the reader."""
+"""Read a `Cine` from a path. The file's first bytes and its suffix choose the reader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VIDEO_SUFFIXES = {".mp4", ".m4v", ".avi"}
 
 
 def read_cine(path: str | Path, name: str = "") -> Cine:
-    """Reads a DICOM multi-frame object, an .mp4 or an .avi.
+    """Read a DICOM multi-frame object, an .mp4 or an .avi.
 
     Args:
         path: The clip. Its file name is not kept, because it is often the patient's name.

@@ -1,4 +1,4 @@
-"""Finds the scan sector in the pixels: where the picture changes from frame to frame.
+"""Find the scan sector in the pixels: where the picture changes from frame to frame.
 
 Scanners burn text, scales and icons around the sector. Those stand still; tissue and receiver noise
 do not. A capture card or codec also adds noise to the text. Change then counts only above the noise
@@ -39,7 +39,7 @@ WHOLE_FRAME_NOTE = (
 
 
 def find_sector(frames: np.ndarray) -> tuple[np.ndarray, str]:
-    """Finds the scan sector of a clip.
+    """Find the scan sector of a clip.
 
     The sector is the convex hull of the largest connected group of live pixels. A morphological
     opening first removes thin attachments such as traces and tick marks. The hull is right because

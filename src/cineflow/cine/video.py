@@ -20,7 +20,7 @@ _QUIET = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
 
 
 def read_video(path: Path, name: str = "") -> Cine:
-    """Reads a video file as a `Cine`. Lengths are in pixels: video containers have no calibration.
+    """Read a video file as a `Cine`. Lengths are in pixels: video containers have no calibration.
 
     Raises:
         DecodeError: The codec is not supported, or the index is missing (an .mp4 cut short).

@@ -35,7 +35,7 @@ _COLOURS: dict[State, str] = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorLine:
     """One line of the report.
 
     Attributes:
@@ -78,9 +78,9 @@ def doctor(
         raise typer.Exit(1)
 
 
-def examine(bundle: Bundle | None = None) -> list[Finding]:
+def examine(bundle: Bundle | None = None) -> list[DoctorLine]:
     """Every finding, in the order in which a frame passes the parts; engines are for `bundle`."""
-    parts: list[Callable[[], Iterator[Finding]]] = [
+    parts: list[Callable[[], Iterator[DoctorLine]]] = [
         _python,
         _kernels,
         functools.partial(_engines, bundle),
@@ -91,32 +91,32 @@ def examine(bundle: Bundle | None = None) -> list[Finding]:
     return [finding for part in parts for finding in part()]
 
 
-def _python() -> Iterator[Finding]:
-    yield Finding("python", "used", f"{platform.python_version()} at {sys.executable}")
+def _python() -> Iterator[DoctorLine]:
+    yield DoctorLine("python", "used", f"{platform.python_version()} at {sys.executable}")
 
 
-def _kernels() -> Iterator[Finding]:
+def _kernels() -> Iterator[DoctorLine]:
     try:
         from cineflow import _C
     except ImportError as error:
-        yield Finding("kernels", "broken", str(error), "`make setup`, or `pip install .` again")
+        yield DoctorLine("kernels", "broken", str(error), "`make setup`, or `pip install .` again")
         return
     kernels = f"{_C.instruction_set()}, {_C.thread_count()} threads"
-    yield Finding("kernels (CPU)", "used", kernels)
+    yield DoctorLine("kernels (CPU)", "used", kernels)
     architectures, devices = _C.cuda_architectures(), _C.cuda_device_count()
     if not architectures:
-        yield Finding(
+        yield DoctorLine(
             "kernels (CUDA)", "missing", "built without nvcc", "Put nvcc on PATH, then `make setup`"
         )
     elif devices:
-        yield Finding("kernels (CUDA)", "ready", f"for sm_{architectures}; {devices} device(s)")
+        yield DoctorLine("kernels (CUDA)", "ready", f"for sm_{architectures}; {devices} device(s)")
     else:
-        yield Finding(
+        yield DoctorLine(
             "kernels (CUDA)", "missing", f"built for sm_{architectures}; a GPU is missing"
         )
 
 
-def _engines(bundle: Bundle | None) -> Iterator[Finding]:
+def _engines(bundle: Bundle | None) -> Iterator[DoctorLine]:
     from cineflow.runtime import engine_report
 
     report = engine_report(bundle)
@@ -124,12 +124,14 @@ def _engines(bundle: Bundle | None) -> Iterator[Finding]:
         usable = engine.available or engine.reference
         state: State = "used" if engine.chosen else "ready" if usable else "missing"
         detail = ": ".join(filter(None, [engine.version, engine.reason]))
-        yield Finding(f"engine {engine.name}", state, detail, engine.remedy)
+        yield DoctorLine(f"engine {engine.name}", state, detail, engine.remedy)
     if not any(engine.available for engine in report):
-        yield Finding("engine", "broken", "no runtime works", "`pip install onnxruntime` (20 MB)")
+        yield DoctorLine(
+            "engine", "broken", "no runtime works", "`pip install onnxruntime` (20 MB)"
+        )
 
 
-def _server() -> Iterator[Finding]:
+def _server() -> Iterator[DoctorLine]:
     from cineflow.serving import ServerNotFoundError, find_server, server_directory
     from cineflow.serving.install import WHEEL, WHEEL_MEGABYTES, WHEEL_VERSION
     from cineflow.serving.interpreter import libpython_folder
@@ -138,7 +140,7 @@ def _server() -> Iterator[Finding]:
         libpython_folder()
         server = find_server()
     except ServerNotFoundError:
-        yield Finding(
+        yield DoctorLine(
             "server",
             "missing",
             f"tritonserver is neither on PATH nor in {server_directory()}",
@@ -146,29 +148,29 @@ def _server() -> Iterator[Finding]:
             f"({WHEEL_MEGABYTES} MB)",
         )
     except CineflowError as error:
-        yield Finding("server", "broken", error.got, error.remedy)
+        yield DoctorLine("server", "broken", error.got, error.remedy)
     else:
         origin = server.package or "on PATH"
-        yield Finding("server", "used", f"{origin}: {server.path}")
+        yield DoctorLine("server", "used", f"{origin}: {server.path}")
 
 
-def _client() -> Iterator[Finding]:
+def _client() -> Iterator[DoctorLine]:
     yield _package("client", "cineflow_client", "cineflow-client", "`pip install ./client`")
 
 
-def _export() -> Iterator[Finding]:
+def _export() -> Iterator[DoctorLine]:
     remedy = "`pip install '.[export]'` (torch alone is 200 MB and up)"
     for module in ("torch", "onnx", "onnxscript"):
         yield _package(f"export: {module}", module, module, remedy)
 
 
-def _package(part: str, module: str, distribution: str, remedy: str) -> Finding:
+def _package(part: str, module: str, distribution: str, remedy: str) -> DoctorLine:
     if importlib.util.find_spec(module) is None:
-        return Finding(part, "missing", f"{distribution} is not installed", remedy)
-    return Finding(part, "ready", importlib.metadata.version(distribution))
+        return DoctorLine(part, "missing", f"{distribution} is not installed", remedy)
+    return DoctorLine(part, "ready", importlib.metadata.version(distribution))
 
 
-def _table(findings: list[Finding]) -> Table:
+def _table(findings: list[DoctorLine]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     # The remedy stands below the detail: four columns of 80 characters would break most words.
     table.add_column("part", no_wrap=True)

@@ -15,10 +15,10 @@ class Operator:
     """One op, declared once for NumPy, torch and CuPy arrays. `cineflow.ops.dispatch` runs it.
 
     Attributes:
-        schema: Of the torch operator: "warp(Tensor src, Tensor flow, str border) -> Tensor".
-        name: Its name there, "warp".
-        axes: Of each tensor, in the order of the schema: {"src": "[N, C, H, W]"}.
-        names: Of the tensors, then "out".
+        schema: Schema of the torch operator: "warp(Tensor src, Tensor flow, str border) -> Tensor".
+        name: Its name in torch, "warp".
+        axes: Axes of each tensor, in the order of the schema: {"src": "[N, C, H, W]"}.
+        names: Names of the tensors, then "out".
         coordinates: Positions, among the tensors, of those that say where to sample.
         allocate: `allocate(*arguments)` returns an uninitialised result for tensors of those axes.
             It is also the fake kernel.

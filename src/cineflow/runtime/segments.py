@@ -30,7 +30,7 @@ Kernel = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Step:
+class SegmentStep:
     """One engine or one of our ops.
 
     Attributes:
@@ -48,7 +48,7 @@ class Step:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_steps(bundle: Bundle) -> list[Step]:
+def read_steps(bundle: Bundle) -> list[SegmentStep]:
     """The steps of a bundle exported with `--split-ops`.
 
     Raises:
@@ -66,7 +66,7 @@ def read_steps(bundle: Bundle) -> list[Step]:
         if segment is not None:
             _require_sound(bundle, segment, remedy)
         steps.append(
-            Step(
+            SegmentStep(
                 inputs=tuple(item["inputs"]),
                 outputs=tuple(item["outputs"]),
                 segment=segment,
@@ -102,7 +102,7 @@ class SegmentedEngine:
     def __init__(
         self,
         bundle: Bundle,
-        open_segment: Callable[[Step], Runner],
+        open_segment: Callable[[SegmentStep], Runner],
         *,
         ops: Mapping[str, Kernel] | None = None,
         name: str = "onnxruntime-segments",
@@ -148,7 +148,7 @@ def kernels() -> Mapping[str, Kernel]:
     }
 
 
-def _op_runner(step: Step, op: Kernel) -> Runner:
+def _op_runner(step: SegmentStep, op: Kernel) -> Runner:
     def run(values: Mapping[str, Any]) -> Mapping[str, Any]:
         tensors = (values[name] for name in step.inputs)
         return {step.outputs[0]: op(*tensors, *step.attributes.values())}
@@ -157,7 +157,10 @@ def _op_runner(step: Step, op: Kernel) -> Runner:
 
 
 def require_complete(
-    steps: Sequence[Step], inputs: Sequence[str], outputs: Sequence[str], ops: Mapping[str, Kernel]
+    steps: Sequence[SegmentStep],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    ops: Mapping[str, Kernel],
 ) -> None:
     """Raise `EngineError` if a value, an op or an output of the steps is missing."""
     made = set(inputs)
@@ -175,7 +178,7 @@ def require_complete(
         raise EngineError(f"steps that make {list(outputs)}", f"no step for {missing}")
 
 
-def _last_uses(steps: Sequence[Step], outputs: Sequence[str]) -> list[list[str]]:
+def _last_uses(steps: Sequence[SegmentStep], outputs: Sequence[str]) -> list[list[str]]:
     """For each step, the values that no later step reads."""
     last: dict[str, int] = {}
     for position, step in enumerate(steps):

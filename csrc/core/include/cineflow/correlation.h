@@ -39,7 +39,8 @@ struct CorrelationArgs {
 
 Status check(const CorrelationArgs& args) noexcept;
 
-/// Bytes of workspace that the CPU launcher needs with `threads` threads.
+/// Bytes of workspace that the CPU launcher needs with `threads` threads. Safe for arguments that
+/// are not checked yet: 0 where the launcher refuses them, or has nothing to compute.
 std::int64_t correlation_workspace(const CorrelationArgs& args, int threads) noexcept;
 
 Status correlation_cpu(const CorrelationArgs& args,

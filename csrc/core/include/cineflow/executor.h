@@ -26,7 +26,7 @@ class Executor {
 const Executor& serial_executor() noexcept;
 
 /// cineflow's own pool. It runs one job at a time; a second caller runs its bands itself. The pool
-/// lives as long as a caller holds it, even if the number of threads is changed meanwhile.
+/// lives as long as a caller holds it, even if the number of threads changes in between.
 std::shared_ptr<const Executor> thread_pool();
 
 /// Threads of `thread_pool()`, including the caller's. Initially CINEFLOW_NUM_THREADS, else

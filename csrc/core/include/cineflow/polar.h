@@ -45,12 +45,13 @@ struct PolarArgs {
   PolarPlan plan;
 };
 
-/// Everything a plan depends on, for arguments that pass the check and lie on the CPU.
+/// Everything a plan depends on, for arguments on the CPU with polar_plan_bytes() > 0.
 using PolarPlanKey = std::array<std::int64_t, 16>;
 PolarPlanKey polar_plan_key(const PolarArgs& args) noexcept;
 
 /// Bytes of a plan. 0 where a plan does not help: frames have different centres, or reading the
-/// plan would take longer than making it.
+/// plan would take longer than making it. Safe for arguments that are not checked yet: 0 where the
+/// launcher could not read a plan's centre, or its sizes are refused.
 std::int64_t polar_plan_bytes(const PolarArgs& args) noexcept;
 
 Status check_polar_resample(const PolarArgs& args) noexcept;

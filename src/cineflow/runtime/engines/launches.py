@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cineflow.errors import EngineError
-from cineflow.runtime.segments import Kernel, Step
+from cineflow.runtime.segments import Kernel, SegmentStep
 
 #: Most memory that CuPy's pool may take for the buffers and the scratch memory of the engines.
 MEMORY_CAP_BYTES = 1 << 30
@@ -60,7 +60,7 @@ class KernelLaunch:
         kernel: An op of `cineflow.ops`, which queues on CuPy's current stream.
     """
 
-    def __init__(self, step: Step, kernel: Kernel) -> None:
+    def __init__(self, step: SegmentStep, kernel: Kernel) -> None:
         self._step = step
         self._kernel = kernel
         self._arguments: tuple[Any, ...] = ()

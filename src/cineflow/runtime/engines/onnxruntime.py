@@ -18,7 +18,7 @@ from cineflow.errors import EngineError, MissingDependencyError
 from cineflow.runtime.bundle import Bundle, graph_inputs, graph_outputs
 from cineflow.runtime.checks import check_inputs
 from cineflow.runtime.engines.providers import CPU_PROVIDER, CUDA_PROVIDER, provider_fault
-from cineflow.runtime.segments import SegmentedEngine, Step
+from cineflow.runtime.segments import SegmentedEngine, SegmentStep
 
 OP_LIBRARY = "libcineflow_ort.so"
 
@@ -34,7 +34,7 @@ class OnnxRuntimeEngine:
         threads: Threads inside one call; None means `default_threads()`.
         provider: Execution provider ("CPUExecutionProvider").
         use_op_library: False runs the bodies even where the op library is built.
-        graph: Another form of the bundle's graph, with the same border; None means its own.
+        graph: Another form of the bundle's graph, with the same interface; None means its own.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
@@ -108,7 +108,7 @@ def open_segments(bundle: Bundle, threads: int | None = None) -> SegmentedEngine
     """
     ort = _import_onnxruntime()
 
-    def open_one(step: Step) -> Any:
+    def open_one(step: SegmentStep) -> Any:
         options = session_options(ort, threads)
         try:
             session = ort.InferenceSession(str(step.segment), options, providers=[CPU_PROVIDER])

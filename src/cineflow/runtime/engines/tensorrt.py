@@ -16,7 +16,7 @@ from cineflow.errors import EngineError, MissingDependencyError, ProfileError
 from cineflow.runtime.bundle import Bundle, file_sha256, graph_inputs, graph_outputs
 from cineflow.runtime.checks import check_inputs
 from cineflow.runtime.engines.launches import KernelLaunch, Launch, LaunchSeries
-from cineflow.runtime.segments import Step, kernels, read_steps, require_complete
+from cineflow.runtime.segments import SegmentStep, kernels, read_steps, require_complete
 from cineflow.runtime.store import EngineStore, StoredEngine
 
 #: Flavour -> Python module.
@@ -55,7 +55,7 @@ class TensorRtEngine:
         self._inputs = graph_inputs(bundle.spec)
         inputs = [tensor.name for tensor in self._inputs]
         outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]
-        steps = read_steps(bundle) if segmented else [Step(tuple(inputs), tuple(outputs))]
+        steps = read_steps(bundle) if segmented else [SegmentStep(tuple(inputs), tuple(outputs))]
         ops = kernels()
         if segmented:
             require_complete(steps, inputs, outputs, ops)
@@ -101,7 +101,9 @@ class EngineLaunch:
         EngineError: TensorRT refuses the plan, or needs an input in host memory.
     """
 
-    def __init__(self, trt: Any, cupy: Any, runtime: Any, stored: StoredEngine, step: Step) -> None:
+    def __init__(
+        self, trt: Any, cupy: Any, runtime: Any, stored: StoredEngine, step: SegmentStep
+    ) -> None:
         self._trt = trt
         self._cupy = cupy
         self._step = step

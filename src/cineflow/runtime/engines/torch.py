@@ -37,7 +37,7 @@ class TorchEngine:
 
         Raises:
             ArgumentError: An input does not fit the spec.
-            EngineError: The module fails, or returns another number of tensors.
+            EngineError: The module fails, or returns the wrong number of tensors.
         """
         import torch
 
