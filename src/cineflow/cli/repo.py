@@ -23,7 +23,7 @@ def repo(
         str,
         typer.Option(
             "--backend",
-            help="python: the motion stream. onnxruntime, tensorrt: only the model, for NVIDIA's "
+            help="python: streams and calls. onnxruntime, tensorrt: only the model, for NVIDIA's "
             "container.",
         ),
     ] = "python",

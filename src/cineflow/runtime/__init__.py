@@ -1,4 +1,4 @@
-"""Running bundles: the engines, and the motion stream that keeps state from frame to frame."""
+"""Running bundles: the engines, and the stream that keeps state from frame to frame."""
 
 from __future__ import annotations
 
