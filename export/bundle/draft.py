@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from cineflow.export.check.lint import read_onnx
-from cineflow.export.check.rules import dims, graph_inputs
+from cineflow.export.check.rules import dims, fed_inputs
 
 #: Guesses end with this, so that a person finds them.
 GUESS = "# guess"
@@ -28,7 +28,7 @@ def draft_spec(file: str | Path) -> str:
         ExportError: The file is missing or is not ONNX.
     """
     model = read_onnx(file)
-    inputs, outputs = graph_inputs(model), list(model.graph.output)
+    inputs, outputs = fed_inputs(model), list(model.graph.output)
     states = _state_pairs(inputs, outputs)
     paired = {value.name for pair in states for value in pair}
     inputs = [value for value in inputs if value.name not in paired]

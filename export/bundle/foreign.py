@@ -52,7 +52,7 @@ def follow_spec(model: onnx.ModelProto, spec: ModelSpec) -> None:
     """Put inputs and outputs into the order of the spec, and name the sizes that have no name.
 
     A size without a number and without a name takes those of the spec. Everything else is left as
-    it is, and `require_border` compares it.
+    it is, and `require_interface` compares it.
     """
     for values, tensors in (
         (model.graph.input, graph_inputs(spec)),

@@ -26,6 +26,7 @@ from cineflow.export.graph.sampling import leave_linear_unnamed
 from cineflow.export.recipe import ANYTHING
 from cineflow.runtime.bundle import graph_inputs, graph_outputs
 from cineflow.spec import Axis, AxisPart, ModelSpec, TensorSpec
+from cineflow.spec.axes import root_axis, size_of
 
 if TYPE_CHECKING:
     import onnx_ir
@@ -85,6 +86,7 @@ def trace_module(
     _strip(model)
     leave_linear_unnamed(model)
     axes.rename(model)
+    _require_no_frozen_axis(model, spec, examples, program.exported_program)
     require_interface(model, spec)
     if precision == FP16:
         to_half(model)
@@ -92,6 +94,9 @@ def trace_module(
     check_model(model, spec.name)
     return model
 
+
+#: What torch says of a dynamic size that the module has made a constant.
+_CONSTANT = re.compile(r"because (\w+) was inferred to be a constant \((\d+)\)")
 
 #: A size that torch has worked out from another ("4*s26", "s26", "(s26//2)").
 _EXPRESSION = re.compile(r"[\d*/+()\s-]*s\d+[\d*/+()\s-]*")
@@ -160,6 +165,52 @@ class _AxisDims:
                     dim.dim_param = wanted.name
 
 
+def _require_no_frozen_axis(
+    model: onnx.ModelProto, spec: ModelSpec, examples: Mapping[str, torch.Tensor], program: Any
+) -> None:
+    """Raise `ExportError` if an output has the traced size along an axis that should be dynamic."""
+    sizes: dict[str, int] = {}
+    for tensor in graph_inputs(spec):
+        tensor.check(examples[tensor.name].numpy(), sizes)
+    for value, tensor in zip(model.graph.output, graph_outputs(spec), strict=False):
+        for dim, wanted in zip(value.type.tensor_type.shape.dim, tensor.shape, strict=False):
+            axis = root_axis(wanted)
+            if axis is None or not dim.HasField("dim_value") or axis.name not in sizes:
+                continue
+            if dim.dim_value == size_of(wanted, sizes):
+                raise _frozen(spec, axis.name, sizes[axis.name], tensor.name, _line(program, dim))
+
+
+def _frozen(spec: ModelSpec, axis: str, size: int, output: str, where: str) -> ExportError:
+    seen = f", so that {output} always has it" if output else ""
+    return ExportError(
+        f"{spec.name} to trace for every {axis} of its spec",
+        f"{axis} frozen at {size}, the size of the example{seen}{where}",
+        f"Make coordinates with torch.arange({axis}), which keeps the size dynamic "
+        "(torch.linspace does not); or fix the size with --size",
+    )
+
+
+def _line(program: Any, dim: onnx.TensorShapeProto.Dimension) -> str:
+    """Where a tensor of a frozen size was first made (" (line 12 of mine.py: ...)"), if known."""
+    for node in program.graph.nodes if program is not None else ():
+        shape = getattr(node.meta.get("val"), "shape", ())
+        fixed = [size for size in shape if isinstance(size, int)]
+        if node.op == "call_function" and dim.dim_value in fixed:
+            return _where(node.meta.get("stack_trace") or "")
+    return ""
+
+
+def _where(trace: str) -> str:
+    """The innermost line of a stack trace outside torch (" (line 12 of mine.py: ...)")."""
+    found = re.findall(r'File "([^"]+)", line (\d+), in \w+\n\s*(.+)', trace)
+    own = [one for one in found if "/torch/" not in one[0]] or found
+    if not own:
+        return ""
+    file, line, text = own[-1]
+    return f" (line {line} of {Path(file).name}: {text.strip()})"
+
+
 def _name_values(graph: onnx_ir.Graph) -> None:
     """Name nodes and intermediate values by operator and count ("conv_3"), constants by count."""
     # By identity: the tracer may use a name of the spec ("view", "add").
@@ -213,8 +264,14 @@ def _refusal(spec: ModelSpec, error: BaseException) -> ExportError:
             "of the model",
         )
     said = text.partition("Caused by:")[0].split()
-    line = re.search(r'File "([^"]+)", line (\d+), in \w+\n\s*(.+)', text)
-    where = f" (line {line[2]} of {Path(line[1]).name}: {line[3].strip()})" if line else ""
+    where = _where(text)
+    if constant := _CONSTANT.search(text):
+        # torch's own dim of an axis by 8 counts eighths: "width_8".
+        dim, size = re.sub(r"_\d+$", "", constant[1]), int(constant[2])
+        named = [axis for tensor in graph_inputs(spec) for axis in tensor.axes if axis.name == dim]
+        if named:
+            of_unit = named[0].multiple if dim != constant[1] else 1
+            return _frozen(spec, dim, size * of_unit, "", where)
     return ExportError(
         f"{spec.name} to trace for every size of its spec",
         f"{type(error).__name__}: {' '.join(said)[:400]}{where}",

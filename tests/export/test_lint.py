@@ -12,7 +12,7 @@ import pytest
 
 from cineflow.errors import ExportError
 from cineflow.export.check import ERROR, WARNING, check_file, lint_model
-from cineflow.export.graph.model import require_border
+from cineflow.export.graph.model import require_interface
 from cineflow.runtime import Bundle
 from cineflow.spec import ModelSpec, TensorSpec
 
@@ -245,7 +245,7 @@ def test_sizes_that_static_inputs_decide_are_said_and_taken() -> None:
     assert "it is always [1, 2]" in found.message
     shapes = spec_of(CASES["static-inputs"][1])
     fixed = dataclasses.replace(shapes.outputs[0], shape=(1, 2))
-    require_border(symbolic, dataclasses.replace(shapes, outputs=(fixed,)))
+    require_interface(symbolic, dataclasses.replace(shapes, outputs=(fixed,)))
 
 
 def test_sizes_that_values_decide_are_not_called_static() -> None:

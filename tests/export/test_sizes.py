@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from cineflow.export import load_recipe
+from cineflow.errors import ExportError
+from cineflow.export import export_bundle, load_recipe
 from cineflow.export.recipe import axes_not_told_apart, parity_sizes, trace_sizes
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
 
@@ -41,3 +44,42 @@ def test_the_default_model_is_traced_as_before() -> None:
     spec = load_recipe("lucas_kanade").spec
     assert trace_sizes(spec) == {"height": 128, "width": 144}
     assert {"height": 256, "width": 288} in parity_sizes(spec)
+
+
+LINSPACE = """
+import torch
+
+from cineflow.spec import Axis, ModelSpec, TensorSpec
+
+WIDTH = Axis("width", 8, 64, 8)
+SPEC = ModelSpec(
+    name="home_made",
+    summary="Samples at coordinates of its own.",
+    inputs=(TensorSpec("image", "float32", (1, 1, 16, WIDTH), "0..1"),),
+    outputs=(TensorSpec("moved", "float32", (1, 1, 16, WIDTH), "0..1", tolerance=0.01),),
+)
+
+
+class Net(torch.nn.Module):
+    def forward(self, image):
+        x = torch.linspace(-1, 1, image.shape[-1])
+        return image.mean(dim=-1, keepdim=True) * x
+
+
+def build():
+    return Net()
+
+
+def example_inputs(sizes, seed):
+    return {"image": torch.rand((1, 1, 16, sizes["width"]))}
+"""
+
+
+def test_a_frozen_axis_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "home_made.py").write_text(LINSPACE)
+    with pytest.raises(ExportError, match="wanted home_made to trace for every width") as caught:
+        export_bundle(tmp_path / "home_made.py", tmp_path / "out")
+    assert "width frozen at 64" in caught.value.got
+    assert "of home_made.py: x = torch.linspace(-1, 1, image.shape[-1])" in caught.value.got
+    assert "torch.arange(width)" in caught.value.remedy
+    assert "--size" in caught.value.remedy
