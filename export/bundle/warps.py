@@ -128,7 +128,7 @@ def _rewritten(
         def pattern(self, op, image, grid):  # type: ignore[no-untyped-def]
             return op.GridSample(image, grid, _allow_other_attributes=True, _outputs=["sampled"])
 
-        def check(self, context, sampled, **_):  # type: ignore[no-untyped-def]
+        def check(self, context, sampled, **_):  # type: ignore[no-untyped-def, override]
             return _ir_name(sampled.producer()) in along
 
         def rewrite(self, op, image, grid, sampled):  # type: ignore[no-untyped-def]
@@ -141,7 +141,8 @@ def _rewritten(
     for node in graph.graph:
         values.update({value.name: value for value in node.outputs if value.name})
     graph.opset_imports.setdefault(DOMAIN, 1)
-    rewriter.RewriteRuleSet([ToWarp.rule()]).apply_to_model(graph)
+    rule = ToWarp.rule()  # type: ignore[no-untyped-call]
+    rewriter.RewriteRuleSet([rule]).apply_to_model(graph)
     return ir.to_proto(graph)
 
 
