@@ -5,6 +5,7 @@ imported.py  somebody else's ONNX file and a spec -> bundle
 spec_file.py a spec as YAML
 draft.py     the first version of such a spec
 foreign.py   a file's names, order and unnamed sizes as in its spec
+warps.py     a file's GridSample as cineflow::Warp, where that is the same
 contents.py  the files of a bundle and its manifest
 module.py    the torch module of a recipe
 probes.py    inputs with known results, for the engine that will serve

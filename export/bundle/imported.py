@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from cineflow.export.bundle.foreign import follow_spec, rename_values
 from cineflow.export.bundle.origin import manifest_entry
 from cineflow.export.bundle.probes import write_probes
 from cineflow.export.bundle.spec_file import read_spec_file
+from cineflow.export.bundle.warps import to_warps
 from cineflow.export.check.inputs import random_inputs
 from cineflow.export.check.lint import read_onnx, require_no_errors
 from cineflow.export.check.parity import agreement, require, require_tolerances
@@ -28,7 +30,13 @@ from cineflow.runtime.bundle import Bundle
 from cineflow.spec import ModelSpec
 
 
-def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) -> Bundle:
+def import_bundle(
+    file: str | Path,
+    spec_file: str | Path,
+    out_dir: str | Path,
+    *,
+    progress: Callable[[str], None] = lambda message: None,
+) -> Bundle:
     """Make a bundle from an ONNX file that was not exported here.
 
     The file must pass every lint rule of severity "error" and fit the spec. It is run on random
@@ -38,6 +46,7 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
         file: The ONNX file.
         spec_file: The ModelSpec as YAML, see `read_spec_file`.
         out_dir: Directory to write.
+        progress: Called with a sentence for each GridSample: whether it became `cineflow::Warp`.
 
     Raises:
         ExportError: The file is corrupt, has a lint error, does not fit the spec, or returns
@@ -51,8 +60,11 @@ def import_bundle(file: str | Path, spec_file: str | Path, out_dir: str | Path) 
     rename_values(model, described.renamed)
     follow_spec(model, spec)
     leave_linear_unnamed(model)
-    require_no_errors(Path(file).name, model)
+    require_no_errors(Path(file).name, model, spec)
     require_interface(model, spec)
+    model, sampled = to_warps(model, spec)
+    for one in sampled:
+        progress(str(one))
     origin = manifest_entry(recipe=None, weights=None)
     out_dir = Path(out_dir).resolve()
     with staged_directory(out_dir) as stage:

@@ -76,7 +76,7 @@ def import_(
             f"--spec {spec}, --out {out_dir}",
             "`cineflow import FILE.onnx --draft-spec --spec SPEC.yaml` writes a spec to start from",
         )
-    bundle = import_bundle(file, spec, out_dir)
+    bundle = import_bundle(file, spec, out_dir, progress=lambda said: out.print(escape(said)))
     out.print(
         f"{bundle.served_name}  [bold]{out_dir}[/]  "
         f"weights {escape(bundle.spec.weights.describe())}"
