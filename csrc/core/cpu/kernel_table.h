@@ -77,7 +77,7 @@ struct PairRow {
 
 struct PairBlockSums {
   double count;           // pixels in use
-  double mean_a, mean_b;  // over them; 0 where there is none
+  double mean_a, mean_b;  // over them; 0 without a pixel in use
   double products[6];     // aa, bb, ab about these means; xx, xy, yy of the gradient
 };
 

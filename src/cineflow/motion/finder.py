@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from functools import lru_cache
 
 import numpy as np
 
@@ -145,16 +146,26 @@ def _learn(path: np.ndarray) -> Curve | None:
 
 def _moments(motion: BlockMotion) -> np.ndarray:
     """Weighted moments of the flow, first and second degree, [10] px: x's five, then y's."""
-    rows, columns = motion.weight.shape
+    weight = motion.weight
+    weighted = _polynomials(*weight.shape) * weight
+    moments: np.ndarray = (motion.flow[:, None] * weighted).reshape(10, -1).sum(axis=1)
+    return moments
+
+
+@lru_cache(maxsize=8)
+def _polynomials(rows: int, columns: int) -> np.ndarray:
+    """Legendre polynomials of unit mean square, so that every moment has the same weight.
+
+    f64 [5, rows, columns].
+    """
     y, x = np.linspace(-1.0, 1.0, rows)[:, None], np.linspace(-1.0, 1.0, columns)[None]
-    one, weight = np.ones_like(motion.weight), motion.weight
-    # Legendre polynomials of unit mean square, so that every moment has the same weight.
-    basis = (
-        np.sqrt(3.0) * x * one,
-        np.sqrt(3.0) * y * one,
-        3.0 * x * y,
-        np.sqrt(1.25) * (3.0 * x * x - 1.0) * one,
-        np.sqrt(1.25) * (3.0 * y * y - 1.0) * one,
+    one = np.ones((rows, columns))
+    return np.stack(
+        [
+            np.sqrt(3.0) * x * one,
+            np.sqrt(3.0) * y * one,
+            3.0 * x * y,
+            np.sqrt(1.25) * (3.0 * x * x - 1.0) * one,
+            np.sqrt(1.25) * (3.0 * y * y - 1.0) * one,
+        ]
     )
-    weighted = [function * weight for function in basis]
-    return np.array([float((w * part).sum()) for part in motion.flow for w in weighted])

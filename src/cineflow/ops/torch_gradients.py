@@ -158,7 +158,9 @@ def _setup_correlation(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> Non
 
 def _correlation_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     f1, f2 = ctx.saved_tensors
-    found = correlation_gradient(grad, f1, f2, *ctx.options, ctx.needs_input_grad[:2])
+    radius, dilation, scale, x_major = ctx.options
+    needs = ctx.needs_input_grad[:2]
+    found = correlation_gradient(grad, f1, f2, radius, dilation, scale, x_major, needs)
     return (*found, None, None, None, None)
 
 
