@@ -39,7 +39,13 @@ def stream_push(threads: int | None = None) -> Tracker:
 
     bundle = Bundle.load("lucas_kanade")
     stream = Stream(open_engine(bundle, threads=threads), bundle.spec)
-    return lambda previous, current: stream.push(current).flow
+
+    def push(previous: np.ndarray, current: np.ndarray) -> np.ndarray:
+        flow = stream.push(current).flow
+        assert flow is not None  # the model has one
+        return flow
+
+    return push
 
 
 def pace(methods: Mapping[str, Tracker], case: Case, rounds: int = 3) -> dict[str, list[float]]:

@@ -27,7 +27,7 @@ from onnxscript import rewriter
 from onnxscript.rewriter import pattern
 
 from cineflow.export.check.inputs import random_inputs
-from cineflow.export.check.module import absolute_difference
+from cineflow.export.check.units import absolute_difference
 from cineflow.export.graph.sampling import Sampling
 from cineflow.export.ops import DOMAIN, OPSET, attach_bodies
 from cineflow.export.recipe import parity_sizes

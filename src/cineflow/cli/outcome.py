@@ -92,7 +92,7 @@ class Outcome:
             "max_ms": round(figures.max_ms, 3),
             "fps": round(self.fps, 2),
             "missed_deadlines": figures.missed_deadlines,
-            "repeated_frames": list(self.tracked.repeats),
+            "repeated_frames": list(self.streamed.repeats),
             "frame_period_ms": round(cine.frame_period_ms, 3),
             "server_version": self.server_version,
             "engine": self.streamed.collected.engine,
