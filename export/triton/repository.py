@@ -175,7 +175,7 @@ def _require_replaceable(folder: Path, bundles: Sequence[Bundle]) -> None:
 
 def _require_stream(bundle: Bundle) -> None:
     """Raise `ExportError` if the stream would refuse the model when a sequence starts."""
-    if not bundle.spec.feed.streams:
+    if not bundle.spec.feed.streams and not bundle.spec.states:
         return  # a call has the tensors of its spec, whatever they are
     try:
         require_streamable(bundle.spec)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 SUMMARY_KEYS = {
     "frames", "p50_ms", "p95_ms", "p99_ms", "max_ms", "fps", "missed_deadlines",
     "frame_period_ms", "server_version", "engine", "loop_closure_px", "spacing", "spacing_reason",
-    "model", "weights",
+    "model", "weights", "repeated_frames",
 }  # fmt: skip
 
 

@@ -168,7 +168,8 @@ def test_half_precision_coordinates_are_found_at_any_depth(where: str) -> None:
 @pytest.mark.parametrize("where", ["branch", "loop"])
 def test_half_precision_results_are_found_at_any_depth(where: str) -> None:
     low = "h = Cast <to = 10> (a) r = Relu (h) x = Cast <to = 1> (r)"
-    assert any("Relu" in said for said in half.low_precision_coordinates(nested(low, where)))
+    (said,) = half.low_precision_results(nested(low, where)).values()
+    assert "Relu" in said
 
 
 def test_a_branch_keeps_single_precision() -> None:
