@@ -144,7 +144,7 @@ def test_bad_arguments_are_refused(change, wanted):
 def test_out_in_the_memory_of_a_frame_is_refused():
     memory = np.zeros(32 * 48, np.float32)
     frame = np.zeros((32, 48), np.uint8)
-    with pytest.raises(ArgumentError, match="apart from every input"):
+    with pytest.raises(ArgumentError, match="overlaps no input"):
         _C.pair_blocks(
             memory.reshape(32, 48), frame, np.zeros((2, 32, 48), np.float32), None,
             memory[:84].reshape(14, 2, 3),
