@@ -234,6 +234,12 @@ class Port:
     optional: bool = True
 
 
+def has_reference(spec: Spec) -> bool:
+    """Whether a model sees a reference frame: the feed `reference`, or a window that has one."""
+    feed = spec["feed"]
+    return feed["kind"] == "reference" or (feed["kind"] == "window" and len(feed["inputs"]) == 2)
+
+
 @dataclass(frozen=True)
 class Needs:
     """What a reading is made from.
@@ -241,7 +247,7 @@ class Needs:
     Attributes:
         roles: Roles of outputs; one of them is enough.
         images: Whether volumes do not have it yet.
-        reference: Whether the feed `reference` is also enough.
+        reference: Whether a feed with a reference frame is also enough.
     """
 
     roles: tuple[str, ...]
@@ -250,14 +256,14 @@ class Needs:
 
     def describe(self) -> str:
         """In words, as the table of readings has it."""
-        feed = ", or the feed reference" if self.reference else ""
+        feed = ", or a reference frame" if self.reference else ""
         return f"{' or '.join(self.roles)}{feed}{' (images only)' if self.images else ''}"
 
     def lack(self, spec: Spec) -> str:
         """Why a model does not have it, in words; "" where it does."""
         there = bool(roles_of(spec) & set(self.roles))
         if self.reference:
-            if there or spec["feed"]["kind"] == "reference":
+            if there or has_reference(spec):
                 return ""
             return f"{spec['name']} has no flow and no reference frame, so beats are not followed"
         if not there:

@@ -116,9 +116,10 @@ def test_a_window_with_a_reference() -> None:
                    [image("fixed"), image("clip", (2, 1, H, W))])  # fmt: skip
     engine = Recorder(mean("clip"))
     stream = Stream(engine, spec)
-    for k in range(4):
-        stream.push(frame(k), beat=k == 2)
+    results = [stream.push(frame(k), beat=k == 2) for k in range(4)]
     assert [run["fixed"].max() for run in engine.runs] == [0, 2, 2]
+    assert [result.reference for result in results] == [0, 0, 2, 2]
+    assert [result.beat for result in results] == [0, 0, 1, 1]
 
 
 def test_both_frames_of_a_pair_in_one_input() -> None:
@@ -198,6 +199,19 @@ def test_given_inputs_once_and_with_each_frame() -> None:
         stream.push(frame(3), given={"landmarks": marks, "gain": gain})
     assert [run["gain"][0] for run in engine.runs] == [0, 1]
     assert all((run["landmarks"] == 1).all() for run in engine.runs)
+
+
+def test_what_is_given_once_outlasts_a_first_frame_that_is_refused() -> None:
+    spec = spec_of(Feed("frame", ("image",), at_start=("landmarks",)),
+                   [image(), TensorSpec("landmarks", "float32", (1, 3, 2), "px")])  # fmt: skip
+    engine = Recorder(mean("image"))
+    stream = Stream(engine, spec)
+    marks = np.ones((1, 3, 2), np.float32)
+    with pytest.raises(FrameError, match="a frame index"):
+        stream.push(frame(1), index=-1, given={"landmarks": marks})
+    marks[:] = 7  # the caller's memory may be used again
+    stream.push(frame(1))  # a client has sent them, and does not send them again
+    assert (engine.runs[0]["landmarks"] == 1).all()
 
 
 # --- what is read off the outputs -----------------------------------------------------------------

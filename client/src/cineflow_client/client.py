@@ -173,7 +173,7 @@ class Client(Connection):
         try:
             response = self._ask(self.stub.ModelInfer, request, model=info.served_name)
         except CineflowClientError:
-            del self._infos[model]  # the alias may have moved on
+            self._infos.pop(model, None)  # the alias may have moved on; another thread may know
             raise
         found = read_arrays(response)
         if missing := outputs.keys() - found.keys():

@@ -104,6 +104,7 @@ class Stream:
         if state is not None:
             require_state(state).require_fits(self._feed, self.model)
         self._state = state
+        self._offered: dict[str, np.ndarray] = {}  # given at the start, before a frame was taken
         self._lock = threading.Lock()
 
     def state(self) -> StreamState | None:
@@ -147,6 +148,10 @@ class Stream:
                 "Push from one thread, or take turns with a lock: the order of frames matters.",
             )  # fmt: skip
         try:
+            if self._state is None:  # a first frame that is refused does not lose them
+                once = set(self.spec.feed.at_start) & set(given or {})
+                self._offered |= {name: np.array((given or {})[name]) for name in once}
+                given = self._offered | dict(given or {})
             result, self._state = self._next(frame, index, beat, time_ms, given or {})
         finally:
             self._lock.release()
