@@ -23,7 +23,7 @@ def test_every_reading_has_a_row_that_says_what_brings_it() -> None:
     rows = {line.split("`")[1]: line for line in WRITER["tables"]()["readings"] if "`" in line}
     assert rows.keys() == {row.name for row in READINGS}
     assert "| heat_maps |" in rows["confidence"]
-    assert "| flow, or the feed reference |" in rows["beat_info"]
+    assert "| flow, or a reference frame |" in rows["beat_info"]
 
 
 def test_a_page_without_the_marks_is_refused() -> None:
