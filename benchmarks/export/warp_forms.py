@@ -51,8 +51,8 @@ def _grid_sample(align_corners: int) -> str:
   near = Less (size, far)
   safe = Where (near, raw, far)
   grid = Transpose <perm: ints = [0,2,3,1]> (safe)
-  out = GridSample <mode: string = "linear", padding_mode: string = "zeros",
-                    align_corners: int = {align_corners}> (src, grid)"""
+  out = GridSample <padding_mode: string = "zeros", align_corners: int = {align_corners}>
+    (src, grid)"""
 
 
 def align_corners() -> str:

@@ -49,9 +49,8 @@ def onnxruntime_grid_sample(
     from onnx import TensorProto, helper
 
     node = helper.make_node(
-        "GridSample", ["src", "grid"], ["out"], mode="linear", padding_mode="zeros",
-        align_corners=0,
-    )  # fmt: skip
+        "GridSample", ["src", "grid"], ["out"], padding_mode="zeros", align_corners=0
+    )
     graph = helper.make_graph(
         [node],
         "grid_sample",

@@ -1,4 +1,7 @@
-"""Feed `frame`: a label for each pixel. Blood is dark, tissue grey, and the pericardium bright."""
+"""Feed `frame`: a label for each pixel. Blood is dark, tissue grey, and the pericardium bright.
+
+The network takes batches. A stream gives it one frame at a time: an axis that admits 1 has size 1.
+"""
 
 import torch
 from torch import nn
@@ -6,18 +9,19 @@ from torch.nn import functional
 
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
 
+BATCH = Axis("batch", minimum=1, maximum=8)
 HEIGHT = Axis("height", minimum=32, maximum=512, multiple=8)
 WIDTH = Axis("width", minimum=32, maximum=512, multiple=8)
 
 SPEC = ModelSpec(
     name="segmentation",
     summary="Three classes by the local mean of the grey level.",
-    inputs=(TensorSpec("image", "float32", (1, 3, HEIGHT, WIDTH), unit="0..1"),),
+    inputs=(TensorSpec("image", "float32", (BATCH, 3, HEIGHT, WIDTH), unit="0..1"),),
     outputs=(
         TensorSpec(
             "labels",
             "int64",
-            (1, HEIGHT, WIDTH),
+            (BATCH, HEIGHT, WIDTH),
             unit="class",
             role="labels",
             names=("blood", "tissue", "pericardium"),
@@ -42,6 +46,7 @@ def build() -> nn.Module:
 
 def example_inputs(sizes: dict[str, int], seed: int) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand((1, 1, sizes["height"] // 8, sizes["width"] // 8), generator=generator)
+    cells = (sizes["batch"], 1, sizes["height"] // 8, sizes["width"] // 8)
+    coarse = torch.rand(cells, generator=generator)
     grey = functional.interpolate(coarse, scale_factor=8.0, mode="nearest")
     return {"image": grey.repeat(1, 3, 1, 1)}

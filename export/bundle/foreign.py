@@ -29,7 +29,7 @@ def rename_values(model: onnx.ModelProto, renamed: Mapping[str, str]) -> None:
         if old not in border or taken:
             raise ExportError(
                 f"an input or output {old} in the file, to be called {new}",
-                f"{border}" + (f", where {new} is another value" if taken else ""),
+                f"{border}" + (f", where {new} is a different value" if taken else ""),
                 "Correct in_file, or input and output of the state, in the spec",
             )
     for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):

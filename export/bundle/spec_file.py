@@ -40,7 +40,7 @@ def read_spec_file(file: str | Path) -> SpecFile:
     - A dynamic axis is a mapping with `name`, `minimum`, `maximum` and optionally `multiple`, where
       it is first used or in the list `axes`. Elsewhere its name is enough, and a part of it is
       written as `height / 4` or `height * 2`.
-    - `in_file` of an input or output is its name in the ONNX file, where that is another one.
+    - `in_file` of an input or output is its name in the ONNX file, where that is a different one.
     - A state is the input and the output that `input` and `output` name (`state` and `stateN`); by
       default `<name>_in` and `<name>_out`.
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+import onnx.version_converter
 import onnx_ir as ir
 import onnxruntime
 from onnxscript import rewriter
@@ -73,18 +74,26 @@ def to_warps(model: onnx.ModelProto, spec: ModelSpec) -> tuple[onnx.ModelProto, 
     """`model` with `cineflow::Warp` where a GridSample is the same, and what was found per node.
 
     Args:
-        model: A graph that fits `spec` and runs in ONNX Runtime; it is not changed.
+        model: A graph that fits `spec` and runs in ONNX Runtime; it is not changed. One of an
+            opset below Warp's comes back at Warp's opset if a node was replaced.
         spec: Its inputs are tried at several sizes.
     """
+    given = model
     nodes = [node for node in model.graph.node if _is_grid_sample(node)]
-    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
-    if opset != OPSET:  # a function of another opset than the graph does not pass the checker
-        reason = f"the file has opset {opset}, and Warp's body has {OPSET}"
-        return model, [Sampled(_name(node), reason=reason) for node in nodes]
+    if nodes and _opset(model) > OPSET:  # a function must have the opset of its graph
+        reason = f"the file has opset {_opset(model)}, and Warp's body has {OPSET}"
+        return given, [Sampled(_name(node), reason=reason) for node in nodes]
+    if nodes and _opset(model) < OPSET:
+        try:
+            model = onnx.version_converter.convert_version(model, OPSET)
+        except Exception as error:  # the converter raises several types
+            reason = f"the file cannot be converted to opset {OPSET}: {error}"
+            return given, [Sampled(_name(node), reason=reason) for node in nodes]
+        nodes = [node for node in model.graph.node if _is_grid_sample(node)]
     found = [_judge(model, spec, node) for node in nodes]
     along = {one.node: one.flow for one in found if one.flow}
     if not along:
-        return model, found
+        return given, found
     borders = {
         _name(node): _BORDERS[_sampling(node).padding]
         for node in model.graph.node
@@ -94,15 +103,19 @@ def to_warps(model: onnx.ModelProto, spec: ModelSpec) -> tuple[onnx.ModelProto, 
         first = next(iter(borders.values()))
         for position, one in enumerate(found):
             if one.flow and borders[one.node] != first:
-                found[position] = Sampled(one.node, reason="another warp has another border")
+                found[position] = Sampled(one.node, reason="another warp has a different border")
                 del along[one.node]
     rewritten = _rewritten(model, along, borders)
     theirs = [function for function in model.functions if function.domain != DOMAIN]
     attach_bodies(rewritten)
     rewritten.functions.extend(theirs)
-    if reason := _changed(model, rewritten, spec):
-        return model, [Sampled(one.node, reason=one.reason or reason) for one in found]
+    if reason := _changed(given, rewritten, spec):
+        return given, [Sampled(one.node, reason=one.reason or reason) for one in found]
     return rewritten, found
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
 
 
 def _changed(model: onnx.ModelProto, rewritten: onnx.ModelProto, spec: ModelSpec) -> str:

@@ -29,7 +29,7 @@ def load_weights(module: torch.nn.Module, file: str | Path) -> None:
 
     Raises:
         ExportError: The file is unreadable or holds more than tensors, or keys are missing,
-            unexpected, or of another shape or kind.
+            unexpected, or of the wrong shape or kind.
     """
     state = _read(Path(file))
     wanted = module.state_dict()

@@ -53,7 +53,7 @@ class Parity:
         spread: Standard deviation of the reference's own output, so that a constant output shows.
         frames: Length of each input: a sequence of frames for a model with states, else 1.
         dice: Lowest Dice of each class, by its name; labels only.
-        ranks_changed: Rows of scores whose highest class is another one; any is a failure.
+        ranks_changed: Rows of scores whose highest class is a different one; any is a failure.
     """
 
     runtime: str
@@ -95,7 +95,7 @@ class Parity:
     @property
     def share_of_tolerance(self) -> float:
         """The worst difference as a multiple of the tolerance; infinite where that is exceeded
-        without a number: a tolerance of 0, or another highest score."""
+        without a number: a tolerance of 0, or a different highest score."""
         if self.passed:
             return self.worst / self.tolerance if self.tolerance else 0.0
         return self.worst / self.tolerance if self.tolerance > 0 < self.worst else math.inf
@@ -122,7 +122,7 @@ class Parity:
             said.append(f"lowest Dice {least:.4g} ({name})")
         if self.ranks_changed:
             rows = "row" if self.ranks_changed == 1 else "rows"
-            said.append(f"another highest class in {self.ranks_changed} {rows}")
+            said.append(f"a different highest class in {self.ranks_changed} {rows}")
         return ", ".join(said)
 
 

@@ -33,7 +33,7 @@ class Gap:
     Attributes:
         distances: What the tolerance limits, any shape; infinite where only one side is finite.
         dice: Dice of each class, by its name; labels only.
-        ranks_changed: Rows of scores whose highest class is another one.
+        ranks_changed: Rows of scores whose highest class is a different one.
     """
 
     distances: np.ndarray

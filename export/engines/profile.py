@@ -38,7 +38,7 @@ def parse_profile(texts: Sequence[str]) -> dict[str, tuple[int, int, int]]:
     """Read `height=64:256:512` arguments.
 
     Raises:
-        ExportError: An argument has another form, or an axis is given twice.
+        ExportError: An argument has the wrong form, or an axis is given twice.
     """
     profile: dict[str, tuple[int, int, int]] = {}
     for text in texts:

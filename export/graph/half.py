@@ -37,7 +37,7 @@ PRECISIONS = (FP32, FP16)
 
 _MAIN_DOMAIN = ("", "ai.onnx")
 
-#: Standard nodes that turn features into values of another meaning; an island ends at them.
+#: Standard nodes that turn features into values of a different meaning; an island ends at them.
 _CONTRACTIONS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 
 #: Nodes that read the shape of a value, not the value.

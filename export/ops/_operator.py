@@ -49,8 +49,8 @@ class Operator:
         takes_bytes: Whether "S" may be u8. `body` then takes the argument `from_bytes`.
         coordinates: Inputs that are positions or flow. They stay in f32.
         features: Inputs that may be stored in half precision.
-        contracts: Whether the result has another meaning than the features (a correlation), so that
-            a single-precision island ends here; see `cineflow.export.graph.half`.
+        contracts: Whether the result has a different meaning than the features (a correlation). A
+            single-precision island ends there; see `cineflow.export.graph.half`.
         sampled: The input that the body passes to GridSample; "" where it has no GridSample.
             Targets limit its rank.
     """

@@ -8,7 +8,7 @@ from cineflow.export.ops._text import function, result
 
 
 def body(border: str, *, from_bytes: bool = False) -> str:
-    """The ONNX function; `flow` may have another size than `src`.
+    """The ONNX function; `flow` may differ from `src` in size.
 
     Args:
         border: "zeros" or "clamp".

@@ -42,7 +42,7 @@ def _details(row: Mapping[str, Any]) -> str:
     """What a row has besides its figures: Dice of each class, rows of scores that changed."""
     said = [f"Dice of {name} {_number(value)}" for name, value in row.get("dice", {}).items()]
     if changed := row.get("ranks_changed"):
-        said.append(f"another highest class in {changed} {'row' if changed == 1 else 'rows'}")
+        said.append(f"a different highest class in {changed} {'row' if changed == 1 else 'rows'}")
     if frames := row.get("frames"):
         said.append(f"{frames} frames")
     return ", ".join(said)

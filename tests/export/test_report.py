@@ -71,7 +71,7 @@ def test_one_line_per_runtime_says_its_worst_comparison() -> None:
 def test_another_highest_score_fails_within_tolerance() -> None:
     scores = row(0.001, output="scores", unit="probability", ranks_changed=1)
     assert not scores.passed
-    assert "another highest class in 1 row" in report(scores).lines[0].said
+    assert "a different highest class in 1 row" in report(scores).lines[0].said
 
 
 def test_what_is_not_finite_is_worst() -> None:

@@ -116,7 +116,7 @@ def test_changed_segment_is_refused(smoother: Bundle, tmp_path: Path, recipe_tex
     bundle = export_bundle(tmp_path / "recipe.py", tmp_path / "out", split_ops=True)
     file = bundle.path / "segments" / "0.onnx"
     file.write_bytes(file.read_bytes() + b"\0")
-    with pytest.raises(BundleError, match="another content"):
+    with pytest.raises(BundleError, match="different content"):
         open_segments(bundle)
 
 

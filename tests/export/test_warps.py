@@ -102,6 +102,24 @@ def test_what_is_a_warp_becomes_one(convention: str, padding: str, tmp_path: Pat
         np.testing.assert_allclose(engine.run(arrays)["moved"], wanted, atol=0.05)
 
 
+@pytest.mark.parametrize("opset", [16, 17, 18, 19])
+def test_older_files_are_converted_for_it(opset: int, tmp_path: Path) -> None:
+    bundle, said = imported(network("W - 1, corners", opset=opset), tmp_path)
+    assert said == ["GridSample moved became cineflow::Warp along scaled"]
+    assert operator_counts(onnx.load(bundle.onnx_path)).get("GridSample") is None
+    flow = np.zeros((1, 2, HEIGHT, WIDTH), np.float32)
+    flow[:, 1] = 1.5
+    image = np.tile(np.arange(HEIGHT, dtype=np.float32)[:, None], (1, 1, 1, WIDTH))
+    moved = open_engine(bundle).run({"image": image, "flow": flow})["moved"]
+    np.testing.assert_allclose(moved[0, 0, :-2], image[0, 0, :-2] + 1.5, atol=1e-3)
+
+
+def test_an_older_file_without_a_warp_keeps_its_opset(tmp_path: Path) -> None:
+    bundle, _ = imported(network("2 / W, default", opset=17), tmp_path)
+    opsets = {one.domain: one.version for one in onnx.load(bundle.onnx_path).opset_import}
+    assert opsets[""] == 17
+
+
 @pytest.mark.parametrize("convention", sorted(set(CONVENTIONS) - set(SAME)))
 def test_what_samples_elsewhere_stays_and_is_said(convention: str, tmp_path: Path) -> None:
     bundle, (said,) = imported(network(convention), tmp_path)

@@ -197,7 +197,7 @@ def test_what_cannot_be_compared_fails(answer: Mapping[str, np.ndarray]) -> None
     probes = Probes({"y": Allowance("px", 0.1)}, [{"y": np.zeros(4)}])
     (found,) = probes.judge([answer])
     assert not found.passed
-    assert "missing, of another size or not finite" in str(found)
+    assert "missing, of the wrong size or not finite" in str(found)
 
 
 def test_large_outputs_are_thinned() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,9 @@ from cineflow_client.metadata import ModelInfo, alias_target, read_model_info
 from cineflow_client.served import Output, described_output
 from cineflow_client.stream import Stream, Transport
 from cineflow_client.wire import call_request, read_arrays
+
+#: Seconds for which `Client.call` keeps what an alias stands for before it asks again.
+ALIAS_LIFETIME_S = 5.0
 
 
 class Client(Connection):
@@ -43,7 +47,7 @@ class Client(Connection):
     ) -> None:
         super().__init__(url, timeout_s=timeout_s, credentials=credentials)
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
-        self._infos: dict[str, ModelInfo] = {}
+        self._known: dict[str, tuple[ModelInfo, float]] = {}  # and when it was asked for
 
     # -- what the server is ----------------------------------------------------------------------
 
@@ -147,7 +151,8 @@ class Client(Connection):
         """Run a stateless model once. Calls of several clients run as one batch at the server.
 
         Args:
-            model: A served name or an alias; what is known of it is asked for once.
+            model: A served name or an alias. What an alias stands for is asked for again after
+                `ALIAS_LIFETIME_S`, so that calls follow an alias that moves.
             arrays: Every input of the model by its name, with the spec's dtype and shape.
 
         Returns:
@@ -159,21 +164,20 @@ class Client(Connection):
             ServerUnavailable: As `model`.
             ServerRefused: The model failed.
         """
-        info = self._infos.get(model) or self.model(model)
+        info = self._recent(model)
         if info.streams:
             raise ModelNotFound(
                 "a model that takes calls",
                 f"{info.served_name}, which takes a stream of frames",
                 "client.stream(model)",
             )
-        self._infos[model] = info
         checked = checked_arrays(info.served_name, info.spec["inputs"], arrays, {})
         outputs = {item["name"]: item for item in info.spec["outputs"]}
         request = call_request(info.served_name, checked, outputs)
         try:
             response = self._ask(self.stub.ModelInfer, request, model=info.served_name)
         except CineflowClientError:
-            self._infos.pop(model, None)  # the alias may have moved on; another thread may know
+            self._known.pop(model, None)  # the alias may have moved on; another thread may know
             raise
         found = read_arrays(response)
         if missing := outputs.keys() - found.keys():
@@ -198,6 +202,15 @@ class Client(Connection):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _recent(self, name: str) -> ModelInfo:
+        """What the server says about a model, or what it said within `ALIAS_LIFETIME_S`."""
+        now = time.monotonic()
+        info, asked = self._known.get(name, (None, 0.0))
+        if info is None or (info.served_name != name and now - asked > ALIAS_LIFETIME_S):
+            info = self.model(name)
+            self._known[name] = info, now
+        return info
 
     def _config(self, name: str) -> Any:
         request = service_pb2.ModelConfigRequest(name=name)

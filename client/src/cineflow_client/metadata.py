@@ -85,7 +85,7 @@ def read_model_info(name: str, config: Any) -> ModelInfo:
     """Read a served model's configuration (the protobuf ModelConfig).
 
     Raises:
-        ModelNotFound: It is not a cineflow model, or its contract has another version.
+        ModelNotFound: It is not a cineflow model, or its contract has a different version.
     """
     try:
         contract = int(config.parameters["contract"].string_value or 0)

@@ -8,7 +8,7 @@ namespace {
 using Found = AttributeSource::Found;
 
 Status other_type(const char* name, const char* wanted) noexcept {
-  Status status = failure(Status::Code::kArgument, "", "a value of another type");
+  Status status = failure(Status::Code::kArgument, "", "a value of the wrong type");
   std::snprintf(status.wanted, sizeof(status.wanted), "%s as %s", name, wanted);
   return status;
 }

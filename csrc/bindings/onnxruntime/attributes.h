@@ -16,7 +16,7 @@ namespace cineflow::onnxruntime {
 /// another when it creates a kernel.
 class AttributeSource {
  public:
-  enum class Found { kAbsent, kRead, kOther };  // kOther: a value of another type or length
+  enum class Found { kAbsent, kRead, kOther };  // kOther: a value of the wrong type or length
 
   virtual ~AttributeSource() = default;
   virtual Found integer(const char* name, std::int64_t* value) const noexcept = 0;
@@ -81,7 +81,7 @@ class Attributes {
  private:
   static constexpr std::size_t kLongestWord = 32;
 
-  // Whether the node has the value. A value of another type, or out of range, is a failure.
+  // Whether the node has the value. A value of the wrong type, or out of range, is a failure.
   bool ranged(const char* name, std::int64_t low, std::int64_t high, std::int64_t* value) noexcept;
   bool finite(const char* name, float* value) noexcept;
   bool word(const char* name, char (&value)[kLongestWord]) noexcept;

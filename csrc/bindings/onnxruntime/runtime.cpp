@@ -31,7 +31,7 @@ OrtStatus* dtype_of(const OrtApi& api, const OrtTensorTypeAndShapeInfo& info,
   }
   return api.CreateStatus(ORT_INVALID_ARGUMENT,
                           "cineflow: wanted a tensor of float32, float16, bfloat16 or uint8; got "
-                          "another element type");
+                          "the wrong element type");
 }
 
 /// Reads sizes and type of a tensor. The runtime's tensors are contiguous and row-major.

@@ -179,7 +179,7 @@ def drift(displacement: np.ndarray, mask: np.ndarray, beat: HeartBeat) -> float:
         beat: The beat that `displacement` spans.
 
     Raises:
-        ArgumentError: The beat is empty, the mask is empty or has another size, or a value is not
+        ArgumentError: The beat is empty, the mask is empty or has the wrong size, or a value is not
             finite.
 
     Source:
@@ -247,7 +247,7 @@ def increasing(name: str, values: np.ndarray) -> np.ndarray:
     """`values` as f64 [T], T >= 1.
 
     Raises:
-        ArgumentError: Another shape, not finite, or not strictly increasing.
+        ArgumentError: The wrong shape, not finite, or not strictly increasing.
     """
     array = np.asarray(values, np.float64)
     if array.ndim != 1 or len(array) == 0:

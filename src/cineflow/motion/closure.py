@@ -59,7 +59,7 @@ def find_beat(
 
     Raises:
         ArgumentError: `frames` is not [T, H, W], not one time per frame, times that do not increase
-            or are not finite, or a sector that is empty or has another size.
+            or are not finite, or a sector that is empty or has the wrong size.
     """
     if frames.ndim != 3 or len(frames) == 0:
         raise ArgumentError("frames [T >= 1, H, W]", str(list(frames.shape)))
@@ -99,7 +99,7 @@ def point_closure(positions: np.ndarray, beat: BeatPair) -> float:
         beat: The two frames.
 
     Raises:
-        ArgumentError: Another shape, a track that does not reach both frames, or a point that is
+        ArgumentError: The wrong shape, a track that does not reach both frames, or a point that is
             not finite at one of them.
     """
     if positions.ndim != 3 or positions.shape[1] == 0 or positions.shape[2] != 2:
@@ -138,7 +138,7 @@ def picture_shift(first: np.ndarray, second: np.ndarray, sector: np.ndarray) -> 
         (x, y) px; (0, 0) if the sector is too small to compare.
 
     Raises:
-        ArgumentError: A sector that is empty or has another size.
+        ArgumentError: A sector that is empty or has the wrong size.
     """
     reach = max(4, min(first.shape) // 20)
     rows, columns = np.nonzero(require_mask(sector, first.shape))

@@ -23,7 +23,7 @@ def require_field(
     """`field` as f32 [2, H, W]; with `volumes` also [3, D, H, W].
 
     Raises:
-        ArgumentError: Another shape, or a value that is not finite.
+        ArgumentError: The wrong shape, or a value that is not finite.
     """
     array = np.asarray(field)
     dimensions = array.ndim - 1
@@ -45,7 +45,7 @@ def require_mask(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     Accepts booleans, integers (0 is false), and floats that are all 0 or 1.
 
     Raises:
-        ArgumentError: Another shape, an empty mask (its mean is undefined), or values that are
+        ArgumentError: The wrong shape, an empty mask (its mean is undefined), or values that are
             neither true nor false, such as NaN.
     """
     array = np.asarray(mask)

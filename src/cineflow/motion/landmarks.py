@@ -22,7 +22,7 @@ def peaks(heat_maps: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.
         Points f32 [K, 2] or [K, 3] px, x first, and each map's highest value, f32 [K].
 
     Raises:
-        ArgumentError: No map, maps of another rank than the frame, or a value that is not finite.
+        ArgumentError: No map, maps whose rank is not the frame's, or a value that is not finite.
     """
     maps = np.asarray(heat_maps, np.float64)
     rank = len(size)

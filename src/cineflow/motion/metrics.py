@@ -83,7 +83,7 @@ def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
         displacement: [2, H, W] or [3, D, H, W] px.
 
     Raises:
-        ArgumentError: Another shape, fewer than 2 pixels along an axis, or a value that is not
+        ArgumentError: The wrong shape, fewer than 2 pixels along an axis, or a value that is not
             finite.
     """
     u = require_field("displacement", displacement, volumes=True).astype(np.float64)
@@ -113,7 +113,7 @@ def folding(displacement: np.ndarray, mask: np.ndarray) -> float:
         mask: Where to measure, bool [H, W] or [D, H, W].
 
     Raises:
-        ArgumentError: The mask is empty or has another size, or as `jacobian_determinant`.
+        ArgumentError: The mask is empty or has the wrong size, or as `jacobian_determinant`.
 
     Source:
         The usual count of voxels with det <= 0 in image registration, as in SegMorph.
@@ -134,7 +134,7 @@ def loop_closure(displacement: np.ndarray, mask: np.ndarray) -> float:
         mask: Where to measure, bool [H, W] or [D, H, W].
 
     Raises:
-        ArgumentError: The mask is empty or has another size, or a value is not finite.
+        ArgumentError: The mask is empty or has the wrong size, or a value is not finite.
 
     Source:
         Defined by this project: the forward-backward error of Kalal et al. 2010 over a whole beat.

@@ -22,8 +22,8 @@ def follow(points: np.ndarray, displacements: Iterable[np.ndarray]) -> np.ndarra
         f64 [T, N, D] px. Points may leave the image.
 
     Raises:
-        ArgumentError: `points` is empty or has another dimension, a point or a displacement is not
-            finite, displacements differ in size, or a point lies outside the outermost pixel
+        ArgumentError: `points` is empty or has the wrong dimension, a point or a displacement is
+            not finite, displacements differ in size, or a point lies outside the outermost pixel
             centres, where the displacement is undefined.
     """
     path = [require_field("displacement", u, volumes=True) for u in displacements]

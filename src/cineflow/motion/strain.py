@@ -139,7 +139,8 @@ def wall_strain(
         convention: See the module.
 
     Raises:
-        ArgumentError: As `deformation_gradient` and `from_stretch`, or directions on another grid.
+        ArgumentError: As `deformation_gradient` and `from_stretch`, or directions on a different
+            grid.
     """
     gradient = deformation_gradient(displacement, spacing_mm)
     if np.ndim(directions) < 2 or np.shape(directions)[1:] != gradient.shape[:-1]:
@@ -204,8 +205,8 @@ def long_axis_directions(
         defined there as well.
 
     Raises:
-        ArgumentError: Apex and base at the same point or not finite, normals on another grid, or an
-            invalid spacing.
+        ArgumentError: Apex and base at the same point or not finite, normals on a different grid,
+            or an invalid spacing.
     """
     steps = np.ones(3) if spacing_mm is None else np.array(require_spacing(spacing_mm, 3))[::-1]
     origin = require_point("apex", apex, 3)

@@ -60,7 +60,7 @@ class SegmentedWall:
 
     Raises:
         ArgumentError: Neither a circumferential nor a longitudinal direction, a direction on
-            another grid, or vectors that are not of length 1.
+            a different grid, or vectors that are not of length 1.
     """
 
     segments: np.ndarray

@@ -61,7 +61,7 @@ def require_array(name: str, array: Any, axes: str) -> Kind:
     """The library of an array that has the axes in `axes`, such as "[N, C, H, W]".
 
     Raises:
-        ArgumentError: It is not an array, or has another rank.
+        ArgumentError: It is not an array, or has the wrong rank.
     """
     kind = kind_of(name, array)
     require_rank(name, array, axes)

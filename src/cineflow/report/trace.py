@@ -133,7 +133,7 @@ class TraceRecorder:
             beat_info: The beat in full; None if only its number is known.
 
         Raises:
-            ArgumentError: The displacement has another size than the clip.
+            ArgumentError: The displacement is not the size of the clip.
         """
         if displacement.shape != (2, *self._size):
             raise ArgumentError(

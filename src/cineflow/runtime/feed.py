@@ -242,7 +242,7 @@ def given_arrays(
         when: For messages: "with the first frame", "with each frame".
 
     Raises:
-        FrameError: One is missing, unknown, of another dtype or shape, or not finite.
+        FrameError: One is missing, unknown, of the wrong dtype or shape, or not finite.
     """
     names = [tensor.name for tensor in tensors]
     if sorted(given) != sorted(names):

@@ -64,7 +64,7 @@ class Deviation:
     Attributes:
         output: Its name.
         unit: Unit of the two figures.
-        worst: Largest difference; infinite where the output is missing, of another size or NaN.
+        worst: Largest difference; infinite where the output is missing, of the wrong size or NaN.
         allowed: Largest difference that is allowed there.
     """
 
@@ -80,7 +80,7 @@ class Deviation:
 
     def __str__(self) -> str:
         if math.isinf(self.worst):
-            return f"{self.output}: missing, of another size or not finite"
+            return f"{self.output}: missing, of the wrong size or not finite"
         unit = "of the values differ" if self.unit == "share" else self.unit
         return f"{self.output}: {self.worst:.2g} {unit}, allowed {self.allowed:.2g}"
 

@@ -80,7 +80,7 @@ def read_steps(bundle: Bundle) -> list[SegmentStep]:
 def _require_sound(bundle: Bundle, segment: Path, remedy: str) -> None:
     expected = bundle.manifest["files"].get(f"{SEGMENTS_DIR}/{segment.name}", {}).get("sha256")
     if file_sha256(segment) != expected:
-        raise BundleError(f"{segment} with the hash in the manifest", "another content", remedy)
+        raise BundleError(f"{segment} with the hash in the manifest", "different content", remedy)
 
 
 class SegmentedEngine:

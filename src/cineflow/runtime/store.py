@@ -127,7 +127,7 @@ class EngineStore:
             raise EngineError(
                 f"an engine of {key.model} for {key.flavour} {key.version}, SM {key.capability}, "
                 f"{key.precision}",
-                engine.fault or "one with another key",
+                engine.fault or "one with a different key",
                 f"{_REBUILD} --runtime {key.flavour} --sm {key.capability}",
             )
         return engine

@@ -319,8 +319,8 @@ class TritonServer:
 def ask_version(binary: ServerBinary | None = None) -> str:
     """Triton's version ("2.51.0"). A server without models is started to read it.
 
-    The binary has no option that prints it, and the wheel's version is another number. Takes about
-    a second.
+    The binary has no option that prints it, and the wheel's version is a different number. Takes
+    about a second.
     """
     with tempfile.TemporaryDirectory() as empty, TritonServer(empty, binary=binary) as server:
         return server.version

@@ -87,7 +87,7 @@ class OnnxRuntimeEngine:
             Every output by name: the spec's outputs and `<state>_out`.
 
         Raises:
-            ArgumentError: An input is missing or unknown, or has another dtype or shape.
+            ArgumentError: An input is missing or unknown, or has the wrong dtype or shape.
             EngineError: ONNX Runtime failed.
         """
         check_inputs(self._inputs, inputs)
