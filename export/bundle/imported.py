@@ -16,12 +16,13 @@ from cineflow.export.bundle.contents import (
 )
 from cineflow.export.bundle.foreign import follow_spec, rename_values
 from cineflow.export.bundle.origin import manifest_entry
-from cineflow.export.bundle.probes import write_probes
+from cineflow.export.bundle.probes import probe_sizes, write_probes
 from cineflow.export.bundle.spec_file import read_spec_file
 from cineflow.export.bundle.warps import to_warps
 from cineflow.export.check.inputs import random_inputs
 from cineflow.export.check.lint import read_onnx, require_no_errors
 from cineflow.export.check.parity import agreement, require, require_tolerances
+from cineflow.export.graph.conflicts import sizes_explained
 from cineflow.export.graph.half import precision_of
 from cineflow.export.graph.model import require_interface
 from cineflow.export.graph.sampling import leave_linear_unnamed
@@ -75,11 +76,13 @@ def import_bundle(
         rows = []
         for sizes in parity_sizes(spec):
             tried = [random_inputs(spec, sizes, seed) for seed in (0, 1)]
-            rows += agreement(spec, engines, tried, sizes, precision)
+            with sizes_explained(model, spec, sizes):
+                rows += agreement(spec, engines, tried, sizes, precision)
         require(rows, spec, reference="its first run")
         inputs = partial(random_inputs, spec)
         made_by = f"{engines[0].name} {onnxruntime.__version__}, at import"
-        write_probes(stage, spec, engines[0], made_by, inputs, engines)
+        with sizes_explained(model, spec, probe_sizes(spec)):
+            write_probes(stage, spec, engines[0], made_by, inputs, engines)
         write_manifest(stage, model, spec, origin, precision, rows)
     return Bundle.load(out_dir)
 

@@ -23,10 +23,12 @@ from cineflow.export.engines.flavours import (
 from cineflow.export.engines.profile import (
     CARD_BYTES,
     Profile,
+    at_sizes,
     complete_profile,
     ranges_of,
     require_memory,
 )
+from cineflow.export.graph.conflicts import sizes_explained
 from cineflow.export.graph.half import PRECISIONS, to_half
 from cineflow.runtime.bundle import Bundle, file_sha256
 from cineflow.runtime.engines.tensorrt import card_capability
@@ -111,7 +113,8 @@ def build_engines(
                 profile=profile,
             )
             build = EngineBuild(trt, flavour, name, graph, capability, ranges)
-            built.append(store.get_or_build(key, build, rebuild=rebuild))
+            with sizes_explained(model, bundle.spec, *at_sizes(profile)):
+                built.append(store.get_or_build(key, build, rebuild=rebuild))
     return built
 
 

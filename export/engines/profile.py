@@ -79,11 +79,13 @@ def complete_profile(spec: ModelSpec, given: Profile) -> Profile:
 
 def ranges_of(model: onnx.ModelProto, spec: ModelSpec, profile: Profile) -> Ranges:
     """Shape of every value of `model` at the smallest, typical and largest sizes."""
-    smallest, typical, largest = (
-        shapes_at(model, spec, {name: sizes[which] for name, sizes in profile.items()})
-        for which in range(3)
-    )
+    smallest, typical, largest = (shapes_at(model, spec, sizes) for sizes in at_sizes(profile))
     return smallest, typical, largest
+
+
+def at_sizes(profile: Profile) -> list[dict[str, int]]:
+    """Size along each dynamic axis: the smallest, the typical and the largest."""
+    return [{name: sizes[which] for name, sizes in profile.items()} for which in range(3)]
 
 
 def require_memory(

@@ -6,6 +6,7 @@ sampling.py   how GridSample nodes sample; their mode left unnamed where it is l
 half.py       features in half precision; coordinates, flow and results in single
 split.py      the graph cut at our ops, for runtimes that take no plugins
 footprint.py  shapes, memory and arithmetic at given sizes
+conflicts.py  axes whose sizes do not fit each other, by their names
 """
 
 from __future__ import annotations
