@@ -321,11 +321,33 @@ def test_torch_func_is_refused(name):
         given = dict(zip(names, (tensor, *others), strict=True))
         return getattr(ops, name)(**given, **call.words)
 
-    for transform in (
-        lambda: torch.func.grad(lambda one: function(one).sum())(first),
-        lambda: torch.func.jvp(function, (first,), (first,)),
-        lambda: torch.func.vjp(function, first),
-        lambda: torch.func.jacrev(function)(first),
-    ):
-        with pytest.raises(ArgumentError, match=rf"cineflow::{name} of ordinary tensors.*backward"):
-            transform()
+    def operator(tensor):
+        given = dict(zip(names, (tensor, *others), strict=True))
+        return getattr(torch.ops.cineflow, name)(**given, **call.options)
+
+    for one_front in (function, operator):
+        for transform in (
+            lambda front: torch.func.grad(lambda one: front(one).sum())(first),
+            lambda front: torch.func.jvp(front, (first,), (first,)),
+            lambda front: torch.func.vjp(front, first),
+            lambda front: torch.func.jacrev(front)(first),
+            lambda front: torch.func.jacfwd(front)(first),
+            lambda front: torch.vmap(torch.func.grad(lambda one: front(one).sum()))(first[None]),
+        ):
+            wanted = rf"cineflow::{name} of ordinary tensors.*backward"
+            with pytest.raises(ArgumentError, match=wanted):
+                transform(one_front)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_vmap_gives_what_a_loop_gives(name):
+    calls = [make_call(OPS[name], shape=(1, 2, 5, 6), seed=seed) for seed in (1, 2, 3)]
+    names = list(calls[0].inputs)
+    stacked = [torch.from_numpy(np.stack([call.inputs[key] for call in calls])) for key in names]
+
+    def function(*tensors):
+        return getattr(ops, name)(**dict(zip(names, tensors, strict=True)), **calls[0].words)
+
+    found = torch.vmap(function)(*stacked)
+    for at, result in enumerate(found):
+        assert torch.equal(result, function(*(one[at] for one in stacked)))

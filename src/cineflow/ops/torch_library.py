@@ -21,7 +21,27 @@ from cineflow.errors import ArgumentError
 from cineflow.ops.operator import Operator
 from cineflow.ops.torch_gradients import GRADIENTS, no_gradient
 
-_library: Any = torch.library.Library("cineflow", "DEF")
+
+class _RefusingLibrary(torch.library.Library):
+    """Registers kernels for autograd that first refuse what they would get wrong.
+
+    `torch.library.register_autograd` makes a kernel that knows `backward()` only. Under forward
+    mode and torch.func it would return a constant, or fail without saying why.
+    """
+
+    def impl(self, op_name: str, fn: Any, dispatch_key: str = "", **options: Any) -> None:  # type: ignore[override]
+        kernel = fn
+        if dispatch_key == "Autograd":
+            op = Operator.declared[op_name]
+
+            def kernel(keyset: Any, *arguments: Any) -> Any:
+                _require_ordinary(op, arguments)
+                return fn(keyset, *arguments)
+
+        super().impl(op_name, kernel, dispatch_key, **options)
+
+
+_library: Any = _RefusingLibrary("cineflow", "DEF")
 _registered: dict[str, Any] = {}
 
 
@@ -38,8 +58,6 @@ def call(op: Operator, arguments: tuple[Any, ...]) -> Tensor:
     Raises:
         ArgumentError: The arguments do not fit, or are traced by torch.func or forward mode.
     """
-    if not torch.compiler.is_compiling():
-        _require_ordinary(op, arguments)
     result: Tensor = operator(op.name)(*_with_float32_coordinates(op, arguments))
     return result
 
