@@ -29,7 +29,7 @@ class _RefusingLibrary(torch.library.Library):
     mode and torch.func it would return a constant, or fail without saying why.
     """
 
-    def impl(self, op_name: str, fn: Any, dispatch_key: str = "", **options: Any) -> None:  # type: ignore[override]
+    def impl(self, op_name: str, fn: Any, dispatch_key: str = "", **options: Any) -> None:
         kernel = fn
         if dispatch_key == "Autograd":
             op = Operator.declared[op_name]
@@ -38,10 +38,10 @@ class _RefusingLibrary(torch.library.Library):
                 _require_ordinary(op, arguments)
                 return fn(keyset, *arguments)
 
-        super().impl(op_name, kernel, dispatch_key, **options)
+        super().impl(op_name, kernel, dispatch_key, **options)  # type: ignore[no-untyped-call]
 
 
-_library: Any = _RefusingLibrary("cineflow", "DEF")
+_library: Any = _RefusingLibrary("cineflow", "DEF")  # type: ignore[no-untyped-call]
 _registered: dict[str, Any] = {}
 
 
