@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,24 @@ def pytest_configure() -> None:
     """A run in the background ignores SIGINT, and so would every process that it starts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def operator_table_read_once() -> Iterator[None]:
+    """torch's exporter reads the source of its 500 operators for each export, which takes a second.
+
+    The list is the same each time, so the tests keep it.
+    """
+    try:
+        from torch.onnx._internal._lazy_import import onnxscript_apis as exporter
+
+        read = exporter.get_torchlib_ops
+    except (ImportError, AttributeError):  # a different torch: its exports are slower
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporter, "get_torchlib_ops", cache(read))
+        yield
 
 
 @pytest.fixture(scope="session")

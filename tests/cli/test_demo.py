@@ -18,9 +18,8 @@ SUMMARY_KEYS = {
 
 
 def test_the_demo_runs_the_whole_path(cineflow, server_binary, server_segments, tmp_path) -> None:
-    pytest.importorskip("torch")
     folder = tmp_path / "out"
-    ended = cineflow("demo", "--out", folder)
+    ended = cineflow("demo", "--out", folder, torch=False)
     assert ended.code == 0, ended.err
     assert ended.left == []
     assert server_segments(folder / "server.log") == []
@@ -45,19 +44,25 @@ def test_the_demo_runs_the_whole_path(cineflow, server_binary, server_segments, 
     page = (folder / "report.html").read_text()
     assert summary["server_version"] in page
     assert "Research use, not for diagnosis" in page
-    assert (folder / "bundle" / "model.onnx").is_file()
     assert "model: lucas_kanade-" in ended.err
     assert f"{summary['p50_ms']:.1f} ms" in ended.out
 
 
-def test_a_clip_of_the_users_own_without_torch(
-    server_binary, write_dicom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A calibrated RGB clip of a size that the model does not take, with the built-in bundle."""
-    import cineflow.cli as cli
-    from cineflow.cli import demo as module
+@pytest.mark.slow
+def test_a_recipe_is_exported(cineflow, server_binary, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    recipe = Path(__file__).parents[2] / "examples" / "kinds" / "grid_sample_flow.py"
+    ended = cineflow("demo", "--model", recipe, "--out", tmp_path / "out")
+    assert ended.code == 0, ended.err
+    assert ended.left == []
+    assert (tmp_path / "out" / "bundle" / "model.onnx").is_file()
+    assert "model: grid_sample_flow-" in ended.err
 
-    monkeypatch.setattr(module, "_installed", lambda name: name != "torch")
+
+def test_a_clip_of_the_users_own(server_binary, write_dicom, tmp_path: Path) -> None:
+    """A calibrated RGB clip of a size that the model does not take."""
+    import cineflow.cli as cli
+
     rng = np.random.default_rng(2)
     texture = rng.integers(30, 220, (100, 200), np.uint8).repeat(1, axis=0)
     frames = np.stack([texture[:, 10 + k : 140 + k] for k in range(12)])
@@ -73,7 +78,6 @@ def test_a_clip_of_the_users_own_without_torch(
     assert summary["spacing_reason"] == "PixelSpacing"
     assert summary["loop_closure_px"] is None
     text = done.output
-    assert "torch not installed: taking the built-in bundle" in text
     assert "Stored in colour (RGB)" in text
     assert "padded to 112x144" in text
     page = (folder / "report.html").read_text()

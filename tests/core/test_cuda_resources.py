@@ -81,6 +81,7 @@ ptxas info    : Used 255 registers, used 1 barriers, 40 bytes cumulative stack s
     assert kernels_in(report) == [Kernel("_Z1kPf", 40, 24, 255)]
 
 
+@pytest.mark.slow
 def test_every_kernel_is_in_the_report(kernels: list[Kernel]) -> None:
     defined = {name for source in SOURCES for name in DEFINITION.findall(source.read_text())}
     assert defined
@@ -88,6 +89,7 @@ def test_every_kernel_is_in_the_report(kernels: list[Kernel]) -> None:
     assert not missing
 
 
+@pytest.mark.slow
 def test_no_kernel_spills_or_uses_local_memory(kernels: list[Kernel]) -> None:
     assert kernels
     assert [kernel for kernel in kernels if kernel.spills or kernel.stack] == []

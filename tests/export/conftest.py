@@ -55,6 +55,11 @@ def example_inputs(sizes, seed):
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_exports(operator_table_read_once: None) -> None:
+    """Every test here may export."""
+
+
 @pytest.fixture(scope="session")
 def recipe_text() -> str:
     """Source of the user's recipe, to be varied."""

@@ -69,19 +69,21 @@ def test_verify_writes_its_report(smoother: Bundle, tmp_path: Path) -> None:
 
 
 @needs_rtx
-def test_engines_are_built_listed_inspected_and_pruned(tmp_path: Path) -> None:
+def test_engines_are_built_listed_inspected_and_pruned(
+    smoother: Bundle, tmp_path: Path
+) -> None:
     store = ("--store", tmp_path / "engines")
-    said = run("engine", "build", "lucas_kanade", "--sm", "86,120", *store)
+    said = run("engine", "build", smoother.path, "--sm", "86,120", *store)
     assert said.count("built") == 2
     identity = said.split()[0]
-    assert "was there" in run("engine", "build", "lucas_kanade", "--sm", "86", *store)
+    assert "was there" in run("engine", "build", smoother.path, "--sm", "86", *store)
     assert "sound" in run("engine", "list", *store)
     shown = json.loads(run("engine", "inspect", identity[:8], *store))
     assert shown["key"]["capability"] == "86"
-    assert run("engine", "prune", "--keep", "lucas_kanade", *store) == ""
+    assert run("engine", "prune", "--keep", smoother.path, *store) == ""
     Path(shown["path"]).write_bytes(b"")
     assert "truncated" in run("engine", "prune", *store)
-    assert "wanted" in run("engine", "build", "lucas_kanade", "--sm", "eighty", *store, code=2)
+    assert "wanted" in run("engine", "build", smoother.path, "--sm", "eighty", *store, code=2)
 
 
 def test_prune_keeps_the_segments_of_a_kept_bundle(fresh_default: Bundle, tmp_path: Path) -> None:

@@ -93,7 +93,13 @@ def test_beat_row_fails_beyond_either_tolerance(px: float, points: float, passed
     assert BeatParity("x", "k", "fp32", 128, 128, px, points, 5.0).passed is passed
 
 
-@pytest.mark.parametrize("sizes", [{"height": 64, "width": 96}, {"height": 200}])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"height": 64, "width": 96},
+        pytest.param({"height": 200}, marks=pytest.mark.slow),
+    ],
+)
 def test_beat_is_tracked_at_the_bundle_s_own_size(sizes: dict[str, int], tmp_path: Path) -> None:
     bundle = export_bundle(MY_FLOW, tmp_path / "bundle", sizes=sizes)
     report = verify_bundle(bundle, MY_FLOW)

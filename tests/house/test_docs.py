@@ -109,11 +109,13 @@ def in_its_tier(document: Path) -> Any:
 def test_commands_run(document: Path, environment: dict[str, str]) -> None:
     servers: list[subprocess.Popen[bytes]] = []
     program = ""  # each Python block of a document continues the previous ones
+    given = blocks(document)
     try:
-        for block in blocks(document):
+        for following, block in enumerate(given, start=1):
             if block.language == "python":
                 program += block.text
-                run([sys.executable, "-c", program], environment)
+                if following == len(given) or given[following].language != "python":
+                    run([sys.executable, "-c", program], environment)
                 continue
             for command in map(substitute, block.commands()):
                 if command.startswith("cineflow serve"):

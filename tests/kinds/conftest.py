@@ -36,7 +36,9 @@ class Exported(Mapping[str, Bundle]):
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Bundle]:
+def bundles(
+    operator_table_read_once: None, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Bundle]:
     """Bundles by name; each export has compared its model with torch at several sizes."""
     return Exported(tmp_path_factory.mktemp("kinds"))
 

@@ -1,8 +1,7 @@
-"""`cineflow demo`: the whole path on one clip, from the torch module to the report."""
+"""`cineflow demo`: the whole path on one clip, from the model to the report."""
 
 from __future__ import annotations
 
-import importlib.util
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,7 +44,9 @@ def demo(
     ] = None,
     model: Annotated[
         str,
-        typer.Option(help="A built-in model, a recipe file (./mine.py) or a bundle's folder."),
+        typer.Option(
+            help="A built-in bundle or a bundle's folder as it is; a recipe (./mine.py), exported."
+        ),
     ] = MODEL,
     given: Annotated[
         Path | None,
@@ -58,7 +59,7 @@ def demo(
         Path | None, typer.Option(help="Folder of the server's wheel, installed there if missing.")
     ] = None,
 ) -> None:
-    """Export a model, serve it with Triton, stream a clip, write a report."""
+    """Serve a model with Triton, stream a clip, write a report."""
     from cineflow.cine import default_clip, read_cine
     from cineflow.cli.obtain import obtain_server
     from cineflow.cli.outcome import import_client
@@ -69,7 +70,7 @@ def demo(
     cine = default_clip() if clip is None else read_cine(clip)
     _done(f"clip: {len(cine)} frames of {cine.size[0]}x{cine.size[1]}, {cine.name}")
     out_dir.mkdir(parents=True, exist_ok=True)
-    binary = obtain_server(server_dir)  # before the export, so that it fails early
+    binary = obtain_server(server_dir)  # before an export, so that it fails early
     for stale in _WRITTEN:
         (out_dir / stale).unlink(missing_ok=True)  # an earlier run's files would mislead
     bundle = _bundle(model, out_dir / "bundle")
@@ -96,16 +97,12 @@ def demo(
 
 
 def _bundle(model: str, folder: Path) -> Bundle:
-    """A recipe exported now; a bundle's folder, or a built-in one without torch, as it is."""
-    from cineflow.runtime import Bundle
+    """A bundle as it is, or a recipe exported now."""
+    from cineflow.runtime import Bundle, builtin_bundles
 
-    if Path(model).is_dir():
+    if Path(model).is_dir() or model in builtin_bundles():
         return Bundle.load(model)
-    missing = [name for name in ("torch", "onnx", "onnxscript") if not _installed(name)]
-    if missing:
-        err.print(f"{', '.join(missing)} not installed: taking the built-in bundle, not a new one")
-        return Bundle.load(model)
-    from cineflow.export import export_bundle  # needs the packages above
+    from cineflow.export import export_bundle
 
     with err.status(f"export {model}") as status:
         return export_bundle(model, folder, progress=status.update)
@@ -129,10 +126,6 @@ def _stream(server: TritonServer, bundle: Bundle, cine: Cine, given: Path | None
         streamed = stream_paced(client, source, model, partial(show, paced), keep=True)
         fps = sustained_fps(client, source, model, partial(show, unpaced))
     return Outcome(streamed, fps, model, server.version)
-
-
-def _installed(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
 
 
 def _done(step: str) -> None:
