@@ -69,9 +69,7 @@ def test_verify_writes_its_report(smoother: Bundle, tmp_path: Path) -> None:
 
 
 @needs_rtx
-def test_engines_are_built_listed_inspected_and_pruned(
-    smoother: Bundle, tmp_path: Path
-) -> None:
+def test_engines_are_built_listed_inspected_and_pruned(smoother: Bundle, tmp_path: Path) -> None:
     store = ("--store", tmp_path / "engines")
     said = run("engine", "build", smoother.path, "--sm", "86,120", *store)
     assert said.count("built") == 2
