@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cineflow.errors import EngineError, SpecError
+from cineflow.motion.fields import all_finite
 from cineflow.motion.landmarks import chain_lengths, class_areas, peaks
 from cineflow.motion.strain import deformation_gradient, green_lagrange
 from cineflow.served import Output
@@ -62,7 +63,7 @@ def checked_outputs(spec: ModelSpec, outputs: Mapping[str, np.ndarray]) -> dict[
         if tensor.name not in outputs:
             raise EngineError(f"the output {tensor.name}", f"{sorted(outputs)}")
         array = outputs[tensor.name]
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not all_finite(array):
             raise EngineError(f"a finite {tensor.name}", f"NaN or infinite values from {spec.name}")
         arrays[tensor.name] = array
     return arrays
