@@ -120,15 +120,24 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=1.0, help="per case and thread count")
     parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument(
+        "--isa",
+        choices=("avx512", "avx2", "baseline"),
+        help="instruction set of the CPU kernels; the widest of this machine by default",
+    )
     parser.add_argument("--json", type=Path, default=Path("build/bench/ops.json"))
     options = parser.parse_args()
+    if options.isa is not None and not _C.set_instruction_set(options.isa):
+        parser.error(f"this machine has no {options.isa}; it has {_C.instruction_set()}")
     rows = [
         row
         for threads in options.threads
         for row in measure(threads, options.seconds, options.only)
     ]
     show(rows, Console(width=190))
-    repeat = f"CINEFLOW_ISA={_C.instruction_set()} {repeat_command()}"
+    repeat = repeat_command()
+    if options.isa is None:
+        repeat += f" --isa {_C.instruction_set()}"
     print(f"repeat: {repeat}")
     options.json.parent.mkdir(parents=True, exist_ok=True)
     report = {
