@@ -6,12 +6,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 INPUT  ?=
 OUT    ?= build/demo
+DIST   ?= dist
 
 NATIVE := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h' -o -name CMakeLists.txt)
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 
-.PHONY: demo test test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-ops bench-export bench-accuracy setup clean
+.PHONY: demo test test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-ops bench-export bench-accuracy setup wheel clean
 
 setup: $(READY)
 
@@ -65,6 +66,13 @@ bench: $(READY)
 	@mkdir -p build/bench
 	$(BIN)/python -m pytest benchmarks/serving -o python_files='bench_*.py' -o python_functions='bench_*' \
 	  --benchmark-only --benchmark-json=build/bench/serving.json
+
+# A wheel for other machines with this version of Python, in dist/. auditwheel refuses one that needs
+# more than the C and C++ libraries, and puts the oldest glibc that it runs with into its name.
+wheel: $(READY)
+	@rm -rf build/wheel
+	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps -w build/wheel .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m auditwheel repair -w "$(DIST)" build/wheel/cineflow-*.whl
 
 # The peers of the benchmarks. The project itself does not need them.
 $(PEERS): $(READY)
