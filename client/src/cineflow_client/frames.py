@@ -31,7 +31,7 @@ def checked_frame(
     Raises:
         FrameRejected: Rank, type or size do not fit, or a value is not finite or out of range.
     """
-    array = np.asarray(frame)
+    array = _native(np.asarray(frame))
     sizes = "D, H, W" if model.frame_rank == 3 else "H, W"
     low, high = model.spec["feed"]["grey"]
     if array.ndim != model.frame_rank:
@@ -111,7 +111,7 @@ def checked_arrays(
         )
     checked = {}
     for tensor in tensors:
-        array = np.asarray(arrays[tensor["name"]])
+        array = _native(np.asarray(arrays[tensor["name"]]))
         shape = tensor["shape"]
         known = dict(sizes)
         right = array.ndim == len(shape) and all(
@@ -130,6 +130,11 @@ def checked_arrays(
         sizes.update(known)
         checked[tensor["name"]] = np.ascontiguousarray(array)
     return checked
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """The values in this machine's order of bytes, because the wire takes the bytes as they are."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _words(size: tuple[int, ...]) -> str:
