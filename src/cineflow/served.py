@@ -160,8 +160,8 @@ class Result:
         current: Index of this frame.
         previous: Index of the frame that the flow starts from; `current` for the first.
         reference: Index of the frame that the displacement refers to.
-        described: Index of the frame that the outputs describe: `current`, less the latency of a
-            window.
+        described: Index of the frame that the outputs and what is read off them describe:
+            `current`, less the latency of a window. Quality and beat are those of `current`.
         flow: float32 [n, ...] px, on the previous frame's grid: current(p + flow(p)) ~ previous(p).
             Zeros for the first frame.
         displacement: float32 [n, ...] px, on the reference frame's grid: where each of its points
@@ -282,6 +282,7 @@ class Reading:
         meaning: One sentence, with the unit.
         needs: What it is made from.
         asked: Whether it is sent only to a client that asked for it.
+        of_current: Whether it belongs to `Result.current`; the others belong to `described`.
         pack: From the attribute's value to the array; None: it is the array.
         unpack: The way back.
     """
@@ -292,6 +293,7 @@ class Reading:
     meaning: str
     needs: Needs
     asked: bool = False
+    of_current: bool = False
     pack: Callable[[Any], Any] | None = None
     unpack: Callable[[np.ndarray], Any] | None = None
 
@@ -351,6 +353,7 @@ READINGS: tuple[Reading, ...] = (
         "index 0..1, expected error px, correlation, photometric px, deformation, appearance, "
         "temporal px, forward-backward px, folding %; NaN: not measured",
         Needs(("flow",), images=True),
+        of_current=True,
         pack=_pack_quality,
         unpack=_unpack_quality,
     ),
@@ -361,6 +364,7 @@ READINGS: tuple[Reading, ...] = (
         "number, cause (0 start, 1 trigger, 2 motion), delay in frames, rhythm (0 unknown, "
         "1 regular, 2 early, 3 late), drift px (NaN: none)",
         Needs(("flow",), reference=True),
+        of_current=True,
         pack=_pack_beat,
         unpack=_unpack_beat,
     ),

@@ -18,8 +18,11 @@ from cineflow.report import (
     TraceRecorder,
     scalars_of,
 )
-from cineflow.served import NOTES, encode, has_reading
+from cineflow.served import INDICES, NOTES, READINGS, encode, has_reading
 from cineflow.spec import ModelSpec
+
+#: What belongs to the frame that came, also where a window's outputs describe an earlier one.
+_OF_CURRENT = (INDICES.name, *(row.name for row in READINGS if row.of_current))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +91,8 @@ class Collector:
         if self._arrays is not None:
             arrays = encode(result, self._served)
             del arrays[NOTES.name]
-            self._arrays.add(result.current, {"indices": arrays.pop("indices")})
+            now = {name: arrays.pop(name) for name in _OF_CURRENT if name in arrays}
+            self._arrays.add(result.current, now)
             self._arrays.add(result.described, arrays)
 
     def finish(self) -> Collected:
