@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Any
 
@@ -91,7 +91,7 @@ class Quality:
     """How well one pair of frames supports the flow between them.
 
     Frames without texture (black or uniform) cannot be measured. The index is then 0, the expected
-    error infinite, and the parts are NaN, or None where they are optional and not computed.
+    error infinite, and the parts are NaN, or None where they are optional.
 
     Attributes:
         index: 0 (no support) to 1. It falls as `expected_error_px` grows. It is 1/2 at the error
@@ -316,8 +316,13 @@ def _pack_quality(quality: Quality) -> list[float | None]:
     return list(vars(quality).values())
 
 
+#: Parts of the quality that are None where they are not measured; the others are NaN then.
+_OPTIONAL_PARTS = ("appearance", "temporal_px", "forward_backward_px")
+
+
 def _unpack_quality(values: np.ndarray) -> Quality:
-    return Quality(*(_measured(value) for value in values.tolist()))
+    parts = dict(zip((part.name for part in fields(Quality)), values.tolist(), strict=True))
+    return Quality(**parts | {name: _measured(parts[name]) for name in _OPTIONAL_PARTS})
 
 
 def _pack_beat(beat: BeatInfo) -> list[float | None]:

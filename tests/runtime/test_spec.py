@@ -185,7 +185,7 @@ def test_names_in_json_are_a_list(field: str) -> None:
         ModelSpec.from_json(json.dumps(data))
     data = json.loads(spec().to_json())
     data["feed"]["inputs"] = "image"
-    with pytest.raises(SpecError, match="names as its inputs.*'image'"):
+    with pytest.raises(SpecError, match=r"names as its inputs.*'image'"):
         ModelSpec.from_json(json.dumps(data))
 
 

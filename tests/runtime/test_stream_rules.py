@@ -8,8 +8,8 @@ import pytest
 from cineflow.errors import ArgumentError, EngineError, FrameError, SpecError
 from cineflow.runtime.checks import check_inputs
 from cineflow.runtime.stream import Stream, require_streamable
-from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
-from tests.runtime.test_kinds import H, Recorder, W, frame, image, level, mean, spec_of
+from cineflow.spec import Axis, Feed, TensorSpec
+from tests.runtime.test_kinds import H, Recorder, W, frame, image, mean, spec_of
 
 COUNT = Axis("count", 1, 8)
 
@@ -40,7 +40,7 @@ REFERENCE_AND_CLIP = [image("a"), image("clip", (1, 2, 1, H, W))]
         (Feed("frame", ("a",)), [image("a")], [output("flow")], [], "a flow from the previous"),
         (Feed("frame", ("a",)), [image("a")], [output("displacement")], [], "a reference frame"),
         (PAIR, TWO, [output("displacement")], [], "a reference frame"),
-        (PAIR, TWO, [output("points", shape=(1, 3, 2), unit="0..1")], [], r"points in 'px'.*0\.\.1"),
+        (PAIR, TWO, [output("points", shape=(1, 3, 2), unit="0..1")], [], "points in 'px'"),
         (PAIR, TWO, [output("points", "points", shape=(1, 3, 2))], [], "names of their own"),
         (PAIR, TWO, [output("flow", "displacement")], [], "names of their own"),
         (
@@ -62,7 +62,10 @@ def test_what_cannot_be_read_is_refused(feed, inputs, outputs, states, message) 
         (Feed("frame", ("a",)), [image("a")], [output("flow")], [memory()]),
         (Feed("frame", ("a",)), [image("a")], [output("displacement")], [memory()]),
         (REFERENCE, TWO, [output("displacement", "displacement")], []),
-        (WINDOW, REFERENCE_AND_CLIP, [output("displacement", shape=(1, 2, 2, H, W), time_axis=1)], []),
+        (
+            WINDOW, REFERENCE_AND_CLIP,
+            [output("displacement", shape=(1, 2, 2, H, W), time_axis=1)], [],
+        ),
     ],
 )  # fmt: skip
 def test_what_can_be_read_is_taken(feed, inputs, outputs, states) -> None:
@@ -230,5 +233,5 @@ def test_a_window_that_comes_back_shorter_is_an_engines_fault() -> None:
     stream = Stream(Recorder(lambda inputs: {"at": np.zeros((1, 3, 2, 2), np.float32)}), spec)
     for k in range(4):
         stream.push(frame(k))
-    with pytest.raises(EngineError, match="at of 5 frames.*got 3"):
+    with pytest.raises(EngineError, match=r"at of 5 frames.*got 3"):
         stream.push(frame(4))
