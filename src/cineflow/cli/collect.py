@@ -56,16 +56,26 @@ class Collector:
         geometry: From those pixels to the model's.
         spec: The model.
         keep: Whether whole arrays are kept.
+        slice_of: Of volumes: index of the slice that `cine` shows, and the depth of the model's
+            volume.
     """
 
-    def __init__(self, cine: Cine, geometry: Geometry, spec: ModelSpec, *, keep: bool) -> None:
+    def __init__(
+        self,
+        cine: Cine,
+        geometry: Geometry,
+        spec: ModelSpec,
+        *,
+        keep: bool,
+        slice_of: tuple[int, int] | None = None,
+    ) -> None:
         self._cine = cine
         self._geometry = geometry
         self._spec = spec
         self._served: Mapping[str, Any] = json.loads(spec.to_json())
         tracks = has_reading(self._served, "quality_parts")
         self._trace = TraceRecorder(cine) if tracks else None
-        self._readings = None if tracks else ReadingsRecorder(cine, geometry, spec)
+        self._readings = None if tracks else ReadingsRecorder(cine, geometry, spec, slice_of)
         self._arrays = ResultFile() if keep else None
         self._rows: list[Row] = []
         self._absent: Counter[tuple[str, str]] = Counter()
