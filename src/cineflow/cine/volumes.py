@@ -204,7 +204,7 @@ def _read_nifti(path: Path) -> tuple[dict[str, Any], list[str]]:
     import nibabel  # takes a while to load; only this format needs it
 
     try:
-        image = nibabel.load(path)
+        image: Any = nibabel.load(path)
         stored = np.asanyarray(image.dataobj)
         zooms = [float(zoom) for zoom in image.header.get_zooms()]
         length, time = image.header.get_xyzt_units()
@@ -221,7 +221,7 @@ def _nifti_scales(
     zooms: list[float], units: Mapping[str, str], count: int
 ) -> dict[str, np.ndarray]:
     """Times and spacing, where the header states their units."""
-    scales = {}
+    scales: dict[str, np.ndarray] = {}
     if units["length"] in _MM and min(zooms[:3]) > 0:
         scales["spacing_mm"] = np.array(zooms[2::-1]) * _MM[units["length"]]
     if units["time"] in _MS and zooms[3] > 0:
