@@ -97,7 +97,7 @@ def test_a_part_must_be_whole_for_every_size() -> None:
 def test_tensors_of_one_call_agree_on_their_axes() -> None:
     sizes: dict[str, int] = {}
     IMAGE.check(np.zeros((1, 1, 32, 48), np.float32), sizes)
-    with pytest.raises(ArgumentError, match=r"width = 48 .*, not 64"):
+    with pytest.raises(ArgumentError, match=r"width = 48, not 64"):
         OUT.check(np.zeros((1, 4, 32, 64), np.float32), sizes)
 
 

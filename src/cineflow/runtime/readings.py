@@ -10,6 +10,7 @@ import numpy as np
 from cineflow.errors import EngineError, SpecError
 from cineflow.motion.landmarks import chain_lengths, class_areas, peaks
 from cineflow.motion.strain import deformation_gradient, green_lagrange
+from cineflow.runtime.bundle import graph_outputs
 from cineflow.served import Output
 from cineflow.spec import FeedKind, ModelSpec, Role, TensorSpec
 from cineflow.spec.outputs import frame_values, motion_in_pixels, require_motion_unit
@@ -78,13 +79,15 @@ def checked_outputs(spec: ModelSpec, outputs: Mapping[str, np.ndarray]) -> dict[
         EngineError: An output or a state is missing, or has a value that is not finite: a state
             that is not finite would spoil every frame after it.
     """
-    for name in (*(one.name for one in spec.outputs), *(f"{one.name}_out" for one in spec.states)):
-        if name not in outputs:
-            raise EngineError(f"the output {name}", f"{sorted(outputs)}")
-        array = outputs[name]
+    arrays = {}
+    for tensor in graph_outputs(spec):
+        if tensor.name not in outputs:
+            raise EngineError(f"the output {tensor.name}", f"{sorted(outputs)}")
+        array = outputs[tensor.name]
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise EngineError(f"a finite {name}", f"NaN or infinite values from {spec.name}")
-    return {one.name: outputs[one.name] for one in spec.outputs}
+            raise EngineError(f"a finite {tensor.name}", f"NaN or infinite values from {spec.name}")
+        arrays[tensor.name] = array
+    return {one.name: arrays[one.name] for one in spec.outputs}
 
 
 def raw_outputs(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> dict[str, Output]:
