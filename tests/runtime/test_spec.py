@@ -173,7 +173,7 @@ def test_whole_numbers_hold_grey_levels() -> None:
 
 @pytest.mark.parametrize("shape", [(-1, 0), (1, 0), (1, -1, H)])
 def test_a_size_counts_elements(shape: tuple) -> None:
-    with pytest.raises(SpecError, match="sizes of 1 or more"):
+    with pytest.raises(SpecError, match="whole numbers or axes, of 1 or more"):
         TensorSpec("x", "float32", shape, "1")
 
 

@@ -114,7 +114,7 @@ class TensorSpec:
             )
         if not isinstance(self.shape, (tuple, list)) or not all(map(_is_dim, self.shape)):
             raise SpecError(
-                f"{self.name}: a shape of axes and whole sizes of 1 or more",
+                f"{self.name}: a shape of whole numbers or axes, of 1 or more",
                 repr(self.shape),
                 "Sizes count elements; a dynamic one is an Axis, not -1",
             )
