@@ -109,13 +109,15 @@ class Recipe:
         try:
             given = dict(self.example_inputs(sizes, seed))
             ordered = {tensor.name: given.pop(tensor.name) for tensor in graph_inputs(self.spec)}
+            known = dict(sizes)  # a figure of these sizes is only true of tensors of these sizes
             for tensor in graph_inputs(self.spec):
-                tensor.check(ordered[tensor.name].numpy())
+                tensor.check(ordered[tensor.name].numpy(), known)
         except ANYTHING as error:
             raise ExportError(
                 f"example_inputs({dict(sizes)}, seed={seed}) of {self.origin} to fit its SPEC",
                 _say(error),
-                "Make it return one tensor by name for each input and state of the SPEC",
+                "Make it return one tensor by name for each input and state of the SPEC, in the "
+                "sizes that it is given",
             ) from error
         if given:
             raise ExportError(

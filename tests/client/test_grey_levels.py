@@ -23,6 +23,7 @@ SCALED = PICTURE / np.float32(255)
 FIRST = {
     "u8": (PICTURE, None),
     "f32": (PICTURE.astype(np.float32), None),
+    "f32, big-endian": (PICTURE.astype(">f4"), None),
     "f32, black": (np.zeros((64, 80), np.float32), None),
     "f32, one grey level": (np.float32(PICTURE > 99) + 1, None),
     "f32 in 0..1": (SCALED, r"highest value is 1: it looks scaled.*Multiply float frames by 255"),

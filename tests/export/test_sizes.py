@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from cineflow.errors import ExportError
 from cineflow.export import export_bundle, load_recipe
-from cineflow.export.recipe import axes_not_told_apart, parity_sizes, trace_sizes
+from cineflow.export.recipe import Recipe, axes_not_told_apart, parity_sizes, trace_sizes
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
 
 
@@ -83,3 +84,44 @@ def test_a_frozen_axis_is_named_with_its_line(tmp_path: Path) -> None:
     assert "of home_made.py: x = torch.linspace(-1, 1, image.shape[-1])" in caught.value.got
     assert "torch.arange(width)" in caught.value.remedy
     assert "--size" in caught.value.remedy
+
+
+def double() -> ModelSpec:
+    """A model of frames with a state at a quarter of them."""
+    height, width = Axis("height", 32, 512, 8), Axis("width", 32, 512, 8)
+    image = TensorSpec("image", "float32", (1, 1, height, width), "0..1")
+    out = TensorSpec("out", "float32", (1, 1, height, width), "1", tolerance=0.001)
+    memory = TensorSpec("memory", "float32", (1, 1, height / 4, width / 4), "1")
+    return ModelSpec("net", "s", (image,), (out,), (memory,), feed=Feed("frame", ("image",)))
+
+
+@pytest.mark.parametrize(
+    ("image", "memory", "message"),
+    [
+        ((64, 96), (16, 24), r"height = 128, not 64"),
+        ((128, 144), (64, 72), r"height / 4 = 32 \(because height is 128\), not 64"),
+        ((128, 144), (32, 48), r"width / 4 = 36 \(because width is 144\), not 48"),
+    ],
+)
+def test_examples_must_have_the_sizes_that_were_asked_for(image, memory, message) -> None:
+    recipe = Recipe(
+        double(),
+        torch.nn.Identity,
+        lambda sizes, seed: {"image": torch.zeros(1, 1, *image),
+                             "memory_in": torch.zeros(1, 1, *memory)},
+    )  # fmt: skip
+    with pytest.raises(ExportError, match=message):
+        recipe.examples({"height": 128, "width": 144}, seed=0)
+
+
+def test_examples_of_the_right_sizes_are_taken() -> None:
+    def made(sizes, seed):
+        height, width = sizes["height"], sizes["width"]
+        return {"image": torch.zeros(1, 1, height, width),
+                "memory_in": torch.zeros(1, 1, height // 4, width // 4)}  # fmt: skip
+
+    recipe = Recipe(double(), torch.nn.Identity, made)
+    for sizes in ({"height": 128, "width": 144}, {"height": 32, "width": 32}):
+        assert [*recipe.examples(sizes, seed=0)] == ["image", "memory_in"]
+    fixed = recipe.with_sizes({"height": 64})
+    assert fixed.examples({"width": 96}, seed=0)["memory_in"].shape == (1, 1, 16, 24)

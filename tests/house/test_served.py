@@ -109,6 +109,14 @@ def test_every_reading_is_an_attribute_of_a_result() -> None:
     assert {row.name for row in served.READINGS} <= attributes
 
 
+def test_a_quality_without_texture_survives_the_wire() -> None:
+    nothing = served.Quality(0.0, np.inf, np.nan, np.nan, np.nan, None, None, None, np.nan)
+    came = served.decode(
+        served.encode(replace(result(), quality_parts=nothing), SPEC), SPEC, None
+    ).quality_parts
+    assert repr(came) == repr(nothing)
+
+
 @pytest.mark.parametrize("name", [row.name for row in served.READINGS if not row.asked])
 def test_a_reading_that_is_absent_is_none_on_both_sides(name: str) -> None:
     sent = replace(result(), **{name: None}, absent={name: "why"})

@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -101,6 +102,64 @@ def test_a_flow_keeps_its_report_and_its_further_output(server, clip: Path, tmp_
     assert "Tracked motion" in page
 
 
+GRAIN = np.random.default_rng(1).integers(0, 256, (14, 40, 32)).astype(np.uint8)
+VOLUMES = np.stack([GRAIN[:, 8 - k : 8 - k + 32] for k in range(4)])  # y grows by 1 per volume
+
+
+def write_npz(path: Path) -> Path:
+    times, spacing = 40.0 * np.arange(4), np.array([2.0, 1.0, 0.5])
+    np.savez(path / "v.npz", frames=VOLUMES, times_ms=times, spacing_mm=spacing)
+    return path / "v.npz"
+
+
+def write_nifti(path: Path) -> Path:
+    image = nibabel.Nifti1Image(VOLUMES.transpose(3, 2, 1, 0).copy(), np.eye(4))
+    image.header.set_zooms((0.5, 1.0, 2.0, 0.04))
+    image.header.set_xyzt_units("mm", "sec")
+    nibabel.save(image, path / "v.nii.gz")
+    return path / "v.nii.gz"
+
+
+@pytest.mark.parametrize("write", [write_npz, write_nifti])
+def test_a_flow_of_volumes(write, server, tmp_path: Path) -> None:
+    text = stream(server, write(tmp_path), "volume_flow", tmp_path / "out")
+    assert "2 x 1 x 0.5 mm per pixel (slice, row, column)" in " ".join(text.split())
+    assert "14x32x32 were padded to 16x32x32" in " ".join(text.split())
+    arrays, about, rows, page = written(tmp_path / "out")
+    assert arrays["flow"].shape == (4, 3, 16, 32, 32)
+    for k in range(1, 4):
+        np.testing.assert_allclose(arrays["flow"][k, :, 7, 16, 16], [0, 1, 0], atol=0.01)
+    np.testing.assert_allclose(arrays["displacement"][3, :, 7, 12, 16], [0, 3, 0], atol=0.05)
+    assert about["arrays"]["motion"] == {"array": "flow"}
+    assert about["picture"]["source"] == [14, 32, 32]
+    assert about["picture"]["model"] == [16, 32, 32]
+    assert about["spacing_mm"] == [2.0, 1.0, 0.5]
+    assert [float(row["time [ms]"]) for row in rows] == pytest.approx([0, 40, 80, 120])
+    assert "slice 7" in page
+    assert "image/webp" in page
+
+
+def test_a_phantom_of_volumes_goes_from_command_to_command(server, tmp_path: Path) -> None:
+    made = tmp_path / "v.npz"
+    run("phantom", "ventricle", "--size", "16x24x24", "--frame-rate", 6, "--out", made)
+    stream(server, made, "volume_flow", tmp_path / "out")
+    arrays, _, rows, _ = written(tmp_path / "out")
+    assert len(rows) == 6
+    assert np.isfinite(arrays["displacement"]).all()
+
+
+def test_volumes_that_do_not_fit(server, tmp_path: Path) -> None:
+    base = ["--url", server.url, "--out", tmp_path / "out", "--model"]
+    assert "images from DICOM" in run("stream", write_npz(tmp_path), *base, "conv_gru", code=2)
+    np.savez(tmp_path / "large.npz", frames=np.zeros((2, 8, 16, 136), np.uint8))
+    text = run("stream", tmp_path / "large.npz", *base, "volume_flow", code=2)
+    assert "8 x 16 x 136" in text
+    np.savez(tmp_path / "flat.npz", frames=np.zeros((2, 16, 16), np.uint8))
+    text = run("stream", tmp_path / "flat.npz", *base, "volume_flow", code=2)
+    assert "[2, 16, 16]" in text
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "array"),
     [("conv_gru", "surprise"), ("heat_maps", "points"), ("reference_shift", "displacement")],
@@ -117,7 +176,7 @@ def test_every_other_kind_is_written(
 
 def test_what_a_clip_cannot_be_sent_to(server, clip: Path, tmp_path: Path) -> None:
     base = ["stream", clip, "--url", server.url, "--out", tmp_path / "out", "--model"]
-    assert "client.stream" in run(*base, "volume_flow", code=2)
+    assert ".npz and NIfTI" in run(*base, "volume_flow", code=2)
     assert "cineflow call" in run(*base, "wall_scores", code=2)
     text = run(*base, "point_tracker", code=2)
     assert "queries" in text

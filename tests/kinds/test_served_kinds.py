@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import runpy
-from collections.abc import Mapping
 
 import numpy as np
 import pytest
 import torch
 
-from cineflow.runtime import Bundle, open_engine
-from cineflow.runtime.stream import Stream
 from cineflow_client import Client, FrameRejected, ModelNotFound
 from tests.kinds.conftest import RECIPES
 
@@ -185,25 +182,3 @@ def test_flow_of_volumes(client: Client, transport: str) -> None:
     np.testing.assert_allclose(results[2].flow[:, 8, 16, 16], [0, 1, 0], atol=0.01)
     np.testing.assert_allclose(results[2].displacement[:, 8, 10, 16], [0, 2, 0], atol=0.03)
     assert results[2].quality is None
-
-
-@pytest.mark.parametrize(
-    "name", ["grid_sample_flow", "conv_gru", "reference_shift", "segmentation", "heat_maps"]
-)
-def test_the_server_says_what_a_stream_in_process_says(
-    client: Client, bundles: Mapping[str, Bundle], name: str
-) -> None:
-    bundle = bundles[name]
-    stream = Stream(open_engine(bundle), bundle.spec)
-    with client.stream(name) as served:
-        for seed in range(4):
-            frame = texture(seed, SIZE)
-            here, there = stream.push(frame), served.push(frame)
-            assert here.absent == there.absent
-            assert here.outputs.keys() == there.outputs.keys()
-            for key, output in here.outputs.items():
-                np.testing.assert_array_equal(output.values, there.outputs[key].values)
-                assert (output.unit, output.role) == (
-                    there.outputs[key].unit,
-                    there.outputs[key].role,
-                )

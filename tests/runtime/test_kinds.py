@@ -283,16 +283,16 @@ def test_labels_give_areas_and_points_of_a_window_the_described_frames() -> None
     assert result.areas.tolist() == [32 * 48 - 20, 20]
     assert result.outputs["labels"].names == ("background", "left ventricle")
 
-    points = TensorSpec("points", "float32", (1, 3, 2, 2), "px", tolerance=0.1, role="points",
+    points = TensorSpec("tracks", "float32", (1, 3, 2, 2), "px", tolerance=0.1, role="points",
                         time_axis=1, components=("y", "x"))  # fmt: skip
     spec = spec_of(Feed("window", ("clip",), length=3, latency=1, time_axis=1),
                    [image("clip", (1, 3, 1, H, W))], [points])  # fmt: skip
     track = np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2)
-    stream = Stream(Recorder(lambda inputs: {"points": track}), spec)
+    stream = Stream(Recorder(lambda inputs: {"tracks": track}), spec)
     results = [stream.push(frame(k)) for k in range(3)]
     assert results[2].described == 1
     assert results[2].points.tolist() == [[5, 4], [7, 6]]
-    assert results[2].outputs["points"].values.shape == (1, 3, 2, 2)
+    assert results[2].outputs["tracks"].values.shape == (1, 3, 2, 2)
 
 
 def test_a_displacement_gives_strain_where_it_is_asked_for() -> None:

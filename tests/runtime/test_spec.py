@@ -97,7 +97,7 @@ def test_a_part_must_be_whole_for_every_size() -> None:
 def test_tensors_of_one_call_agree_on_their_axes() -> None:
     sizes: dict[str, int] = {}
     IMAGE.check(np.zeros((1, 1, 32, 48), np.float32), sizes)
-    with pytest.raises(ArgumentError, match=r"width = 48 .*, not 64"):
+    with pytest.raises(ArgumentError, match=r"width = 48, not 64"):
         OUT.check(np.zeros((1, 4, 32, 64), np.float32), sizes)
 
 
@@ -119,6 +119,11 @@ def test_tensors_of_one_call_agree_on_their_axes() -> None:
         ({"kind": "frame", "inputs": ("a",), "scale": float("nan")}, "a finite scale"),
         ({"kind": "frame", "inputs": ("a",), "grey": (255.0, 0.0)}, "lowest to a higher"),
         ({"kind": "frame", "inputs": "image"}, "names as its inputs"),
+        ({"kind": "frame", "inputs": ("a",), "grey": (0,)}, r"two grey levels.*got \(0,\)"),
+        ({"kind": "frame", "inputs": ("a",), "grey": 255}, "two grey levels"),
+        ({"kind": "frame", "inputs": ("a",), "volume": "no"}, "volume True or False; got 'no'"),
+        ({"kind": "pair", "inputs": ("a",), "time_axis": "1"}, "whole time_axis .*got '1'"),
+        ({"kind": "pair", "inputs": ("a",), "time_axis": -1}, "whole time_axis of 0 or more"),
     ],
 )
 def test_a_feed_that_contradicts_itself(settings: dict, message: str) -> None:
@@ -146,6 +151,66 @@ def test_a_shape_without_room_for_frames(shape: tuple) -> None:
         frame_layout(replace(IMAGE, shape=shape), Feed("frame", ("image",)))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "unit", "feed"),
+    [
+        ("uint8", "0..1", Feed("frame", ("image",))),
+        ("int32", "-1..1", Feed("frame", ("image",))),
+        ("uint8", "share of white", Feed("frame", ("image",), scale=1 / 255)),
+        ("bool", "grey level", Feed("frame", ("image",))),
+    ],
+)
+def test_whole_numbers_do_not_hold_a_frame_in_0_to_1(dtype: str, unit: str, feed: Feed) -> None:
+    with pytest.raises(SpecError, match=r"image: .*that can hold .*got " + dtype):
+        frame_layout(replace(IMAGE, dtype=dtype, unit=unit), feed)
+
+
+def test_whole_numbers_hold_grey_levels() -> None:
+    frame_layout(replace(IMAGE, dtype="uint8"), Feed("frame", ("image",)))
+    wide = Feed("frame", ("image",), scale=255 / 4095, grey=(0.0, 4095.0))
+    frame_layout(replace(IMAGE, dtype="uint8", unit="byte"), wide)
+
+
+@pytest.mark.parametrize("shape", [(-1, 0), (1, 0), (1, -1, H)])
+def test_a_size_counts_elements(shape: tuple) -> None:
+    with pytest.raises(SpecError, match="whole numbers or axes, of 1 or more"):
+        TensorSpec("x", "float32", shape, "1")
+
+
+@pytest.mark.parametrize("field", ["names", "components"])
+def test_names_in_json_are_a_list(field: str) -> None:
+    data = json.loads(spec().to_json())
+    data["outputs"][0][field] = "xyzw"
+    with pytest.raises(SpecError, match=f"names as its {field}.*'xyzw'"):
+        ModelSpec.from_json(json.dumps(data))
+    data = json.loads(spec().to_json())
+    data["feed"]["inputs"] = "image"
+    with pytest.raises(SpecError, match=r"names as its inputs.*'image'"):
+        ModelSpec.from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("feed", "grey", [0]), ("feed", "grey", None), ("feed", "grey", ["a", "b"]),
+        ("feed", "volume", "no"), ("feed", "time_axis", "1"), ("feed", "inputs", 5),
+        ("tensor", "shape", None), ("tensor", "name", ["a"]), ("tensor", "components", ["x", 1]),
+        ("tensor", "dtype", ["float32"]), ("tensor", "role", None), ("tensor", "time_axis", [1]),
+    ],
+)  # fmt: skip
+def test_json_that_is_no_spec_is_a_spec_error(part: str, key: str, value: object) -> None:
+    data = json.loads(spec().to_json())
+    (data["feed"] if part == "feed" else data["outputs"][0])[key] = value
+    with pytest.raises(SpecError):
+        ModelSpec.from_json(json.dumps(data))
+
+
+def test_another_byte_order_is_named() -> None:
+    tensor = TensorSpec("x", "float32", (2,), "1")
+    with pytest.raises(ArgumentError, match="big-endian"):
+        tensor.check(np.zeros(2, ">f4"))
+
+
 # --- roles ----------------------------------------------------------------------------------------
 
 
@@ -161,11 +226,32 @@ def test_a_shape_without_room_for_frames(shape: tuple) -> None:
         ({"role": "heat_maps", "shape": (H, W)}, "3 axes for each frame"),
         ({"components": ("y", "z")}, "components x, y and"),
         ({"time_axis": 7}, "a time axis of 0 to 3"),
+        ({"role": "flow", "shape": (1, 2, H / 4, W / 4)}, r"grid of the frames.*height / 4"),
+        ({"role": "displacement", "shape": (1, 2, H, 48)}, r"\[height 16..64.*48"),
+        ({"time_axis": 1}, r"out: 1 frame along its time axis 1.*got 4"),
     ],
 )
 def test_an_output_that_its_role_contradicts(changes: dict, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         spec(outputs=(replace(OUT, **changes),))
+
+
+@pytest.mark.parametrize("frames", [3, 5, H, H / 4])
+def test_a_time_axis_has_the_frames_of_the_window(frames) -> None:
+    feed = Feed("window", ("clip",), length=4, latency=3, time_axis=1)
+    clip = replace(IMAGE, name="clip", shape=(1, 4, 1, H, W))
+    points = TensorSpec("at", "float32", (1, frames, 2, 2), "px", tolerance=0.1, time_axis=1)
+    with pytest.raises(SpecError, match="at: 4 frames along its time axis 1"):
+        spec(inputs=(clip,), outputs=(points,), feed=feed)
+    spec(inputs=(clip,), outputs=(replace(points, shape=(1, 4, 2, 2)),), feed=feed)
+
+
+def test_a_time_axis_may_be_the_axis_of_the_windows_input() -> None:
+    time = Axis("time", 1, 16)
+    feed = Feed("window", ("clip",), length=4, time_axis=1)
+    clip = replace(IMAGE, name="clip", shape=(1, time, 1, H, W))
+    points = TensorSpec("at", "float32", (1, time, 2, 2), "px", tolerance=0.1, time_axis=1)
+    spec(inputs=(clip,), outputs=(points,), feed=feed)
 
 
 def test_inputs_and_states_have_no_role() -> None:

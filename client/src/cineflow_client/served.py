@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Any
 
@@ -91,7 +91,7 @@ class Quality:
     """How well one pair of frames supports the flow between them.
 
     Frames without texture (black or uniform) cannot be measured. The index is then 0, the expected
-    error infinite, and the parts are NaN, or None where they are optional and not computed.
+    error infinite, and the parts are NaN, or None where they are optional.
 
     Attributes:
         index: 0 (no support) to 1. It falls as `expected_error_px` grows. It is 1/2 at the error
@@ -160,8 +160,8 @@ class Result:
         current: Index of this frame.
         previous: Index of the frame that the flow starts from; `current` for the first.
         reference: Index of the frame that the displacement refers to.
-        described: Index of the frame that the outputs describe: `current`, less the latency of a
-            window.
+        described: Index of the frame that the outputs and what is read off them describe:
+            `current`, less the latency of a window. Quality and beat are those of `current`.
         flow: float32 [n, ...] px, on the previous frame's grid: current(p + flow(p)) ~ previous(p).
             Zeros for the first frame.
         displacement: float32 [n, ...] px, on the reference frame's grid: where each of its points
@@ -282,6 +282,7 @@ class Reading:
         meaning: One sentence, with the unit.
         needs: What it is made from.
         asked: Whether it is sent only to a client that asked for it.
+        of_current: Whether it belongs to `Result.current`; the others belong to `described`.
         pack: From the attribute's value to the array; None: it is the array.
         unpack: The way back.
     """
@@ -292,6 +293,7 @@ class Reading:
     meaning: str
     needs: Needs
     asked: bool = False
+    of_current: bool = False
     pack: Callable[[Any], Any] | None = None
     unpack: Callable[[np.ndarray], Any] | None = None
 
@@ -314,8 +316,13 @@ def _pack_quality(quality: Quality) -> list[float | None]:
     return list(vars(quality).values())
 
 
+#: Parts of the quality that are None where they are not measured; the others are NaN then.
+_OPTIONAL_PARTS = ("appearance", "temporal_px", "forward_backward_px")
+
+
 def _unpack_quality(values: np.ndarray) -> Quality:
-    return Quality(*(_measured(value) for value in values.tolist()))
+    parts = dict(zip((part.name for part in fields(Quality)), values.tolist(), strict=True))
+    return Quality(**parts | {name: _measured(parts[name]) for name in _OPTIONAL_PARTS})
 
 
 def _pack_beat(beat: BeatInfo) -> list[float | None]:
@@ -351,6 +358,7 @@ READINGS: tuple[Reading, ...] = (
         "index 0..1, expected error px, correlation, photometric px, deformation, appearance, "
         "temporal px, forward-backward px, folding %; NaN: not measured",
         Needs(("flow",), images=True),
+        of_current=True,
         pack=_pack_quality,
         unpack=_unpack_quality,
     ),
@@ -361,6 +369,7 @@ READINGS: tuple[Reading, ...] = (
         "number, cause (0 start, 1 trigger, 2 motion), delay in frames, rhythm (0 unknown, "
         "1 regular, 2 early, 3 late), drift px (NaN: none)",
         Needs(("flow",), reference=True),
+        of_current=True,
         pack=_pack_beat,
         unpack=_unpack_beat,
     ),

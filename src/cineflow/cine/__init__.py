@@ -1,4 +1,4 @@
-"""The `Cine` type, and the readers that load one from disk."""
+"""The types `Cine` and `VolumeCine`, and the readers that load one from disk."""
 
 from cineflow.cine.clip import Cine
 from cineflow.cine.errors import (
@@ -13,6 +13,7 @@ from cineflow.cine.errors import (
 )
 from cineflow.cine.geometry import Geometry, fit_to
 from cineflow.cine.read import default_clip, read_cine
+from cineflow.cine.volumes import VolumeCine, read_clip, read_volumes
 
 __all__ = [
     "Cine",
@@ -25,7 +26,10 @@ __all__ = [
     "SingleFrameError",
     "TruncatedError",
     "UnknownTypeError",
+    "VolumeCine",
     "default_clip",
     "fit_to",
     "read_cine",
+    "read_clip",
+    "read_volumes",
 ]

@@ -18,8 +18,11 @@ from cineflow.report import (
     TraceRecorder,
     scalars_of,
 )
-from cineflow.served import NOTES, encode, has_reading
+from cineflow.served import INDICES, NOTES, READINGS, encode, has_reading
 from cineflow.spec import ModelSpec
+
+#: What belongs to the frame that came, also where a window's outputs describe an earlier one.
+_OF_CURRENT = (INDICES.name, *(row.name for row in READINGS if row.of_current))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +56,26 @@ class Collector:
         geometry: From those pixels to the model's.
         spec: The model.
         keep: Whether whole arrays are kept.
+        slice_of: Of volumes: index of the slice that `cine` shows, and the depth of the model's
+            volume.
     """
 
-    def __init__(self, cine: Cine, geometry: Geometry, spec: ModelSpec, *, keep: bool) -> None:
+    def __init__(
+        self,
+        cine: Cine,
+        geometry: Geometry,
+        spec: ModelSpec,
+        *,
+        keep: bool,
+        slice_of: tuple[int, int] | None = None,
+    ) -> None:
         self._cine = cine
         self._geometry = geometry
         self._spec = spec
         self._served: Mapping[str, Any] = json.loads(spec.to_json())
         tracks = has_reading(self._served, "quality_parts")
         self._trace = TraceRecorder(cine) if tracks else None
-        self._readings = None if tracks else ReadingsRecorder(cine, geometry, spec)
+        self._readings = None if tracks else ReadingsRecorder(cine, geometry, spec, slice_of)
         self._arrays = ResultFile() if keep else None
         self._rows: list[Row] = []
         self._absent: Counter[tuple[str, str]] = Counter()
@@ -88,7 +101,8 @@ class Collector:
         if self._arrays is not None:
             arrays = encode(result, self._served)
             del arrays[NOTES.name]
-            self._arrays.add(result.current, {"indices": arrays.pop("indices")})
+            now = {name: arrays.pop(name) for name in _OF_CURRENT if name in arrays}
+            self._arrays.add(result.current, now)
             self._arrays.add(result.described, arrays)
 
     def finish(self) -> Collected:

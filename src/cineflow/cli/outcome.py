@@ -81,9 +81,11 @@ class Outcome:
         )
 
     def summary(self) -> dict[str, Any]:
-        """The figures, for programs; times in ms, lengths in px, spacing in mm (row, column)."""
+        """The figures, for programs; times in ms, lengths in px, spacing in mm ([slice,] row,
+        column)."""
         figures = self.streamed.latency.summary()
         cine, closure = self.streamed.cine, self.streamed.closure
+        spacing = self.streamed.spacing_mm
         return {
             "frames": figures.frames,
             "p50_ms": round(figures.p50_ms, 3),
@@ -99,7 +101,7 @@ class Outcome:
             "model": self.model.served_name,
             "weights": self.weights,
             "loop_closure_px": None if closure.mean_px is None else round(closure.mean_px, 3),
-            "spacing": None if cine.spacing_mm is None else list(cine.spacing_mm),
+            "spacing": None if spacing is None else list(spacing),
             "spacing_reason": cine.spacing_reason,
         }
 
@@ -143,19 +145,14 @@ class Outcome:
     def _about(self) -> dict[str, Any]:
         """Units and provenance of result.npz."""
         streamed, collected = self.streamed, self.streamed.collected
-        geometry, spacing = streamed.geometry, streamed.cine.spacing_mm
+        spacing = streamed.spacing_mm
         return {
             "use": "Research use, not for diagnosis",
             **asdict(self.provenance),
             "clip": streamed.cine.name,
             "frames": len(streamed.cine),
             "times_ms": streamed.cine.times_ms.tolist(),
-            "picture": {
-                "meaning": "Arrays are in pixels of the picture that the model saw: the clip's "
-                "picture (source) resized to `content`, then padded on the right and below to "
-                "`model`; each is (height, width)",
-                **asdict(geometry),
-            },
+            "picture": _picture(streamed),
             "spacing_mm": None if spacing is None else list(spacing),
             "spacing_reason": streamed.cine.spacing_reason,
             "notes": list(streamed.cine.notes),
@@ -185,12 +182,13 @@ class Outcome:
         for name, value in self.streamed.collected.rows[-1].items():
             if name not in FIRST:
                 grid.add_row(escape(name), f"{value:.6g} in the last frame")
-        spacing = cine.spacing_mm
+        spacing = self.streamed.spacing_mm
+        axes = ", ".join(("slice", "row", "column")[-len(spacing or ()) :])
         grid.add_row(
             "spacing",
             cine.spacing_reason
             if spacing is None
-            else f"{spacing[0]:.4g} x {spacing[1]:.4g} mm per pixel (row, column)",
+            else f"{' x '.join(f'{step:.4g}' for step in spacing)} mm per pixel ({axes})",
         )
         grid.add_row("weights", self.weights)
         grid.add_row("served by", f"Triton {self.server_version}, {self.streamed.collected.engine}")
@@ -201,6 +199,24 @@ class Outcome:
         if closure.mean_px is None or closure.beat is None:
             return closure.reason
         return f"{closure.mean_px:.2f} px, frame {closure.beat.start} to {closure.beat.end}"
+
+
+def _picture(streamed: Streamed) -> dict[str, Any]:
+    """From the clip's pixels to those of the arrays, for programs that read result.npz."""
+    if streamed.volumes is not None:
+        return {
+            "meaning": "Arrays are in voxels of the volume that the model saw: the file's volume "
+            "(source) padded to `model` behind, below and on the right; each is (depth, height, "
+            "width)",
+            "source": streamed.volumes.source,
+            "model": streamed.volumes.model,
+        }
+    return {
+        "meaning": "Arrays are in pixels of the picture that the model saw: the clip's picture "
+        "(source) resized to `content`, then padded on the right and below to `model`; each is "
+        "(height, width)",
+        **asdict(streamed.geometry),
+    }
 
 
 _TRANSPORTS = {"shm": "gRPC, frames through system shared memory", "grpc": "gRPC tensors"}

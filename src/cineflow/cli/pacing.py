@@ -1,4 +1,4 @@
-"""Sending a clip to a server frame by frame, as a scanner would."""
+"""Sending a clip, or a sequence of volumes, to a server frame by frame, as a scanner would."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cineflow.cine import Cine, Geometry, fit_to
+from cineflow.cine import Cine, Geometry, VolumeCine, fit_to
 from cineflow.cli.collect import Collected, Collector
 from cineflow.cli.given import Given, read_given
 from cineflow.errors import ArgumentError
@@ -38,7 +38,8 @@ class Streamed:
     """The results of a paced stream of a clip.
 
     Attributes:
-        cine: The clip in its own pixels, with notes of what was done to it.
+        cine: The clip in its own pixels, with notes of what was done to it; of volumes, the middle
+            slice.
         geometry: From those pixels to those that the model saw.
         spec: The model.
         collected: What the model gave.
@@ -46,6 +47,7 @@ class Streamed:
         transport: "shm" or "grpc".
         closure: Loop closure over one beat; not measured without a flow.
         repeats: Frames that are exact copies of the frame before.
+        volumes: The volumes and their sizes; None for a clip of images.
     """
 
     cine: Cine
@@ -56,6 +58,29 @@ class Streamed:
     transport: str
     closure: Closure
     repeats: tuple[int, ...] = ()
+    volumes: FittedVolumes | None = None
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...] | None:
+        """mm per pixel along the frame's axes; None if lengths stay in pixels."""
+        return self.cine.spacing_mm if self.volumes is None else self.volumes.spacing_mm
+
+
+@dataclass(frozen=True)
+class FittedVolumes:
+    """How volumes reached a model: as they are, with black voxels up to the sizes that it takes.
+
+    Attributes:
+        source: (depth, height, width) of the volumes.
+        model: The same of what the model saw.
+        middle: Index of the slice that pictures show.
+        spacing_mm: mm per voxel (slice, row, column); None if lengths stay in pixels.
+    """
+
+    source: tuple[int, int, int]
+    model: tuple[int, int, int]
+    middle: int
+    spacing_mm: tuple[float, float, float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,32 +88,37 @@ class Source:
     """A clip as it is sent to one model.
 
     Attributes:
-        cine: The clip in its own pixels.
-        fitted: The clip in the sizes that the model takes.
-        frames: Its frames in the grey levels of the model's feed.
+        cine: The clip in its own pixels; of volumes, the middle slice.
+        frames: Its frames in the sizes that the model takes and the grey levels of its feed.
+        spacing_mm: mm per pixel of those frames; None if lengths stay in pixels.
+        notes: What was done to the clip, as sentences for the user.
         geometry: From the clip's pixels to the model's.
         spec: The model.
         given: The model's further inputs.
+        volumes: The volumes and their sizes; None for a clip of images.
     """
 
     cine: Cine
-    fitted: Cine
     frames: np.ndarray
+    spacing_mm: tuple[float, ...] | None
+    notes: tuple[str, ...]
     geometry: Geometry
     spec: ModelSpec
     given: Given
+    volumes: FittedVolumes | None = None
 
 
-def prepare(model: ModelInfo, cine: Cine, given: Path | None = None) -> Source:
+def prepare(model: ModelInfo, clip: Cine | VolumeCine, given: Path | None = None) -> Source:
     """Fit a clip to a model.
 
     Args:
         model: The model, as `client.model` describes it.
-        cine: The clip.
+        clip: A clip of images, or a sequence of volumes for a model of volumes.
         given: A .npz file with the model's further inputs.
 
     Raises:
-        ArgumentError: The model does not take a stream of images, or the further inputs do not fit.
+        ArgumentError: The model does not take a stream of such frames, volumes are larger than it
+            takes, or the further inputs do not fit.
     """
     spec = ModelSpec.from_json(json.dumps(model.spec))
     if not spec.feed.streams:
@@ -97,20 +127,63 @@ def prepare(model: ModelInfo, cine: Cine, given: Path | None = None) -> Source:
             f"{model.served_name}, which takes calls",
             f"`cineflow call {spec.name} --url HOST:PORT --input ARRAYS.npz`",
         )
-    if spec.feed.volume:
+    if spec.feed.volume != isinstance(clip, VolumeCine):
         raise ArgumentError(
-            "a model of images [H, W], as clips have them",
-            f"{model.served_name}, which takes volumes [D, H, W]",
-            f'Push volumes from Python: client.stream("{spec.name}").push(volume).',
+            "a model of volumes [D, H, W], as this file has them"
+            if isinstance(clip, VolumeCine)
+            else "a model of images [H, W], as clips have them",
+            f"{model.served_name}, which takes "
+            f"{'volumes [D, H, W]' if spec.feed.volume else 'images [H, W]'}",
+            "Volumes come from .npz and NIfTI files with the axes time, depth, height and width; "
+            "images from DICOM and video files.",
         )
-    fitted, geometry = fit_to(cine, [_limits(dim) for dim in spec.frame_inputs[-1].shape[-2:]])
+    limits = [_limits(dim) for dim in spec.frame_inputs[-1].shape[-spec.feed.rank :]]
+    if isinstance(clip, VolumeCine):
+        return _volume_source(clip, limits, spec, given)
+    fitted, geometry = fit_to(clip, limits)
     return Source(
-        cine=cine,
-        fitted=fitted,
+        cine=clip,
         frames=_grey(fitted.frames, spec.feed.grey),
+        spacing_mm=fitted.spacing_mm,
+        notes=fitted.notes,
         geometry=geometry,
         spec=spec,
-        given=read_given(given, spec, len(cine), geometry),
+        given=read_given(given, spec, len(clip), geometry),
+    )
+
+
+def _volume_source(
+    clip: VolumeCine, limits: list[Axis | int], spec: ModelSpec, given: Path | None
+) -> Source:
+    """Volumes with black voxels up to the next sizes that the model takes; never resampled."""
+    axes = [dim if isinstance(dim, Axis) else Axis("fixed", dim, dim) for dim in limits]
+    sizes = [
+        max(-(-size // axis.multiple), -(-axis.minimum // axis.multiple)) * axis.multiple
+        for size, axis in zip(clip.size, axes, strict=True)
+    ]
+    if any(size > axis.maximum for size, axis in zip(sizes, axes, strict=True)):
+        raise ArgumentError(
+            f"volumes within {' x '.join(axis.describe() for axis in axes)} for {spec.name}",
+            " x ".join(map(str, clip.size)),
+            "Resample or crop them first; `cineflow phantom ventricle --size` makes them smaller.",
+        )
+    depth, height, width = sizes
+    size = depth, height, width
+    how = FittedVolumes(clip.size, size, clip.middle, clip.spacing_mm)
+    geometry = Geometry(clip.size[1:], clip.size[1:], size[1:])
+    words = "x".join(map(str, clip.size))
+    notes = [f"The model saw whole volumes of {words}; pictures show slice {clip.middle}."]
+    if size != clip.size:
+        notes.append(f"Volumes of {words} were padded to {'x'.join(map(str, size))} for the model.")
+    return Source(
+        cine=clip.plane(),
+        frames=_grey(clip.padded(size).frames, spec.feed.grey),
+        spacing_mm=clip.spacing_mm,
+        notes=(*clip.notes, *notes),
+        geometry=geometry,
+        spec=spec,
+        given=read_given(given, spec, len(clip), geometry),
+        volumes=how,
     )
 
 
@@ -140,13 +213,14 @@ def stream_paced(
     from cineflow_client import LatencyLog
 
     cine, given = source.cine, source.given
-    collector = Collector(cine, source.geometry, source.spec, keep=keep)
+    slice_ = None if source.volumes is None else (source.volumes.middle, source.volumes.model[0])
+    collector = Collector(cine, source.geometry, source.spec, keep=keep, slice_of=slice_)
     latency = LatencyLog(frame_period_ms=cine.frame_period_ms)
     with client.stream(model.served_name) as warm_up:
         for index, frame in enumerate(source.frames[: warm_up_frames(source.spec)]):
             warm_up.push(frame, given=given.at(index))
     repeats: list[int] = []
-    with client.stream(model.served_name, spacing_mm=source.fitted.spacing_mm) as stream:
+    with client.stream(model.served_name, spacing_mm=source.spacing_mm) as stream:
         started = time.perf_counter()
         for index, (frame, due_ms) in enumerate(zip(source.frames, cine.times_ms, strict=True)):
             early_s = started + due_ms / 1e3 - time.perf_counter()
@@ -161,7 +235,7 @@ def stream_paced(
         transport = stream.transport
     collected = collector.finish()
     # The clip's own pixels, with the notes of the fit.
-    shown = replace(cine, notes=(*source.fitted.notes, *repeat_notes(repeats)))
+    shown = replace(cine, notes=(*source.notes, *repeat_notes(repeats)))
     return Streamed(
         shown,
         source.geometry,
@@ -171,6 +245,7 @@ def stream_paced(
         transport,
         _closure(cine, collected.trace),
         tuple(repeats),
+        source.volumes,
     )
 
 
@@ -219,7 +294,7 @@ def _grey(frames: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
 
 def _closure(cine: Cine, trace: Trace | None) -> Closure:
     if trace is None:
-        return Closure(None, None, "the model has no flow")
+        return Closure(None, None, "the model has no flow of images")
     beat, reason = find_beat(cine.frames, np.asarray(cine.times_ms), cine.sector)
     if beat is None:
         return Closure(None, None, reason)

@@ -16,7 +16,12 @@ def register(app: typer.Typer) -> None:
 
 @guarded
 def stream(
-    clip: Annotated[Path, typer.Argument(help="DICOM multi-frame, .mp4 or .avi.")],
+    clip: Annotated[
+        Path,
+        typer.Argument(
+            help="DICOM multi-frame, .mp4 or .avi; volumes: .npz, .nii or .nii.gz with time."
+        ),
+    ],
     url: Annotated[str, typer.Option(help="host:port of the server's gRPC interface.")],
     model: Annotated[str, typer.Option(help="An alias, or a served name.")] = "lucas_kanade",
     given: Annotated[
@@ -31,19 +36,19 @@ def stream(
     ] = None,
 ) -> None:
     """Stream a clip to a running server, at the clip's own rate."""
-    from cineflow.cine import read_cine
+    from cineflow.cine import read_clip
     from cineflow.cli.outcome import Outcome, import_client
     from cineflow.cli.pacing import prepare, stream_paced, sustained_fps
 
     client_library = import_client()
-    cine = read_cine(clip)
+    frames = read_clip(clip)
     with client_library.Client(url) as client:
         info = client.model(model)
-        source = prepare(info, cine, given)
+        source = prepare(info, frames, given)
         if out_dir is not None:
             out_dir.mkdir(parents=True, exist_ok=True)  # before the stream, so that it fails early
         keep = out_dir is not None
-        with err.status(f"streaming {len(cine)} frames to {info.served_name}"):
+        with err.status(f"streaming {len(frames)} frames to {info.served_name}"):
             streamed = stream_paced(client, source, info, lambda done: go_on(), keep=keep)
             fps = sustained_fps(client, source, info, lambda done: go_on())
         version = client.server_version()

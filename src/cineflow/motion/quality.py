@@ -74,7 +74,7 @@ def assess(
     motion = block_motion(sums, before, frames)
     weight = motion.weight
     if not weight[np.minimum(sums.aa, sums.bb) > _ROUNDING].any():
-        return _unsupported(before is not None, backward is not None), motion
+        return _UNSUPPORTED, motion
     parts = Parts(
         photometric_px=weighted_quantile(_photometric(sums), weight, _WORSE_SHARE),
         correlation=weighted_quantile(_correlation(sums), weight, 1.0 - _WORSE_SHARE),
@@ -93,11 +93,8 @@ def assess(
     return quality, motion
 
 
-def _unsupported(second: bool, there_and_back: bool) -> Quality:
-    """Quality of a pair without texture: its flow has no support, and its parts are undefined."""
-    change = np.nan if second else None
-    back = np.nan if there_and_back else None
-    return Quality(0.0, np.inf, np.nan, np.nan, np.nan, change, change, back, np.nan)
+#: Quality of a pair without texture: its flow has no support, and its parts are undefined.
+_UNSUPPORTED = Quality(0.0, np.inf, np.nan, np.nan, np.nan, None, None, None, np.nan)
 
 
 def _correlation(sums: PairSums) -> np.ndarray:

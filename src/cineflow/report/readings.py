@@ -47,12 +47,21 @@ class ReadingsRecorder:
         cine: The clip, in its own pixels.
         geometry: From those pixels to the model's.
         spec: The model.
+        slice_of: Of volumes: index of the slice that `cine` shows, and the depth of the model's
+            volume. Labels and motion are those of that slice; points are projected onto it.
     """
 
-    def __init__(self, cine: Cine, geometry: Geometry, spec: ModelSpec) -> None:
+    def __init__(
+        self,
+        cine: Cine,
+        geometry: Geometry,
+        spec: ModelSpec,
+        slice_of: tuple[int, int] | None = None,
+    ) -> None:
         self._cine = cine
         self._geometry = geometry
         self._spec = spec
+        self._slice = slice_of
         self._labels: dict[int, np.ndarray] = {}
         self._points: dict[int, np.ndarray] = {}
         self._anchors: tuple[int, np.ndarray] | None = None
@@ -62,9 +71,9 @@ class ReadingsRecorder:
         if (labels := self._labels_of(result)) is not None:
             self._labels[result.described] = labels
         if result.points is not None:
-            self._points[result.described] = self._geometry.points_to_source(result.points).astype(
-                np.float32
-            )
+            self._points[result.described] = self._geometry.points_to_source(
+                result.points[:, :2]
+            ).astype(np.float32)
         elif result.displacement is not None:
             self._points[result.described] = self._wall_points(result, result.displacement)
 
@@ -88,8 +97,16 @@ class ReadingsRecorder:
             behind = result.current - result.described if len(values) > 1 else 0
             one = values[len(values) - 1 - behind]
             classes = one.argmax(axis=0) if role == Role.PROBABILITIES else one
-            return self._to_source(classes.astype(np.uint8))
+            return self._to_source(self._shown_slice(classes).astype(np.uint8))
         return None
+
+    def _shown_slice(self, values: np.ndarray) -> np.ndarray:
+        """[..., H, W] of the slice that is shown; maps may have fewer slices than the volume."""
+        if self._slice is None:
+            return values
+        index, depth = self._slice
+        found: np.ndarray = np.moveaxis(values, -3, 0)[index * values.shape[-3] // depth]
+        return found
 
     def _to_source(self, classes: np.ndarray) -> np.ndarray:
         """A map of the model's picture at any resolution, on the clip's pixels."""
@@ -105,7 +122,8 @@ class ReadingsRecorder:
         if result.reference != reference:
             anchors = self._points.get(result.reference, anchors)
             self._anchors = result.reference, anchors
-        field = self._geometry.field_to_source(displacement)
+        within = self._shown_slice(displacement[:2])
+        field = self._geometry.field_to_source(within)
         return anchors + sample_field(field, anchors)
 
 

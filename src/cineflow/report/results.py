@@ -70,7 +70,7 @@ class ResultFile:
     """Collects the arrays of each frame and writes them as one file.
 
     The file has for every name `x` the rows [N, ...] and `x.frame`, int64 [N], the frames that they
-    describe: an output does not come with every frame of a pair or a window. Where rows differ in
+    belong to: an output does not come with every frame of a pair or a window. Where rows differ in
     size, `x.shape` has the size of each and the rest is zeros.
     """
 

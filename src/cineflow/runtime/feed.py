@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cineflow.errors import ArgumentError, FrameError, SpecError
+from cineflow.runtime.checks import native
 from cineflow.spec import Axis, Feed, FeedKind, ModelSpec, TensorSpec
-from cineflow.spec.axes import mismatch, size_of
+from cineflow.spec.axes import mismatch, root_axis, size_of
 from cineflow.spec.feed import FrameLayout, accepts_frame, frame_layout
 
 _FRAME_TYPES = (np.uint8, np.float32)
@@ -79,6 +80,7 @@ class FrameFeed:
         wanted = f"a grey frame, uint8 or float32 [{size}]"
         if not isinstance(frame, np.ndarray):
             raise FrameError(wanted, type(frame).__name__)
+        frame = native(frame)
         if frame.ndim != self.feed.rank or frame.dtype not in _FRAME_TYPES:
             remedy = ""
             if frame.ndim == self.feed.rank and frame.dtype.kind in "uifb":
@@ -104,11 +106,13 @@ class FrameFeed:
         layout = next(iter(self.layouts.values()))
         if reason := accepts_frame(layout, shape):
             wanted, _, got = reason.rpartition(", not ")
-            raise FrameError(
-                f"{wanted} pixels, which {self.spec.name} takes",
-                got,
-                "Resize or pad the frame first: cineflow.cine.fit_to keeps the geometry.",
-            )
+            raise self._wrong_size(f"{wanted} pixels, which {self.spec.name} takes", got)
+        self.image_sizes(shape)
+
+    @staticmethod
+    def _wrong_size(wanted: str, got: object) -> FrameError:
+        remedy = "Resize or pad the frame first: cineflow.cine.fit_to keeps the geometry."
+        return FrameError(wanted, str(got), remedy)
 
     def _check_values(self, frame: np.ndarray, image: np.ndarray, last: np.ndarray | None) -> None:
         low, high = self.feed.grey
@@ -191,7 +195,11 @@ class FrameFeed:
         }
 
     def image_sizes(self, shape: tuple[int, ...]) -> dict[str, int]:
-        """Sizes of the dynamic axes for frames of `shape`, by name."""
+        """Sizes of the dynamic axes for frames of `shape`, by name.
+
+        Raises:
+            FrameError: One axis would have two sizes: the model takes square frames only.
+        """
         sizes: dict[str, int] = {}
         for tensor in self._tensors.values():
             layout = self.layouts[tensor.name]
@@ -200,8 +208,16 @@ class FrameFeed:
                 if isinstance(dim, Axis):
                     at_time = position == layout.time_axis
                     sizes[dim.name] = self.feed.frames_of(tensor.name) if at_time else 1
-            for dim, size in zip(layout.size, shape, strict=True):
-                mismatch(dim, size, sizes)
+            labels = ("depth", "height", "width")[-len(shape) :]
+            for label, dim, size in zip(labels, layout.size, shape, strict=True):
+                if mismatch(dim, size, sizes):
+                    axis = root_axis(dim)
+                    assert axis is not None  # a fixed size was compared before
+                    raise self._wrong_size(
+                        f"a {label} of {size_of(dim, sizes)} pixels, because {axis.name} is "
+                        f"{sizes[axis.name]} for {self.spec.name}",
+                        size,
+                    )
         return sizes
 
 
@@ -253,7 +269,7 @@ def given_arrays(
         )
     arrays = {}
     for tensor in tensors:
-        array = np.array(given[tensor.name])  # a copy of its own
+        array = native(np.array(given[tensor.name]))  # a copy of its own
         try:
             tensor.check(array, sizes)
         except ArgumentError as error:

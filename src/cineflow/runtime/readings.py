@@ -11,6 +11,7 @@ from cineflow.errors import EngineError, SpecError
 from cineflow.motion.fields import all_finite
 from cineflow.motion.landmarks import chain_lengths, class_areas, peaks
 from cineflow.motion.strain import deformation_gradient, green_lagrange
+from cineflow.runtime.bundle import graph_outputs
 from cineflow.served import Output
 from cineflow.spec import FeedKind, ModelSpec, Role, TensorSpec
 from cineflow.spec.outputs import frame_values, motion_in_pixels, require_motion_unit
@@ -22,8 +23,9 @@ _ENTRIES = {2: ((0, 0), (1, 1), (0, 1)), 3: ((0, 0), (1, 1), (2, 2), (0, 1), (0,
 def require_readable(spec: ModelSpec) -> None:
     """Raise `SpecError` unless every reading that the outputs promise can be made.
 
-    A flow in an unknown unit, two outputs of one role, or a flow from a feed without a previous
-    frame is refused here, before a stream or a repository is made of it.
+    Motion or points in an unknown unit, two outputs of one role, a flow from a feed without a
+    previous frame, or a displacement without a reference frame is refused here, before a stream or
+    a repository is made of it.
     """
     for role in Role:
         several = [one.name for one in spec.outputs if role and one.role == role]
@@ -38,11 +40,30 @@ def require_readable(spec: ModelSpec) -> None:
         if tensor is not None:
             require_motion_unit(tensor)
     flow, displacement = spec.output_of(Role.FLOW), spec.output_of(Role.DISPLACEMENT)
-    if flow is not None and spec.feed.kind in (FeedKind.WINDOW, FeedKind.CALL):
+    points = spec.output_of(Role.POINTS)
+    if points is not None and points.unit != "px":
         raise SpecError(
-            f"{spec.name}: a flow from frame to frame, to be composed",
-            f"{flow.name} of a {spec.feed.kind}",
+            f"{points.name}: points in 'px', pixels of the frame",
+            repr(points.unit),
+            "Convert them at the end of the model, or leave the role out",
+        )
+    kind = spec.feed.kind
+    if flow is not None and not (kind == FeedKind.PAIR or (kind == FeedKind.FRAME and spec.states)):
+        raise SpecError(
+            f"{spec.name}: a flow from the previous frame to the current one, to be composed",
+            f"{flow.name} of the feed {kind}{'' if spec.states else ' without a state'}",
             "Give it no role, or the role displacement if it refers to a reference frame",
+        )
+    if displacement is not None and not (
+        kind == FeedKind.REFERENCE
+        or (kind == FeedKind.WINDOW and len(spec.feed.inputs) == 2)
+        or spec.states
+        or spec.feed.at_start
+    ):
+        raise SpecError(
+            f"{spec.name}: a displacement from a reference frame, which the model sees or keeps",
+            f"{displacement.name} of the feed {kind} without a reference and without a state",
+            'Feed("reference", ...), or the role flow if it starts at the previous frame',
         )
     if displacement is not None and flow is not None:
         raise SpecError(
@@ -53,20 +74,21 @@ def require_readable(spec: ModelSpec) -> None:
 
 
 def checked_outputs(spec: ModelSpec, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The model's outputs by name, states left out.
+    """The model's outputs by name; the states are checked and left out.
 
     Raises:
-        EngineError: One is missing, or has a value that is not finite.
+        EngineError: An output or a state is missing, or has a value that is not finite: a state
+            that is not finite would spoil every frame after it.
     """
     arrays = {}
-    for tensor in spec.outputs:
+    for tensor in graph_outputs(spec):
         if tensor.name not in outputs:
             raise EngineError(f"the output {tensor.name}", f"{sorted(outputs)}")
         array = outputs[tensor.name]
         if array.dtype.kind == "f" and not all_finite(array):
             raise EngineError(f"a finite {tensor.name}", f"NaN or infinite values from {spec.name}")
         arrays[tensor.name] = array
-    return arrays
+    return {one.name: arrays[one.name] for one in spec.outputs}
 
 
 def raw_outputs(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> dict[str, Output]:
@@ -109,17 +131,22 @@ def landmark_readings(
 
 
 def area_readings(
-    spec: ModelSpec, arrays: Mapping[str, np.ndarray], spacing: tuple[float, ...] | None
+    spec: ModelSpec,
+    arrays: Mapping[str, np.ndarray],
+    size: tuple[int, ...],
+    spacing: tuple[float, ...] | None,
 ) -> dict[str, Any]:
-    """areas, of labels or of probabilities."""
+    """areas, of labels or of probabilities. Their maps cover the frame, at any resolution."""
     if (labels := spec.output_of(Role.LABELS)) is not None:
         values = _described(spec, labels, arrays)
         classes = len(labels.names) or int(values.max(initial=0)) + 1
-        return {"areas": class_areas(values, classes, spacing)}
-    if (shares := spec.output_of(Role.PROBABILITIES)) is not None:
+    elif (shares := spec.output_of(Role.PROBABILITIES)) is not None:
         values = _described(spec, shares, arrays)
-        return {"areas": class_areas(values.argmax(axis=0), len(values), spacing)}
-    return {}
+        classes, values = len(values), values.argmax(axis=0)
+    else:
+        return {}
+    pixels = np.float32(np.prod(size) / values.size)  # of the frame, for each sample of the map
+    return {"areas": class_areas(values, classes, spacing) * pixels}
 
 
 def strain_of(displacement: np.ndarray, spacing: tuple[float, ...] | None) -> np.ndarray:
@@ -130,7 +157,14 @@ def strain_of(displacement: np.ndarray, spacing: tuple[float, ...] | None) -> np
 
 
 def _described(spec: ModelSpec, tensor: TensorSpec, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """An output's values of the frame that the result describes."""
+    """An output's values of the frame that the result describes.
+
+    Raises:
+        EngineError: Its time axis is not as long as the window.
+    """
     values = frame_values(tensor, arrays[tensor.name], spec.feed.rank)
+    frames = spec.feed.frames_of(spec.feed.inputs[-1])
+    if tensor.time_axis is not None and len(values) != frames:
+        raise EngineError(f"{tensor.name} of {frames} frames", f"{len(values)} from {spec.name}")
     described: np.ndarray = values[len(values) - 1 - (spec.feed.latency if len(values) > 1 else 0)]
     return described

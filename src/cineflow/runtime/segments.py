@@ -127,8 +127,7 @@ class SegmentedEngine:
             ArgumentError: An input does not fit the spec.
             EngineError: A step failed.
         """
-        check_inputs(self._inputs, inputs)
-        values: dict[str, Any] = dict(inputs)
+        values: dict[str, Any] = dict(check_inputs(self._inputs, inputs))
         for position, (step, runner) in enumerate(self._program):
             values.update(runner({name: values[name] for name in step.inputs}))
             for name in self._last_use[position]:

@@ -43,6 +43,7 @@ from cineflow.served import (
     motion_outputs,
     reserved_names,
 )
+from cineflow.served import raw_outputs as wire_outputs
 from cineflow.spec import FeedKind, ModelSpec, Role
 
 __all__ = ["BeatInfo", "Cause", "Result", "Stream", "StreamState", "require_streamable"]
@@ -58,7 +59,7 @@ class Stream:
             outputs.
         state: A state taken from another stream of the same model; it goes on from there.
         spacing_mm: mm per pixel along the frame's axes, (row, column) or (slice, row, column): the
-            lengths and areas are in mm then.
+            lengths and areas are in mm then. A state brings its own, and only that is taken.
         readings: Readings that are made only where they are asked for: "strain".
         backward: Also track each pair backward, at half size where the model takes that size, and
             judge the quality by both. A quarter of the engine's time more per frame (all of it
@@ -67,7 +68,8 @@ class Stream:
     Raises:
         SpecError: The model is not one that streams, or cannot run backward; `state` is not a
             `StreamState`, is another model's, or its arrays are not what this model makes.
-        ArgumentError: `spacing_mm` is not positive numbers, or a reading does not exist.
+        ArgumentError: `spacing_mm` is not positive numbers, or not the state's; or a reading does
+            not exist.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Stream:
             self._spacing = require_spacing(spacing_mm, spec.feed.rank)
         if state is not None:
             require_state(state).require_fits(self._feed, self.model)
+            _require_same_spacing(self._spacing, state.spacing_mm)
         self._state = state
         self._offered: dict[str, np.ndarray] = {}  # given at the start, before a frame was taken
         self._lock = threading.Lock()
@@ -178,21 +181,22 @@ class Stream:
         at_start, each = self._given(given, sizes)
         feed_before = None if before is None else before.feed
         inputs, feed, why = self._feed.inputs(feed_before, image, renew=bool(beat))
+        # A new reference also ends what the model carries, whether it runs for this frame or not.
+        kept = before is not None and not (beat and self._feed.keeps_reference)
         after = StreamState(
             model=self.model,
             index=number,
             feed=feed,
             time_ms=time_ms,
-            tensors={} if before is None else before.tensors,
+            tensors=before.tensors if before is not None and kept else {},
             given=at_start,
             spacing_mm=self._spacing if before is None else before.spacing_mm,
             track=None if before is None else before.track,
-            ran=before is not None and before.ran,
+            ran=before is not None and kept and before.ran,
         )
         arrays: dict[str, np.ndarray] = {}
         if inputs is not None:
-            fresh = not after.ran or (bool(beat) and self._feed.keeps_reference)
-            states = zero_states(self.spec, sizes) if fresh else after.tensors
+            states = after.tensors if after.ran else zero_states(self.spec, sizes)
             carried = {f"{name}_in": value for name, value in states.items()}
             outputs = self._engine.run(inputs | at_start | each | carried)
             arrays = checked_outputs(self.spec, outputs)
@@ -231,7 +235,7 @@ class Stream:
             if self.spec.output_of(Role.DISPLACEMENT) is not None:
                 readings["displacement"] = motion_of(self.spec, Role.DISPLACEMENT, arrays, size)
             readings |= landmark_readings(self.spec, arrays, size, spacing)
-            readings |= area_readings(self.spec, arrays, spacing)
+            readings |= area_readings(self.spec, arrays, size, spacing)
         displacement = readings.get("displacement")
         if self._strain and displacement is not None:
             readings["strain"] = strain_of(displacement, after.spacing_mm)
@@ -309,6 +313,8 @@ class Stream:
         if self._state is None:
             arrays = given_arrays((*once, *each), given, sizes, "with the first frame")
         else:
+            for tensor in once:  # their sizes hold for what comes with this frame, and for states
+                tensor.check(self._state.given[tensor.name], sizes)
             arrays = given_arrays(each, given, sizes, "with each frame after the first")
             arrays |= self._state.given
         return (
@@ -360,21 +366,33 @@ class Stream:
         return number
 
 
+def _require_same_spacing(asked: tuple[float, ...] | None, known: tuple[float, ...] | None) -> None:
+    """Raise `ArgumentError` for a spacing that is not the one that the stream began with."""
+    if asked is not None and asked != known:
+        raise ArgumentError(
+            "no spacing_mm, as in the state"
+            if known is None
+            else f"spacing_mm {known}, the state's",
+            str(asked),
+            "Leave it out: a stream keeps the spacing that it began with",
+        )
+
+
 def require_streamable(spec: ModelSpec) -> None:
     """Raise `SpecError` unless a `Stream` can run models of this kind, readings included."""
     FrameFeed(spec)  # refuses a call, a unit or a shape that frames cannot have
     require_readable(spec)
-    reserved = reserved_names(json.loads(spec.to_json()))
-    taken = [
-        one.name
-        for one in (*spec.given_inputs, *spec.outputs)
-        if one.name in reserved and one.name != one.role
-    ]
+    served = json.loads(spec.to_json())
+    # A flow called `flow` is the reading itself; every other output has a port next to it.
+    raw = {item["name"] for item in wire_outputs(served)}
+    own = {one.name for one in spec.outputs if one.name not in raw and one.name == one.role}
+    named = [one.name for one in (*spec.given_inputs, *spec.outputs) if one.name not in own]
+    taken = [name for name in named if name in reserved_names(served)]
     if taken:
         raise SpecError(
             f"{spec.name}: outputs and given inputs with names of their own",
             f"{taken}, which the stream uses itself",
-            "Rename them in the spec and in the recipe",
+            "Rename them in the spec and in the recipe: `tracks` for points, `maps` for heat maps",
         )
     known = {axis.name for one in spec.inputs for axis in one.axes}
     for state in spec.states:

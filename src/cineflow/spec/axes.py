@@ -170,8 +170,8 @@ def mismatch(dim: Dim, size: int, sizes: dict[str, int]) -> str:
         return f"{dim.name} of {dim.describe()}, not {size}"
     known = sizes.setdefault(axis.name, whole)
     if known != whole:
-        wanted = size_of(dim, sizes)
-        return f"{dim.name} = {wanted} (because {axis.name} is {known}), not {size}"
+        because = f" (because {axis.name} is {known})" if isinstance(dim, AxisPart) else ""
+        return f"{dim.name} = {size_of(dim, sizes)}{because}, not {size}"
     return ""
 
 

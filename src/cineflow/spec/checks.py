@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from cineflow.errors import SpecError
 
 
@@ -17,6 +19,11 @@ def require_text(owner: str, **values: object) -> None:
             raise SpecError(
                 f"{owner}: text as its {field_name}", repr(value), f'{field_name}: "..." in quotes'
             )
+
+
+def as_tuple(value: Any) -> Any:
+    """A list of JSON as a tuple; anything else as it is, for the field's own check to refuse."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def require_texts(owner: str, **values: object) -> None:

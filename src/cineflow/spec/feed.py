@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import numpy as np
+
 from cineflow.errors import SpecError
 from cineflow.spec.axes import Axis, Dim, describe_dim
-from cineflow.spec.checks import is_whole, require_text, require_texts
+from cineflow.spec.checks import as_tuple, is_whole, require_text, require_texts
 from cineflow.spec.tensors import TensorSpec
 
 #: Grey levels that 8-bit frames have.
@@ -76,6 +78,14 @@ class Feed:
     def __post_init__(self) -> None:
         require_text("a feed", kind=self.kind)
         require_texts("a feed", inputs=self.inputs, at_start=self.at_start)
+        if not isinstance(self.volume, bool):
+            raise SpecError("a feed with volume True or False", repr(self.volume))
+        if self.time_axis is not None and not (is_whole(self.time_axis) and self.time_axis >= 0):
+            raise SpecError(
+                "a whole time_axis of 0 or more",
+                repr(self.time_axis),
+                "time_axis=1 for frames along the second axis of the input",
+            )
         kinds = [kind.value for kind in FeedKind]
         if self.kind not in kinds:
             raise SpecError(f"a feed of {', '.join(kinds)}", repr(self.kind))
@@ -113,6 +123,12 @@ class Feed:
                 "a scale other than 0, also where an offset is given",
                 f"scale {self.scale!r}, offset {self.offset!r}",
             )
+        if not (isinstance(self.grey, tuple) and len(self.grey) == 2):
+            raise SpecError(
+                "two grey levels of a frame, the lowest and the highest",
+                repr(self.grey),
+                "Feed(..., grey=(0, 255))",
+            )
         low, high = self.grey
         if not (_is_finite(low) and _is_finite(high) and low < high):
             raise SpecError("grey levels from a lowest to a higher one", f"{low!r} to {high!r}")
@@ -135,7 +151,7 @@ class Feed:
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Feed:
         """Read back what `dataclasses.asdict` wrote."""
-        lists = {key: tuple(item[key]) for key in ("inputs", "at_start", "grey") if key in item}
+        lists = {key: as_tuple(item[key]) for key in ("inputs", "at_start", "grey") if key in item}
         return cls(**{**item, **lists})
 
     def frames_of(self, name: str) -> int:
@@ -213,6 +229,7 @@ def frame_layout(tensor: TensorSpec, feed: Feed) -> FrameLayout:
             "Reshape inside the model, or correct the feed (volume, time_axis, length)",
         )
     scale, offset = _conversion(tensor, feed)
+    _require_room(tensor, feed, scale)
     return FrameLayout(
         rank=len(tensor.shape),
         time_axis=time_axis,
@@ -241,6 +258,17 @@ def _conversion(tensor: TensorSpec, feed: Feed) -> tuple[float, float]:
     low, high = feed.grey
     scale = (span[1] - span[0]) / (high - low)
     return scale, span[0] - scale * low
+
+
+def _require_room(tensor: TensorSpec, feed: Feed, scale: float) -> None:
+    """Raise `SpecError` where the dtype rounds every frame to black and white."""
+    span = abs(scale) * (feed.grey[1] - feed.grey[0])
+    if tensor.dtype == "bool" or (np.dtype(tensor.dtype).kind in "ui" and span <= 2):
+        raise SpecError(
+            f"{tensor.name}: a dtype that can hold frames in {tensor.unit!r}",
+            f"{tensor.dtype}, which rounds them to black and white",
+            'float32, or the unit "grey level": convert inside the model',
+        )
 
 
 def _admits(dim: Dim, size: int) -> bool:

@@ -11,7 +11,7 @@ from cineflow.errors import SpecError
 from cineflow.spec.axes import Axis
 from cineflow.spec.checks import require_text
 from cineflow.spec.feed import Feed, FeedKind
-from cineflow.spec.outputs import require_role_shape
+from cineflow.spec.outputs import require_frame_axes, require_role_shape
 from cineflow.spec.tensors import Role, TensorSpec
 
 _NAME = re.compile("[a-z][a-z0-9_]*")
@@ -108,6 +108,7 @@ class ModelSpec:
         self._check_feed()
         for tensor in self.outputs:
             require_role_shape(tensor, self.feed)
+            require_frame_axes(tensor, self.feed, self.frame_inputs)
         for tensor in (*self.inputs, *self.states):
             if tensor.role:
                 raise SpecError(

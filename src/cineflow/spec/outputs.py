@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from cineflow.errors import SpecError
-from cineflow.spec.axes import Dim
+from cineflow.spec.axes import Dim, describe_dim
 from cineflow.spec.feed import Feed
 from cineflow.spec.tensors import MOTION_UNITS, Role, TensorSpec
 
@@ -65,6 +65,49 @@ def require_role_shape(tensor: TensorSpec, feed: Feed) -> None:
             f"components {list(tensor.components)}",
             "Reshape at the end of the model, or leave the role out",
         )
+
+
+def require_frame_axes(tensor: TensorSpec, feed: Feed, frames: Sequence[TensorSpec]) -> None:
+    """Raise `SpecError` unless an output's time axis and grid are those of the frames.
+
+    A flow and a displacement move the frame's own pixels, so they lie on its grid. Labels,
+    probabilities and heat maps may have any resolution. A call has no frames.
+
+    Args:
+        tensor: The output.
+        feed: Of the model.
+        frames: The inputs that take frames.
+    """
+    if not frames:
+        return
+    time = tensor.time_axis
+    if time is not None and not _is_time(tensor.shape[time], feed, frames):
+        count = feed.frames_of(frames[-1].name)
+        raise SpecError(
+            f"{tensor.name}: {count} frame{'s' if count > 1 else ''} along its time axis {time}, "
+            f"as many as {frames[-1].name} takes",
+            describe_dim(tensor.shape[time]),
+            "Give every frame of the window a value, or leave the time axis out",
+        )
+    if tensor.role not in (Role.FLOW, Role.DISPLACEMENT):
+        return
+    _, dims = frame_dims(tensor, feed.rank)
+    grid = frames[-1].shape[-feed.rank :]
+    if dims[1:] != grid:
+        raise SpecError(
+            f"{tensor.name} with the role {tensor.role} on the grid of the frames, "
+            f"[{', '.join(map(describe_dim, grid))}]",
+            f"[{', '.join(map(describe_dim, dims[1:]))}]",
+            "Enlarge it to the frame at the end of the model, or leave the role out",
+        )
+
+
+def _is_time(dim: Dim, feed: Feed, frames: Sequence[TensorSpec]) -> bool:
+    """Whether a size is the number of frames that the model sees at once."""
+    last = frames[-1]
+    known = feed.time_axis is not None and feed.time_axis < len(last.shape)
+    of_input = known and dim == last.shape[feed.time_axis or 0] and not isinstance(dim, int)
+    return of_input or dim == feed.frames_of(last.name)
 
 
 def _named_size(role: str, dims: tuple[Dim, ...]) -> Dim | None:

@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 
 from cineflow.errors import ArgumentError, SpecError
-from cineflow.spec.axes import Axis, Dim, describe_dim, dim_from_json, mismatch, root_axis
-from cineflow.spec.checks import is_whole, require_text, require_texts
+from cineflow.spec.axes import (
+    Axis,
+    AxisPart,
+    Dim,
+    describe_dim,
+    dim_from_json,
+    mismatch,
+    root_axis,
+)
+from cineflow.spec.checks import as_tuple, is_whole, require_text, require_texts
 
 #: dtypes a tensor of a spec may have: NumPy's name -> Triton's name.
 TRITON_DTYPES: Mapping[str, str] = {
@@ -104,11 +112,11 @@ class TensorSpec:
                 repr(self.dtype),
                 "Convert the tensor inside the model, at its border",
             )
-        if not all(root_axis(dim) is not None or is_whole(dim) for dim in self.shape):
+        if not isinstance(self.shape, (tuple, list)) or not all(map(_is_dim, self.shape)):
             raise SpecError(
-                f"{self.name}: a shape of whole numbers or axes",
-                repr(list(self.shape)),
-                "Sizes count elements; a dynamic one is an Axis",
+                f"{self.name}: a shape of whole numbers or axes, of 1 or more",
+                repr(self.shape),
+                "Sizes count elements; a dynamic one is an Axis, not -1",
             )
         if self.tolerance is not None and not (
             isinstance(self.tolerance, (int, float))
@@ -150,6 +158,8 @@ class TensorSpec:
     def check(self, array: np.ndarray, sizes: dict[str, int] | None = None) -> None:
         """Raise `ArgumentError` unless `array` has this tensor's dtype and an accepted shape.
 
+        The bytes must also be in this machine's order: runtimes read them as they are.
+
         Args:
             array: The values.
             sizes: Sizes of the dynamic axes so far, by name. Each new one is added, so that the
@@ -159,11 +169,16 @@ class TensorSpec:
         pairs = zip(self.shape, array.shape, strict=True) if same_rank else ()
         known = {} if sizes is None else sizes
         wrong = [reason for dim, size in pairs if (reason := mismatch(dim, size, known))]
-        if not same_rank or wrong or array.dtype.name != self.dtype:
+        swapped = not array.dtype.isnative
+        if not same_rank or wrong or swapped or array.dtype.name != self.dtype:
+            order = "big-endian " if array.dtype.byteorder == ">" else "little-endian "
             raise ArgumentError(
                 f"{self.name}: {self.dtype} [{self.describe_shape()}]",
-                f"{array.dtype.name} {list(array.shape)}"
+                f"{order if swapped else ''}{array.dtype.name} {list(array.shape)}"
                 + (f": wanted {'; '.join(wrong)}" if wrong else ""),
+                'array.astype(array.dtype.newbyteorder("=")) has this machine\'s order of bytes'
+                if swapped
+                else "",
             )
 
     def describe_shape(self) -> str:
@@ -173,6 +188,10 @@ class TensorSpec:
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> TensorSpec:
         """Read back what `dataclasses.asdict` wrote; older specs lack the newer fields."""
-        lists = {key: tuple(item[key]) for key in ("names", "components") if key in item}
+        lists = {key: as_tuple(item[key]) for key in ("names", "components") if key in item}
         shape = tuple(dim_from_json(value) for value in item["shape"])
         return cls(**{**item, **lists, "shape": shape})
+
+
+def _is_dim(dim: Any) -> bool:
+    return isinstance(dim, (Axis, AxisPart)) or (is_whole(dim) and dim > 0)

@@ -90,9 +90,9 @@ class OnnxRuntimeEngine:
             ArgumentError: An input is missing or unknown, or has the wrong dtype or shape.
             EngineError: ONNX Runtime failed.
         """
-        check_inputs(self._inputs, inputs)
+        arrays = check_inputs(self._inputs, inputs)
         try:
-            values = self._session.run(self._outputs, dict(inputs))
+            values = self._session.run(self._outputs, arrays)
         except Exception as error:  # as above
             raise EngineError(f"{self.spec.name} to run in {self.name}", str(error)) from error
         return dict(zip(self._outputs, values, strict=True))

@@ -83,8 +83,7 @@ class TensorRtEngine:
             ArgumentError: An input does not fit the spec.
             EngineError: A shape is outside the profile, memory runs out, or TensorRT fails.
         """
-        check_inputs(self._inputs, inputs)
-        return self._series.run(inputs)
+        return self._series.run(check_inputs(self._inputs, inputs))
 
 
 class EngineLaunch:

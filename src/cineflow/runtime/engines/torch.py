@@ -41,8 +41,8 @@ class TorchEngine:
         """
         import torch
 
-        check_inputs(self._inputs, inputs)
-        tensors = [torch.from_numpy(inputs[tensor.name]) for tensor in self._inputs]
+        arrays = check_inputs(self._inputs, inputs)
+        tensors = [torch.from_numpy(arrays[tensor.name]) for tensor in self._inputs]
         try:
             with torch.inference_mode():
                 returned = self._module(*tensors)

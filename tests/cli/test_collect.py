@@ -1,0 +1,65 @@
+"""What `cineflow stream` collects names the frame that each number belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from cineflow.cine import Cine, Geometry
+from cineflow.cli.collect import Collector
+from cineflow.runtime.stream import Stream
+from cineflow.spec import Feed, ModelSpec, TensorSpec
+from tests.runtime.test_kinds import H, Recorder, W, image
+
+SIZE = (32, 48)
+
+
+def spec(**role) -> ModelSpec:
+    shape = (1, 3, 2, 2) if role else (1,)
+    return ModelSpec(
+        "late",
+        "A window whose results lag by one frame.",
+        (image("fixed"), image("clip", (1, 3, 1, H, W))),
+        (TensorSpec("out", "float32", shape, "px", tolerance=0.1, **role),),
+        feed=Feed("window", ("fixed", "clip"), length=3, hop=2, latency=1, time_axis=1),
+    )
+
+
+def collected(model: ModelSpec, answer, path: Path) -> dict[str, np.ndarray]:
+    """result.npz of eight frames, with a trigger at frame 5."""
+    frames = np.stack([np.full(SIZE, 10 + k, np.uint8) for k in range(8)])
+    cine = Cine(frames, 20.0 * np.arange(8), None, "none", np.ones(SIZE, bool))
+    collector = Collector(cine, Geometry(SIZE, SIZE, SIZE), model, keep=True)
+    stream = Stream(Recorder(answer), model)
+    for k, frame in enumerate(frames):
+        collector.add(stream.push(frame, beat=k == 5))
+    arrays = collector.finish().arrays
+    assert arrays is not None
+    arrays.write(path, {})
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def test_a_beat_belongs_to_the_frame_that_came_also_where_results_are_late(tmp_path: Path) -> None:
+    arrays = collected(
+        spec(), lambda inputs: {"out": inputs["clip"][0, -2, 0, 0, :1]}, tmp_path / "a.npz"
+    )
+    np.testing.assert_array_equal(arrays["beat_info.frame"], np.arange(8))
+    np.testing.assert_array_equal(arrays["beat_info"][:, 0], [0, 0, 0, 0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(arrays["indices.frame"], np.arange(8))
+    np.testing.assert_array_equal(arrays["out.frame"], [1, 3, 5])
+    np.testing.assert_array_equal(arrays["out"][:, 0], [11, 13, 15])  # that frame's grey level
+
+
+def test_what_is_read_off_late_outputs_belongs_to_the_frame_that_they_describe(
+    tmp_path: Path,
+) -> None:
+    def answer(inputs):
+        grey = inputs["clip"][0, :, 0, 0, 0]
+        return {"out": np.broadcast_to(grey[None, :, None, None], (1, 3, 2, 2)).copy()}
+
+    arrays = collected(spec(role="points", time_axis=1), answer, tmp_path / "a.npz")
+    np.testing.assert_array_equal(arrays["points.frame"], [1, 3, 5])
+    np.testing.assert_array_equal(arrays["points"][:, 0, 0], [11, 13, 15])
+    np.testing.assert_array_equal(arrays["lengths.frame"], [1, 3, 5])
