@@ -12,7 +12,7 @@ from rich.progress import Progress, TaskID
 from cineflow.cli.console import err, go_on, guarded, out
 
 if TYPE_CHECKING:
-    from cineflow.cine import Cine
+    from cineflow.cine import Cine, VolumeCine
     from cineflow.cli.outcome import Outcome
     from cineflow.runtime import Bundle
     from cineflow.serving import TritonServer
@@ -39,7 +39,7 @@ def demo(
         Path | None,
         typer.Option(
             "--input",
-            help="DICOM multi-frame, .mp4 or .avi; default: a real echo from the pydicom package.",
+            help="DICOM multi-frame, .mp4 or .avi; volumes: .npz, .nii.gz. Default: a real echo.",
         ),
     ] = None,
     model: Annotated[
@@ -60,15 +60,15 @@ def demo(
     ] = None,
 ) -> None:
     """Serve a model with Triton, stream a clip, write a report."""
-    from cineflow.cine import default_clip, read_cine
+    from cineflow.cine import default_clip, read_clip
     from cineflow.cli.obtain import obtain_server
     from cineflow.cli.outcome import import_client
     from cineflow.export import write_repository
     from cineflow.serving import TritonServer
 
     client_library = import_client()  # first: if it is missing, nothing else is done
-    cine = default_clip() if clip is None else read_cine(clip)
-    _done(f"clip: {len(cine)} frames of {cine.size[0]}x{cine.size[1]}, {cine.name}")
+    cine = default_clip() if clip is None else read_clip(clip)
+    _done(f"clip: {len(cine)} frames of {'x'.join(map(str, cine.size))}, {cine.name}")
     out_dir.mkdir(parents=True, exist_ok=True)
     binary = obtain_server(server_dir)  # before an export, so that it fails early
     for stale in _WRITTEN:
@@ -108,7 +108,9 @@ def _bundle(model: str, folder: Path) -> Bundle:
         return export_bundle(model, folder, progress=status.update)
 
 
-def _stream(server: TritonServer, bundle: Bundle, cine: Cine, given: Path | None) -> Outcome:
+def _stream(
+    server: TritonServer, bundle: Bundle, cine: Cine | VolumeCine, given: Path | None
+) -> Outcome:
     from cineflow.cli.outcome import Outcome
     from cineflow.cli.pacing import prepare, stream_paced, sustained_fps
     from cineflow_client import Client
