@@ -12,6 +12,9 @@ from cineflow_client.errors import FrameRejected
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.shapes import describe_shape, fits
 
+#: The largest frame index: it travels in 64 bits.
+_LAST_INDEX = 2**63 - 1
+
 
 def checked_frame(
     frame: np.ndarray,
@@ -31,7 +34,7 @@ def checked_frame(
     Raises:
         FrameRejected: Rank, type or size do not fit, or a value is not finite or out of range.
     """
-    array = np.asarray(frame)
+    array = _native(np.asarray(frame))
     sizes = "D, H, W" if model.frame_rank == 3 else "H, W"
     low, high = model.spec["feed"]["grey"]
     if array.ndim != model.frame_rank:
@@ -85,6 +88,37 @@ def _check_values(array: np.ndarray, low: float, high: float, *, dark: bool) -> 
         )
 
 
+def require_numbers(index: object, beat: object, time_ms: object) -> None:
+    """Raise `FrameRejected` unless a frame's index, beat and time are of their types, or None.
+
+    The server checks that index and time grow. A value of a wrong type would be converted on its
+    way there (1.7 to 1), and the server could not notice.
+    """
+    if index is not None and (
+        isinstance(index, bool)
+        or not isinstance(index, (int, np.integer))
+        or not -_LAST_INDEX <= int(index) <= _LAST_INDEX
+    ):
+        raise FrameRejected(
+            "a whole frame index of 64 bits",
+            repr(index),
+            "Count the frames, or leave the index out: the server counts then.",
+        )
+    if beat is not None and not isinstance(beat, (bool, np.bool_)):
+        raise FrameRejected(
+            "a beat of True, False or None",
+            repr(beat),
+            "True: an R wave came with this frame. None: there are no triggers.",
+        )
+    number = isinstance(time_ms, (int, float, np.integer, np.floating))
+    if time_ms is not None and not (number and _finite(time_ms)):
+        raise FrameRejected(
+            "a finite time_ms",
+            repr(time_ms),
+            "Give the time in milliseconds as a number, with every frame or with none.",
+        )
+
+
 def checked_arrays(
     model: str,
     tensors: Sequence[Mapping[str, Any]],
@@ -111,7 +145,7 @@ def checked_arrays(
         )
     checked = {}
     for tensor in tensors:
-        array = np.asarray(arrays[tensor["name"]])
+        array = _native(np.asarray(arrays[tensor["name"]]))
         shape = tensor["shape"]
         known = dict(sizes)
         right = array.ndim == len(shape) and all(
@@ -130,6 +164,18 @@ def checked_arrays(
         sizes.update(known)
         checked[tensor["name"]] = np.ascontiguousarray(array)
     return checked
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order, which the wire has; DICOM and NIfTI bring others."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _finite(number: Any) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def _words(size: tuple[int, ...]) -> str:
