@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cineflow.serving import TritonServer
-from cineflow_client import Client, CineflowClientError, FrameRejected
+from cineflow_client import CineflowClientError, Client, FrameRejected
 from cineflow_client.frames import checked_arrays
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)

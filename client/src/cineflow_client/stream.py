@@ -367,8 +367,8 @@ class Stream:
         if inferred.id == _END_ID:
             self._ended.set()
             return
-        with self._lock:
-            pending = self._pending.pop(inferred.id, None)
+        with self._lock:  # it stays listed until it is read: the end of the stream settles it too
+            pending = self._pending.get(inferred.id)
         if pending is None:
             return
         result, error = None, None
