@@ -201,9 +201,9 @@ def read_probes(bundle: Bundle) -> Probes | None:
     file = bundle.path / PROBES_FILE
     digest = file_sha256(file)
     remedy = "Export it again: `cineflow export NAME --out DIR`"
-    if digest != entry.get("sha256"):
+    if digest != entry["sha256"]:
         raise BundleError(
-            f"{PROBES_FILE} with SHA-256 {str(entry.get('sha256'))[:12]}..., as its manifest says",
+            f"{PROBES_FILE} with SHA-256 {entry['sha256'][:12]}..., as its manifest says",
             f"{digest[:12]}... in {bundle.path}",
             remedy,
         )
