@@ -16,7 +16,7 @@ from cineflow.export.bundle.contents import (
 )
 from cineflow.export.bundle.foreign import follow_spec, rename_values
 from cineflow.export.bundle.origin import manifest_entry
-from cineflow.export.bundle.probes import probe_sizes, write_probes
+from cineflow.export.bundle.probes import probe_sizes, typical_probe_sizes, write_probes
 from cineflow.export.bundle.spec_file import read_spec_file
 from cineflow.export.bundle.warps import to_warps
 from cineflow.export.check.inputs import random_inputs
@@ -81,7 +81,8 @@ def import_bundle(
         require(rows, spec, reference="its first run")
         inputs = partial(random_inputs, spec)
         made_by = f"{engines[0].name} {onnxruntime.__version__}, at import"
-        with sizes_explained(model, spec, probe_sizes(spec)):
+        probed = [sizes for sizes in (probe_sizes(spec), typical_probe_sizes(spec)) if sizes]
+        with sizes_explained(model, spec, *probed):
             write_probes(stage, spec, engines[0], made_by, inputs, engines)
         write_manifest(stage, model, spec, origin, precision, rows)
     return Bundle.load(out_dir)

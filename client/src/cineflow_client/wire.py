@@ -179,6 +179,7 @@ _TYPED = re.compile(r"(\w+Error): (\{.*\})\s*$", re.S)
 _KINDS: Mapping[str, type[CineflowClientError]] = {
     "FrameError": FrameRejected,
     "ArgumentError": FrameRejected,
+    "ProfileError": FrameRejected,
     "StreamGoneError": StreamExpired,
 }
 

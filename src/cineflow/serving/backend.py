@@ -21,7 +21,7 @@ import numpy as np
 
 from cineflow.errors import BundleError, CineflowError, FrameError
 from cineflow.runtime import Bundle, open_engine
-from cineflow.runtime.probes import require_probes
+from cineflow.runtime.probing import require_probes
 from cineflow.runtime.stream import Stream
 from cineflow.served import batch_limit, encode
 from cineflow.serving.calls import CallRunner
@@ -54,7 +54,8 @@ class TritonPythonModel:
 
         Raises:
             BundleError: The bundle does not exist, or its hash is not the one in the model's name.
-            EngineError: The engine does not give the known results of the bundle.
+            EngineError: The engine does not give the known results of the bundle, or was built for
+                sizes that none of them has.
         """
         self._pb: Any = importlib.import_module("triton_python_backend_utils")
         config = json.loads(args["model_config"])
