@@ -128,7 +128,7 @@ def test_changed_steps_are_refused(smoother: Bundle, tmp_path: Path, recipe_text
     steps = bundle.path / "segments" / "segments.json"
     listed = json.loads(steps.read_text())
     (warp,) = [step for step in listed if step.get("op") == "Warp"]
-    warp["attributes"] = {name: "clamp" for name in warp["attributes"]}
+    warp["attributes"] = dict.fromkeys(warp["attributes"], "clamp")
     steps.write_text(json.dumps(listed))
     with pytest.raises(BundleError, match=r"segments\.json with the hash in the manifest"):
         open_segments(Bundle.load(bundle.path))
