@@ -181,7 +181,8 @@ def recurrent(
     model = onnx.parser.parse_model(text)
     for value in (*model.graph.input, *model.graph.output):
         for size in value.type.tensor_type.shape.dim:
-            size.dim_param = {"TALL": tall, "WIDE": wide}.get(size.dim_param, size.dim_param)
+            if size.dim_param in ("TALL", "WIDE"):
+                size.dim_param = {"TALL": tall, "WIDE": wide}[size.dim_param]
     onnx.save(model, folder / "net.onnx")
     (folder / "spec.yaml").write_text(RECURRENT_SPEC.format(rows=rows, columns=columns))
     return import_bundle(folder / "net.onnx", folder / "spec.yaml", folder / "out")
