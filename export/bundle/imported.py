@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnxruntime
 
+from cineflow.export.bundle.batching import batch_axis
 from cineflow.export.bundle.contents import (
     engines_for,
     staged_directory,
@@ -84,7 +85,8 @@ def import_bundle(
         probed = [sizes for sizes in (probe_sizes(spec), typical_probe_sizes(spec)) if sizes]
         with sizes_explained(model, spec, *probed):
             write_probes(stage, spec, engines[0], made_by, inputs, engines)
-        write_manifest(stage, model, spec, origin, precision, rows)
+        batch = batch_axis(spec, engines[0], inputs)
+        write_manifest(stage, model, spec, origin, precision, rows, batch)
     return Bundle.load(out_dir)
 
 

@@ -103,6 +103,12 @@ class Bundle:
         """Storage type of the features inside the graph ("fp32" or "fp16")."""
         return str(self.manifest.get("precision", "fp32"))
 
+    @property
+    def batch_axis(self) -> str:
+        """First axis along which calls can run together: the export has shown that they do not
+        change each other. Older bundles did not say; theirs is called `batch`."""
+        return str(self.manifest.get("batch_axis", "batch"))
+
 
 def builtin_bundles() -> tuple[str, ...]:
     """Names of the bundles inside the package, sorted."""

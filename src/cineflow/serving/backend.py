@@ -78,7 +78,8 @@ class TritonPythonModel:
         self._spec = bundle.spec
         self._served: Mapping[str, Any] = json.loads(bundle.spec.to_json())
         self._backward = parameters.get("backward", "false") == "true"
-        self._calls = CallRunner(self._engine, self._spec, batch_limit(self._served))
+        limit = batch_limit(self._served, bundle.batch_axis)
+        self._calls = CallRunner(self._engine, self._spec, limit)
         batching = config.get("sequence_batching", {})
         idle_s = int(batching.get("max_sequence_idle_microseconds", 0)) / 1e6
         self._streams = StreamTable(idle_s)
