@@ -24,6 +24,7 @@ from cineflow.export.bundle.probes import MakeInputs, write_probes
 from cineflow.export.check.lint import require_no_errors
 from cineflow.export.check.module import require_repeatable
 from cineflow.export.check.parity import Parity, compare, require, require_tolerances
+from cineflow.export.check.streaming import stream_findings
 from cineflow.export.graph.half import PRECISIONS, precision_of
 from cineflow.export.graph.trace import trace_module
 from cineflow.export.recipe import Recipe, load_recipe, parity_sizes, trace_sizes
@@ -106,6 +107,8 @@ def export_bundle(
         write_probes(stage, spec, TorchEngine(module, spec), made_by, inputs, engines)
         batch = batch_axis(spec, engines[0], inputs)
         write_manifest(stage, model, spec, origin, precision, rows, batch)
+    for finding in stream_findings(spec):
+        progress(str(finding))
     progress(f"wrote {out_dir}")
     return Bundle.load(out_dir)
 

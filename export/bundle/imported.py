@@ -23,6 +23,7 @@ from cineflow.export.bundle.warps import to_warps
 from cineflow.export.check.inputs import random_inputs
 from cineflow.export.check.lint import read_onnx, require_no_errors
 from cineflow.export.check.parity import agreement, require, require_tolerances
+from cineflow.export.check.streaming import stream_findings
 from cineflow.export.graph.conflicts import sizes_explained
 from cineflow.export.graph.half import precision_of
 from cineflow.export.graph.model import require_interface
@@ -48,7 +49,8 @@ def import_bundle(
         file: The ONNX file.
         spec_file: The ModelSpec as YAML, see `read_spec_file`.
         out_dir: Directory to write.
-        progress: Called with a sentence for each GridSample: whether it became `cineflow::Warp`.
+        progress: Called with a sentence for each GridSample: whether it became `cineflow::Warp`;
+            and with a warning if the feed is a stream of frames and no stream can run the model.
 
     Raises:
         ExportError: The file is corrupt, has a lint error, does not fit the spec, or returns
@@ -65,8 +67,8 @@ def import_bundle(
     require_no_errors(Path(file).name, model, spec)
     require_interface(model, spec)
     model, sampled = to_warps(model, spec)
-    for one in sampled:
-        progress(str(one))
+    for said in (*sampled, *stream_findings(spec)):
+        progress(str(said))
     origin = manifest_entry(recipe=None, weights=None)
     out_dir = Path(out_dir).resolve()
     with staged_directory(out_dir) as stage:

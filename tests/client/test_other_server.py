@@ -1,6 +1,6 @@
 """A server of another version: what it returns is refused by name, and nobody waits for ever.
 
-The server is a real gRPC server that speaks Triton's protocol; only its answers are made up.
+The server is a real gRPC server that speaks Triton's protocol; only what it returns is made up.
 """
 
 from __future__ import annotations

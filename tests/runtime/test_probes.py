@@ -313,7 +313,7 @@ def test_heat_maps_are_judged_by_their_peaks_in_pixels(tmp_path: Path) -> None:
     )
     probes = probed(called(maps), {"maps": 0.4 * blob(10, 12)})
     (same,) = probes.judge([{"maps": 0.2 * blob(10, 12)}])
-    assert same.passed  # its height is no position
+    assert same.passed  # its height does not move it
     (near,) = probes.judge([{"maps": 0.4 * blob(10.3, 12)}])
     assert near.passed
     (far,) = probes.judge([{"maps": 0.4 * blob(38, 12)}])  # no value differs by more than 0.4
