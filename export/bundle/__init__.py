@@ -9,6 +9,7 @@ warps.py     a file's GridSample as cineflow::Warp, where that is the same
 contents.py  the files of a bundle and its manifest
 module.py    the torch module of a recipe
 probes.py    inputs with known results, for the engine that will serve
+batching.py  whether calls can run together: rows that do not change each other
 weights.py   a checkpoint into a module, with every disagreement named
 origin.py    the recipe and checkpoint of a bundle, by name and content
 staging.py   a folder that is written whole or not at all

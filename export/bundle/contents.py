@@ -27,7 +27,7 @@ from cineflow.runtime.bundle import (
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, op_library_path, open_segments
 from cineflow.runtime.segments import SEGMENTS_DIR
-from cineflow.spec import ModelSpec
+from cineflow.spec import FeedKind, ModelSpec
 
 #: The graph with every function inlined; written on request.
 INLINED_FILE = "model-inlined.onnx"
@@ -112,8 +112,12 @@ def write_manifest(
     origin: Mapping[str, Any],
     precision: str,
     rows: Sequence[Parity],
+    batch_axis: str = "",
 ) -> None:
-    """Write the manifest of the model files in a staged directory."""
+    """Write the manifest of the model files in a staged directory.
+
+    `batch_axis` is the axis along which calls can run together; "" without one.
+    """
     manifest = {
         "format": MANIFEST_FORMAT,
         "spec": json.loads(spec.to_json()),
@@ -128,7 +132,7 @@ def write_manifest(
         "operators": operator_counts(model),
         "versions": _versions(),
         "parity": [row.to_dict() for row in rows],
-    }
+    } | ({"batch_axis": batch_axis} if spec.feed.kind == FeedKind.CALL else {})
     text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False) + "\n"
     write_text(directory / MANIFEST_FILE, text)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -13,6 +16,12 @@ from cineflow.export.check.rules import dims, fed_inputs
 
 #: Guesses end with this, so that a person finds them.
 GUESS = "# guess"
+
+#: The range that is guessed for a dynamic size.
+_MINIMUM, _MAXIMUM, _MULTIPLE = 32, 512, 8
+
+#: Words that YAML reads as a truth value or as nothing.
+_YAML_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
 
 #: What a size is called by its place from the end.
 _PLACES = ("width", "height", "depth")
@@ -33,43 +42,101 @@ def draft_spec(file: str | Path) -> str:
     paired = {value.name for pair in states for value in pair}
     inputs = [value for value in inputs if value.name not in paired]
     outputs = [value for value in outputs if value.name not in paired]
-    axes: dict[str, str] = {}
+    stems = [re.sub(r"_in$", "", one.name) for one, _ in states]
+    names = _Names([*(value.name for value in (*inputs, *outputs)), *stems])
+    axes = _Axes()
     frames = [value.name for value in inputs if _is_frame(value)]
     kind = {1: "frame", 2: "pair"}.get(len(frames), "call")
+    fed = [names[name] for name in frames] if kind != "call" else []
     lines = [
         f"# Of {Path(file).name}. Correct every line that ends in '{GUESS}', and fill in the rest.",
-        f"name: {_identifier(Path(file).stem)}  {GUESS}",
+        f"name: {_text(_identifier(Path(file).stem))}  {GUESS}",
         f"summary: What it computes.  {GUESS}",
         'source: ""',
-        f"feed: {{kind: {kind}, inputs: [{', '.join(frames if kind != 'call' else [])}]}}  {GUESS}",
+        f"feed: {{kind: {kind}, inputs: [{', '.join(map(_text, fed))}]}}  {GUESS}",
     ]
     body = ["inputs:"]
     for value in inputs:
         unit = "grey level" if kind != "call" and value.name in frames else '"1"'
-        body += [*_tensor(value, axes), f"    unit: {unit}  {GUESS}"]
+        body += [*_tensor(value, axes, names[value.name]), *_in_file(value, names)]
+        body.append(f"    unit: {unit}  {GUESS}")
     body.append("outputs:")
     for value in outputs:
         role = _role(value, kind)
-        body += [*_tensor(value, axes), f"    unit: {'px' if role else repr('1')}  {GUESS}"]
+        body += [*_tensor(value, axes, names[value.name]), *_in_file(value, names)]
+        body.append(f"    unit: {'px' if role else repr('1')}  {GUESS}")
         body.append(f"    tolerance: 0.01  {GUESS}")
         if role:
             body.append(f"    role: {role}  {GUESS}")
     if states:
         body.append("states:")
-    for one, other in states:
-        stem = re.sub(r"_in$", "", one.name)
-        body += _tensor(one, axes, name=_identifier(stem))
+    for (one, other), stem in zip(states, stems, strict=True):
+        body += _tensor(one, axes, names[stem])
         body.append(f"    input: {_text(one.name)}  {GUESS}")
         body.append(f"    output: {_text(other.name)}  {GUESS}")
         body += [f"    unit: {'1'!r}  {GUESS}", f"    tolerance: 0.01  {GUESS}"]
-    if axes:
-        lines.append("axes:")
-        lines += axes.values()
-    return "\n".join([*lines, *body]) + "\n"
+    return "\n".join([*lines, *axes.lines(), *body]) + "\n"
 
 
-def _tensor(value: onnx.ValueInfoProto, axes: dict[str, str], name: str = "") -> list[str]:
-    """Name, dtype and shape; new axes are added with a guessed range."""
+class _Names(dict[str, str]):
+    """Names in the file -> names that a spec can have, each once."""
+
+    def __init__(self, theirs: Iterable[str]) -> None:
+        super().__init__()
+        for name in theirs:
+            self[name] = _free(_identifier(name), self.values())
+
+
+class _Axes:
+    """The dynamic sizes of a file, as axes that a spec can have and parts of them.
+
+    `height//4`, as torch writes it, is `height / 4`. What no spec can say becomes an axis of its
+    own with a name that one can have.
+    """
+
+    def __init__(self) -> None:
+        self._named: dict[str, str] = {}
+        self._multiples: dict[str, int] = {}
+
+    def size(self, symbol: str) -> str:
+        """A size of the file in the words of a spec; new axes are added."""
+        part = re.fullmatch(r"\(?\s*([A-Za-z_]\w*)\s*//\s*([1-9]\d*)\s*\)?", symbol)
+        if part is not None:
+            axis = self._axis(part[1])
+            self._multiples[axis] = math.lcm(self._multiples[axis], int(part[2]))
+            return f"{axis} / {part[2]}"
+        if times := re.fullmatch(r"\(?\s*([1-9]\d*)\s*\*\s*([A-Za-z_]\w*)\s*\)?", symbol):
+            return f"{self._axis(times[2])} * {times[1]}"
+        if times := re.fullmatch(r"\(?\s*([A-Za-z_]\w*)\s*\*\s*([1-9]\d*)\s*\)?", symbol):
+            return f"{self._axis(times[1])} * {times[2]}"
+        return _text(self._axis(symbol))
+
+    def lines(self) -> list[str]:
+        """The axes as YAML, each with a guessed range."""
+        found = [
+            f"  - {{name: {_text(name)}, minimum: {_MINIMUM}, maximum: "
+            f"{max(_MAXIMUM, multiple)}, multiple: {multiple}}}  {GUESS}"
+            for name, multiple in self._multiples.items()
+        ]
+        return ["axes:", *found] if found else []
+
+    def _axis(self, symbol: str) -> str:
+        if symbol not in self._named:
+            plain = re.fullmatch(r"[A-Za-z_]\w*", symbol, re.ASCII)
+            name = symbol if plain else _identifier(symbol)
+            self._named[symbol] = _free(name, self._multiples)
+            self._multiples[self._named[symbol]] = _MULTIPLE
+        return self._named[symbol]
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """`name`, or with a number behind it where it is taken."""
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return name if name not in taken else next(one for one in numbered if one not in taken)
+
+
+def _tensor(value: onnx.ValueInfoProto, axes: _Axes, name: str) -> list[str]:
+    """Name, dtype and shape."""
     kind = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
     shape, guessed = [], False
     sizes = dims(value)
@@ -84,18 +151,17 @@ def _tensor(value: onnx.ValueInfoProto, axes: dict[str, str], name: str = "") ->
                 shape.append("1")  # a batch of one
                 continue
             size = _PLACES[place] if place < len(_PLACES) else f"axis_{position}"
-        note = f"  {GUESS}"
-        axes.setdefault(
-            size, f"  - {{name: {_text(size)}, minimum: 32, maximum: 512, multiple: 8}}{note}"
-        )
-        shape.append(_text(size))
-    ours = name or _identifier(value.name)
-    lines = [f"  - name: {ours}"]
-    if not name and ours != value.name:
-        lines.append(f"    in_file: {_text(value.name)}")
-    lines.append(f"    dtype: {kind}")
-    lines.append(f"    shape: [{', '.join(shape)}]" + (f"  {GUESS}" if guessed else ""))
-    return lines
+        shape.append(axes.size(size))
+    return [
+        f"  - name: {_text(name)}",
+        f"    dtype: {kind}",
+        f"    shape: [{', '.join(shape)}]" + (f"  {GUESS}" if guessed else ""),
+    ]
+
+
+def _in_file(value: onnx.ValueInfoProto, names: Mapping[str, str]) -> list[str]:
+    """What an input or output is called in the file, where that is a different name."""
+    return [] if names[value.name] == value.name else [f"    in_file: {_text(value.name)}"]
 
 
 def _state_pairs(
@@ -133,9 +199,11 @@ def _role(value: onnx.ValueInfoProto, kind: str) -> str:
 
 
 def _identifier(name: str) -> str:
-    words = re.sub(r"\W+", "_", name).strip("_").lower() or "model"
+    words = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "model"
     return words if words[0].isalpha() else f"x_{words}"
 
 
 def _text(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else f'"{name}"'
+    """A name as YAML: in quotes where it would be another value (`no`), or has other letters."""
+    plain = re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and name.lower() not in _YAML_WORDS
+    return name if plain else json.dumps(name)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cineflow.errors import ExportError
+from cineflow.export.bundle.batching import batch_axis
 from cineflow.export.bundle.contents import (
     engines_for,
     staged_directory,
@@ -18,15 +20,15 @@ from cineflow.export.bundle.contents import (
 )
 from cineflow.export.bundle.module import build_module
 from cineflow.export.bundle.origin import Checkpoint, manifest_entry
-from cineflow.export.bundle.probes import write_probes
+from cineflow.export.bundle.probes import MakeInputs, write_probes
 from cineflow.export.check.lint import require_no_errors
 from cineflow.export.check.module import require_repeatable
 from cineflow.export.check.parity import Parity, compare, require, require_tolerances
+from cineflow.export.check.streaming import stream_findings
 from cineflow.export.graph.half import PRECISIONS, precision_of
 from cineflow.export.graph.trace import trace_module
 from cineflow.export.recipe import Recipe, load_recipe, parity_sizes, trace_sizes
 from cineflow.runtime.bundle import Bundle
-from cineflow.runtime.engine import Engine
 from cineflow.runtime.engines.torch import TorchEngine
 from cineflow.spec import Weights
 
@@ -100,23 +102,24 @@ def export_bundle(
         # Last: the checks above explain more.
         require_no_errors(f"the graph of {spec.name}", model, spec)
         progress(f"probe {spec.name}")
-        _write_probes(stage, replace(recipe, spec=spec), module, engines)
-        write_manifest(stage, model, spec, origin, precision, rows)
+        inputs = _inputs_of(replace(recipe, spec=spec))
+        made_by = f"torch {version('torch')}"
+        write_probes(stage, spec, TorchEngine(module, spec), made_by, inputs, engines)
+        batch = batch_axis(spec, engines[0], inputs)
+        write_manifest(stage, model, spec, origin, precision, rows, batch)
+    for finding in stream_findings(spec):
+        progress(str(finding))
     progress(f"wrote {out_dir}")
     return Bundle.load(out_dir)
 
 
-def _write_probes(
-    stage: Path, recipe: Recipe, module: torch.nn.Module, engines: Sequence[Engine]
-) -> None:
-    import torch
+def _inputs_of(recipe: Recipe) -> MakeInputs:
+    """The example inputs of a recipe as arrays."""
 
     def inputs(sizes: Mapping[str, int], seed: int) -> dict[str, np.ndarray]:
         return {name: one.numpy() for name, one in recipe.examples(sizes, seed).items()}
 
-    reference = TorchEngine(module, recipe.spec)
-    made_by = f"torch {torch.__version__}"
-    write_probes(stage, recipe.spec, reference, made_by, inputs, engines)
+    return inputs
 
 
 def _weights_of(recipe: Recipe, checkpoint: Checkpoint | None, module: torch.nn.Module) -> Weights:

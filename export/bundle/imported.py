@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnxruntime
 
+from cineflow.export.bundle.batching import batch_axis
 from cineflow.export.bundle.contents import (
     engines_for,
     staged_directory,
@@ -16,12 +17,13 @@ from cineflow.export.bundle.contents import (
 )
 from cineflow.export.bundle.foreign import follow_spec, rename_values
 from cineflow.export.bundle.origin import manifest_entry
-from cineflow.export.bundle.probes import probe_sizes, write_probes
+from cineflow.export.bundle.probes import probe_sizes, typical_probe_sizes, write_probes
 from cineflow.export.bundle.spec_file import read_spec_file
 from cineflow.export.bundle.warps import to_warps
 from cineflow.export.check.inputs import random_inputs
 from cineflow.export.check.lint import read_onnx, require_no_errors
 from cineflow.export.check.parity import agreement, require, require_tolerances
+from cineflow.export.check.streaming import stream_findings
 from cineflow.export.graph.conflicts import sizes_explained
 from cineflow.export.graph.half import precision_of
 from cineflow.export.graph.model import require_interface
@@ -47,7 +49,8 @@ def import_bundle(
         file: The ONNX file.
         spec_file: The ModelSpec as YAML, see `read_spec_file`.
         out_dir: Directory to write.
-        progress: Called with a sentence for each GridSample: whether it became `cineflow::Warp`.
+        progress: Called with a sentence for each GridSample: whether it became `cineflow::Warp`;
+            and with a warning if the feed is a stream of frames and no stream can run the model.
 
     Raises:
         ExportError: The file is corrupt, has a lint error, does not fit the spec, or returns
@@ -64,8 +67,8 @@ def import_bundle(
     require_no_errors(Path(file).name, model, spec)
     require_interface(model, spec)
     model, sampled = to_warps(model, spec)
-    for one in sampled:
-        progress(str(one))
+    for said in (*sampled, *stream_findings(spec)):
+        progress(str(said))
     origin = manifest_entry(recipe=None, weights=None)
     out_dir = Path(out_dir).resolve()
     with staged_directory(out_dir) as stage:
@@ -81,9 +84,11 @@ def import_bundle(
         require(rows, spec, reference="its first run")
         inputs = partial(random_inputs, spec)
         made_by = f"{engines[0].name} {onnxruntime.__version__}, at import"
-        with sizes_explained(model, spec, probe_sizes(spec)):
+        probed = [sizes for sizes in (probe_sizes(spec), typical_probe_sizes(spec)) if sizes]
+        with sizes_explained(model, spec, *probed):
             write_probes(stage, spec, engines[0], made_by, inputs, engines)
-        write_manifest(stage, model, spec, origin, precision, rows)
+        batch = batch_axis(spec, engines[0], inputs)
+        write_manifest(stage, model, spec, origin, precision, rows, batch)
     return Bundle.load(out_dir)
 
 

@@ -1,29 +1,30 @@
-"""The known-answer probes of a bundle, made at its export; `cineflow.runtime.probes` runs them."""
+"""The known-answer probes of a bundle, made at its export; `cineflow.runtime.probing` runs them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cineflow.errors import EngineError, ExportError, FrameError, SpecError
+from cineflow.errors import ArgumentError, EngineError, ExportError, FrameError, SpecError
+from cineflow.export.check.units import frame_size
 from cineflow.export.recipe import nearest_size, spec_axes
 from cineflow.runtime.bundle import graph_inputs, graph_outputs
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.feed import FrameFeed
 from cineflow.runtime.probes import (
     PROBES_FILE,
+    TYPICAL_PROBES_FILE,
     Allowance,
-    Arrays,
     Probes,
-    kept,
-    require_passed,
-    run_probes,
 )
+from cineflow.runtime.probing import require_passed, run_probes
 from cineflow.runtime.stream import require_streamable
 from cineflow.spec import FeedKind, ModelSpec, Role, TensorSpec
-from cineflow.spec.axes import size_of
+from cineflow.spec.axes import root_axis, size_of
+from cineflow.spec.outputs import frame_dims
 from cineflow.spec.tensors import MOTION_UNITS
 
 SEED = 1
@@ -31,8 +32,14 @@ SEED = 1
 #: Size to start from along each dynamic axis: probes travel with the bundle, so they are small.
 SIZE = 16
 
-#: Frames of a stream that is not a window.
-FRAMES = 4
+#: Typical sizes to start from; the first whose inputs are small enough is taken.
+TYPICAL_SIZES = (256, 128, 64)
+
+#: Most bytes of the inputs of typical probes.
+TYPICAL_BYTES = 2 << 20
+
+#: Frames of a stream that is not a window, at small sizes and at typical ones.
+FRAMES, TYPICAL_FRAMES = 4, 2
 
 #: Share of labels that may differ between two runtimes: those where two classes are equally likely.
 LABELS_SHARE = 0.01
@@ -52,7 +59,7 @@ def write_probes(
     inputs: MakeInputs,
     engines: Sequence[Engine],
 ) -> None:
-    """Write `probes.npz` into a staged bundle, before its manifest.
+    """Write `probes.npz` into a staged bundle, before its manifest, and the one of typical sizes.
 
     Args:
         directory: The staged bundle.
@@ -67,36 +74,60 @@ def write_probes(
             than the tolerances of the spec.
     """
     try:
-        probes = make_probes(spec, reference, made_by, inputs)
+        made = [
+            (file, make_probes(spec, reference, made_by, inputs, sizes, frames))
+            for file, sizes, frames in (
+                (PROBES_FILE, probe_sizes(spec), FRAMES),
+                (TYPICAL_PROBES_FILE, typical_probe_sizes(spec), TYPICAL_FRAMES),
+            )
+            if sizes is not None
+        ]
         for engine in engines:
-            require_passed(probes.judge(run_probes(probes, engine, spec)), spec.name, engine.name)
-    except (EngineError, FrameError) as error:
+            for _, probes in made:
+                outcomes = run_probes(probes, engine, spec)
+                require_passed(probes.judge(outcomes), spec.name, engine.name)
+    except (ArgumentError, EngineError, FrameError) as error:
         raise ExportError(
             f"known results of {spec.name} for a short, seeded input: {error.wanted}",
             error.got,
             "State a larger tolerance in the spec if that is good enough; a server refuses an "
             "engine that does not give these results",
         ) from error
-    (directory / PROBES_FILE).write_bytes(probes.to_bytes())
+    for file, probes in made:
+        (directory / file).write_bytes(probes.to_bytes())
 
 
-def make_probes(spec: ModelSpec, reference: Engine, made_by: str, inputs: MakeInputs) -> Probes:
+def make_probes(
+    spec: ModelSpec,
+    reference: Engine,
+    made_by: str,
+    inputs: MakeInputs,
+    sizes: Mapping[str, int],
+    frames: int = FRAMES,
+) -> Probes:
     """Seeded inputs, and what `reference` gives for them; arguments as `write_probes`.
 
     A model that a stream can run is probed by a short sequence, any other by one run.
+
+    Args:
+        sizes: Size along each dynamic axis.
+        frames: Of the sequence, for a stream that is not a window.
     """
-    sizes = probe_sizes(spec)
     streams = spec.feed.streams and _streams(spec)
-    questions = _sequence(spec, sizes, inputs) if streams else _call(spec, sizes, inputs)
+    questions = _sequence(spec, sizes, inputs, frames) if streams else _call(spec, sizes, inputs)
     outcomes = run_probes(questions, reference, spec)
     names = [one.name for one in (spec.outputs if streams else graph_outputs(spec))]
+    allowances = {
+        one.name: _allowance(one, spec, sizes, streams=streams)
+        for one in graph_outputs(spec)
+        if one.name in names
+    }
     return Probes(
-        allowances={
-            one.name: _allowance(one, spec, sizes, streams=streams)
-            for one in graph_outputs(spec)
-            if one.name in names
-        },
-        results=[_kept(answer, names) for answer in outcomes],
+        allowances=allowances,
+        results=[
+            {name: how.compared(answer[name]) for name, how in allowances.items() if name in answer}
+            for answer in outcomes
+        ],
         frames=questions.frames,
         first=questions.first,
         each=questions.each,
@@ -113,6 +144,43 @@ def probe_sizes(spec: ModelSpec) -> dict[str, int]:
     }
 
 
+def typical_probe_sizes(spec: ModelSpec) -> dict[str, int] | None:
+    """Sizes that engines are tuned for, for engines that do not take the small ones.
+
+    Every axis but the first of a tensor (its batch) gets the first of `TYPICAL_SIZES` whose inputs
+    are small enough for a bundle; the others get their smallest size. None where nothing grows.
+    """
+    small, axes = probe_sizes(spec), spec_axes(spec)
+    tensors = spec.frame_inputs or spec.inputs
+    roots = {root_axis(dim) for one in tensors for dim in one.shape[1:]}
+    grown = {axis.name for axis in roots if axis is not None}
+    for size in TYPICAL_SIZES:
+        sizes = {
+            name: nearest_size(axis, size if name in grown else axis.minimum)
+            for name, axis in axes.items()
+        }
+        if all(sizes[name] <= small[name] for name in grown):
+            return None
+        if _input_bytes(spec, sizes) <= TYPICAL_BYTES:
+            return sizes
+    return None
+
+
+def _input_bytes(spec: ModelSpec, sizes: Mapping[str, int]) -> int:
+    """About as many bytes as the inputs of typical probes have."""
+    tensors, frames = graph_inputs(spec), 1
+    if spec.feed.streams and _streams(spec):
+        window = spec.feed.kind == FeedKind.WINDOW
+        frames = spec.feed.length + spec.feed.hop if window else TYPICAL_FRAMES
+        layout = next(iter(FrameFeed(spec).layouts.values()))
+        frame = math.prod(size_of(dim, sizes) for dim in layout.size)
+        tensors = spec.given_inputs
+    else:
+        frame = 0
+    values = [math.prod(size_of(dim, sizes) for dim in one.shape) for one in tensors]
+    return 4 * frames * (frame + sum(values))
+
+
 def _streams(spec: ModelSpec) -> bool:
     try:
         require_streamable(spec)
@@ -126,10 +194,10 @@ def _call(spec: ModelSpec, sizes: Mapping[str, int], inputs: MakeInputs) -> Prob
     return Probes({}, [], inputs={one.name: made[one.name] for one in graph_inputs(spec)})
 
 
-def _sequence(spec: ModelSpec, sizes: Mapping[str, int], inputs: MakeInputs) -> Probes:
+def _sequence(spec: ModelSpec, sizes: Mapping[str, int], inputs: MakeInputs, frames: int) -> Probes:
     feed = spec.feed
     window = feed.kind == FeedKind.WINDOW
-    count = feed.length + feed.hop if window else FRAMES
+    count = feed.length + feed.hop if window else frames
     layout = next(iter(FrameFeed(spec).layouts.values()))
     shape = tuple(size_of(dim, sizes) for dim in layout.size)
     first: dict[str, np.ndarray] = {}
@@ -169,16 +237,24 @@ def moving_texture(count: int, shape: tuple[int, ...], grey: tuple[float, float]
 def _allowance(
     tensor: TensorSpec, spec: ModelSpec, sizes: Mapping[str, int], *, streams: bool
 ) -> Allowance:
-    """What the spec allows between two runtimes, in the unit in which the output is given."""
-    if tensor.role == Role.LABELS and tensor.tolerance is None:
-        return Allowance("share", LABELS_SHARE)
-    allowed, unit = float(tensor.tolerance or 0.0), tensor.unit
+    """What the spec allows between two runtimes, by the measure of `cineflow.export.check.units`.
+
+    Scores are compared by value: near a tie, the highest class says nothing about an engine.
+    """
+    allowed, unit, rank = float(tensor.tolerance or 0.0), tensor.unit, spec.feed.rank
+    if tensor.role == Role.LABELS:
+        unit = "share"
+        allowed = LABELS_SHARE if tensor.tolerance is None else allowed
     if streams and tensor.role in (Role.FLOW, Role.DISPLACEMENT) and tensor.time_axis is None:
         # A stream gives it in pixels.
-        longest = max(size_of(dim, sizes) for dim in tensor.shape[-spec.feed.rank :])
+        longest = max(size_of(dim, sizes) for dim in tensor.shape[-rank:])
         allowed, unit = allowed * MOTION_UNITS[unit](longest), "px"
-    return Allowance(unit, allowed, each_step=allowed if spec.states else 0.0)
-
-
-def _kept(answer: Arrays, names: list[str]) -> dict[str, np.ndarray]:
-    return {name: kept(answer[name]) for name in names if name in answer}
+    each_step = allowed if spec.states else 0.0
+    if tensor.role == Role.HEAT_MAPS:
+        _, dims = frame_dims(tensor, rank)
+        own = tuple(size_of(dim, sizes) for dim in dims[-rank:])
+        frame = frame_size(spec, sizes) or own
+        return Allowance("px", allowed, each_step, rank, frame, tensor.time_axis)
+    if tensor.role == Role.POINTS:
+        return Allowance(unit, allowed, each_step, rank, time_axis=tensor.time_axis)
+    return Allowance(unit, allowed, each_step)

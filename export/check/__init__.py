@@ -3,6 +3,7 @@
 findings.py  a finding: what is wrong, how bad it is, what to do
 lint.py      all rules over a file or a model
 rules.py     the rules about inputs, outputs, states and nodes
+streaming.py whether a stream can run a model whose feed is frames
 targets.py   what each runtime takes: opset, file format, operators, ranks
 inputs.py    random inputs in a range that suits each unit
 module.py    the torch module that others are compared with: repeatable, finite, as its spec

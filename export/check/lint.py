@@ -19,18 +19,21 @@ from cineflow.export.check.rules import (
     low_precision,
     state_pairs,
 )
+from cineflow.export.check.streaming import spec_beside, stream_findings
 from cineflow.spec import ModelSpec
 
 _COPY = "Copy it again; a file with external data needs its data files in the same folder"
 
 
 def check_file(file: str | Path) -> list[Finding]:
-    """Every finding on an ONNX file, errors first.
+    """Every finding on an ONNX file, errors first; of a bundle's file also on its spec.
 
     Raises:
         ExportError: The file is missing, or is not an ONNX model.
     """
-    return lint_model(read_onnx(file))
+    findings = lint_model(read_onnx(file))
+    spec = spec_beside(Path(file))
+    return findings if spec is None else [*findings, *stream_findings(spec)]
 
 
 def lint_model(model: onnx.ModelProto, spec: ModelSpec | None = None) -> list[Finding]:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cineflow.errors import ExportError
+from cineflow.errors import ArgumentError, ExportError
 from cineflow.export.check.module import require_finite, run_torch
 from cineflow.export.check.units import Gap, measure, unit_of
 from cineflow.export.recipe import Recipe
 from cineflow.runtime.bundle import graph_outputs
 from cineflow.runtime.engine import Engine
-from cineflow.spec import ModelSpec
+from cineflow.spec import ModelSpec, TensorSpec
 
 if TYPE_CHECKING:
     import torch
@@ -201,7 +201,7 @@ def agreement(
         precision: Precision of the engines.
 
     Raises:
-        ExportError: An output of the first engine is not finite.
+        ExportError: An output of the first engine is not finite, or not of the spec's size.
     """
     first, others = engines[0], [*engines[1:], engines[0]]
     sequences = [[arrays] for arrays in inputs]
@@ -210,12 +210,26 @@ def agreement(
     expected = [carried(first.run, spec, sequence) for sequence in sequences]
     for tensor in graph_outputs(spec):
         for outputs in itertools.chain(*expected):
+            _require_size(tensor, outputs[tensor.name], sizes)
             require_finite(tensor, outputs[tensor.name], "Fix the graph, or the ranges of its spec")
     rows: list[Parity] = []
     for engine in others:
         actual = [carried(engine.run, spec, sequence) for sequence in sequences]
         rows += _rows(spec, engine, expected, actual, sizes, precision)
     return rows
+
+
+def _require_size(tensor: TensorSpec, array: np.ndarray, sizes: Mapping[str, int]) -> None:
+    """Raise `ExportError` unless an output has the size that the spec says, at `sizes`."""
+    try:
+        tensor.check(array, dict(sizes))
+    except ArgumentError as error:
+        at = ", ".join(f"{name} {size}" for name, size in sizes.items()) or "its fixed size"
+        raise ExportError(
+            f"at {at}, {error.wanted}",
+            error.got,
+            "Correct the sizes in the spec: `height / 4` follows height, a number is fixed",
+        ) from error
 
 
 def carried(

@@ -73,7 +73,7 @@ def measure(
     if tensor.role == Role.LABELS:
         return Gap(np.array([np.mean(one != other)]), dice_by_class(tensor, one, other))
     if tensor.role == Role.HEAT_MAPS and np.isfinite(gap).all():
-        size = _frame_size(spec, sizes) or one.shape[-rank:]
+        size = frame_size(spec, sizes) or one.shape[-rank:]
         flat = [maps.reshape(-1, *maps.shape[-rank:]) for maps in (one, other)]
         first, second = (peaks(maps, size)[0].astype(np.float64) for maps in flat)
         return Gap(np.linalg.norm(first - second, axis=-1))
@@ -108,7 +108,7 @@ def _frames(tensor: TensorSpec, values: np.ndarray, rank: int) -> np.ndarray:
     return values.reshape(-1, *values.shape[values.ndim - axes :])
 
 
-def _frame_size(spec: ModelSpec, sizes: Mapping[str, int]) -> tuple[int, ...]:
+def frame_size(spec: ModelSpec, sizes: Mapping[str, int]) -> tuple[int, ...]:
     """Pixels of a frame; () for a call, which has no frames."""
     if not spec.frame_inputs:
         return ()

@@ -26,6 +26,7 @@ from cineflow.export.engines.profile import (
     at_sizes,
     complete_profile,
     ranges_of,
+    require_known_results,
     require_memory,
 )
 from cineflow.export.graph.conflicts import sizes_explained
@@ -73,14 +74,16 @@ def build_engines(
 
     Raises:
         MissingDependencyError: The flavour is not installed.
-        EngineError: The flavour cannot build this graph, capability, precision or profile.
-        BundleError: `split_ops`, and the bundle has no segments.
+        EngineError: The flavour cannot build this graph, capability, precision or profile, or the
+            profile holds no size of which the bundle has known results.
+        BundleError: `split_ops`, and the bundle has no segments; or its known results are damaged.
         ExportError: The profile does not fit the spec, or the graph has an op that this cineflow
             does not know.
     """
     trt = import_flavour(flavour)
     version = str(trt.__version__)
     profile = complete_profile(bundle.spec, profile or {})
+    require_known_results(bundle, profile)
     _require_capabilities(trt, flavour, capabilities)
     model = onnx.load(bundle.onnx_path)
     precision = precision or bundle.precision

@@ -10,6 +10,8 @@ import onnx
 from cineflow.errors import EngineError, ExportError
 from cineflow.export.graph.footprint import Shapes, live_bytes, shapes_at
 from cineflow.export.recipe import nearest_size, spec_axes
+from cineflow.runtime.bundle import Bundle
+from cineflow.runtime.probing import axis_sizes, profile_remedy, read_probes, sizes_in_words
 from cineflow.spec import ModelSpec
 
 #: Axis name -> (smallest, typical, largest) size; the engine is tuned for the typical one.
@@ -75,6 +77,28 @@ def complete_profile(spec: ModelSpec, given: Profile) -> Profile:
                 "The sizes are part of the bundle's spec, in its manifest.json",
             )
     return default_profile(spec) | dict(given)
+
+
+def require_known_results(bundle: Bundle, profile: Profile) -> None:
+    """Raise `EngineError` if a bundle has known results, but of no size that `profile` holds.
+
+    A server would refuse the engine, because nothing could be said about what it gives.
+    """
+    known = [axis_sizes(probes, bundle.spec) for probes in read_probes(bundle)]
+    for sizes in known:
+        if all(
+            name not in sizes or low <= sizes[name] <= high
+            for name, (low, _, high) in profile.items()
+        ):
+            return
+    if known:
+        raise EngineError(
+            f"a profile that holds a size of which {bundle.served_name} has known results: "
+            f"{' or '.join(map(sizes_in_words, known))}",
+            " ".join(f"{name}={low}:{typical}:{high}" for name, (low, typical, high)
+                     in profile.items()),
+            f"A server asks its engine for them. {profile_remedy(len(known))}",
+        )  # fmt: skip
 
 
 def ranges_of(model: onnx.ModelProto, spec: ModelSpec, profile: Profile) -> Ranges:

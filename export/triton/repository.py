@@ -16,6 +16,7 @@ The repository that is committed has one folder per model, without a hash in its
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,9 +30,11 @@ from cineflow.export.triton.served import (
     BUNDLE_FOLDER,
     alias_config,
     bundle_reference,
+    ports_of,
+    require_sizes,
     served_config,
 )
-from cineflow.runtime.bundle import Bundle
+from cineflow.runtime.bundle import Bundle, graph_inputs, graph_outputs
 from cineflow.runtime.store import EngineStore
 from cineflow.runtime.stream import require_streamable
 
@@ -77,8 +80,8 @@ def write_repository(
         The repository's path.
 
     Raises:
-        ExportError: No bundle, two of one name, an unknown backend, or a model that the stream
-            cannot run.
+        ExportError: No bundle, two of one name, an unknown backend, a model that the stream cannot
+            run, or a tensor without any axis.
         EngineError: The store has no engine for the backend "tensorrt".
         BundleError: `out_dir` cannot be written, or a model's folder has other content.
         MissingDependencyError: tritonclient or protobuf is not installed.
@@ -97,7 +100,11 @@ def write_repository(
     for bundle in bundles:  # refuse before anything is written
         if backend == "python":
             _require_stream(bundle)
-        elif backend == "tensorrt":
+            _require_ports(bundle)
+            continue
+        tensors = (*graph_inputs(bundle.spec), *graph_outputs(bundle.spec))
+        require_sizes(bundle.served_name, {one.name: one.shape for one in tensors})
+        if backend == "tensorrt":
             engines_of(bundle, store or EngineStore())
     out_dir = Path(out_dir)
     for bundle in bundles:
@@ -133,6 +140,7 @@ def write_committed(bundle: Bundle, out_dir: Path) -> None:
         OSError: It cannot be written.
     """
     _require_stream(bundle)
+    _require_ports(bundle)
     _require_replaceable(out_dir / bundle.spec.name, [bundle])
     config = served_config(bundle, bundle.spec.name)
     _write_served(out_dir / bundle.spec.name, config, bundle)
@@ -171,6 +179,12 @@ def _require_replaceable(folder: Path, bundles: Sequence[Bundle]) -> None:
             f"{folder} with other content",
             "Choose another --out",
         )
+
+
+def _require_ports(bundle: Bundle) -> None:
+    """Raise `ExportError` if Triton would refuse a tensor: no model of its server would start."""
+    inputs, outputs = ports_of(json.loads(bundle.spec.to_json()))
+    require_sizes(bundle.served_name, {port.name: port.shape for port in (*inputs, *outputs)})
 
 
 def _require_stream(bundle: Bundle) -> None:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cineflow.errors import ExportError
 from cineflow.export.triton.protobuf import model_config_pb2
 from cineflow.runtime.bundle import BUILTIN_DIR, Bundle
 from cineflow.served import (
@@ -46,7 +47,7 @@ def served_config(bundle: Bundle, name: str = "") -> Any:
     pb = model_config_pb2()
     spec = _json(bundle)
     inputs, outputs = ports_of(spec)
-    limit = 0 if bundle.spec.feed.streams else batch_limit(spec)
+    limit = 0 if bundle.spec.feed.streams else batch_limit(spec, bundle.batch_axis)
     config = pb.ModelConfig(
         name=name or bundle.served_name,
         backend="python",
@@ -79,7 +80,7 @@ def alias_config(bundle: Bundle) -> Any:
     pb = model_config_pb2()
     spec = _json(bundle)
     inputs, outputs = ports_of(spec)
-    limit = 0 if bundle.spec.feed.streams else batch_limit(spec)
+    limit = 0 if bundle.spec.feed.streams else batch_limit(spec, bundle.batch_axis)
     step = pb.ModelEnsembling.Step(model_name=bundle.served_name, model_version=-1)
     for port in inputs:
         step.input_map[port.name] = port.name
@@ -100,6 +101,21 @@ def ports_of(spec: Mapping[str, Any]) -> tuple[list[Port], list[Port]]:
     if spec["feed"]["kind"] == "call":
         return call_ports(spec)
     return stream_inputs(spec), stream_outputs(spec)
+
+
+def require_sizes(model: str, shapes: Mapping[str, Sequence[Any]]) -> None:
+    """Raise `ExportError` for a tensor without any axis: Triton starts no server that has one.
+
+    Args:
+        model: Its name.
+        shapes: Shape of each input and output, by name.
+    """
+    if bare := [name for name, shape in shapes.items() if not len(shape)]:
+        raise ExportError(
+            f"{model}: inputs and outputs with one axis or more, which Triton can serve",
+            f"{', '.join(bare)} without any",
+            "Give it a size of 1 at the border of the model: value.reshape(1), and shape=(1,)",
+        )
 
 
 def bundle_reference(bundle: Bundle) -> str:

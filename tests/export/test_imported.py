@@ -11,7 +11,8 @@ import pytest
 from cineflow.errors import ExportError
 from cineflow.export.bundle.imported import import_bundle, read_spec
 from cineflow.export.verify import verify_bundle
-from cineflow.runtime import open_engine
+from cineflow.runtime import Bundle, open_engine
+from cineflow.runtime.stream import Stream
 from cineflow.spec import Axis
 
 SPEC = """
@@ -69,7 +70,6 @@ def test_half_precision_is_recorded(files: tuple[Path, Path], tmp_path: Path) ->
     ("old", "new", "message"),
     [
         ("name: y", "name: z", "outputs"),
-        ("height, minimum", "rows, minimum", "rows"),
         ("dtype: float32", "dtype: float99", "float99"),
         ("inputs:", "inlets:", "YAML"),
         ("name: vendor_net", "name: [", "YAML"),
@@ -139,3 +139,93 @@ def test_graph_whose_values_are_not_finite_is_refused(
 def test_axes_default_to_any_size(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(SPEC.replace(", multiple: 8", ""))
     assert read_spec(tmp_path / "s.yaml").axis("height") == Axis("height", 8, 64, 1)
+
+
+RECURRENT = """
+<ir_version: 10, opset_import: ["" : 20]>
+main (float[1,1,height,width] image, float[1,1,{tall},{wide}] state)
+  => (float[1,1,{tall},{wide}] out, float[1,1,{tall},{wide}] stateN)
+{{
+  small = AveragePool <kernel_shape: ints = [{by}, {by}], strides: ints = [{by}, {by}]> (image)
+  stateN = Add (small, state)
+  out = Identity (stateN)
+}}
+"""
+RECURRENT_SPEC = """
+name: recurrent
+summary: A running mean at a quarter of the size.
+feed: {{kind: frame, inputs: [image]}}
+axes:
+  - {{name: height, minimum: 32, maximum: 128, multiple: 8}}
+  - {{name: width, minimum: 32, maximum: 128, multiple: 8}}
+inputs:
+  - {{name: image, dtype: float32, shape: [1, 1, {rows}, {columns}], unit: grey level}}
+outputs:
+  - {{name: out, dtype: float32, shape: [1, 1, height / 4, width / 4], unit: "1", tolerance: 0.01}}
+states:
+  - name: memory
+    input: state
+    output: stateN
+    dtype: float32
+    shape: [1, 1, height / 4, width / 4]
+    unit: "1"
+    tolerance: 0.01
+"""
+
+
+def recurrent(
+    folder: Path, tall: str, wide: str, by: int = 4, rows: str = "height", columns: str = "width"
+) -> Bundle:
+    """Imports a model with a state, whose sizes the file calls `tall` and `wide`."""
+    text = RECURRENT.format(tall="TALL", wide="WIDE", by=by)
+    model = onnx.parser.parse_model(text)
+    for value in (*model.graph.input, *model.graph.output):
+        for size in value.type.tensor_type.shape.dim:
+            if size.dim_param in ("TALL", "WIDE"):
+                size.dim_param = {"TALL": tall, "WIDE": wide}[size.dim_param]
+    onnx.save(model, folder / "net.onnx")
+    (folder / "spec.yaml").write_text(RECURRENT_SPEC.format(rows=rows, columns=columns))
+    return import_bundle(folder / "net.onnx", folder / "spec.yaml", folder / "out")
+
+
+@pytest.mark.parametrize("names", [("h4", "w4"), ("height//4", "width//4"), ("a b", "s0")])
+def test_sizes_that_the_file_calls_otherwise_stream(tmp_path: Path, names: tuple[str, str]) -> None:
+    bundle = recurrent(tmp_path, *names)
+    stream = Stream(open_engine(bundle), bundle.spec)
+    for step in (1, 2):
+        result = stream.push(np.full((40, 64), 9, np.uint8))
+        np.testing.assert_array_equal(
+            result.outputs["out"].values, np.full((1, 1, 10, 16), 9 * step)
+        )
+
+
+def test_a_name_of_the_spec_is_not_taken_for_another_size(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="height / 4"):
+        recurrent(tmp_path, "height", "width")
+    with pytest.raises(ExportError, match="axis names"):  # swapped in the spec
+        recurrent(tmp_path, "h4", "w4", rows="width", columns="height")
+
+
+def test_one_name_for_two_sizes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="h4"):
+        recurrent(tmp_path, "h4", "h4")
+
+
+def test_a_size_that_is_another_part_is_found_by_running_it(tmp_path: Path) -> None:
+    with pytest.raises(ExportError) as error:
+        recurrent(tmp_path, "h2", "w2", by=2)
+    assert "height" in str(error.value)
+    assert error.value.remedy
+
+
+def test_an_output_of_another_size_than_the_spec_says_is_refused(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The file calls it by a name of its own; a run shows its size."""
+    text = GRAPH.replace("(float[1,1,height,16] y)", "(float[1,1,rows,16] y)").replace(
+        "y = Mul (s, half)", "m = Mul (s, half) y = Concat <axis: int = 2> (m, m)"
+    )
+    onnx.save(onnx.parser.parse_model(text), files[0])
+    with pytest.raises(ExportError, match=r"y: float32 .*height") as error:
+        import_bundle(*files, tmp_path / "out")
+    assert "height" in error.value.remedy

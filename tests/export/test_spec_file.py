@@ -89,6 +89,67 @@ def test_without_a_spec_the_draft_is_named(file: Path) -> None:
     assert "--draft-spec" in refused.output
 
 
+def odd(folder: Path, name: str, sizes: dict[str, str]) -> Path:
+    """A file with an input `name`, whose sizes have other names than a spec can have."""
+    text = """
+    <ir_version: 10, opset_import: ["" : 20]>
+    main (float[1,1,H,W] image) => (float[1,1,P,Q] small)
+    { small = AveragePool <kernel_shape: ints = [3, 3], strides: ints = [3, 3]> (image) }
+    """
+    model = onnx.parser.parse_model(text)
+    model.graph.input[0].name = model.graph.node[0].input[0] = name
+    for value in (*model.graph.input, *model.graph.output):
+        for size in value.type.tensor_type.shape.dim:
+            if size.dim_param in sizes:
+                size.dim_param = sizes[size.dim_param]
+    onnx.save(model, folder / "odd.onnx")
+    return folder / "odd.onnx"
+
+
+@pytest.mark.parametrize("name", ["input.1", "Frame/0", "no", "1", 'a"b', "image"])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"P": "H//3", "Q": "W//3"},
+        {"H": "height", "W": "width", "P": "height//3", "Q": "(width//3)"},
+        {"H": "yes", "W": "größe", "P": "yes // 3", "Q": "größe//3"},
+        {"H": "a b", "W": "a-b", "P": "(a b - 1)//3 + 1", "Q": "floor(x/3)"},
+        {"P": "P", "Q": "2*Q"},
+        {"P": "s0*2", "Q": "null"},
+    ],
+)
+def test_a_draft_is_one_that_its_reader_takes(
+    tmp_path: Path, name: str, sizes: dict[str, str]
+) -> None:
+    text = draft_spec(odd(tmp_path, name, sizes))
+    (tmp_path / "spec.yaml").write_text(text)
+    spec = read_spec(tmp_path / "spec.yaml")
+    assert spec.feed.inputs == (spec.inputs[0].name,)
+
+
+def test_a_draft_of_parts_is_imported_as_it_is(tmp_path: Path) -> None:
+    """torch writes `height//3`; the size follows the axis, whose sizes must be multiples of 3."""
+    file = odd(tmp_path, "input.1", {"P": "H//3", "Q": "W//3"})
+    text = draft_spec(file)
+    assert "shape: [1, 1, H / 3, W / 3]" in text
+    (tmp_path / "spec.yaml").write_text(text.replace("unit: '1'", "unit: grey level"))
+    bundle = import_bundle(file, tmp_path / "spec.yaml", tmp_path / "bundle")
+    frame = np.full((48, 72), 7, np.uint8)
+    result = Stream(open_engine(bundle), bundle.spec).push(frame)
+    assert result.outputs["small"].values.shape == (1, 1, 16, 24)
+
+
+def test_two_names_do_not_become_one(tmp_path: Path) -> None:
+    text = """
+    <ir_version: 10, opset_import: ["" : 20]>
+    main (float[2] a_b, float[2] A_B) => (float[2] y) { y = Add (a_b, A_B) }
+    """
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "two.onnx")
+    (tmp_path / "s.yaml").write_text(draft_spec(tmp_path / "two.onnx"))
+    bundle = import_bundle(tmp_path / "two.onnx", tmp_path / "s.yaml", tmp_path / "bundle")
+    assert [one.name for one in bundle.spec.inputs] == ["a_b", "a_b_2"]
+
+
 COMPLETE = """
 name: complete
 summary: Everything a spec can say.

@@ -16,6 +16,7 @@ from cineflow.export import export_bundle
 from cineflow.export.graph.split import split_at_ops
 from cineflow.export.ops import attach_bodies
 from cineflow.runtime import Bundle
+from cineflow.runtime.bundle import file_sha256
 from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, open_segments
 from cineflow.runtime.segments import SegmentedEngine
 from tests.export.steps import step_counts
@@ -120,6 +121,19 @@ def test_changed_segment_is_refused(smoother: Bundle, tmp_path: Path, recipe_tex
         open_segments(bundle)
 
 
+def test_changed_steps_are_refused(smoother: Bundle, tmp_path: Path, recipe_text: str) -> None:
+    """Swapped inputs of an op still run, and give other values."""
+    (tmp_path / "recipe.py").write_text(recipe_text)
+    bundle = export_bundle(tmp_path / "recipe.py", tmp_path / "out", split_ops=True)
+    steps = bundle.path / "segments" / "segments.json"
+    listed = json.loads(steps.read_text())
+    (warp,) = [step for step in listed if step.get("op") == "Warp"]
+    warp["attributes"] = dict.fromkeys(warp["attributes"], "clamp")
+    steps.write_text(json.dumps(listed))
+    with pytest.raises(BundleError, match=r"segments\.json with the hash in the manifest"):
+        open_segments(Bundle.load(bundle.path))
+
+
 def test_bundle_without_segments_names_the_flag(smoother: Bundle) -> None:
     with pytest.raises(BundleError, match="--split-ops"):
         open_segments(smoother)
@@ -140,5 +154,8 @@ def test_steps_that_lack_a_value_or_an_op_are_refused(
     shutil.copytree(fresh_default.path, broken)
     steps = broken / "segments" / "segments.json"
     steps.write_text(json.dumps(json.loads(steps.read_text())[1:]))
+    manifest = json.loads((broken / "manifest.json").read_text())
+    manifest["files"]["segments/segments.json"]["sha256"] = file_sha256(steps)
+    (broken / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(EngineError, match="every value before"):
         open_segments(Bundle.load(broken))

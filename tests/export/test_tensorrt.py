@@ -150,6 +150,7 @@ def test_profile_beyond_memory_is_a_typed_error(store: EngineStore, tmp_path: Pa
         onnx_path=tmp_path / "huge.onnx",
         spec=Bundle.load("lucas_kanade").spec,
         hash="0" * 64,
+        manifest={"files": {}},
         precision="fp32",
         served_name="huge",
     )
@@ -168,6 +169,7 @@ def test_graph_that_the_parser_refuses_is_a_typed_error(store: EngineStore, tmp_
         onnx_path=tmp_path / "odd.onnx",
         spec=Bundle.load("lucas_kanade").spec,
         hash="0" * 64,
+        manifest={"files": {}},
         precision="fp32",
         served_name="odd",
     )
@@ -221,6 +223,19 @@ def test_profiles_are_read_and_checked(default: Bundle) -> None:
         with pytest.raises(ExportError, match="SMALLEST") as caught:
             parse_profile(bad)
         assert caught.value.remedy
+
+
+@needs_rtx
+def test_a_profile_without_a_known_result_is_refused_before_the_build(
+    default: Bundle, store: EngineStore
+) -> None:
+    """Its server would refuse the engine: nothing is known of what it gives."""
+    narrow = {"height": (512, 512, 512), "width": (512, 512, 512)}
+    with pytest.raises(EngineError, match="height 64, width 80") as caught:
+        build_engines(default, RTX, [86], store=store, profile=narrow)
+    assert "height=512:512:512" in caught.value.got
+    assert "--profile" in caught.value.remedy
+    assert store.engines() == []
 
 
 def test_an_axis_that_is_not_named_has_all_its_sizes(default: Bundle) -> None:

@@ -78,3 +78,22 @@ def test_manifest_without_hash_is_refused(tiny: Path) -> None:
     (tiny / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="hash"):
         Bundle.load(tiny)
+
+
+@pytest.mark.parametrize("entry", ["x", None, 3, [], {}, {"sha256": None}, {"bytes": 3}])
+@pytest.mark.parametrize("file", ["model.onnx", "probes.npz", "segments/0.onnx"])
+def test_an_entry_without_a_hash_is_refused(tiny: Path, file: str, entry: object) -> None:
+    manifest = json.loads((tiny / "manifest.json").read_text())
+    manifest["files"][file] = entry
+    (tiny / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="hash"):
+        Bundle.load(tiny)
+
+
+@pytest.mark.parametrize("files", ["x", None, 3, ["model.onnx"]])
+def test_files_of_another_form_are_refused(tiny: Path, files: object) -> None:
+    manifest = json.loads((tiny / "manifest.json").read_text())
+    manifest["files"] = files
+    (tiny / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="hash"):
+        Bundle.load(tiny)

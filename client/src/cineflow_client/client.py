@@ -147,7 +147,7 @@ class Client(Connection):
 
     # -- calls -----------------------------------------------------------------------------------
 
-    def call(self, model: str, **arrays: np.ndarray) -> dict[str, Output]:
+    def call(self, model: str, /, **arrays: np.ndarray) -> dict[str, Output]:
         """Run a stateless model once. Calls of several clients run as one batch at the server.
 
         Args:
@@ -162,7 +162,7 @@ class Client(Connection):
             FrameRejected: A name is unknown or missing, or a dtype, shape or value does not fit.
             ModelNotFound: As `model`, or the model takes a stream.
             ServerUnavailable: As `model`.
-            ServerRefused: The model failed.
+            ServerRefused: The model failed, or the response has another version's form.
         """
         info = self._recent(model)
         if info.streams:

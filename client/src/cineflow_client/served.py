@@ -458,11 +458,15 @@ def call_ports(spec: Spec) -> tuple[list[Port], list[Port]]:
     )
 
 
-def batch_limit(spec: Spec) -> int:
-    """Largest batch of a call, 0 where its tensors do not share a first axis called `batch`."""
-    first = [item["shape"][0] for item in (*spec["inputs"], *spec["outputs"]) if item["shape"]]
-    shared = len(first) == len(spec["inputs"]) + len(spec["outputs"]) and all(
-        isinstance(dim, dict) and dim.get("name") == "batch" for dim in first
+def batch_limit(spec: Spec, axis: str = "batch") -> int:
+    """Largest batch of a call, 0 where its tensors do not share the first axis `axis`.
+
+    A tensor that is nothing but its batch has no size left for Triton: such calls run one by one.
+    """
+    items = (*spec["inputs"], *spec["outputs"])
+    first = [item["shape"][0] for item in items if len(item["shape"]) > 1]
+    shared = len(first) == len(items) and all(
+        isinstance(dim, dict) and dim.get("name") == axis for dim in first
     )
     return int(first[0]["maximum"]) if shared else 0
 

@@ -32,7 +32,7 @@ from cineflow_client.errors import (
     StreamClosed,
     StreamTimeout,
 )
-from cineflow_client.frames import checked_arrays, checked_frame
+from cineflow_client.frames import checked_arrays, checked_frame, require_numbers
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.ring import SharedRing
 from cineflow_client.served import READINGS, Result, stream_outputs
@@ -254,6 +254,7 @@ class Stream:
     ) -> Pending:
         """Check, claim a slot and send, one frame at a time."""
         array = checked_frame(frame, self.model, self._size, dark=self._dark)
+        require_numbers(index, beat, time_ms)
         arrays = self._checked_given(given, array.shape)
         pending = self._claim_slot(array, arrays, index, beat, time_ms, sent_at, until)
         try:
@@ -261,22 +262,21 @@ class Stream:
                 self._settle_transport(array.shape)
             if self._ring is not None:
                 self._ring.put_frame(pending._step.slot, array)
-        except BaseException:  # nothing was sent: the next frame may use the slot
-            self._free_slot(pending)
-            raise
-        start, self._started = not self._started, True
-        self._dark = self._dark and not array.any()
-        self._outbox.put(
-            frame_request(
+            request = frame_request(
                 self.model.served_name,
                 self.sequence_id,
                 pending._request_id,
                 pending._step,
                 self._wanted,
                 self._ring,
-                start=start,
+                start=not self._started,
             )
-        )
+        except BaseException:  # nothing was sent: the next frame may use the slot, and may start
+            self._free_slot(pending)
+            raise
+        self._started = True
+        self._dark = self._dark and not array.any()
+        self._outbox.put(request)
         return pending
 
     def _checked_given(
@@ -367,8 +367,8 @@ class Stream:
         if inferred.id == _END_ID:
             self._ended.set()
             return
-        with self._lock:
-            pending = self._pending.pop(inferred.id, None)
+        with self._lock:  # it stays listed until it is read: the end of the stream settles it too
+            pending = self._pending.get(inferred.id)
         if pending is None:
             return
         result, error = None, None
@@ -473,7 +473,10 @@ def _ring_parts(model: ModelInfo, wanted: list[str], size: tuple[int, ...]) -> d
 
 
 def _spacing(spacing_mm: tuple[float, ...], rank: int) -> np.ndarray:
-    array = np.asarray(spacing_mm, np.float64)
+    try:
+        array = np.asarray(spacing_mm, np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
     if array.shape != (rank,) or not (np.isfinite(array).all() and (array > 0).all()):
         raise CineflowClientError(
             f"a spacing of {rank} positive numbers, (row, column) or (slice, row, column) in mm",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,19 +103,24 @@ def end_request(model: str, sequence: int, request_id: str, *, start: bool) -> A
 
 
 def read_arrays(response: Any, ring: SharedRing | None = None, slot: int = 0) -> dict[str, Any]:
-    """The tensors of a ModelInferResponse by name."""
+    """The tensors of a ModelInferResponse by name.
+
+    Raises:
+        ServerRefused: A tensor's type, shape and bytes do not fit each other.
+    """
     arrays: dict[str, np.ndarray] = {}
     inline = iter(response.raw_output_contents)
     mapped = len(response.raw_output_contents) < len(response.outputs)
-    for output in response.outputs:
-        dtype, shape = _DTYPES[output.datatype], tuple(output.shape)
-        in_ring = ring is not None and output.name in ring.parts
-        raw = b"" if mapped and in_ring else next(inline, b"")
-        if ring is not None and in_ring:
-            arrays[output.name] = ring.take(slot, output.name, dtype, shape)
-        else:
-            # A copy: frombuffer's arrays are read-only and keep the whole message alive.
-            arrays[output.name] = np.frombuffer(raw, dtype).reshape(shape).copy()
+    with _of_this_version():
+        for output in response.outputs:
+            dtype, shape = _DTYPES[output.datatype], tuple(output.shape)
+            in_ring = ring is not None and output.name in ring.parts
+            raw = b"" if mapped and in_ring else next(inline, b"")
+            if ring is not None and in_ring:
+                arrays[output.name] = ring.take(slot, output.name, dtype, shape)
+            else:
+                # A copy: frombuffer's arrays are read-only and keep the whole message alive.
+                arrays[output.name] = np.frombuffer(raw, dtype).reshape(shape).copy()
     return arrays
 
 
@@ -128,9 +133,16 @@ def read_result(
         ServerRefused: The response is not that of a cineflow model.
     """
     arrays = read_arrays(response, ring, step.slot)
-    try:
+    with _of_this_version():
         return decode(arrays, spec, latency_ms)
-    except (KeyError, ValueError, TypeError) as error:
+
+
+@contextlib.contextmanager
+def _of_this_version() -> Iterator[None]:
+    """What fails inside, because a response has another form, is the server's version."""
+    try:
+        yield
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise ServerRefused(
             "a response as this version of the contract has it",
             f"{type(error).__name__}: {error}",
@@ -167,6 +179,7 @@ _TYPED = re.compile(r"(\w+Error): (\{.*\})\s*$", re.S)
 _KINDS: Mapping[str, type[CineflowClientError]] = {
     "FrameError": FrameRejected,
     "ArgumentError": FrameRejected,
+    "ProfileError": FrameRejected,
     "StreamGoneError": StreamExpired,
 }
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from cineflow.cli.console import BAD_INPUT, err, guarded, out
 from cineflow.cli.outcome import import_client
-from cineflow.errors import BundleError
+from cineflow.errors import ProfileError
 
 if TYPE_CHECKING:
     from cineflow.runtime import Bundle
@@ -38,23 +38,19 @@ def probe(
     allowed.
     """
     from cineflow.runtime import Bundle, open_engine
-    from cineflow.runtime.probes import read_probes, run_probes
+    from cineflow.runtime.probing import fitting_run, read_probes, run_probes
 
     loaded = Bundle.load(bundle)
-    probes = read_probes(loaded)
-    if probes is None:
-        raise BundleError(
-            "a bundle with known results",
-            f"{loaded.served_name} without",
-            "It was written before they existed: export or import it again",
-        )
     with err.status("probe"):
         if url is None:
             engine = open_engine(loaded, runtime=runtime)
-            asked, outcomes = engine.name, run_probes(probes, engine, loaded.spec)
+            asked = engine.name
+            found = fitting_run(loaded, lambda probes: run_probes(probes, engine, loaded.spec))
         else:
-            asked, outcomes = f"the server at {url}", _served_results(loaded, probes, url)
-    show(probes.judge(outcomes), asked, loaded, probes.made_by)
+            server = url
+            asked = f"the server at {server}"
+            found = fitting_run(loaded, lambda probes: _served_results(loaded, probes, server))
+    show(found, asked, loaded, read_probes(loaded)[0].made_by)
 
 
 def show(deviations: Sequence[Deviation], asked: str, bundle: Bundle, made_by: str) -> None:
@@ -73,13 +69,16 @@ def show(deviations: Sequence[Deviation], asked: str, bundle: Bundle, made_by: s
 
 def _served_results(bundle: Bundle, probes: Probes, url: str) -> list[Arrays]:
     """What the server that has this bundle loaded gives."""
-    with import_client().Client(url) as client:
-        name = bundle.served_name
-        if probes.frames is None:
-            outputs = client.call(name, **probes.inputs)
-            return [{key: output.values for key, output in outputs.items()}]
-        with client.stream(name) as stream:
-            return [
-                {key: output.values.copy() for key, output in result.outputs.items()}
-                for result in (stream.push(frame, given=given) for frame, given in probes.steps())
-            ]
+    sdk, name = import_client(), bundle.served_name
+    with sdk.Client(url) as client:
+        try:
+            if probes.frames is None:
+                outputs = client.call(name, **probes.inputs)
+                return [{key: output.values for key, output in outputs.items()}]
+            with client.stream(name) as stream:
+                return [
+                    {key: output.values.copy() for key, output in result.outputs.items()}
+                    for result in (stream.push(one, given=given) for one, given in probes.steps())
+                ]
+        except sdk.FrameRejected as error:  # the spec takes it, so the engine does not
+            raise ProfileError(error.wanted, error.got, error.remedy) from error

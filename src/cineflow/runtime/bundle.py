@@ -62,10 +62,10 @@ class Bundle:
         manifest = _read_manifest(path)
         try:
             spec = ModelSpec.from_json(json.dumps(manifest["spec"]))
-            expected = str(manifest["files"][MODEL_FILE]["sha256"])
-        except (KeyError, TypeError, SpecError) as error:
+            expected = _hashes(manifest)[MODEL_FILE]
+        except (KeyError, TypeError, AttributeError, SpecError) as error:
             raise BundleError(
-                f"{path / MANIFEST_FILE} with a spec and the hash of {MODEL_FILE}",
+                f"{path / MANIFEST_FILE} with a spec and the SHA-256 hash of each file",
                 f"{type(error).__name__}: {error}",
                 _REEXPORT,
             ) from error
@@ -102,6 +102,12 @@ class Bundle:
     def precision(self) -> str:
         """Storage type of the features inside the graph ("fp32" or "fp16")."""
         return str(self.manifest.get("precision", "fp32"))
+
+    @property
+    def batch_axis(self) -> str:
+        """First axis along which calls can run together: the export has shown that they do not
+        change each other. Older bundles did not say; theirs is called `batch`."""
+        return str(self.manifest.get("batch_axis", "batch"))
 
 
 def builtin_bundles() -> tuple[str, ...]:
@@ -146,6 +152,17 @@ def _locate(source: str | Path) -> Path:
             "A bundle is written by `cineflow export NAME --out DIR`",
         )
     return path.resolve()
+
+
+def _hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of each file of a manifest; `TypeError` and the like where an entry has none."""
+    hashes = {}
+    for name, entry in manifest["files"].items():
+        digest = entry["sha256"]
+        if not isinstance(digest, str):
+            raise TypeError(f"{name}: {entry!r}")
+        hashes[name] = digest
+    return hashes
 
 
 def _read_manifest(path: Path) -> Mapping[str, Any]:

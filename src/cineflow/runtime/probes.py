@@ -12,7 +12,12 @@ difference that is allowed.
                  input/NAME        an input of a call
                  result/STEP/NAME  values of an output after a frame, or of the call (step 0)
 
-The file is listed in the manifest like every other. It is optional: older bundles have none.
+The values of a result are every k-th of a large output. Of heat maps they are the peaks in pixels
+of the frame, x first: what their tolerance limits.
+
+A bundle may carry the same for larger frames, in `probes-typical.npz`: an engine that was built for
+a narrow range of sizes cannot run small ones. The files are listed in the manifest like every
+other. They are optional: older bundles have one of them, or none. `probing.py` runs them.
 """
 
 from __future__ import annotations
@@ -20,20 +25,19 @@ from __future__ import annotations
 import io
 import json
 import math
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from cineflow.errors import BundleError, EngineError, ProfileError
-from cineflow.runtime.bundle import Bundle, file_sha256
-from cineflow.runtime.engine import Engine
-from cineflow.runtime.stream import Stream
-from cineflow.spec import ModelSpec
+from cineflow.errors import ArgumentError
+from cineflow.motion.landmarks import peaks
 
 PROBES_FILE = "probes.npz"
+
+#: The same at sizes that engines are tuned for.
+TYPICAL_PROBES_FILE = "probes-typical.npz"
 
 #: Most values that are kept of one output after one frame: every k-th of a larger one.
 KEPT_VALUES = 16384
@@ -50,11 +54,70 @@ class Allowance:
         unit: Unit of `allowed`; "share" is the share of values that differ.
         allowed: Largest difference.
         each_step: Added for every further frame: a state carries differences on.
+        components: Coordinates of a point, whose distances are compared; 0: each value by itself.
+        frame: Sizes of the frame, for heat maps: their peaks are the points. () for other outputs.
+        time_axis: Axis of the output along which a window's frames lie, where points are compared.
     """
 
     unit: str
     allowed: float
     each_step: float = 0.0
+    components: int = 0
+    frame: tuple[int, ...] = ()
+    time_axis: int | None = None
+
+    def compared(self, values: np.ndarray) -> np.ndarray:
+        """The values of an output that are stored and compared, in one line.
+
+        Raises:
+            ArgumentError, ValueError: Heat maps of a wrong rank, or that are not finite.
+        """
+        if not self.components:
+            return kept(values)
+        if self.time_axis is not None:
+            values = np.moveaxis(values, self.time_axis, 0)
+        if self.frame:
+            maps = values.reshape(-1, *values.shape[values.ndim - len(self.frame) :])
+            values, _ = peaks(maps, self.frame)
+        return np.ascontiguousarray(values).reshape(-1)
+
+    def difference(self, wanted: np.ndarray, output: np.ndarray | None) -> float:
+        """How far an output is from the values that were stored, at its worst.
+
+        Infinite where it is missing, of the wrong size or not finite.
+        """
+        if output is None:
+            return math.inf
+        try:
+            got = self.compared(output)
+        except (ArgumentError, ValueError):
+            return math.inf
+        if got.shape != wanted.shape:
+            return math.inf
+        if self.unit == "share":
+            return float((got != wanted).mean()) if wanted.size else 0.0
+        gap = np.abs(got.astype(np.float64) - wanted.astype(np.float64))
+        if self.components:
+            gap = np.linalg.norm(gap.reshape(-1, self.components), axis=-1)
+        worst = float(gap.max(initial=0.0))
+        return worst if math.isfinite(worst) else math.inf
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; the fields of points only where points are compared."""
+        values: dict[str, Any] = {
+            "unit": self.unit, "allowed": self.allowed, "each_step": self.each_step
+        }  # fmt: skip
+        if self.components:
+            values |= {
+                "components": self.components, "frame": list(self.frame),
+                "time_axis": self.time_axis,
+            }  # fmt: skip
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Allowance:
+        """Read back what `to_dict` wrote, also before points were compared."""
+        return cls(**{**values, "frame": tuple(values.get("frame", ()))})
 
 
 @dataclass(frozen=True)
@@ -126,9 +189,8 @@ class Probes:
                 how = self.allowances[name]
                 got = outcomes[step].get(name)
                 found = Deviation(
-                    name, how.unit, _difference(wanted, got, how.unit),
-                    how.allowed + step * how.each_step,
-                )  # fmt: skip
+                    name, how.unit, how.difference(wanted, got), how.allowed + step * how.each_step
+                )
                 if name not in worst or _excess(found) > _excess(worst[name]):
                     worst[name] = found
         return list(worst.values())
@@ -137,10 +199,7 @@ class Probes:
         """The content of `probes.npz`; equal probes give equal bytes."""
         about = {
             "made_by": self.made_by,
-            "outputs": {
-                name: {"unit": how.unit, "allowed": how.allowed, "each_step": how.each_step}
-                for name, how in self.allowances.items()
-            },
+            "outputs": {name: how.to_dict() for name, how in self.allowances.items()},
         }
         arrays: dict[str, Any] = {"about": np.array(json.dumps(about, sort_keys=True))}
         if self.frames is not None:
@@ -173,7 +232,7 @@ class Probes:
         frames = arrays.get("frames")
         steps = 1 if frames is None else len(frames)
         return cls(
-            allowances={name: Allowance(**how) for name, how in about["outputs"].items()},
+            allowances={name: Allowance.from_dict(how) for name, how in about["outputs"].items()},
             results=[results.get(step, {}) for step in range(steps)],
             frames=frames,
             first=groups["first"],
@@ -187,102 +246,6 @@ def kept(values: np.ndarray) -> np.ndarray:
     """The values of an output that are stored and compared, in one line."""
     flat = np.ascontiguousarray(values).reshape(-1)
     return flat[:: -(-flat.size // KEPT_VALUES) or 1]
-
-
-def read_probes(bundle: Bundle) -> Probes | None:
-    """The probes of a bundle; None where it was written without.
-
-    Raises:
-        BundleError: The file differs from the manifest, or cannot be read.
-    """
-    entry = bundle.manifest["files"].get(PROBES_FILE)
-    if entry is None:
-        return None
-    file = bundle.path / PROBES_FILE
-    digest = file_sha256(file)
-    remedy = "Export it again: `cineflow export NAME --out DIR`"
-    if digest != entry.get("sha256"):
-        raise BundleError(
-            f"{PROBES_FILE} with SHA-256 {str(entry.get('sha256'))[:12]}..., as its manifest says",
-            f"{digest[:12]}... in {bundle.path}",
-            remedy,
-        )
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return Probes.from_arrays(dict(arrays))
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise BundleError(
-            f"probes in {file}", f"{type(error).__name__}: {error}", remedy
-        ) from error
-
-
-def run_probes(probes: Probes, engine: Engine, spec: ModelSpec) -> list[Arrays]:
-    """What an engine gives for the inputs of the probes, through a `Stream` where frames come."""
-    if probes.frames is None:
-        return [engine.run(probes.inputs)]
-    stream = Stream(engine, spec)
-    return [
-        {
-            name: output.values
-            for name, output in stream.push(frame, given=given).outputs.items()
-        }
-        for frame, given in probes.steps()
-    ]  # fmt: skip
-
-
-def require_probes(
-    bundle: Bundle, engine: Engine, warn: Callable[[str], None] = lambda message: None
-) -> list[Deviation]:
-    """Run a bundle's probes on the engine that will serve it.
-
-    Args:
-        bundle: The model.
-        engine: It is open and ready.
-        warn: Called with a sentence where nothing could be proven: the bundle has no probes, or the
-            engine was built for other sizes.
-
-    Returns:
-        The deviation of each output; empty where nothing could be proven.
-
-    Raises:
-        EngineError: An output differs by more than is allowed, or the engine fails.
-        BundleError: The probes are damaged.
-    """
-    probes = read_probes(bundle)
-    if probes is None:
-        warn(f"{bundle.served_name} has no probes; export it again to get some")
-        return []
-    try:
-        outcomes = run_probes(probes, engine, bundle.spec)
-    except ProfileError as error:
-        warn(f"{bundle.served_name} was not probed: {error}")
-        return []
-    deviations = probes.judge(outcomes)
-    require_passed(deviations, bundle.served_name, engine.name)
-    return deviations
-
-
-def require_passed(deviations: Sequence[Deviation], model: str, engine: str) -> None:
-    """Raise `EngineError` with every deviation that is not allowed."""
-    if failed := [str(one) for one in deviations if not one.passed]:
-        raise EngineError(
-            f"{engine} to give the known results of {model}",
-            "; ".join(failed),
-            "Do not serve with it. Undo the last change of driver or runtime, build the engine "
-            "again, or choose another runtime",
-        )
-
-
-def _difference(wanted: np.ndarray, got: np.ndarray | None, unit: str) -> float:
-    if got is None:
-        return math.inf
-    values = kept(got)
-    if values.shape != wanted.shape:
-        return math.inf
-    if unit == "share":
-        return float((values != wanted).mean()) if wanted.size else 0.0
-    gap = np.abs(values.astype(np.float64) - wanted.astype(np.float64)).max(initial=0.0)
-    return float(gap) if np.isfinite(gap) else math.inf
 
 
 def _excess(one: Deviation) -> float:

@@ -57,9 +57,11 @@ def read_steps(bundle: Bundle) -> list[SegmentStep]:
     folder = bundle.path / SEGMENTS_DIR
     remedy = "Export it with --split-ops"
     try:
-        listed = json.loads((folder / STEPS_FILE).read_text(encoding="utf-8"))
+        text = (folder / STEPS_FILE).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise BundleError(f"segments in {bundle.path}", str(error), remedy) from error
+    _require_sound(bundle, folder / STEPS_FILE, remedy)
+    listed = json.loads(text)
     steps = []
     for item in listed:
         segment = folder / item["segment"] if "segment" in item else None
@@ -77,10 +79,10 @@ def read_steps(bundle: Bundle) -> list[SegmentStep]:
     return steps
 
 
-def _require_sound(bundle: Bundle, segment: Path, remedy: str) -> None:
-    expected = bundle.manifest["files"].get(f"{SEGMENTS_DIR}/{segment.name}", {}).get("sha256")
-    if file_sha256(segment) != expected:
-        raise BundleError(f"{segment} with the hash in the manifest", "different content", remedy)
+def _require_sound(bundle: Bundle, file: Path, remedy: str) -> None:
+    expected = bundle.manifest["files"].get(f"{SEGMENTS_DIR}/{file.name}", {}).get("sha256")
+    if file_sha256(file) != expected:
+        raise BundleError(f"{file} with the hash in the manifest", "different content", remedy)
 
 
 class SegmentedEngine:

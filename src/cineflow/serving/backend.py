@@ -21,7 +21,7 @@ import numpy as np
 
 from cineflow.errors import BundleError, CineflowError, FrameError
 from cineflow.runtime import Bundle, open_engine
-from cineflow.runtime.probes import require_probes
+from cineflow.runtime.probing import require_probes
 from cineflow.runtime.stream import Stream
 from cineflow.served import batch_limit, encode
 from cineflow.serving.calls import CallRunner
@@ -54,7 +54,8 @@ class TritonPythonModel:
 
         Raises:
             BundleError: The bundle does not exist, or its hash is not the one in the model's name.
-            EngineError: The engine does not give the known results of the bundle.
+            EngineError: The engine does not give the known results of the bundle, or was built for
+                sizes that none of them has.
         """
         self._pb: Any = importlib.import_module("triton_python_backend_utils")
         config = json.loads(args["model_config"])
@@ -77,7 +78,8 @@ class TritonPythonModel:
         self._spec = bundle.spec
         self._served: Mapping[str, Any] = json.loads(bundle.spec.to_json())
         self._backward = parameters.get("backward", "false") == "true"
-        self._calls = CallRunner(self._engine, self._spec, batch_limit(self._served))
+        limit = batch_limit(self._served, bundle.batch_axis)
+        self._calls = CallRunner(self._engine, self._spec, limit)
         batching = config.get("sequence_batching", {})
         idle_s = int(batching.get("max_sequence_idle_microseconds", 0)) / 1e6
         self._streams = StreamTable(idle_s)
