@@ -62,9 +62,15 @@ class Server(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     answer: Callable[[Any], None]
 
+    def __init__(self) -> None:
+        self.aliases: dict[str, str] = {}
+
     def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802  Triton's name
         response = service_pb2.ModelConfigResponse()
         response.config.name = request.name
+        if request.name in self.aliases:
+            response.config.ensemble_scheduling.step.add(model_name=self.aliases[request.name])
+            return response
         response.config.parameters["contract"].string_value = str(CONTRACT)
         response.config.parameters["spec"].string_value = SPECS[request.name].to_json()
         return response
@@ -146,3 +152,25 @@ def test_an_input_may_have_any_name(other: tuple[Server, Client]) -> None:
     one = np.ones((1, 1), np.float32)
     assert client.call("named", model=one, self=one)["mean"].values == 7
     assert json.loads(SPECS["named"].to_json())["inputs"][0]["name"] == "model"
+
+
+def test_calls_follow_an_alias_that_moves(
+    other: tuple[Server, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, client = other
+    served.aliases["alias"] = "called"
+
+    def answer(response: Any) -> None:
+        response.outputs.add(name="mean", datatype="FP32", shape=[1, 1])
+        value = {"called": 1, "newer": 2}[response.model_name]
+        response.raw_output_contents.append(np.float32(value).tobytes())
+
+    monkeypatch.setitem(SPECS, "newer", SPECS["called"])
+    monkeypatch.setattr("cineflow_client.client.ALIAS_LIFETIME_S", 0.3)
+    served.answer = answer
+    image = FRAME[None, None].astype(np.float32)
+    assert client.call("alias", image=image)["mean"].values == 1
+    served.aliases["alias"] = "newer"
+    assert client.call("alias", image=image)["mean"].values == 1  # asked a moment ago
+    time.sleep(0.35)
+    assert client.call("alias", image=image)["mean"].values == 2
