@@ -207,8 +207,8 @@ def scan_convert(scene: Scene) -> Any:
             samples=160,
             first_angle=-angle,
             last_angle=angle,
-            last_depth=height - 12.0,
-            face=(width / 2, 4.0),
+            last_depth=height - 20.0,
+            face=(width / 2, 14.0),
             array_radius=radius,
         )
         lines = ops.scan_unconvert(scene.ed, probe)

@@ -136,8 +136,22 @@ def _allocate(src: Array, rows: int, columns: int, *_: object) -> Array:
     return empty_output(src, (src.shape[0], src.shape[1], rows, columns))
 
 
-def _fill(out: Array, src: Array, rows: int, columns: int, *numbers: float) -> None:
-    _C.scan_convert(src, out, *numbers, current_stream(src))
+def _fill(
+    out: Array,
+    src: Array,
+    rows: int,
+    columns: int,
+    apex_x: float,
+    apex_y: float,
+    first_angle: float,
+    angle_step: float,
+    first_radius: float,
+    radius_step: float,
+    scale: float,
+    offset: float,
+) -> None:
+    steps = (first_angle, angle_step, first_radius, radius_step)
+    _C.scan_convert(src, out, apex_x, apex_y, *steps, scale, offset, current_stream(src))
 
 
 _LINES = "[N, C, lines, samples]"
