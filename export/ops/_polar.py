@@ -137,7 +137,7 @@ def finish(grid: Size, from_bytes: bool) -> str:
 
 
 def sector(angle_step: float) -> str:
-    """`polar`, `turn` and `cut` of angles that are no full circle: see `positions`."""
+    """`polar`, `turn` and `cut` of the angles of a sector: see `positions`."""
     return f"""
   polar = Identity (planes)
   angles_i = Shape <start: int = 2, end: int = 3> (planes)
