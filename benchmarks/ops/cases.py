@@ -8,6 +8,7 @@ from functools import partial
 from benchmarks.ops.case import Case
 from benchmarks.ops.correlation import correlation, warp_correlation
 from benchmarks.ops.polar import polar, polar_bytes, polar_moving, unpolar
+from benchmarks.ops.scan_convert import scan_convert
 from benchmarks.ops.warp import compose_flow, warp_features, warp_image
 
 
@@ -33,3 +34,5 @@ def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
     yield partial(polar_bytes, 25)
     for frames in (1, 25):
         yield partial(unpolar, frames)
+    for storage in ("float32", "uint8"):
+        yield partial(scan_convert, storage)

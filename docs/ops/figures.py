@@ -195,7 +195,37 @@ def polar_unresample(scene: Scene) -> Any:
     return figure
 
 
-FIGURES = (warp, compose_flow, correlation, warp_correlation, polar_resample, polar_unresample)
+def scan_convert(scene: Scene) -> Any:
+    """What a sector and a curved array see of the ring: their lines, converted."""
+    figure, axes = panels(
+        ["lines of a sector", "converted", "lines of a curved array", "converted"]
+    )
+    height, width = scene.ed.shape[2:]
+    for left, radius, angle in ((0, 0.0, 0.65), (2, 60.0, 0.5)):
+        probe = ops.ProbeGeometry(
+            lines=96,
+            samples=160,
+            first_angle=-angle,
+            last_angle=angle,
+            last_depth=height - 20.0,
+            face=(width / 2, 14.0),
+            array_radius=radius,
+        )
+        lines = ops.scan_unconvert(scene.ed, probe)
+        axes[left].imshow(lines[0, 0], aspect="auto", **GREY)
+        axes[left + 1].imshow(ops.scan_convert(lines, probe, (height, width))[0, 0], **GREY)
+    return figure
+
+
+FIGURES = (
+    warp,
+    compose_flow,
+    correlation,
+    warp_correlation,
+    polar_resample,
+    polar_unresample,
+    scan_convert,
+)
 
 
 def main(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the bodies of `cineflow::PolarResample` and `cineflow::PolarUnresample` share.
+"""What the bodies of the polar ops and of `cineflow::ScanConvert` share.
 
 All that the attributes alone decide (the rays' directions, the radii) is computed in double
 precision and stored as constants. The rest depends on the centre.
@@ -6,12 +6,15 @@ precision and stored as constants. The rest depends on the centre.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from cineflow.export.ops._operator import Attribute, InputShapes, Shape
-from cineflow.export.ops._text import F32, result
+from cineflow.export.ops._text import F32, constant, result
+
+_TURN = 2 * math.pi
 
 #: Attributes of both polar ops.
 POLAR: dict[str, Attribute] = {
@@ -31,6 +34,28 @@ POLAR: dict[str, Attribute] = {
 def grid_shape(shapes: InputShapes, attributes: Mapping[str, Any]) -> Shape:
     """[N, C, rows, columns]."""
     return (*shapes["src"][:2], attributes["rows"], attributes["columns"])
+
+
+class Steps(Protocol):
+    """Where the samples of a polar image lie, radians and pixels."""
+
+    @property
+    def first_angle(self) -> float: ...
+    @property
+    def angle_step(self) -> float: ...
+    @property
+    def first_radius(self) -> float: ...
+    @property
+    def radius_step(self) -> float: ...
+
+
+class Size(Protocol):
+    """The size of a result."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -98,7 +123,7 @@ def groups() -> str:
   centre_y = Unsqueeze (ys, plane_axes)"""
 
 
-def finish(grid: PolarGrid, from_bytes: bool) -> str:
+def finish(grid: Size, from_bytes: bool) -> str:
     """`out` [N, C, rows, columns]: offset + scale * `sampled`."""
     return f"""
   size_out = Constant <value = int64[2] {{{grid.rows}, {grid.columns}}}> ()
@@ -109,3 +134,94 @@ def finish(grid: PolarGrid, from_bytes: bool) -> str:
   scaled = Mul (unfolded, factor)
   out_f32 = Add (scaled, addend)
   {result("src", from_bytes)}"""
+
+
+def sector(angle_step: float) -> str:
+    """`polar`, `turn` and `cut` of the angles of a sector: see `positions`."""
+    return f"""
+  polar = Identity (planes)
+  angles_i = Shape <start: int = 2, end: int = 3> (planes)
+  angles = Cast <to: int = {F32}> (angles_i)
+  {constant("turn", "", [_TURN / abs(angle_step)])}
+  {constant("pair", "", [2])}
+  angles_and_turn = Add (angles, turn)
+  gap_end = Sub (angles_and_turn, unit)
+  cut = Div (gap_end, pair)"""
+
+
+def positions(grid: Steps, gap: str, column: str = "x", row: str = "y") -> str:
+    """The column and row of a polar image that each pixel (`row`, `column`) reads.
+
+    Args:
+        grid: The steps of the polar image.
+        gap: Lines that define `polar`, the sampled image, `turn`, its rows in a full circle, and
+            `cut`: rows beyond it are counted back from the first row.
+        column: Name of the result, columns of `polar`.
+        row: Name of the result, rows of `polar`.
+    """
+    first_angle = math.fmod(math.fmod(grid.first_angle, _TURN) + _TURN, _TURN)
+    return f"""
+  {_TO_POLAR}
+  {constant("first_radius", "", [grid.first_radius])}
+  {constant("radii_per_pixel", "", [1 / grid.radius_step])}
+  beyond_first = Sub (distance, first_radius)
+  {column} = Mul (beyond_first, radii_per_pixel)
+
+  {constant("first_angle", "", [first_angle])}
+  {constant("angles_per_radian", "", [1 / grid.angle_step])}
+  {gap}
+  from_first = Sub (angle, first_angle)
+  turned = Mul (from_first, angles_per_radian)
+  turned_on = Add (turned, turn)
+  turned_back = Less (turned, zero)
+  forward = Where (turned_back, turned_on, turned)
+  forward_less = Sub (forward, turn)
+  past_cut = Greater (forward, cut)
+  {row} = Where (past_cut, forward_less, forward)"""
+
+
+# `angle` and `distance` of the pixels (`row`, `column`) from a centre (`centre_x`, `centre_y`).
+#
+# As in csrc/core/math/polar.h, the octant of the angle is mirrored onto [0, pi / 4], and a far
+# centre is brought nearer so that no square overflows (a non-finite centre becomes NaN). Values are
+# [G, 1, h, w], or broadcast to that.
+_TO_POLAR = f"""
+  {constant("zero", "", [0])}
+  {constant("unit", "", [1])}
+  {constant("reach", "", [1e18])}
+  {constant("quarter_turn", "", [_TURN / 4])}
+  {constant("half_turn", "", [_TURN / 2])}
+  {constant("full_turn", "", [_TURN])}
+  size_x = Abs (centre_x)
+  size_y = Abs (centre_y)
+  far_side = Max (size_x, size_y)
+  is_far = Greater (far_side, reach)
+  reached = Div (reach, far_side)
+  nearer = Where (is_far, reached, unit)
+  near_x = Mul (centre_x, nearer)
+  near_y = Mul (centre_y, nearer)
+  across_it = Sub (column, near_x)
+  down_it = Sub (row, near_y)
+
+  wide = Abs (across_it)
+  tall = Abs (down_it)
+  long_side = Max (wide, tall)
+  short_side = Min (wide, tall)
+  not_centre = Greater (long_side, zero)
+  divisor = Where (not_centre, long_side, unit)
+  ratio = Div (short_side, divisor)
+  octant = Atan (ratio)
+  is_tall = Greater (tall, wide)
+  octant_mirrored = Sub (quarter_turn, octant)
+  quadrant = Where (is_tall, octant_mirrored, octant)
+  is_left = Less (across_it, zero)
+  quadrant_mirrored = Sub (half_turn, quadrant)
+  half_plane = Where (is_left, quadrant_mirrored, quadrant)
+  is_above = Less (down_it, zero)
+  half_plane_mirrored = Sub (full_turn, half_plane)
+  angle = Where (is_above, half_plane_mirrored, half_plane)
+
+  across_square = Mul (across_it, across_it)
+  down_square = Mul (down_it, down_it)
+  square = Add (across_square, down_square)
+  distance = Sqrt (square)"""

@@ -58,3 +58,16 @@ def polar_unresample(
     offset: float,
     stream: int = 0,
 ) -> None: ...
+def scan_convert(
+    src: Any,
+    out: Any,
+    apex_x: float,
+    apex_y: float,
+    first_angle: float,
+    angle_step: float,
+    first_radius: float,
+    radius_step: float,
+    scale: float,
+    offset: float,
+    stream: int = 0,
+) -> None: ...

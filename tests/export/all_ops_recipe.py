@@ -10,6 +10,7 @@ from cineflow.spec import ModelSpec, TensorSpec
 SIZE = (32, 40)
 CENTRE = (20.0, 16.0)
 GRID = ops.PolarGrid(angles=32, radii=16, last_radius=16.0)
+PROBE = ops.ProbeGeometry(*SIZE, -0.6, 0.6, last_depth=30.0, face=(20.0, 0.5))
 
 
 def grey(name: str, dtype: str = "float32") -> TensorSpec:
@@ -34,12 +35,13 @@ SPEC = ModelSpec(
         volume("fused", 25),
         motion("composed"),
         grey("moved"),
+        grey("converted"),
     ),
 )
 
 
 class AllOps(torch.nn.Module):
-    """Polar and back, two correlations, a composition and the warp that it gives."""
+    """Polar and back, two correlations, a composition, its warp, and scan conversion."""
 
     def forward(self, image, flow, f1, f2):
         polar = ops.polar_resample(image, CENTRE, GRID)
@@ -50,6 +52,7 @@ class AllOps(torch.nn.Module):
             ops.warp_correlation(f1, f2, flow, radius=2, order="xy", scale="sqrt"),
             composed,
             ops.warp(image, composed),
+            ops.scan_convert(image, PROBE, SIZE),
         )
 
 

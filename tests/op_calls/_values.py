@@ -120,7 +120,11 @@ def sampling_aside(x: float, y: float) -> Iterator[None]:
     if not (x or y):
         yield
         return
-    users = [sys.modules[f"cineflow.reference.{name}"] for name in ("warp", "polar")]
+    users = [
+        sys.modules[f"cineflow.reference.{name}"] for name in ("warp", "polar", "scan_convert")
+    ]
     sample = users[0].sample
-    with mock.patch.object(users[0], "sample", aside), mock.patch.object(users[1], "sample", aside):
+    with contextlib.ExitStack() as patches:
+        for user in users:
+            patches.enter_context(mock.patch.object(user, "sample", aside))
         yield

@@ -24,7 +24,8 @@ def typical(op: Op, storage: str = "float32") -> Call:
     """A call whose attributes f32 holds exactly: ONNX stores them in f32."""
     options = dict(op.typical)
     if "sweep" in options:
-        options["sweep"] = 0.25 * (11 if op.name == "polar_unresample" else options["rows"])
+        steps = {"polar_unresample": 11, "scan_convert": 10}.get(op.name, options["rows"])
+        options["sweep"] = 0.25 * steps
     return make_call(op, options, shape=(2, 3, 11, 14), seed=4, storage=storage)
 
 
@@ -115,7 +116,9 @@ def test_wrong_shapes_are_refused_in_the_ops_own_words(library, src, flow, wante
 
 
 @pytest.mark.parametrize(
-    "op", [OPS["polar_resample"], OPS["polar_unresample"]], ids=lambda o: o.name
+    "op",
+    [OPS["polar_resample"], OPS["polar_unresample"], OPS["scan_convert"]],
+    ids=lambda o: o.name,
 )
 def test_a_plane_of_two_to_the_31_bytes_is_refused_before_a_pixel_is_read(library, op):
     """The pages are zeros that the system allocates when they are read."""

@@ -24,8 +24,10 @@ void polar(py::handle src, py::handle centre, py::handle out, double first_angle
                  scale,       offset,      {}};
   // Never destroyed: at exit, threads may still be in a call.
   static auto& plans = *new PolarPlans;
-  PolarPlans::Loan loan =
-      source.view.device == Device::kCpu ? plans.lend(args) : PolarPlans::Loan();
+  PolarPlans::Loan loan;
+  if (source.view.device == Device::kCpu) {
+    loan = plans.lend(polar_plan_bytes(args), [&] { return polar_plan_key(args); });
+  }
   args.plan = loan.plan();
   launch(args, source.view.device, stream, kCpu, kCuda);
   plans.give_back(std::move(loan));

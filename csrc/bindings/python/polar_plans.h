@@ -8,8 +8,8 @@
 // call that uses it. A call borrows a plan, and several calls may borrow the same finished one.
 //
 // Usage:
-//   PolarPlans::Loan loan = plans.lend(args);
-//   args.plan = loan.plan();
+//   PolarPlans::Loan loan = plans.lend(polar_plan_bytes(args), [&] { return polar_plan_key(args);
+//   }); args.plan = loan.plan();
 //   // launch the op
 //   plans.give_back(std::move(loan));
 #pragma once
@@ -41,11 +41,13 @@ class PolarPlans {
     bool made_ = false;
   };
 
-  Loan lend(const PolarArgs& args) {
+  /// A loan for a call whose plan has `bytes` bytes; `key()` is asked for unless that is 0.
+  template <typename Key>
+  Loan lend(std::int64_t bytes, const Key& key) {
     Loan loan;
-    loan.bytes_ = polar_plan_bytes(args);
+    loan.bytes_ = bytes;
     if (loan.bytes_ == 0) return loan;
-    loan.key_ = polar_plan_key(args);
+    loan.key_ = key();
     const std::lock_guard<std::mutex> lock(mutex_);
     for (std::size_t index = 0; index < made_.size(); ++index) {
       if (made_[index].key_ != loan.key_) continue;

@@ -85,4 +85,14 @@ CINEFLOW_HD typename Numbers::Real angular_sample(typename Numbers::Real angle,
   return position > grid.cut ? position - grid.turn : position;
 }
 
+/// A position on an axis of `size` samples whose image ends sharply at its first and last sample:
+/// NaN, which contributes 0, outside of them. A rounded position of the edge itself is on it.
+CINEFLOW_HD float position_in_sector(float position, std::int64_t size) {
+  constexpr float kEdge = 1.0f / 1024.0f;  // samples
+  constexpr float kNaN = __builtin_nanf("");
+  const auto last = static_cast<float>(size - 1);
+  if (!(position >= -kEdge && position <= last + kEdge)) return kNaN;
+  return position < 0.0f ? 0.0f : position > last ? last : position;
+}
+
 }  // namespace cineflow

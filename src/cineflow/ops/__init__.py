@@ -11,4 +11,8 @@ from cineflow.ops.correlation import warp_correlation as warp_correlation
 from cineflow.ops.polar import PolarGrid as PolarGrid
 from cineflow.ops.polar import polar_resample as polar_resample
 from cineflow.ops.polar import polar_unresample as polar_unresample
+from cineflow.ops.probe import ProbeGeometry as ProbeGeometry
+from cineflow.ops.scan_convert import scan_convert as scan_convert
+from cineflow.ops.scan_convert import scan_mask as scan_mask
+from cineflow.ops.scan_convert import scan_unconvert as scan_unconvert
 from cineflow.ops.warp import warp as warp

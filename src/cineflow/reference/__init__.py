@@ -9,4 +9,5 @@ from cineflow.reference.correlation import correlation as correlation
 from cineflow.reference.correlation import warp_correlation as warp_correlation
 from cineflow.reference.polar import polar_resample as polar_resample
 from cineflow.reference.polar import polar_unresample as polar_unresample
+from cineflow.reference.scan_convert import scan_convert as scan_convert
 from cineflow.reference.warp import warp as warp

@@ -1,0 +1,42 @@
+#include "cineflow/scan_convert.h"
+
+#include "op.h"
+#include "registration.h"
+
+namespace cineflow::onnxruntime {
+namespace {
+
+struct ScanConvert {
+  using Args = ScanConvertArgs;
+  static constexpr const char* kName = "ScanConvert";
+  static constexpr DType kFeatures[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kU8};
+  static constexpr Input<Args> kInputs[] = {{&Args::src, 4, Element::kFeatures}};
+  static constexpr auto kCpu = &scan_convert_cpu;
+  static constexpr auto kCuda = &scan_convert_cuda;
+  static constexpr auto kWorkspace = nullptr;
+
+  /// Attributes give the output's size: [N, C, rows, columns].
+  static Status read(Attributes node, Args* args) noexcept {
+    constexpr std::int64_t kLargestSide = (1 << 24) - 1;
+    return node.integer("rows", 1, kLargestSide, &args->out.sizes[2])
+        .integer("columns", 1, kLargestSide, &args->out.sizes[3])
+        .real("apex_x", &args->apex_x)
+        .real("apex_y", &args->apex_y)
+        .real("first_angle", &args->first_angle)
+        .real("angle_step", &args->angle_step)
+        .real("first_radius", &args->first_radius)
+        .real("radius_step", &args->radius_step)
+        .real("scale", &args->scale)
+        .real("offset", &args->offset)
+        .status();
+  }
+
+  static Shape shape(const Args& args, const Shape (&in)[1]) noexcept {
+    return {in[0][0], in[0][1], args.out.sizes[2], args.out.sizes[3]};
+  }
+};
+
+const Registration<ScanConvert> registration;
+
+}  // namespace
+}  // namespace cineflow::onnxruntime

@@ -1,0 +1,126 @@
+// Samples images at positions that a map computes for each output pixel.
+//
+// Problem: polar resampling, its inverse and scan conversion differ only in their positions.
+//
+// Solution: one kernel that takes the positions from a map: `map(group, row, column)` is the Point
+// of the source that an output pixel reads, where a group is the images that share it.
+//
+// Usage: launch_resample("polar_resample", sampling, shared, map, stream)
+#pragma once
+
+#include <cstdint>
+
+#include "cineflow/border.h"
+#include "cineflow/status.h"
+#include "cineflow/tensor_view.h"
+#include "cuda/corners.h"
+#include "cuda/launch.h"
+#include "math/dispatch.h"
+#include "math/polar.h"
+
+namespace cineflow {
+
+/// Cartesian images are sampled into polar ones, or the other way round.
+struct GridSampling {
+  TensorView src;  // [N, C, rows, columns]
+  TensorView out;  // [N, C, rows, columns]
+  Border border;
+  float scale, offset;
+};
+
+struct Point {
+  float x, y;  // column and row of the source, in its pixels
+};
+
+/// The polar position of an offset from the centre of a grid.
+struct PolarPositions {
+  AngularGrid grid;
+  float first_radius, samples_per_pixel;
+
+  __device__ Point at(float x, float y) const {
+    const float radius = sqrtf(x * x + y * y);
+    return {(radius - first_radius) * samples_per_pixel, angular_sample(angle_of(x, y), grid)};
+  }
+};
+
+constexpr int kResampleBlockX = 32;
+constexpr int kResampleBlockY = 8;
+constexpr int kResampleThreads = kResampleBlockX * kResampleBlockY;
+constexpr int kResampleSlab = 8;  // planes of one thread: channels, or frames of one group
+
+template <bool kWraps>
+__device__ Corners corners_at(const GridSampling& args, const Point& point) {
+  const TensorView& src = args.src;
+  const auto rows = static_cast<std::int32_t>(src.sizes[2]);
+  const auto column = tap_at(point.x, static_cast<std::int32_t>(src.sizes[3]), args.border);
+  // On an axis that is one pixel longer, the wrapped neighbour lies inside.
+  const auto row =
+      kWraps ? tap_at(point.y, rows + 1, Border::kZeros) : tap_at(point.y, rows, args.border);
+  Corners corners = corners_of(row, column, static_cast<std::int32_t>(src.strides[2]),
+                               static_cast<std::int32_t>(src.strides[3]));
+  if (kWraps) {
+    const auto turn = static_cast<std::uint32_t>(rows) * static_cast<std::uint32_t>(src.strides[2]);
+#pragma unroll
+    for (int corner = 0; corner < 4; ++corner) {
+      if (row.low + corner / 2 == rows) {
+        corners.offset[corner] =
+            static_cast<std::int32_t>(static_cast<std::uint32_t>(corners.offset[corner]) - turn);
+      }
+    }
+  }
+  return corners;
+}
+
+/// One thread per output pixel and slab of planes. Where all frames share their positions, the
+/// N x C planes form one group; otherwise each frame is a group of its own.
+template <typename Source, typename Result, typename Map>
+__global__ void __launch_bounds__(kResampleThreads)
+    resample(GridSampling args, Map map, int tiles_across, std::int64_t groups, int group_planes) {
+  const TensorView& src = args.src;
+  const TensorView& out = args.out;
+  const int x = static_cast<int>(blockIdx.x % tiles_across * kResampleBlockX + threadIdx.x);
+  const int y = static_cast<int>(blockIdx.x / tiles_across * kResampleBlockY + threadIdx.y);
+  if (x >= out.sizes[3] || y >= out.sizes[2]) return;
+
+  const int slabs = (group_planes + kResampleSlab - 1) / kResampleSlab;
+  for (std::int64_t task = blockIdx.y; task < groups * slabs; task += gridDim.y) {
+    const std::int64_t group = task / slabs;
+    const int first = static_cast<int>(task % slabs) * kResampleSlab;
+    const int last = first + kResampleSlab < group_planes ? first + kResampleSlab : group_planes;
+    const Corners corners = corners_at<Map::kWraps>(args, map(group, y, x));
+    for (int plane = first; plane < last; ++plane) {
+      const std::int64_t number = group * group_planes + plane;
+      const std::int64_t image = number / src.sizes[1];
+      const std::int64_t channel = number % src.sizes[1];
+      const Source* from =
+          static_cast<const Source*>(src.data) + image * src.strides[0] + channel * src.strides[1];
+      Result* to = static_cast<Result*>(out.data) + image * out.strides[0] +
+                   channel * out.strides[1] + y * out.strides[2] + x * out.strides[3];
+      *to = from_float<Result>(args.scale * sample_corners(from, corners) + args.offset);
+    }
+  }
+}
+
+/// `shared`: all frames are one group.
+template <typename Map>
+Status launch_resample(const char* name, const GridSampling& args, bool shared, const Map& map,
+                       void* stream) noexcept {
+  const TensorView& out = args.out;
+  const std::int64_t planes = shared ? out.sizes[0] * out.sizes[1] : out.sizes[1];
+  const std::int64_t groups = shared ? 1 : out.sizes[0];
+  const std::int64_t across = ceil_div(out.sizes[3], kResampleBlockX);
+  Grid grid;
+  grid.threads = dim3(kResampleBlockX, kResampleBlockY);
+  grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2], kResampleBlockY)),
+                     grid_y(groups * ceil_div(planes, kResampleSlab)));
+  return with_storage(args.src.dtype, [&](auto source) {
+    return with_float_storage(out.dtype, [&](auto result) {
+      using Source = typename decltype(source)::type;
+      using Result = typename decltype(result)::type;
+      return launch(name, grid, args.out.device_index, stream, resample<Source, Result, Map>, args,
+                    map, static_cast<int>(across), groups, static_cast<int>(planes));
+    });
+  });
+}
+
+}  // namespace cineflow

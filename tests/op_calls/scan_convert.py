@@ -1,0 +1,134 @@
+"""`scan_convert`: the lines of a probe and their place in the image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cineflow import ops, reference
+from cineflow.reference.scan_convert import EDGE
+from tests.op_calls import polar_resample as polar
+from tests.op_calls._op import Op
+from tests.op_calls._values import IMAGES, SIDES, Inputs, Options, Pick, Shape, Sides, images, zeros
+
+TYPICAL: Options = {
+    "rows": 17,
+    "columns": 21,
+    "apex_x": 10.25,
+    "apex_y": 0.5,
+    "first_angle": 2.25,
+    "sweep": -1.5,
+    "first_radius": 2.5,
+    "radius_step": 1.25,
+    "scale": 1 / 256,
+    "offset": -0.5,
+}
+
+#: Values that an argument refuses.
+WRONG: Mapping[str, tuple[Any, ...]] = {
+    "scale": (10**400, math.inf, np.ones(3)),
+    "offset": (10**400, math.nan, np.ones(3)),
+    "geometry": (3, np.ones(3)),
+    "size": (4, [4, 4], (4, 4.0), (4, np.ones(2)), np.ones(2)),
+}
+
+
+def choose(pick: Pick, sides: Sides = SIDES) -> Options:
+    """Halves and quarters, which f32 holds exactly. 6.0 is nearly a full circle."""
+    return {
+        "rows": pick(sides[0]),
+        "columns": pick(sides[1]),
+        "apex_x": pick((-3.25, 4.5, 10.25)),
+        "apex_y": pick((-8.0, 0.5, 6.0)),
+        "first_angle": pick((0.0, 0.75, 2.25, -2.0, 1000.0)),
+        "sweep": pick((1.5, -1.5, -4.0, 6.0)),
+        "first_radius": pick((0.0, 2.5, 9.0)),
+        "radius_step": pick((1.0, 0.75, 1.25)),
+        # Neighbours then differ by at most one: an error of the coordinate is the result's.
+        "scale": 1 / 256,
+        "offset": pick((0.0, -0.5)),
+    }
+
+
+def draw(rng: np.random.Generator, shape: Shape, options: Options) -> tuple[Inputs, Options]:
+    """Images [N, C, L, S] of at least 2 x 2 samples, and a probe at which no pixel is in doubt."""
+    lines, samples = (max(side, 2) for side in shape[2:])
+    sweep = options.pop("sweep")
+    options["angle_step"] = sweep / (lines - 1)
+    while not is_clear(options, lines, samples):
+        options["apex_x"] += 0.125
+    return {"src": images(rng, (*shape[:2], lines, samples))}, options
+
+
+def is_clear(options: Options, lines: int, samples: int) -> bool:
+    """Whether no pixel lies where the sector ends: rounding would decide whether it is inside."""
+    rows, columns = np.mgrid[0 : options["rows"], 0 : options["columns"]]
+    x, y = columns - options["apex_x"], rows - options["apex_y"]
+    along = (np.hypot(x, y) - options["first_radius"]) / options["radius_step"]
+    step = options["angle_step"]
+    around = (np.arctan2(y, x) - options["first_angle"]) / step
+    turn = 2 * math.pi / abs(step)
+    ends = [along + EDGE, along - (samples - 1 + EDGE)]
+    for end in (around + EDGE, around - (lines - 1 + EDGE)):
+        ends.append((end + turn / 2) % turn - turn / 2)
+    return all(float(np.abs(end).min(initial=1.0)) > 2e-4 for end in ends)
+
+
+def words(inputs: Inputs, options: Options) -> Options:
+    """The sector whose first sample lies `first_radius` from the apex."""
+    lines, samples = inputs["src"].shape[2:]
+    first, step = options["first_angle"], options["angle_step"]
+    geometry = ops.ProbeGeometry(
+        lines,
+        samples,
+        first_angle=math.pi / 2 - first,
+        last_angle=math.pi / 2 - first - step * (lines - 1),
+        first_depth=options["first_radius"],
+        last_depth=options["first_radius"] + options["radius_step"] * (samples - 1),
+        face=(options["apex_x"], options["apex_y"]),
+    )
+    size = (options["rows"], options["columns"])
+    return {"geometry": geometry, "size": size} | {n: options[n] for n in ("scale", "offset")}
+
+
+def gold(inputs: Inputs, options: Options) -> np.ndarray:
+    return reference.scan_convert(
+        **inputs,
+        apex=(options["apex_x"], options["apex_y"]),
+        **polar.rays(options, *inputs["src"].shape[2:]),
+        size=(options["rows"], options["columns"]),
+        scale=options["scale"],
+        offset=options["offset"],
+    )
+
+
+OP = Op(
+    name="scan_convert",
+    node="ScanConvert",
+    tensors={"src": IMAGES},
+    draw=draw,
+    shape=polar.result_shape,
+    magnitude=1,
+    choose=choose,
+    typical=TYPICAL,
+    reference=gold,
+    any_size=("src", "out"),
+    coordinates=5e-5,  # as for polar_unresample
+    kernel=polar.kernel,
+    words=words,
+    wrong=WRONG,
+    refusals=(
+        ({"src": zeros(3, 4, 5)}, "N, C, lines, samples"),
+        ({"src": zeros(1, 3, 4, 6)}, "the geometry's"),
+        ({"size": 4}, "two whole numbers"),
+        ({"size": (4, 4, 4)}, "two whole numbers"),
+        ({"size": (-3, 4)}, "-3 x 4"),
+        ({"geometry": ops.PolarGrid(4, 5, last_radius=4.0)}, "ProbeGeometry"),
+        ({"scale": math.inf}, "scale in"),
+        ({"scale": "x"}, "scale as a number"),
+    ),
+    huge=({"size": (2**30, 2**30)}, {"size": (4, 2**64)}),
+)
