@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "cpu/bands.h"
+#include "cpu/correlation_volume.h"
 #include "cpu/runs.h"
 #include "math/dispatch.h"
 
@@ -303,27 +304,50 @@ class BandWorker {
   std::int64_t warped_begin_ = 0, warped_end_ = 0;  // rows that are in warped_
 };
 
+/// Rows of f2, including those outside, of every strip of every image.
+std::int64_t tasks_of(const CorrelationArgs& args, const Geometry& geometry) {
+  return args.f1.sizes[0] * geometry.strips * (geometry.height + 2 * geometry.reach);
+}
+
 /// More channels than memory holds; with fewer, no product of `Geometry` can overflow.
 constexpr std::int64_t kChannelLimit = std::int64_t{1} << 28;
+constexpr std::int64_t kVolumeElementLimit = std::int64_t{1} << 44;
 
 /// Whether the sizes of `Geometry` are safe to compute, for arguments that nothing has checked yet.
 bool has_geometry(const CorrelationArgs& args) {
   const TensorView& f1 = args.f1;
-  if (f1.rank != 4 || !(args.radius >= 0 && args.radius <= kMaxRadius) ||
+  const bool volume = f1.rank == kVolumeRank;
+  if (!(volume || f1.rank == kImageRank) || !(args.radius >= 0 && args.radius <= kMaxRadius) ||
       !(args.dilation >= 1 && args.dilation <= kMaxDilation)) {
     return false;
   }
-  for (int axis = 0; axis < 4; ++axis) {
-    if (f1.sizes[axis] != args.f2.sizes[axis]) return false;
+  std::int64_t pixels = 1;
+  for (int axis = 0; axis < f1.rank; ++axis) {
+    const std::int64_t size = f1.sizes[axis];
+    if (size != args.f2.sizes[axis]) return false;
+    if (axis >= 2 && !(size > 0 && size < kSideLimit)) return false;
+    if (axis >= 2 && volume && (pixels *= size) >= kPlaneLimit) return false;
   }
-  return f1.sizes[0] > 0 && f1.sizes[1] < kChannelLimit && f1.sizes[2] > 0 &&
-         f1.sizes[2] < kSideLimit && f1.sizes[3] > 0 && f1.sizes[3] < kSideLimit;
+  return f1.sizes[0] > 0 && f1.sizes[1] < kChannelLimit &&
+         !(volume && f1.sizes[1] * pixels >= kVolumeElementLimit);
 }
 
 }  // namespace
 
+std::int64_t image_workspace_floats(const CorrelationArgs& args) noexcept {
+  return Geometry(args).workspace_floats();
+}
+
+void correlate_images(const CorrelationArgs& args) noexcept {
+  const Geometry geometry(args);
+  BandWorker(args, geometry, static_cast<float*>(args.workspace)).run(0, tasks_of(args, geometry));
+}
+
 std::int64_t correlation_workspace(const CorrelationArgs& args, int threads) noexcept {
   if (!has_geometry(args)) return 0;
+  if (args.f1.rank == kVolumeRank) {
+    return volume_workspace_floats(args) * threads * sizeof(float);
+  }
   return Geometry(args).workspace_floats() * threads * sizeof(float);
 }
 
@@ -335,9 +359,12 @@ Status correlation_cpu(const CorrelationArgs& args, const Executor& executor) no
     return failure(Status::Code::kArgument, "a workspace aligned to 64 bytes", "%p",
                    args.workspace);
   }
+  if (args.f1.rank == kVolumeRank) {
+    correlate_volumes(args, executor);
+    return status;
+  }
   const Geometry geometry(args);
-  const std::int64_t tasks =
-      args.f1.sizes[0] * geometry.strips * (geometry.height + 2 * geometry.reach);
+  const std::int64_t tasks = tasks_of(args, geometry);
   const std::int64_t task_cost = geometry.f1_row * geometry.side * geometry.side / 8;
   const std::int64_t bands = band_count(tasks, task_cost, executor);
   for_each_band(

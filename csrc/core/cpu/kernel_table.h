@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "cpu/sample_blocks.h"
+#include "cpu/volume_run.h"
 #include "math/polar.h"
 
 namespace cineflow {
@@ -98,6 +99,7 @@ struct Kernels {
                              const SampleBlocks&) noexcept;
   using SampleLocated = void(const SampleRun&, const SampleBlocks&) noexcept;
   using SampleInOnePass = bool(const SampleRun&, const SamplePositions&) noexcept;
+  using SampleVolume = void(const VolumeRun&, const VolumePositions&) noexcept;
   using Correlate = void(const CorrelationTile&) noexcept;
   using FollowRay = void(const RayRun&) noexcept;
   using ToPolar = void(const PolarRun&) noexcept;
@@ -116,6 +118,8 @@ struct Kernels {
   /// does not apply: another layout, or a sample that is infinite or NaN. `out` is then undefined
   /// and the run must be located first.
   SampleInOnePass* sample_in_one_pass;
+  /// Samples of every channel of a run of a volume.
+  SampleVolume* sample_volume;
   Correlate* correlate;
   FollowRay* follow_ray;
   ToPolar* to_polar;

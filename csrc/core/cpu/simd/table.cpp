@@ -12,6 +12,7 @@ constexpr Kernels kKernels = {
     &locate_samples,
     &sample_located,
     &sample_in_one_pass,
+    &sample_volume,
     &correlate,
     &follow_ray,
     &to_polar,
