@@ -48,8 +48,9 @@ def match(radius: int, dilation: int, x_major: int, axes: int = 2) -> str:
 def _match_volumes(radius: int, dilation: int, x_major: int) -> str:
     """Every pair of slices is a pair of images.
 
-    `f1` is repeated for the 2r + 1 slices of `f2` that it is compared with. The correlation of these
-    images gives the displacements along x and y, and their number that along z.
+    `f1` is repeated for the 2r + 1 slices of `f2` that it is compared with; it is cast first, because
+    ONNX Runtime expands no half precision. The correlation of these images gives the displacements
+    along x and y. That along z is the number of the slice among the 2r + 1.
     """
     _require_known(radius, dilation, x_major)
     reach, side = radius * dilation, 2 * radius + 1
@@ -74,11 +75,12 @@ def _match_volumes(radius: int, dilation: int, x_major: int) -> str:
   images = Mul (pairs, depth)
   image_shape = Concat <axis: int = 0> (images, features, plane_shape)
 
-  f1_once = Unsqueeze (f1, slice_axis)
+  f1_single = Cast <to: int = {F32}> (f1)
+  f1_once = Unsqueeze (f1_single, slice_axis)
   f1_shape_repeated = Concat <axis: int = 0> (volumes, features, shifts, depth, plane_shape)
   f1_repeated = Expand (f1_once, f1_shape_repeated)
   f1_by_pair = Transpose <perm: ints = [0, 2, 3, 1, 4, 5]> (f1_repeated)
-  f1_images = Reshape (f1_by_pair, image_shape)
+  f1_images = Reshape <allowzero: int = 1> (f1_by_pair, image_shape)
 
   slices_outside = Constant <value = int64[10] {{0, 0, {reach}, 0, 0, 0, 0, {reach}, 0, 0}}> ()
   f2_deeper = Pad (f2_f32, slices_outside)
@@ -87,7 +89,7 @@ def _match_volumes(radius: int, dilation: int, x_major: int) -> str:
   f2_shape_by_pair = Concat <axis: int = 0> (volumes, features, shifts, depth, plane_shape)
   f2_split = Reshape (f2_joined_slices, f2_shape_by_pair)
   f2_by_pair = Transpose <perm: ints = [0, 2, 3, 1, 4, 5]> (f2_split)
-  f2_images = Reshape (f2_by_pair, image_shape)
+  f2_images = Reshape <allowzero: int = 1> (f2_by_pair, image_shape)
   {_match_images(radius, dilation, x_major, "f1_images", "f2_images", "matched")}
 
   in_slice = Constant <value = int64[1] {{{side * side}}}> ()

@@ -49,8 +49,8 @@ def voxels(depth: str, height: str, width: str, slice_: str, row: str, column: s
   slices_end = Squeeze ({depth}, only)
   slice_i = Range (count_from, slices_end, count_by)
   slice_f = Cast <to: int = {F32}> (slice_i)
-  last_axes = Constant <value = int64[2] {{-2, -1}}> ()
-  {slice_} = Unsqueeze (slice_f, last_axes)"""
+  both_last = Constant <value = int64[2] {{-2, -1}}> ()
+  {slice_} = Unsqueeze (slice_f, both_last)"""
 
 
 def constant(name: str, shape: str, values: Iterable[float]) -> str:
