@@ -128,8 +128,7 @@ Rules& Rules::span(const char* name, const TensorView& view, int axes, const cha
     span += side > 0 ? (side - 1) * std::llabs(view.strides[axis]) : 0;
   }
   if (span >= kPlaneLimit) {
-    status_ =
-        failure(kArgument, "", "a %s that spans %lld", what, static_cast<long long>(span));
+    status_ = failure(kArgument, "", "a %s that spans %lld", what, static_cast<long long>(span));
     std::snprintf(status_.wanted, sizeof(status_.wanted), "%s with %ss of fewer than %lld elements",
                   name, what, static_cast<long long>(kPlaneLimit));
   }

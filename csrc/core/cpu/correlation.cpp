@@ -15,6 +15,7 @@
 
 #include "cpu/bands.h"
 #include "cpu/correlation_volume.h"
+#include "cpu/packing.h"
 #include "cpu/runs.h"
 #include "math/dispatch.h"
 
@@ -25,10 +26,6 @@ constexpr std::int64_t kAlignment = 64;
 
 /// Most floats in one thread's ring, where a strip is wider than one tile.
 constexpr std::int64_t kRingFloats = std::int64_t{1} << 20;
-
-/// Floats from one channel to the next: whole cache lines, and an odd number of them, so that the
-/// channels of a column are spread over the whole L1 cache.
-std::int64_t channel_spacing(std::int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
 
 /// Sizes that follow from the arguments.
 struct Geometry {
@@ -71,20 +68,6 @@ struct Geometry {
   std::int64_t warped_rows = 0;    // rows of f2 that are warped at once
   std::int64_t warped_stride = 0;  // floats per channel of the warped rows
 };
-
-/// Copies `count` values to f32, as whole vectors where they are contiguous.
-template <typename Source>
-void copy_values(const Source* from, std::int64_t step, std::int64_t count, float* to) {
-  constexpr std::int64_t kVector = 16;
-  if (std::is_same_v<Source, float> && step == 1 && count >= kVector) {
-    for (std::int64_t index = 0; index + kVector <= count; index += kVector) {
-      std::memcpy(to + index, from + index, kVector * sizeof(float));
-    }
-    std::memcpy(to + count - kVector, from + count - kVector, kVector * sizeof(float));
-    return;
-  }
-  for (std::int64_t index = 0; index < count; ++index) to[index] = to_float(from[index * step]);
-}
 
 /// One band's share of the tasks.
 class BandWorker {
@@ -304,11 +287,6 @@ class BandWorker {
   std::int64_t warped_begin_ = 0, warped_end_ = 0;  // rows that are in warped_
 };
 
-/// Rows of f2, including those outside, of every strip of every image.
-std::int64_t tasks_of(const CorrelationArgs& args, const Geometry& geometry) {
-  return args.f1.sizes[0] * geometry.strips * (geometry.height + 2 * geometry.reach);
-}
-
 /// More channels than memory holds; with fewer, no product of `Geometry` can overflow.
 constexpr std::int64_t kChannelLimit = std::int64_t{1} << 28;
 constexpr std::int64_t kVolumeElementLimit = std::int64_t{1} << 44;
@@ -334,15 +312,6 @@ bool has_geometry(const CorrelationArgs& args) {
 
 }  // namespace
 
-std::int64_t image_workspace_floats(const CorrelationArgs& args) noexcept {
-  return Geometry(args).workspace_floats();
-}
-
-void correlate_images(const CorrelationArgs& args) noexcept {
-  const Geometry geometry(args);
-  BandWorker(args, geometry, static_cast<float*>(args.workspace)).run(0, tasks_of(args, geometry));
-}
-
 std::int64_t correlation_workspace(const CorrelationArgs& args, int threads) noexcept {
   if (!has_geometry(args)) return 0;
   if (args.f1.rank == kVolumeRank) {
@@ -364,7 +333,8 @@ Status correlation_cpu(const CorrelationArgs& args, const Executor& executor) no
     return status;
   }
   const Geometry geometry(args);
-  const std::int64_t tasks = tasks_of(args, geometry);
+  const std::int64_t tasks =
+      args.f1.sizes[0] * geometry.strips * (geometry.height + 2 * geometry.reach);
   const std::int64_t task_cost = geometry.f1_row * geometry.side * geometry.side / 8;
   const std::int64_t bands = band_count(tasks, task_cost, executor);
   for_each_band(

@@ -41,6 +41,21 @@ struct CorrelationTile {
   float scale;
 };
 
+/// Correlation of two rows: out[shift][i] = scale * sum over c of f1[c][i] * f2[c][i + shift *
+/// step].
+struct CorrelationRow {
+  const float* f1;  // packed [channels][f1_stride], whole vectors
+  const float* f2;  // packed [channels][f2_stride], whole vectors for the last shift also
+  float* out;       // shift 0; `columns` floats are written per shift
+  std::int64_t f1_stride, f2_stride;
+  std::int64_t out_stride;  // from one shift to the next
+  std::int64_t channels;
+  std::int64_t columns;
+  int shifts;
+  std::int64_t step;  // columns from one shift to the next
+  float scale;
+};
+
 /// Cartesian positions of consecutive samples on one ray from a centre.
 struct RayRun {
   float centre_x, centre_y;
@@ -101,6 +116,7 @@ struct Kernels {
   using SampleInOnePass = bool(const SampleRun&, const SamplePositions&) noexcept;
   using SampleVolume = void(const VolumeRun&, const VolumePositions&) noexcept;
   using Correlate = void(const CorrelationTile&) noexcept;
+  using CorrelateRow = void(const CorrelationRow&) noexcept;
   using FollowRay = void(const RayRun&) noexcept;
   using ToPolar = void(const PolarRun&) noexcept;
   using PreparePairRow = void(const PairRow&) noexcept;
@@ -121,6 +137,7 @@ struct Kernels {
   /// Samples of every channel of a run of a volume.
   SampleVolume* sample_volume;
   Correlate* correlate;
+  CorrelateRow* correlate_row;
   FollowRay* follow_ray;
   ToPolar* to_polar;
   PreparePairRow* prepare_pair_row;

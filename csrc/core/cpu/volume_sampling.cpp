@@ -26,7 +26,8 @@ std::int64_t rows_per_run(const VolumeSampling& args) noexcept {
   return dense && width < kMaxVolumeRun ? kMaxVolumeRun / width : 1;
 }
 
-/// A run of `count` pixels of `out`, of which the first is `first_element` elements after its start.
+/// A run of `count` pixels of `out`, of which the first is `first_element` elements after its
+/// start.
 VolumeRun make_run(const VolumeSampling& args, std::int64_t image, std::int64_t first_element,
                    int count) noexcept {
   const TensorView& src = args.src;
@@ -73,7 +74,8 @@ VolumePositions positions_along(const TensorView& flow, std::int64_t first_eleme
   return {components[0], components[1], components[2], columns, 0.0f, 0.0f, 0.0f};
 }
 
-/// Rows [first_row, last_row) of one slice of the grid.
+}  // namespace
+
 void sample_rows(const VolumeSampling& args, std::int64_t image, std::int64_t slice,
                  std::int64_t first_row, std::int64_t last_row) noexcept {
   const TensorView& flow = args.flow;
@@ -88,7 +90,7 @@ void sample_rows(const VolumeSampling& args, std::int64_t image, std::int64_t sl
     const std::int64_t rows = std::min(step, last_row - row);
     for (std::int64_t column = 0; column < out.sizes[4]; column += kMaxVolumeRun) {
       const std::int64_t columns = std::min<std::int64_t>(kMaxVolumeRun, out.sizes[4] - column);
-      VolumeRun run = make_run(args, image, offset(out, row, column),
+      VolumeRun run = make_run(args, image, offset(out, row - args.first_out_row, column),
                                static_cast<int>(rows * columns));
       if (args.adds_flow) {
         run.addend = floats_at(flow, offset(flow, row, column));
@@ -103,12 +105,6 @@ void sample_rows(const VolumeSampling& args, std::int64_t image, std::int64_t sl
       kernels().sample_volume(run, positions);
     }
   }
-}
-
-}  // namespace
-
-void sample_slice(const VolumeSampling& args, std::int64_t image, std::int64_t slice) noexcept {
-  sample_rows(args, image, slice, 0, args.out.sizes[3]);
 }
 
 void sample_volumes(const VolumeSampling& args, const Executor& executor) noexcept {

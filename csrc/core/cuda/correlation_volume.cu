@@ -1,7 +1,7 @@
 // Local correlation of volumes on the GPU.
 //
-// A thread computes one output pixel for up to kShifts neighbouring displacements along x. It reads f2
-// where it lies: neighbouring threads read neighbouring pixels, which the L1 cache holds.
+// A thread computes one output pixel for up to kShifts neighbouring displacements along x. It reads
+// f2 where it lies: neighbouring threads read neighbouring pixels, which the L1 cache holds.
 #include "cuda/launch.h"
 #include "cuda/volume_corners.h"
 #include "cuda/volumes.h"
@@ -103,8 +103,8 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t tasks = f1.sizes[0] * side * side * groups;
   for (std::int64_t index = blockIdx.y; index < tasks; index += gridDim.y) {
     const ShiftTask task = task_of(index, side, groups, args.radius);
-    const T* own = static_cast<const T*>(f1.data) + task.image * f1.strides[0] +
-                   offset_in(f1, z, y, x);
+    const T* own =
+        static_cast<const T*>(f1.data) + task.image * f1.strides[0] + offset_in(f1, z, y, x);
     const T* others = static_cast<const T*>(args.f2.data) + task.image * args.f2.strides[0];
     const int to_z = z + task.z * args.dilation;
     const int to_y = y + task.y * args.dilation;
@@ -122,11 +122,10 @@ __global__ void __launch_bounds__(kThreads)
     for (int shift = 0; shift < kShifts; ++shift) {
       const int to = task.first_x + shift;
       if (to > args.radius) continue;
-      const int k = args.x_major
-                        ? ((to + args.radius) * side + task.y + args.radius) * side + task.z +
-                              args.radius
-                        : ((task.z + args.radius) * side + task.y + args.radius) * side + to +
-                              args.radius;
+      const int k =
+          args.x_major
+              ? ((to + args.radius) * side + task.y + args.radius) * side + task.z + args.radius
+              : ((task.z + args.radius) * side + task.y + args.radius) * side + to + args.radius;
       const std::int64_t at = first + k * out.strides[1];
       const float value = args.scale * sums[shift];
       switch (out.dtype) {
@@ -152,9 +151,8 @@ Status launch_volumes(const CorrelationArgs& args, void* stream) noexcept {
   Grid grid;
   grid.threads = dim3(kBlockX, kBlockY);
   // A volume spans less than 2^31 elements, so one axis is enough for its tiles.
-  grid.blocks =
-      dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2] * out.sizes[3], kBlockY)),
-           grid_y(out.sizes[0] * side * side * groups));
+  grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2] * out.sizes[3], kBlockY)),
+                     grid_y(out.sizes[0] * side * side * groups));
   return launch("correlation", grid, out.device_index, stream, correlate_volumes<T, kWarps>, args,
                 static_cast<int>(across), static_cast<int>(groups));
 }

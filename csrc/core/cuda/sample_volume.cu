@@ -58,8 +58,8 @@ __global__ void __launch_bounds__(kThreads)
     const VolumeCorners corners = corners_along(args.flow, src, args.border, image, pixel);
     const Source* volume =
         static_cast<const Source*>(src.data) + image * src.strides[0] + first * src.strides[1];
-    Result* result = static_cast<Result*>(out.data) + offset_in(out, image, pixel) +
-                     first * out.strides[1];
+    Result* result =
+        static_cast<Result*>(out.data) + offset_in(out, image, pixel) + first * out.strides[1];
     const std::int64_t left = src.sizes[1] - first;
     const int channels = left < kSlab ? static_cast<int>(left) : kSlab;
 #pragma unroll 2
@@ -72,7 +72,8 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 /// One thread per point of the reference frame.
-__global__ void __launch_bounds__(kThreads) compose_volumes(ComposeFlowArgs args, int tiles_across) {
+__global__ void __launch_bounds__(kThreads)
+    compose_volumes(ComposeFlowArgs args, int tiles_across) {
   const TensorView& displacement = args.displacement;
   const TensorView& flow = args.flow;
   const TensorView& out = args.out;
@@ -99,8 +100,8 @@ Grid grid_of(const TensorView& out, std::int64_t tasks, std::int64_t across) noe
   Grid grid;
   grid.threads = dim3(kBlockX, kBlockY);
   // A volume spans less than 2^31 elements, so one axis is enough for its tiles.
-  grid.blocks = dim3(
-      static_cast<unsigned>(across * ceil_div(out.sizes[2] * out.sizes[3], kBlockY)), grid_y(tasks));
+  grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2] * out.sizes[3], kBlockY)),
+                     grid_y(tasks));
   return grid;
 }
 

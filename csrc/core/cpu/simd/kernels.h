@@ -10,6 +10,7 @@ Kernels::SampleLocated sample_located;
 Kernels::SampleInOnePass sample_in_one_pass;
 Kernels::SampleVolume sample_volume;
 Kernels::Correlate correlate;
+Kernels::CorrelateRow correlate_row;
 Kernels::FollowRay follow_ray;
 Kernels::ToPolar to_polar;
 Kernels::PreparePairRow prepare_pair_row;

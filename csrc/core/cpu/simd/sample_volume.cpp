@@ -62,8 +62,7 @@ __attribute__((noinline)) void locate_run(const VolumeRun& given, const VolumePo
   const auto row_stride = static_cast<std::int32_t>(run.row_stride);
   const auto column_stride = static_cast<std::int32_t>(run.column_stride);
   const F32s slice = splat(positions.slice);
-  PixelCursor cursor(
-      {positions.x, positions.y, positions.width, positions.column, positions.row});
+  PixelCursor cursor({positions.x, positions.y, positions.width, positions.column, positions.row});
   const auto offset_of = [&](I32s across, I32s down, I32s in) __attribute__((always_inline)) {
     return in * slice_stride + down * row_stride +
            (kDenseColumns ? across : across * column_stride);
@@ -145,8 +144,8 @@ float sample_by_rule(const VolumeRun& run, const VolumePositions& positions, con
   return along(tap_at(z, run.depth, run.border), [&](std::int32_t slice) {
     return along(rows, [&](std::int32_t row) {
       return along(columns, [&](std::int32_t column) {
-        return to_float(volume[slice * run.slice_stride + row * run.row_stride +
-                               column * run.column_stride]);
+        return to_float(
+            volume[slice * run.slice_stride + row * run.row_stride + column * run.column_stride]);
       });
     });
   });
@@ -198,8 +197,8 @@ __attribute__((noinline)) bool sample_channel(const VolumeRun& run,
   }
   if (const int left = count - start; left > 0) {
     const F32s value = value_at(start);
-    store_first(result + start, addend == nullptr ? value : value + load_first(addend + start, left),
-                left);
+    store_first(result + start,
+                addend == nullptr ? value : value + load_first(addend + start, left), left);
   }
   return lanes_of(non_finite != non_finite) != 0;
 }
@@ -339,13 +338,11 @@ void sample_empty(const VolumeRun& run) {
 
 void sample_volume(const VolumeRun& run, const VolumePositions& positions) noexcept {
   if (run.depth == 0 || run.height == 0 || run.width == 0) {
-    return with_float_storage(run.out_dtype, [&](auto tag) {
-      sample_empty<typename decltype(tag)::type>(run);
-    });
+    return with_float_storage(run.out_dtype,
+                              [&](auto tag) { sample_empty<typename decltype(tag)::type>(run); });
   }
-  with_storage(run.src_dtype, [&](auto tag) {
-    sample_typed<typename decltype(tag)::type>(run, positions);
-  });
+  with_storage(run.src_dtype,
+               [&](auto tag) { sample_typed<typename decltype(tag)::type>(run, positions); });
 }
 
 }  // namespace cineflow::CINEFLOW_ISA

@@ -14,6 +14,7 @@ constexpr Kernels kKernels = {
     &sample_in_one_pass,
     &sample_volume,
     &correlate,
+    &correlate_row,
     &follow_ray,
     &to_polar,
     &prepare_pair_row,

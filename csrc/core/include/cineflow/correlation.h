@@ -10,8 +10,8 @@
 //   | out    | [N, (2r + 1)^2, H, W]  | [N, (2r + 1)^3, D, H, W]  | f32, f16, bf16 | f1's        |
 //
 // Strides are free. Outside its image f2 is 0. Products and sums are f32. Channel k is
-// (dy + r)(2r + 1) + (dx + r), in volumes ((dz + r)(2r + 1) + (dy + r))(2r + 1) + (dx + r). In x-major
-// order (RAFT's) the displacements stand in the opposite order.
+// (dy + r)(2r + 1) + (dx + r), in volumes ((dz + r)(2r + 1) + (dy + r))(2r + 1) + (dx + r). In
+// x-major order (RAFT's) the displacements stand in the opposite order.
 #pragma once
 
 #include "cineflow/border.h"
