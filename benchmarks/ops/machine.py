@@ -122,7 +122,7 @@ def rough_flow(rng: np.random.Generator, batch: int, height: int, width: int) ->
 
 
 def smooth_flow(rng: np.random.Generator, batch: int, *size: int) -> np.ndarray:
-    """[N, 2, H, W] or [N, 3, D, H, W] float32: up to 4 px of motion that varies over about 16 px."""
+    """[N, 2, H, W] or [N, 3, D, H, W] float32: up to 4 px, which vary over about 16 px."""
     coarse = rng.uniform(-4, 4, (batch, len(size), *(max(side // 16, 2) for side in size)))
     fine = torch.nn.functional.interpolate(
         torch.from_numpy(coarse.astype(np.float32)),

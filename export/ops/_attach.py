@@ -9,7 +9,6 @@ from cineflow.export.ops._nodes import every_graph, every_node
 from cineflow.export.ops._operator import DOMAIN
 from cineflow.export.ops._registry import row_of
 
-
 #: Rank of a value that nothing tells: an image's.
 _IMAGE_RANK = 4
 

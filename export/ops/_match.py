@@ -48,9 +48,9 @@ def match(radius: int, dilation: int, x_major: int, axes: int = 2) -> str:
 def _match_volumes(radius: int, dilation: int, x_major: int) -> str:
     """Every pair of slices is a pair of images.
 
-    `f1` is repeated for the 2r + 1 slices of `f2` that it is compared with; it is cast first, because
-    ONNX Runtime expands no half precision. The correlation of these images gives the displacements
-    along x and y. That along z is the number of the slice among the 2r + 1.
+    `f1` is repeated for the 2r + 1 slices of `f2` that it is compared with. It is cast first,
+    because ONNX Runtime expands no half precision. The correlation of these images gives the
+    displacements along x and y. That along z is the number of the slice among the 2r + 1.
     """
     _require_known(radius, dilation, x_major)
     reach, side = radius * dilation, 2 * radius + 1

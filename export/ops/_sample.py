@@ -10,8 +10,8 @@ from cineflow.export.ops._text import F32, pixels, voxels
 #: What to do at the border of the sampled image: "zeros" or "clamp".
 BORDER: dict[str, Attribute] = {"border": "zeros"}
 
-#: By axis in the order of a flow's channels: its letter, and the names of the source's size along it
-#: and of 2 / that size.
+#: By axis in the order of a flow's channels: its letter, and the names of the source's size along
+#: it and of 2 / that size.
 _X = ("x", "width", "across")
 _Y = ("y", "height", "down")
 _Z = ("z", "depth", "inward")

@@ -114,7 +114,10 @@ VOLUME = dataclasses.replace(
         ({"out": zeros(1, 3, 3, 5, 5)}, "flow's height"),
         ({"out": zeros(1, 3, 3, 4, 6)}, "flow's width"),
         (
-            {"src": BUFFER[:180].reshape(1, 3, 3, 4, 5), "out": BUFFER[19:199].reshape(1, 3, 3, 4, 5)},
+            {
+                "src": BUFFER[:180].reshape(1, 3, 3, 4, 5),
+                "out": BUFFER[19:199].reshape(1, 3, 3, 4, 5),
+            },
             "overlaps no input",
         ),
         ({"src": np.broadcast_to(np.float32(0), (1, 1, 2**24, 1, 1))}, "sides below 16777216"),

@@ -56,4 +56,3 @@ def compose_all(flows: Iterable[np.ndarray]) -> np.ndarray:
     for step in steps:
         path.append(compose(path[-1], step))
     return np.stack(path)
-

@@ -22,8 +22,8 @@ from cineflow.ops.scalars import as_real, is_whole
 #: "mean": the sum over channels divided by C; "sqrt": by its square root (RAFT); or a factor.
 Scale = Literal["mean", "sqrt"] | float
 
-#: Channel order. "yx": channel (dy + r)(2r + 1) + (dx + r), in volumes ((dz + r)(2r + 1) + (dy + r))
-#: (2r + 1) + (dx + r). "xy": the displacements in the opposite order, as in RAFT.
+#: Channel order. "yx": dx counts fastest, then dy, then dz, so an image's channel is
+#: (dy + r)(2r + 1) + (dx + r). "xy": dx counts slowest, as in RAFT.
 Order = Literal["yx", "xy"]
 
 

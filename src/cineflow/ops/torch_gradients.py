@@ -78,7 +78,9 @@ def warp_gradient(
             value = torch.where(inside, (grad * pixels).sum(dim=1), 0)
             for axis, (_, _, slope) in enumerate(corner):
                 others = [*weights[:axis], *weights[axis + 1 :]]
-                by_axis[axis] = by_axis[axis] + functools.reduce(operator.mul, others, value) * slope
+                by_axis[axis] = (
+                    by_axis[axis] + functools.reduce(operator.mul, others, value) * slope
+                )
     by_flow = torch.stack(
         [torch.where(moves, by, 0) for (_, moves, _), by in zip(axes, by_axis, strict=True)], dim=1
     )
