@@ -153,12 +153,14 @@ float sample_by_rule(const VolumeRun& run, const VolumePositions& positions, con
 
 /// Samples one channel into contiguous memory and returns whether a sample was infinite or NaN.
 /// With `kCareful`, such samples with a neighbour outside follow sample_by_rule. `kAdjacent`:
-/// neighbouring columns are adjacent in memory. `addend` is contiguous, or null for 0.
+/// neighbouring columns are adjacent in memory. `next` is the channel to prefetch, or null. `addend`
+/// is contiguous, or null for 0.
 template <bool kAdjacent, bool kCareful, typename Source>
 __attribute__((noinline)) bool sample_channel(const VolumeRun& run,
                                               const VolumePositions& positions,
                                               const LocatedRun& located, const Source* volume,
-                                              const float* addend, float* result) {
+                                              const Source* next, const float* addend,
+                                              float* result) {
   const VolumeSteps steps(run);
   const int count = run.count;
   F32s non_finite{};
@@ -192,6 +194,13 @@ __attribute__((noinline)) bool sample_channel(const VolumeRun& run,
   };
   int start = 0;
   for (; start + kLanes <= count; start += kLanes) {
+    if (next != nullptr) {  // the vector's first and last lines in both slices
+      const std::int32_t* offsets = located.offset + start;
+      __builtin_prefetch(next + offsets[0]);
+      __builtin_prefetch(next + offsets[kLanes - 1]);
+      __builtin_prefetch(next + steps.back + offsets[0]);
+      __builtin_prefetch(next + steps.back + offsets[kLanes - 1]);
+    }
     const F32s value = value_at(start);
     store(result + start, addend == nullptr ? value : value + load(addend + start));
   }
@@ -215,13 +224,19 @@ void write_results(const float* results, int count, Result* out, std::int64_t st
   if (start < count) store_first(out + start, load(results + start), count - start);
 }
 
-/// Samples every channel, one after another.
+/// Volumes larger than this, in bytes, are not in the L2 cache when they are sampled.
+constexpr std::int64_t kLargeVolume = std::int64_t{2} << 20;
+
+/// Samples every channel, one after another. In a large volume the next one is prefetched: a run
+/// reads too few lines of a channel for the processor to predict them.
 template <bool kAdjacent, typename Source>
 void sample_planar(const VolumeRun& run, const VolumePositions& positions,
                    const LocatedRun& located) {
   float results[kScratch];
   float addends[kScratch];
   const bool direct = run.out_stride == 1 && run.out_dtype == DType::kF32;
+  const bool large =
+      run.channels * run.channel_stride > kLargeVolume / std::int64_t{sizeof(Source)};
   for (std::int64_t channel = 0; channel < run.channels; ++channel) {
     const auto* volume = static_cast<const Source*>(run.src) + channel * run.channel_stride;
     const std::int64_t to = channel * run.out_channel_stride;
@@ -234,8 +249,11 @@ void sample_planar(const VolumeRun& run, const VolumePositions& positions,
       }
     }
     float* result = direct ? static_cast<float*>(run.out) + to : results;
-    if (sample_channel<kAdjacent, false>(run, positions, located, volume, addend, result)) {
-      sample_channel<kAdjacent, true>(run, positions, located, volume, addend, result);
+    const Source* next =
+        large && channel + 1 < run.channels ? volume + run.channel_stride : nullptr;
+    if (sample_channel<kAdjacent, false>(run, positions, located, volume, next, addend, result)) {
+      next = nullptr;
+      sample_channel<kAdjacent, true>(run, positions, located, volume, next, addend, result);
     }
     if (direct) continue;
     with_float_storage(run.out_dtype, [&](auto tag) {
