@@ -153,8 +153,8 @@ float sample_by_rule(const VolumeRun& run, const VolumePositions& positions, con
 
 /// Samples one channel into contiguous memory and returns whether a sample was infinite or NaN.
 /// With `kCareful`, such samples with a neighbour outside follow sample_by_rule. `kAdjacent`:
-/// neighbouring columns are adjacent in memory. `next` is the channel to prefetch, or null. `addend`
-/// is contiguous, or null for 0.
+/// neighbouring columns are adjacent in memory. `next` is the channel to prefetch, or null.
+/// `addend` is contiguous, or null for 0.
 template <bool kAdjacent, bool kCareful, typename Source>
 __attribute__((noinline)) bool sample_channel(const VolumeRun& run,
                                               const VolumePositions& positions,
