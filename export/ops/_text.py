@@ -43,7 +43,7 @@ def pixels(height: str, width: str, row: str = "row", column: str = "column") ->
 
 
 def voxels(depth: str, height: str, width: str, slice_: str, row: str, column: str) -> str:
-    """`slice_` [d, 1, 1] beside the rows and columns of `pixels`; `depth` is int64 [1] also."""
+    """The rows and columns of `pixels`, and `slice_` [d, 1, 1]; `depth` is int64 [1] also."""
     return f"""
   {pixels(height, width, row=row, column=column)}
   slices_end = Squeeze ({depth}, only)
