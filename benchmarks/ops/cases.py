@@ -9,6 +9,12 @@ from benchmarks.ops.case import Case
 from benchmarks.ops.correlation import correlation, warp_correlation
 from benchmarks.ops.polar import polar, polar_bytes, polar_moving, unpolar
 from benchmarks.ops.scan_convert import scan_convert
+from benchmarks.ops.volumes import (
+    compose_flow_volume,
+    correlation_volume,
+    warp_correlation_volume,
+    warp_volume,
+)
 from benchmarks.ops.warp import compose_flow, warp_features, warp_image
 
 
@@ -28,6 +34,13 @@ def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
             yield partial(warp_features, *shape, last, threads)
     for last in (False, True):
         yield partial(warp_features, 1, 32, 56, last, threads, storage="float16")
+    yield partial(warp_volume, 1, 96, threads)
+    for last in (False, True):
+        yield partial(warp_volume, 16, 48, threads, last)
+    yield partial(compose_flow_volume, 64)
+    for radius in (2, 4):
+        yield partial(correlation_volume, 16, 24, radius)
+    yield partial(warp_correlation_volume, 16, 24, 2)
     for frames in (1, 25, 75):
         yield partial(polar, frames)
     yield polar_moving

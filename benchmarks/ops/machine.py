@@ -121,10 +121,12 @@ def rough_flow(rng: np.random.Generator, batch: int, height: int, width: int) ->
     return rng.uniform(-8, 8, (batch, 2, height, width)).astype(np.float32)
 
 
-def smooth_flow(rng: np.random.Generator, batch: int, height: int, width: int) -> np.ndarray:
-    """[N, 2, H, W] float32: up to 4 px of motion that varies over about 16 px."""
-    coarse = rng.uniform(-4, 4, (batch, 2, max(height // 16, 2), max(width // 16, 2)))
+def smooth_flow(rng: np.random.Generator, batch: int, *size: int) -> np.ndarray:
+    """[N, 2, H, W] or [N, 3, D, H, W] float32: up to 4 px, which vary over about 16 px."""
+    coarse = rng.uniform(-4, 4, (batch, len(size), *(max(side // 16, 2) for side in size)))
     fine = torch.nn.functional.interpolate(
-        torch.from_numpy(coarse.astype(np.float32)), size=(height, width), mode="bicubic"
+        torch.from_numpy(coarse.astype(np.float32)),
+        size=size,
+        mode="bicubic" if len(size) == 2 else "trilinear",
     )
     return np.ascontiguousarray(fine.numpy())

@@ -31,14 +31,48 @@ def banded_gemms(f1: Tensor, f2: Tensor, radius: int) -> Tensor:
     return out.view(batch, side * side, height, width) / channels
 
 
+def banded_gemms_3d(f1: Tensor, f2: Tensor, radius: int) -> Tensor:
+    """The same for volumes: (2r + 1)^2 batched matrix products of rows."""
+    batch, channels, depth, height, width = f1.shape
+    side = 2 * radius + 1
+    count = batch * depth * height
+    rows = f1.permute(0, 2, 3, 4, 1).reshape(count, width, channels)
+    padded = functional.pad(f2, (radius,) * 6).permute(0, 2, 3, 1, 4).contiguous()
+    out = f1.new_empty(batch, side, side, side, depth, height, width)
+    for z in range(side):
+        for y in range(side):
+            window = padded[:, z : z + depth, y : y + height]
+            product = torch.bmm(rows, window.reshape(count, channels, -1))
+            band = product.as_strided(
+                (count, width, side), (product.stride(0), product.stride(1) + 1, 1)
+            )
+            out[:, z, y] = band.reshape(batch, depth, height, width, side).permute(0, 4, 1, 2, 3)
+    return out.view(batch, side**3, depth, height, width) / channels
+
+
+def slices_mean_3d(f1: Tensor, f2: Tensor, radius: int) -> Tensor:
+    """The usual form in torch: one product and mean per displacement."""
+    size = f1.shape[2:]
+    padded = functional.pad(f2, (radius,) * 6)
+    steps = range(2 * radius + 1)
+    return torch.stack(
+        [
+            (f1 * padded[:, :, z : z + size[0], y : y + size[1], x : x + size[2]]).mean(dim=1)
+            for z in steps
+            for y in steps
+            for x in steps
+        ],
+        dim=1,
+    )
+
+
 def normalised_grid(flow: np.ndarray, align_corners: bool) -> np.ndarray:
-    """The grid [N, H, W, 2] that grid_sample takes for a pixel flow."""
-    height, width = flow.shape[2:]
-    x = flow[:, 0] + np.arange(width, dtype=np.float32)
-    y = flow[:, 1] + np.arange(height, dtype=np.float32)[:, None]
-    if align_corners:
-        return np.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], -1)
-    return np.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
+    """The grid [N, H, W, 2] or [N, D, H, W, 3] that grid_sample takes for a pixel flow."""
+    axes = []
+    for axis, size in enumerate(flow.shape[:1:-1]):
+        at = flow[:, axis] + np.arange(size, dtype=np.float32).reshape(-1, *[1] * axis)
+        axes.append(2 * at / (size - 1) - 1 if align_corners else (2 * at + 1) / size - 1)
+    return np.stack(axes, -1)
 
 
 def onnxruntime_grid_sample(
@@ -54,9 +88,9 @@ def onnxruntime_grid_sample(
     graph = helper.make_graph(
         [node],
         "grid_sample",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4)
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * src.ndim)
          for name in ("src", "grid")],
-        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [None] * 4)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [None] * src.ndim)],
     )  # fmt: skip
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
     options = onnxruntime.SessionOptions()
@@ -66,6 +100,23 @@ def onnxruntime_grid_sample(
     )
     feed = {"src": src, "grid": normalised_grid(flow, False).astype(np.float32)}
     return lambda: session.run(None, feed)[0]
+
+
+def simpleitk_resample(
+    volume: np.ndarray, flow: np.ndarray, threads: int
+) -> Callable[[], Any] | None:
+    """SimpleITK's warp of one volume [D, H, W], or None if SimpleITK is not installed."""
+    try:
+        import SimpleITK
+    except ImportError:
+        return None
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    image = SimpleITK.GetImageFromArray(volume)
+    field = SimpleITK.GetImageFromArray(np.moveaxis(flow, 0, -1).astype(np.float64), isVector=True)
+    filter_ = SimpleITK.WarpImageFilter()
+    filter_.SetInterpolator(SimpleITK.sitkLinear)
+    filter_.SetOutputParameteresFromImage(image)
+    return lambda: filter_.Execute(image, field)
 
 
 def openvino_grid_sample(

@@ -9,6 +9,9 @@ from cineflow.export.ops._nodes import every_graph, every_node
 from cineflow.export.ops._operator import DOMAIN
 from cineflow.export.ops._registry import row_of
 
+#: Rank of a value that nothing tells: an image's.
+_IMAGE_RANK = 4
+
 
 def attach_bodies(model: onnx.ModelProto) -> None:
     """Give `model` one function per op that it uses, and our nodes their default attributes.
@@ -17,18 +20,23 @@ def attach_bodies(model: onnx.ModelProto) -> None:
 
     Raises:
         ExportError: An op has no row or no body for its attributes, a node has the wrong number of
-            inputs, or two nodes of one op differ in attributes or in the kind of their images: a
-            function has only one body.
+            inputs, or two nodes of one op differ in attributes, in the kind of their images or in
+            their rank: a function has only one body.
     """
     del model.functions[:]
     seen: dict[str, onnx.FunctionProto] = {}
-    bytes_in = _byte_values(model)
+    bytes_in, ranks = _known_values(model)
     for node in every_node(model.graph.node):
         row = row_of(node)
         if row is None:
             continue
-        images = next(iter(row.inputs_of(node).values()), "")
-        function = row.function(node, images in bytes_in)
+        given_inputs = list(row.inputs_of(node).values())
+        # Inputs of an op that takes volumes all have the rank of the result, so one is enough.
+        rank = next((ranks[name] for name in given_inputs if name in ranks), _IMAGE_RANK)
+        if row.takes_volumes:
+            ranks.setdefault(node.output[0], rank)
+        from_bytes = bool(given_inputs) and given_inputs[0] in bytes_in
+        function = row.function(node, from_bytes, axes=rank - 2)
         given = {item.name for item in node.attribute}
         node.attribute.extend(
             onnx.helper.make_attribute(name, value)
@@ -40,7 +48,7 @@ def attach_bodies(model: onnx.ModelProto) -> None:
                 f"all {DOMAIN}::{node.op_type} nodes of one graph with the same attributes",
                 f"node {node.name} differs from an earlier one",
                 "Use one border, radius, grid and order throughout the module, and images of one "
-                "kind (bytes, or floating point)",
+                "kind (bytes or floating point, images or volumes)",
             )
     model.functions.extend(seen[name] for name in sorted(seen))
 
@@ -56,11 +64,19 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
 
 
-def _byte_values(model: onnx.ModelProto) -> set[str]:
-    """Names of the u8 values. The output of one of our nodes is not inferred, and never u8."""
+def _known_values(model: onnx.ModelProto) -> tuple[set[str], dict[str, int]]:
+    """Names of the u8 values, and the ranks that are known.
+
+    The output of one of our nodes is not inferred. It is never u8, and the caller adds its rank.
+    """
     kinds: dict[str, int] = {}
+    ranks: dict[str, int] = {}
     for graph in every_graph(inferred(model).graph):
-        values = (*graph.input, *graph.value_info)
-        kinds |= {value.name: value.type.tensor_type.elem_type for value in values}
+        for value in (*graph.input, *graph.value_info, *graph.output):
+            tensor = value.type.tensor_type
+            kinds[value.name] = tensor.elem_type
+            if tensor.HasField("shape"):
+                ranks[value.name] = len(tensor.shape.dim)
         kinds |= {item.name: item.data_type for item in graph.initializer}
-    return {name for name, kind in kinds.items() if kind == onnx.TensorProto.UINT8}
+        ranks |= {item.name: len(item.dims) for item in graph.initializer}
+    return {name for name, kind in kinds.items() if kind == onnx.TensorProto.UINT8}, ranks

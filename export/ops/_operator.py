@@ -47,6 +47,8 @@ class Operator:
         referenced: Attributes that the body refers to by name, so nodes of one graph may differ in
             them.
         takes_bytes: Whether "S" may be u8. `body` then takes the argument `from_bytes`.
+        takes_volumes: Whether the inputs may be volumes [N, C, D, H, W]. `body` then takes the
+            argument `axes`, 2 or 3.
         coordinates: Inputs that are positions or flow. They stay in f32.
         features: Inputs that may be stored in half precision.
         contracts: Whether the result has a different meaning than the features (a correlation). A
@@ -64,6 +66,7 @@ class Operator:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     referenced: tuple[str, ...] = ()
     takes_bytes: bool = False
+    takes_volumes: bool = False
     coordinates: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     contracts: bool = False
@@ -188,12 +191,15 @@ class Operator:
     def _input_shapes(self, node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> InputShapes:
         return {name: shapes.get(value, ()) for name, value in self.inputs_of(node).items()}
 
-    def function(self, node: onnx.NodeProto, from_bytes: bool = False) -> onnx.FunctionProto:
+    def function(
+        self, node: onnx.NodeProto, from_bytes: bool = False, axes: int = 2
+    ) -> onnx.FunctionProto:
         """The model-local function for the attribute values of `node`.
 
         Args:
             node: A node of this op.
             from_bytes: Whether its images are u8.
+            axes: 2 for images, 3 for volumes.
 
         Raises:
             ExportError: The op has no body for these attributes, or one is missing or unknown.
@@ -208,6 +214,8 @@ class Operator:
         values = {name: value for name, value in given.items() if name not in self.referenced}
         if self.takes_bytes:
             values["from_bytes"] = from_bytes
+        if self.takes_volumes:
+            values["axes"] = axes
         try:
             text = self.body(**values)
         except (KeyError, TypeError, ValueError) as error:

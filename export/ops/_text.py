@@ -42,6 +42,17 @@ def pixels(height: str, width: str, row: str = "row", column: str = "column") ->
   {row} = Unsqueeze (row_f, last_axis)"""
 
 
+def voxels(depth: str, height: str, width: str, slice_: str, row: str, column: str) -> str:
+    """The rows and columns of `pixels`, and `slice_` [d, 1, 1]; `depth` is int64 [1] also."""
+    return f"""
+  {pixels(height, width, row=row, column=column)}
+  slices_end = Squeeze ({depth}, only)
+  slice_i = Range (count_from, slices_end, count_by)
+  slice_f = Cast <to: int = {F32}> (slice_i)
+  both_last = Constant <value = int64[2] {{-2, -1}}> ()
+  {slice_} = Unsqueeze (slice_f, both_last)"""
+
+
 def constant(name: str, shape: str, values: Iterable[float]) -> str:
     """An f32 constant. Nine digits give every f32 exactly."""
     words = ", ".join(f"{value:.9g}" for value in values)

@@ -7,14 +7,14 @@ from cineflow.export.ops._operator import Operator
 from cineflow.export.ops._text import F32, function, result
 
 
-def body(radius: int, dilation: int, x_major: int) -> str:
+def body(radius: int, dilation: int, x_major: int, *, axes: int = 2) -> str:
     """The ONNX function; `match` describes the arguments."""
     return function(
         "Correlation",
         "f1, f2",
         f"""
   f2_f32 = Cast <to: int = {F32}> (f2)
-  {match(radius, dilation, x_major)}
+  {match(radius, dilation, x_major, axes)}
   {result("f1", from_bytes=False)}""",
     )
 
@@ -26,6 +26,7 @@ OP = Operator(
     attributes=MATCH,
     referenced=("scale",),
     body=body,
+    takes_volumes=True,
     shape=volume_shape,
     multiply_adds=products,
     features=("f1", "f2"),

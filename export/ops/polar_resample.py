@@ -7,7 +7,7 @@ from typing import Any
 
 from cineflow.export.ops._operator import F32_TENSOR, Operator
 from cineflow.export.ops._polar import POLAR, PolarGrid, finish, grid_shape, groups
-from cineflow.export.ops._sample import four_corners, sample
+from cineflow.export.ops._sample import all_corners, sample
 from cineflow.export.ops._text import constant, function
 
 
@@ -47,7 +47,7 @@ OP = Operator(
     body=body,
     takes_bytes=True,
     shape=grid_shape,
-    multiply_adds=four_corners,
+    multiply_adds=all_corners,
     coordinates=("centre",),
     features=("src",),
     sampled="src",

@@ -14,7 +14,7 @@ from cineflow.export.ops._polar import (
     positions,
     sector,
 )
-from cineflow.export.ops._sample import four_corners, sample
+from cineflow.export.ops._sample import all_corners, sample
 from cineflow.export.ops._text import F32, function, pixels
 
 
@@ -62,7 +62,7 @@ OP = Operator(
     body=body,
     takes_bytes=True,
     shape=grid_shape,
-    multiply_adds=four_corners,
+    multiply_adds=all_corners,
     coordinates=("centre",),
     features=("src",),
     sampled="src",

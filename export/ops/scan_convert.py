@@ -7,7 +7,7 @@ from typing import Any
 
 from cineflow.export.ops._operator import Attribute, Operator
 from cineflow.export.ops._polar import finish, grid_shape, positions, sector
-from cineflow.export.ops._sample import four_corners, sample
+from cineflow.export.ops._sample import all_corners, sample
 from cineflow.export.ops._text import F32, constant, function, pixels
 
 _ATTRIBUTES: dict[str, Attribute] = {
@@ -117,7 +117,7 @@ OP = Operator(
     body=body,
     takes_bytes=True,
     shape=grid_shape,
-    multiply_adds=four_corners,
+    multiply_adds=all_corners,
     features=("src",),
     sampled="src",
 )

@@ -10,7 +10,7 @@ from cineflow.export.ops._sample import BORDER, sample_along
 from cineflow.export.ops._text import function, result
 
 
-def body(radius: int, dilation: int, x_major: int, border: str) -> str:
+def body(radius: int, dilation: int, x_major: int, border: str, *, axes: int = 2) -> str:
     """The ONNX function; the warped f2 stays in f32, as in the kernels.
 
     Args:
@@ -18,19 +18,21 @@ def body(radius: int, dilation: int, x_major: int, border: str) -> str:
         dilation: As in `match`.
         x_major: As in `match`.
         border: Of the warp, "zeros" or "clamp".
+        axes: 2 for images, 3 for volumes.
     """
     return function(
         "WarpCorrelation",
         "f1, f2, flow",
         f"""
-  {sample_along("flow", "f2", border, "f2_f32")}
-  {match(radius, dilation, x_major)}
+  {sample_along("flow", "f2", border, "f2_f32", axes)}
+  {match(radius, dilation, x_major, axes)}
   {result("f1", from_bytes=False)}""",
     )
 
 
 def _multiply_adds(shapes: InputShapes, out: Shape) -> int:
-    return products(shapes, out) + 4 * math.prod(shapes["f1"])  # four corners per warped value
+    # Four neighbours per warped value, eight in volumes.
+    return products(shapes, out) + 2 ** (len(out) - 2) * math.prod(shapes["f1"])
 
 
 OP = Operator(
@@ -40,6 +42,7 @@ OP = Operator(
     attributes=MATCH | BORDER,
     referenced=("scale",),
     body=body,
+    takes_volumes=True,
     shape=volume_shape,
     multiply_adds=_multiply_adds,
     coordinates=("flow",),

@@ -80,9 +80,9 @@ def from_bfloat16(array: np.ndarray) -> np.ndarray:
 
 def _strided(library: Any, shape: tuple[int, ...], dtype: Any, layout: str) -> Any:
     """An array with the memory layout `layout`, filled with 3."""
-    if layout == "channels_last" and len(shape) == 4:
-        n, c, h, w = shape
-        return library.full((n, h, w, c), 3, dtype).transpose(0, 3, 1, 2)
+    if layout == "channels_last" and len(shape) >= 4:
+        n, c, *sides = shape
+        return library.moveaxis(library.full((n, *sides, c), 3, dtype), -1, 1)
     if layout == "transposed":
         swapped = (*shape[:-2], shape[-1], shape[-2])
         return library.full(swapped, 3, dtype).swapaxes(-1, -2)

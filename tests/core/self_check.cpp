@@ -18,7 +18,7 @@ using cineflow::Border;
 using cineflow::Status;
 using cineflow::TensorView;
 
-constexpr std::int64_t kN = 2, kC = 5, kH = 19, kW = 37;
+constexpr std::int64_t kN = 2, kC = 5, kD = 4, kH = 19, kW = 37;
 constexpr int kRadius = 3;
 constexpr double kTurn = 6.283185307179586477;
 
@@ -47,6 +47,19 @@ struct Tensor {
     return view;
   }
 };
+
+/// [N, C, D * H, W] as a volume [N, C, D, H, W].
+TensorView volume_view(Tensor& tensor) {
+  TensorView view = tensor.view();
+  view.rank = cineflow::kVolumeRank;
+  view.sizes[4] = view.sizes[3];
+  view.strides[4] = view.strides[3];
+  view.sizes[3] = view.sizes[2] / kD;
+  view.strides[3] = view.strides[2];
+  view.sizes[2] = kD;
+  view.strides[2] = view.sizes[3] * view.strides[3];
+  return view;
+}
 
 Tensor random_tensor(std::mt19937& random, double mean, double spread, std::int64_t n,
                      std::int64_t c, std::int64_t h = 1, std::int64_t w = 1) {
@@ -79,6 +92,35 @@ double reference_sample(Tensor& plane, std::int64_t n, std::int64_t c, double x,
       sum += weight *
              plane.at(n, c, static_cast<std::int64_t>(row), static_cast<std::int64_t>(column));
     }
+  }
+  return sum;
+}
+
+/// Trilinear sample at column x, row y, slice z of a volume [N, C, D * H, W].
+double reference_sample(Tensor& volume, std::int64_t n, std::int64_t c, const double (&at)[3],
+                        Border border) {
+  const std::int64_t sizes[3] = {volume.sizes[3], volume.sizes[2] / kD, kD};
+  double position[3], low[3];
+  for (int axis = 0; axis < 3; ++axis) {
+    if (!std::isfinite(at[axis])) return 0.0;
+    position[axis] = at[axis];
+    if (border == Border::kClamp) {
+      position[axis] = std::fmin(std::fmax(at[axis], 0.0), static_cast<double>(sizes[axis] - 1));
+    }
+    low[axis] = std::floor(position[axis]);
+  }
+  double sum = 0.0;
+  for (int corner = 0; corner < 8; ++corner) {
+    double weight = 1.0;
+    bool inside = true;
+    std::int64_t pixel[3] = {};
+    for (int axis = 0; axis < 3; ++axis) {
+      const double neighbour = low[axis] + (corner >> axis & 1);
+      weight *= 1.0 - std::fabs(position[axis] - neighbour);
+      inside &= neighbour >= 0 && neighbour < static_cast<double>(sizes[axis]);
+      if (inside) pixel[axis] = static_cast<std::int64_t>(neighbour);
+    }
+    if (inside) sum += weight * volume.at(n, c, pixel[2] * sizes[1] + pixel[1], pixel[0]);
   }
   return sum;
 }
@@ -213,6 +255,45 @@ void check_border(std::mt19937& random, Border border) {
           });
 }
 
+void check_volumes(std::mt19937& random, Border border) {
+  Tensor src = random_tensor(random, 0, 1, kN, kC, kD * kH, kW);
+  Tensor flow = random_tensor(random, 0, 4, kN, 3, kD * kH, kW);
+  flow.at(0, 0, 3, 4) = NAN;
+  flow.at(0, 1, 5, 6) = -INFINITY;
+  flow.at(1, 2, 7, 8) = 1e20f;
+  const auto sampled = [border](Tensor& source, Tensor& field, std::int64_t n, std::int64_t c,
+                                std::int64_t y, std::int64_t x) {
+    const double at[3] = {static_cast<float>(x) + field.at(n, 0, y, x),
+                          static_cast<float>(y % kH) + field.at(n, 1, y, x),
+                          static_cast<float>(y / kH) + field.at(n, 2, y, x)};
+    return reference_sample(source, n, c, at, border);
+  };
+  Tensor out(kN, kC, kD * kH, kW);
+  cineflow::WarpArgs warp;
+  warp.src = volume_view(src);
+  warp.flow = volume_view(flow);
+  warp.out = volume_view(out);
+  warp.border = border;
+  compare("warp 3-D", cineflow::warp_cpu(warp, *cineflow::thread_pool()), out, 3e-6,
+          [&](std::int64_t n, std::int64_t c, std::int64_t y, std::int64_t x) {
+            return sampled(src, flow, n, c, y, x);
+          });
+
+  Tensor next = random_tensor(random, 0, 1, kN, 3, kD * kH, kW);
+  Tensor composed(kN, 3, kD * kH, kW);
+  flow.at(0, 0, 3, 4) = 0.5f;
+  flow.at(0, 1, 5, 6) = -0.5f;
+  cineflow::ComposeFlowArgs compose;
+  compose.displacement = volume_view(flow);
+  compose.flow = volume_view(next);
+  compose.out = volume_view(composed);
+  compose.border = border;
+  compare("compose_flow 3-D", cineflow::compose_flow_cpu(compose), composed, 3e-6,
+          [&](std::int64_t n, std::int64_t c, std::int64_t y, std::int64_t x) {
+            return flow.at(n, c, y, x) + sampled(next, flow, n, c, y, x);
+          });
+}
+
 void require(const char* what, bool holds) {
   if (holds) return;
   std::printf("%s: WRONG\n", what);
@@ -276,6 +357,8 @@ int main() {
     if (!cineflow::set_instruction_set(name)) continue;
     check_border(random, Border::kZeros);
     check_border(random, Border::kClamp);
+    check_volumes(random, Border::kZeros);
+    check_volumes(random, Border::kClamp);
   }
   return failures;
 }

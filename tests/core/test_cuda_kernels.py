@@ -11,7 +11,7 @@ import pytest
 from cineflow.errors import ArgumentError, EngineError
 from tests.core.cuda_backend import Backend, DeviceArray
 from tests.core.kernel_calls import launch, run_kernel
-from tests.op_calls import OPS, Call, Op, agree, make_call, template_op
+from tests.op_calls import ROWS, Call, Op, agree, make_call, template_op
 from tests.op_calls._values import Shape
 
 LAYOUTS = ("planar", "channels_last", "transposed", "gapped", "reversed")
@@ -19,7 +19,7 @@ LAYOUTS = ("planar", "channels_last", "transposed", "gapped", "reversed")
 CHANNELS = (1, 2, 3, 8, 11, 16, 32)
 #: Heights and widths of results: several blocks and tiles of threads.
 SIDES = (range(1, 50), range(1, 50))
-ALL = {"identity": template_op(), **OPS}
+ALL = {"identity": template_op(), **ROWS}
 EACH_OP = pytest.mark.parametrize("op", ALL.values(), ids=ALL)
 
 
@@ -41,7 +41,7 @@ def small_call(op: Op, shape: Shape = (2, 3, 9, 11)) -> Call:
 
 def every_combination() -> list[Any]:
     return [
-        pytest.param(op, source, layout, id=f"{op.name}-{source}-{layout}")
+        pytest.param(op, source, layout, id=f"{op.label}-{source}-{layout}")
         for op in ALL.values()
         for source in op.storages
         for layout in LAYOUTS
@@ -50,7 +50,7 @@ def every_combination() -> list[Any]:
 
 @pytest.mark.parametrize(("op", "source", "layout"), every_combination())
 def test_agrees_with_the_reference(cuda: Backend, op: Op, source: str, layout: str) -> None:
-    seed = every_seed(op.name, source, layout)
+    seed = every_seed(op.label, source, layout)
     for trial in range(2):
         rng = np.random.default_rng([seed, trial])
         call = random_call(op, rng, storage=source, layout=layout)
@@ -118,14 +118,15 @@ def test_a_failed_launch_is_an_error_that_names_the_op(cuda, shim, op):
     "op",
     # Barriers make each of the shim's threads a fiber, which takes its time.
     [
-        pytest.param(op, id=op.name, marks=pytest.mark.slow if op.barriers else ())
+        pytest.param(op, id=op.label, marks=pytest.mark.slow if op.barriers else ())
         for op in ALL.values()
     ],
 )
 def test_more_images_than_blocks_along_an_axis(cuda, op, layout):
     size = {"rows": 3, "columns": 2, "shared": False} if "rows" in op.typical else {}
     radius = {"radius": 1} if "radius" in op.typical else {}
-    options = op.typical | size | radius
+    depth = {"depth": 2} if "depth" in op.typical else {}
+    options = op.typical | size | radius | depth
     one = make_call(op, options, shape=(1, 4, 3, 2), seed=10, layout=layout)
     many = 65535 + 3
     inputs = {name: np.repeat(values, many, axis=0) for name, values in one.inputs.items()}
@@ -171,11 +172,13 @@ def test_a_kernel_runs_on_its_tensors_gpu_and_leaves_the_callers_current(cuda, s
         launch(cuda, call, **on_gpu(7, call))
 
 
+@pytest.mark.parametrize("name", ["warp", "warp-3d"])
 @pytest.mark.parametrize("layout", ["planar", "channels_last"])
-def test_an_outside_corner_is_not_read(cuda, layout):
+def test_an_outside_corner_is_not_read(cuda, layout, name):
     # The only pixel is infinite; its outside neighbours count 0, not 0 * inf = NaN.
-    source = np.full((1, 4, 1, 1), np.inf, np.float32)
-    half = np.full((1, 2, 1, 1), 0.5, np.float32)
+    op = ROWS[name]
+    source = np.full((1, 4, *[1] * op.dimensions), np.inf, np.float32)
+    half = np.full((1, op.dimensions, *[1] * op.dimensions), 0.5, np.float32)
     layouts = dict.fromkeys(("src", "out"), layout)
-    call = Call(OPS["warp"], {"src": source, "flow": half}, {"border": "zeros"}, layouts=layouts)
+    call = Call(op, {"src": source, "flow": half}, {"border": "zeros"}, layouts=layouts)
     np.testing.assert_array_equal(run_kernel(cuda, call), source)

@@ -11,9 +11,9 @@ import pytest
 
 from cineflow import ops
 from cineflow.errors import ArgumentError
-from tests.op_calls import OPS, Call, Op, agree, make_call
+from tests.op_calls import OPS, ROWS, Call, Op, agree, make_call
 
-EACH_OP = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
+EACH_OP = pytest.mark.parametrize("op", ROWS.values(), ids=ROWS)
 
 
 def images(op: Op, storage: str = "float32") -> Call:
@@ -22,17 +22,19 @@ def images(op: Op, storage: str = "float32") -> Call:
 
 def channels_last(put: Callable[[np.ndarray], Any], values: np.ndarray) -> Any:
     """`values` as a view of an array [N, H, W, C], made after the copy: CuPy's is contiguous."""
-    if values.ndim != 4:
+    if values.ndim < 4:
         return put(values)
-    return put(np.ascontiguousarray(values.transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)
+    last = values.ndim - 1
+    moved = put(np.ascontiguousarray(np.moveaxis(values, 1, -1)))
+    return moved.transpose(0, last, *range(1, last))
 
 
 @pytest.mark.parametrize("layout", ["planar", "channels_last"])
 @pytest.mark.parametrize(
     ("op", "storage"),
     [
-        pytest.param(op, storage, id=f"{op.name}-{storage}")
-        for op in OPS.values()
+        pytest.param(op, storage, id=f"{op.label}-{storage}")
+        for op in ROWS.values()
         for storage in op.storages
         if storage in ("float32", "uint8")
     ],

@@ -19,7 +19,7 @@ import pytest
 from cineflow import _C
 from cineflow.errors import ArgumentError
 from tests.core.cuda_backend import DeviceArray
-from tests.op_calls import OPS, Call, make_call
+from tests.op_calls import ROWS, Call, make_call
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Good:
     """A good call of one function, to be spoilt in one way.
 
     Attributes:
-        call: The call, on images [2, 3, 5, 7] and a result of that size where it is free.
+        call: The call, on images [2, 3, 5, 7] or volumes, and a result of that size where it is
+            free.
         shapes: Of its tensors, in the order of the arguments; the last one is written.
     """
 
@@ -56,7 +57,9 @@ def good(op: Good) -> Good:
     return Good(call, shapes | {"out": call.shape})
 
 
-CALLS = {name: good(op) for name, op in OPS.items()}
+CALLS = {name: good(op) for name, op in ROWS.items()}
+#: Ops that take images and volumes: the rank of the first tensor decides.
+EITHER = {op.name for op in ROWS.values() if op.dimensions == 3}
 EACH_OP = pytest.mark.parametrize("op", CALLS.values(), ids=CALLS)
 
 
@@ -91,10 +94,17 @@ def test_the_call_is_good_before_it_is_spoilt(op: Good) -> None:
 @each_tensor()
 def test_a_wrong_rank(op: Good, name: str) -> None:
     shape = op.shapes[name]
-    wanted = f"wanted {name} of rank {len(shape)}; got {name} of rank"
-    refused(op, f"{wanted} {len(shape) - 1}", **{name: np.zeros(shape[1:], np.float32)})
-    # Volumes pass the binding; more axes than any op has do not.
-    refused(op, f"{wanted} {len(shape) + 1}", **{name: np.zeros((*shape, 1), np.float32)})
+    first, second = list(op.shapes)[:2]
+    for wrong in (shape[1:], (*shape, 1)):
+        rank = len(wrong)
+        wanted = f"wanted {name} of rank {len(shape)}; got {name} of rank {rank}"
+        if name == first and op.call.op.name in EITHER:
+            # An image among volumes, or a volume among images, is told by the next tensor.
+            other = len(op.shapes[second])
+            wanted = f"wanted {second} of rank {rank}; got {second} of rank {other}"
+            if rank not in (4, 5):
+                wanted = f"wanted {name} of rank 4 or 5; got {name} of rank {rank}"
+        refused(op, wanted, **{name: np.zeros(wrong, np.float32)})
     refused(op, f"wanted {name} of rank 6 at most", **{name: np.zeros((1,) * 7, np.float32)})
 
 
@@ -134,35 +144,41 @@ def test_a_wrong_size_along_any_axis(op: Good, name: str) -> None:
 def test_planes_that_int32_does_not_hold(op: Good, name: str) -> None:
     shape, few = op.shapes[name], np.zeros(8, np.float32)
     # 4 rows apart by 2^29 elements: the last one begins at 2^31. Nothing is read or written there.
-    far = np.lib.stride_tricks.as_strided(few, shape, (0, 0, 4 * 2**29, 4))
-    with pytest.raises(ArgumentError, match=f"wanted {name} with planes of fewer than 2147483648"):
+    # In a volume, 4 rows apart in each of 3 slices.
+    still = [0] * (len(shape) - 2)
+    far = np.lib.stride_tricks.as_strided(few, shape, (*still, 4 * 2**29, 4))
+    what = "volumes" if len(shape) == 5 else "planes"
+    with pytest.raises(ArgumentError, match=f"wanted {name} with {what} of fewer than 2147483648"):
         op.run({**op.arrays(), name: far})
 
 
-def test_the_largest_plane_and_one_element_more() -> None:
-    """Of no images, so that nothing is read."""
-    flow, out = np.zeros((0, 2, 1, 1), np.float32), np.zeros((0, 1, 1, 1), np.float32)
+@pytest.mark.parametrize(("axes", "what"), [(2, "plane"), (3, "volume")])
+def test_the_largest_plane_and_one_element_more(axes: int, what: str) -> None:
+    """Of no images, so that nothing is read. The first side decides: rows, or slices."""
+    one = (1,) * (axes - 1)
+    flow, out = np.zeros((0, axes, 1, *one), np.float32), np.zeros((0, 1, 1, *one), np.float32)
     for elements, fits in ((2**31 - 1, True), (2**31, False)):
-        plane = (0, 0, 4 * (elements - 2), 4)
-        src = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (0, 1, 2, 2), plane)
+        shape = (0, 1, 2, *one[1:], 2)
+        steps = (0, 0, 4 * (elements - 2), *[0] * (axes - 2), 4)
+        src = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), shape, steps)
         if fits:
             _C.warp(src, flow, out, False)
             continue
-        with pytest.raises(ArgumentError, match=f"got a plane that spans {elements}"):
+        with pytest.raises(ArgumentError, match=f"got a {what} that spans {elements}"):
             _C.warp(src, flow, out, False)
 
 
 @EACH_OP
 def test_sides_that_f32_does_not_count(op: Good) -> None:
     name, shape = next(iter(op.shapes.items()))
-    wide = np.broadcast_to(np.float32(0), (*shape[:3], 2**24))
-    with pytest.raises(ArgumentError, match=r"with sides below 16777216|along axis 3"):
+    wide = np.broadcast_to(np.float32(0), (*shape[:-1], 2**24))
+    with pytest.raises(ArgumentError, match=r"with sides below 16777216|along axis [34]"):
         op.run({**op.arrays(), name: wide})
 
 
 @each_tensor("out")
 def test_an_output_in_the_memory_of_an_input(op: Good, name: str) -> None:
-    memory = np.zeros(4096, np.float32)
+    memory = np.zeros(16384, np.float32)
     first = memory[: np.prod(op.shapes[name])].reshape(op.shapes[name])
     size = int(np.prod(op.shapes["out"]))
     out = memory[first.size - 1 :][:size].reshape(op.shapes["out"])
@@ -176,8 +192,9 @@ def test_an_output_in_the_memory_of_an_input(op: Good, name: str) -> None:
 @EACH_OP
 def test_an_output_that_overlaps_itself_or_may_not_be_written(op: Good) -> None:
     shape = op.shapes["out"]
-    memory = np.zeros(4096, np.float32)
-    folded = np.lib.stride_tricks.as_strided(memory, shape, (4, 4, 4 * shape[3], 4))
+    memory = np.zeros(16384, np.float32)
+    rows = [4] * (len(shape) - 2)
+    folded = np.lib.stride_tricks.as_strided(memory, shape, (*rows, 4 * shape[-1], 4))
     refused(op, "wanted out whose elements do not overlap one another; got stride", out=folded)
     fixed = np.zeros(shape, np.float32)
     fixed.flags.writeable = False

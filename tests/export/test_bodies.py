@@ -20,11 +20,11 @@ from cineflow.export.engines.builder import EngineBuild
 from cineflow.export.graph.model import inline
 from cineflow.export.ops import OPERATORS, attach_bodies
 from cineflow.export.verify import verify_bundle
-from tests.op_calls import OPS, Call, Op, make_call
+from tests.op_calls import OPS, ROWS, VOLUMES, Call, Op, make_call
 from tests.ops.fronts import feeds, graph, open_session
 
 RECIPE = Path(__file__).with_name("all_ops_recipe.py")
-EACH_OP = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
+EACH_OP = pytest.mark.parametrize("op", ROWS.values(), ids=ROWS)
 
 WARP = """
 <ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
@@ -92,6 +92,8 @@ def with_bodies(text: str) -> onnx.ModelProto:
 
 def test_every_op_has_a_body_and_a_test():
     assert {op.node for op in OPS.values()} == set(OPERATORS)
+    takes = {name for name, row in OPERATORS.items() if row.takes_volumes}
+    assert {op.node for op in VOLUMES.values()} == takes
 
 
 @EACH_OP
@@ -171,6 +173,47 @@ def test_bytes_and_numbers_want_two_bodies():
         with_bodies(WARP.replace("  out =", other))
 
 
+VOLUME = """
+<ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
+main (float[1, 1, d, h, w] src, float[1, 3, d, h, w] flow) => (float[1, 1, d, h, w] out) {
+  out = cineflow.Warp (src, flow)
+}
+"""
+
+
+def test_images_and_volumes_want_two_bodies():
+    model = onnx.parser.parse_model(VOLUME)
+    image = onnx.parser.parse_model(WARP)
+    for node in image.graph.node:
+        node.input[:], node.output[:] = ["image", "shift"], ["moved"]
+        model.graph.node.append(node)
+    for value, name in zip(image.graph.input, ("image", "shift"), strict=True):
+        value.name = name
+        model.graph.input.append(value)
+    with pytest.raises(ExportError, match="images or volumes"):
+        attach_bodies(model)
+
+
+@pytest.mark.parametrize("known", ["src", "flow"])
+def test_the_rank_of_one_input_is_enough(known):
+    """Also of one that another op of ours makes, which shape inference does not follow."""
+    model = onnx.parser.parse_model(
+        VOLUME.replace("  out =", "  twice = cineflow.ComposeFlow (flow, flow)\n  out =").replace(
+            "(src, flow)", "(src, twice)"
+        )
+    )
+    for value in model.graph.input:
+        if value.name != known:
+            value.type.tensor_type.ClearField("shape")
+    if known == "src":  # then the composition itself is of unknown rank
+        model.graph.node.remove(model.graph.node[0])
+        model.graph.node[0].input[1] = "flow"
+    attach_bodies(model)
+    function = next(one for one in model.functions if one.name == "Warp")
+    (grid,) = [node for node in function.node if node.op_type == "Transpose"]
+    assert list(grid.attribute[0].ints) == [0, 2, 3, 4, 1]
+
+
 def test_nodes_may_differ_in_scale():
     f1, f2 = np.random.default_rng(0).normal(size=(2, 1, 4, 5, 6)).astype(np.float32)
     (got,) = open_session(CORRELATION, None).run(None, {"f1": f1, "f2": f2})
@@ -199,8 +242,8 @@ def test_an_absent_attribute_means_the_default():
 EACH_STORAGE = pytest.mark.parametrize(
     ("op", "storage"),
     [
-        pytest.param(op, storage, id=f"{op.name}-{storage}")
-        for op in OPS.values()
+        pytest.param(op, storage, id=f"{op.label}-{storage}")
+        for op in ROWS.values()
         for storage in op.storages
     ],
 )

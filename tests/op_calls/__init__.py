@@ -1,6 +1,6 @@
 """The table of ops that tests/ops, tests/core and tests/export read: one file per op.
 
-    warp.py, correlation.py, ...   one op each: its row `OP`
+    warp.py, correlation.py, ...   one op each: its row `OP`, and `VOLUME` where it takes volumes
     _op.py                         `Op`, the type of a row, and `Call`, one op on some arrays
     _values.py                     random values, memory layouts and options that several rows share
     _agree.py                      compares a result with the reference
@@ -20,19 +20,21 @@ from pathlib import Path
 from tests.op_calls._agree import agree, alike
 from tests.op_calls._op import Call, Op, make_call
 
-__all__ = ["OPS", "Call", "Op", "agree", "alike", "make_call", "template_op"]
+__all__ = ["OPS", "ROWS", "VOLUMES", "Call", "Op", "agree", "alike", "make_call", "template_op"]
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "csrc/template"
 
 
-def _find_rows() -> dict[str, Op]:
-    """`OP` of every module whose name does not start with `_`, by the op's name."""
+def _find_rows(attribute: str) -> dict[str, Op]:
+    """That attribute of every module that has it, by the op's label."""
     rows = {}
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        if not module.name.startswith("_"):
-            row: Op = importlib.import_module(f"{__name__}.{module.name}").OP
+        if module.name.startswith("_"):
+            continue
+        row = getattr(importlib.import_module(f"{__name__}.{module.name}"), attribute, None)
+        if row is not None:
             assert row.name == module.name, f"{row.name} stands in {module.name}.py"
-            rows[row.name] = row
+            rows[row.label] = row
     return rows
 
 
@@ -43,5 +45,11 @@ def template_op() -> Op:
     return dataclasses.replace(row, reference=lambda inputs, options: reference(**inputs))
 
 
-#: Every op of `cineflow.ops` by its name.
-OPS = _find_rows()
+#: Every op of `cineflow.ops` by its name, on images.
+OPS = _find_rows("OP")
+
+#: The ops that take volumes, on volumes: "warp-3d".
+VOLUMES = _find_rows("VOLUME")
+
+#: Both.
+ROWS = OPS | VOLUMES

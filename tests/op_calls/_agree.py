@@ -25,7 +25,7 @@ def agree(got: np.ndarray, call: Call, coordinates: float = 0.0) -> None:
     aside = 2 * max(coordinates, call.op.blur)
     if aside and not alike(got, wanted).all():
         # Whether a pixel of weight 1e-5 or 0 was read shows where it is not finite.
-        for side in itertools.product((-aside, aside), repeat=2):
+        for side in itertools.product((-aside, aside), repeat=call.op.dimensions):
             got = np.where(alike(call.gold(side), wanted), got, wanted)
     np.testing.assert_allclose(
         got.astype(np.float64),

@@ -61,7 +61,10 @@ class Op:
         kernel: The options as keyword arguments of that function.
         words: The inputs that are not arrays and the options, as arguments of `cineflow.ops`.
         barriers: Whether the threads of the CUDA kernel wait for each other.
-        refusals: Changes to a good call of `cineflow.ops` on images [1, 3, 4, 5], and the message.
+        dimensions: 2 for images, 3 for volumes. `draw` takes the shape of an image in either case,
+            and adds the depth of a volume.
+        refusals: Changes to a good call of `cineflow.ops` on images [1, 3, 4, 5] or volumes
+            [1, 3, 3, 4, 5], and the message.
         wrong: Values of an argument that are refused, next to those that no argument takes.
         huge: Changes that make the result too large. A tuple is the shape of an array.
     """
@@ -84,9 +87,15 @@ class Op:
     kernel: Callable[[Options], Options] = kernel_options
     words: Callable[[Inputs, Options], Options] = lambda inputs, options: dict(options)
     barriers: bool = False
+    dimensions: int = 2
     refusals: tuple[tuple[Mapping[str, Any], str], ...] = ()
     wrong: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     huge: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Its name in the reports of tests: "warp", and "warp-3d" for volumes."""
+        return self.name if self.dimensions == 2 else f"{self.name}-{self.dimensions}d"
 
     @property
     def storages(self) -> tuple[str, ...]:
@@ -154,9 +163,9 @@ class Call:
         """Layout of one input, or of "out"."""
         return self.layouts.get(name, "planar")
 
-    def gold(self, aside: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
-        """The reference's result, f64; sampled `aside`, (x, y) in pixels of the source."""
-        with np.errstate(invalid="ignore"), sampling_aside(*aside):
+    def gold(self, aside: tuple[float, ...] = ()) -> np.ndarray:
+        """The reference's result, f64; sampled `aside`, (x, y[, z]) in pixels of the source."""
+        with np.errstate(invalid="ignore"), sampling_aside(aside):
             if self.op.reference is not None:
                 return self.op.reference(self.inputs, self.options)
             result: np.ndarray = getattr(reference, self.op.name)(**self.inputs, **self.options)

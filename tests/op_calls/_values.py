@@ -25,6 +25,10 @@ BORDERS = ("zeros", "clamp")
 #: Heights and widths of random images and grids.
 SIDES: Sides = (range(1, 13), range(1, 41))
 
+#: Depths of random volumes, and that of a typical one.
+DEPTHS = range(1, 6)
+DEPTH = 3
+
 #: Coordinates that are not finite, far outside, or on an edge.
 NASTY = np.float32([np.nan, np.inf, -np.inf, 1e20, -1e20, 3.4e38, -1.0, -0.5, 0.0, 0.5])
 
@@ -68,8 +72,11 @@ def holed(rng: np.random.Generator, values: np.ndarray) -> np.ndarray:
 
 
 def motion(rng: np.random.Generator, batch: int, size: tuple[int, ...]) -> np.ndarray:
-    """A few pixels of motion [N, 2, h, w], some of it nasty."""
-    return nasty(rng, rng.normal(0, 4, (batch, 2, *size)))
+    """A few pixels of motion [N, 2, h, w] or [N, 3, d, h, w], some of it nasty."""
+    values = rng.normal(0, 4, (batch, len(size), *size))
+    if len(size) == 3:
+        values[:, 2] /= 3  # volumes of the tests are thin
+    return nasty(rng, values)
 
 
 def pick_grid(pick: Pick, sides: Sides) -> tuple[int, int] | None:
@@ -77,17 +84,29 @@ def pick_grid(pick: Pick, sides: Sides) -> tuple[int, int] | None:
     return (pick(sides[0]), pick(sides[1])) if pick((False, True)) else None
 
 
+def pick_volume_grid(pick: Pick, sides: Sides) -> tuple[int, int, int] | None:
+    """Depth, height and width of a flow's grid; None for the volume's own."""
+    grid = pick_grid(pick, sides)
+    return grid and (pick(DEPTHS), *grid)
+
+
+def deep(shape: Shape, options: Options) -> tuple[int, ...]:
+    """The shape of a volume with the sides of an image and the option "depth", which is removed."""
+    batch, channels, *sides = shape
+    return (batch, channels, options.pop("depth"), *sides)
+
+
 def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
-    """The same values with other strides. `array` is [N, C, H, W], or [M, 2], which has neither
-    channels nor rows.
+    """The same values with other strides. `array` is [N, C, H, W] or [N, C, D, H, W], or [M, 2],
+    which has neither channels nor rows.
 
     Two layouts change the values: "broadcast" repeats channel 0, and "stretched" puts rows 2^31
     elements apart, so that nothing may be read.
     """
-    if array.ndim != 4 and layout in ("channels_last", "broadcast", "stretched"):
+    if array.ndim < 4 and layout in ("channels_last", "broadcast", "stretched"):
         return array
     if layout == "channels_last":
-        return array.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+        return np.moveaxis(np.moveaxis(array, 1, -1).copy(), -1, 1)
     if layout == "transposed":
         return array.swapaxes(-1, -2).copy().swapaxes(-1, -2)
     if layout == "reversed":
@@ -99,32 +118,42 @@ def laid_out(array: np.ndarray, layout: str) -> np.ndarray:
         steps[1] = 0
         return np.lib.stride_tricks.as_strided(array, array.shape, steps)
     if layout == "stretched":
-        steps = (0, 0, 2**31 * array.itemsize, array.itemsize)
+        steps = (*[0] * (array.ndim - 2), 2**31 * array.itemsize, array.itemsize)
         return np.lib.stride_tricks.as_strided(array, array.shape, steps)
     return array
 
 
 @contextlib.contextmanager
-def sampling_aside(x: float, y: float) -> Iterator[None]:
+def sampling_aside(aside: tuple[float, ...]) -> Iterator[None]:
     """Move the coordinates at which the reference samples, clamped ones on both sides of the edge.
 
-    A neighbour of weight 0 then changes the result on one of the four diagonal sides.
+    A neighbour of weight 0 then changes the result on one of the diagonal sides.
     """
 
-    def aside(plane: np.ndarray, column: float, row: float, border: str) -> float:
-        if border == "clamp" and math.isfinite(column) and math.isfinite(row):
-            column = min(max(column, 0.0), plane.shape[1] - 1.0)
-            row = min(max(row, 0.0), plane.shape[0] - 1.0)
-        return sample(plane, column + x, row + y, "zeros")
+    def moved(position: Sequence[float], sizes: Sequence[int], border: str) -> list[float]:
+        if border == "clamp" and all(map(math.isfinite, position)):
+            pairs = zip(position, sizes, strict=True)
+            position = [min(max(one, 0.0), size - 1.0) for one, size in pairs]
+        return [one + step for one, step in zip(position, aside, strict=True)]
 
-    if not (x or y):
+    def in_plane(plane: np.ndarray, x: float, y: float, border: str) -> float:
+        return float(sample(plane, *moved((x, y), plane.shape[::-1], border), "zeros"))
+
+    def in_volume(volume: np.ndarray, position: Sequence[float], border: str) -> np.ndarray:
+        found: np.ndarray = sample_volume(
+            volume, moved(position, volume.shape[:0:-1], border), "zeros"
+        )
+        return found
+
+    if not any(aside):
         yield
         return
     users = [
         sys.modules[f"cineflow.reference.{name}"] for name in ("warp", "polar", "scan_convert")
     ]
-    sample = users[0].sample
+    sample, sample_volume = users[0].sample, users[0].sample_volume
     with contextlib.ExitStack() as patches:
         for user in users:
-            patches.enter_context(mock.patch.object(user, "sample", aside))
+            patches.enter_context(mock.patch.object(user, "sample", in_plane))
+        patches.enter_context(mock.patch.object(users[0], "sample_volume", in_volume))
         yield

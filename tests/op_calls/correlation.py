@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from cineflow import reference
 from tests.op_calls._op import Op
 from tests.op_calls._values import (
+    DEPTH,
+    DEPTHS,
     FLOATS,
     SIDES,
     Inputs,
@@ -18,6 +21,7 @@ from tests.op_calls._values import (
     Pick,
     Shape,
     Sides,
+    deep,
     features,
     zeros,
 )
@@ -47,9 +51,18 @@ def draw(rng: np.random.Generator, shape: Shape, options: Options) -> tuple[Inpu
 
 
 def volume(shapes: Mapping[str, tuple[int, ...]], options: Options) -> tuple[int, ...]:
-    """[N, (2r + 1)^2, H, W]."""
+    """[N, (2r + 1)^2, H, W] or [N, (2r + 1)^3, D, H, W]."""
     batch, _, *size = shapes["f1"]
-    return (batch, (2 * options["radius"] + 1) ** 2, *size)
+    return (batch, (2 * options["radius"] + 1) ** len(size), *size)
+
+
+def choose_volume(pick: Pick, sides: Sides = SIDES) -> Options:
+    return choose(pick, sides) | {"radius": pick((0, 1, 2, 3)), "depth": pick(DEPTHS)}
+
+
+def draw_volume(rng: np.random.Generator, shape: Shape, options: Options) -> tuple[Inputs, Options]:
+    size = deep(shape, options)
+    return {name: features(rng, size) for name in ("f1", "f2")}, options
 
 
 def words(inputs: Inputs, options: Options) -> Options:
@@ -96,4 +109,24 @@ OP = Op(
         ({"out": zeros(1, 3, 4, 5)}, r".2 radius . 1.\^2"),
     ),
     huge=({"f1": (1, 1, 2**20, 2**20), "f2": (1, 1, 2**20, 2**20)},),
+)
+
+VOLUME = dataclasses.replace(
+    OP,
+    draw=draw_volume,
+    choose=choose_volume,
+    typical=TYPICAL | {"radius": 2, "depth": DEPTH},
+    dimensions=3,
+    barriers=False,
+    refusals=(
+        ({"f2": zeros(1, 3, 4, 5)}, r"f2 of shape \[N, C, D, H, W\]"),
+        ({"f2": zeros(1, 2, 3, 4, 5)}, "f1's channels"),
+        ({"f2": zeros(1, 3, 2, 4, 5)}, "f1's depth"),
+        ({"f1": zeros(1, 3, 3, 4, 5, dtype="uint8")}, "f1 of dtype float32"),
+        ({"f1": zeros(3, 4, 5)}, r"f1 of shape \[N, C, H, W\] or \[N, C, D, H, W\]"),
+        ({"radius": 33}, "radius in 0..32"),
+        ({"out": zeros(1, 25, 3, 4, 5)}, r".2 radius . 1.\^3"),
+        ({"out": zeros(1, 125, 2, 4, 5)}, "f1's depth"),
+    ),
+    huge=({"f1": (1, 1, 2**20, 2**20, 1), "f2": (1, 1, 2**20, 2**20, 1)},),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from cineflow import reference
@@ -9,6 +11,7 @@ from tests.op_calls import correlation
 from tests.op_calls._op import Op
 from tests.op_calls._values import (
     BORDERS,
+    DEPTH,
     F32,
     FLOATS,
     ROUNDING,
@@ -31,6 +34,15 @@ def choose(pick: Pick, sides: Sides = SIDES) -> Options:
 def draw(rng: np.random.Generator, shape: Shape, options: Options) -> tuple[Inputs, Options]:
     inputs, options = correlation.draw(rng, shape, options)
     return inputs | {"flow": motion(rng, shape[0], shape[2:])}, options
+
+
+def choose_volume(pick: Pick, sides: Sides = SIDES) -> Options:
+    return correlation.choose_volume(pick, sides) | {"border": pick(BORDERS)}
+
+
+def draw_volume(rng: np.random.Generator, shape: Shape, options: Options) -> tuple[Inputs, Options]:
+    inputs, options = correlation.draw_volume(rng, shape, options)
+    return inputs | {"flow": motion(rng, shape[0], inputs["f1"].shape[2:])}, options
 
 
 def gold(inputs: Inputs, options: Options) -> np.ndarray:
@@ -56,4 +68,19 @@ OP = Op(
     barriers=True,
     wrong={**correlation.WRONG, "border": WRONG_BORDERS},
     refusals=(({"flow": zeros(1, 2, 4, 6)}, "f1's width"),),
+)
+
+VOLUME = dataclasses.replace(
+    OP,
+    draw=draw_volume,
+    choose=choose_volume,
+    typical=correlation.TYPICAL | {"radius": 2, "depth": DEPTH, "border": "zeros"},
+    dimensions=3,
+    barriers=False,
+    refusals=(
+        ({"flow": zeros(1, 2, 4, 5)}, r"flow of shape \[N, 3, D, H, W\]"),
+        ({"flow": zeros(1, 2, 3, 4, 5)}, "flow with 3 .x, y and z."),
+        ({"flow": zeros(1, 3, 2, 4, 5)}, "f1's depth"),
+        ({"flow": zeros(1, 3, 3, 4, 6)}, "f1's width"),
+    ),
 )

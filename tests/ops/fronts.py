@@ -190,9 +190,10 @@ def graph(call: Call) -> str:
     else:
         lines = [*casts, f"out = {node}"]
     body = "\n  ".join(lines)
+    sides = "d, h, w" if call.op.dimensions == 3 else "h, w"
     return f"""
 <ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
-main ({", ".join(formal)}) => ({_ONNX_TYPES[result]}[n, c, h, w] out) {{
+main ({", ".join(formal)}) => ({_ONNX_TYPES[result]}[n, c, {sides}] out) {{
   {body}
 }}
 """

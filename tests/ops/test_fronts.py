@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from cineflow.errors import ArgumentError
 from tests.core.cuda_backend import DeviceArray
-from tests.op_calls import OPS, Call, Op, agree, make_call
+from tests.op_calls import OPS, ROWS, VOLUMES, Call, Op, agree, make_call
 from tests.op_calls._values import BORDERS, NASTY
 from tests.ops.fronts import Front
 from tests.ops.strategies import calls
 
-EACH_OP = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
+EACH_OP = pytest.mark.parametrize("op", ROWS.values(), ids=ROWS)
 EACH_MOVING_OP = pytest.mark.parametrize(
-    "op", [op for op in OPS.values() if op.moves], ids=lambda op: op.name
+    "op", [op for op in ROWS.values() if op.moves], ids=lambda op: op.label
 )
 
 
@@ -57,11 +57,11 @@ def test_a_coordinate_out_of_range_is_the_same_everywhere(front, op, border):
     options = op.typical | {name: value for name, value in changes.items() if name in op.typical}
     calm = make_call(op, options, shape=SHAPES["many"])
     moved = calm.inputs[op.moves]
-    moved[:] = 0 if moved.ndim == 4 else 3
+    moved[:] = 0 if moved.ndim > 2 else 3
     for index, value in enumerate(values):
-        for axis in (0, 1):
-            if moved.ndim == 4:
-                moved[0, axis, 1 + axis, index] = value
+        for axis in range(op.dimensions):
+            if moved.ndim > 2:
+                moved[0, axis, ..., 1 + axis, index] = value
             else:
                 moved[2 * index + axis, axis] = value
     check(front, calm)
@@ -90,8 +90,8 @@ SHAPES = {
 
 
 HARDLY_IMAGES = [
-    pytest.param(op, name, border, id=f"{op.name}-{name}-{border}")
-    for op in OPS.values()
+    pytest.param(op, name, border, id=f"{op.label}-{name}-{border}")
+    for op in ROWS.values()
     for name in SHAPES
     for border in (BORDERS if "border" in op.typical else ("zeros",))
     # PolarGrid refuses a polar image without rows; see the test below.
@@ -144,22 +144,56 @@ def test_planes_of_two_to_the_31_are_refused_before_a_pixel_is_read(front, op):
     if front.layouts == ("planar",):
         pytest.skip("a contiguous plane of that size does not fit; see test_onnxruntime.py")
     call = make_call(op, op.typical, shape=(1, 2, 3, 4), layout="stretched")
-    with pytest.raises(ArgumentError, match="planes of fewer than 2147483648 elements"):
+    what = "volumes" if op.dimensions == 3 else "planes"
+    with pytest.raises(ArgumentError, match=f"{what} of fewer than 2147483648 elements"):
         front.run(call)
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("depth", [0, 1, 7])
+@pytest.mark.parametrize("op", VOLUMES.values(), ids=VOLUMES)
+def test_a_volume_of_any_depth(front, op, depth, border):
+    options = op.typical | {"border": border} if "border" in op.typical else op.typical
+    call = make_call(op, options | {"depth": depth}, shape=(2, 3, 4, 21), seed=5)
+    try:
+        check(front, call)
+    except AssertionError:
+        raise
+    except Exception as error:
+        refused = re.search(r"must be non-empty|cannot be reshaped", str(error))
+        if depth > 0 or front.takes_empty_images or not refused:
+            raise
+
+
+@pytest.mark.parametrize("op", VOLUMES.values(), ids=VOLUMES)
+def test_a_slice_between_slices_is_their_mean(front, op):
+    """The z axis is the third of the flow, and counts slices: the first two axes stay still."""
+    call = make_call(op, op.typical | {"depth": 4}, shape=(1, 3, 5, 19), seed=6)
+    if not op.moves:
+        pytest.skip("the op samples nothing")
+    call.inputs[op.moves][:] = 0
+    call.inputs[op.moves][:, 2] = 0.5
+    source = next(values for name, values in call.inputs.items() if name != op.moves)
+    if op.name == "warp":
+        mean = (source[:, :, :-1] + source[:, :, 1:]) / 2
+        np.testing.assert_allclose(front.run(call)[:, :, :-1], mean, atol=255 * front.coordinates)
+    check(front, call)
 
 
 def one_image(op: str, options: dict[str, object], **inputs: np.ndarray) -> Call:
     """A call of `op` with inputs of the test's own."""
-    return Call(OPS[op], inputs, options)
+    return Call(ROWS[op], inputs, options)
 
 
 @pytest.mark.parametrize("border", BORDERS)
-def test_an_outside_corner_is_not_read(front, border):
+@pytest.mark.parametrize("axes", [2, 3])
+def test_an_outside_corner_is_not_read(front, border, axes):
     # Half a pixel outside, next to an infinite one: the outside counts 0, never 0 * inf = NaN.
-    src = np.full((1, 1, 1, 1), np.inf, np.float32)
-    half = np.full((1, 2, 1, 1), 0.5, np.float32)
-    moved = front.run(one_image("warp", {"border": border}, src=src, flow=half))
-    assert moved[0, 0, 0, 0] == np.inf
+    src = np.full((1, 1, *[1] * axes), np.inf, np.float32)
+    half = np.full((1, axes, *[1] * axes), 0.5, np.float32)
+    name = "warp" if axes == 2 else "warp-3d"
+    moved = front.run(one_image(name, {"border": border}, src=src, flow=half))
+    assert (moved == np.inf).all()
 
 
 def test_an_infinite_pixel_beyond_the_weights_stays_there(front):
@@ -214,14 +248,17 @@ def test_there_and_back_again(front):
     assert np.abs(image - smooth)[0, 0][inside].max() < 0.005
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-def test_a_coordinate_a_whole_pixel_outside_reads_no_pixel(front, axis):
+@pytest.mark.parametrize("op", [OPS["warp"], VOLUMES["warp-3d"]], ids=lambda op: op.label)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_coordinate_a_whole_pixel_outside_reads_no_pixel(front, op, axis):
+    if axis >= op.dimensions:
+        pytest.skip("images have two axes")
     if front.coordinates:
         pytest.skip("GridSample reads a neighbour of weight 0, as docs/ops/onnxruntime.md says")
-    src = np.full((1, 1, 3, 3), np.nan, np.float32)
-    flow = np.zeros((1, 2, 1, 1), np.float32)
+    src = np.full((1, 1, *[3] * op.dimensions), np.nan, np.float32)
+    flow = np.zeros((1, op.dimensions, *[1] * op.dimensions), np.float32)
     for value in (-1, 3, -1.5, 3.5):
         flow[0, axis] = value
-        call = one_image("warp", {"border": "zeros"}, src=src, flow=flow)
+        call = one_image(op.label, {"border": "zeros"}, src=src, flow=flow)
         assert front.run(call) == 0
         np.testing.assert_array_equal(call.gold(), 0)

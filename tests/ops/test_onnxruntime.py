@@ -7,10 +7,10 @@ import onnx
 import pytest
 
 from cineflow import _C
-from tests.op_calls import OPS, Call, Op, make_call
+from tests.op_calls import OPS, ROWS, Call, Op, make_call
 from tests.ops.fronts import feeds, graph, numpy_front, onnx_front, open_session
 
-EACH_OP = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
+EACH_OP = pytest.mark.parametrize("op", ROWS.values(), ids=ROWS)
 
 WARP = """
 <ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
@@ -32,8 +32,8 @@ def typical(op: Op, storage: str = "float32") -> Call:
 @pytest.mark.parametrize(
     ("op", "storage"),
     [
-        pytest.param(op, storage, id=f"{op.name}-{storage}")
-        for op in OPS.values()
+        pytest.param(op, storage, id=f"{op.label}-{storage}")
+        for op in ROWS.values()
         for storage in op.storages
         if storage != "bfloat16"  # NumPy has no bfloat16
     ],
@@ -74,7 +74,7 @@ POLAR = graph(typical(OPS["polar_resample"]))
     ("text", "good", "bad", "wanted"),
     [
         (WARP, '"zeros"', '"mirror"', 'wanted border of "zeros" or "clamp"; got "mirror"'),
-        (WARP, 'string = "zeros"', "int = 1", "wanted border as a string; got a value of the wrong"),
+        (WARP, 'string = "zeros"', "int = 1", "wanted border as a string; got a value of the"),
         (CORRELATION, "radius: int = 4", "radius: int = 33", "wanted radius in 0..32; got 33"),
         (CORRELATION, "int = 4", "float = 4.0", "wanted radius as a whole number; got a value of"),
         (CORRELATION, "float = 0.125", "int = 1", "wanted scale as a finite number; got a value"),
@@ -101,7 +101,9 @@ def test_an_absent_attribute_means_the_default(library):
     [
         ((2, 1, 4, 5), (1, 2, 4, 5), r"wanted flow with 2 \(src's batch\) along axis 0; got 1"),
         ((1, 1, 4, 5), (1, 3, 4, 5), r"wanted flow with 2 \(x and y\) along axis 1; got 3"),
-        ((1, 4, 5), (1, 2, 4, 5), "wanted src of rank 4; got src of rank 3"),
+        ((1, 4, 5), (1, 2, 4, 5), "wanted src of rank 4 or 5; got src of rank 3"),
+        ((1, 1, 3, 4, 5), (1, 2, 4, 5), "wanted flow of rank 5; got flow of rank 4"),
+        ((1, 1, 4, 5), (1, 3, 3, 4, 5), "wanted flow of rank 4; got flow of rank 5"),
         ((1, 1, 4, 5), (2,), "wanted flow of rank 4; got flow of rank 1"),
         ((1,) * 7, (1, 2, 4, 5), "wanted tensors of rank 6 at most; got rank 7"),
     ],

@@ -13,9 +13,9 @@ import pytest
 
 from cineflow import ops
 from cineflow.errors import ArgumentError
-from tests.op_calls import OPS, Op, make_call
+from tests.op_calls import OPS, ROWS, Op, make_call
 
-EACH_OP = pytest.mark.parametrize("op", OPS.values(), ids=OPS)
+EACH_OP = pytest.mark.parametrize("op", ROWS.values(), ids=ROWS)
 MAP = np.zeros((1, 3, 4, 5), np.float32)
 
 
@@ -40,8 +40,8 @@ def test_a_good_call_is_not_refused(op: Op) -> None:
 @pytest.mark.parametrize(
     ("op", "changes", "wanted"),
     [
-        pytest.param(op, changes, wanted, id=f"{op.name}-{'-'.join(changes)}-{wanted}")
-        for op in OPS.values()
+        pytest.param(op, changes, wanted, id=f"{op.label}-{'-'.join(changes)}-{wanted}")
+        for op in ROWS.values()
         for changes, wanted in op.refusals
     ],
 )
@@ -77,8 +77,8 @@ NOTHING = (None, True, np.True_, "x", "4", b"4", 1j, [1], {}, (None, 0), (4, Tru
 @pytest.mark.parametrize(
     ("op", "argument"),
     [
-        pytest.param(op, argument, id=f"{op.name}-{argument}")
-        for op in OPS.values()
+        pytest.param(op, argument, id=f"{op.label}-{argument}")
+        for op in ROWS.values()
         for argument in (*good(op), "out")
     ],
 )
@@ -101,8 +101,8 @@ def test_an_argument_of_a_wrong_type_is_refused_by_its_name(op, argument, kind):
 @pytest.mark.parametrize(
     ("op", "changes"),
     [
-        pytest.param(op, changes, id=f"{op.name}-{changes}")
-        for op in OPS.values()
+        pytest.param(op, changes, id=f"{op.label}-{changes}")
+        for op in ROWS.values()
         for changes in op.huge
     ],
 )
@@ -118,7 +118,8 @@ def test_a_result_that_is_too_large_is_refused_before_memory_is_allocated(op, ch
         name: array(value if isinstance(value := arguments[name], tuple) else value.shape)
         for name in op.tensors
     }
-    wanted = r"(out|grid) with (planes of fewer than 2147483648 elements|sides below 16777216)"
+    what = r"((planes|volumes) of fewer than 2147483648 elements|sides below 16777216)"
+    wanted = rf"(out|grid) with {what}"
     with pytest.raises(ArgumentError, match=wanted):
         getattr(ops, op.name)(**arguments)
 

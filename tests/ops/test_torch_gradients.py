@@ -14,7 +14,7 @@ import pytest
 
 from cineflow import ops, reference
 from cineflow.errors import ArgumentError
-from tests.op_calls import OPS, make_call
+from tests.op_calls import OPS, ROWS, make_call
 
 torch = pytest.importorskip("torch")
 
@@ -67,14 +67,23 @@ def off_the_grid(rng, shape, reach):
     return whole + rng.uniform(0.1, 0.9, shape)
 
 
+SIZES = [
+    ((4, 5), (4, 5)),
+    ((3, 6), (5, 4)),
+    ((1, 1), (2, 3)),
+    ((3, 2, 4), (2, 3, 2)),
+    ((1, 2, 1), (2, 1, 3)),
+]
+
+
 @BORDERS
-@pytest.mark.parametrize("size", [((4, 5), (4, 5)), ((3, 6), (5, 4)), ((1, 1), (2, 3))], ids=str)
+@pytest.mark.parametrize("size", SIZES, ids=str)
 def test_gradcheck_of_warp(border, size):
     """Samples inside, across each border and far outside."""
-    (height, width), (rows, columns) = size
+    pixels, grid = size
     rng = np.random.default_rng(0)
-    src = leaf(rng.normal(size=(2, 3, height, width)))
-    flow = leaf(off_the_grid(rng, (2, 2, rows, columns), 4))
+    src = leaf(rng.normal(size=(2, 3, *pixels)))
+    flow = leaf(off_the_grid(rng, (2, len(grid), *grid), 4))
     assert torch.autograd.gradcheck(lambda *one: WarpInF64.apply(*one, border), (src, flow))
 
 
@@ -145,11 +154,12 @@ def test_the_op_agrees_with_finite_differences(name):
             assert float(tensor.grad[index]) == pytest.approx(slope, abs=1e-2), index
 
 
-def test_warp_trains_like_grid_sample():
+@pytest.mark.parametrize("size", [(6, 7), (4, 6, 7)], ids=str)
+def test_warp_trains_like_grid_sample(size):
     rng = torch.Generator().manual_seed(0)
-    src = torch.rand((2, 3, 6, 7), generator=rng)
-    flow = torch.randn((2, 2, 6, 7), generator=rng) * 3
-    grad = torch.randn((2, 3, 6, 7), generator=rng)
+    src = torch.rand((2, 3, *size), generator=rng)
+    flow = torch.randn((2, len(size), *size), generator=rng) * 3
+    grad = torch.randn((2, 3, *size), generator=rng)
     found = []
     for function in (ops.warp, by_grid_sample):
         given = [src.clone().requires_grad_(), flow.clone().requires_grad_()]
@@ -160,10 +170,11 @@ def test_warp_trains_like_grid_sample():
 
 
 def by_grid_sample(src, flow):
-    height, width = src.shape[2:]
-    x = flow[:, 0] + torch.arange(width)
-    y = flow[:, 1] + torch.arange(height)[:, None]
-    grid = torch.stack([2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1], dim=-1)
+    axes = []
+    for axis, size in enumerate(src.shape[:1:-1]):
+        position = flow[:, axis] + torch.arange(size).reshape(-1, *[1] * axis)
+        axes.append(2 * position / (size - 1) - 1)
+    grid = torch.stack(axes, dim=-1)
     return torch.nn.functional.grid_sample(src, grid, align_corners=True)
 
 
@@ -182,14 +193,14 @@ def test_only_what_is_asked_for_is_computed():
     assert empty.grad.shape == empty.shape
 
 
-@pytest.mark.parametrize("name", ["warp", "correlation"])
+@pytest.mark.parametrize("name", ["warp", "correlation", "warp-3d"])
 def test_a_step_of_training_compiles(name):
     torch._dynamo.reset()
-    call = make_call(OPS[name], shape=(1, 2, 5, 6))
+    call = make_call(ROWS[name], shape=(1, 2, 5, 6))
 
     def step(*tensors):
         given = dict(zip(call.inputs, tensors, strict=True))
-        return getattr(ops, name)(**given, **call.words).square().sum()
+        return getattr(ops, call.op.name)(**given, **call.words).square().sum()
 
     grads = []
     for run in (step, torch.compile(step, backend="aot_eager", fullgraph=True)):

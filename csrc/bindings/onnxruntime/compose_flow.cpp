@@ -14,6 +14,7 @@ struct ComposeFlow {
       {&Args::displacement, 4, Element::kFeatures},
       {&Args::flow, 4, Element::kF32},
   };
+  static constexpr bool kTakesVolumes = true;
   static constexpr auto kCpu = &compose_flow_cpu;
   static constexpr auto kCuda = &compose_flow_cuda;
   static constexpr auto kWorkspace = nullptr;

@@ -14,6 +14,7 @@ struct Correlation {
       {&Args::f1, 4, Element::kFeatures},
       {&Args::f2, 4, Element::kFeatures},
   };
+  static constexpr bool kTakesVolumes = true;
   static constexpr auto kCpu = &correlation_cpu;
   static constexpr auto kCuda = &correlation_cuda;
   static constexpr auto kWorkspace = &correlation_workspace;
@@ -29,7 +30,9 @@ struct Correlation {
   template <std::size_t kCount>
   static Shape shape(const Args& args, const Shape (&in)[kCount]) noexcept {
     const std::int64_t side = 2 * args.radius + 1;
-    return {in[0][0], side * side, in[0][2], in[0][3]};
+    Shape out = in[0];
+    out.dims[1] = out.rank == kVolumeRank ? side * side * side : side * side;
+    return out;
   }
 };
 

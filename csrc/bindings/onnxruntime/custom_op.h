@@ -118,9 +118,11 @@ class CustomOp final : public OrtCustomOp {
     return features == to_ort(DType::kU8) ? to_ort(DType::kF32) : features;
   }
 
+  /// Whether all inputs have the ranks of images, or those of volumes, which are higher by one.
   static bool ranks_fit(const Shape (&in)[kInputs]) noexcept {
+    const int more = Op::kTakesVolumes && in[0].rank == Op::kInputs[0].rank + 1 ? 1 : 0;
     for (std::size_t index = 0; index < kInputs; ++index) {
-      if (in[index].rank != Op::kInputs[index].rank) return false;
+      if (in[index].rank != Op::kInputs[index].rank + more) return false;
     }
     return true;
   }

@@ -1,8 +1,8 @@
 // The description of an op for ONNX Runtime. custom_op.h does the rest.
 //
 // A description is a struct with the node's name, the argument struct and its tensors, the element
-// types, the launchers, a function that reads the attributes, and a function that gives the shape
-// of the output. warp.cpp is a short example.
+// types, whether it takes volumes, the launchers, a function that reads the attributes, and a
+// function that gives the shape of the output. warp.cpp is a short example.
 #pragma once
 
 #include "attributes.h"
@@ -21,7 +21,7 @@ enum class Element {
 template <typename Args>
 struct Input {
   TensorView Args::* view;
-  int rank;
+  int rank;  // of images; where the op takes volumes also, they have one axis more
   Element element;
 };
 

@@ -14,6 +14,7 @@ struct PolarResample {
       {&Args::src, 4, Element::kFeatures},
       {&Args::centre, 2, Element::kF32},
   };
+  static constexpr bool kTakesVolumes = false;
   static constexpr auto kCpu = &polar_resample_cpu;
   static constexpr auto kCuda = &polar_resample_cuda;
   static constexpr auto kWorkspace = nullptr;

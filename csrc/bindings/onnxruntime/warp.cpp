@@ -14,6 +14,7 @@ struct Warp {
       {&Args::src, 4, Element::kFeatures},
       {&Args::flow, 4, Element::kF32},
   };
+  static constexpr bool kTakesVolumes = true;
   static constexpr auto kCpu = &warp_cpu;
   static constexpr auto kCuda = &warp_cuda;
   static constexpr auto kWorkspace = nullptr;
@@ -23,7 +24,10 @@ struct Warp {
   }
 
   static Shape shape(const Args&, const Shape (&in)[2]) noexcept {
-    return {in[0][0], in[0][1], in[1][2], in[1][3]};
+    Shape out = in[1];
+    out.dims[0] = in[0][0];
+    out.dims[1] = in[0][1];
+    return out;
   }
 };
 

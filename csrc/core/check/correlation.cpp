@@ -12,10 +12,11 @@ Status check(const CorrelationArgs& args) noexcept {
   const TensorView& flow = args.flow;
   const TensorView& out = args.out;
   const std::int64_t side = 2 * std::int64_t{args.radius} + 1;
+  const bool volume = f1.rank == kVolumeRank;
   Rules rules;
-  rules.rank("f1", f1, 4)
-      .rank("f2", f2, 4)
-      .rank("out", out, 4)
+  rules.image_or_volume("f1", f1)
+      .rank("f2", f2, f1.rank)
+      .rank("out", out, f1.rank)
       .dtype("f1", f1, {DType::kF32, DType::kF16, DType::kBF16})
       .dtype("f2", f2, {f1.dtype})
       .dtype("out", out, {DType::kF32, DType::kF16, DType::kBF16})
@@ -26,27 +27,25 @@ Status check(const CorrelationArgs& args) noexcept {
       .range("scale", args.scale, -FLT_MAX, FLT_MAX)
       .size("f2", f2, 0, f1.sizes[0], "f1's batch")
       .size("f2", f2, 1, f1.sizes[1], "f1's channels")
-      .size("f2", f2, 2, f1.sizes[2], "f1's height")
-      .size("f2", f2, 3, f1.sizes[3], "f1's width")
+      .sides("f2", f2, "f1", f1)
       .size("out", out, 0, f1.sizes[0], "f1's batch")
-      .size("out", out, 1, side * side, "(2 radius + 1)^2")
-      .size("out", out, 2, f1.sizes[2], "f1's height")
-      .size("out", out, 3, f1.sizes[3], "f1's width")
-      .plane("f1", f1)
-      .plane("f2", f2)
-      .plane("out", out)
+      .size("out", out, 1, volume ? side * side * side : side * side,
+            volume ? "(2 radius + 1)^3" : "(2 radius + 1)^2")
+      .sides("out", out, "f1", f1)
+      .extent("f1", f1)
+      .extent("f2", f2)
+      .extent("out", out)
       .writable("out", out)
       .disjoint("f1", f1, out)
       .disjoint("f2", f2, out);
   if (args.warps()) {
-    rules.rank("flow", flow, 4)
+    rules.rank("flow", flow, f1.rank)
         .dtype("flow", flow, {DType::kF32})
         .same_device("flow", flow, f1)
         .size("flow", flow, 0, f1.sizes[0], "f1's batch")
-        .size("flow", flow, 1, 2, "x and y")
-        .size("flow", flow, 2, f1.sizes[2], "f1's height")
-        .size("flow", flow, 3, f1.sizes[3], "f1's width")
-        .plane("flow", flow)
+        .directions("flow", flow)
+        .sides("flow", flow, "f1", f1)
+        .extent("flow", flow)
         .disjoint("flow", flow, out);
   }
   return rules.status();

@@ -44,6 +44,14 @@ Rules& Rules::rank(const char* name, const TensorView& view, int wanted) noexcep
   return *this;
 }
 
+Rules& Rules::image_or_volume(const char* name, const TensorView& view) noexcept {
+  if (!status_.ok() || view.rank == kImageRank || view.rank == kVolumeRank) return *this;
+  status_ = failure(kArgument, "", "%s of rank %d", name, view.rank);
+  std::snprintf(status_.wanted, sizeof(status_.wanted), "%s of rank %d or %d", name, kImageRank,
+                kVolumeRank);
+  return *this;
+}
+
 Rules& Rules::dtype(const char* name, const TensorView& view,
                     std::initializer_list<DType> wanted) noexcept {
   if (!status_.ok()) return *this;
@@ -80,10 +88,35 @@ Rules& Rules::size(const char* name, const TensorView& view, int axis, std::int6
   return *this;
 }
 
+Rules& Rules::directions(const char* name, const TensorView& view) noexcept {
+  const bool volume = view.rank == kVolumeRank;
+  return size(name, view, 1, volume ? 3 : 2, volume ? "x, y and z" : "x and y");
+}
+
+Rules& Rules::sides(const char* name, const TensorView& view, const char* like_name,
+                    const TensorView& like) noexcept {
+  constexpr const char* kNames[] = {"depth", "height", "width"};
+  for (int axis = 2; axis < like.rank && status_.ok(); ++axis) {
+    char what[64];
+    std::snprintf(what, sizeof(what), "%s's %s", like_name, kNames[3 - (like.rank - axis)]);
+    size(name, view, axis, like.sizes[axis], what);
+  }
+  return *this;
+}
+
 Rules& Rules::plane(const char* name, const TensorView& view) noexcept {
+  return span(name, view, 2, "plane");
+}
+
+Rules& Rules::extent(const char* name, const TensorView& view) noexcept {
+  return view.rank == kVolumeRank ? span(name, view, 3, "volume") : plane(name, view);
+}
+
+/// The last `axes` axes, which are a `what`.
+Rules& Rules::span(const char* name, const TensorView& view, int axes, const char* what) noexcept {
   if (!status_.ok()) return *this;
   std::int64_t span = 1;
-  for (int axis = view.rank - 2; axis < view.rank; ++axis) {
+  for (int axis = view.rank - axes; axis < view.rank; ++axis) {
     const std::int64_t side = view.sizes[axis];
     if (side >= kSideLimit) {
       status_ = failure(kArgument, "", "%lld", static_cast<long long>(side));
@@ -95,10 +128,9 @@ Rules& Rules::plane(const char* name, const TensorView& view) noexcept {
     span += side > 0 ? (side - 1) * std::llabs(view.strides[axis]) : 0;
   }
   if (span >= kPlaneLimit) {
-    status_ = failure(kArgument, "", "a plane that spans %lld", static_cast<long long>(span));
-    std::snprintf(status_.wanted, sizeof(status_.wanted),
-                  "%s with planes of fewer than %lld elements", name,
-                  static_cast<long long>(kPlaneLimit));
+    status_ = failure(kArgument, "", "a %s that spans %lld", what, static_cast<long long>(span));
+    std::snprintf(status_.wanted, sizeof(status_.wanted), "%s with %ss of fewer than %lld elements",
+                  name, what, static_cast<long long>(kPlaneLimit));
   }
   return *this;
 }

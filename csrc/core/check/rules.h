@@ -15,6 +15,10 @@ namespace cineflow {
 class Rules {
  public:
   Rules& rank(const char* name, const TensorView& view, int wanted) noexcept;
+
+  /// The view is an image or a volume.
+  Rules& image_or_volume(const char* name, const TensorView& view) noexcept;
+
   Rules& dtype(const char* name, const TensorView& view,
                std::initializer_list<DType> wanted) noexcept;
 
@@ -25,8 +29,18 @@ class Rules {
   Rules& size(const char* name, const TensorView& view, int axis, std::int64_t wanted,
               const char* what) noexcept;
 
+  /// An image or volume has a channel for each direction, x and y, or x, y and z.
+  Rules& directions(const char* name, const TensorView& view) noexcept;
+
+  /// An image or volume has the sides of another: height and width, in a volume also depth.
+  Rules& sides(const char* name, const TensorView& view, const char* like_name,
+               const TensorView& like) noexcept;
+
   /// The last two axes: sides are exact in f32, and offsets fit into an int32.
   Rules& plane(const char* name, const TensorView& view) noexcept;
+
+  /// The same for an image, or for the last three axes of a volume.
+  Rules& extent(const char* name, const TensorView& view) noexcept;
 
   /// `value` lies in [low, high].
   Rules& range(const char* name, double value, double low, double high) noexcept;
@@ -38,6 +52,8 @@ class Rules {
   const Status& status() const noexcept { return status_; }
 
  private:
+  Rules& span(const char* name, const TensorView& view, int axes, const char* what) noexcept;
+
   Status status_;
 };
 

@@ -1,6 +1,7 @@
 #include "cineflow/compose_flow.h"
 
 #include "cpu/flow_sampling.h"
+#include "cpu/volume_sampling.h"
 
 namespace cineflow {
 
@@ -8,9 +9,11 @@ namespace cineflow {
 Status compose_flow_cpu(const ComposeFlowArgs& args, const Executor& executor) noexcept {
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  FlowSampling sampling{args.flow, args.displacement, args.out, args.border};
-  sampling.adds_flow = true;
-  sample_along_flow(sampling, executor);
+  if (args.flow.rank == kVolumeRank) {
+    sample_volumes({args.flow, args.displacement, args.out, args.border, true}, executor);
+  } else {
+    sample_along_flow({args.flow, args.displacement, args.out, args.border, true}, executor);
+  }
   return status;
 }
 

@@ -14,6 +14,8 @@
 #include <cstring>
 
 #include "cpu/bands.h"
+#include "cpu/correlation_volume.h"
+#include "cpu/packing.h"
 #include "cpu/runs.h"
 #include "math/dispatch.h"
 
@@ -24,10 +26,6 @@ constexpr std::int64_t kAlignment = 64;
 
 /// Most floats in one thread's ring, where a strip is wider than one tile.
 constexpr std::int64_t kRingFloats = std::int64_t{1} << 20;
-
-/// Floats from one channel to the next: whole cache lines, and an odd number of them, so that the
-/// channels of a column are spread over the whole L1 cache.
-std::int64_t channel_spacing(std::int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
 
 /// Sizes that follow from the arguments.
 struct Geometry {
@@ -70,20 +68,6 @@ struct Geometry {
   std::int64_t warped_rows = 0;    // rows of f2 that are warped at once
   std::int64_t warped_stride = 0;  // floats per channel of the warped rows
 };
-
-/// Copies `count` values to f32, as whole vectors where they are contiguous.
-template <typename Source>
-void copy_values(const Source* from, std::int64_t step, std::int64_t count, float* to) {
-  constexpr std::int64_t kVector = 16;
-  if (std::is_same_v<Source, float> && step == 1 && count >= kVector) {
-    for (std::int64_t index = 0; index + kVector <= count; index += kVector) {
-      std::memcpy(to + index, from + index, kVector * sizeof(float));
-    }
-    std::memcpy(to + count - kVector, from + count - kVector, kVector * sizeof(float));
-    return;
-  }
-  for (std::int64_t index = 0; index < count; ++index) to[index] = to_float(from[index * step]);
-}
 
 /// One band's share of the tasks.
 class BandWorker {
@@ -305,25 +289,34 @@ class BandWorker {
 
 /// More channels than memory holds; with fewer, no product of `Geometry` can overflow.
 constexpr std::int64_t kChannelLimit = std::int64_t{1} << 28;
+constexpr std::int64_t kVolumeElementLimit = std::int64_t{1} << 44;
 
 /// Whether the sizes of `Geometry` are safe to compute, for arguments that nothing has checked yet.
 bool has_geometry(const CorrelationArgs& args) {
   const TensorView& f1 = args.f1;
-  if (f1.rank != 4 || !(args.radius >= 0 && args.radius <= kMaxRadius) ||
+  const bool volume = f1.rank == kVolumeRank;
+  if (!(volume || f1.rank == kImageRank) || !(args.radius >= 0 && args.radius <= kMaxRadius) ||
       !(args.dilation >= 1 && args.dilation <= kMaxDilation)) {
     return false;
   }
-  for (int axis = 0; axis < 4; ++axis) {
-    if (f1.sizes[axis] != args.f2.sizes[axis]) return false;
+  std::int64_t pixels = 1;
+  for (int axis = 0; axis < f1.rank; ++axis) {
+    const std::int64_t size = f1.sizes[axis];
+    if (size != args.f2.sizes[axis]) return false;
+    if (axis >= 2 && !(size > 0 && size < kSideLimit)) return false;
+    if (axis >= 2 && volume && (pixels *= size) >= kPlaneLimit) return false;
   }
-  return f1.sizes[0] > 0 && f1.sizes[1] < kChannelLimit && f1.sizes[2] > 0 &&
-         f1.sizes[2] < kSideLimit && f1.sizes[3] > 0 && f1.sizes[3] < kSideLimit;
+  return f1.sizes[0] > 0 && f1.sizes[1] < kChannelLimit &&
+         !(volume && f1.sizes[1] * pixels >= kVolumeElementLimit);
 }
 
 }  // namespace
 
 std::int64_t correlation_workspace(const CorrelationArgs& args, int threads) noexcept {
   if (!has_geometry(args)) return 0;
+  if (args.f1.rank == kVolumeRank) {
+    return volume_workspace_floats(args) * threads * sizeof(float);
+  }
   return Geometry(args).workspace_floats() * threads * sizeof(float);
 }
 
@@ -334,6 +327,10 @@ Status correlation_cpu(const CorrelationArgs& args, const Executor& executor) no
       args.workspace == nullptr) {
     return failure(Status::Code::kArgument, "a workspace aligned to 64 bytes", "%p",
                    args.workspace);
+  }
+  if (args.f1.rank == kVolumeRank) {
+    correlate_volumes(args, executor);
+    return status;
   }
   const Geometry geometry(args);
   const std::int64_t tasks =

@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "cpu/sample_blocks.h"
+#include "cpu/volume_run.h"
 #include "math/polar.h"
 
 namespace cineflow {
@@ -35,6 +36,21 @@ struct CorrelationTile {
   std::int64_t f2_stride;
   std::int64_t out_stride;  // from one shift to the next
   std::int64_t channels;
+  int shifts;
+  std::int64_t step;  // columns from one shift to the next
+  float scale;
+};
+
+/// Correlation of two rows: out[shift][i] = scale * sum over c of f1[c][i] * f2[c][i + shift *
+/// step].
+struct CorrelationRow {
+  const float* f1;  // packed [channels][f1_stride], whole vectors
+  const float* f2;  // packed [channels][f2_stride], whole vectors for the last shift also
+  float* out;       // shift 0; `columns` floats are written per shift
+  std::int64_t f1_stride, f2_stride;
+  std::int64_t out_stride;  // from one shift to the next
+  std::int64_t channels;
+  std::int64_t columns;
   int shifts;
   std::int64_t step;  // columns from one shift to the next
   float scale;
@@ -98,7 +114,9 @@ struct Kernels {
                              const SampleBlocks&) noexcept;
   using SampleLocated = void(const SampleRun&, const SampleBlocks&) noexcept;
   using SampleInOnePass = bool(const SampleRun&, const SamplePositions&) noexcept;
+  using SampleVolume = void(const VolumeRun&, const VolumePositions&) noexcept;
   using Correlate = void(const CorrelationTile&) noexcept;
+  using CorrelateRow = void(const CorrelationRow&) noexcept;
   using FollowRay = void(const RayRun&) noexcept;
   using ToPolar = void(const PolarRun&) noexcept;
   using PreparePairRow = void(const PairRow&) noexcept;
@@ -116,7 +134,10 @@ struct Kernels {
   /// does not apply: another layout, or a sample that is infinite or NaN. `out` is then undefined
   /// and the run must be located first.
   SampleInOnePass* sample_in_one_pass;
+  /// Samples of every channel of a run of a volume.
+  SampleVolume* sample_volume;
   Correlate* correlate;
+  CorrelateRow* correlate_row;
   FollowRay* follow_ray;
   ToPolar* to_polar;
   PreparePairRow* prepare_pair_row;

@@ -1,6 +1,7 @@
 #include "cineflow/compose_flow.h"
 #include "cuda/corners.h"
 #include "cuda/launch.h"
+#include "cuda/volumes.h"
 
 namespace cineflow {
 namespace {
@@ -43,6 +44,7 @@ __global__ void __launch_bounds__(kThreads) compose(ComposeFlowArgs args) {
 Status compose_flow_cuda(const ComposeFlowArgs& args, void* stream) noexcept {
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
+  if (args.flow.rank == kVolumeRank) return compose_flow_volume_cuda(args, stream);
   Grid grid;
   grid.threads = dim3(kThreads);
   grid.blocks =

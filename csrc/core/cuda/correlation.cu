@@ -12,6 +12,7 @@
 #include "cuda/launch.h"
 #include "cuda/pack.h"
 #include "cuda/shared_memory.h"
+#include "cuda/volumes.h"
 #include "math/dispatch.h"
 
 namespace cineflow {
@@ -272,6 +273,7 @@ Status launch_shifts(const CorrelationArgs& args, void* stream) noexcept {
 Status correlation_cuda(const CorrelationArgs& args, void* stream) noexcept {
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
+  if (args.f1.rank == kVolumeRank) return correlation_volume_cuda(args, stream);
   return with_float_storage(args.f1.dtype, [&](auto storage) {
     return launch_shifts<typename decltype(storage)::type>(args, stream);
   });

@@ -4,6 +4,7 @@
 #include "cuda/corners.h"
 #include "cuda/launch.h"
 #include "cuda/pack.h"
+#include "cuda/volumes.h"
 #include "math/dispatch.h"
 
 namespace cineflow {
@@ -124,6 +125,7 @@ Status launch_vectors(const WarpArgs& args, void* stream) noexcept {
 Status warp_cuda(const WarpArgs& args, void* stream) noexcept {
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
+  if (args.src.rank == kVolumeRank) return warp_volume_cuda(args, stream);
   const bool vectors = args.src.dtype == args.out.dtype && has_packed_channels(args.src) &&
                        has_packed_channels(args.out);
   return with_storage(args.src.dtype, [&](auto source) {

@@ -36,8 +36,6 @@ def compose(displacement: np.ndarray, flow: np.ndarray) -> np.ndarray:
     u = require_field("displacement", displacement, volumes=True)
     step = require_field("flow", flow, volumes=True)
     require_same_size("flow", step, u.shape)
-    if len(u) == 3:
-        return u + _sampled(step, u)
     composed: np.ndarray = compose_flow(u[None], step[None])[0]
     return composed
 
@@ -58,23 +56,3 @@ def compose_all(flows: Iterable[np.ndarray]) -> np.ndarray:
     for step in steps:
         path.append(compose(path[-1], step))
     return np.stack(path)
-
-
-def _sampled(flow: np.ndarray, displacement: np.ndarray) -> np.ndarray:
-    """`flow` [3, D, H, W] at each voxel moved by `displacement`: trilinear, 0 outside."""
-    size = flow.shape[1:]
-    grid = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in size), indexing="ij")
-    position = [grid[axis] + displacement[2 - axis] for axis in range(3)]
-    lower = [np.floor(one) for one in position]
-    total = np.zeros_like(flow)
-    for corner in np.ndindex(2, 2, 2):
-        weight = np.ones(size, np.float32)
-        inside = np.ones(size, bool)
-        index = []
-        for axis, step in enumerate(corner):
-            at = lower[axis] + step
-            weight *= 1.0 - np.abs(position[axis] - at)
-            inside &= (at >= 0) & (at < size[axis])
-            index.append(np.clip(at, 0, size[axis] - 1).astype(np.intp))
-        total += flow[:, index[0], index[1], index[2]] * (weight * inside)
-    return total

@@ -1,7 +1,8 @@
 """The operations that motion models need, for NumPy, torch and CuPy arrays.
 
 Each function returns the kind of array that it was given. Coordinates are pixels, pixel centres are
-integers, x points right and y down, and vectors are channel first: channel 0 = x, 1 = y.
+integers, x points right, y down and z to the next slice, and vectors are channel first: channel 0 =
+x, 1 = y, and in volumes 2 = z.
 """
 
 # `import x as x` marks a public name (PEP 484), so that a new op is one line here.

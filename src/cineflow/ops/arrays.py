@@ -57,21 +57,26 @@ def shared_kind(names: Sequence[str], arrays: Sequence[Any]) -> Kind:
     return kind
 
 
-def require_array(name: str, array: Any, axes: str) -> Kind:
-    """The library of an array that has the axes in `axes`, such as "[N, C, H, W]".
+def require_array(name: str, array: Any, *forms: str) -> Kind:
+    """The library of an array that has the axes in one of `forms`, such as "[N, C, H, W]".
 
     Raises:
         ArgumentError: It is not an array, or has the wrong rank.
     """
     kind = kind_of(name, array)
-    require_rank(name, array, axes)
+    require_rank(name, array, *forms)
     return kind
 
 
-def require_rank(name: str, array: Array, axes: str) -> None:
-    """Raise `ArgumentError` unless `array` has the number of axes in `axes`."""
-    if array.ndim != axes.count(",") + 1:
-        raise ArgumentError(f"{name} of shape {axes}", f"shape {list(array.shape)}")
+def rank_of(axes: str) -> int:
+    """The number of axes in a form such as "[N, C, H, W]"."""
+    return axes.count(",") + 1
+
+
+def require_rank(name: str, array: Array, *forms: str) -> None:
+    """Raise `ArgumentError` unless `array` has the number of axes in one of `forms`."""
+    if array.ndim not in map(rank_of, forms):
+        raise ArgumentError(f"{name} of shape {' or '.join(forms)}", f"shape {list(array.shape)}")
 
 
 def is_clamp(border: str) -> bool:
@@ -101,13 +106,17 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
 
 
 def _require_bounded(sides: Sequence[int]) -> None:
-    """Check the sides of an image against the kernels' limits; symbolic sizes are not known yet."""
+    """Check the sides of an image or volume against the kernels' limits.
+
+    Symbolic sizes are not known yet.
+    """
     if not all(isinstance(side, (int, np.integer)) for side in sides):
         return
     require_sides("out", sides)
     if math.prod(map(int, sides)) >= _C.PLANE_LIMIT:
+        what = "volumes" if len(sides) == 3 else "planes"
         raise ArgumentError(
-            f"out with planes of fewer than {_C.PLANE_LIMIT} elements",
+            f"out with {what} of fewer than {_C.PLANE_LIMIT} elements",
             " x ".join(map(str, sides)),
         )
 

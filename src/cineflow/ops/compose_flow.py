@@ -14,16 +14,17 @@ def compose_flow(
     """Follow each point one frame further: `u'(p) = u(p) + flow(p + u(p))`, in one pass.
 
     Args:
-        displacement: u, [N, 2, H, W] float32: where each point of the reference frame is now,
-            relative to where it was, in pixels (x, y), on the reference frame's grid.
-        flow: [N, 2, h, w] float32, from the current frame to the next, in pixels, on the current
-            frame's grid.
+        displacement: u, [N, 2, H, W] or [N, 3, D, H, W] float32: where each point of the reference
+            frame is now, relative to where it was, in pixels (x, y[, z]), on the reference frame's
+            grid.
+        flow: [N, 2, h, w] or [N, 3, d, h, w] float32, from the current frame to the next, in
+            pixels, on the current frame's grid.
         border: "zeros": flow outside its grid counts 0, so a point that has left the image stops;
             "clamp": it moves on with the nearest edge.
         out: Where to write, like `displacement`. It may not overlap an input.
 
     Returns:
-        [N, 2, H, W] float32, on the reference frame's grid: `out` if it was given.
+        float32, of `displacement`'s shape, on the reference frame's grid: `out` if it was given.
 
     Raises:
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
@@ -46,4 +47,5 @@ _compose_flow = Operator(
     {"displacement": "[N, 2, H, W]", "flow": "[N, 2, h, w]"},
     _allocate,
     _fill,
+    {"displacement": "[N, 3, D, H, W]", "flow": "[N, 3, d, h, w]"},
 )

@@ -1,4 +1,4 @@
-"""Local correlation of two feature maps, with or without a warp of the second."""
+"""Local correlation of two feature maps or volumes, with or without a warp of the second."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from cineflow.ops.scalars import as_real, is_whole
 #: "mean": the sum over channels divided by C; "sqrt": by its square root (RAFT); or a factor.
 Scale = Literal["mean", "sqrt"] | float
 
-#: Channel order. "yx": channel (dy + r)(2r + 1) + (dx + r). "xy": dx and dy exchanged, as in RAFT.
+#: Channel order. "yx": dx counts fastest, then dy, then dz, so an image's channel is
+#: (dy + r)(2r + 1) + (dx + r). "xy": dx counts slowest, as in RAFT.
 Order = Literal["yx", "xy"]
 
 
@@ -39,10 +40,11 @@ def correlation(
     """Compare each feature with those around the same pixel of another map.
 
     `out[k](p) = scale * sum over channels of f1(p) * f2(p + dilation * d_k)`, where d_k runs over
-    the square of side 2r + 1 and f2 counts 0 outside. Products and sums are float32.
+    the square of side 2r + 1 (in volumes the cube) and f2 counts 0 outside. Products and sums are
+    float32.
 
     Args:
-        f1: [N, C, H, W] float32, float16 or bfloat16, any strides.
+        f1: [N, C, H, W] or [N, C, D, H, W] float32, float16 or bfloat16, any strides.
         f2: Like `f1`.
         radius: r, 0 to 32, in steps of `dilation` pixels.
         dilation: Pixels from one displacement to the next, 1 to 16.
@@ -51,7 +53,7 @@ def correlation(
         out: Where to write. It may not overlap an input.
 
     Returns:
-        [N, (2r + 1)^2, H, W] in `f1`'s dtype: `out` if it was given.
+        [N, (2r + 1)^2, H, W] or [N, (2r + 1)^3, D, H, W] in `f1`'s dtype: `out` if it was given.
 
     Raises:
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
@@ -81,7 +83,7 @@ def warp_correlation(
     Args:
         f1: As in `correlation`.
         f2: As in `correlation`.
-        flow: [N, 2, H, W] float32, in pixels, x then y.
+        flow: [N, 2, H, W] or [N, 3, D, H, W] float32, in pixels, (x, y[, z]).
         radius: As in `correlation`.
         dilation: As in `correlation`.
         scale: As in `correlation`.
@@ -117,8 +119,8 @@ def window(radius: Any, dilation: Any) -> tuple[int, int]:
 
 
 def scale_factor(scale: Any, f1: Array) -> float:
-    """`scale` as a factor, given the channels of `f1` [N, C, H, W]."""
-    require_array("f1", f1, _AXES)
+    """`scale` as a factor, given the channels of `f1`, [N, C, H, W] or [N, C, D, H, W]."""
+    require_array("f1", f1, _AXES, _VOLUME_AXES)
     factor = as_real(scale)
     # Not math.isfinite: torch.compile traces this line with a symbolic scale.
     if factor is not None and -math.inf < factor < math.inf:
@@ -137,8 +139,8 @@ def is_x_major(order: Order) -> bool:
 
 
 def _allocate(f1: Array, f2: Array, radius: int, dilation: int, *_: object) -> Array:
-    window(radius, dilation)  # first, because the allocation grows with the square of the radius
-    shape = (f1.shape[0], (2 * radius + 1) ** 2, f1.shape[2], f1.shape[3])
+    window(radius, dilation)  # first, because the allocation grows with a power of the radius
+    shape = (f1.shape[0], (2 * radius + 1) ** (f1.ndim - 2), *f1.shape[2:])
     return empty_output(f1, shape, keep_layout=False)
 
 
@@ -170,16 +172,19 @@ def _fill_warped(
 
 
 _AXES = "[N, C, H, W]"
+_VOLUME_AXES = "[N, C, D, H, W]"
 _OPTIONS = "int radius, int dilation, float scale, bool x_major"
 _correlation = Operator(
     f"correlation(Tensor f1, Tensor f2, {_OPTIONS}) -> Tensor",
     {"f1": _AXES, "f2": _AXES},
     _allocate,
     _fill,
+    {"f1": _VOLUME_AXES, "f2": _VOLUME_AXES},
 )
 _warp_correlation = Operator(
     f"warp_correlation(Tensor f1, Tensor f2, Tensor flow, {_OPTIONS}, str border) -> Tensor",
     {"f1": _AXES, "f2": _AXES, "flow": "[N, 2, H, W]"},
     _allocate_warped,
     _fill_warped,
+    {"f1": _VOLUME_AXES, "f2": _VOLUME_AXES, "flow": "[N, 3, D, H, W]"},
 )

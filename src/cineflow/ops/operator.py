@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from cineflow.ops.arrays import Array, require_rank
+from cineflow.ops.arrays import Array, rank_of, require_rank
 
 #: Names of the tensors that hold pixels: positions, or distances between them.
 _COORDINATES = ("flow", "displacement", "centre")
@@ -18,6 +18,8 @@ class Operator:
         schema: Schema of the torch operator: "warp(Tensor src, Tensor flow, str border) -> Tensor".
         name: Its name in torch, "warp".
         axes: Axes of each tensor, in the order of the schema: {"src": "[N, C, H, W]"}.
+        volume_axes: The same where the first tensor is a volume: {"src": "[N, C, D, H, W]"}; empty
+            where the op takes images only.
         names: Names of the tensors, then "out".
         coordinates: Positions, among the tensors, of those that say where to sample.
         allocate: `allocate(*arguments)` returns an uninitialised result for tensors of those axes.
@@ -34,10 +36,12 @@ class Operator:
         axes: Mapping[str, str],
         allocate: Callable[..., Array],
         fill: Callable[..., None],
+        volume_axes: Mapping[str, str] | None = None,
     ) -> None:
         self.schema = schema
         self.name = schema.partition("(")[0]
         self.axes = axes
+        self.volume_axes = volume_axes or {}
         self.names = (*axes, "out")
         self.coordinates = tuple(at for at, name in enumerate(axes) if name in _COORDINATES)
         self.allocate = allocate
@@ -45,6 +49,16 @@ class Operator:
         Operator.declared[self.name] = self
 
     def require_ranks(self, arguments: tuple[Any, ...]) -> None:
-        """Raise `ArgumentError` unless each tensor has the number of axes that `axes` names."""
-        for (name, axes), array in zip(self.axes.items(), arguments, strict=False):
+        """Raise `ArgumentError` unless each tensor has the number of axes that `axes` names.
+
+        Where the op also takes volumes, the rank of the first tensor decides between the two.
+        """
+        wanted = self.axes
+        if self.volume_axes:
+            name, image = next(iter(self.axes.items()))
+            volume = self.volume_axes[name]
+            require_rank(name, arguments[0], image, volume)
+            if arguments[0].ndim == rank_of(volume):
+                wanted = self.volume_axes
+        for (name, axes), array in zip(wanted.items(), arguments, strict=False):
             require_rank(name, array, axes)

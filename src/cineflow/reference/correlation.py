@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from cineflow.reference.warp import warp
@@ -17,20 +19,22 @@ def correlation(
     order: str = "yx",
 ) -> np.ndarray:
     """Shapes and arguments as in `cineflow.ops.correlation`; result float64."""
-    batch, channels, height, width = f1.shape
+    batch, channels, *size = f1.shape
     factors = {"mean": 1 / max(channels, 1), "sqrt": max(channels, 1) ** -0.5}
     factor = factors[scale] if isinstance(scale, str) else scale
     reach = radius * dilation
     first = f1.astype(np.float64)
-    padded = np.pad(f2.astype(np.float64), ((0, 0), (0, 0), (reach, reach), (reach, reach)))
-    steps = range(-radius, radius + 1)
-    displacements = [(x, y) for y in steps for x in steps]
-    if order == "xy":
-        displacements = [(x, y) for x in steps for y in steps]
-    out = np.zeros((batch, len(displacements), height, width))
-    for channel, (x, y) in enumerate(displacements):
-        top, left = reach + y * dilation, reach + x * dilation
-        shifted = padded[:, :, top : top + height, left : left + width]
+    margins = ((0, 0), (0, 0), *[(reach, reach)] * len(size))
+    padded = np.pad(f2.astype(np.float64), margins)
+    # Displacements in the order of the axes, ([z,] y, x); the last one counts fastest.
+    displacements = list(itertools.product(range(-radius, radius + 1), repeat=len(size)))
+    if order == "xy":  # the first one counts fastest
+        displacements = [one[::-1] for one in displacements]
+    out = np.zeros((batch, len(displacements), *size))
+    for channel, displacement in enumerate(displacements):
+        starts = [reach + step * dilation for step in displacement]
+        window = [slice(start, start + side) for start, side in zip(starts, size, strict=True)]
+        shifted = padded[(slice(None), slice(None), *window)]
         out[:, channel] = factor * (first * shifted).sum(axis=1)
     return out
 

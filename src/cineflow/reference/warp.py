@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,11 +35,39 @@ def sample(plane: np.ndarray, x: float, y: float, border: str) -> float:
     return total
 
 
+def sample_volume(volume: np.ndarray, position: Sequence[float], border: str) -> np.ndarray:
+    """Trilinear sample of every channel of `volume` [C, D, H, W], f64 [C].
+
+    Args:
+        volume: The channels, any unit.
+        position: x (column), y (row) and z (slice), pixels; a non-finite one gives 0.
+        border: "zeros" or "clamp".
+    """
+    total = np.zeros(len(volume))
+    if not all(map(math.isfinite, position)):
+        return total
+    neighbours = []
+    for coordinate, size in zip(position, volume.shape[:0:-1], strict=True):
+        if border == "clamp":
+            coordinate = min(max(coordinate, 0.0), size - 1.0)
+        if not -1 < coordinate < size:
+            return total
+        low = math.floor(coordinate)
+        high_weight = coordinate - low
+        both = ((low, 1 - high_weight), (low + 1, high_weight))
+        neighbours.append([(pixel, weight) for pixel, weight in both if 0 <= pixel < size])
+    for (x, x_weight), (y, y_weight), (z, z_weight) in itertools.product(*neighbours):
+        total += x_weight * y_weight * z_weight * volume[:, z, y, x].astype(np.float64)
+    return total
+
+
 def warp(src: np.ndarray, flow: np.ndarray, *, border: str = "zeros") -> np.ndarray:
     """`out(p) = src(p + flow(p))`; shapes as in `cineflow.ops.warp`, result float64.
 
     The coordinate itself is rounded to float32, as in every kernel: it is part of the operation.
     """
+    if src.ndim == 5:
+        return _warp_volumes(src, flow, border)
     batch, channels = src.shape[:2]
     height, width = flow.shape[2:]
     out = np.zeros((batch, channels, height, width))
@@ -51,4 +81,18 @@ def warp(src: np.ndarray, flow: np.ndarray, *, border: str = "zeros") -> np.ndar
             float(rows[image, row, column]),
             border,
         )
+    return out
+
+
+def _warp_volumes(src: np.ndarray, flow: np.ndarray, border: str) -> np.ndarray:
+    """The same for volumes: `src` [N, C, D, H, W], `flow` [N, 3, d, h, w]."""
+    out = np.zeros((*src.shape[:2], *flow.shape[2:]))
+    position = np.empty_like(flow)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for axis, size in enumerate(flow.shape[:1:-1]):
+            pixels = np.arange(size, dtype=np.float32).reshape(-1, *[1] * axis)
+            position[:, axis] = flow[:, axis] + pixels
+    for image, *pixel in np.ndindex(len(flow), *flow.shape[2:]):
+        at = [float(one) for one in position[(image, slice(None), *pixel)]]
+        out[(image, slice(None), *pixel)] = sample_volume(src[image], at, border)
     return out

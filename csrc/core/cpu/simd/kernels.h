@@ -8,7 +8,9 @@ namespace cineflow::CINEFLOW_ISA {
 Kernels::LocateSamples locate_samples;
 Kernels::SampleLocated sample_located;
 Kernels::SampleInOnePass sample_in_one_pass;
+Kernels::SampleVolume sample_volume;
 Kernels::Correlate correlate;
+Kernels::CorrelateRow correlate_row;
 Kernels::FollowRay follow_ray;
 Kernels::ToPolar to_polar;
 Kernels::PreparePairRow prepare_pair_row;

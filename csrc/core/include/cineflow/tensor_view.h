@@ -10,10 +10,14 @@ enum class Device : std::uint8_t { kCpu, kCuda };
 
 constexpr int kMaxRank = 6;
 
+/// Ranks of an image [N, C, H, W] and of a volume [N, C, D, H, W].
+constexpr int kImageRank = 4;
+constexpr int kVolumeRank = 5;
+
 /// Sides below this are exact in f32, the type of coordinates.
 constexpr std::int64_t kSideLimit = std::int64_t{1} << 24;
 
-/// Offsets in a plane that spans fewer elements than this fit into an int32.
+/// Offsets in a plane or volume that spans fewer elements than this fit into an int32.
 constexpr std::int64_t kPlaneLimit = std::int64_t{1} << 31;
 
 struct TensorView {

@@ -1,12 +1,13 @@
-// Backward warp by a pixel flow: out(p) = src(p + flow(p)), bilinear.
+// Backward warp by a pixel flow: out(p) = src(p + flow(p)), bilinear in images and trilinear in
+// volumes.
 //
-//   | tensor | shape        | dtypes             | strides | device      |
-//   |--------|--------------|--------------------|---------|-------------|
-//   | src    | [N, C, H, W] | f32, f16, bf16, u8 | any     | cpu or cuda |
-//   | flow   | [N, 2, h, w] | f32                | any     | src's       |
-//   | out    | [N, C, h, w] | f32, f16, bf16     | any     | src's       |
+//   | tensor | image        | volume          | dtypes             | strides | device      |
+//   |--------|--------------|-----------------|--------------------|---------|-------------|
+//   | src    | [N, C, H, W] | [N, C, D, H, W] | f32, f16, bf16, u8 | any     | cpu or cuda |
+//   | flow   | [N, 2, h, w] | [N, 3, d, h, w] | f32                | any     | src's       |
+//   | out    | [N, C, h, w] | [N, C, d, h, w] | f32, f16, bf16     | any     | src's       |
 //
-// The flow's grid (h, w) may differ from the source's; p is a pixel of the flow's grid.
+// The flow's grid may differ in size from the source's; p is a pixel of the flow's grid.
 // Coordinates, products and sums are f32.
 #pragma once
 
@@ -18,9 +19,10 @@
 namespace cineflow {
 
 struct WarpArgs {
-  TensorView src;   // [N, C, H, W], any unit
-  TensorView flow;  // [N, 2, h, w], pixels of src; channel 0 = x (right), 1 = y (down)
-  TensorView out;   // [N, C, h, w], src's unit; shares no memory with the inputs
+  TensorView src;   // [N, C, (D,) H, W], any unit
+  TensorView flow;  // [N, 2 or 3, (d,) h, w], pixels of src; channel 0 = x (right), 1 = y (down),
+                    // 2 = z (the next slice)
+  TensorView out;   // [N, C, (d,) h, w], src's unit; shares no memory with the inputs
   Border border = Border::kZeros;
 };
 

@@ -11,6 +11,7 @@ struct Identity {
   static constexpr const char* kName = "Identity";
   static constexpr DType kFeatures[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kU8};
   static constexpr Input<Args> kInputs[] = {{&Args::src, 4, Element::kFeatures}};
+  static constexpr bool kTakesVolumes = false;
   static constexpr auto kCpu = &identity_cpu;
   static constexpr auto kCuda = &identity_cuda;
   static constexpr auto kWorkspace = nullptr;

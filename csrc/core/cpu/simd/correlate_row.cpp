@@ -1,0 +1,89 @@
+// The register block of the correlation of volumes: some vectors of one row by some shifts.
+//
+// The block of images (correlation.cpp) shares vectors of f2 between three rows. Here each row is
+// written on its own, in the order of memory, which matters more where the result is large. A
+// vector of f2 is then a memory operand of one multiply-add.
+#include <algorithm>
+
+#include "cpu/simd/kernels.h"
+#include "cpu/simd/vec.h"
+
+namespace cineflow::CINEFLOW_ISA {
+namespace {
+
+constexpr int kMostShifts = 9;
+
+/// Vectors of a block of `shifts` shifts: about ten sums keep the multipliers busy.
+constexpr int vectors_for(int shifts) {
+  return shifts >= 6 ? 1 : shifts >= 4 ? 2 : shifts == 3 ? 3 : 4;
+}
+
+template <int kVectors, int kCount>
+void block(const CorrelationRow& row, int first_shift, std::int64_t column) {
+  F32s sums[kVectors][kCount] = {};
+  const float* f1 = row.f1 + column;
+  const float* f2 = row.f2 + column + first_shift * row.step;
+  for (std::int64_t channel = 0; channel < row.channels; ++channel) {
+    F32s first[kVectors];
+#pragma GCC unroll 4
+    for (int vector = 0; vector < kVectors; ++vector) first[vector] = load(f1 + vector * kLanes);
+#pragma GCC unroll 9
+    for (int shift = 0; shift < kCount; ++shift) {
+#pragma GCC unroll 4
+      for (int vector = 0; vector < kVectors; ++vector) {
+        sums[vector][shift] += first[vector] * load(f2 + shift * row.step + vector * kLanes);
+      }
+    }
+    f1 += row.f1_stride;
+    f2 += row.f2_stride;
+  }
+#pragma GCC unroll 9
+  for (int shift = 0; shift < kCount; ++shift) {
+    float* out = row.out + (first_shift + shift) * row.out_stride + column;
+#pragma GCC unroll 4
+    for (int vector = 0; vector < kVectors; ++vector) {
+      const F32s value = sums[vector][shift] * row.scale;
+      const auto left =
+          static_cast<int>(std::min<std::int64_t>(kLanes, row.columns - column - vector * kLanes));
+      if (left == kLanes) {
+        store(out + vector * kLanes, value);
+      } else {
+        store_first(out + vector * kLanes, value, left);
+      }
+    }
+  }
+}
+
+/// `kCount` shifts of the whole row.
+template <int kCount>
+void shifts_of(const CorrelationRow& row, int first_shift) {
+  constexpr int kVectors = vectors_for(kCount);
+  std::int64_t column = 0;
+  for (; column + (kVectors - 1) * kLanes < row.columns; column += kVectors * kLanes) {
+    block<kVectors, kCount>(row, first_shift, column);
+  }
+  for (; column < row.columns; column += kLanes) block<1, kCount>(row, first_shift, column);
+}
+
+template <int kCount = kMostShifts>
+void rest_of(const CorrelationRow& row, int first_shift) {
+  if constexpr (kCount > 0) {
+    if (row.shifts - first_shift == kCount) {
+      shifts_of<kCount>(row, first_shift);
+    } else {
+      rest_of<kCount - 1>(row, first_shift);
+    }
+  }
+}
+
+}  // namespace
+
+void correlate_row(const CorrelationRow& row) noexcept {
+  int shift = 0;
+  for (; shift + kMostShifts <= row.shifts; shift += kMostShifts) {
+    shifts_of<kMostShifts>(row, shift);
+  }
+  rest_of(row, shift);
+}
+
+}  // namespace cineflow::CINEFLOW_ISA

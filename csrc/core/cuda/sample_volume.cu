@@ -1,0 +1,137 @@
+// Warp and composition of flows for volumes.
+#include "cuda/launch.h"
+#include "cuda/volume_corners.h"
+#include "cuda/volumes.h"
+#include "math/dispatch.h"
+
+namespace cineflow {
+namespace {
+
+constexpr int kBlockX = 32;
+constexpr int kBlockY = 4;
+constexpr int kThreads = kBlockX * kBlockY;
+constexpr int kSlab = 8;  // channels of one thread, which share the corners of its pixel
+
+/// A pixel of the grid. Rows are counted through all slices.
+struct GridPixel {
+  int x, y, z;
+  bool inside;
+};
+
+__device__ inline GridPixel pixel_of(const TensorView& grid, int tiles_across) {
+  const auto height = static_cast<unsigned>(grid.sizes[3]);
+  const auto x = static_cast<int>(blockIdx.x % tiles_across * kBlockX + threadIdx.x);
+  const unsigned row = blockIdx.x / tiles_across * kBlockY + threadIdx.y;
+  return {x, static_cast<int>(row % height), static_cast<int>(row / height),
+          x < grid.sizes[4] && row < static_cast<unsigned>(grid.sizes[2]) * height};
+}
+
+/// Offset of a pixel in a view [N, C, D, H, W], in elements.
+__device__ inline std::int64_t offset_in(const TensorView& view, std::int64_t image,
+                                         const GridPixel& at) {
+  return image * view.strides[0] + at.z * view.strides[2] + at.y * view.strides[3] +
+         at.x * view.strides[4];
+}
+
+/// Where the flow points from a pixel.
+__device__ inline VolumeCorners corners_along(const TensorView& flow, const TensorView& volume,
+                                              Border border, std::int64_t image,
+                                              const GridPixel& at) {
+  const float* shift = static_cast<const float*>(flow.data) + offset_in(flow, image, at);
+  return corners_at(volume, border, static_cast<float>(at.x) + shift[0],
+                    static_cast<float>(at.y) + shift[flow.strides[1]],
+                    static_cast<float>(at.z) + shift[2 * flow.strides[1]]);
+}
+
+/// One thread per output pixel and slab of channels, for any strides.
+template <typename Source, typename Result>
+__global__ void __launch_bounds__(kThreads)
+    warp_volumes(WarpArgs args, int tiles_across, int slabs) {
+  const TensorView& src = args.src;
+  const TensorView& out = args.out;
+  const GridPixel pixel = pixel_of(out, tiles_across);
+  if (!pixel.inside) return;
+
+  for (std::int64_t task = blockIdx.y; task < out.sizes[0] * slabs; task += gridDim.y) {
+    const std::int64_t image = task / slabs;
+    const std::int64_t first = task % slabs * kSlab;
+    const VolumeCorners corners = corners_along(args.flow, src, args.border, image, pixel);
+    const Source* volume =
+        static_cast<const Source*>(src.data) + image * src.strides[0] + first * src.strides[1];
+    Result* result =
+        static_cast<Result*>(out.data) + offset_in(out, image, pixel) + first * out.strides[1];
+    const std::int64_t left = src.sizes[1] - first;
+    const int channels = left < kSlab ? static_cast<int>(left) : kSlab;
+#pragma unroll 2
+    for (int channel = 0; channel < channels; ++channel) {
+      *result = from_float<Result>(sample_corners(volume, corners));
+      volume += src.strides[1];
+      result += out.strides[1];
+    }
+  }
+}
+
+/// One thread per point of the reference frame.
+__global__ void __launch_bounds__(kThreads)
+    compose_volumes(ComposeFlowArgs args, int tiles_across) {
+  const TensorView& displacement = args.displacement;
+  const TensorView& flow = args.flow;
+  const TensorView& out = args.out;
+  const GridPixel pixel = pixel_of(out, tiles_across);
+  if (!pixel.inside) return;
+
+  for (std::int64_t image = blockIdx.y; image < out.sizes[0]; image += gridDim.y) {
+    const VolumeCorners corners = corners_along(displacement, flow, args.border, image, pixel);
+    const float* so_far =
+        static_cast<const float*>(displacement.data) + offset_in(displacement, image, pixel);
+    const float* next = static_cast<const float*>(flow.data) + image * flow.strides[0];
+    float* result = static_cast<float*>(out.data) + offset_in(out, image, pixel);
+#pragma unroll
+    for (int component = 0; component < 3; ++component) {
+      result[component * out.strides[1]] =
+          so_far[component * displacement.strides[1]] +
+          sample_corners(next + component * flow.strides[1], corners);
+    }
+  }
+}
+
+/// Blocks for every pixel of `out`, and along y for `tasks` per pixel.
+Grid grid_of(const TensorView& out, std::int64_t tasks, std::int64_t across) noexcept {
+  Grid grid;
+  grid.threads = dim3(kBlockX, kBlockY);
+  // A volume spans less than 2^31 elements, so one axis is enough for its tiles.
+  grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2] * out.sizes[3], kBlockY)),
+                     grid_y(tasks));
+  return grid;
+}
+
+template <typename Source, typename Result>
+Status launch_warp(const WarpArgs& args, void* stream) noexcept {
+  const TensorView& out = args.out;
+  const std::int64_t across = ceil_div(out.sizes[4], kBlockX);
+  const std::int64_t slabs = ceil_div(out.sizes[1], kSlab);
+  return launch("warp", grid_of(out, out.sizes[0] * slabs, across), out.device_index, stream,
+                warp_volumes<Source, Result>, args, static_cast<int>(across),
+                static_cast<int>(slabs));
+}
+
+}  // namespace
+
+Status warp_volume_cuda(const WarpArgs& args, void* stream) noexcept {
+  return with_storage(args.src.dtype, [&](auto source) {
+    return with_float_storage(args.out.dtype, [&](auto result) {
+      using Source = typename decltype(source)::type;
+      using Result = typename decltype(result)::type;
+      return launch_warp<Source, Result>(args, stream);
+    });
+  });
+}
+
+Status compose_flow_volume_cuda(const ComposeFlowArgs& args, void* stream) noexcept {
+  const TensorView& out = args.out;
+  const std::int64_t across = ceil_div(out.sizes[4], kBlockX);
+  return launch("compose_flow", grid_of(out, out.sizes[0], across), out.device_index, stream,
+                compose_volumes, args, static_cast<int>(across));
+}
+
+}  // namespace cineflow
