@@ -73,7 +73,7 @@ POLAR = graph(typical(OPS["polar_resample"]))
     ("text", "good", "bad", "wanted"),
     [
         (WARP, '"zeros"', '"mirror"', 'wanted border of "zeros" or "clamp"; got "mirror"'),
-        (WARP, 'string = "zeros"', "int = 1", "wanted border as a string; got a value of the wrong"),
+        (WARP, 'string = "zeros"', "int = 1", "wanted border as a string; got a value of the"),
         (CORRELATION, "radius: int = 4", "radius: int = 33", "wanted radius in 0..32; got 33"),
         (CORRELATION, "int = 4", "float = 4.0", "wanted radius as a whole number; got a value of"),
         (CORRELATION, "float = 0.125", "int = 1", "wanted scale as a finite number; got a value"),
