@@ -36,7 +36,12 @@ def compose(displacement: np.ndarray, flow: np.ndarray) -> np.ndarray:
     u = require_field("displacement", displacement, volumes=True)
     step = require_field("flow", flow, volumes=True)
     require_same_size("flow", step, u.shape)
-    composed: np.ndarray = compose_flow(u[None], step[None])[0]
+    return compose_checked(u, step)
+
+
+def compose_checked(displacement: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """As `compose`, for fields that are known to be finite f32 of one size."""
+    composed: np.ndarray = compose_flow(displacement[None], flow[None])[0]
     return composed
 
 

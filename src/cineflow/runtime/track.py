@@ -11,7 +11,7 @@ import numpy as np
 
 from cineflow.motion.beats import mean_length
 from cineflow.motion.blocks import BlockMotion
-from cineflow.motion.compose import compose
+from cineflow.motion.compose import compose_checked
 from cineflow.motion.finder import BeatFinder, Event
 from cineflow.motion.rhythm import Intervals
 from cineflow.runtime.state import Candidate, Track
@@ -54,7 +54,7 @@ def composed_on(
     assert track.displacement is not None
     return replace(
         track,
-        displacement=compose(track.displacement, flow),
+        displacement=compose_checked(track.displacement, flow),
         motion=motion,
         finder=track.finder if trigger is None else None,
     )
@@ -78,7 +78,7 @@ def at_beat(
     finder, event = track.finder.observe(track.motion)
     candidate = track.candidate
     if candidate is not None:
-        candidate = replace(candidate, displacement=compose(candidate.displacement, flow))
+        candidate = replace(candidate, displacement=compose_checked(candidate.displacement, flow))
     if event is Event.CANDIDATE:
         candidate = _candidate(track, index, clock)
     track = replace(track, finder=finder, candidate=candidate if finder.curve else None)
