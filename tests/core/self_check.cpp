@@ -144,7 +144,7 @@ void compare(const char* op, const Status& status, Tensor& out, double tolerance
   }
   const bool right = worst <= tolerance;
   failures += !right;
-  std::printf("%-18s %-8s largest error %.1e %s\n", op, cineflow::instruction_set(), worst,
+  std::printf("%-20s %-8s largest error %.1e %s\n", op, cineflow::instruction_set(), worst,
               right ? "ok" : "WRONG");
 }
 
@@ -274,10 +274,45 @@ void check_volumes(std::mt19937& random, Border border) {
   warp.flow = volume_view(flow);
   warp.out = volume_view(out);
   warp.border = border;
-  compare("warp 3-D", cineflow::warp_cpu(warp, *cineflow::thread_pool()), out, 3e-6,
+  compare("warp_3d", cineflow::warp_cpu(warp, *cineflow::thread_pool()), out, 3e-6,
           [&](std::int64_t n, std::int64_t c, std::int64_t y, std::int64_t x) {
             return sampled(src, flow, n, c, y, x);
           });
+
+  constexpr int kSide = 2 * kRadius + 1;
+  Tensor f1 = random_tensor(random, 0, 1, kN, kC, kD * kH, kW);
+  Tensor matches(kN, kSide * kSide * kSide, kD * kH, kW);
+  cineflow::CorrelationArgs match;
+  match.f1 = volume_view(f1);
+  match.f2 = volume_view(src);
+  match.out = volume_view(matches);
+  match.radius = kRadius;
+  match.scale = 0.25f;
+  match.border = border;
+  for (const bool warps : {false, true}) {
+    if (warps) match.flow = volume_view(flow);
+    std::vector<char> memory(cineflow::correlation_workspace(match, 1) + 64);
+    const auto address = reinterpret_cast<std::uintptr_t>(memory.data());
+    match.workspace = memory.data() + (64 - address % 64);
+    const Status status = cineflow::correlation_cpu(match);
+    compare(warps ? "warp_correlation_3d" : "correlation_3d", status, matches, 3e-6,
+            [&](std::int64_t n, std::int64_t k, std::int64_t y, std::int64_t x) {
+              const std::int64_t to_z = y / kH + k / kSide / kSide - kRadius;
+              const std::int64_t to_y = y % kH + k / kSide % kSide - kRadius;
+              const std::int64_t to_x = x + k % kSide - kRadius;
+              if (to_z < 0 || to_z >= kD || to_y < 0 || to_y >= kH || to_x < 0 || to_x >= kW) {
+                return 0.0;
+              }
+              const std::int64_t row = to_z * kH + to_y;
+              double sum = 0.0;
+              for (std::int64_t c = 0; c < kC; ++c) {
+                const double other =
+                    warps ? sampled(src, flow, n, c, row, to_x) : double{src.at(n, c, row, to_x)};
+                sum += f1.at(n, c, y, x) * other;
+              }
+              return 0.25 * sum;
+            });
+  }
 
   Tensor next = random_tensor(random, 0, 1, kN, 3, kD * kH, kW);
   Tensor composed(kN, 3, kD * kH, kW);
@@ -288,7 +323,7 @@ void check_volumes(std::mt19937& random, Border border) {
   compose.flow = volume_view(next);
   compose.out = volume_view(composed);
   compose.border = border;
-  compare("compose_flow 3-D", cineflow::compose_flow_cpu(compose), composed, 3e-6,
+  compare("compose_flow_3d", cineflow::compose_flow_cpu(compose), composed, 3e-6,
           [&](std::int64_t n, std::int64_t c, std::int64_t y, std::int64_t x) {
             return flow.at(n, c, y, x) + sampled(next, flow, n, c, y, x);
           });
@@ -316,6 +351,18 @@ void check_sizes_of_refused_arguments(std::mt19937& random) {
   require("workspace of rank 0", workspace([](auto& args) { args.f1 = {}; }) == 0);
   require("workspace of rank 3", workspace([](auto& args) { args.f1.rank = 3; }) == 0);
   require("workspace of two sizes", workspace([](auto& args) { ++args.f2.sizes[3]; }) == 0);
+  const auto volume_workspace = [](std::int64_t side) {
+    cineflow::CorrelationArgs args;
+    args.f1.rank = args.f2.rank = cineflow::kVolumeRank;
+    for (int axis = 0; axis < cineflow::kVolumeRank; ++axis) {
+      args.f1.sizes[axis] = args.f2.sizes[axis] = axis < 2 ? 2 : side;
+    }
+    return cineflow::correlation_workspace(args, 1024);
+  };
+  require("workspace of a volume", volume_workspace(8) > 0);
+  for (const int bits : {11, 24, 60}) {
+    require("workspace of a huge volume", volume_workspace(std::int64_t{1} << bits) == 0);
+  }
   require("workspace of a radius", workspace([](auto& args) { args.radius = 1 << 30; }) == 0);
   require("workspace of a dilation", workspace([](auto& args) { args.dilation = 0; }) == 0);
   for (int axis = 1; axis < 4; ++axis) {
