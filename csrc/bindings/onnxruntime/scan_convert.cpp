@@ -9,6 +9,7 @@ namespace {
 struct ScanConvert {
   using Args = ScanConvertArgs;
   static constexpr const char* kName = "ScanConvert";
+  static constexpr bool kTakesVolumes = false;
   static constexpr DType kFeatures[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kU8};
   static constexpr Input<Args> kInputs[] = {{&Args::src, 4, Element::kFeatures}};
   static constexpr auto kCpu = &scan_convert_cpu;
