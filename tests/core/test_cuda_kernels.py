@@ -123,7 +123,8 @@ def test_a_failed_launch_is_an_error_that_names_the_op(cuda, shim, op):
     ],
 )
 def test_more_images_than_blocks_along_an_axis(cuda, op, layout):
-    size = {"rows": 3, "columns": 2, "shared": False} if "rows" in op.typical else {}
+    small = {"rows": 3, "columns": 2, "shared": False}
+    size = {name: value for name, value in small.items() if name in op.typical}
     radius = {"radius": 1} if "radius" in op.typical else {}
     depth = {"depth": 2} if "depth" in op.typical else {}
     options = op.typical | size | radius | depth
