@@ -26,6 +26,11 @@ namespace {
 constexpr std::int64_t kPackedFloats = std::int64_t{1} << 16;
 constexpr std::int64_t kFewestRows = 4;
 
+/// Most floats of the rows that are correlated with one another before the next rows are: with the
+/// output they fit into the L1 cache. Two rows at least, so that lines of the output are filled.
+constexpr std::int64_t kNearFloats = std::int64_t{6} << 10;
+constexpr std::int64_t kFewestNearRows = 2;
+
 /// Sizes that follow from the arguments.
 struct Geometry {
   explicit Geometry(const CorrelationArgs& args)
@@ -43,6 +48,7 @@ struct Geometry {
     const std::int64_t fitting = (kPackedFloats - outer) / per_row;
     rows = std::min(height, std::max(kFewestRows, fitting));
     blocks = (height + rows - 1) / rows;
+    near_rows = std::max(kFewestNearRows, (kNearFloats - outer) / per_row);
   }
 
   std::int64_t f2_rows() const { return std::min(height, rows + 2 * reach); }
@@ -59,6 +65,7 @@ struct Geometry {
   std::int64_t f2_stride;   // floats per channel of a packed row of f2, with `reach` on both sides
   std::int64_t rows = 1;    // of one task
   std::int64_t blocks = 1;  // tasks per slice
+  std::int64_t near_rows = 1;  // that take every displacement along y before the next rows do
 };
 
 /// One thread's share of the tasks.
@@ -88,9 +95,12 @@ class BandWorker {
     for (std::int64_t shift = 0; shift < size_.side; ++shift) {
       const std::int64_t from = slice - (shift - args_.radius) * args_.dilation;
       if (from < 0 || from >= size_.depth) continue;
-      pack_f1(from);
-      for (std::int64_t row_shift = 0; row_shift < size_.side; ++row_shift) {
-        correlate_rows(inside, from, shift, row_shift);
+      pack_f1(from, inside);
+      for (std::int64_t row = first_row_; row < last_row_; row += size_.near_rows) {
+        const std::int64_t end = std::min(last_row_, row + size_.near_rows);
+        for (std::int64_t row_shift = 0; row_shift < size_.side; ++row_shift) {
+          correlate_rows(inside, from, shift, row_shift, row, end);
+        }
       }
     }
   }
@@ -106,26 +116,31 @@ class BandWorker {
 
   float* zeros_of(std::int64_t row) const { return zeros_ + (row - first_row_) * size_.row_floats; }
 
-  /// Copies a row of every channel to `to`, where channels are `stride` floats apart.
-  void pack_row(const TensorView& map, std::int64_t slice, std::int64_t row, float* to,
-                std::int64_t stride) const {
+  /// Packs rows [begin, end) of a slice: row `begin` of channel 0 to `to`, the next channel
+  /// `stride` floats on. The channels of a map lie far apart, so each is read as a whole.
+  void pack_rows(const TensorView& map, std::int64_t slice, std::int64_t begin, std::int64_t end,
+                 float* to, std::int64_t stride) const {
     const void* from =
-        at(map, image_ * map.strides[0] + slice * map.strides[2] + row * map.strides[3]);
+        at(map, image_ * map.strides[0] + slice * map.strides[2] + begin * map.strides[3]);
     with_float_storage(map.dtype, [&](auto tag) {
       using Source = typename decltype(tag)::type;
       for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
-        copy_values(static_cast<const Source*>(from) + channel * map.strides[1], map.strides[4],
-                    size_.width, to + channel * stride);
+        const auto* values = static_cast<const Source*>(from) + channel * map.strides[1];
+        for (std::int64_t row = 0; row < end - begin; ++row) {
+          copy_values(values + row * map.strides[3], map.strides[4], size_.width,
+                      to + (row * size_.channels + channel) * stride);
+        }
       }
     });
   }
 
-  /// The task's rows of a slice of f1, and their correlation with zeros: 0, or NaN where a feature
-  /// is infinite or NaN.
-  void pack_f1(std::int64_t slice) const {
+  /// The task's rows of a slice of f1. Rows that are compared with some outside also get their
+  /// correlation with zeros: 0, or NaN where a feature is infinite or NaN.
+  void pack_f1(std::int64_t slice, bool f2_inside) const {
+    pack_rows(args_.f1, slice, first_row_, last_row_, f1_, size_.f1_stride);
     for (std::int64_t row = first_row_; row < last_row_; ++row) {
-      float* packed = f1_row(row);
-      pack_row(args_.f1, slice, row, packed, size_.f1_stride);
+      const float* packed = f1_row(row);
+      if (f2_inside && row >= size_.reach && row + size_.reach < size_.height) continue;
       float* zeros = zeros_of(row);
       std::memset(zeros, 0, sizeof(float) * size_.row_floats);
       for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
@@ -140,9 +155,7 @@ class BandWorker {
   /// The rows of a slice of f2, or of the warped f2, that are in the task's reach.
   void pack_f2(std::int64_t slice) const {
     if (!args_.warps()) {
-      for (std::int64_t row = f2_first_; row < f2_last_; ++row) {
-        pack_row(args_.f2, slice, row, f2_row(row) + size_.reach, size_.f2_stride);
-      }
+      pack_rows(args_.f2, slice, f2_first_, f2_last_, f2_ + size_.reach, size_.f2_stride);
       return;
     }
     TensorView packed = args_.flow;  // every slice of every image is the same memory
@@ -157,16 +170,16 @@ class BandWorker {
     sample_rows(sampling, image_, slice, f2_first_, f2_last_);
   }
 
-  /// The task's rows of slice `slice` of f1, for one displacement along z and one along y.
-  void correlate_rows(bool inside, std::int64_t slice, std::int64_t shift,
-                      std::int64_t row_shift) const {
+  /// Rows [begin, end) of slice `slice` of f1, for one displacement along z and one along y.
+  void correlate_rows(bool inside, std::int64_t slice, std::int64_t shift, std::int64_t row_shift,
+                      std::int64_t begin, std::int64_t end) const {
     const TensorView& out = args_.out;
     const std::int64_t side = size_.side;
     const std::int64_t first =
         args_.x_major ? row_shift * side + shift : (shift * side + row_shift) * side;
     const std::int64_t step = out.strides[1] * (args_.x_major ? side * side : 1);
     const bool direct = out.dtype == DType::kF32 && out.strides[4] == 1;
-    for (std::int64_t row = first_row_; row < last_row_; ++row) {
+    for (std::int64_t row = begin; row < end; ++row) {
       const std::int64_t to = image_ * out.strides[0] + first * out.strides[1] +
                               slice * out.strides[2] + row * out.strides[3];
       const std::int64_t f2_row_at = row + (row_shift - args_.radius) * args_.dilation;

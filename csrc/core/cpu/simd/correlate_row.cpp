@@ -13,9 +13,9 @@ namespace {
 
 constexpr int kMostShifts = 9;
 
-/// Vectors of a block of `shifts` shifts: about ten sums keep the multipliers busy.
+/// Vectors of a block of `shifts` shifts. Their sums and one vector of f1 fill 16 registers.
 constexpr int vectors_for(int shifts) {
-  return shifts >= 6 ? 1 : shifts >= 4 ? 2 : shifts == 3 ? 3 : 4;
+  return shifts >= 8 ? 1 : shifts >= 6 ? 2 : shifts >= 4 ? 3 : 4;
 }
 
 template <int kVectors, int kCount>
@@ -24,14 +24,12 @@ void block(const CorrelationRow& row, int first_shift, std::int64_t column) {
   const float* f1 = row.f1 + column;
   const float* f2 = row.f2 + column + first_shift * row.step;
   for (std::int64_t channel = 0; channel < row.channels; ++channel) {
-    F32s first[kVectors];
 #pragma GCC unroll 4
-    for (int vector = 0; vector < kVectors; ++vector) first[vector] = load(f1 + vector * kLanes);
+    for (int vector = 0; vector < kVectors; ++vector) {
+      const F32s first = load(f1 + vector * kLanes);
 #pragma GCC unroll 9
-    for (int shift = 0; shift < kCount; ++shift) {
-#pragma GCC unroll 4
-      for (int vector = 0; vector < kVectors; ++vector) {
-        sums[vector][shift] += first[vector] * load(f2 + shift * row.step + vector * kLanes);
+      for (int shift = 0; shift < kCount; ++shift) {
+        sums[vector][shift] += first * load(f2 + shift * row.step + vector * kLanes);
       }
     }
     f1 += row.f1_stride;
