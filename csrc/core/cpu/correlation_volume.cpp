@@ -27,9 +27,9 @@ namespace {
 constexpr std::int64_t kPackedFloats = std::int64_t{1} << 17;
 constexpr std::int64_t kFewestRows = 4;
 
-/// Most floats of the rows that are correlated with one another before the next rows are: with the
-/// output they fit into the L1 cache. Two rows at least, so that lines of the output are filled.
-constexpr std::int64_t kNearFloats = std::int64_t{6} << 10;
+/// Most floats of the rows that are correlated with one another before the next rows are: few, so
+/// that they are read from a cache, but enough that each channel is written some lines at a time.
+constexpr std::int64_t kNearFloats = std::int64_t{24} << 10;
 constexpr std::int64_t kFewestNearRows = 2;
 
 /// Sizes that follow from the arguments.
