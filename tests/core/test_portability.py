@@ -70,6 +70,7 @@ def test_the_core_compiles_clean_and_computes_right(target: Target, tmp_path: Pa
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    # Six ops, four of them also on volumes, two borders, each instruction set that this machine or the emulator runs.
+    # Six ops, four of them on volumes also, two borders, each instruction set that this machine or
+    # the emulator runs.
     assert len(lines) % 20 == 0, done.stdout
     assert target.isas <= {line.split()[1] for line in lines}
