@@ -11,7 +11,7 @@ import mmap
 import numpy as np
 import pytest
 
-from cineflow import _C, ops
+from cineflow import _C, ops, reference
 from tests.ops.test_cpu_paths import (
     BORDERS,
     LAYOUTS,
@@ -162,6 +162,31 @@ def test_any_number_of_threads_gives_the_same_bits_around_bad_pixels(seed):
                 results.append(call())
         for result in results[1:]:
             np.testing.assert_array_equal(result, results[0])
+
+
+#: Voxels, channels and window: several blocks of rows, dilated windows, more rows than slices.
+MATCHES = [
+    ((9, 40, 21), 70, {"radius": 1, "dilation": 3}),
+    ((3, 33, 18), 40, {"radius": 3, "dilation": 2}),
+    ((12, 7, 5), 3, {"radius": 2, "dilation": 5}),
+    ((2, 200, 9), 33, {"radius": 4}),
+]
+
+
+@pytest.mark.parametrize("order", ["yx", "xy"])
+@pytest.mark.parametrize(("size", "channels", "how"), MATCHES)
+def test_a_correlation_is_a_sum_of_products_on_any_number_of_threads(size, channels, how, order):
+    rng = np.random.default_rng(1)
+    f1, f2 = rng.integers(-8, 9, (2, 1, channels, *size)).astype(np.float32)
+    flow = rng.normal(0, 2, (1, 3, *size)).astype(np.float32)
+    wanted = reference.correlation(f1, f2, **how, order=order)
+    warped = ops.correlation(f1, ops.warp(f2, flow), **how, order=order)
+    for threads in (1, 3, 8):
+        with on_threads(threads):
+            got = ops.correlation(f1, f2, **how, order=order)
+            fused = ops.warp_correlation(f1, f2, flow, **how, order=order)
+        np.testing.assert_allclose(got, wanted, atol=1e-4)
+        np.testing.assert_array_equal(fused, warped)
 
 
 def test_volumes_without_channels_touch_no_memory():

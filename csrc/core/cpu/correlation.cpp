@@ -289,7 +289,7 @@ class BandWorker {
 
 /// More channels than memory holds; with fewer, no product of `Geometry` can overflow.
 constexpr std::int64_t kChannelLimit = std::int64_t{1} << 28;
-constexpr std::int64_t kVolumeElementLimit = std::int64_t{1} << 44;
+constexpr std::int64_t kVolumeElementLimit = std::int64_t{1} << 40;
 
 /// Whether the sizes of `Geometry` are safe to compute, for arguments that nothing has checked yet.
 bool has_geometry(const CorrelationArgs& args) {
