@@ -76,14 +76,24 @@ def _replaceable(directory: Path) -> bool:
     return ours and found <= known | {MANIFEST_FILE, REPORT_JSON, REPORT_HTML}
 
 
-def engines_for(bundle: Bundle) -> Sequence[Engine]:
+def engines_for(bundle: Bundle) -> list[Engine]:
     """ONNX Runtime with the bodies, with our kernels where they are built, and in segments."""
+    engines = whole_engines(bundle)
+    if has_segments(bundle):
+        engines.append(open_segments(bundle))
+    return engines
+
+
+def whole_engines(bundle: Bundle) -> list[Engine]:
+    """ONNX Runtime with the bodies, and with our kernels where they are built."""
     engines: list[Engine] = [OnnxRuntimeEngine(bundle, use_op_library=False)]
     if op_library_path():
         engines.append(OnnxRuntimeEngine(bundle))
-    if (bundle.path / SEGMENTS_DIR).is_dir():
-        engines.append(open_segments(bundle))
     return engines
+
+
+def has_segments(bundle: Bundle) -> bool:
+    return (bundle.path / SEGMENTS_DIR).is_dir()
 
 
 def write_bundle(

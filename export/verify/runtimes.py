@@ -12,13 +12,17 @@ from pathlib import Path
 import onnx
 
 from cineflow.errors import CineflowError
-from cineflow.export.bundle.contents import INLINED_FILE, engines_for
+from cineflow.export.bundle.contents import INLINED_FILE, has_segments, whole_engines
 from cineflow.export.graph.half import FP16, FP32, feature_nodes, to_half
 from cineflow.export.graph.model import inline
 from cineflow.export.ops import attach_bodies
 from cineflow.runtime.bundle import Bundle
 from cineflow.runtime.engine import Engine
-from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, op_library_path
+from cineflow.runtime.engines.onnxruntime import (
+    OnnxRuntimeEngine,
+    op_library_path,
+    open_segments,
+)
 from cineflow.runtime.runtimes import RUNTIMES
 
 
@@ -45,10 +49,15 @@ def open_runtimes(
         model: Its graph.
         scratch: A folder for forms of the graph that the bundle does not contain.
     """
-    found = [Opened(engine, bundle.precision) for engine in engines_for(bundle)]
+    found = [Opened(engine, bundle.precision) for engine in whole_engines(bundle)]
+    refusals = []
+    if has_segments(bundle):
+        try:
+            found.append(Opened(open_segments(bundle), bundle.precision))
+        except CineflowError as error:
+            refusals.append(f"onnxruntime-segments: {error}")
     found.append(Opened(_inlined(bundle, model, scratch), bundle.precision))
     found += [Opened(engine, FP16) for engine in _in_half(bundle, model, scratch)]
-    refusals = []
     for name, runtime in RUNTIMES.items():
         if name == "onnxruntime" or not runtime.status(bundle, None).available:
             continue

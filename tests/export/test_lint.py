@@ -199,7 +199,7 @@ def test_weights_listed_as_inputs_are_not_inputs() -> None:
 
 
 def spec_of(graph: str, **fields: object) -> ModelSpec:
-    """A spec with the inputs and outputs of a graph whose sizes are fixed."""
+    """A spec with the inputs and outputs of a graph; a size that is not fixed is 1."""
     parsed = model(graph).graph
 
     def tensors(values: Iterable[onnx.ValueInfoProto]) -> tuple[TensorSpec, ...]:
@@ -207,7 +207,7 @@ def spec_of(graph: str, **fields: object) -> ModelSpec:
             TensorSpec(
                 value.name,
                 onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
-                tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim),
+                tuple(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim),
                 "1",
                 tolerance=0.1,
             )
