@@ -33,7 +33,7 @@ demo: $(READY)
 	$(BIN)/cineflow demo --out "$(OUT)" $(if $(INPUT),--input "$(INPUT)")
 
 test: $(READY)
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadgroup
 
 test-full: $(READY)
 	$(BIN)/python -m pytest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -35,14 +36,21 @@ def build(name: str, **options: str) -> Path:
     # The compiler must not run under a preloaded libasan.
     environment = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
-    for command in (
-        ["cmake", "-S", str(ROOT / "csrc"), "-B", str(folder), "-G", "Ninja", *defines],
-        ["cmake", "--build", str(folder)],
-    ):
-        done = subprocess.run(
-            command, env={**environment, "PATH": path}, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:  # the tests run in two processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (
+            ["cmake", "-S", str(ROOT / "csrc"), "-B", str(folder), "-G", "Ninja", *defines],
+            ["cmake", "--build", str(folder)],
+        ):
+            done = subprocess.run(
+                command,
+                env={**environment, "PATH": path},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
     return folder / "bindings"
 
 
