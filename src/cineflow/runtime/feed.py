@@ -54,6 +54,7 @@ class FrameFeed:
         self.feed: Feed = spec.feed
         self.layouts = {one.name: frame_layout(one, spec.feed) for one in spec.frame_inputs}
         self._tensors = {one.name: one for one in spec.frame_inputs}
+        self._sized: tuple[tuple[int, ...], dict[str, int]] = ((), {})
         sizes = {layout.size for layout in self.layouts.values()}
         if len(sizes) > 1:
             raise SpecError(
@@ -96,7 +97,8 @@ class FrameFeed:
                 _words(frame.shape),
                 "Open a new stream after a change of depth or probe.",
             )
-        self.require_size(frame.shape)
+        if before is None:
+            self.require_size(frame.shape)
         image = frame.astype(np.float32)  # a copy: the caller's memory may be a ring's slot
         self._check_values(frame, image, None if before is None else before.last)
         return image
@@ -200,6 +202,8 @@ class FrameFeed:
         Raises:
             FrameError: One axis would have two sizes: the model takes square frames only.
         """
+        if shape == self._sized[0]:  # a stream has frames of one size
+            return dict(self._sized[1])
         sizes: dict[str, int] = {}
         for tensor in self._tensors.values():
             layout = self.layouts[tensor.name]
@@ -218,6 +222,7 @@ class FrameFeed:
                         f"{sizes[axis.name]} for {self.spec.name}",
                         size,
                     )
+        self._sized = shape, dict(sizes)
         return sizes
 
 

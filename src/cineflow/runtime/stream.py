@@ -217,7 +217,7 @@ class Stream:
     ) -> tuple[Result, StreamState]:
         """The readings of a frame, and the state with its track."""
         size = after.feed.last.shape
-        repeat = before is not None and np.array_equal(before.feed.last, after.feed.last)
+        repeat = before is not None and _equal(before.feed.last, after.feed.last)
         readings: dict[str, Any] = {}
         flow = motion_of(self.spec, Role.FLOW, arrays, size) if arrays else None
         if self.spec.output_of(Role.FLOW) is not None and before is None:
@@ -376,6 +376,12 @@ def _require_same_spacing(asked: tuple[float, ...] | None, known: tuple[float, .
             str(asked),
             "Leave it out: a stream keeps the spacing that it began with",
         )
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two frames are the same. One row tells most of them apart."""
+    middle = len(one) // 2
+    return np.array_equal(one[middle], other[middle]) and np.array_equal(one, other)
 
 
 def require_streamable(spec: ModelSpec) -> None:
