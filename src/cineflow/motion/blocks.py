@@ -90,7 +90,7 @@ _SCALARS = tuple(field.name for field in fields(PairSums) if field.name != "flow
 def pair_sums(
     previous: np.ndarray, current: np.ndarray, flow: np.ndarray, mask: np.ndarray | None = None
 ) -> PairSums:
-    """Statistics of a pair. Takes about 0.3 ms for 256 x 256 px on one core.
+    """Statistics of a pair, in one pass over the image.
 
     Args:
         previous, current: Grey levels, u8 or f32 [H, W].
