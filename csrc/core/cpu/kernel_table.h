@@ -113,7 +113,6 @@ struct Kernels {
   using LocateSamples = void(const SampleRun&, const SamplePositions&,
                              const SampleBlocks&) noexcept;
   using SampleLocated = void(const SampleRun&, const SampleBlocks&) noexcept;
-  using SampleInOnePass = bool(const SampleRun&, const SamplePositions&) noexcept;
   using SampleVolume = void(const VolumeRun&, const VolumePositions&) noexcept;
   using Correlate = void(const CorrelationTile&) noexcept;
   using CorrelateRow = void(const CorrelationRow&) noexcept;
@@ -130,10 +129,6 @@ struct Kernels {
   LocateSamples* locate_samples;
   /// Samples of every channel at located samples.
   SampleLocated* sample_located;
-  /// Both at once, which is faster for one or two channels on a grid. Returns false where this way
-  /// does not apply: another layout, or a sample that is infinite or NaN. `out` is then undefined
-  /// and the run must be located first.
-  SampleInOnePass* sample_in_one_pass;
   /// Samples of every channel of a run of a volume.
   SampleVolume* sample_volume;
   Correlate* correlate;

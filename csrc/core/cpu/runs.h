@@ -87,9 +87,8 @@ inline SampleRun make_run(const TensorView& src, std::int64_t image, Border bord
   return run;
 }
 
-/// Samples a run at the given positions, in the fastest way that applies.
+/// Samples a run at the given positions.
 inline void sample_run(const SampleRun& run, const SamplePositions& positions) noexcept {
-  if (kernels().sample_in_one_pass(run, positions)) return;
   alignas(64) char scratch[sample_block_bytes(kScratchSamples)];
   const SampleBlocks blocks = sample_blocks_in(scratch, kScratchSamples);
   kernels().locate_samples(run, positions, blocks);

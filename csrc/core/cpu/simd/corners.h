@@ -79,12 +79,6 @@ CINEFLOW_HD RowTaps row_taps_at(const SampleRun& run, F32s y) {
   return {top, kPlain || run.height > 1 ? top + stride : top, row.low_weight, row.high_weight};
 }
 
-/// The samples whose four corners are inside.
-CINEFLOW_HD Lanes lanes_inside(const SampleRun& run, F32s x, F32s y) {
-  return lanes_below(x, static_cast<float>(run.width - 1)) &
-         lanes_below(y, static_cast<float>(run.height - 1));
-}
-
 /// Corners of samples anywhere. `kPlain`: rows are not periodic, and the source has at least two
 /// rows and two columns.
 template <bool kPlain = false>

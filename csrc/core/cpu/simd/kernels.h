@@ -7,7 +7,6 @@ namespace cineflow::CINEFLOW_ISA {
 
 Kernels::LocateSamples locate_samples;
 Kernels::SampleLocated sample_located;
-Kernels::SampleInOnePass sample_in_one_pass;
 Kernels::SampleVolume sample_volume;
 Kernels::Correlate correlate;
 Kernels::CorrelateRow correlate_row;

@@ -1,7 +1,7 @@
 // Locates the samples of a run, once for all channels.
-#include "cpu/simd/locate.h"
-
+#include "cpu/simd/corners.h"
 #include "cpu/simd/kernels.h"
+#include "cpu/simd/pixel_cursor.h"
 
 namespace cineflow::CINEFLOW_ISA {
 namespace {
@@ -14,31 +14,58 @@ void locate_run(const SampleRun& given, const SamplePositions& positions,
   EdgeBlock* const edges = blocks.edges;
   std::uint32_t* const outside = blocks.outside;
   PixelCursor cursor(kOnGrid ? positions : SamplePositions{nullptr, nullptr, 1});
-  const auto locate_at = [&](int start, F32s x, F32s y) __attribute__((always_inline)) {
+  const F32s last_column = splat(static_cast<float>(run.width - 1));
+  const F32s last_row = splat(static_cast<float>(run.height - 1));
+  const auto row_stride = static_cast<std::int32_t>(run.row_stride);
+  const auto column_stride = static_cast<std::int32_t>(run.column_stride);
+  // Returns the samples with a corner outside.
+  const auto locate_at = [&](int block, int within, F32s x, F32s y) __attribute__((always_inline)) {
     if constexpr (kOnGrid) cursor.add_pixels(x, y);
-    const int block = start / kBlockSamples;
-    const int within = start % kBlockSamples;
-    LocatedSamples located = locate<kDenseColumns>(run, x, y);
-    if (located.outside != 0) {
+    SampleBlock& here = samples[block];
+    const Lanes outside_lanes =
+        ~(lanes_below(x, last_column) & lanes_below(y, last_row)) & kAllLanes;
+    if (__builtin_expect(outside_lanes != 0, 0)) {
       const VectorCorners corners = corners_at(run, x, y);
-      located.top_offset = corners.top_offset;
+      store(here.top_offset + within, corners.top_offset);
+      store(here.x + within, x);
+      store(here.y + within, y);
       store(edges[block].bottom_offset + within, corners.bottom_offset);
       store(edges[block].top_left + within, corners.weights.top_left);
       store(edges[block].top_right + within, corners.weights.top_right);
       store(edges[block].bottom_left + within, corners.weights.bottom_left);
       store(edges[block].bottom_right + within, corners.weights.bottom_right);
+      return outside_lanes << within;
     }
-    store(samples[block].top_offset + within, located.top_offset);
-    store(samples[block].x + within, located.x);
-    store(samples[block].y + within, located.y);
-    outside[block] = (within == 0 ? 0u : outside[block]) | located.outside << within;
+    const I32s left = Vectors::truncate(x);
+    const I32s above = Vectors::truncate(y);
+    store(here.top_offset + within,
+          above * row_stride + (kDenseColumns ? left : left * column_stride));
+    store(here.x + within, x - Vectors::real(left));
+    store(here.y + within, y - Vectors::real(above));
+    return Lanes{0};
   };
+  const float* const xs = positions.x;
+  const float* const ys = positions.y;
   int start = 0;
-  for (; start + kLanes <= run.count; start += kLanes) {
-    locate_at(start, load(positions.x + start), load(positions.y + start));
+  for (; start + kBlockSamples <= run.count; start += kBlockSamples) {
+    Lanes bits = 0;
+#pragma GCC unroll 4
+    for (int within = 0; within < kBlockSamples; within += kLanes) {
+      bits |= locate_at(start / kBlockSamples, within, load(xs + start + within),
+                        load(ys + start + within));
+    }
+    outside[start / kBlockSamples] = bits;
   }
-  if (const int left = run.count - start; left > 0) {
-    locate_at(start, load_first(positions.x + start, left), load_first(positions.y + start, left));
+  if (start < run.count) {
+    Lanes bits = 0;
+    for (int within = 0; start + within < run.count; within += kLanes) {
+      const int left = run.count - start - within;
+      const bool whole = left >= kLanes;
+      bits |= locate_at(start / kBlockSamples, within,
+                        whole ? load(xs + start + within) : load_first(xs + start + within, left),
+                        whole ? load(ys + start + within) : load_first(ys + start + within, left));
+    }
+    outside[start / kBlockSamples] = bits;
   }
 }
 

@@ -51,13 +51,17 @@ float sample_by_rule(const SampleRun& run, const SampleBlocks& blocks, const Sou
 struct ComputedWeights {
   SampleBlocks blocks;
 
+  /// Where all corners of the vector are inside.
+  CINEFLOW_HD CornerWeights inside_at(int start) const {
+    const SampleBlock& samples = blocks.samples[start / kBlockSamples];
+    const int within = start % kBlockSamples;
+    return weights_inside(load(samples.x + within), load(samples.y + within));
+  }
+
   CINEFLOW_HD CornerWeights at(int start) const {
+    if (outside_at(blocks, start) == 0) return inside_at(start);
     const int block = start / kBlockSamples;
     const int within = start % kBlockSamples;
-    if (outside_at(blocks, start) == 0) {
-      const SampleBlock& samples = blocks.samples[block];
-      return weights_inside(load(samples.x + within), load(samples.y + within));
-    }
     const EdgeBlock& edges = blocks.edges[block];
     return {load(edges.top_left + within), load(edges.top_right + within),
             load(edges.bottom_left + within), load(edges.bottom_right + within)};
@@ -86,6 +90,8 @@ struct alignas(64) StoredWeights {
     return {load(top_left + start), load(top_right + start), load(bottom_left + start),
             load(bottom_right + start)};
   }
+
+  CINEFLOW_HD CornerWeights inside_at(int start) const { return at(start); }
 };
 
 /// How a loop holds weights: ComputedWeights as a copy, since the compiler then knows that no store
@@ -110,26 +116,37 @@ struct Steps {
   std::int64_t right, down;
 };
 
+/// Loads the corners of the vector that begins at `start`, all of which are inside.
+template <Layout kLayout, typename Source>
+CINEFLOW_HD void load_corners_inside(const SampleBlocks& blocks, const Source* plane,
+                                     const Steps& steps, int start, PixelPairs (&rows)[2]) {
+  const std::int32_t* top = top_offsets_at(blocks, start);
+  if constexpr (kLayout == Layout::kStrided) {
+    rows[0] = load_strided_pairs(plane, top, steps.right);
+    rows[1] = load_strided_pairs(plane + steps.down, top, steps.right);
+  } else {
+    load_pairs({plane, plane + steps.down}, top, rows);
+  }
+}
+
 /// Loads the corners of the vector that begins at `start`.
 template <Layout kLayout, typename Source>
 CINEFLOW_HD void load_corners(const SampleBlocks& blocks, const Source* plane, const Steps& steps,
                               bool wraps, int start, PixelPairs (&rows)[2]) {
-  const std::int32_t* top = top_offsets_at(blocks, start);
   // The lower row follows the upper one, except where a sample has a corner outside.
   const bool may_wrap = kLayout != Layout::kAdjacent && wraps && outside_at(blocks, start) != 0;
-  const std::int32_t* bottom = may_wrap ? bottom_offsets_at(blocks, start) : top;
-  const Source* lower = may_wrap ? plane : plane + steps.down;
+  if (!may_wrap) return load_corners_inside<kLayout>(blocks, plane, steps, start, rows);
+  const std::int32_t* top = top_offsets_at(blocks, start);
+  const std::int32_t* bottom = bottom_offsets_at(blocks, start);
   if constexpr (kLayout == Layout::kStrided) {
     rows[0] = load_strided_pairs(plane, top, steps.right);
-    rows[1] = load_strided_pairs(lower, bottom, steps.right);
-  } else if (may_wrap) {
+    rows[1] = load_strided_pairs(plane, bottom, steps.right);
+  } else {
     PixelPairs row[1];
     load_pairs({plane}, top, row);
     rows[0] = row[0];
-    load_pairs({lower}, bottom, row);
+    load_pairs({plane}, bottom, row);
     rows[1] = row[0];
-  } else {
-    load_pairs({plane, lower}, top, rows);
   }
 }
 
@@ -164,15 +181,33 @@ __attribute__((noinline)) bool sample_channel(const SampleRun& run, const Sample
     }
     return value;
   };
-  int start = 0;
-  for (; start + kLanes <= count; start += kLanes) {
-    if (next != nullptr) {  // a vector mostly reads one row: its first and last lines are enough
-      __builtin_prefetch(next + top_offsets_at(blocks, start)[0]);
-      __builtin_prefetch(next + top_offsets_at(blocks, start)[kLanes - 1]);
-    }
-    const F32s value = value_at(start);
+  const auto finish = [&](int start, F32s value) __attribute__((always_inline)) {
     store(result + start, multiply_add(scale, value, addend ? load(addend + start) : bias));
+  };
+  int start = 0;
+  for (; start + kBlockSamples <= count; start += kBlockSamples) {
+    if (next != nullptr) {  // a vector mostly reads one row: its first and last lines are enough
+#pragma GCC unroll 4
+      for (int within = 0; within < kBlockSamples; within += kLanes) {
+        __builtin_prefetch(next + top_offsets_at(blocks, start)[within]);
+        __builtin_prefetch(next + top_offsets_at(blocks, start)[within + kLanes - 1]);
+      }
+    }
+    if (blocks.outside[start / kBlockSamples] == 0) {
+      // A value that is not finite is right here, because every corner counts.
+#pragma GCC unroll 4
+      for (int within = 0; within < kBlockSamples; within += kLanes) {
+        PixelPairs rows[2];
+        load_corners_inside<kLayout>(blocks, plane, steps, start + within, rows);
+        finish(start + within, weighted_sum(rows, weights.inside_at(start + within)));
+      }
+    } else {
+      for (int within = 0; within < kBlockSamples; within += kLanes) {
+        finish(start + within, value_at(start + within));
+      }
+    }
   }
+  for (; start + kLanes <= count; start += kLanes) finish(start, value_at(start));
   if (const int left = count - start; left > 0) {
     const F32s value = value_at(start);
     const F32s added = addend ? load_first(addend + start, left) : bias;

@@ -9,7 +9,7 @@
 // outside follow math/bilinear.h, which does not read that neighbour.
 #include "cpu/simd/corners.h"
 #include "cpu/simd/kernels.h"
-#include "cpu/simd/locate.h"
+#include "cpu/simd/pixel_cursor.h"
 #include "cpu/simd/vec.h"
 #include "math/bilinear.h"
 #include "math/dispatch.h"
@@ -70,9 +70,9 @@ __attribute__((noinline)) void locate_run(const VolumeRun& given, const VolumePo
   const auto locate_at = [&](int start, F32s x, F32s y, F32s z) __attribute__((always_inline)) {
     cursor.add_pixels(x, y);
     z += slice;
-    const Lanes inside = lanes_below(x, static_cast<float>(run.width - 1)) &
-                         lanes_below(y, static_cast<float>(run.height - 1)) &
-                         lanes_below(z, static_cast<float>(run.depth - 1));
+    const Lanes inside = lanes_below(x, splat(static_cast<float>(run.width - 1))) &
+                         lanes_below(y, splat(static_cast<float>(run.height - 1))) &
+                         lanes_below(z, splat(static_cast<float>(run.depth - 1)));
     if (inside == kAllLanes) {
       const I32s across = Vectors::truncate(x);
       const I32s down = Vectors::truncate(y);

@@ -11,7 +11,6 @@ constexpr Kernels kKernels = {
     CINEFLOW_NAME_OF(CINEFLOW_ISA),
     &locate_samples,
     &sample_located,
-    &sample_in_one_pass,
     &sample_volume,
     &correlate,
     &correlate_row,

@@ -127,10 +127,10 @@ CINEFLOW_HD Lanes lanes_of(I32s comparison) {
 }
 
 /// The lanes with 0 <= value < end. NaN is never among them.
-CINEFLOW_HD Lanes lanes_below(F32s value, float end) {
+CINEFLOW_HD Lanes lanes_below(F32s value, F32s end) {
 #if defined(__AVX512F__)
   const __mmask16 positive = _mm512_cmp_ps_mask(value, F32s{}, _CMP_GE_OQ);
-  return _mm512_mask_cmp_ps_mask(positive, value, splat(end), _CMP_LT_OQ);
+  return _mm512_mask_cmp_ps_mask(positive, value, end, _CMP_LT_OQ);
 #else
   return lanes_of((value >= 0.0f) & (value < end));
 #endif

@@ -1,20 +1,16 @@
-// Locates samples: from positions to pixel offsets and fractions, a vector at a time.
+// Positions of samples that are displacements from the pixels of a grid.
 //
-// Problem: positions are often displacements, and each must be added to its own pixel, although a
-// vector of samples may begin in one row of the grid and end in a later one.
+// Problem: each displacement must be added to its own pixel, although a vector of samples may begin
+// in one row of the grid and end in a later one.
 //
-// Solution: PixelCursor steps through the grid, one vector at a time. locate() then computes
-// offsets and fractions without a branch per sample, for vectors in which all corners are inside.
-// The few other vectors are marked, and take their corners from corners_at().
+// Solution: PixelCursor steps through the grid, one vector at a time.
 //
 // Usage:
 //   PixelCursor cursor(positions);
 //   cursor.add_pixels(x, y);  // once per vector, in order
-//   const LocatedSamples samples = locate<true>(run, x, y);
 #pragma once
 
 #include "cpu/sample_blocks.h"
-#include "cpu/simd/corners.h"
 #include "cpu/simd/vec.h"
 
 namespace cineflow::CINEFLOW_ISA {
@@ -58,26 +54,5 @@ class PixelCursor {
   std::int64_t column_ = 0;  // of the vector's first pixel, counted from first_column_
   F32s columns_, row_;       // the vector's pixels, while they lie in one row
 };
-
-/// A vector of samples. Without corners outside: the offsets of the upper left corners, in
-/// elements, and the distances from there to the samples, in pixels. Otherwise x and y are the
-/// positions and top_offset is 0.
-struct LocatedSamples {
-  Lanes outside;  // the samples with a corner outside
-  I32s top_offset;
-  F32s x, y;
-};
-
-/// Locates samples at (x, y). `kDenseColumns`: neighbouring columns are adjacent in memory.
-template <bool kDenseColumns>
-CINEFLOW_HD LocatedSamples locate(const SampleRun& run, F32s x, F32s y) {
-  const Lanes outside = ~lanes_inside(run, x, y) & kAllLanes;
-  if (outside != 0) return {outside, I32s{}, x, y};
-  const I32s left = Vectors::truncate(x);
-  const I32s above = Vectors::truncate(y);
-  const I32s row = above * static_cast<std::int32_t>(run.row_stride);
-  return {0, row + (kDenseColumns ? left : left * static_cast<std::int32_t>(run.column_stride)),
-          x - Vectors::real(left), y - Vectors::real(above)};
-}
 
 }  // namespace cineflow::CINEFLOW_ISA
