@@ -30,6 +30,9 @@ def correlation(
     stream: int = 0,
 ) -> None: ...
 def pair_blocks(previous: Any, current: Any, flow: Any, mask: Any, out: Any) -> None: ...
+def pair_quality(
+    statistics: Any, flow_before: Any, tissue_before: Any, grey_before: Any, frames: float
+) -> tuple[bool, float, float, float, float, float, float, Any, Any]: ...
 def polar_resample(
     src: Any,
     centre: Any,

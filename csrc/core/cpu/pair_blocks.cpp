@@ -102,7 +102,6 @@ class Band {
   void run(std::int64_t first, std::int64_t last) noexcept {
     own_first_ = first * grid_.block_height;
     own_last_ = last == grid_.rows ? grid_.height : last * grid_.block_height;
-    check_values();
     std::memset(buffer_, 0, grid_.buffer_floats() * sizeof(float));
     const std::int64_t side = grid_.block_height;
     for (std::int64_t row = first; row < last; ++row) {
@@ -131,22 +130,19 @@ class Band {
     return buffer_ + slot * row_floats() + array * grid_.pitch + kPadding;
   }
 
-  void check_values() noexcept {
-    check_rows(args_.previous, 0, not_finite_.previous);
-    check_rows(args_.current, 0, not_finite_.current);
-    check_rows(args_.flow, 0, not_finite_.flow);
-    check_rows(args_.flow, args_.flow.strides[0], not_finite_.flow);
+  /// Notes values of row `y` that are not finite.
+  void check_values(std::int64_t y) noexcept {
+    check_row(args_.previous, 0, y, not_finite_.previous);
+    check_row(args_.current, 0, y, not_finite_.current);
+    check_row(args_.flow, 0, y, not_finite_.flow);
+    check_row(args_.flow, args_.flow.strides[0], y, not_finite_.flow);
   }
 
-  void check_rows(const TensorView& view, std::int64_t offset, std::atomic<bool>& flag) noexcept {
+  void check_row(const TensorView& view, std::int64_t offset, std::int64_t y,
+                 std::atomic<bool>& flag) noexcept {
     if (view.dtype != DType::kF32) return;
-    const std::int64_t stride = view.strides[view.rank - 2];
-    for (std::int64_t y = own_first_; y < own_last_; ++y) {
-      if (!kernels().all_finite(floats_at(view, offset + y * stride), grid_.width)) {
-        flag.store(true, std::memory_order_relaxed);
-        return;
-      }
-    }
+    const float* row = floats_at(view, offset + y * view.strides[view.rank - 2]);
+    if (!kernels().all_finite(row, grid_.width)) flag.store(true, std::memory_order_relaxed);
   }
 
   /// Row `y` of the pair into a slot of the buffer; a row outside the image is not in use.
@@ -155,6 +151,8 @@ class Band {
       std::memset(buffer_ + slot * row_floats(), 0, row_floats() * sizeof(float));
       return;
     }
+    const bool own = y >= own_first_ && y < own_last_;  // other rows are another band's
+    if (own) check_values(y);
     float* warped = row_of(slot, 1);
     TensorView out;
     out.data = warped;
@@ -177,7 +175,6 @@ class Band {
     row.a = row_of(slot, 0);
     row.twice = row_of(slot, 2);
     row.inside = row_of(slot, 3);
-    const bool own = y >= own_first_ && y < own_last_;  // another band's row is summed there
     row.sums = own ? workspace_.row_sums + 2 * y : sums;
     kernels().prepare_pair_row(row);
   }

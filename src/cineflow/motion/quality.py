@@ -15,26 +15,11 @@ from __future__ import annotations
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.blocks import (
-    BLOCK_PX,
-    BlockMotion,
-    PairSums,
-    block_motion,
-    block_size,
-    pair_sums,
-    weighted_quantile,
-)
+from cineflow.motion.blocks import BlockMotion, block_size, judge_blocks, pair_statistics
 from cineflow.motion.compose import compose
 from cineflow.motion.fields import require_field, require_same_size
 from cineflow.motion.quality_rule import Parts, expected_error_px, index_of
 from cineflow.served import Quality
-
-#: Variance of rounding to whole grey levels. Weaker texture does not count as texture.
-_ROUNDING = 1.0 / 12.0
-#: Added to squared gradients, (grey level / px)^2, so that weak ones do not locate anything.
-_LEAST_GRADIENT = 1.0
-#: A frame is judged by its worse tissue: these shares of the tissue are better than its figures.
-_WORSE_SHARE, _WORST_SHARE = 0.8, 0.9
 
 
 def assess(
@@ -68,26 +53,27 @@ def assess(
     """
     if frames < 1:
         raise ArgumentError("frames >= 1 from one frame to the next", str(frames))
-    sums = pair_sums(previous, current, flow, mask)
+    statistics = pair_statistics(previous, current, flow, mask)
     if before is not None:
-        require_same_size("flow of the pair before", before.flow, sums.count.shape)
-    motion = block_motion(sums, before, frames)
-    weight = motion.weight
-    if not weight[np.minimum(sums.aa, sums.bb) > _ROUNDING].any():
+        require_same_size("flow of the pair before", before.flow, statistics.shape[1:])
+    found, motion = judge_blocks(statistics, before, frames)
+    if not found.supported:
         return _UNSUPPORTED, motion
     parts = Parts(
-        photometric_px=weighted_quantile(_photometric(sums), weight, _WORSE_SHARE),
-        correlation=weighted_quantile(_correlation(sums), weight, 1.0 - _WORSE_SHARE),
-        deformation=weighted_quantile(sums.deformation, weight, _WORST_SHARE),
-        appearance=None if before is None else _appearance(before, sums, weight),
-        temporal_px=None if before is None else _temporal(before, motion, weight),
-        forward_backward_px=(None if backward is None else _there_and_back(flow, backward, weight)),
+        photometric_px=found.photometric_px,
+        correlation=found.correlation,
+        deformation=found.deformation,
+        appearance=None if before is None else found.appearance,
+        temporal_px=None if before is None else found.temporal_px,
+        forward_backward_px=(
+            None if backward is None else _there_and_back(flow, backward, motion.weight)
+        ),
     )
     error = expected_error_px(parts)
     quality = Quality(
         index=index_of(error),
         expected_error_px=error,
-        folding_percent=100.0 * float((sums.folded * weight).sum()),
+        folding_percent=100.0 * found.folded,
         **vars(parts),
     )
     return quality, motion
@@ -95,41 +81,6 @@ def assess(
 
 #: Quality of a pair without texture: its flow has no support, and its parts are undefined.
 _UNSUPPORTED = Quality(0.0, np.inf, np.nan, np.nan, np.nan, None, None, None, np.nan)
-
-
-def _correlation(sums: PairSums) -> np.ndarray:
-    """Correlation coefficient of each block; 0 without texture."""
-    energy = np.sqrt(np.maximum(sums.aa, 0.0) * np.maximum(sums.bb, 0.0))
-    agreed = np.where(energy > _ROUNDING, sums.ab / np.maximum(energy, _ROUNDING), 0.0)
-    return np.asarray(np.clip(agreed, -1.0, 1.0))
-
-
-def _photometric(sums: PairSums) -> np.ndarray:
-    """sqrt(r tr(G^-1)) of each block, px; the block's side without texture.
-
-    r is the variance of the residual and G the mean outer product of the gradient. A least-squares
-    displacement from N independent pixels has covariance r G^-1 / N (Cramer-Rao).
-    """
-    residual = np.maximum(sums.aa + sums.bb - 2.0 * sums.ab, 0.0) + _ROUNDING
-    xx, yy = sums.xx + _LEAST_GRADIENT, sums.yy + _LEAST_GRADIENT
-    variance = residual * (xx + yy) / (xx * yy - sums.xy**2)
-    textured = np.minimum(sums.aa, sums.bb) > _ROUNDING
-    return np.where(textured, np.sqrt(variance), float(BLOCK_PX))
-
-
-def _temporal(before: BlockMotion, motion: BlockMotion, weight: np.ndarray) -> float:
-    """Mean |f - (n / n') f'| over the tissue, px: f' took n' frames, f takes n."""
-    change = motion.flow - (motion.frames / before.frames) * before.flow
-    return float((np.hypot(change[0], change[1]) * weight).sum())
-
-
-def _appearance(before: BlockMotion, sums: PairSums, weight: np.ndarray) -> float:
-    """Change of the grey level from its running mean, the larger of both frames' changes.
-
-    Four fifths of the tissue change less. The onset of shadows, haze, gain and noise shows here.
-    """
-    change = np.maximum(np.abs(sums.grey_a - before.grey), np.abs(sums.grey_b - before.grey))
-    return weighted_quantile(change, weight, _WORSE_SHARE)
 
 
 def _there_and_back(forward: np.ndarray, backward: np.ndarray, weight: np.ndarray) -> float:
