@@ -184,4 +184,4 @@ def test_the_build_step_makes_a_package_that_imports(tmp_path):
         check=True,
     ).stdout.split()
     assert Path(loaded[0]).parent == site / "cineflow"
-    assert loaded[1] == "90-real"
+    assert loaded[1] == "90"

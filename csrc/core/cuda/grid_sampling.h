@@ -46,7 +46,10 @@ struct PolarPositions {
 constexpr int kResampleBlockX = 32;
 constexpr int kResampleBlockY = 8;
 constexpr int kResampleThreads = kResampleBlockX * kResampleBlockY;
-constexpr int kResampleSlab = 8;  // planes of one thread: channels, or frames of one group
+constexpr int kWarpX = 8;  // a warp is 8 x 4 pixels, whose samples lie in fewer lines than 32 x 1
+constexpr int kWarpY = 4;
+constexpr int kResampleSlab = 8;    // planes of one thread: channels, or frames of one group
+constexpr int kResampleStaged = 4;  // planes that are loaded before the first of them is stored
 
 template <bool kWraps>
 __device__ Corners corners_at(const GridSampling& args, const Point& point) {
@@ -71,32 +74,73 @@ __device__ Corners corners_at(const GridSampling& args, const Point& point) {
   return corners;
 }
 
+/// Steps through planes (image, channel) without a division for each.
+struct PlaneWalk {
+  std::int64_t channels, channel;
+
+  __device__ PlaneWalk(std::int64_t channels, std::int64_t channel)
+      : channels(channels), channel(channel) {}
+
+  /// Elements from one plane of a view to the next; `last`: to the next image's first.
+  __device__ std::int64_t step(const TensorView& view, bool last) const {
+    return last ? view.strides[0] - (channels - 1) * view.strides[1] : view.strides[1];
+  }
+
+  __device__ bool next() {
+    const bool last = ++channel == channels;
+    if (last) channel = 0;
+    return last;
+  }
+};
+
 /// One thread per output pixel and slab of planes. Where all frames share their positions, the
 /// N x C planes form one group; otherwise each frame is a group of its own.
 template <typename Source, typename Result, typename Map>
 __global__ void __launch_bounds__(kResampleThreads)
-    resample(GridSampling args, Map map, int tiles_across, std::int64_t groups, int group_planes) {
+    resample(GridSampling args, Map map, int tiles_across, std::int64_t groups,
+             std::int64_t group_planes) {
   const TensorView& src = args.src;
   const TensorView& out = args.out;
-  const int x = static_cast<int>(blockIdx.x % tiles_across * kResampleBlockX + threadIdx.x);
-  const int y = static_cast<int>(blockIdx.x / tiles_across * kResampleBlockY + threadIdx.y);
+  const auto lane = static_cast<int>(threadIdx.x % (kWarpX * kWarpY));
+  const auto warp = static_cast<int>(threadIdx.x / (kWarpX * kWarpY));
+  constexpr int kWarpsAcross = kResampleBlockX / kWarpX;
+  const int x = static_cast<int>(blockIdx.x % tiles_across) * kResampleBlockX +
+                warp % kWarpsAcross * kWarpX + lane % kWarpX;
+  const int y = static_cast<int>(blockIdx.x / tiles_across) * kResampleBlockY +
+                warp / kWarpsAcross * kWarpY + lane / kWarpX;
   if (x >= out.sizes[3] || y >= out.sizes[2]) return;
 
-  const int slabs = (group_planes + kResampleSlab - 1) / kResampleSlab;
+  const std::int64_t slabs = (group_planes + kResampleSlab - 1) / kResampleSlab;
   for (std::int64_t task = blockIdx.y; task < groups * slabs; task += gridDim.y) {
     const std::int64_t group = task / slabs;
-    const int first = static_cast<int>(task % slabs) * kResampleSlab;
-    const int last = first + kResampleSlab < group_planes ? first + kResampleSlab : group_planes;
+    const std::int64_t first = task % slabs * kResampleSlab;
+    const std::int64_t left = group_planes - first;
+    const int planes = left < kResampleSlab ? static_cast<int>(left) : kResampleSlab;
+    const std::int64_t number = group * group_planes + first;
+    const std::int64_t image = number / src.sizes[1];
+    PlaneWalk walk(src.sizes[1], number - image * src.sizes[1]);
+    const Source* from = static_cast<const Source*>(src.data) + image * src.strides[0] +
+                         walk.channel * src.strides[1];
+    Result* to = static_cast<Result*>(out.data) + image * out.strides[0] +
+                 walk.channel * out.strides[1] + y * out.strides[2] + x * out.strides[3];
     const Corners corners = corners_at<Map::kWraps>(args, map(group, y, x));
-    for (int plane = first; plane < last; ++plane) {
-      const std::int64_t number = group * group_planes + plane;
-      const std::int64_t image = number / src.sizes[1];
-      const std::int64_t channel = number % src.sizes[1];
-      const Source* from =
-          static_cast<const Source*>(src.data) + image * src.strides[0] + channel * src.strides[1];
-      Result* to = static_cast<Result*>(out.data) + image * out.strides[0] +
-                   channel * out.strides[1] + y * out.strides[2] + x * out.strides[3];
-      *to = from_float<Result>(args.scale * sample_corners(from, corners) + args.offset);
+    for (int plane = 0; plane < planes; plane += kResampleStaged) {
+      float values[kResampleStaged];
+      std::int64_t steps[kResampleStaged];
+#pragma unroll
+      for (int index = 0; index < kResampleStaged; ++index) {
+        if (plane + index < planes) values[index] = sample_corners(from, corners);
+        const bool last = walk.next();
+        from += walk.step(src, last);
+        steps[index] = walk.step(out, last);
+      }
+#pragma unroll
+      for (int index = 0; index < kResampleStaged; ++index) {
+        if (plane + index < planes) {
+          *to = from_float<Result>(args.scale * values[index] + args.offset);
+        }
+        to += steps[index];
+      }
     }
   }
 }
@@ -110,7 +154,7 @@ Status launch_resample(const char* name, const GridSampling& args, bool shared, 
   const std::int64_t groups = shared ? 1 : out.sizes[0];
   const std::int64_t across = ceil_div(out.sizes[3], kResampleBlockX);
   Grid grid;
-  grid.threads = dim3(kResampleBlockX, kResampleBlockY);
+  grid.threads = dim3(kResampleThreads);
   grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2], kResampleBlockY)),
                      grid_y(groups * ceil_div(planes, kResampleSlab)));
   return with_storage(args.src.dtype, [&](auto source) {
@@ -118,7 +162,7 @@ Status launch_resample(const char* name, const GridSampling& args, bool shared, 
       using Source = typename decltype(source)::type;
       using Result = typename decltype(result)::type;
       return launch(name, grid, args.out.device_index, stream, resample<Source, Result, Map>, args,
-                    map, static_cast<int>(across), groups, static_cast<int>(planes));
+                    map, static_cast<int>(across), groups, planes);
     });
   });
 }
