@@ -1,4 +1,4 @@
-"""Calls for a GPU that is not current, in threads that have used no GPU yet, and on torch's terms."""
+"""Calls for a GPU that is not current, in threads without a context, and through torch's C API."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def test_a_thread_without_a_context_has_none_afterwards(cuda: Backend, shim: cty
 
     def work() -> tuple[int, int]:
         shim.cuda_shim_forget_context(0)
-        launch(cuda, call, **{name: DeviceArray(values, device=1) for name, values in arrays.items()})
+        launch(
+            cuda, call, **{name: DeviceArray(values, device=1) for name, values in arrays.items()}
+        )
         return shim.cuda_shim_current_device(), shim.cuda_shim_has_context(0)
 
     assert in_a_thread(work) == (-1, False)

@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(kResampleThreads)
       std::int64_t steps[kResampleStaged];
 #pragma unroll
       for (int index = 0; index < kResampleStaged; ++index) {
-        if (plane + index < planes) values[index] = sample_corners(from, corners);
+        values[index] = sample_corners(from, corners, plane + index < planes);
         const bool last = walk.next();
         from += walk.step(src, last);
         steps[index] = walk.step(out, last);

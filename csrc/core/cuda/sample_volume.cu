@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kThreads)
       float values[kStaged];
 #pragma unroll
       for (int index = 0; index < kStaged; ++index) {
-        if (channel + index < channels) values[index] = sample_corners(volume, corners);
+        values[index] = sample_corners(volume, corners, channel + index < channels);
         volume += src.strides[1];
       }
 #pragma unroll

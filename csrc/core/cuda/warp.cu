@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kThreads)
       float values[kStaged];
 #pragma unroll
       for (int index = 0; index < kStaged; ++index) {
-        if (channel + index < channels) values[index] = sample_corners(plane, corners);
+        values[index] = sample_corners(plane, corners, channel + index < channels);
         plane += src.strides[1];
       }
 #pragma unroll

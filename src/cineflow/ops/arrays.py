@@ -121,7 +121,8 @@ def _require_bounded(sides: Sequence[int]) -> None:
         if not isinstance(side, (int, np.integer)):
             return
         count *= int(side)
-    require_sides("out", sides)
+    if count >= _C.SIDE_LIMIT:
+        require_sides("out", sides)
     if count >= _C.PLANE_LIMIT:
         what = "volumes" if len(sides) == 3 else "planes"
         raise ArgumentError(
@@ -138,6 +139,8 @@ def require_sides(name: str, sides: Sequence[int]) -> None:
 
 def is_channels_last(array: Any) -> bool:
     """Whether the channels of `array` [N, C, ..., W] are adjacent in memory."""
+    if array.shape[1] == 1:
+        return False
     if hasattr(array, "stride"):  # torch counts elements, NumPy and CuPy bytes
         steps = array.stride()
         unit = 1

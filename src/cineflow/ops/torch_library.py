@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+import cineflow.ops.torch_plain  # noqa: F401, from now on plain tensors go past this module
 from cineflow.errors import ArgumentError
 from cineflow.ops.operator import Operator
-from cineflow.ops import torch_plain as torch_plain  # from now on, plain tensors go past this module
 from cineflow.ops.torch_gradients import GRADIENTS, no_gradient
 
 

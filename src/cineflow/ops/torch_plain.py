@@ -21,7 +21,7 @@ from torch.autograd import forward_ad
 from cineflow.ops.operator import Operator
 
 _include: Any = torch._C._dispatch_tls_local_include_set
-_exclude: Any = torch._C._dispatch_tls_local_exclude_set
+_autocasts: Any = torch._C._is_any_autocast_enabled
 _keys_of: Any = torch._C._dispatch_keys
 _function_modes: Any = torch._C._len_torch_function_stack  # type: ignore[attr-defined]
 
@@ -35,8 +35,8 @@ def _bits(*keys: Any) -> int:
     return bits
 
 
-#: Keys of tensors in plain memory. A pending negation, a wrapper or another layout has more.
-_PLAIN = _bits(
+#: All keys but those of tensors in plain memory: a pending negation, a wrapper, another layout.
+_UNUSUAL = ~_bits(
     DispatchKey.CPU,
     DispatchKey.CUDA,
     DispatchKey.ADInplaceOrView,
@@ -47,11 +47,7 @@ _PLAIN = _bits(
 )
 
 
-def _thread() -> tuple[int, int]:
-    return _include().raw_repr(), _exclude().raw_repr()
-
-
-def _usual_threads() -> tuple[tuple[int, int], ...]:
+def _usual_threads() -> frozenset[int]:
     """The thread's keys without any mode, inside and outside of inference mode.
 
     This module may be imported inside a mode, so they are taken in a thread of its own.
@@ -59,14 +55,14 @@ def _usual_threads() -> tuple[tuple[int, int], ...]:
     found = []
 
     def look() -> None:
-        found.append(_thread())
+        found.append(_include().raw_repr())
         with torch.inference_mode():
-            found.append(_thread())
+            found.append(_include().raw_repr())
 
     thread = threading.Thread(target=look)
     thread.start()
     thread.join()
-    return tuple(found)
+    return frozenset(found)
 
 
 _USUAL = _usual_threads()
@@ -74,16 +70,19 @@ _USUAL = _usual_threads()
 
 def need_no_dispatcher(op: Operator, tensors: tuple[Any, ...]) -> bool:
     """Whether `op` may be run on `tensors`, its inputs and perhaps its output, at once."""
-    if torch.compiler.is_compiling() or _function_modes() or _thread() not in _USUAL:
+    if torch.compiler.is_compiling() or _function_modes() or _autocasts():
         return False
-    if forward_ad._current_level >= 0:
+    if _include().raw_repr() not in _USUAL or forward_ad._current_level >= 0:
         return False
     for tensor in tensors:
-        if type(tensor) not in _TYPES or _keys_of(tensor).raw_repr() & ~_PLAIN:
+        if type(tensor) not in _TYPES or tensor.requires_grad:
             return False
-        if tensor.requires_grad:
+        if _keys_of(tensor).raw_repr() & _UNUSUAL:
             return False
-    return all(tensors[at].dtype == torch.float32 for at in op.coordinates)
+    for at in op.coordinates:
+        if tensors[at].dtype != torch.float32:
+            return False
+    return True
 
 
 Operator.needs_no_dispatcher = staticmethod(need_no_dispatcher)

@@ -38,7 +38,8 @@ def warp(src: Array, flow: Array, *, border: Border = "zeros", out: Array | None
 
 
 def _allocate(src: Array, flow: Array, border: str = "zeros") -> Array:
-    return empty_output(src, (*src.shape[:2], *flow.shape[2:]))
+    n, c, *_ = src.shape
+    return empty_output(src, (n, c, *flow.shape[2:]))
 
 
 def _fill(out: Array, src: Array, flow: Array, border: str = "zeros") -> None:
