@@ -228,7 +228,7 @@ def table() -> dict[str, Any]:
     for case in CASES:
         for name, device in DEVICES.items():
             kernels = found[case.source, device.architecture]
-            (kernel,) = [one for one in kernels if case.kernel in one.name]
+            (kernel,) = [one for one in kernels if re.search(case.kernel, one.name)]
             rows[f"{case.name} on {name}"] = row(case, device, kernel)
     version = subprocess.run([tool("nvcc"), "--version"], capture_output=True, text=True, check=True)
     release = re.search(r"V([\d.]+)", version.stdout)

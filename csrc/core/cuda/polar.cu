@@ -21,7 +21,7 @@ struct Centres {
       return;
     }
     first = data;
-    stride = centre.strides[0];
+    stride = centre.sizes[0] == 1 ? 0 : centre.strides[0];
     y_stride = centre.strides[1];
   }
 

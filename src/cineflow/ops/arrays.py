@@ -102,12 +102,10 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
     _require_bounded(shape[2:])
     channels_last = keep_layout and is_channels_last(src)
     permuted = (shape[0], *shape[2:], shape[1]) if channels_last else shape
-    module: Any = sys.modules[kind_of("src", src)]
-    options = {"dtype": module.float32} if src.dtype == module.uint8 else {}
-    if module.__name__ == "torch":
-        result = src.new_empty(permuted, **options)
-    else:
-        result = module.empty(permuted, **({"dtype": src.dtype} | options))
+    module: Any = sys.modules["torch" if hasattr(src, "new_empty") else kind_of("src", src)]
+    dtype = module.float32 if src.dtype == module.uint8 else src.dtype
+    allocate = src.new_empty if module.__name__ == "torch" else module.empty
+    result = allocate(permuted, dtype=dtype)
     return module.moveaxis(result, -1, 1) if channels_last else result
 
 
@@ -118,7 +116,7 @@ def _require_bounded(sides: Sequence[int]) -> None:
     """
     count = 1
     for side in sides:
-        if not isinstance(side, (int, np.integer)):
+        if type(side) is not int and not isinstance(side, np.integer):
             return
         count *= int(side)
     if count >= _C.SIDE_LIMIT:

@@ -49,7 +49,7 @@ class Operator:
         self.volume_axes = volume_axes or {}
         self.names = (*axes, "out")
         forms = filter(None, (axes, self.volume_axes))
-        self._ranks = [tuple(map(rank_of, form.values())) for form in forms]
+        self._ranks = [list(map(rank_of, form.values())) for form in forms]
         self.coordinates = tuple(at for at, name in enumerate(axes) if name in _COORDINATES)
         self.by_value = tuple(at for at, name in enumerate(axes) if name == "centre")
         self.allocate = allocate
@@ -61,12 +61,9 @@ class Operator:
 
         Where the op also takes volumes, the rank of the first tensor decides between the two.
         """
-        for ranks in self._ranks:  # first the usual case, because calls on small arrays are short
-            for rank, array in zip(ranks, arguments, strict=False):
-                if array.ndim != rank:
-                    break
-            else:
-                return
+        # First the usual case, because calls on small arrays are short.
+        if [array.ndim for array in arguments[: len(self.axes)]] in self._ranks:
+            return
         wanted = self.axes
         if self.volume_axes:
             name, image = next(iter(self.axes.items()))

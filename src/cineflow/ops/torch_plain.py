@@ -70,7 +70,7 @@ _USUAL = _usual_threads()
 
 def need_no_dispatcher(op: Operator, tensors: tuple[Any, ...]) -> bool:
     """Whether `op` may be run on `tensors`, its inputs and perhaps its output, at once."""
-    if torch.compiler.is_compiling() or _function_modes() or _autocasts():
+    if torch.compiler.is_dynamo_compiling() or _function_modes() or _autocasts():
         return False
     if _include().raw_repr() not in _USUAL or forward_ad._current_level >= 0:
         return False

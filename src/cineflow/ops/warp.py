@@ -39,7 +39,8 @@ def warp(src: Array, flow: Array, *, border: Border = "zeros", out: Array | None
 
 def _allocate(src: Array, flow: Array, border: str = "zeros") -> Array:
     n, c, *_ = src.shape
-    return empty_output(src, (n, c, *flow.shape[2:]))
+    _, _, *sides = flow.shape
+    return empty_output(src, (n, c, *sides))
 
 
 def _fill(out: Array, src: Array, flow: Array, border: str = "zeros") -> None:
