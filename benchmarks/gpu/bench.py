@@ -1,16 +1,12 @@
-"""Times of the CUDA kernels and their peers, and this GPU's copy bandwidth.
+"""Times of the CUDA kernels and their peers, beside the floor that the memory sets.
 
-Kernels and torch peers are replayed as a CUDA graph, so that launches cost little. CuPy's functions
-allocate memory and are timed call by call. Caches are hot. Figures are printed as JSON.
+The floor is the L2 cache's where a case fits into it. Figures are printed as JSON.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import cupy
@@ -18,85 +14,11 @@ import cupyx.scipy.ndimage
 import torch
 import torch.nn.functional as F  # noqa: N812, torch's own idiom
 
+from benchmarks.gpu.case import Case, name_of, normalised, pixels_at, size_of, smooth_flow
+from benchmarks.gpu.clock import cache_bytes, copy_bandwidth, eager, floor_us, graphed
+from benchmarks.gpu.more_cases import more_cases
 from benchmarks.ops.peers import banded_gemms
 from cineflow import ops
-
-CALLS = 20  # in one graph
-REPEATS = 30
-
-
-def milliseconds(run: Callable[[], Any]) -> float:
-    """Median time of one `run`, by CUDA events on torch's current stream."""
-    times = []
-    for _ in range(REPEATS):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        run()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
-    return statistics.median(times)
-
-
-def graphed(run: Callable[[], Any]) -> float:
-    """Microseconds of one `run`, in a replayed graph of CALLS runs."""
-    side = torch.cuda.Stream()
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            run()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for _ in range(CALLS):
-            run()
-    graph.replay()
-    return milliseconds(graph.replay) * 1e3 / CALLS
-
-
-def eager(run: Callable[[], Any]) -> float:
-    """Microseconds of one `run`, in a series of CALLS runs on torch's current stream."""
-    stream = cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream)
-
-    def many() -> None:
-        with stream:
-            for _ in range(CALLS):
-                run()
-
-    many()
-    return milliseconds(many) * 1e3 / CALLS
-
-
-@dataclass(frozen=True)
-class Case:
-    """One row: our op, its peers, and the least number of bytes to move."""
-
-    name: str
-    bytes: int
-    ours: Callable[[], Any]
-    torch_peers: dict[str, Callable[[], Any]]
-    cupy_peers: dict[str, Callable[[], Any]]
-
-
-def size_of(*tensors: torch.Tensor) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def smooth_flow(n: int, h: int, w: int) -> torch.Tensor:
-    coarse = torch.randn(n, 2, 8, 8, device="cuda") * 4
-    return F.interpolate(coarse, (h, w), mode="bicubic").contiguous()
-
-
-def pixels_at(flow: torch.Tensor) -> torch.Tensor:
-    """The positions that the pixels of `flow` [N, 2, h, w] point to, x then y."""
-    h, w = flow.shape[2:]
-    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-    return torch.stack([x, y]).to(flow.device) + flow
-
-
-def normalised(at: torch.Tensor, h: int, w: int) -> torch.Tensor:
-    """Positions [N, 2, ...] in h x w images as a grid for grid_sample with aligned corners."""
-    sides = torch.tensor([w, h], device=at.device).view(1, 2, 1, 1)
-    return (2 * at / (sides - 1) - 1).permute(0, 2, 3, 1).contiguous()
 
 
 def warp_case(shape: tuple[int, ...], dtype: torch.dtype, layout: str) -> Case:
@@ -119,7 +41,7 @@ def warp_case(shape: tuple[int, ...], dtype: torch.dtype, layout: str) -> Case:
             plane, coordinates, order=1
         )
     return Case(
-        f"warp {'x'.join(map(str, shape))} {str(dtype).split('.')[1]} {layout}",
+        f"warp {'x'.join(map(str, shape))} {name_of(dtype)} {layout}",
         size_of(src, flow, out),
         lambda: ops.warp(src, flow, out=out),
         {"torch grid_sample (grid ready)": grid_sample},
@@ -166,7 +88,7 @@ def correlation_case(c: int, side: int, dtype: torch.dtype, radius: int = 4) -> 
     for peer in (banded(), ops.correlation(f1, f2, radius=radius, out=out)):
         torch.testing.assert_close(peer.float(), wanted, rtol=0, atol=5e-3)
     return Case(
-        f"correlation C{c} {side}^2 r{radius} {str(dtype).split('.')[1]}",
+        f"correlation C{c} {side}^2 r{radius} {name_of(dtype)}",
         size_of(f1, f2, out),
         lambda: ops.correlation(f1, f2, radius=radius, out=out),
         {"torch slices": slices, "torch banded GEMMs": banded},
@@ -189,7 +111,7 @@ def warp_correlation_case(c: int, side: int, dtype: torch.dtype, radius: int = 4
     ours = ops.warp_correlation(f1, f2, flow, radius=radius, out=out)
     torch.testing.assert_close(ours.float(), wanted.float(), rtol=0, atol=5e-3)
     return Case(
-        f"warp_correlation C{c} {side}^2 r{radius} {str(dtype).split('.')[1]}",
+        f"warp_correlation C{c} {side}^2 r{radius} {name_of(dtype)}",
         size_of(f1, f2, flow, out),
         lambda: ops.warp_correlation(f1, f2, flow, radius=radius, out=out),
         {
@@ -200,10 +122,32 @@ def warp_correlation_case(c: int, side: int, dtype: torch.dtype, radius: int = 4
     )
 
 
-def polar_case(frames: int) -> Case:
+def two_calls_case(c: int, side: int, dtype: torch.dtype, radius: int = 4) -> Case:
+    """What `warp_correlation` has to beat: both ops after one another, with the warped map."""
+    f1, f2 = (torch.rand(1, c, side, side, device="cuda").to(dtype) for _ in range(2))
+    flow = smooth_flow(1, side, side)
+    moved = torch.empty_like(f2)
+    out = torch.empty(1, (2 * radius + 1) ** 2, side, side, device="cuda", dtype=dtype)
+
+    def both() -> torch.Tensor:
+        return ops.correlation(f1, ops.warp(f2, flow, out=moved), radius=radius, out=out)
+
+    return Case(
+        f"warp, correlation in two calls C{c} {side}^2 r{radius} {name_of(dtype)}",
+        size_of(f1, f2, flow, out),
+        both,
+        {"cineflow in one call": lambda: ops.warp_correlation(f1, f2, flow, radius=radius)},
+    )
+
+
+def polar_case(frames: int, u8: bool = False) -> Case:
+    """From uint8 the peer converts and scales first."""
     src = torch.rand(frames, 1, 160, 160, device="cuda")
+    if u8:
+        src = (255 * src).to(torch.uint8)
+    scale = 1 / 255 if u8 else 1.0
     grid = ops.PolarGrid(192, 128, last_radius=79.0)
-    centre = torch.tensor([[79.5, 79.5]], device="cuda")
+    centre = (79.5, 79.5)
     out = torch.empty(frames, 1, 192, 128, device="cuda")
     angles = torch.arange(192, device="cuda") * grid.angle_step
     radii = torch.arange(128, device="cuda") * grid.radius_step
@@ -211,17 +155,26 @@ def polar_case(frames: int) -> Case:
     # Frames as channels, so that they share one grid.
     stacked = src.view(1, frames, 160, 160)
     normal = (2 * at / 159 - 1).permute(1, 2, 0)[None].contiguous()
-    plane, rows = cupy.from_dlpack(src[0, 0]), cupy.from_dlpack(at.flip(0).contiguous())
+
+    def grid_sample() -> torch.Tensor:
+        scaled = stacked * scale if u8 else stacked
+        return F.grid_sample(scaled, normal, align_corners=True)
+
+    ours = ops.polar_resample(src, centre, grid, scale=scale, out=out)
+    torch.testing.assert_close(ours, grid_sample().view_as(out), rtol=0, atol=5e-3)
+    cupy_peers = {}
+    if frames == 1 and not u8:
+        plane, rows = cupy.from_dlpack(src[0, 0]), cupy.from_dlpack(at.flip(0).contiguous())
+        cupy_peers["cupy map_coordinates"] = lambda: cupyx.scipy.ndimage.map_coordinates(
+            plane, rows, order=1
+        )
     return Case(
-        f"polar_resample {frames} of 160^2 to 192x128",
+        f"polar_resample {frames} of 160^2 to 192x128 {name_of(src.dtype)}",
         size_of(src, out),
-        lambda: ops.polar_resample(src, centre, grid, out=out),
-        {"torch grid_sample (grid ready)": lambda: F.grid_sample(stacked, normal,
-                                                                 align_corners=True)},
-        {"cupy map_coordinates": lambda: cupyx.scipy.ndimage.map_coordinates(plane, rows, order=1)}
-        if frames == 1
-        else {},
-    )  # fmt: skip
+        lambda: ops.polar_resample(src, centre, grid, scale=scale, out=out),
+        {"torch grid_sample (grid ready)": grid_sample},
+        cupy_peers,
+    )
 
 
 def polar_back_case(frames: int) -> Case:
@@ -251,32 +204,31 @@ def polar_back_case(frames: int) -> Case:
     )
 
 
-def copy_bandwidth() -> float:
-    """GB/s, read and written, of a copy far larger than the caches."""
-    source = torch.empty(1 << 30, dtype=torch.uint8, device="cuda")
-    target = torch.empty_like(source)
-    microseconds = graphed(lambda: target.copy_(source))
-    return 2 * source.numel() / microseconds / 1e3
-
-
-def row(case: Case, bandwidth: float) -> dict[str, Any]:
+def row(case: Case) -> dict[str, Any]:
     ours = graphed(case.ours)
-    peers = {name: graphed(run) for name, run in case.torch_peers.items()}
+    peers, refused = {}, {}
+    for name, run in case.torch_peers.items():
+        try:
+            peers[name] = graphed(run)
+        except (NotImplementedError, RuntimeError) as error:  # such as a dtype that it lacks
+            refused[name] = str(error)[:200]
     peers |= {f"{name} (no graph)": eager(run) for name, run in case.cupy_peers.items()}
-    floor = case.bytes / bandwidth / 1e3
+    floor = floor_us(case.bytes)
     return {
         "case": case.name,
         "bytes": case.bytes,
+        "in_l2": case.bytes <= cache_bytes(),
         "us": round(ours, 2),
         "copy_floor_us": round(floor, 3),
         "times_floor": round(ours / floor, 2),
         "peers_us": {name: round(time, 2) for name, time in peers.items()},
-        "best_peer_over_ours": round(min(peers.values()) / ours, 2),
+        "refused": refused,
+        "best_peer_over_ours": round(min(peers.values()) / ours, 2) if peers else None,
     }
 
 
 def cases() -> list[Case]:
-    full, half = torch.float32, torch.float16
+    full, half, brain = torch.float32, torch.float16, torch.bfloat16
     return [
         *(
             warp_case(shape, dtype, layout)
@@ -284,28 +236,37 @@ def cases() -> list[Case]:
             for dtype in (full, half)
             for layout in (("planar", "channels_last") if shape[1] > 1 else ("planar",))
         ),
+        *(warp_case((1, 32, 56, 56), brain, layout) for layout in ("planar", "channels_last")),
         *(
             correlation_case(c, side, dtype)
             for c, side in ((64, 56), (128, 56), (64, 112), (128, 112))
             for dtype in (full, half)
         ),
-        *(compose_flow_case(side) for side in (112, 224)),
+        correlation_case(64, 56, brain),
+        *(compose_flow_case(side) for side in (112, 224, 256)),
         *(
-            warp_correlation_case(c, side, dtype)
-            for c, side in ((64, 56), (128, 112))
+            make(c, side, dtype)
+            for c, side in ((64, 56), (64, 112), (128, 112))
             for dtype in (full, half)
+            for make in (warp_correlation_case, two_calls_case)
         ),
         *(polar_case(frames) for frames in (1, 25, 75)),
+        polar_case(25, u8=True),
         *(polar_back_case(frames) for frames in (1, 25, 75)),
+        *more_cases(),
     ]
 
 
 def main() -> None:
     torch.manual_seed(0)
-    bandwidth = copy_bandwidth()
     versions = {"torch": torch.__version__, "cupy": cupy.__version__, "cuda": torch.version.cuda}
-    rows = [row(case, bandwidth) for case in cases()]
-    print(json.dumps({"copy_gb_s": round(bandwidth, 1), "versions": versions, "rows": rows}))
+    rows = [row(case) for case in cases()]
+    figures = {
+        "copy_gb_s": round(copy_bandwidth(in_cache=False), 1),
+        "copy_in_l2_gb_s": round(copy_bandwidth(in_cache=True), 1),
+        "l2_bytes": cache_bytes(),
+    }
+    print(json.dumps({**figures, "versions": versions, "rows": rows}))
 
 
 if __name__ == "__main__":

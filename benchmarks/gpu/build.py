@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from pathlib import Path
 
 from benchmarks.gpu.steps import BUILD, ROOT, SITE, libraries, run, tail, tool
 
 
-def build(architectures: str) -> tuple[str, dict[str, str]]:
+def build(architectures: str, limit_s: float) -> tuple[str, dict[str, str]]:
     """Configures and compiles. `architectures` is a CMake list, such as "native" or "90-real"."""
     libraries("pybind11")
     import pybind11
+
+    end = time.monotonic() + limit_s
 
     tree = BUILD / "cmake"
     options = {
@@ -27,10 +30,13 @@ def build(architectures: str) -> tuple[str, dict[str, str]]:
     }
     defines = [f"-D{key}={value}" for key, value in options.items()]
     cmake = tool("cmake")
-    run([cmake, "-S", str(ROOT / "csrc"), "-B", str(tree), "-G", "Ninja", *defines], 40)
-    output = run([cmake, "--build", str(tree)], 180)
+    run(
+        [cmake, "-S", str(ROOT / "csrc"), "-B", str(tree), "-G", "Ninja", *defines],
+        end - time.monotonic(),
+    )
+    output = run([cmake, "--build", str(tree)], end - time.monotonic())
     package = link_package()
-    run([cmake, "--install", str(tree), "--prefix", str(package)], 20)
+    run([cmake, "--install", str(tree), "--prefix", str(package)], end - time.monotonic())
     return tail(output, 200), {"architectures": architectures}
 
 

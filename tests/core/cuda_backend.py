@@ -160,5 +160,7 @@ def open_backend() -> Backend:
     shim = ctypes.CDLL(str(library))
     shim.cuda_shim_launches.restype = ctypes.c_int64
     shim.cuda_shim_stream.restype = ctypes.c_size_t
+    shim.cuda_shim_has_context.restype = ctypes.c_bool
+    shim.cuda_shim_only_row.argtypes = [ctypes.c_int64]
     op_library = built / "onnxruntime" / "libcineflow_ort.so"
     return Backend(module, np, shim, op_library if op_library.exists() else None)

@@ -165,6 +165,7 @@ def test_tensors_of_two_gpus_are_refused(cuda, shim, op):
 @EACH_OP
 def test_a_kernel_runs_on_its_tensors_gpu_and_leaves_the_callers_current(cuda, shim, op):
     call = small_call(op)
+    shim.cuda_shim_set_device(0)
     for index in (1, 0):
         launch(cuda, call, **on_gpu(index, call))
         assert shim.cuda_shim_device() == index

@@ -52,7 +52,7 @@ def compile_one(nvcc: str, source: Path, folder: Path) -> str:
         nvcc, "-std=c++17", "-O3", f"-arch={ARCHITECTURE}", "-Xptxas", "-v", "-cubin",
         f"-I{ROOT}/csrc/core", f"-I{ROOT}/csrc/core/include",
         f"-I{ROOT}/csrc/template/core/include",
-        "-DCINEFLOW_CUDA_ARCHITECTURES=\"80\"", str(source), "-o", str(folder / source.stem),
+        str(source), "-o", str(folder / source.stem),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

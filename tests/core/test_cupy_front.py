@@ -58,6 +58,7 @@ def test_an_op_returns_cupy_arrays(cupy: Any, op: Op, storage: str, layout: str)
 
 
 def test_a_centre_given_as_numbers(cupy: Any) -> None:
+    """It is passed by value: the stand-in has no function that copies it to the device."""
     src = make_call(OPS["warp"], shape=(2, 3, 9, 11)).inputs["src"]
     grid = ops.PolarGrid(9, 7, last_radius=6.0)
     got = ops.polar_resample(cupy.asarray(src), (5.0, 4.0), grid)
@@ -81,7 +82,25 @@ def test_the_kernel_is_queued_on_cupys_current_stream(cupy: Any, shim: Any) -> N
     assert shim.cuda_shim_stream() == cupy.cuda.get_current_stream().ptr
 
 
+@EACH_OP
+def test_arrays_of_another_device_than_the_current_one(cupy: Any, shim: Any, op: Op) -> None:
+    call = images(op)
+    with cupy.cuda.Device(1):
+        arrays = {name: cupy.asarray(values) for name, values in call.inputs.items()}
+        out = cupy.empty(call.shape, np.float32)
+        stream = cupy.cuda.get_current_stream().ptr
+    function = functools.partial(getattr(ops, op.name), **arrays, **call.words)
+    for result in (function(), function(out=out)):
+        assert result.device.id == 1
+        assert shim.cuda_shim_device() == 1
+        assert shim.cuda_shim_stream() == stream != cupy.cuda.get_current_stream().ptr
+        agree(cupy.asnumpy(result), call)
+
+
 def test_arrays_of_two_libraries_are_refused(cupy: Any) -> None:
     src, flow = images(OPS["warp"]).inputs.values()
     with pytest.raises(ArgumentError, match="wanted every argument as a cupy array; got flow as a"):
         ops.warp(cupy.asarray(src), flow)
+    centres = np.zeros((2, 2), np.float32)  # only one centre is passed by value
+    with pytest.raises(ArgumentError, match="every argument as a cupy array; got centre as a"):
+        ops.polar_resample(cupy.asarray(src), centres, ops.PolarGrid(9, 7, last_radius=6.0))

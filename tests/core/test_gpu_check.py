@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.gpu import __main__ as gpu_check
 from benchmarks.gpu.steps import StepError, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,6 +154,43 @@ def test_a_step_that_takes_too_long_leaves_no_process(tmp_path):
         time.sleep(0.01)
 
 
+def test_the_report_goes_to_out_after_every_step(tmp_path):
+    """The last step here ends the check itself, as a time limit of the machine would."""
+    code = """
+import os, sys
+from benchmarks.gpu import __main__ as check
+check.device = lambda: {"name": "Test"}
+check.steps = lambda _: {
+    "build": lambda: ("", {}), "tests": lambda: ("", {"n": 1}), "tracker": lambda: os._exit(9)
+}
+check.main([])
+"""
+    out = tmp_path / "out"
+    environment = {**os.environ, "OUT": str(out), "CINEFLOW_REVISION": "abc"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=False)
+    assert done.returncode == 9
+    (path,) = out.iterdir()
+    report = json.loads(path.read_text())
+    assert [step["name"] for step in report["steps"]] == ["build", "tests"]
+    assert report["steps"][1]["data"] == {"n": 1}
+    assert not report["complete"]
+
+
+def test_the_revision_is_stated_where_git_cannot_know_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("CINEFLOW_REVISION", "0123abc")
+    assert gpu_check.revision() != "0123abc", "this is a checkout"
+    monkeypatch.setattr(gpu_check, "ROOT", tmp_path)
+    assert gpu_check.revision() == "0123abc"
+    monkeypatch.delenv("CINEFLOW_REVISION")
+    assert gpu_check.revision() == "unknown"
+
+
+def test_the_steps_end_within_eight_minutes_with_the_sanitizers_last():
+    assert list(gpu_check.steps("")) == list(gpu_check.LIMITS)
+    assert sum(gpu_check.LIMITS.values()) <= 8 * 60
+    assert list(gpu_check.LIMITS)[-2:] == ["memcheck", "racecheck"]
+
+
 def test_without_a_compiler_nothing_else_runs(check):
     done = check(programs=A_GPU)
     assert done.returncode == 1
@@ -184,4 +222,4 @@ def test_the_build_step_makes_a_package_that_imports(tmp_path):
         check=True,
     ).stdout.split()
     assert Path(loaded[0]).parent == site / "cineflow"
-    assert loaded[1] == "90-real"
+    assert loaded[1] == "90"

@@ -17,9 +17,10 @@ void correlation(py::handle f1, py::handle f2, py::handle flow, py::handle out, 
                        result.view, radius,      dilation,
                        scale,       x_major,     clamp ? Border::kClamp : Border::kZeros,
                        nullptr};
-  const std::shared_ptr<const Executor> pool = thread_pool();
+  std::shared_ptr<const Executor> pool;
   Workspace workspace;
   if (first.view.device == Device::kCpu) {
+    pool = thread_pool();
     const std::int64_t bytes = correlation_workspace(args, pool->width());
     if (bytes > 0) args.workspace = workspace.reserve(bytes);
   }

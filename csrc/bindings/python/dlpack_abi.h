@@ -1,4 +1,5 @@
-// The part of the DLPack ABI that is read here: version 0.x, which every producer still exports.
+// The part of the DLPack ABI that is read here: capsules of version 0.x, which every producer still
+// exports, and the exchange API of version 1.x, a table of C functions that torch offers.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +28,22 @@ struct ManagedTensor {
   Tensor tensor;
   void* manager;
   void (*deleter)(ManagedTensor*);
+};
+
+constexpr const char* kExchangeName = "dlpack_exchange_api";
+constexpr std::uint32_t kExchangeMajor = 1;
+
+/// The table, which lives as long as the process. Functions that are not called here are untyped.
+struct ExchangeApi {
+  std::uint32_t major, minor;
+  ExchangeApi* previous;  // the table of an older version, or null
+  void (*allocate)();
+  void (*managed_from_object)();
+  void (*managed_to_object)();
+  /// Fills `out` with a view whose memory, shape and strides the object owns. It neither
+  /// synchronises nor asks which device is current. Null where the producer lacks it.
+  int (*view_of_object)(void* object, Tensor* out);
+  void (*current_stream)();
 };
 
 }  // namespace cineflow::dlpack

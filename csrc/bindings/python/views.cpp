@@ -111,15 +111,8 @@ py::object capsule_of(py::handle array) {
   return array.attr("__dlpack__")(py::arg("stream") = -1);
 }
 
-Borrowed borrow_dlpack(const char* name, py::handle array) {
-  Borrowed borrowed;
-  // The capsule is not consumed, so its own destructor releases the tensor.
-  borrowed.owner = capsule_of(array);
-  auto* managed = static_cast<dlpack::ManagedTensor*>(
-      PyCapsule_GetPointer(borrowed.owner.ptr(), dlpack::kCapsuleName));
-  if (managed == nullptr) throw py::error_already_set();
-  const dlpack::Tensor& tensor = managed->tensor;
-  TensorView& view = borrowed.view;
+TensorView view_of(const char* name, const dlpack::Tensor& tensor) {
+  TensorView view;
   require_rank(name, tensor.ndim);
   view.data = static_cast<char*>(tensor.data) + tensor.byte_offset;
   view.dtype = dlpack_dtype(name, tensor);
@@ -135,6 +128,43 @@ Borrowed borrow_dlpack(const char* name, py::handle array) {
     contiguous *= tensor.shape[axis];
   }
   require_aligned(name, view);
+  return view;
+}
+
+/// The exchange API of an array's type; null where it has none that fits.
+const dlpack::ExchangeApi* find_exchange(PyTypeObject* type) {
+  const py::object found = py::getattr(reinterpret_cast<PyObject*>(type),
+                                       "__dlpack_c_exchange_api__", py::none());
+  if (!PyCapsule_IsValid(found.ptr(), dlpack::kExchangeName)) return nullptr;
+  const auto* api = static_cast<const dlpack::ExchangeApi*>(
+      PyCapsule_GetPointer(found.ptr(), dlpack::kExchangeName));
+  while (api != nullptr && api->major > dlpack::kExchangeMajor) api = api->previous;
+  const bool fits = api != nullptr && api->major == dlpack::kExchangeMajor;
+  return fits && api->view_of_object != nullptr ? api : nullptr;
+}
+
+/// The same, kept for the type of the last array: reading the attribute takes longer than the view.
+const dlpack::ExchangeApi* exchange_of(py::handle array) {
+  static PyTypeObject* last_type = nullptr;  // guarded by the GIL, and kept alive
+  static const dlpack::ExchangeApi* last = nullptr;
+  PyTypeObject* type = Py_TYPE(array.ptr());
+  if (type != last_type) {
+    last = find_exchange(type);
+    Py_INCREF(type);
+    Py_XDECREF(last_type);
+    last_type = type;
+  }
+  return last;
+}
+
+Borrowed borrow_dlpack(const char* name, py::handle array) {
+  Borrowed borrowed;
+  // The capsule is not consumed, so its own destructor releases the tensor.
+  borrowed.owner = capsule_of(array);
+  auto* managed = static_cast<dlpack::ManagedTensor*>(
+      PyCapsule_GetPointer(borrowed.owner.ptr(), dlpack::kCapsuleName));
+  if (managed == nullptr) throw py::error_already_set();
+  borrowed.view = view_of(name, managed->tensor);
   return borrowed;
 }
 
@@ -147,6 +177,11 @@ void raise_argument_error(const std::string& wanted, const std::string& got) {
 Borrowed borrow(const char* name, py::handle array) {
   if (py::isinstance<py::array>(array)) {
     return borrow_numpy(name, py::reinterpret_borrow<py::array>(array));
+  }
+  if (const dlpack::ExchangeApi* exchange = exchange_of(array)) {
+    dlpack::Tensor tensor{};
+    if (exchange->view_of_object(array.ptr(), &tensor) != 0) throw py::error_already_set();
+    return {view_of(name, tensor), py::reinterpret_borrow<py::object>(array)};
   }
   if (py::hasattr(array, "__dlpack__")) return borrow_dlpack(name, array);
   raise_argument_error(std::string(name) + " as a NumPy, torch or CuPy array", type_name(array));

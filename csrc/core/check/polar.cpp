@@ -14,15 +14,18 @@ Status check(const PolarArgs& args) noexcept {
   // A step of 0 has no inverse. Either sign is allowed.
   const double angle_step = args.angle_step < 0 ? -args.angle_step : args.angle_step;
   const double radius_step = args.radius_step < 0 ? -args.radius_step : args.radius_step;
-  return Rules()
-      .rank("src", src, 4)
+  Rules rules;
+  rules.rank("src", src, 4)
       .rank("centre", centre, 2)
       .rank("out", out, 4)
       .dtype("src", src, {DType::kF32, DType::kF16, DType::kBF16, DType::kU8})
       .dtype("centre", centre, {DType::kF32})
       .dtype("out", out, {DType::kF32, DType::kF16, DType::kBF16})
-      .same_device("centre", centre, src)
-      .same_device("out", out, src)
+      .same_device("out", out, src);
+  // One centre may also be in the CPU's memory: the launcher passes it by value.
+  const bool by_value = centre.device == Device::kCpu && centre.sizes[0] == 1;
+  if (!by_value) rules.same_device("centre", centre, src);
+  return rules
       .size("centre", centre, 0, centre.sizes[0] == 1 ? 1 : src.sizes[0], "src's batch, or 1")
       .size("centre", centre, 1, 2, "x and y")
       .size("out", out, 0, src.sizes[0], "src's batch")

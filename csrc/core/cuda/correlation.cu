@@ -25,7 +25,6 @@ constexpr int kMaxShiftRows = 9;  // vertical displacements of one block
 constexpr int kMaxShifts = 9;     // horizontal displacements of one thread
 constexpr int kChannels = 8;      // in shared memory at a time
 constexpr int kMaxThreads = kTileX / kPixels * kMaxTileY * kMaxShiftRows;
-constexpr std::int64_t kEnoughBlocks = 128;  // about one per multiprocessor of a large device
 
 /// Columns of f2 that a tile of kTileX pixels reads, in whole packs.
 template <int kShifts>
@@ -82,10 +81,16 @@ __device__ void load_pixel(const TensorView& map, const T* first, int channels, 
   }
 }
 
-/// The same for f2 warped by the flow.
-template <typename T>
-__device__ void load_warped_pixel(const CorrelationArgs& args, const float* flow, const T* first,
-                                  int channels, int y, int x, float* to, int step) {
+/// Where a pixel of the warped f2 is sampled: offsets from the start of a plane, kOutside for a
+/// neighbour that is not read, and weights.
+struct alignas(16) WarpedPixel {
+  std::int32_t offset[4];
+  float weight[4];
+};
+constexpr std::int32_t kOutside = INT32_MIN;  // Rules::plane allows no such offset
+
+__device__ inline WarpedPixel locate_warped(const CorrelationArgs& args, const float* flow, int y,
+                                            int x) {
   const TensorView& map = args.f2;
   Corners corners{};
   if (is_inside(map, y, x)) {
@@ -97,11 +102,33 @@ __device__ void load_warped_pixel(const CorrelationArgs& args, const float* flow
     corners = corners_of(row, column, static_cast<std::int32_t>(map.strides[2]),
                          static_cast<std::int32_t>(map.strides[3]));
   }
-#pragma unroll 2
-  for (int channel = 0; channel < kChannels; ++channel) {
-    to[channel * step] =
-        channel < channels ? sample_corners(first + channel * map.strides[1], corners) : 0.0f;
+  WarpedPixel pixel;
+#pragma unroll
+  for (int corner = 0; corner < 4; ++corner) {
+    pixel.offset[corner] = corners.inside[corner] ? corners.offset[corner] : kOutside;
+    pixel.weight[corner] = corners.weight[corner];
   }
+  return pixel;
+}
+
+/// As load_pixel, for f2 warped by the flow. All loads come before the first store.
+template <typename T>
+__device__ void load_warped_pixel(const TensorView& map, const WarpedPixel& pixel, const T* first,
+                                  int channels, float* to, int step) {
+  float values[kChannels];
+#pragma unroll
+  for (int channel = 0; channel < kChannels; ++channel) {
+    const T* plane = first + channel * map.strides[1];
+    float sum = 0.0f;
+#pragma unroll
+    for (int corner = 0; corner < 4; ++corner) {
+      const bool read = channel < channels && pixel.offset[corner] != kOutside;
+      sum += pixel.weight[corner] * (read ? to_float(plane[pixel.offset[corner]]) : 0.0f);
+    }
+    values[channel] = sum;
+  }
+#pragma unroll
+  for (int channel = 0; channel < kChannels; ++channel) to[channel * step] = values[channel];
 }
 
 /// sums[i][j] += f1 of pixel i * f2 of pixel i + j, for one channel.
@@ -158,7 +185,9 @@ __device__ void store_sums(const CorrelationArgs& args, const Partition& parts,
   }
 }
 
-template <typename T, int kShifts>
+/// kWarps: f2 is warped by the flow. Its samples are located once per block and image, and kept in
+/// shared memory for all channels.
+template <typename T, int kShifts, bool kWarps>
 __global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args, Partition parts) {
   const TensorView& f1 = args.f1;
   const TensorView& f2 = args.f2;
@@ -166,6 +195,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args
   const int neighbours = kWide<kShifts> * static_cast<int>(blockDim.y + blockDim.z - 1);
   float* tile1 = reinterpret_cast<float*>(shared_memory);  // [kChannels][row][kTileX]
   float* tile2 = tile1 + kChannels * pixels;               // [kChannels][row][kWide]
+  auto* warped = reinterpret_cast<WarpedPixel*>(tile2 + kChannels * neighbours);  // [row][kWide]
   const auto thread =
       static_cast<int>(threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z));
   const auto threads = static_cast<int>(blockDim.x * blockDim.y * blockDim.z);
@@ -178,7 +208,15 @@ __global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args
       tile2 + (threadIdx.y + threadIdx.z) * kWide<kShifts> + threadIdx.x * kPixels;
 
   for (std::int64_t image = blockIdx.y; image < f1.sizes[0]; image += gridDim.y) {
-    const float* flow = static_cast<const float*>(args.flow.data) + image * args.flow.strides[0];
+    if constexpr (kWarps) {
+      // Each thread reads back what it wrote, so no barrier is needed.
+      const float* flow = static_cast<const float*>(args.flow.data) + image * args.flow.strides[0];
+      for (int at = thread; at < neighbours; at += threads) {
+        warped[at] =
+            locate_warped(args, flow, task.class_y + (first_y + at / kWide<kShifts>)*args.dilation,
+                          task.class_x + (first_x + at % kWide<kShifts>)*args.dilation);
+      }
+    }
     float sums[kPixels][kShifts] = {};
     for (std::int64_t channel = 0; channel < f1.sizes[1]; channel += kChannels) {
       const std::int64_t rest = f1.sizes[1] - channel;
@@ -193,12 +231,12 @@ __global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args
                    task.class_x + (task.x + at % kTileX) * args.dilation, tile1 + at, pixels);
       }
       for (int at = thread; at < neighbours; at += threads) {
-        const int y = task.class_y + (first_y + at / kWide<kShifts>)*args.dilation;
-        const int x = task.class_x + (first_x + at % kWide<kShifts>)*args.dilation;
-        if (args.flow.rank != 0) {
-          load_warped_pixel(args, flow, map2, channels, y, x, tile2 + at, neighbours);
+        if constexpr (kWarps) {
+          load_warped_pixel(f2, warped[at], map2, channels, tile2 + at, neighbours);
         } else {
-          load_pixel(f2, map2, channels, y, x, tile2 + at, neighbours);
+          load_pixel(
+              f2, map2, channels, task.class_y + (first_y + at / kWide<kShifts>)*args.dilation,
+              task.class_x + (first_x + at % kWide<kShifts>)*args.dilation, tile2 + at, neighbours);
         }
       }
       __syncthreads();
@@ -220,7 +258,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) correlate(CorrelationArgs args
   }
 }
 
-template <typename T, int kShifts>
+template <typename T, int kShifts, bool kWarps>
 Status launch_correlate(const CorrelationArgs& args, void* stream) noexcept {
   const TensorView& out = args.out;
   const int side = 2 * args.radius + 1;
@@ -241,7 +279,7 @@ Status launch_correlate(const CorrelationArgs& args, void* stream) noexcept {
     parts.shift_rows = static_cast<int>(ceil_div(side, parts.groups_y));
     blocks =
         std::int64_t{parts.tiles_x} * parts.tiles_y * parts.groups_x * parts.groups_y * classes;
-    if (blocks * out.sizes[0] >= kEnoughBlocks) break;
+    if (blocks * out.sizes[0] >= multiprocessors(out.device_index)) break;
   }
   if (blocks > INT32_MAX) {
     return failure(Status::Code::kArgument, "a correlation of fewer than 2147483648 tiles", "%lld",
@@ -253,19 +291,20 @@ Status launch_correlate(const CorrelationArgs& args, void* stream) noexcept {
                       static_cast<unsigned>(parts.shift_rows));
   grid.blocks = dim3(static_cast<unsigned>(blocks), grid_y(out.sizes[0]));
   grid.shared_bytes = sizeof(float) * kChannels * (kTileX * tile_y + neighbours);
-  return launch("correlation", grid, args.out.device_index, stream, correlate<T, kShifts>, args,
-                parts);
+  if (kWarps) grid.shared_bytes += sizeof(WarpedPixel) * neighbours;
+  return launch("correlation", grid, args.out.device_index, stream, correlate<T, kShifts, kWarps>,
+                args, parts);
 }
 
 /// The narrowest register block that does not need more blocks than the widest.
-template <typename T>
+template <typename T, bool kWarps>
 Status launch_shifts(const CorrelationArgs& args, void* stream) noexcept {
   const std::int64_t side = 2 * args.radius + 1;
   const std::int64_t shifts = ceil_div(side, ceil_div(side, kMaxShifts));
-  if (shifts > 7) return launch_correlate<T, 9>(args, stream);
-  if (shifts > 5) return launch_correlate<T, 7>(args, stream);
-  if (shifts > 3) return launch_correlate<T, 5>(args, stream);
-  return launch_correlate<T, 3>(args, stream);
+  if (shifts > 7) return launch_correlate<T, 9, kWarps>(args, stream);
+  if (shifts > 5) return launch_correlate<T, 7, kWarps>(args, stream);
+  if (shifts > 3) return launch_correlate<T, 5, kWarps>(args, stream);
+  return launch_correlate<T, 3, kWarps>(args, stream);
 }
 
 }  // namespace
@@ -275,7 +314,9 @@ Status correlation_cuda(const CorrelationArgs& args, void* stream) noexcept {
   if (!status.ok() || args.out.elements() == 0) return status;
   if (args.f1.rank == kVolumeRank) return correlation_volume_cuda(args, stream);
   return with_float_storage(args.f1.dtype, [&](auto storage) {
-    return launch_shifts<typename decltype(storage)::type>(args, stream);
+    using T = typename decltype(storage)::type;
+    return args.warps() ? launch_shifts<T, true>(args, stream)
+                        : launch_shifts<T, false>(args, stream);
   });
 }
 

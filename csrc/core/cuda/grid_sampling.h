@@ -3,7 +3,7 @@
 // Problem: polar resampling, its inverse and scan conversion differ only in their positions.
 //
 // Solution: one kernel that takes the positions from a map: `map(group, row, column)` is the Point
-// of the source that an output pixel reads, where a group is the images that share it.
+// of the source that an output pixel reads. A group is a frame, or all frames where they share it.
 //
 // Usage: launch_resample("polar_resample", sampling, shared, map, stream)
 #pragma once
@@ -46,7 +46,10 @@ struct PolarPositions {
 constexpr int kResampleBlockX = 32;
 constexpr int kResampleBlockY = 8;
 constexpr int kResampleThreads = kResampleBlockX * kResampleBlockY;
-constexpr int kResampleSlab = 8;  // planes of one thread: channels, or frames of one group
+constexpr int kWarpX = 8;  // a warp is 8 x 4 pixels, whose samples lie in fewer lines than 32 x 1
+constexpr int kWarpY = 4;
+constexpr int kResampleSlab = 8;    // planes of one thread: channels, or frames of one group
+constexpr int kResampleStaged = 4;  // planes that are loaded before the first of them is stored
 
 template <bool kWraps>
 __device__ Corners corners_at(const GridSampling& args, const Point& point) {
@@ -71,54 +74,86 @@ __device__ Corners corners_at(const GridSampling& args, const Point& point) {
   return corners;
 }
 
-/// One thread per output pixel and slab of planes. Where all frames share their positions, the
-/// N x C planes form one group; otherwise each frame is a group of its own.
+/// How the planes are divided: into groups that share their positions, whose planes are `src_step`
+/// and `out_step` elements apart.
+struct PlaneGroups {
+  std::int64_t groups, planes;
+  std::int64_t src_step, out_step;
+};
+
+/// One thread per output pixel and slab of planes.
 template <typename Source, typename Result, typename Map>
 __global__ void __launch_bounds__(kResampleThreads)
-    resample(GridSampling args, Map map, int tiles_across, std::int64_t groups, int group_planes) {
+    resample(GridSampling args, Map map, int tiles_across, PlaneGroups parts) {
   const TensorView& src = args.src;
   const TensorView& out = args.out;
-  const int x = static_cast<int>(blockIdx.x % tiles_across * kResampleBlockX + threadIdx.x);
-  const int y = static_cast<int>(blockIdx.x / tiles_across * kResampleBlockY + threadIdx.y);
+  const auto lane = static_cast<int>(threadIdx.x % (kWarpX * kWarpY));
+  const auto warp = static_cast<int>(threadIdx.x / (kWarpX * kWarpY));
+  constexpr int kWarpsAcross = kResampleBlockX / kWarpX;
+  const int x = static_cast<int>(blockIdx.x % tiles_across) * kResampleBlockX +
+                warp % kWarpsAcross * kWarpX + lane % kWarpX;
+  const int y = static_cast<int>(blockIdx.x / tiles_across) * kResampleBlockY +
+                warp / kWarpsAcross * kWarpY + lane / kWarpX;
   if (x >= out.sizes[3] || y >= out.sizes[2]) return;
 
-  const int slabs = (group_planes + kResampleSlab - 1) / kResampleSlab;
-  for (std::int64_t task = blockIdx.y; task < groups * slabs; task += gridDim.y) {
+  const std::int64_t slabs = (parts.planes + kResampleSlab - 1) / kResampleSlab;
+  for (std::int64_t task = blockIdx.y; task < parts.groups * slabs; task += gridDim.y) {
     const std::int64_t group = task / slabs;
-    const int first = static_cast<int>(task % slabs) * kResampleSlab;
-    const int last = first + kResampleSlab < group_planes ? first + kResampleSlab : group_planes;
+    const std::int64_t first = task % slabs * kResampleSlab;
+    const std::int64_t left = parts.planes - first;
+    const int planes = left < kResampleSlab ? static_cast<int>(left) : kResampleSlab;
+    const Source* from =
+        static_cast<const Source*>(src.data) + group * src.strides[0] + first * parts.src_step;
+    Result* to = static_cast<Result*>(out.data) + group * out.strides[0] + first * parts.out_step +
+                 y * out.strides[2] + x * out.strides[3];
     const Corners corners = corners_at<Map::kWraps>(args, map(group, y, x));
-    for (int plane = first; plane < last; ++plane) {
-      const std::int64_t number = group * group_planes + plane;
-      const std::int64_t image = number / src.sizes[1];
-      const std::int64_t channel = number % src.sizes[1];
-      const Source* from =
-          static_cast<const Source*>(src.data) + image * src.strides[0] + channel * src.strides[1];
-      Result* to = static_cast<Result*>(out.data) + image * out.strides[0] +
-                   channel * out.strides[1] + y * out.strides[2] + x * out.strides[3];
-      *to = from_float<Result>(args.scale * sample_corners(from, corners) + args.offset);
+    for (int plane = 0; plane < planes; plane += kResampleStaged) {
+      float values[kResampleStaged];
+#pragma unroll
+      for (int index = 0; index < kResampleStaged; ++index) {
+        values[index] = sample_corners(from, corners, plane + index < planes);
+        from += parts.src_step;
+      }
+#pragma unroll
+      for (int index = 0; index < kResampleStaged; ++index) {
+        if (plane + index < planes) {
+          *to = from_float<Result>(args.scale * values[index] + args.offset);
+        }
+        to += parts.out_step;
+      }
     }
   }
 }
 
-/// `shared`: all frames are one group.
+/// Frames that share their positions are one group if all planes of both views have the same
+/// distance. Otherwise each frame is a group, whose planes are its channels.
+inline PlaneGroups plane_groups(const TensorView& src, const TensorView& out,
+                                bool shared) noexcept {
+  const std::int64_t channels = src.sizes[1];
+  if (shared && channels == 1) return {1, src.sizes[0], src.strides[0], out.strides[0]};
+  const bool even =
+      src.strides[0] == channels * src.strides[1] && out.strides[0] == channels * out.strides[1];
+  if (shared && even) return {1, src.sizes[0] * channels, src.strides[1], out.strides[1]};
+  return {src.sizes[0], channels, src.strides[1], out.strides[1]};
+}
+
+/// `shared`: the map is the same for all frames.
 template <typename Map>
 Status launch_resample(const char* name, const GridSampling& args, bool shared, const Map& map,
                        void* stream) noexcept {
   const TensorView& out = args.out;
-  const std::int64_t planes = shared ? out.sizes[0] * out.sizes[1] : out.sizes[1];
-  const std::int64_t groups = shared ? 1 : out.sizes[0];
+  const PlaneGroups parts = plane_groups(args.src, out, shared);
   const std::int64_t across = ceil_div(out.sizes[3], kResampleBlockX);
   Grid grid;
-  grid.threads = dim3(kResampleBlockX, kResampleBlockY);
+  grid.threads = dim3(kResampleThreads);
   grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2], kResampleBlockY)),
-                     grid_y(groups * ceil_div(planes, kResampleSlab)));
+                     grid_y(parts.groups * ceil_div(parts.planes, kResampleSlab)));
   return with_storage(args.src.dtype, [&](auto source) {
     return with_float_storage(out.dtype, [&](auto result) {
       using Source = typename decltype(source)::type;
       using Result = typename decltype(result)::type;
       return launch(name, grid, args.out.device_index, stream, resample<Source, Result, Map>, args,
-                    map, static_cast<int>(across), groups, static_cast<int>(planes));
+                    map, static_cast<int>(across), parts);
     });
   });
 }

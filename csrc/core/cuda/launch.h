@@ -3,9 +3,11 @@
 
 #include <cuda_runtime.h>
 
+#include <atomic>
 #include <cstdint>
 
 #include "cineflow/status.h"
+#include "cuda/current_device.h"
 
 namespace cineflow {
 
@@ -20,33 +22,25 @@ constexpr std::int64_t ceil_div(std::int64_t value, std::int64_t divisor) noexce
   return (value + divisor - 1) / divisor;
 }
 
+/// Multiprocessors of a GPU, asked for once; 1 where the runtime does not know the device.
+inline int multiprocessors(int device) noexcept {
+  constexpr int kDevices = 64;
+  static std::atomic<int> kept[kDevices];
+  const bool fits = device >= 0 && device < kDevices;
+  int count = fits ? kept[device].load() : 0;
+  if (count > 0) return count;
+  if (cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device) != cudaSuccess) {
+    cudaGetLastError();
+    return 1;
+  }
+  if (fits) kept[device].store(count);
+  return count;
+}
+
 struct Grid {
   dim3 blocks;
   dim3 threads;
   std::size_t shared_bytes = 0;
-};
-
-/// Makes a GPU the calling thread's current device while it lives, then restores the previous one.
-class CurrentDevice {
- public:
-  explicit CurrentDevice(int device) noexcept : error_(cudaGetDevice(&before_)) {
-    if (error_ != cudaSuccess || before_ == device) return;
-    error_ = cudaSetDevice(device);
-    changed_ = error_ == cudaSuccess;
-  }
-  ~CurrentDevice() {
-    if (changed_) cudaSetDevice(before_);
-  }
-
-  CurrentDevice(const CurrentDevice&) = delete;
-  CurrentDevice& operator=(const CurrentDevice&) = delete;
-
-  cudaError_t error() const noexcept { return error_; }
-
- private:
-  int before_ = 0;
-  bool changed_ = false;
-  cudaError_t error_;
 };
 
 /// Enqueues `kernel(arguments...)` on a GPU and one of its streams. `name` appears in the error.

@@ -1,7 +1,10 @@
 // Several adjacent elements moved by one instruction.
 #pragma once
 
+#include <cuda_runtime.h>
+
 #include <cstdint>
+#include <cstring>
 
 #include "cineflow/tensor_view.h"
 #include "math/storage.h"
@@ -14,6 +17,22 @@ struct alignas(sizeof(T) * kWidth) Pack {
   T lane[kWidth];
 };
 
+/// What one instruction moves. A pack itself would be stored lane by lane.
+template <int kBytes>
+struct Word;
+template <>
+struct Word<4> {
+  using type = unsigned;
+};
+template <>
+struct Word<8> {
+  using type = uint2;
+};
+template <>
+struct Word<16> {
+  using type = uint4;
+};
+
 template <typename T, int kWidth>
 CINEFLOW_HD Pack<T, kWidth> load_pack(const T* from) {
   return *reinterpret_cast<const Pack<T, kWidth>*>(from);
@@ -24,7 +43,14 @@ CINEFLOW_HD void store_pack(T* to, const float (&values)[kWidth]) {
   Pack<T, kWidth> pack;
 #pragma unroll
   for (int lane = 0; lane < kWidth; ++lane) pack.lane[lane] = from_float<T>(values[lane]);
+#if defined(__CUDA_ARCH__)
+  typename Word<sizeof(pack)>::type word;
+  std::memcpy(&word, &pack, sizeof(word));
+  *reinterpret_cast<decltype(word)*>(to) = word;
+#else
+  // On the CPU the elements may only be written as what they are.
   *reinterpret_cast<Pack<T, kWidth>*>(to) = pack;
+#endif
 }
 
 /// Whether every pack of `width` elements along `axis` is contiguous and aligned in memory.

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <cstdint>
 
 #include "cineflow/polar.h"
 #include "cuda/grid_sampling.h"
@@ -6,41 +7,57 @@
 namespace cineflow {
 namespace {
 
-/// The centres of the groups.
+/// The centres of the groups. One centre in the CPU's memory is passed by value, which copies
+/// nothing to the device and stays valid in a captured graph.
 struct Centres {
-  const float* first;
-  std::int64_t stride, y_stride;
+  const float* first = nullptr;  // null: `value` is the centre of all groups
+  std::int64_t stride = 0, y_stride = 0;
+  Centre value{};
 
-  explicit Centres(const TensorView& centre)
-      : first(static_cast<const float*>(centre.data)),
-        stride(centre.strides[0]),
-        y_stride(centre.strides[1]) {}
+  explicit Centres(const TensorView& centre) {
+    const auto* data = static_cast<const float*>(centre.data);
+    if (centre.device == Device::kCpu) {
+      value = {data[0], data[centre.strides[1]]};
+      return;
+    }
+    first = data;
+    stride = centre.sizes[0] == 1 ? 0 : centre.strides[0];
+    y_stride = centre.strides[1];
+  }
 
   __device__ Centre of(std::int64_t group) const {
+    if (first == nullptr) return value;
     const float* centre = first + group * stride;
     return {centre[0], centre[y_stride]};
   }
 };
 
-/// Polar from Cartesian. Angles are counted in turns, because the fraction of a turn is exact in
-/// double for any angle. The rest is f32, since f64 is slow on most devices.
+/// Polar from Cartesian. Angles are counted in 2^-64 of a turn, so that whole turns vanish exactly,
+/// without f64, which is slow on most devices.
 struct ToPolar {
   static constexpr bool kWraps = false;
   Centres centres;
-  double first_turn, turn_step;
+  std::uint64_t first_turn, turn_step;
   float first_radius, radius_step;
 
   __device__ Point operator()(std::int64_t group, int row, int column) const {
-    double turn = first_turn + row * turn_step;
-    turn -= rint(turn);
+    const std::uint64_t turn = first_turn + static_cast<std::uint64_t>(row) * turn_step;
     float sine;
     float cosine;
-    sincospif(static_cast<float>(2.0 * turn), &sine, &cosine);
+    sincospif(static_cast<float>(static_cast<std::int64_t>(turn)) * 0x1p-63f, &sine, &cosine);
     const float radius = first_radius + static_cast<float>(column) * radius_step;
     const Centre centre = centres.of(group);
     return {centre.x + radius * cosine, centre.y + radius * sine};
   }
 };
+
+/// An angle in 2^-64 of a turn.
+std::uint64_t turns_of(double radians) noexcept {
+  constexpr double kTurn = 6.283185307179586477;
+  double turns = radians / kTurn;
+  turns -= std::rint(turns);  // in [-1/2, 1/2], so the next line fits into an int64
+  return static_cast<std::uint64_t>(std::llrint(std::ldexp(turns, 63))) << 1;
+}
 
 /// Cartesian from polar. kWraps: the row after the last angle is the first.
 template <bool kPeriodic>
@@ -66,8 +83,7 @@ bool is_shared(const PolarArgs& args) noexcept { return args.centre.sizes[0] == 
 Status polar_resample_cuda(const PolarArgs& args, void* stream) noexcept {
   const Status status = check_polar_resample(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  constexpr double kTurn = 6.283185307179586477;
-  const ToPolar map{Centres(args.centre), args.first_angle / kTurn, args.angle_step / kTurn,
+  const ToPolar map{Centres(args.centre), turns_of(args.first_angle), turns_of(args.angle_step),
                     static_cast<float>(args.first_radius), static_cast<float>(args.radius_step)};
   return launch_resample("polar_resample", sampling_of(args), is_shared(args), map, stream);
 }

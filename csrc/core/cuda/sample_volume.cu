@@ -10,7 +10,8 @@ namespace {
 constexpr int kBlockX = 32;
 constexpr int kBlockY = 4;
 constexpr int kThreads = kBlockX * kBlockY;
-constexpr int kSlab = 8;  // channels of one thread, which share the corners of its pixel
+constexpr int kMaxSlab = 8;  // channels of one thread, which share the corners of its pixel
+constexpr int kStaged = 2;   // channels that are loaded before the first of them is stored
 
 /// A pixel of the grid. Rows are counted through all slices.
 struct GridPixel {
@@ -46,7 +47,7 @@ __device__ inline VolumeCorners corners_along(const TensorView& flow, const Tens
 /// One thread per output pixel and slab of channels, for any strides.
 template <typename Source, typename Result>
 __global__ void __launch_bounds__(kThreads)
-    warp_volumes(WarpArgs args, int tiles_across, int slabs) {
+    warp_volumes(WarpArgs args, int tiles_across, int slab, std::int64_t slabs) {
   const TensorView& src = args.src;
   const TensorView& out = args.out;
   const GridPixel pixel = pixel_of(out, tiles_across);
@@ -54,19 +55,26 @@ __global__ void __launch_bounds__(kThreads)
 
   for (std::int64_t task = blockIdx.y; task < out.sizes[0] * slabs; task += gridDim.y) {
     const std::int64_t image = task / slabs;
-    const std::int64_t first = task % slabs * kSlab;
+    const std::int64_t first = task % slabs * slab;
     const VolumeCorners corners = corners_along(args.flow, src, args.border, image, pixel);
     const Source* volume =
         static_cast<const Source*>(src.data) + image * src.strides[0] + first * src.strides[1];
     Result* result =
         static_cast<Result*>(out.data) + offset_in(out, image, pixel) + first * out.strides[1];
     const std::int64_t left = src.sizes[1] - first;
-    const int channels = left < kSlab ? static_cast<int>(left) : kSlab;
-#pragma unroll 2
-    for (int channel = 0; channel < channels; ++channel) {
-      *result = from_float<Result>(sample_corners(volume, corners));
-      volume += src.strides[1];
-      result += out.strides[1];
+    const int channels = left < slab ? static_cast<int>(left) : slab;
+    for (int channel = 0; channel < channels; channel += kStaged) {
+      float values[kStaged];
+#pragma unroll
+      for (int index = 0; index < kStaged; ++index) {
+        values[index] = sample_corners(volume, corners, channel + index < channels);
+        volume += src.strides[1];
+      }
+#pragma unroll
+      for (int index = 0; index < kStaged; ++index) {
+        if (channel + index < channels) *result = from_float<Result>(values[index]);
+        result += out.strides[1];
+      }
     }
   }
 }
@@ -109,10 +117,14 @@ template <typename Source, typename Result>
 Status launch_warp(const WarpArgs& args, void* stream) noexcept {
   const TensorView& out = args.out;
   const std::int64_t across = ceil_div(out.sizes[4], kBlockX);
-  const std::int64_t slabs = ceil_div(out.sizes[1], kSlab);
+  // Small volumes get fewer channels per thread, so that every multiprocessor has a block.
+  const std::int64_t tiles = grid_of(out, 1, across).blocks.x;
+  int slab = kMaxSlab;
+  const auto blocks = [&] { return tiles * out.sizes[0] * ceil_div(out.sizes[1], slab); };
+  while (slab > 1 && blocks() < multiprocessors(out.device_index)) slab /= 2;
+  const std::int64_t slabs = ceil_div(out.sizes[1], slab);
   return launch("warp", grid_of(out, out.sizes[0] * slabs, across), out.device_index, stream,
-                warp_volumes<Source, Result>, args, static_cast<int>(across),
-                static_cast<int>(slabs));
+                warp_volumes<Source, Result>, args, static_cast<int>(across), slab, slabs);
 }
 
 }  // namespace

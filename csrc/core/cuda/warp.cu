@@ -13,7 +13,8 @@ namespace {
 constexpr int kBlockX = 32;
 constexpr int kBlockY = 8;
 constexpr int kThreads = kBlockX * kBlockY;
-constexpr int kSlab = 8;         // channels of one thread, which share the corners of its pixel
+constexpr int kMaxSlab = 8;      // channels of one thread, which share the corners of its pixel
+constexpr int kStaged = 4;       // channels that are loaded before the first of them is stored
 constexpr int kLanesAtMost = 8;  // 8 x 16 bytes are one cache line
 
 __device__ inline Corners corners_at(const WarpArgs& args, std::int64_t image, int y, int x) {
@@ -29,10 +30,11 @@ __device__ inline Corners corners_at(const WarpArgs& args, std::int64_t image, i
                     static_cast<std::int32_t>(src.strides[3]));
 }
 
-/// For any strides: one thread per output pixel and slab of channels.
+/// For any strides: one thread per output pixel and slab of channels. A store might overwrite the
+/// source, as far as the compiler knows, so the loads of some channels come before their stores.
 template <typename Source, typename Result>
 __global__ void __launch_bounds__(kThreads)
-    warp_planes(WarpArgs args, int tiles_across, int slabs) {
+    warp_planes(WarpArgs args, int tiles_across, int slab, std::int64_t slabs) {
   const TensorView& src = args.src;
   const TensorView& out = args.out;
   const int x = static_cast<int>(blockIdx.x % tiles_across * kBlockX + threadIdx.x);
@@ -41,19 +43,26 @@ __global__ void __launch_bounds__(kThreads)
 
   for (std::int64_t task = blockIdx.y; task < out.sizes[0] * slabs; task += gridDim.y) {
     const std::int64_t image = task / slabs;
-    const std::int64_t first = task % slabs * kSlab;
+    const std::int64_t first = task % slabs * slab;
     const Corners corners = corners_at(args, image, y, x);
     const Source* plane =
         static_cast<const Source*>(src.data) + image * src.strides[0] + first * src.strides[1];
     Result* result = static_cast<Result*>(out.data) + image * out.strides[0] +
                      first * out.strides[1] + y * out.strides[2] + x * out.strides[3];
     const std::int64_t left = src.sizes[1] - first;
-    const int channels = left < kSlab ? static_cast<int>(left) : kSlab;
-#pragma unroll 4
-    for (int channel = 0; channel < channels; ++channel) {
-      *result = from_float<Result>(sample_corners(plane, corners));
-      plane += src.strides[1];
-      result += out.strides[1];
+    const int channels = left < slab ? static_cast<int>(left) : slab;
+    for (int channel = 0; channel < channels; channel += kStaged) {
+      float values[kStaged];
+#pragma unroll
+      for (int index = 0; index < kStaged; ++index) {
+        values[index] = sample_corners(plane, corners, channel + index < channels);
+        plane += src.strides[1];
+      }
+#pragma unroll
+      for (int index = 0; index < kStaged; ++index) {
+        if (channel + index < channels) *result = from_float<Result>(values[index]);
+        result += out.strides[1];
+      }
     }
   }
 }
@@ -97,14 +106,18 @@ template <typename Source, typename Result>
 Status launch_planes(const WarpArgs& args, void* stream) noexcept {
   const TensorView& out = args.out;
   const std::int64_t across = ceil_div(out.sizes[3], kBlockX);
-  const std::int64_t slabs = ceil_div(out.sizes[1], kSlab);
+  // An output plane spans less than 2^31 elements, so one axis is enough for its tiles.
+  const std::int64_t tiles = across * ceil_div(out.sizes[2], kBlockY);
+  // Small maps get fewer channels per thread, so that every multiprocessor has a block.
+  int slab = kMaxSlab;
+  const auto blocks = [&] { return tiles * out.sizes[0] * ceil_div(out.sizes[1], slab); };
+  while (slab > 1 && blocks() < multiprocessors(out.device_index)) slab /= 2;
+  const std::int64_t slabs = ceil_div(out.sizes[1], slab);
   Grid grid;
   grid.threads = dim3(kBlockX, kBlockY);
-  // An output plane spans less than 2^31 elements, so one axis is enough for its tiles.
-  grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2], kBlockY)),
-                     grid_y(out.sizes[0] * slabs));
+  grid.blocks = dim3(static_cast<unsigned>(tiles), grid_y(out.sizes[0] * slabs));
   return launch("warp", grid, args.out.device_index, stream, warp_planes<Source, Result>, args,
-                static_cast<int>(across), static_cast<int>(slabs));
+                static_cast<int>(across), slab, slabs);
 }
 
 template <typename T>

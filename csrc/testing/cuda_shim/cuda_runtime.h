@@ -36,11 +36,20 @@ struct alignas(16) float4 {
   float x, y, z, w;
 };
 
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+
 using cudaStream_t = struct CUstream_st*;
 
 enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidConfiguration = 9,
+  cudaErrorInsufficientDriver = 35,
   cudaErrorInvalidDeviceFunction = 98,
   cudaErrorInvalidDevice = 101,
   cudaErrorLaunchOutOfResources = 701,
@@ -70,10 +79,28 @@ inline void sincospif(float turns, float* sine, float* cosine) {
   *cosine = static_cast<float>(std::cos(kPi * turns));
 }
 
-/// There are two identical devices. Each thread has a current one.
+/// There are two identical devices.
 cudaError_t cudaGetDeviceCount(int* count);
-cudaError_t cudaGetDevice(int* device);
-cudaError_t cudaSetDevice(int device);
+
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount = 16 };
+
+/// The devices have as many multiprocessors as a large one.
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = 132;
+  return cudaSuccess;
+}
+
+enum cudaDriverEntryPointQueryResult {
+  cudaDriverEntryPointSuccess = 0,
+  cudaDriverEntryPointSymbolNotFound = 1,
+};
+constexpr unsigned long long cudaEnableDefault = 0;
+
+/// Finds the driver's functions for contexts. A thread has a stack of them; a launch in a thread
+/// without one creates the primary context of device 0 there, as CUDA does.
+cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned version,
+                                             unsigned long long flags,
+                                             cudaDriverEntryPointQueryResult* result);
 
 /// Returns the error of the last launch and clears it.
 cudaError_t cudaGetLastError();

@@ -33,8 +33,9 @@ dim3 gridDim;
 namespace {
 
 constexpr int kDevices = 2;
-thread_local int current_device = 0;
-std::mutex one_launch;  // the variables above belong to the whole device
+bool has_context[kDevices];  // a device's primary context exists; its handle is the address
+thread_local std::vector<bool*> contexts;  // the last one is current
+std::mutex one_launch;                     // the variables above belong to the whole device
 cudaError_t last_error = cudaSuccess;
 cuda_shim::Fiber* running = nullptr;
 
@@ -44,6 +45,7 @@ struct {
   int device = 0;
   cudaError_t failure = cudaSuccess;
   bool reversed = false;
+  std::int64_t only_row = -1;
 } control;
 
 bool is_allowed(const cudaLaunchConfig_t& launch) {
@@ -131,6 +133,7 @@ cudaError_t run_grid(const cudaLaunchConfig_t& launch, void (*thread)(const void
   std::vector<cuda_shim::Fiber> fibers(block.threads);
   for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z) {
     for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y) {
+      if (control.only_row >= 0 && control.only_row != blockIdx.y) continue;
       for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x) {
         return_shared_memory();
         lend_shared_memory(launch.dynamicSmemBytes);
@@ -143,6 +146,45 @@ cudaError_t run_grid(const cudaLaunchConfig_t& launch, void (*thread)(const void
   return cudaSuccess;
 }
 
+// The driver's functions, which cudaGetDriverEntryPointByVersion finds.
+
+int driver_init(unsigned) { return cudaSuccess; }
+
+int device_get(int* device, int index) {
+  if (index < 0 || index >= kDevices) return cudaErrorInvalidDevice;
+  *device = index;
+  return cudaSuccess;
+}
+
+int primary_context_retain(void** context, int device) {
+  has_context[device] = true;
+  *context = &has_context[device];
+  return cudaSuccess;
+}
+
+int context_get_current(void** context) {
+  *context = contexts.empty() ? nullptr : contexts.back();
+  return cudaSuccess;
+}
+
+int context_push_current(void* context) {
+  contexts.push_back(static_cast<bool*>(context));
+  return cudaSuccess;
+}
+
+int context_pop_current(void** context) {
+  *context = contexts.back();
+  contexts.pop_back();
+  return cudaSuccess;
+}
+
+/// The device of the calling thread's context, which exists afterwards.
+int device_in_use() {
+  if (contexts.empty()) context_push_current(&has_context[0]);
+  *contexts.back() = true;
+  return static_cast<int>(contexts.back() - has_context);
+}
+
 }  // namespace
 
 void __syncthreads() { running->leave(); }
@@ -152,14 +194,27 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return cudaSuccess;
 }
 
-cudaError_t cudaGetDevice(int* device) {
-  *device = current_device;
-  return cudaSuccess;
-}
-
-cudaError_t cudaSetDevice(int device) {
-  if (device < 0 || device >= kDevices) return last_error = cudaErrorInvalidDevice;
-  current_device = device;
+cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned,
+                                             unsigned long long,
+                                             cudaDriverEntryPointQueryResult* result) {
+  struct Entry {
+    const char* name;
+    void* function;
+  };
+  const Entry entries[] = {
+      {"cuInit", reinterpret_cast<void*>(driver_init)},
+      {"cuDeviceGet", reinterpret_cast<void*>(device_get)},
+      {"cuDevicePrimaryCtxRetain", reinterpret_cast<void*>(primary_context_retain)},
+      {"cuCtxGetCurrent", reinterpret_cast<void*>(context_get_current)},
+      {"cuCtxPushCurrent", reinterpret_cast<void*>(context_push_current)},
+      {"cuCtxPopCurrent", reinterpret_cast<void*>(context_pop_current)},
+  };
+  *result = cudaDriverEntryPointSymbolNotFound;
+  for (const Entry& entry : entries) {
+    if (std::strcmp(entry.name, name) != 0) continue;
+    *function = entry.function;
+    *result = cudaDriverEntryPointSuccess;
+  }
   return cudaSuccess;
 }
 
@@ -171,6 +226,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaSuccess";
     case cudaErrorInvalidConfiguration:
       return "cudaErrorInvalidConfiguration";
+    case cudaErrorInsufficientDriver:
+      return "cudaErrorInsufficientDriver";
     case cudaErrorInvalidDeviceFunction:
       return "cudaErrorInvalidDeviceFunction";
     case cudaErrorInvalidDevice:
@@ -189,6 +246,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "no error";
     case cudaErrorInvalidConfiguration:
       return "invalid configuration argument";
+    case cudaErrorInsufficientDriver:
+      return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorInvalidDeviceFunction:
       return "invalid device function";
     case cudaErrorInvalidDevice:
@@ -206,7 +265,7 @@ cudaError_t cuda_shim::run(const cudaLaunchConfig_t& launch, void (*thread)(cons
   const std::lock_guard<std::mutex> alone(one_launch);
   ++control.launches;
   control.stream = reinterpret_cast<std::uintptr_t>(launch.stream);
-  control.device = current_device;
+  control.device = device_in_use();
   last_error = run_grid(launch, thread, context);
   return last_error;
 }
@@ -214,6 +273,15 @@ cudaError_t cuda_shim::run(const cudaLaunchConfig_t& launch, void (*thread)(cons
 std::int64_t cuda_shim_launches() { return control.launches; }
 std::uintptr_t cuda_shim_stream() { return control.stream; }
 int cuda_shim_device() { return control.device; }
-int cuda_shim_current_device() { return current_device; }
+int cuda_shim_current_device() {
+  return contexts.empty() ? -1 : static_cast<int>(contexts.back() - has_context);
+}
+void cuda_shim_set_device(int device) {
+  has_context[device] = true;
+  contexts.assign(1, &has_context[device]);
+}
+bool cuda_shim_has_context(int device) { return has_context[device]; }
+void cuda_shim_forget_context(int device) { has_context[device] = false; }
+void cuda_shim_only_row(std::int64_t row) { control.only_row = row; }
 void cuda_shim_fail_next(int error) { control.failure = static_cast<cudaError_t>(error); }
 void cuda_shim_reverse_threads(bool reversed) { control.reversed = reversed; }

@@ -6,7 +6,6 @@ loaded.
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
@@ -38,8 +37,10 @@ def kind_of(name: str, array: Any) -> Kind:
     raise ArgumentError(f"{name} as a NumPy, torch or CuPy array", type(array).__name__)
 
 
-def shared_kind(names: Sequence[str], arrays: Sequence[Any]) -> Kind:
+def shared_kind(names: Sequence[str], arrays: Sequence[Any], by_value: Sequence[int] = ()) -> Kind:
     """The library that all `arrays`, the arguments `names`, belong to.
+
+    At the positions `by_value`, a CuPy call may also have a NumPy array of one row.
 
     Raises:
         ArgumentError: One of them is not an array, or belongs to another library than the first.
@@ -51,6 +52,9 @@ def shared_kind(names: Sequence[str], arrays: Sequence[Any]) -> Kind:
         return "numpy"
     kinds = list(map(kind_of, names, arrays))
     kind = kinds[0]
+    for at in by_value:
+        if kind == "cupy" and kinds[at] == "numpy" and len(arrays[at]) == 1:
+            kinds[at] = kind
     if kinds.count(kind) < len(kinds):
         name, other = next(item for item in zip(names, kinds, strict=False) if item[1] != kind)
         raise ArgumentError(f"every argument as a {kind} array", f"{name} as a {other} array")
@@ -97,11 +101,11 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
     """
     _require_bounded(shape[2:])
     channels_last = keep_layout and is_channels_last(src)
-    permuted = [shape[0], *shape[2:], shape[1]] if channels_last else list(shape)
-    module: Any = sys.modules[kind_of("src", src)]
+    permuted = (shape[0], *shape[2:], shape[1]) if channels_last else shape
+    module: Any = sys.modules["torch" if hasattr(src, "new_empty") else kind_of("src", src)]
     dtype = module.float32 if src.dtype == module.uint8 else src.dtype
-    options = {"device": src.device} if module.__name__ == "torch" else {}
-    result = module.empty(permuted, dtype=dtype, **options)
+    allocate = src.new_empty if module.__name__ == "torch" else module.empty
+    result = allocate(permuted, dtype=dtype)
     return module.moveaxis(result, -1, 1) if channels_last else result
 
 
@@ -110,10 +114,14 @@ def _require_bounded(sides: Sequence[int]) -> None:
 
     Symbolic sizes are not known yet.
     """
-    if not all(isinstance(side, (int, np.integer)) for side in sides):
-        return
-    require_sides("out", sides)
-    if math.prod(map(int, sides)) >= _C.PLANE_LIMIT:
+    count = 1
+    for side in sides:
+        if type(side) is not int and not isinstance(side, np.integer):
+            return
+        count *= int(side)
+    if count >= _C.SIDE_LIMIT:
+        require_sides("out", sides)
+    if count >= _C.PLANE_LIMIT:
         what = "volumes" if len(sides) == 3 else "planes"
         raise ArgumentError(
             f"out with {what} of fewer than {_C.PLANE_LIMIT} elements",
@@ -129,6 +137,8 @@ def require_sides(name: str, sides: Sequence[int]) -> None:
 
 def is_channels_last(array: Any) -> bool:
     """Whether the channels of `array` [N, C, ..., W] are adjacent in memory."""
+    if array.shape[1] == 1:
+        return False
     if hasattr(array, "stride"):  # torch counts elements, NumPy and CuPy bytes
         steps = array.stride()
         unit = 1
@@ -139,12 +149,13 @@ def is_channels_last(array: Any) -> bool:
 
 
 def current_stream(array: Any) -> int:
-    """Handle of the current stream of `array`'s library on its device; 0 on the CPU."""
+    """Handle of the current stream of `array`'s library on its device; 0 on the CPU.
+
+    CuPy's is that of the current device: `cineflow.ops.dispatch` makes the array's device current.
+    """
     if isinstance(array, np.ndarray):
         return 0
-    kind = kind_of("array", array)
-    if kind == "torch" and array.is_cuda:
-        return int(sys.modules["torch"].cuda.current_stream(array.device).cuda_stream)
-    if kind == "cupy":
+    on_gpu = getattr(array, "is_cuda", None)  # torch's
+    if on_gpu is None:
         return int(sys.modules["cupy"].cuda.get_current_stream().ptr)
-    return 0
+    return int(sys.modules["torch"].cuda.current_stream(array.device).cuda_stream) if on_gpu else 0

@@ -16,7 +16,11 @@ def run(op: Operator, *arguments: Any, out: Array | None = None) -> Array:
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
     tensors = arguments[: len(op.axes)]
-    kind = shared_kind(op.names, tensors if out is None else (*tensors, out))
+    given = tensors if out is None else (*tensors, out)
+    at_once = Operator.needs_no_dispatcher
+    if at_once is not None and at_once(op, given):
+        return _run(op, arguments, out)
+    kind = shared_kind(op.names, given, op.by_value)
     if kind == "torch":
         from cineflow.ops import torch_library  # imports torch
 
@@ -24,6 +28,14 @@ def run(op: Operator, *arguments: Any, out: Array | None = None) -> Array:
             return torch_library.call(op, arguments)
         torch_library.fill(op, out, arguments)
         return out
+    if kind == "cupy":
+        # CuPy allocates on the current device, and its current stream is that device's.
+        with tensors[0].device:
+            return _run(op, arguments, out)
+    return _run(op, arguments, out)
+
+
+def _run(op: Operator, arguments: tuple[Any, ...], out: Array | None) -> Array:
     if out is None:
         op.require_ranks(arguments)
         out = op.allocate(*arguments)

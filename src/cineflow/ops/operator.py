@@ -22,6 +22,8 @@ class Operator:
             where the op takes images only.
         names: Names of the tensors, then "out".
         coordinates: Positions, among the tensors, of those that say where to sample.
+        by_value: Positions of those that may be on the CPU where the others are on a GPU, if they
+            have one row: the launcher passes their values.
         allocate: `allocate(*arguments)` returns an uninitialised result for tensors of those axes.
             It is also the fake kernel.
         fill: `fill(out, *arguments)` runs the kernel.
@@ -29,6 +31,9 @@ class Operator:
 
     #: Every operator by name, once its module is imported.
     declared: ClassVar[dict[str, Operator]] = {}
+
+    #: Whether an op may run on tensors at once; `cineflow.ops.torch_plain` sets it.
+    needs_no_dispatcher: ClassVar[Callable[[Operator, tuple[Any, ...]], bool] | None] = None
 
     def __init__(
         self,
@@ -43,7 +48,10 @@ class Operator:
         self.axes = axes
         self.volume_axes = volume_axes or {}
         self.names = (*axes, "out")
+        forms = filter(None, (axes, self.volume_axes))
+        self._ranks = [list(map(rank_of, form.values())) for form in forms]
         self.coordinates = tuple(at for at, name in enumerate(axes) if name in _COORDINATES)
+        self.by_value = tuple(at for at, name in enumerate(axes) if name == "centre")
         self.allocate = allocate
         self.fill = fill
         Operator.declared[self.name] = self
@@ -53,6 +61,9 @@ class Operator:
 
         Where the op also takes volumes, the rank of the first tensor decides between the two.
         """
+        # First the usual case, because calls on small arrays are short.
+        if [array.ndim for array in arguments[: len(self.axes)]] in self._ranks:
+            return
         wanted = self.axes
         if self.volume_axes:
             name, image = next(iter(self.axes.items()))

@@ -91,7 +91,8 @@ def polar_resample(
 
     Args:
         src: Cartesian images [N, C, H, W], any strides; float32, float16, bfloat16 or uint8.
-        centre: (x, y) in pixels for all frames, or [N, 2] or [1, 2] float32 like `src`.
+        centre: (x, y) in pixels for all frames, or [N, 2] or [1, 2] float32 like `src`. Numbers
+            are handed on with the call: nothing is copied to a GPU.
         grid: The samples of the polar image.
         border: "zeros" or "clamp", as in `warp`.
         scale: Factor of the result; 1 / 255 normalises a uint8 image in the same pass.
@@ -183,18 +184,18 @@ def _shape_of(grid: PolarGrid) -> tuple[int, int]:
 
 
 def _array_like(src: Array, centre: tuple[float, float]) -> Any:
-    """`centre` as a [1, 2] float32 array of `src`'s library and device."""
+    """`centre` as a [1, 2] float32 array for a call on `src`.
+
+    For images on a GPU it is on the CPU: the kernel gets its values with the launch.
+    """
     if len(centre) != 2:
         raise ArgumentError("centre as (x, y) in pixels", repr(centre))
     values = [[real("centre's x", centre[0]), real("centre's y", centre[1])]]
-    kind = kind_of("src", src)
-    if kind == "numpy":
-        return np.array(values, np.float32)
-    library = sys.modules[kind]
-    options = {"device": src.device} if kind == "torch" else {}
-    return (library.tensor if kind == "torch" else library.array)(
-        values, dtype=library.float32, **options
-    )
+    if kind_of("src", src) == "torch":
+        torch = sys.modules["torch"]
+        device = "cpu" if src.is_cuda else src.device
+        return torch.tensor(values, dtype=torch.float32, device=device)
+    return np.array(values, np.float32)
 
 
 def _allocate(src: Array, centre: Array, rows: int, columns: int, *_: object) -> Array:

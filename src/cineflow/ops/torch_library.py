@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+import cineflow.ops.torch_plain  # noqa: F401, from now on plain tensors go past this module
 from cineflow.errors import ArgumentError
 from cineflow.ops.operator import Operator
 from cineflow.ops.torch_gradients import GRADIENTS, no_gradient
@@ -76,7 +77,7 @@ def fill(op: Operator, out: Tensor, arguments: tuple[Any, ...]) -> None:
         if refused:
             raise ArgumentError(wanted, got, "Make it with torch.empty.")
     _require_ordinary(op, (*arguments[: len(op.axes)], out))
-    _require_one_device((*op.axes, "out"), (*arguments[: len(op.axes)], out))
+    _require_one_device(op, (*arguments[: len(op.axes)], out))
     arguments = _with_float32_coordinates(op, arguments)
     op.fill(out, *map(_plain, arguments))
 
@@ -136,24 +137,27 @@ def _plain(argument: Any) -> Any:
     return argument.detach().resolve_neg() if isinstance(argument, Tensor) else argument
 
 
-def _require_one_device(names: tuple[str, ...], tensors: tuple[Tensor, ...]) -> None:
+def _require_one_device(op: Operator, tensors: tuple[Tensor, ...]) -> None:
     first = tensors[0].device
-    for name, tensor in zip(names, tensors, strict=True):
-        if tensor.device != first:
-            raise ArgumentError(f"every tensor on {first}", f"{name} on {tensor.device}")
+    for at, (name, tensor) in enumerate(zip(op.names, tensors, strict=False)):
+        if tensor.device == first:
+            continue
+        if at in op.by_value and first.type == "cuda" and tensor.is_cpu and len(tensor) == 1:
+            continue
+        raise ArgumentError(f"every tensor on {first}", f"{name} on {tensor.device}")
 
 
 def _register(op: Operator) -> Any:
-    names = tuple(op.axes)
+    count = len(op.axes)
 
     def allocate(*arguments: Any) -> Tensor:
         op.require_ranks(arguments)
-        _require_one_device(names, arguments[: len(names)])
+        _require_one_device(op, arguments[:count])
         out: Tensor = op.allocate(*arguments)
         return out
 
     def run(*arguments: Any) -> Tensor:
-        for tensor in arguments[: len(names)]:
+        for tensor in arguments[:count]:
             _require_no_tangent(op, tensor)
         out = allocate(*arguments)
         op.fill(out, *map(_plain, arguments))

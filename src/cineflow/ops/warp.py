@@ -38,7 +38,9 @@ def warp(src: Array, flow: Array, *, border: Border = "zeros", out: Array | None
 
 
 def _allocate(src: Array, flow: Array, border: str = "zeros") -> Array:
-    return empty_output(src, (*src.shape[:2], *flow.shape[2:]))
+    n, c, *_ = src.shape
+    _, _, *sides = flow.shape
+    return empty_output(src, (n, c, *sides))
 
 
 def _fill(out: Array, src: Array, flow: Array, border: str = "zeros") -> None:

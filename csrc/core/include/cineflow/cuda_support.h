@@ -3,7 +3,7 @@
 
 namespace cineflow {
 
-/// GPU architectures that this build has code for, as a CMake list ("80"); "" without CUDA kernels.
+/// GPU architectures that this build has code for, such as "80,120"; "" without CUDA kernels.
 const char* cuda_architectures() noexcept;
 
 /// Number of devices the driver lists; 0 without a driver or without CUDA kernels.

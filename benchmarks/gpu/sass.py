@@ -1,0 +1,257 @@
+"""What the machine code of the CUDA kernels says, without a GPU.
+
+    python -m benchmarks.gpu.sass [--write]
+
+It compiles the kernels for every architecture in `sass_cases.DEVICES`, disassembles them, and counts
+the instructions of the loop that does the work: loads, stores and multiply-adds per output. From
+these, registers and shared memory come the occupancy and a modelled time for each case and device.
+The model is coarse, about +-40 %: it is for comparing a kernel with what it was. --write replaces
+`sass.json`, with which a slow test compares. Needs nvcc, and nvdisasm from CUDA or from the package
+nvidia-cuda-nvdisasm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.sass_cases import CASES, DEVICES, Case, Device
+from benchmarks.gpu.steps import ROOT, MissingToolError, tool
+
+TABLE = Path(__file__).with_name("sass.json")
+
+_FUNCTION = re.compile(r"^\s*\.section\s+\.text\.(\w+),")
+_LABEL = re.compile(r"^(\.L_x_\d+):")
+_INSTRUCTION = re.compile(r"^\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*([^;]*);")
+_REGISTERS = re.compile(r"Compiling entry function '(\w+)'.*?Used (\d+) registers", re.DOTALL)
+_TARGET = re.compile(r"\(?(\.L_x_\d+)\)?")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Instructions of one loop, or of a whole kernel.
+
+    Attributes:
+        instructions: All of them.
+        loads: From global memory.
+        stored_bytes: To global memory, per thread.
+        stores: Instructions for them.
+        shared: Loads and stores of shared memory.
+        multiply_adds: Of f32.
+    """
+
+    instructions: int
+    loads: int
+    stored_bytes: int
+    stores: int
+    shared: int
+    multiply_adds: int
+
+
+def count(operations: list[str]) -> Counts:
+    stores = [one for one in operations if one.startswith("STG")]
+    return Counts(
+        len(operations),
+        sum(one.startswith("LDG") for one in operations),
+        sum(_bytes_of(one) for one in stores),
+        len(stores),
+        sum(one.startswith(("LDS", "STS")) for one in operations),
+        sum(one.startswith("FFMA") for one in operations),
+    )
+
+
+def _bytes_of(operation: str) -> int:
+    """Width of a load or store: "STG.E.128" has 16 bytes."""
+    for suffix, width in (("128", 16), ("64", 8), ("U16", 2), ("S16", 2), ("U8", 1), ("S8", 1)):
+        if suffix in operation.split("."):
+            return width
+    return 4
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One instantiation. `work` is the innermost loop that case looks for, `before` what precedes
+    it, and `fill` the loop that fills shared memory, where there is one."""
+
+    name: str
+    registers: int
+    before: Counts
+    work: Counts
+    fill: Counts
+
+
+def functions_in(listing: str) -> Iterator[tuple[str, list[str], list[tuple[int, int]]]]:
+    """Name, operations and loops (first, last operation) of each kernel that nvdisasm lists."""
+    name, operations, labels, loops = "", [], {}, []  # type: ignore[var-annotated]
+    for line in [*listing.splitlines(), "\t.section\t.text.end,"]:
+        if found := _FUNCTION.match(line):
+            if name:
+                yield name, operations, loops
+            name, operations, labels, loops = found[1], [], {}, []
+        elif found := _LABEL.match(line):
+            labels[found[1]] = len(operations)
+        elif found := _INSTRUCTION.match(line):
+            if found[1].startswith("BRA") and (target := _TARGET.search(found[2])):
+                start = labels.get(target[1])
+                if start is not None and start < len(operations):
+                    loops.append((start, len(operations)))
+            operations.append(found[1])
+
+
+def innermost(loops: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [
+        one for one in loops
+        if not any(other != one and one[0] <= other[0] and other[1] <= one[1] for other in loops)
+    ]  # fmt: skip
+
+
+def kernels_in(listing: str, report: str, multiplies: bool) -> list[Kernel]:
+    """The kernels of a file. `multiplies`: their work is the loop with most multiply-adds; that of
+    the others is the one with most loads."""
+    registers = {name: int(number) for name, number in _REGISTERS.findall(report)}
+    kernels = []
+    for name, operations, loops in functions_in(listing):
+        if name not in registers:
+            continue
+        inner = innermost(loops) or [(0, len(operations) - 1)]
+        bodies = {loop: count(operations[loop[0] : loop[1] + 1]) for loop in inner}
+
+        def weight(loop: tuple[int, int], bodies: dict[Any, Counts] = bodies) -> int:
+            return bodies[loop].multiply_adds if multiplies else bodies[loop].loads
+
+        best = max(inner, key=weight)
+        others = [bodies[loop] for loop in inner if loop != best and bodies[loop].shared]
+        fill = max(others, key=lambda body: body.shared, default=count([]))
+        kernels.append(
+            Kernel(name, registers[name], count(operations[: best[0]]), bodies[best], fill)
+        )
+    return kernels
+
+
+@cache
+def nvdisasm() -> str:
+    """The program: of CUDA, or of the package nvidia-cuda-nvdisasm."""
+    try:
+        return tool("nvdisasm")
+    except MissingToolError:
+        package = importlib.util.find_spec("nvidia")
+        for folder in (package.submodule_search_locations or []) if package is not None else []:
+            for path in Path(folder).glob("*/bin/nvdisasm"):
+                return str(path)
+        raise
+
+
+def compiled(source: str, architecture: str, folder: Path) -> list[Kernel]:
+    cubin = folder / f"{source}-{architecture}.cubin"
+    command = [
+        tool("nvcc"), "-std=c++17", "-O3", f"-arch={architecture}", "-Xptxas", "-v", "-cubin",
+        f"-I{ROOT}/csrc/core", f"-I{ROOT}/csrc/core/include",
+        str(ROOT / f"csrc/core/cuda/{source}.cu"), "-o", str(cubin),
+    ]  # fmt: skip
+    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    listing = subprocess.run(
+        [nvdisasm(), "-c", str(cubin)], capture_output=True, text=True, check=True
+    ).stdout
+    return kernels_in(listing, report, multiplies=source.startswith("correlation"))
+
+
+def resident_blocks(registers: int, case: Case, device: Device) -> int:
+    """Blocks that a multiprocessor holds at once."""
+    warps = -(-case.threads // 32)
+    per_warp = -(-registers * 32 // 256) * 256
+    limits = [device.warps // warps, device.blocks, 65536 // (per_warp * warps)]
+    if case.shared_bytes:
+        limits.append(device.shared_bytes // (case.shared_bytes + 1024))
+    return min(limits)
+
+
+def row(case: Case, device: Device, kernel: Kernel) -> dict[str, Any]:
+    """The figures of a case on a device."""
+    blocks = max(resident_blocks(kernel.registers, case, device), 1)
+    warps = -(-case.threads // 32)
+    outputs = case.outputs_of(kernel.work)
+    trips = case.trips(outputs)
+    per_thread = kernel.before.instructions + trips * kernel.work.instructions
+    shared = trips * kernel.work.shared
+    if case.fill_elements and kernel.fill.shared:
+        # One element of the tile is 8 channels, each a store to shared memory.
+        cost = 8 * kernel.fill.instructions / kernel.fill.shared
+        per_thread += case.fill_elements * cost
+        shared += 8 * case.fill_elements
+    loads = trips * kernel.work.loads * case.passes + 8 * case.fill_elements
+    busiest = -(-case.blocks // device.multiprocessors) * warps  # warps of one multiprocessor
+    waves = -(-case.blocks // (device.multiprocessors * blocks))
+    cycles = {
+        "issue": busiest * per_thread / 4,
+        "memory pipe": busiest * (loads + shared),
+        # Each trip waits for its loads once; other resident warps hide it.
+        "latency": waves * (case.chain + trips) * device.latency / case.overlap,
+    }
+    times = {name: number / device.clock_ghz / 1e3 for name, number in cycles.items()}
+    fits = case.bytes <= device.cache_bytes
+    floor = case.bytes / (device.cache_gb_s if fits else device.memory_gb_s) / 1e3
+    slowest = max(times, key=lambda name: times[name])
+    return {
+        "registers": kernel.registers,
+        "occupancy": round(blocks * warps / device.warps, 2),
+        "instructions_per_output": round(kernel.work.instructions / outputs, 2),
+        "loads_per_output": round(kernel.work.loads / outputs, 3),
+        "stores_per_output": round(kernel.work.stores / outputs, 3),
+        "shared_per_output": round(kernel.work.shared / outputs, 3),
+        "multiply_adds_per_output": round(kernel.work.multiply_adds / outputs, 2),
+        "floor_us": round(floor, 2),
+        "modelled_us": round(max(floor, times[slowest]), 2),
+        "limited_by": slowest if times[slowest] > floor else "bytes",
+    }
+
+
+def table() -> dict[str, Any]:
+    """The figures of all cases and devices, and the compiler that they are of."""
+    sources = sorted({case.source for case in CASES})
+    architectures = sorted({device.architecture for device in DEVICES.values()})
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        pairs = [(source, one) for source in sources for one in architectures]
+        found = dict(
+            zip(pairs, pool.map(lambda pair: compiled(*pair, Path(folder)), pairs), strict=True)
+        )
+    rows = {}
+    for case in CASES:
+        for name, device in DEVICES.items():
+            kernels = found[case.source, device.architecture]
+            (kernel,) = [one for one in kernels if re.search(case.kernel, one.name)]
+            rows[f"{case.name} on {name}"] = row(case, device, kernel)
+    version = subprocess.run([tool("nvcc"), "--version"], capture_output=True, text=True, check=True)
+    release = re.search(r"V([\d.]+)", version.stdout)
+    return {"nvcc": release[1] if release else "unknown", "rows": rows}
+
+
+def show(rows: dict[str, dict[str, Any]]) -> None:
+    titles = ("regs", "occ", "instr", "ld", "st", "shared", "fma", "floor us", "us", "limited by")
+    print(f"{'':<52}" + "".join(f"{title:>9}" for title in titles))
+    for name, figures in rows.items():
+        print(f"{name:<52}" + "".join(f"{value!s:>9.9}" for value in figures.values()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.sass", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="replace sass.json")
+    options = parser.parse_args()
+    found = table()
+    show(found["rows"])
+    if options.write:
+        TABLE.write_text(json.dumps(found, indent=1) + "\n")
+        print(f"wrote {TABLE}")
+
+
+if __name__ == "__main__":
+    main()
