@@ -39,21 +39,31 @@ def halved(name: str, levels: int) -> str:
     )
 
 
-def scaled_rows(f1: str = "f1") -> str:
-    """`f1_rows` [N, H W, C] f32, times the attribute `scale`, and sizes that volumes need."""
+def scaled_rows() -> str:
+    """`f1_rows` [N, H W, C] f32, times the attribute `scale`, and sizes that volumes need.
+
+    Features without channels get one of zeros (`more_channels`): ONNX Runtime leaves products of
+    several empty matrices unwritten.
+    """
     return f"""
-  batch = Shape <start: int = 0, end: int = 1> ({f1})
-  channels = Shape <start: int = 1, end: int = 2> ({f1})
-  height = Shape <start: int = 2, end: int = 3> ({f1})
-  width = Shape <start: int = 3, end: int = 4> ({f1})
+  batch = Shape <start: int = 0, end: int = 1> (f1)
+  given_channels = Shape <start: int = 1, end: int = 2> (f1)
+  height = Shape <start: int = 2, end: int = 3> (f1)
+  width = Shape <start: int = 3, end: int = 4> (f1)
   pixels = Mul (height, width)
   all_pixels = Mul (batch, pixels)
   one = Constant <value = int64[1] {{1}}> ()
+  channels = Max (given_channels, one)
+  missing_channels = Sub (channels, given_channels)
+  no_margins_before = Constant <value = int64[5] {{0, 0, 0, 0, 0}}> ()
+  no_margins_after = Constant <value = int64[2] {{0, 0}}> ()
+  more_channels = Concat <axis: int = 0> (no_margins_before, missing_channels, no_margins_after)
   factor = Constant <value_float: float = @scale> ()
-  f1_f32 = Cast <to: int = {F32}> ({f1})
+  f1_f32 = Cast <to: int = {F32}> (f1)
   f1_scaled = Mul (f1_f32, factor)
+  f1_padded = Pad (f1_scaled, more_channels)
   f1_shape = Concat <axis: int = 0> (batch, channels, pixels)
-  f1_flat = Reshape <allowzero: int = 1> (f1_scaled, f1_shape)
+  f1_flat = Reshape <allowzero: int = 1> (f1_padded, f1_shape)
   f1_rows = Transpose <perm: ints = [0, 2, 1]> (f1_flat)"""
 
 

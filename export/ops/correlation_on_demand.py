@@ -23,7 +23,8 @@ def body(levels: int, radius: int) -> str:
         "f1, features, coords",
         f"""
   {scaled_rows()}
-  features_f32 = Cast <to: int = {F32}> (features)
+  features_single = Cast <to: int = {F32}> (features)
+  features_f32 = Pad (features_single, more_channels)
   both_axes = Constant <value = int64[2] {{2, 3}}> ()
   no_columns = Constant <value = int64[1] {{0}}> ()
   end_0 = Constant <value = int64[1] {{0}}> ()

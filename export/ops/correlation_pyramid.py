@@ -30,7 +30,8 @@ def body(levels: int) -> str:
         f"""
   {scaled_rows()}
   f2_f32 = Cast <to: int = {F32}> (f2)
-  f2_flat = Reshape <allowzero: int = 1> (f2_f32, f1_shape)
+  f2_padded = Pad (f2_f32, more_channels)
+  f2_flat = Reshape <allowzero: int = 1> (f2_padded, f1_shape)
   volume = MatMul (f1_rows, f2_flat)
   maps_shape = Concat <axis: int = 0> (all_pixels, one, height, width)
   maps_0 = Reshape <allowzero: int = 1> (volume, maps_shape)

@@ -12,7 +12,10 @@ from cineflow.export.ops._text import F32, function, result
 
 
 def body(levels: int) -> str:
-    """The ONNX function; each level is padded on the right to the width of the first."""
+    """The ONNX function; each level is padded on the right to the width of the first.
+
+    Each plane is an image of its own: ONNX Runtime pools no images without channels.
+    """
     require_levels(levels)
     padded = "\n".join(
         f"""
@@ -27,12 +30,22 @@ def body(levels: int) -> str:
         "FeaturePyramid",
         "f2",
         f"""
+  batch = Shape <start: int = 0, end: int = 1> (f2)
+  channels = Shape <start: int = 1, end: int = 2> (f2)
+  sides = Shape <start: int = 2, end: int = 4> (f2)
   width = Shape <start: int = 3, end: int = 4> (f2)
+  one = Constant <value = int64[1] {{1}}> ()
+  planes = Mul (batch, channels)
+  planes_shape = Concat <axis: int = 0> (planes, one, sides)
   no_margins = Constant <value = int64[7] {{0, 0, 0, 0, 0, 0, 0}}> ()
-  maps_0 = Cast <to: int = {F32}> (f2)
+  f2_f32 = Cast <to: int = {F32}> (f2)
+  maps_0 = Reshape <allowzero: int = 1> (f2_f32, planes_shape)
 {halved("maps", levels)}
 {padded}
-  out_f32 = Concat <axis: int = 2> ({names})
+  stacked = Concat <axis: int = 2> ({names})
+  rows = Shape <start: int = 2, end: int = 3> (stacked)
+  out_shape = Concat <axis: int = 0> (batch, channels, rows, width)
+  out_f32 = Reshape <allowzero: int = 1> (stacked, out_shape)
   {result("f2", from_bytes=False)}""",
     )
 

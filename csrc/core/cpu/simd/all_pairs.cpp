@@ -66,10 +66,16 @@ CINEFLOW_HD void deinterleave(F32s first, F32s second, F32s* even, F32s* odd) {
 #endif
 
 CINEFLOW_HD float sum_of(F32s values) {
+#if defined(__AVX2__)
 #if defined(__AVX512F__)
-  return _mm512_reduce_add_ps(values);
-#elif defined(__AVX2__)
-  __m128 sum = _mm_add_ps(_mm256_castps256_ps128(values), _mm256_extractf128_ps(values, 1));
+  // Through memory: GCC 12 warns about the intrinsics that cut a vector of 16 lanes.
+  float lanes[kLanes];
+  store(lanes, values);
+  const __m256 half = load_bits<__m256>(lanes) + load_bits<__m256>(lanes + 8);
+#else
+  const __m256 half = values;
+#endif
+  __m128 sum = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
   sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
   return _mm_cvtss_f32(_mm_add_ss(sum, _mm_shuffle_ps(sum, sum, 1)));
 #else
