@@ -2,8 +2,8 @@
 //
 // Usage:
 //   LookupWindows windows(coords, radius, image, row, first, count);
-//   LookupRun& run = windows.run(level, height, width);  // fill in its maps
-//   windows.look_up(out, first_channel);
+//   LookupRun& run = windows.level(level, height, width);  // fill in its maps
+//   windows.look_up(level, out);
 #pragma once
 
 #include <algorithm>
@@ -27,15 +27,16 @@ class LookupWindows {
                 std::int64_t first, int count) noexcept;
 
   /// Positions on one level of maps with these sides at level 0. The caller adds the maps.
-  LookupRun& run(int level, std::int64_t height, std::int64_t width) noexcept;
+  LookupRun& level(int level, std::int64_t height, std::int64_t width) noexcept;
 
-  /// Samples the windows of `run` and writes them to channels of `out` from `channel` on.
-  void look_up(const TensorView& out, std::int64_t channel) noexcept;
+  /// Samples the windows of a level and writes them to its channels of `out`.
+  void look_up(int level, const TensorView& out) noexcept;
 
  private:
   std::int64_t image_, row_, first_;
+  int count_, radius_;
   float x_[kLookupPixels], y_[kLookupPixels];  // pixels of level 0
-  LookupRun run_{};
+  LookupRun levels_[kMaxLevels];
 };
 
 /// Makes the maps of `run` the windows [kMostWindow] of its pixels, in `windows` [kWindowFloats]. Of

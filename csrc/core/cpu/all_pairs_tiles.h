@@ -34,6 +34,7 @@ struct LookupRun {
   DType dtype;
   std::int64_t height, width;  // of every map
   std::int64_t pitch;
+  const LookupRun* next;  // of the same pixels, or null; its maps are prefetched
   std::int64_t x[kLookupPixels], y[kLookupPixels];          // the first column and row of a window
   float x_fraction[kLookupPixels], y_fraction[kLookupPixels];  // of all its samples, in [0, 1]
   int count;

@@ -55,13 +55,12 @@ void pack_channels(const TensorView& map, std::int64_t image, std::int64_t y, st
 void look_up_pixels(const CorrelationOnDemandArgs& args, const Geometry& size,
                     const float* features, float* workspace, std::int64_t image, std::int64_t row,
                     std::int64_t first, int count) {
-  const int side = 2 * args.radius + 1;
   float* f1 = workspace;
   float* dots = workspace + kLookupPixels * size.channels;
   pack_channels(args.f1, image, row, first, count, size.channels, f1);
   LookupWindows windows(args.coords, args.radius, image, row, first, count);
   for (int level = 0; level < args.levels; ++level) {
-    LookupRun& run = windows.run(level, size.height, size.width);
+    LookupRun& run = windows.level(level, size.height, size.width);
     const float* f2 = features + level_start(size.height, size.width, level) * size.channels;
     for (int pixel = 0; pixel < count; ++pixel) {
       const auto multiply_row = [&](float* window, std::int64_t y, std::int64_t x,
@@ -72,7 +71,7 @@ void look_up_pixels(const CorrelationOnDemandArgs& args, const Geometry& size,
       for_each_row(run, pixel, dots, multiply_row);
     }
     use_windows(dots, &run);
-    windows.look_up(args.out, level * side * side);
+    windows.look_up(level, args.out);
   }
 }
 

@@ -238,11 +238,12 @@ void look_up_pixels(const CorrelationLookupArgs& args, std::int64_t image, std::
   const std::int64_t all = dense ? pyramid.sizes[1] * pyramid.sizes[2] * length : 0;
   const std::int64_t pixel_0 =
       image * pyramid.strides[0] + row * pyramid.strides[1] + first * pyramid.strides[2];
-  const int side = 2 * args.radius + 1;
+  const bool adjacent = pyramid.strides[3] == 1;
   float gathered[kWindowFloats];
   LookupWindows windows(args.coords, args.radius, image, row, first, count);
+  LookupRun* finer = nullptr;
   for (int level = 0; level < args.levels; ++level) {
-    LookupRun& run = windows.run(level, pyramid.sizes[1], pyramid.sizes[2]);
+    LookupRun& run = windows.level(level, pyramid.sizes[1], pyramid.sizes[2]);
     const std::int64_t start = level_start(pyramid.sizes[1], pyramid.sizes[2], level);
     run.dtype = pyramid.dtype;
     for (int pixel = 0; pixel < count; ++pixel) {
@@ -252,8 +253,16 @@ void look_up_pixels(const CorrelationLookupArgs& args, std::int64_t image, std::
       run.before[pixel] = dense ? before + at_pixel : start;
       run.after[pixel] = dense ? all - before - at_pixel : length - start;
     }
-    if (pyramid.strides[3] != 1) gather_windows(pyramid.strides[3], gathered, &run);
-    windows.look_up(args.out, level * side * side);
+    if (adjacent) run.next = finer;
+    finer = &run;
+  }
+  // The coarsest level first: while it is sampled, the next one is prefetched.
+  for (int level = args.levels - 1; level >= 0; --level) {
+    if (!adjacent) {
+      LookupRun& run = windows.level(level, pyramid.sizes[1], pyramid.sizes[2]);
+      gather_windows(pyramid.strides[3], gathered, &run);
+    }
+    windows.look_up(level, args.out);
   }
 }
 

@@ -3,6 +3,8 @@
 // A row of a window is one or a few vectors. Each is interpolated along x once and serves the
 // samples above and below it. The results of up to 16 pixels are then transposed, because pixels
 // are adjacent in the output and samples are not.
+#include <algorithm>
+
 #include "cpu/simd/kernels.h"
 #include "cpu/simd/vec.h"
 
@@ -11,7 +13,12 @@ namespace {
 
 constexpr int kMostSide = 17;  // of a window, 2 kMaxLookupRadius + 1
 constexpr int kMostChunks = (kMostSide + kLanes - 1) / kLanes;
-constexpr int kPitch = (kMostSide * kMostSide + kMostChunks * kLanes + 15) / 16 * 16;
+
+/// Floats from the window of one pixel to the next: an odd number of cache lines. Behind a window
+/// is room for a row of whole vectors.
+constexpr int pitch_of(int side) {
+  return ((side * side + kMostChunks * kLanes + 15) / 16 | 1) * 16;
+}
 
 CINEFLOW_HD I32s lane_integers() {
   I32s numbers;
@@ -21,6 +28,37 @@ CINEFLOW_HD I32s lane_integers() {
 
 CINEFLOW_HD F32s masked(F32s values, I32s mask) { return (F32s)((I32s)values & mask); }
 
+/// A row of a map from `offset` on, of which only columns [x, x + reach) that are inside are read.
+template <typename Source>
+[[gnu::noinline]] void copy_row(const Source* map, std::int64_t offset, std::int32_t x,
+                                std::int32_t width, int reach, Source* to) {
+  for (int column = 0; column < reach; ++column) {
+    const bool inside = x + column >= 0 && x + column < width;
+    to[column] = inside ? map[offset + column] : Source{};
+  }
+}
+
+/// Pixels that the prefetches run ahead: about the latency of the L3 cache.
+constexpr int kAhead = 3;
+
+/// The rows of the window that is needed kAhead windows later: of this level, or of the next one.
+struct Ahead {
+  const char* first;
+  std::int64_t step;  // bytes
+};
+
+CINEFLOW_HD Ahead rows_ahead(const LookupRun& run, int pixel) {
+  int other = pixel + kAhead;
+  const LookupRun* from = &run;
+  if (other >= run.count) {
+    if (run.next != nullptr) from = run.next;
+    other = std::min(other - run.count, run.count - 1);
+  }
+  const std::int64_t bytes = item_size(from->dtype);
+  const std::int64_t offset = from->y[other] * from->pitch + from->x[other] - from->origin[other];
+  return {static_cast<const char*>(from->maps[other]) + offset * bytes, from->pitch * bytes};
+}
+
 /// `to` [(2r + 1)^2], y displacement first; some floats behind it are overwritten.
 template <int kChunks, typename Source>
 void window(const LookupRun& run, int pixel, float* to) {
@@ -28,6 +66,12 @@ void window(const LookupRun& run, int pixel, float* to) {
   const auto* map = static_cast<const Source*>(run.maps[pixel]);
   const auto x = static_cast<std::int32_t>(run.x[pixel]);
   const auto width = static_cast<std::int32_t>(run.width);
+  const std::int64_t height = run.height;
+  const std::int64_t pitch = run.pitch;
+  const std::int64_t first_y = run.y[pixel];
+  const std::int64_t origin = run.origin[pixel];
+  const std::int64_t before = run.before[pixel];
+  const std::int64_t after = run.after[pixel];
   const float x_fraction = run.x_fraction[pixel];
   const float y_fraction = run.y_fraction[pixel];
   const F32s right_weight = splat(x_fraction);
@@ -46,19 +90,20 @@ void window(const LookupRun& run, int pixel, float* to) {
     right_inside[chunk] = (column + 1 >= first) & (column + 1 < width);
   }
 
+  const Ahead ahead = rows_ahead(run, pixel);
+  constexpr int kReach = kChunks * kLanes + 1;
+  Source copy[kReach];
   F32s above[kChunks] = {};
   for (int row = 0; row <= side; ++row) {
-    const std::int64_t y = run.y[pixel] + row;
+    const std::int64_t y = first_y + row;
     F32s values[kChunks] = {};
-    if (y >= 0 && y < run.height) {
-      constexpr int kReach = kChunks * kLanes + 1;
-      const std::int64_t offset = y * run.pitch + x - run.origin[pixel];
+    __builtin_prefetch(ahead.first + row * ahead.step);
+    __builtin_prefetch(ahead.first + row * ahead.step + side * sizeof(Source));
+    if (y >= 0 && y < height) {
+      const std::int64_t offset = y * pitch + x - origin;
       const Source* from = map + offset;
-      Source copy[kReach] = {};
-      if (!(offset >= -run.before[pixel] && offset + kReach <= run.after[pixel])) {
-        for (int column = 0; column < kReach; ++column) {
-          if (x + column >= 0 && x + column < width) copy[column] = map[offset + column];
-        }
+      if (!(offset >= -before && offset + kReach <= after)) {
+        copy_row(map, offset, x, width, kReach, copy);
         from = copy;
       }
 #pragma GCC unroll 5
@@ -85,8 +130,9 @@ void window(const LookupRun& run, int pixel, float* to) {
 
 template <int kChunks>
 void windows(const LookupRun& run, float* to) {
+  const int pitch = pitch_of(2 * run.radius + 1);
   for (int pixel = 0; pixel < run.count; ++pixel) {
-    float* one = to + pixel * kPitch;
+    float* one = to + pixel * pitch;
     switch (run.dtype) {
       case DType::kF16:
         window<kChunks, Half>(run, pixel, one);
@@ -111,18 +157,81 @@ void windows_of(int chunks, const LookupRun& run, float* to) {
   }
 }
 
+/// Where the samples of a window go: [x displacement][y displacement], from rows of y.
+struct Order {
+  Order(int side, std::int64_t stride) {
+    std::int64_t* to = offsets;
+    for (int y = 0; y < side; ++y) {
+      for (int x = 0; x < side; ++x) *to++ = (x * side + y) * stride;
+    }
+  }
+  std::int64_t offsets[kMostSide * kMostSide];  // in the output
+};
+
+#if defined(__AVX2__)
+/// 8 samples of 8 pixels, of which the first `count` are stored.
+CINEFLOW_HD void transpose(const float* from, int pitch, const std::int64_t* offsets, int count,
+                           float* to) {
+  __m256 rows[8];
+  __m256 pairs[8];
+#pragma GCC unroll 8
+  for (int row = 0; row < 8; ++row) rows[row] = _mm256_loadu_ps(from + row * pitch);
+#pragma GCC unroll 4
+  for (int row = 0; row < 8; row += 2) {
+    pairs[row] = _mm256_unpacklo_ps(rows[row], rows[row + 1]);
+    pairs[row + 1] = _mm256_unpackhi_ps(rows[row], rows[row + 1]);
+  }
+#pragma GCC unroll 2
+  for (int row = 0; row < 8; row += 4) {
+    rows[row] = _mm256_shuffle_ps(pairs[row], pairs[row + 2], 0x44);
+    rows[row + 1] = _mm256_shuffle_ps(pairs[row], pairs[row + 2], 0xee);
+    rows[row + 2] = _mm256_shuffle_ps(pairs[row + 1], pairs[row + 3], 0x44);
+    rows[row + 3] = _mm256_shuffle_ps(pairs[row + 1], pairs[row + 3], 0xee);
+  }
+#pragma GCC unroll 4
+  for (int row = 0; row < 4; ++row) {
+    pairs[row] = _mm256_permute2f128_ps(rows[row], rows[row + 4], 0x20);
+    pairs[row + 4] = _mm256_permute2f128_ps(rows[row], rows[row + 4], 0x31);
+  }
+  if (count >= 8) {
+#pragma GCC unroll 8
+    for (int row = 0; row < 8; ++row) _mm256_storeu_ps(to + offsets[row], pairs[row]);
+    return;
+  }
+  // Masked stores are slow on some processors.
+  for (int row = 0; row < 8; ++row) {
+    float lanes[8];
+    _mm256_storeu_ps(lanes, pairs[row]);
+    if (count >= 4) _mm_storeu_ps(to + offsets[row], _mm256_castps256_ps128(pairs[row]));
+    for (int lane = count & 4; lane < count; ++lane) to[offsets[row] + lane] = lanes[lane];
+  }
+}
+#endif
+
 }  // namespace
 
 void look_up(const LookupRun& run) noexcept {
   const int side = 2 * run.radius + 1;
-  float samples[kLookupPixels * kPitch];
+  const int count = side * side;
+  const int pitch = pitch_of(side);
+  float samples[kLookupPixels * pitch_of(kMostSide)];
   windows_of((side + kLanes - 1) / kLanes, run, samples);
-  for (int y = 0; y < side; ++y) {
-    for (int x = 0; x < side; ++x) {
-      const float* from = samples + y * side + x;
-      float* to = run.out + (x * side + y) * run.out_stride;
-      for (int pixel = 0; pixel < run.count; ++pixel) to[pixel] = from[pixel * kPitch];
+  const Order order(side, run.out_stride);
+  int done = 0;
+#if defined(__AVX2__)
+  if (count >= 8) {
+    for (; done < count; done += 8) {
+      const int first = done + 8 <= count ? done : count - 8;  // the last block again in part
+      for (int pixel = 0; pixel < run.count; pixel += 8) {
+        transpose(samples + pixel * pitch + first, pitch, order.offsets + first,
+                  run.count - pixel, run.out + pixel);
+      }
     }
+  }
+#endif
+  for (; done < count; ++done) {
+    float* to = run.out + order.offsets[done];
+    for (int pixel = 0; pixel < run.count; ++pixel) to[pixel] = samples[pixel * pitch + done];
   }
 }
 
