@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from tests.op_calls._op import Op
-from tests.op_calls._values import FLOATS, SIDES, Inputs, Options, Pick, Shape, Sides, features, zeros
+from tests.op_calls._values import (
+    FLOATS,
+    SIDES,
+    Inputs,
+    Options,
+    Pick,
+    Shape,
+    Sides,
+    features,
+    zeros,
+)
 
 #: Values that an argument refuses.
 WRONG: Mapping[str, tuple[Any, ...]] = {

@@ -8,7 +8,17 @@ import numpy as np
 
 from tests.op_calls import correlation_pyramid as pyramids
 from tests.op_calls._op import Op
-from tests.op_calls._values import FLOATS, SIDES, Inputs, Options, Pick, Shape, Sides, features, zeros
+from tests.op_calls._values import (
+    FLOATS,
+    SIDES,
+    Inputs,
+    Options,
+    Pick,
+    Shape,
+    Sides,
+    features,
+    zeros,
+)
 
 
 def choose(pick: Pick, sides: Sides = SIDES) -> Options:

@@ -28,8 +28,7 @@ struct CorrelationPyramid {
   static Shape shape(const Args& args, const Shape (&in)[2]) noexcept {
     const std::int64_t height = in[0][2].size;
     const std::int64_t width = in[0][3].size;
-    const bool known =
-        height >= 0 && height < kSideLimit && width >= 0 && width < kSideLimit;
+    const bool known = height >= 0 && height < kSideLimit && width >= 0 && width < kSideLimit;
     return {in[0][0], in[0][2], in[0][3],
             known ? Dim(level_start(height, width, args.levels)) : Dim()};
   }

@@ -63,8 +63,7 @@ Status check(const CorrelationLookupArgs& args) noexcept {
       .plane("coords", coords);
   levels_fit(rules, args.levels, height, width);
   if (!rules.status().ok()) return rules.status();
-  return rules
-      .size("pyramid", pyramid, 3, level_start(height, width, args.levels), "all levels")
+  return rules.size("pyramid", pyramid, 3, level_start(height, width, args.levels), "all levels")
       .size("out", out, 0, pyramid.sizes[0], "pyramid's batch")
       .size("out", out, 1, args.levels * side * side, "levels (2 radius + 1)^2")
       .size("out", out, 2, height, "pyramid's height")

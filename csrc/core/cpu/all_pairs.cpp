@@ -9,8 +9,7 @@ namespace cineflow {
 LookupWindows::LookupWindows(const TensorView& coords, int radius, std::int64_t image,
                              std::int64_t row, std::int64_t first, int count) noexcept
     : image_(image), row_(row), first_(first), count_(count), radius_(radius) {
-  const float* from =
-      floats_at(coords, image * coords.strides[0] + row * coords.strides[2]);
+  const float* from = floats_at(coords, image * coords.strides[0] + row * coords.strides[2]);
   for (int pixel = 0; pixel < count; ++pixel) {
     const float* at = from + (first + pixel) * coords.strides[3];
     x_[pixel] = at[0];

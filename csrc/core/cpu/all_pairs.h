@@ -39,8 +39,8 @@ class LookupWindows {
   LookupRun levels_[kMaxLevels];
 };
 
-/// Makes the maps of `run` the windows [kMostWindow] of its pixels, in `windows` [kWindowFloats]. Of
-/// a window, only the pixels that are inside are read.
+/// Makes the maps of `run` the windows [kMostWindow] of its pixels, in `windows` [kWindowFloats].
+/// Of a window, only the pixels that are inside are read.
 void use_windows(const float* windows, LookupRun* run) noexcept;
 
 /// Calls `body(window, y, x, columns)` for each row of the window of `pixel`: the address in

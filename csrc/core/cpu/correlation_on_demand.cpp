@@ -101,8 +101,7 @@ void pool_planes(const FeaturePyramidArgs& args, std::int64_t first, std::int64_
     const auto load = [&](std::int64_t y, std::int64_t x) {
       return to_float(plane[y * f2.strides[2] + x * f2.strides[3]]);
     };
-    Result* to =
-        static_cast<Result*>(out.data) + image * out.strides[0] + channel * out.strides[1];
+    Result* to = static_cast<Result*>(out.data) + image * out.strides[0] + channel * out.strides[1];
     for (int level = 0; level < args.levels; ++level) {
       const std::int64_t columns = f2.sizes[3] >> level;
       for (std::int64_t y = 0; y < f2.sizes[2] >> level; ++y) {
@@ -148,8 +147,8 @@ Status correlation_on_demand_cpu(const CorrelationOnDemandArgs& args,
                     for (int level = 0; level < args.levels; ++level) {
                       const std::int64_t top = level_row(size.height, level);
                       const std::int64_t columns = size.width >> level;
-                      float* to = features +
-                                  level_start(size.height, size.width, level) * size.channels;
+                      float* to =
+                          features + level_start(size.height, size.width, level) * size.channels;
                       const std::int64_t end = std::min(last, top + (size.height >> level));
                       for (std::int64_t row = std::max(first, top); row < end; ++row) {
                         pack_channels(args.features, image, row, 0, columns, size.channels,
@@ -163,8 +162,9 @@ Status correlation_on_demand_cpu(const CorrelationOnDemandArgs& args,
                     for (std::int64_t row = first; row < last; ++row) {
                       for (std::int64_t pixel = 0; pixel < size.width; pixel += kLookupPixels) {
                         const std::int64_t left = size.width - pixel;
-                        look_up_pixels(args, size, features, own, image, row, pixel,
-                                       static_cast<int>(std::min<std::int64_t>(kLookupPixels, left)));
+                        look_up_pixels(
+                            args, size, features, own, image, row, pixel,
+                            static_cast<int>(std::min<std::int64_t>(kLookupPixels, left)));
                       }
                     }
                   });
@@ -176,8 +176,7 @@ Status feature_pyramid_cpu(const FeaturePyramidArgs& args, const Executor& execu
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
   const std::int64_t planes = args.out.sizes[0] * args.out.sizes[1];
-  const std::int64_t bands =
-      band_count(planes, args.out.sizes[2] * args.out.sizes[3], executor);
+  const std::int64_t bands = band_count(planes, args.out.sizes[2] * args.out.sizes[3], executor);
   with_float_storage(args.f2.dtype, [&](auto source) {
     with_float_storage(args.out.dtype, [&](auto result) {
       using Source = typename decltype(source)::type;

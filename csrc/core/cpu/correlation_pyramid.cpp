@@ -1,8 +1,8 @@
 // RAFT's all-pairs correlation on the CPU, and the look-up in it.
 //
-// The volume is a matrix product. f2 is packed once per image into panels of 32 pixels; 24 pixels of
-// f1 are then multiplied with one panel after another, and their finished rows are pooled while they
-// are in the cache.
+// The volume is a matrix product. f2 is packed once per image into panels of 32 pixels; 24 pixels
+// of f1 are then multiplied with one panel after another, and their finished rows are pooled while
+// they are in the cache.
 #include "cineflow/correlation_pyramid.h"
 
 #include <cstring>
@@ -84,8 +84,9 @@ class BandWorker {
       const std::int64_t first = block * kBlockRows;
       const std::int64_t count = std::min(kBlockRows, size_.pixels - first);
       for (std::int64_t part = 0; part < count; part += kProductRows) {
-        pack_pixels(args_.f1, image_, first + part, std::min<std::int64_t>(kProductRows, count - part),
-                    kProductRows, f1_ + part * size_.channels);
+        pack_pixels(args_.f1, image_, first + part,
+                    std::min<std::int64_t>(kProductRows, count - part), kProductRows,
+                    f1_ + part * size_.channels);
       }
       for (std::int64_t row = 0; row < count; ++row) {
         row_[row] = direct_ ? static_cast<float*>(at(args_.out, offset_of(first + row)))

@@ -1,5 +1,5 @@
-// RAFT's look-up without the volume on the GPU: a block per pixel and level. Its threads compute the
-// dot products of the window into shared memory, and then the samples.
+// RAFT's look-up without the volume on the GPU: a block per pixel and level. Its threads compute
+// the dot products of the window into shared memory, and then the samples.
 #include "cineflow/correlation_on_demand.h"
 #include "cuda/launch.h"
 #include "cuda/shared_memory.h"
@@ -43,8 +43,8 @@ __global__ void __launch_bounds__(kThreads) correlate_window(CorrelationOnDemand
         window_at(at[coords.strides[1]] * level_scale(level), args.radius, height);
     const T* first = static_cast<const T*>(f1.data) + image * f1.strides[0] + y * f1.strides[2] +
                      x * f1.strides[3];
-    const T* second =
-        static_cast<const T*>(features.data) + image * features.strides[0] + top * features.strides[2];
+    const T* second = static_cast<const T*>(features.data) + image * features.strides[0] +
+                      top * features.strides[2];
     __syncthreads();  // other threads may still read the previous image's
     for (int dot = thread; dot < columns * columns; dot += kThreads) dots[dot] = 0.0f;
     for (std::int64_t channel = 0; channel < f1.sizes[1]; channel += kChannels) {
@@ -85,8 +85,7 @@ __global__ void __launch_bounds__(kThreads) correlate_window(CorrelationOnDemand
       const float left_weight = 1.0f - across.fraction;
       const float high = (right ? upper[1] : 0.0f) * right_weight + upper[0] * left_weight;
       const float low = (right ? lower[1] : 0.0f) * right_weight + lower[0] * left_weight;
-      const float value =
-          (below ? low : 0.0f) * down.fraction + high * (1.0f - down.fraction);
+      const float value = (below ? low : 0.0f) * down.fraction + high * (1.0f - down.fraction);
       to[sample * out.strides[1]] = from_float<Result>(args.scale * value);
     }
   }
@@ -147,9 +146,9 @@ Status feature_pyramid_cuda(const FeaturePyramidArgs& args, void* stream) noexce
   if (!status.ok() || args.out.elements() == 0) return status;
   Grid grid;
   grid.threads = dim3(kPoolThreads);
-  grid.blocks = dim3(
-      static_cast<unsigned>(ceil_div(args.out.sizes[2] * args.out.sizes[3], kPoolThreads)),
-      grid_y(args.out.sizes[0] * args.out.sizes[1]));
+  grid.blocks =
+      dim3(static_cast<unsigned>(ceil_div(args.out.sizes[2] * args.out.sizes[3], kPoolThreads)),
+           grid_y(args.out.sizes[0] * args.out.sizes[1]));
   return with_float_storage(args.f2.dtype, [&](auto source) {
     return with_float_storage(args.out.dtype, [&](auto result) {
       using Source = typename decltype(source)::type;

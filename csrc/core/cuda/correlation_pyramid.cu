@@ -13,13 +13,13 @@
 namespace cineflow {
 namespace {
 
-constexpr int kPatch = 8;                 // pixels of f2 along a side of a tile
-constexpr int kTile = kPatch * kPatch;    // pixels of f1, and of f2
-constexpr int kOwn = 4;                   // of each, of one thread
-constexpr int kAcross = kTile / kOwn;     // threads along a side of a tile
+constexpr int kPatch = 8;               // pixels of f2 along a side of a tile
+constexpr int kTile = kPatch * kPatch;  // pixels of f1, and of f2
+constexpr int kOwn = 4;                 // of each, of one thread
+constexpr int kAcross = kTile / kOwn;   // threads along a side of a tile
 constexpr int kThreads = kAcross * kAcross;
-constexpr int kChannels = 16;             // in shared memory at a time
-constexpr int kPitch = kTile + 1;         // spreads the columns over the banks
+constexpr int kChannels = 16;      // in shared memory at a time
+constexpr int kPitch = kTile + 1;  // spreads the columns over the banks
 static_assert(kPatch == 1 << (kMaxLevels - 1));
 
 /// Floats of the values of a tile on all levels but the last, which is not pooled.
@@ -57,7 +57,8 @@ __global__ void __launch_bounds__(kThreads)
   const int column = thread % kAcross * kOwn;
   const int row = thread / kAcross * kOwn;
   const auto patch = static_cast<int>(blockIdx.x % static_cast<unsigned>(patches));
-  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x / static_cast<unsigned>(patches)) * kTile;
+  const std::int64_t first =
+      static_cast<std::int64_t>(blockIdx.x / static_cast<unsigned>(patches)) * kTile;
   const std::int64_t patch_y = patch / patches_x * kPatch;
   const std::int64_t patch_x = patch % patches_x * kPatch;
   const std::int64_t height = f1.sizes[2];
@@ -172,8 +173,7 @@ __global__ void __launch_bounds__(kLookupX* kLookupY)
     const std::int32_t left = across.first + column;
     // A sample at -1 has no neighbour: pixel 0 is not read for it, not even with weight 0.
     const bool left_inside = left >= 0 && left < width;
-    const bool right_inside =
-        left + 1 >= (across.fraction == 0.0f ? 1 : 0) && left + 1 < width;
+    const bool right_inside = left + 1 >= (across.fraction == 0.0f ? 1 : 0) && left + 1 < width;
     const T* map = static_cast<const T*>(pyramid.data) + image * pyramid.strides[0] +
                    y * pyramid.strides[1] + x * pyramid.strides[2] + start * pyramid.strides[3];
     Result* to = static_cast<Result*>(out.data) + image * out.strides[0] +
@@ -229,8 +229,8 @@ Status correlation_lookup_cuda(const CorrelationLookupArgs& args, void* stream) 
   const std::int64_t pixels = args.out.sizes[2] * args.out.sizes[3];
   Grid grid;
   grid.threads = dim3(kLookupX, kLookupY);
-  grid.blocks = dim3(static_cast<unsigned>(groups * ceil_div(pixels, kLookupX)),
-                     grid_y(args.out.sizes[0]));
+  grid.blocks =
+      dim3(static_cast<unsigned>(groups * ceil_div(pixels, kLookupX)), grid_y(args.out.sizes[0]));
   return with_float_storage(args.pyramid.dtype, [&](auto source) {
     return with_float_storage(args.out.dtype, [&](auto result) {
       using Source = typename decltype(source)::type;

@@ -1,4 +1,4 @@
-"""The references of `cineflow.ops.correlation_pyramid`, its look-up, and the way without a volume."""
+"""The references of `cineflow.ops.correlation_pyramid`, its look-ups, and the pooled features."""
 
 from __future__ import annotations
 

@@ -223,8 +223,8 @@ void look_up(const LookupRun& run) noexcept {
     for (; done < count; done += 8) {
       const int first = done + 8 <= count ? done : count - 8;  // the last block again in part
       for (int pixel = 0; pixel < run.count; pixel += 8) {
-        transpose(samples + pixel * pitch + first, pitch, order.offsets + first,
-                  run.count - pixel, run.out + pixel);
+        transpose(samples + pixel * pitch + first, pitch, order.offsets + first, run.count - pixel,
+                  run.out + pixel);
       }
     }
   }

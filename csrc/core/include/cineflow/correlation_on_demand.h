@@ -1,6 +1,6 @@
 // The look-up of correlation_pyramid.h without the volume: correlations are computed where they are
-// looked up. The mean over pixels of a correlation is the correlation with the mean of the features,
-// so f2 is pooled once instead.
+// looked up. The mean over pixels of a correlation is the correlation with the mean of the
+// features, so f2 is pooled once instead.
 //
 // Features: the levels of f2 one below the other. Level l has H >> l rows and W >> l columns; the
 // columns to its right are 0.
