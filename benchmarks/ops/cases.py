@@ -7,6 +7,11 @@ from functools import partial
 
 from benchmarks.ops.case import Case
 from benchmarks.ops.correlation import correlation, warp_correlation
+from benchmarks.ops.correlation_pyramid import (
+    correlation_lookup,
+    correlation_on_demand,
+    correlation_pyramid,
+)
 from benchmarks.ops.polar import polar, polar_bytes, polar_moving, unpolar
 from benchmarks.ops.scan_convert import scan_convert
 from benchmarks.ops.volumes import (
@@ -23,6 +28,10 @@ def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
     for channels in (32, 64, 128):
         for side in (28, 56, 112):
             yield partial(correlation, channels, side)
+    for side in (28, 56):
+        yield partial(correlation_pyramid, 128, side)
+        yield partial(correlation_lookup, 128, side)
+        yield partial(correlation_on_demand, 128, side)
     yield partial(warp_correlation, 64, 56, fused=True)
     yield partial(warp_correlation, 64, 56, fused=False)
     yield partial(warp_image, 224, build_maps=False)

@@ -6,6 +6,8 @@ SIDE_LIMIT: int
 PLANE_LIMIT: int
 MAX_RADIUS: int
 MAX_DILATION: int
+MAX_LEVELS: int
+MAX_LOOKUP_RADIUS: int
 PAIR_BLOCK: int
 PAIR_FIELDS: int
 
@@ -27,6 +29,23 @@ def correlation(
     scale: float,
     x_major: bool,
     clamp: bool,
+    stream: int = 0,
+) -> None: ...
+def correlation_pyramid(
+    f1: Any, f2: Any, out: Any, levels: int, scale: float, stream: int = 0
+) -> None: ...
+def correlation_lookup(
+    pyramid: Any, coords: Any, out: Any, levels: int, radius: int, stream: int = 0
+) -> None: ...
+def feature_pyramid(f2: Any, out: Any, levels: int, stream: int = 0) -> None: ...
+def correlation_on_demand(
+    f1: Any,
+    features: Any,
+    coords: Any,
+    out: Any,
+    levels: int,
+    radius: int,
+    scale: float,
     stream: int = 0,
 ) -> None: ...
 def pair_blocks(previous: Any, current: Any, flow: Any, mask: Any, out: Any) -> None: ...

@@ -36,16 +36,20 @@ SPEC = ModelSpec(
         motion("composed"),
         grey("moved"),
         grey("converted"),
+        TensorSpec("windows", "float32", (1, 36, *SIZE), "", tolerance=1e-3),
+        TensorSpec("demanded", "float32", (1, 36, *SIZE), "", tolerance=1e-3),
     ),
 )
 
 
 class AllOps(torch.nn.Module):
-    """Polar and back, two correlations, a composition, its warp, and scan conversion."""
+    """Polar and back, four correlations, a composition, its warp, and scan conversion."""
 
     def forward(self, image, flow, f1, f2):
         polar = ops.polar_resample(image, CENTRE, GRID)
         composed = ops.compose_flow(flow, flow, border="clamp")
+        block = ops.CorrelationBlock(f1, f2, radius=1)
+        on_demand = ops.CorrelationBlock(f1, f2, radius=1, memory_limit=0)
         return (
             ops.polar_unresample(polar, CENTRE, GRID, SIZE),
             ops.correlation(f1, f2, radius=1),
@@ -53,6 +57,8 @@ class AllOps(torch.nn.Module):
             composed,
             ops.warp(image, composed),
             ops.scan_convert(image, PROBE, SIZE),
+            block.lookup(flow),
+            on_demand.lookup(flow),
         )
 
 

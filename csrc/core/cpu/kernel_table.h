@@ -16,6 +16,7 @@
 
 #include <cstdint>
 
+#include "cpu/all_pairs_tiles.h"
 #include "cpu/sample_blocks.h"
 #include "cpu/volume_run.h"
 #include "math/polar.h"
@@ -116,6 +117,11 @@ struct Kernels {
   using SampleVolume = void(const VolumeRun&, const VolumePositions&) noexcept;
   using Correlate = void(const CorrelationTile&) noexcept;
   using CorrelateRow = void(const CorrelationRow&) noexcept;
+  using MultiplyTile = void(const ProductTile&) noexcept;
+  using PoolPlane = void(const float* from, std::int64_t height, std::int64_t width,
+                         float* to) noexcept;
+  using LookUp = void(const LookupRun&) noexcept;
+  using DotRows = void(const DotRow&) noexcept;
   using FollowRay = void(const RayRun&) noexcept;
   using ToPolar = void(const PolarRun&) noexcept;
   using PreparePairRow = void(const PairRow&) noexcept;
@@ -133,6 +139,10 @@ struct Kernels {
   SampleVolume* sample_volume;
   Correlate* correlate;
   CorrelateRow* correlate_row;
+  MultiplyTile* multiply_tile;
+  PoolPlane* pool_plane;  // means of 2 x 2 pixels of a plane [height][width]
+  LookUp* look_up;
+  DotRows* dot_row;
   FollowRay* follow_ray;
   ToPolar* to_polar;
   PreparePairRow* prepare_pair_row;

@@ -9,6 +9,12 @@ x, 1 = y, and in volumes 2 = z.
 from cineflow.ops.compose_flow import compose_flow as compose_flow
 from cineflow.ops.correlation import correlation as correlation
 from cineflow.ops.correlation import warp_correlation as warp_correlation
+from cineflow.ops.correlation_block import CorrelationBlock as CorrelationBlock
+from cineflow.ops.correlation_on_demand import correlation_on_demand as correlation_on_demand
+from cineflow.ops.correlation_on_demand import feature_pyramid as feature_pyramid
+from cineflow.ops.correlation_pyramid import correlation_lookup as correlation_lookup
+from cineflow.ops.correlation_pyramid import correlation_pyramid as correlation_pyramid
+from cineflow.ops.correlation_pyramid import pyramid_level as pyramid_level
 from cineflow.ops.polar import PolarGrid as PolarGrid
 from cineflow.ops.polar import polar_resample as polar_resample
 from cineflow.ops.polar import polar_unresample as polar_unresample

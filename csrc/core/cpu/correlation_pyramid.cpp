@@ -1,0 +1,291 @@
+// RAFT's all-pairs correlation on the CPU, and the look-up in it.
+//
+// The volume is a matrix product. f2 is packed once per image into panels of 32 pixels; 24 pixels
+// of f1 are then multiplied with one panel after another, and their finished rows are pooled while
+// they are in the cache.
+#include "cineflow/correlation_pyramid.h"
+
+#include <cstring>
+
+#include "cpu/all_pairs.h"
+#include "cpu/bands.h"
+#include "cpu/packing.h"
+#include "cpu/views.h"
+#include "math/dispatch.h"
+
+namespace cineflow {
+namespace {
+
+constexpr std::int64_t kAlignment = 64;
+constexpr std::int64_t kBlockRows = 2 * kProductRows;
+
+/// Sizes that follow from the arguments.
+struct Geometry {
+  explicit Geometry(const CorrelationPyramidArgs& args)
+      : channels(args.f1.sizes[1]),
+        height(args.f1.sizes[2]),
+        width(args.f1.sizes[3]),
+        pixels(height * width),
+        panels((pixels + kProductColumns - 1) / kProductColumns),
+        panel_floats(channels * kProductColumns),
+        length(level_start(height, width, args.levels)),
+        row_floats((length + 15) / 16 * 16) {}
+
+  std::int64_t band_floats() const { return kBlockRows * (channels + row_floats); }
+  std::int64_t f2_floats() const { return panels * panel_floats; }
+
+  std::int64_t channels, height, width, pixels;
+  std::int64_t panels;        // of f2
+  std::int64_t panel_floats;  // of one of them
+  std::int64_t length;        // elements of all levels
+  std::int64_t row_floats;    // those of one pixel of f1, in whole cache lines
+};
+
+/// Pixels [first, first + count) of all channels, as [channels][columns]; 0 after the last one.
+void pack_pixels(const TensorView& map, std::int64_t image, std::int64_t first, std::int64_t count,
+                 std::int64_t columns, float* to) {
+  const std::int64_t width = map.sizes[3];
+  if (count < columns) std::memset(to, 0, sizeof(float) * map.sizes[1] * columns);
+  with_float_storage(map.dtype, [&](auto tag) {
+    using Source = typename decltype(tag)::type;
+    const auto* plane = static_cast<const Source*>(map.data) + image * map.strides[0];
+    for (std::int64_t channel = 0; channel < map.sizes[1]; ++channel) {
+      for (std::int64_t done = 0; done < count;) {
+        const std::int64_t y = (first + done) / width;
+        const std::int64_t x = (first + done) % width;
+        // Rows that follow one another in memory are one.
+        const bool dense = map.strides[3] == 1 && map.strides[2] == width;
+        const std::int64_t part = dense ? count : std::min(count - done, width - x);
+        copy_values(plane + y * map.strides[2] + x * map.strides[3], map.strides[3], part,
+                    to + done);
+        done += part;
+      }
+      plane += map.strides[1];
+      to += columns;
+    }
+  });
+}
+
+/// One band's share of the pixels of f1, in blocks of kBlockRows.
+class BandWorker {
+ public:
+  BandWorker(const CorrelationPyramidArgs& args, const Geometry& geometry, std::int64_t image,
+             const float* f2, float* workspace)
+      : args_(args),
+        size_(geometry),
+        image_(image),
+        f2_(f2),
+        f1_(workspace),
+        rows_(workspace + kBlockRows * size_.channels),
+        direct_(args.out.dtype == DType::kF32 && args.out.strides[3] == 1) {}
+
+  void run(std::int64_t first_block, std::int64_t last_block) {
+    for (std::int64_t block = first_block; block < last_block; ++block) {
+      const std::int64_t first = block * kBlockRows;
+      const std::int64_t count = std::min(kBlockRows, size_.pixels - first);
+      for (std::int64_t part = 0; part < count; part += kProductRows) {
+        pack_pixels(args_.f1, image_, first + part,
+                    std::min<std::int64_t>(kProductRows, count - part), kProductRows,
+                    f1_ + part * size_.channels);
+      }
+      for (std::int64_t row = 0; row < count; ++row) {
+        row_[row] = direct_ ? static_cast<float*>(at(args_.out, offset_of(first + row)))
+                            : rows_ + row * size_.row_floats;
+      }
+      for (std::int64_t panel = 0; panel < size_.panels; ++panel) multiply(panel, count);
+      for (std::int64_t row = 0; row < count; ++row) {
+        pool(row_[row]);
+        if (!direct_) store(row_[row], offset_of(first + row));
+      }
+    }
+  }
+
+ private:
+  std::int64_t offset_of(std::int64_t pixel) const {
+    const TensorView& out = args_.out;
+    return image_ * out.strides[0] + pixel / size_.width * out.strides[1] +
+           pixel % size_.width * out.strides[2];
+  }
+
+  void multiply(std::int64_t panel, std::int64_t count) {
+    const std::int64_t column = panel * kProductColumns;
+    ProductTile tile{};
+    tile.f2 = f2_ + panel * size_.panel_floats;
+    tile.channels = size_.channels;
+    tile.columns = static_cast<int>(std::min<std::int64_t>(kProductColumns, size_.pixels - column));
+    tile.scale = args_.scale;
+    for (std::int64_t first = 0; first < count; first += kProductRows) {
+      tile.f1 = f1_ + first * size_.channels;
+      tile.rows = static_cast<int>(std::min<std::int64_t>(kProductRows, count - first));
+      for (int row = 0; row < tile.rows; ++row) tile.out[row] = row_[first + row] + column;
+      kernels().multiply_tile(tile);
+    }
+  }
+
+  void pool(float* row) const {
+    for (int level = 1; level < args_.levels; ++level) {
+      kernels().pool_plane(row + level_start(size_.height, size_.width, level - 1),
+                           size_.height >> (level - 1), size_.width >> (level - 1),
+                           row + level_start(size_.height, size_.width, level));
+    }
+  }
+
+  void store(const float* from, std::int64_t offset) const {
+    with_float_storage(args_.out.dtype, [&](auto tag) {
+      using Result = typename decltype(tag)::type;
+      auto* to = static_cast<Result*>(at(args_.out, offset));
+      const std::int64_t step = args_.out.strides[3];
+      for (std::int64_t index = 0; index < size_.length; ++index) {
+        to[index * step] = from_float<Result>(from[index]);
+      }
+    });
+  }
+
+  const CorrelationPyramidArgs& args_;
+  const Geometry& size_;
+  std::int64_t image_;
+  const float* f2_;  // [panels][channels][kProductColumns]
+  float* f1_;        // [kBlockRows / kProductRows][channels][kProductRows]
+  float* rows_;      // [kBlockRows][row_floats], used where the output cannot be written directly
+  float* row_[kBlockRows] = {};
+  bool direct_;  // rows are written to the output, and pooled there
+};
+
+/// Whether the sizes of `Geometry` are safe to compute, for arguments that nothing has checked yet.
+bool has_geometry(const CorrelationPyramidArgs& args) {
+  const TensorView& f1 = args.f1;
+  constexpr std::int64_t kElementLimit = std::int64_t{1} << 40;
+  if (f1.rank != kImageRank || !(args.levels >= 1 && args.levels <= kMaxLevels)) return false;
+  for (int axis = 0; axis < kImageRank; ++axis) {
+    if (f1.sizes[axis] != args.f2.sizes[axis]) return false;
+  }
+  const std::int64_t height = f1.sizes[2];
+  const std::int64_t width = f1.sizes[3];
+  if (!(height > 0 && height < kSideLimit && width > 0 && width < kSideLimit)) return false;
+  const std::int64_t pixels = height * width;
+  return f1.sizes[0] > 0 && pixels < kPlaneLimit && f1.sizes[1] < kElementLimit / pixels;
+}
+
+}  // namespace
+
+std::int64_t correlation_pyramid_workspace(const CorrelationPyramidArgs& args,
+                                           int threads) noexcept {
+  if (!has_geometry(args)) return 0;
+  const Geometry geometry(args);
+  return (geometry.f2_floats() + threads * geometry.band_floats()) * sizeof(float);
+}
+
+Status correlation_pyramid_cpu(const CorrelationPyramidArgs& args,
+                               const Executor& executor) noexcept {
+  const Status status = check(args);
+  if (!status.ok() || args.out.elements() == 0) return status;
+  if (reinterpret_cast<std::uintptr_t>(args.workspace) % kAlignment != 0 ||
+      args.workspace == nullptr) {
+    return failure(Status::Code::kArgument, "a workspace aligned to 64 bytes", "%p",
+                   args.workspace);
+  }
+  const Geometry geometry(args);
+  auto* f2 = static_cast<float*>(args.workspace);
+  const std::int64_t blocks = (geometry.pixels + kBlockRows - 1) / kBlockRows;
+  const std::int64_t pack_bands = band_count(geometry.panels, geometry.panel_floats, executor);
+  const std::int64_t bands =
+      band_count(blocks, kBlockRows * geometry.pixels * (geometry.channels / 8 + 1), executor);
+  for (std::int64_t image = 0; image < args.f1.sizes[0]; ++image) {
+    for_each_band(geometry.panels, pack_bands, executor,
+                  [&](std::int64_t, std::int64_t first, std::int64_t last) {
+                    for (std::int64_t panel = first; panel < last; ++panel) {
+                      const std::int64_t column = panel * kProductColumns;
+                      pack_pixels(args.f2, image, column,
+                                  std::min<std::int64_t>(kProductColumns, geometry.pixels - column),
+                                  kProductColumns, f2 + panel * geometry.panel_floats);
+                    }
+                  });
+    for_each_band(blocks, bands, executor,
+                  [&](std::int64_t band, std::int64_t first, std::int64_t last) {
+                    float* own = f2 + geometry.f2_floats() + band * geometry.band_floats();
+                    BandWorker(args, geometry, image, f2, own).run(first, last);
+                  });
+  }
+  return status;
+}
+
+namespace {
+
+/// Copies the windows of maps whose elements are `step` apart, and makes `run` read the copies.
+void gather_windows(std::int64_t step, float* to, LookupRun* run) {
+  with_float_storage(run->dtype, [&](auto tag) {
+    using Source = typename decltype(tag)::type;
+    for (int pixel = 0; pixel < run->count; ++pixel) {
+      const auto* map = static_cast<const Source*>(run->maps[pixel]);
+      const auto copy_row = [&](float* window, std::int64_t y, std::int64_t x,
+                                std::int64_t columns) {
+        copy_values(map + (y * run->width + x) * step, step, columns, window);
+      };
+      for_each_row(*run, pixel, to, copy_row);
+    }
+  });
+  use_windows(to, run);
+}
+
+/// The look-ups of up to kLookupPixels pixels of one row.
+void look_up_pixels(const CorrelationLookupArgs& args, std::int64_t image, std::int64_t row,
+                    std::int64_t first, int count) {
+  const TensorView& pyramid = args.pyramid;
+  const std::int64_t length = pyramid.sizes[3];
+  // Windows of whole vectors may reach into other pixels where these follow in memory.
+  const bool dense = pyramid.strides[3] == 1 && pyramid.strides[2] == length &&
+                     pyramid.strides[1] == length * pyramid.sizes[2];
+  const std::int64_t before = dense ? (row * pyramid.sizes[2] + first) * length : 0;
+  const std::int64_t all = dense ? pyramid.sizes[1] * pyramid.sizes[2] * length : 0;
+  const std::int64_t pixel_0 =
+      image * pyramid.strides[0] + row * pyramid.strides[1] + first * pyramid.strides[2];
+  const bool adjacent = pyramid.strides[3] == 1;
+  float gathered[kWindowFloats];
+  LookupWindows windows(args.coords, args.radius, image, row, first, count);
+  LookupRun* finer = nullptr;
+  for (int level = 0; level < args.levels; ++level) {
+    LookupRun& run = windows.level(level, pyramid.sizes[1], pyramid.sizes[2]);
+    const std::int64_t start = level_start(pyramid.sizes[1], pyramid.sizes[2], level);
+    run.dtype = pyramid.dtype;
+    for (int pixel = 0; pixel < count; ++pixel) {
+      const std::int64_t at_pixel = pixel * length + start;
+      run.maps[pixel] =
+          at(pyramid, pixel_0 + pixel * pyramid.strides[2] + start * pyramid.strides[3]);
+      run.before[pixel] = dense ? before + at_pixel : start;
+      run.after[pixel] = dense ? all - before - at_pixel : length - start;
+    }
+    if (adjacent) run.next = finer;
+    finer = &run;
+  }
+  // The coarsest level first: while it is sampled, the next one is prefetched.
+  for (int level = args.levels - 1; level >= 0; --level) {
+    if (!adjacent) {
+      LookupRun& run = windows.level(level, pyramid.sizes[1], pyramid.sizes[2]);
+      gather_windows(pyramid.strides[3], gathered, &run);
+    }
+    windows.look_up(level, args.out);
+  }
+}
+
+}  // namespace
+
+Status correlation_lookup_cpu(const CorrelationLookupArgs& args,
+                              const Executor& executor) noexcept {
+  const Status status = check(args);
+  if (!status.ok() || args.out.elements() == 0) return status;
+  const std::int64_t height = args.out.sizes[2];
+  const std::int64_t width = args.out.sizes[3];
+  const std::int64_t rows = args.out.sizes[0] * height;
+  const std::int64_t bands = band_count(rows, width * args.out.sizes[1], executor);
+  for_each_band(rows, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
+    for (std::int64_t row = first; row < last; ++row) {
+      for (std::int64_t pixel = 0; pixel < width; pixel += kLookupPixels) {
+        look_up_pixels(args, row / height, row % height, pixel,
+                       static_cast<int>(std::min<std::int64_t>(kLookupPixels, width - pixel)));
+      }
+    }
+  });
+  return status;
+}
+
+}  // namespace cineflow
