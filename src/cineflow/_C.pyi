@@ -6,6 +6,7 @@ SIDE_LIMIT: int
 PLANE_LIMIT: int
 MAX_RADIUS: int
 MAX_DILATION: int
+MAX_PATCH: int
 PAIR_BLOCK: int
 PAIR_FIELDS: int
 
@@ -26,6 +27,20 @@ def correlation(
     dilation: int,
     scale: float,
     x_major: bool,
+    clamp: bool,
+    stream: int = 0,
+) -> None: ...
+def patch_correlation(
+    f1: Any,
+    f2: Any,
+    points1: Any,
+    points2: Any,
+    out: Any,
+    size1: int,
+    size2: int,
+    pool1: int,
+    pool2: int,
+    scale: float,
     clamp: bool,
     stream: int = 0,
 ) -> None: ...

@@ -149,7 +149,8 @@ def sampling_aside(aside: tuple[float, ...]) -> Iterator[None]:
         yield
         return
     users = [
-        sys.modules[f"cineflow.reference.{name}"] for name in ("warp", "polar", "scan_convert")
+        sys.modules[f"cineflow.reference.{name}"]
+        for name in ("warp", "patch_correlation", "polar", "scan_convert")
     ]
     sample, sample_volume = users[0].sample, users[0].sample_volume
     with contextlib.ExitStack() as patches:

@@ -9,6 +9,7 @@ x, 1 = y, and in volumes 2 = z.
 from cineflow.ops.compose_flow import compose_flow as compose_flow
 from cineflow.ops.correlation import correlation as correlation
 from cineflow.ops.correlation import warp_correlation as warp_correlation
+from cineflow.ops.patch_correlation import patch_correlation as patch_correlation
 from cineflow.ops.polar import PolarGrid as PolarGrid
 from cineflow.ops.polar import polar_resample as polar_resample
 from cineflow.ops.polar import polar_unresample as polar_unresample

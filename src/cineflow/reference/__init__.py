@@ -7,6 +7,7 @@ They are written from the formulas and share no code with the kernels.
 from cineflow.reference.compose_flow import compose_flow as compose_flow
 from cineflow.reference.correlation import correlation as correlation
 from cineflow.reference.correlation import warp_correlation as warp_correlation
+from cineflow.reference.patch_correlation import patch_correlation as patch_correlation
 from cineflow.reference.polar import polar_resample as polar_resample
 from cineflow.reference.polar import polar_unresample as polar_unresample
 from cineflow.reference.scan_convert import scan_convert as scan_convert
