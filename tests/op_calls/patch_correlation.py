@@ -12,7 +12,6 @@ from tests.op_calls._values import (
     BORDERS,
     F32,
     FLOATS,
-    ROUNDING,
     SIDES,
     WRONG_BORDERS,
     Inputs,
@@ -89,9 +88,8 @@ OP = Op(
     typical=TYPICAL,
     reference=gold,
     moves="points2",
+    finite=("f1", "f2"),  # tests/ops/test_patch_correlation.py has such features
     any_size=("f1", "f2"),
-    # The weights of a pixel are added up before it is multiplied, so that a weight of 0 may vanish.
-    blur=ROUNDING["float32"],
     words=words,
     barriers=True,
     wrong={
