@@ -1,8 +1,9 @@
 // Correlation of patches on the CPU.
 //
 // For each key point and target, both patches are reduced to their cells, for every channel. Their
-// correlation is then a matrix product [I, C] x [C, J]. The patch of the reference serves all
-// targets of a point, one after another. Nothing but these cells is stored.
+// correlation is then a matrix product [I, C] x [C, J]. The patches of the reference serve all
+// targets. The points of a target follow one another, because their patches share its pixels.
+// Nothing but these cells is stored.
 #include "cineflow/patch_correlation.h"
 
 #include <algorithm>
@@ -21,6 +22,9 @@ constexpr std::int64_t kAlignment = 64;
 /// Rows of results that are converted together, where the output cannot be written directly.
 constexpr std::int64_t kConvertedRows = 8 * kProductRows;
 
+/// Most floats of the reference's cells that are kept, where that is more than one point.
+constexpr std::int64_t kKeptFloats = std::int64_t{1} << 17;
+
 std::int64_t whole_vectors(std::int64_t floats) { return (floats + 15) / 16 * 16; }
 
 /// Sizes that follow from the arguments.
@@ -32,10 +36,14 @@ struct Geometry {
         first_stride(whole_vectors(rows)),
         second_stride(whole_vectors(columns)),
         converts(args.out.dtype != DType::kF32 || args.out.strides[3] != 1),
-        targets(args.f1.sizes[0] > 0 ? args.f2.sizes[0] / args.f1.sizes[0] : 0) {}
+        points(args.out.sizes[1]),
+        targets(args.f1.sizes[0] > 0 ? args.f2.sizes[0] / args.f1.sizes[0] : 0) {
+    const std::int64_t one = std::max<std::int64_t>(1, channels * first_stride);
+    kept = std::max<std::int64_t>(1, std::min(points, kKeptFloats / one));
+  }
 
   std::int64_t workspace_floats() const {
-    return channels * (first_stride + second_stride) +
+    return channels * (kept * first_stride + second_stride) +
            (converts ? std::min(rows, kConvertedRows) * second_stride : 0);
   }
 
@@ -43,7 +51,9 @@ struct Geometry {
   std::int64_t rows, columns;                // of a result: cells of f1 and of f2
   std::int64_t first_stride, second_stride;  // floats per channel
   bool converts;
-  std::int64_t targets;  // maps of f2 per map of f1
+  std::int64_t points;
+  std::int64_t targets;   // maps of f2 per map of f1
+  std::int64_t kept = 1;  // points whose cells of f1 are kept for all targets
 };
 
 PatchAxis axis_of(float point, int size, int pool, std::int64_t length, Border border) {
@@ -69,30 +79,42 @@ class BandWorker {
       : args_(args),
         size_(geometry),
         first_(workspace),
-        second_(first_ + size_.channels * size_.first_stride),
+        second_(first_ + size_.kept * size_.channels * size_.first_stride),
         results_(second_ + size_.channels * size_.second_stride) {
     // Products are whole vectors; what lies behind the cells is never used.
     std::memset(workspace, 0, sizeof(float) * size_.workspace_floats());
   }
 
-  /// Tasks count the targets of a point, then the points, then the references.
+  /// Tasks count the points that are kept, then the targets, then the next points, then the
+  /// references.
   void run(std::int64_t task) {
-    const std::int64_t points = args_.points1.sizes[1];
-    const std::int64_t target = task % size_.targets;
-    const std::int64_t point = task / size_.targets % points;
-    const std::int64_t reference = task / size_.targets / points;
-    const std::int64_t image = reference * size_.targets + target;
-    if (task / size_.targets != patch_) {
-      patch_ = task / size_.targets;
-      sample(args_.f1, args_.points1, reference, point, args_.size1, args_.pool1, first_,
-             size_.first_stride);
+    const std::int64_t reference = task / (size_.targets * size_.points);
+    std::int64_t index = task % (size_.targets * size_.points);
+    const std::int64_t begin = index / (size_.targets * size_.kept) * size_.kept;
+    const std::int64_t count = std::min(size_.kept, size_.points - begin);
+    index -= begin * size_.targets;
+    const std::int64_t image = reference * size_.targets + index / count;
+    const std::int64_t slot = index % count;
+    if (reference != reference_ || begin != begin_) {
+      reference_ = reference;
+      begin_ = begin;
+      for (std::int64_t at = 0; at < count; ++at) {
+        sample(args_.f1, args_.points1, reference, begin + at, args_.size1, args_.pool1,
+               first_at(at), size_.first_stride);
+      }
     }
-    sample(args_.f2, args_.points2, image, point, args_.size2, args_.pool2, second_,
+    sample(args_.f2, args_.points2, image, begin + slot, args_.size2, args_.pool2, second_,
            size_.second_stride);
-    multiply(image * args_.out.strides[0] + point * args_.out.strides[1]);
+    multiply(first_at(slot),
+             image * args_.out.strides[0] + (begin + slot) * args_.out.strides[1]);
   }
 
  private:
+  /// The cells of f1 of a kept point.
+  float* first_at(std::int64_t slot) const {
+    return first_ + slot * size_.channels * size_.first_stride;
+  }
+
   void sample(const TensorView& map, const TensorView& points, std::int64_t image,
               std::int64_t point, int size, int pool, float* cells, std::int64_t stride) const {
     const float* at_point =
@@ -115,7 +137,7 @@ class BandWorker {
   }
 
   /// The products of all cells, from element `to` of the output on.
-  void multiply(std::int64_t to) const {
+  void multiply(const float* first, std::int64_t to) const {
     const TensorView& out = args_.out;
     PatchProducts task{};
     task.first_stride = size_.first_stride;
@@ -125,7 +147,7 @@ class BandWorker {
     task.columns = size_.columns;
     task.scale = args_.scale;
     if (!size_.converts) {
-      task.first = first_;
+      task.first = first;
       task.out = static_cast<float*>(at(out, to));
       task.out_stride = out.strides[2];
       task.rows = size_.rows;
@@ -133,7 +155,7 @@ class BandWorker {
       return;
     }
     for (std::int64_t row = 0; row < size_.rows; row += kConvertedRows) {
-      task.first = first_ + row;
+      task.first = first + row;
       task.out = results_;
       task.out_stride = size_.second_stride;
       task.rows = std::min(kConvertedRows, size_.rows - row);
@@ -157,10 +179,10 @@ class BandWorker {
 
   const PatchCorrelationArgs& args_;
   const Geometry& size_;
-  float* first_;             // [C][first_stride]: cells of f1
-  float* second_;            // [C][second_stride]: cells of f2
-  float* results_;           // [kConvertedRows][second_stride], where the output is converted
-  std::int64_t patch_ = -1;  // of f1 that is in first_
+  float* first_;    // [kept][C][first_stride]: cells of f1
+  float* second_;   // [C][second_stride]: cells of f2
+  float* results_;  // [kConvertedRows][second_stride], where the output is converted
+  std::int64_t reference_ = -1, begin_ = -1;  // whose cells are in first_
 };
 
 /// More channels than memory holds; with fewer, no product of `Geometry` can overflow.

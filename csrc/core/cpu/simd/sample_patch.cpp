@@ -15,42 +15,93 @@ namespace {
 /// Floats of a row of sums: the pixels of the widest patch, and whole vectors from any of them on.
 constexpr int kRowFloats = 3 * kMaxPatch + 32;
 
-/// Sums over the rows of one cell, for `width` pixels from `from` on.
+/// Vectors of one row that are summed at a time: enough to hide the latency of the sums.
+constexpr int kMostVectors = 4;
+
+/// Sums over the rows of one cell, for kCount vectors of pixels from vector number `first` on. The
+/// last vector of a row ends with the row, and may share pixels with the one before it.
+///
+/// The rows of a patch lie far apart in memory, where no processor looks ahead, so each vector
+/// fetches that of the next channel.
+template <int kCount, typename Source>
+void sum_vectors(const PatchSampling& task, const Source* from, int cell, int width, int first,
+                 float* sums) {
+  const PatchAxis& rows = *task.rows;
+  int offsets[kCount];
+#pragma GCC unroll 4
+  for (int at = 0; at < kCount; ++at) {
+    offsets[at] = std::min((first + at) * kLanes, width - kLanes);
+  }
+  F32s totals[kCount] = {};
+  const float* weights = rows.weights + cell;
+  for (int row = 0; row < rows.count[cell]; ++row) {
+    const F32s weight = splat(*weights);
+#pragma GCC unroll 4
+    for (int at = 0; at < kCount; ++at) {
+      const Source* pixels = from + offsets[at];
+      totals[at] = multiply_add(weight, load(pixels), totals[at]);
+      __builtin_prefetch(pixels + task.channel_stride);
+    }
+    from += task.row_stride;
+    weights += rows.cells;
+  }
+#pragma GCC unroll 4
+  for (int at = 0; at < kCount; ++at) store(sums + offsets[at], totals[at]);
+}
+
+/// Sums over the rows of one cell, for `width` pixels from `from` on, one by one.
+template <typename Source>
+void sum_pixels(const PatchSampling& task, const Source* from, int cell, int width, float* sums) {
+  const PatchAxis& rows = *task.rows;
+  for (int column = 0; column < width; ++column) {
+    float sum = 0.0f;
+    for (int row = 0; row < rows.count[cell]; ++row) {
+      const float value = to_float(from[row * task.row_stride + column * task.column_stride]);
+      sum = multiply_add(rows.weights[row * rows.cells + cell], value, sum);
+    }
+    sums[column] = sum;
+  }
+}
+
 template <typename Source>
 void sum_rows(const PatchSampling& task, const Source* from, int cell, int width, float* sums) {
-  const PatchAxis& rows = *task.rows;
-  const int count = rows.count[cell];
-  from += rows.first[cell] * task.row_stride;
-  const auto sum_at = [&](int column, int lanes) {
-    F32s sum{};
-    for (int row = 0; row < count; ++row) {
-      const Source* pixels = from + row * task.row_stride + column;
-      const F32s values = lanes == kLanes ? load(pixels) : load_first(pixels, lanes);
-      sum = multiply_add(splat(rows.weights[row * rows.cells + cell]), values, sum);
-    }
-    store(sums + column, sum);
-  };
-  if (task.column_stride != 1) {
-    for (int column = 0; column < width; ++column) {
-      float sum = 0.0f;
-      for (int row = 0; row < count; ++row) {
-        sum = multiply_add(
-            rows.weights[row * rows.cells + cell],
-            to_float(from[row * task.row_stride + column * task.column_stride]), sum);
-      }
-      sums[column] = sum;
-    }
-    return;
+  from += task.rows->first[cell] * task.row_stride;
+  if (task.column_stride != 1 || width < kLanes) return sum_pixels(task, from, cell, width, sums);
+  const int vectors = (width + kLanes - 1) / kLanes;
+  int first = 0;
+  for (; first + kMostVectors <= vectors; first += kMostVectors) {
+    sum_vectors<kMostVectors>(task, from, cell, width, first, sums);
   }
-  int column = 0;
-  for (; column + kLanes <= width; column += kLanes) sum_at(column, kLanes);
-  if (column == width) return;
-  // The last pixels together with some before them, where there are enough.
-  if (width >= kLanes) {
-    sum_at(width - kLanes, kLanes);
-  } else {
-    sum_at(column, width - column);
+  switch (vectors - first) {
+    case 3:
+      return sum_vectors<3>(task, from, cell, width, first, sums);
+    case 2:
+      return sum_vectors<2>(task, from, cell, width, first, sums);
+    case 1:
+      return sum_vectors<1>(task, from, cell, width, first, sums);
   }
+}
+
+/// The sums of kCount cells along x, whose sums over rows are in `sums`. They have the same number
+/// of pixels. Adding them up side by side hides the latency.
+template <int kCount>
+void sum_cells(const PatchAxis& columns, const float* sums, int cell, float* out) {
+  const float* pixels[kCount];
+#pragma GCC unroll 4
+  for (int at = 0; at < kCount; ++at) {
+    pixels[at] = sums + (columns.first[cell + at] - columns.begin);
+  }
+  float totals[kCount] = {};
+  const float* weights = columns.weights + cell;
+  for (int pixel = 0; pixel < columns.count[cell]; ++pixel) {
+#pragma GCC unroll 4
+    for (int at = 0; at < kCount; ++at) {
+      totals[at] = multiply_add(weights[at], pixels[at][pixel], totals[at]);
+    }
+    weights += columns.cells;
+  }
+#pragma GCC unroll 4
+  for (int at = 0; at < kCount; ++at) out[cell + at] = totals[at];
 }
 
 /// Whether each cell reads two pixels, one further than the cell before it.
@@ -93,13 +144,16 @@ void sample(const PatchSampling& task) {
         }
         continue;
       }
-      for (int cell = 0; cell < columns.cells; ++cell) {
-        const float* own = sums + (columns.first[cell] - columns.begin);
-        float sum = 0.0f;
-        for (int at = 0; at < columns.count[cell]; ++at) {
-          sum = multiply_add(columns.weights[at * columns.cells + cell], own[at], sum);
+      int cell = 0;
+      while (cell < columns.cells) {
+        if (cell + 3 <= columns.cells && columns.count[cell] == columns.count[cell + 1] &&
+            columns.count[cell] == columns.count[cell + 2]) {
+          sum_cells<3>(columns, sums, cell, out);
+          cell += 3;
+        } else {
+          sum_cells<1>(columns, sums, cell, out);
+          ++cell;
         }
-        out[cell] = sum;
       }
     }
   }
