@@ -134,7 +134,7 @@ def _shape(shapes: InputShapes, attributes: Mapping[str, Any]) -> Shape:
 
 
 def _multiply_adds(shapes: InputShapes, out: Shape) -> int:
-    """One per channel and value. The samples are few beside them, or beside the maps."""
+    """One per channel and value. Samples do not count, because no shape tells their number."""
     return math.prod(out) * shapes["f1"][1]
 
 

@@ -9,10 +9,8 @@ namespace {
 
 /// A patch of `size` x `size` samples in cells of `pool` x `pool`.
 Status check_patch(const char* size_name, int size, const char* pool_name, int pool) noexcept {
-  Status status = Rules()
-                      .range(size_name, size, 1, kMaxPatch)
-                      .range(pool_name, pool, 1, kMaxPatch)
-                      .status();
+  Status status =
+      Rules().range(size_name, size, 1, kMaxPatch).range(pool_name, pool, 1, kMaxPatch).status();
   if (status.ok() && size % pool != 0) {
     status = failure(Status::Code::kArgument, "", "%d and %d", pool, size);
     std::snprintf(status.wanted, sizeof(status.wanted), "%s that divides %s", pool_name, size_name);

@@ -105,8 +105,7 @@ class BandWorker {
     }
     sample(args_.f2, args_.points2, image, begin + slot, args_.size2, args_.pool2, second_,
            size_.second_stride);
-    multiply(first_at(slot),
-             image * args_.out.strides[0] + (begin + slot) * args_.out.strides[1]);
+    multiply(first_at(slot), image * args_.out.strides[0] + (begin + slot) * args_.out.strides[1]);
   }
 
  private:

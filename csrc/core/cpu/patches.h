@@ -11,10 +11,10 @@ namespace cineflow {
 /// The cells of a patch along one axis.
 struct PatchAxis {
   int cells;
-  std::int32_t begin, end;             // pixels that any cell reads
-  std::int32_t first[kMaxPatch];       // of each cell
+  std::int32_t begin, end;        // pixels that any cell reads
+  std::int32_t first[kMaxPatch];  // of each cell
   std::int32_t count[kMaxPatch];
-  float weights[3 * kMaxPatch];        // weights[at * cells + cell], see cell_run()
+  float weights[3 * kMaxPatch];  // weights[at * cells + cell], see cell_run()
 };
 
 /// A patch of every channel of one map, as the means of its cells.

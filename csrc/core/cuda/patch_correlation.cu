@@ -31,43 +31,52 @@ struct Shared {
   float second[kChannels][kTile];
 };
 
-/// Whatever of one patch a thread needs to sample a cell.
+/// The pixels of one cell and their weights.
 template <typename T>
-struct Patch {
-  const T* map;  // the first channel
-  const SharedAxis* columns;
-  const SharedAxis* rows;
+struct Cell {
+  const T* pixels;  // the first one, in the first channel
+  const float* row_weights;
+  const float* column_weights;
+  int rows, columns;  // of pixels; 0 where the cell reads nothing, or does not exist
+  int step;           // from one weight to the next
   std::int32_t row_stride, column_stride;
-  int cells;  // along a side
 
-  /// The mean of cell `cell`, `offset` elements after the first channel.
-  __device__ float sample(int cell, std::int64_t offset) const {
-    const int row = cell / cells;
-    const int column = cell % cells;
-    const T* plane = map + offset;
-    const std::int32_t left = columns->first[column] * column_stride;
+  /// The mean of the cell, `offset` elements after the first channel.
+  __device__ float sample(std::int64_t offset) const {
+    const T* line = pixels + offset;
     float sum = 0.0f;
-    for (int down = 0; down < rows->count[row]; ++down) {
-      const T* pixels = plane + ((rows->first[row] + down) * row_stride + left);
-      float line = 0.0f;
-      for (int right = 0; right < columns->count[column]; ++right) {
-        line += columns->weights[right * cells + column] * to_float(pixels[right * column_stride]);
+#pragma unroll 1
+    for (int row = 0; row < rows; ++row) {
+      float own = 0.0f;
+      for (int column = 0; column < columns; ++column) {
+        own += column_weights[column * step] * to_float(line[column * column_stride]);
       }
-      sum += rows->weights[down * cells + row] * line;
+      sum += row_weights[row * step] * own;
+      line += row_stride;
     }
     return sum;
   }
 };
 
+/// Cell number `cell` of a patch with `cells` cells along a side. `axes` are its x and y.
 template <typename T>
-__device__ Patch<T> patch_of(const TensorView& map, std::int64_t image, const SharedAxis* axes,
-                             int cells) {
-  return {static_cast<const T*>(map.data) + image * map.strides[0],
-          axes,
-          axes + 1,
-          static_cast<std::int32_t>(map.strides[2]),
-          static_cast<std::int32_t>(map.strides[3]),
-          cells};
+__device__ Cell<T> cell_of(const TensorView& map, std::int64_t image, const SharedAxis* axes,
+                           int cell, int cells) {
+  const bool exists = cell < cells * cells;
+  const int row = exists ? cell / cells : 0;
+  const int column = exists ? cell % cells : 0;
+  const auto row_stride = static_cast<std::int32_t>(map.strides[2]);
+  const auto column_stride = static_cast<std::int32_t>(map.strides[3]);
+  const std::int64_t start =
+      axes[1].first[row] * row_stride + axes[0].first[column] * column_stride;
+  return {static_cast<const T*>(map.data) + image * map.strides[0] + start,
+          axes[1].weights + row,
+          axes[0].weights + column,
+          exists ? axes[1].count[row] : 0,
+          axes[0].count[column],
+          cells,
+          row_stride,
+          column_stride};
 }
 
 /// Fills one cell of one axis. Each thread of a block fills at most one.
@@ -83,10 +92,9 @@ __device__ inline void find_cell(const PatchCorrelationArgs& args, std::int64_t 
   const TensorView& points = second ? args.points2 : args.points1;
   const TensorView& map = second ? args.f2 : args.f1;
   const bool along_y = axis % 2 != 0;
-  const float at =
-      static_cast<const float*>(points.data)[(second ? image : reference) * points.strides[0] +
-                                             point * points.strides[1] +
-                                             (along_y ? points.strides[2] : 0)];
+  const float at = static_cast<const float*>(
+      points.data)[(second ? image : reference) * points.strides[0] + point * points.strides[1] +
+                   (along_y ? points.strides[2] : 0)];
   const auto length = static_cast<std::int32_t>(map.sizes[along_y ? 2 : 3]);
   const PixelRun run =
       cell_run(at, cell, size, pool, length, args.border, axes[axis].weights + cell, cells);
@@ -117,28 +125,25 @@ __global__ void __launch_bounds__(kThreads)
     const std::int64_t reference = image / targets;
     __syncthreads();  // the task before this one has read its cells
     find_cell(args, reference, image, point, shared.axes);
-    const auto first = patch_of<T>(args.f1, reference, shared.axes, args.size1 / args.pool1);
-    const auto second = patch_of<T>(args.f2, image, shared.axes + 2, args.size2 / args.pool2);
+    __syncthreads();
+    // A thread samples the same cell of both tiles in every round.
+    const auto first =
+        cell_of<T>(args.f1, reference, shared.axes, first_row + column, args.size1 / args.pool1);
+    const auto second =
+        cell_of<T>(args.f2, image, shared.axes + 2, first_column + column, args.size2 / args.pool2);
 
     float sums[kOwn] = {};
     for (std::int64_t begin = 0; begin < args.f1.sizes[1]; begin += kChannels) {
-      __syncthreads();
+      if (begin > 0) __syncthreads();  // the channels before these have been read
 #pragma unroll 1
-      for (int slot = thread; slot < kChannels * kTile; slot += kThreads) {
-        const int channel = slot / kTile;
-        const int cell = slot % kTile;
-        const bool exists = begin + channel < args.f1.sizes[1];
-        shared.first[channel][cell] =
-            exists && first_row + cell < rows
-                ? first.sample(first_row + cell, (begin + channel) * args.f1.strides[1])
-                : 0.0f;
-        shared.second[channel][cell] =
-            exists && first_column + cell < columns
-                ? second.sample(first_column + cell, (begin + channel) * args.f2.strides[1])
-                : 0.0f;
+      for (int slot = row; slot < kChannels; slot += kThreadRows) {
+        const std::int64_t channel = begin + slot;
+        const bool exists = channel < args.f1.sizes[1];
+        shared.first[slot][column] = exists ? first.sample(channel * args.f1.strides[1]) : 0.0f;
+        shared.second[slot][column] = exists ? second.sample(channel * args.f2.strides[1]) : 0.0f;
       }
       __syncthreads();
-#pragma unroll
+#pragma unroll 8
       for (int channel = 0; channel < kChannels; ++channel) {
         const float own = shared.second[channel][column];
 #pragma unroll
@@ -153,8 +158,7 @@ __global__ void __launch_bounds__(kThreads)
       const int to = first_row + row + at * kThreadRows;
       if (to >= rows) continue;
       const std::int64_t offset = image * out.strides[0] + point * out.strides[1] +
-                                  to * out.strides[2] +
-                                  (first_column + column) * out.strides[3];
+                                  to * out.strides[2] + (first_column + column) * out.strides[3];
       const float value = args.scale * sums[at];
       switch (out.dtype) {
         case DType::kF16:

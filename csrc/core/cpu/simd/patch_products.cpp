@@ -33,8 +33,8 @@ void block(const PatchProducts& task, std::int64_t row, std::int64_t column) {
 #pragma GCC unroll 2
     for (int vector = 0; vector < kVectors; ++vector) {
       const F32s value = sums[at][vector] * task.scale;
-      const auto left = static_cast<int>(
-          std::min<std::int64_t>(kLanes, task.columns - column - vector * kLanes));
+      const auto left =
+          static_cast<int>(std::min<std::int64_t>(kLanes, task.columns - column - vector * kLanes));
       if (left == kLanes) {
         store(out + vector * kLanes, value);
       } else {
