@@ -30,11 +30,13 @@ def patch_correlation(pool: tuple[int, int]) -> Case:
     tensors = [[torch.from_numpy(array) for array in given] for given in maps]
 
     def ours() -> list[np.ndarray]:
-        pairs = zip(maps, results, strict=True)
-        return [ops.patch_correlation(*given, size=SIZE, pool=pool, out=out) for given, out in pairs]
+        return [
+            ops.patch_correlation(*given, size=SIZE, pool=pool, out=out)
+            for given, out in zip(maps, results, strict=True)
+        ]
 
     def peer() -> list[Tensor]:
-        return [patches_of_torch(*given, pool) for given in tensors]
+        return [patches_of_torch(given, pool) for given in tensors]
 
     both = zip(ours(), peer(), strict=True)
     error = max(float(np.abs(one - other.numpy()).max()) for one, other in both)
@@ -53,10 +55,9 @@ def patch_correlation(pool: tuple[int, int]) -> Case:
     )
 
 
-def patches_of_torch(
-    f1: Tensor, f2: Tensor, points1: Tensor, points2: Tensor, pool: tuple[int, int]
-) -> Tensor:
+def patches_of_torch(given: list[Tensor], pool: tuple[int, int]) -> Tensor:
     """The same with torch's own operators, scale "mean"."""
+    f1, f2, points1, points2 = given
     first, second = (
         cells_of(maps, points, block)
         for maps, points, block in zip((f1, f2), (points1, points2), pool, strict=True)

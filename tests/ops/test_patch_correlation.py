@@ -71,9 +71,9 @@ def test_with_pooling_it_is_the_mean_of_the_papers_volume(pool):
     given = draw(16, 56)
     whole = literal(*given, PATCH)
     (a, b), (n, k) = pool, whole.shape[:2]
-    blocks = whole.reshape(
-        n, k, PATCH // a, a, PATCH // a, a, PATCH // b, b, PATCH // b, b
-    ).mean((3, 5, 7, 9))
+    blocks = whole.reshape(n, k, PATCH // a, a, PATCH // a, a, PATCH // b, b, PATCH // b, b).mean(
+        (3, 5, 7, 9)
+    )
     got = ops.patch_correlation(*given, size=PATCH, pool=pool, scale=1.0)
     np.testing.assert_allclose(got.reshape(blocks.shape), blocks, rtol=1e-5, atol=1e-5)
 
@@ -100,9 +100,7 @@ def test_any_embedding_of_the_papers_volume_comes_in_parts():
 def test_a_patch_around_a_whole_pixel_is_a_crop():
     f1, f2, _, _ = draw(3, 32)
     one = np.full((1, 1, 2), 16, np.float32)
-    got = ops.patch_correlation(
-        f1, f2[:1], one, one + np.float32([2, -1]), size=(1, 6), scale=1.0
-    )
+    got = ops.patch_correlation(f1, f2[:1], one, one + np.float32([2, -1]), size=(1, 6), scale=1.0)
     crop = f2[0, :, 12:18, 15:21]
     wanted = np.einsum("c,cyx->yx", f1[0, :, 16, 16], crop)
     np.testing.assert_allclose(got.reshape(6, 6), wanted, rtol=1e-5, atol=1e-5)
