@@ -12,6 +12,7 @@ from benchmarks.ops.correlation_pyramid import (
     correlation_on_demand,
     correlation_pyramid,
 )
+from benchmarks.ops.patches import patch_correlation
 from benchmarks.ops.polar import polar, polar_bytes, polar_moving, unpolar
 from benchmarks.ops.scan_convert import scan_convert
 from benchmarks.ops.volumes import (
@@ -34,6 +35,8 @@ def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
         yield partial(correlation_on_demand, 128, side)
     yield partial(warp_correlation, 64, 56, fused=True)
     yield partial(warp_correlation, 64, 56, fused=False)
+    for pool in ((4, 4), (8, 1)):
+        yield partial(patch_correlation, pool)
     yield partial(warp_image, 224, build_maps=False)
     yield partial(warp_image, 224, build_maps=True)
     yield partial(warp_image, 224, build_maps=False, rough=True)

@@ -8,6 +8,7 @@ MAX_RADIUS: int
 MAX_DILATION: int
 MAX_LEVELS: int
 MAX_LOOKUP_RADIUS: int
+MAX_PATCH: int
 PAIR_BLOCK: int
 PAIR_FIELDS: int
 
@@ -46,6 +47,20 @@ def correlation_on_demand(
     levels: int,
     radius: int,
     scale: float,
+    stream: int = 0,
+) -> None: ...
+def patch_correlation(
+    f1: Any,
+    f2: Any,
+    points1: Any,
+    points2: Any,
+    out: Any,
+    size1: int,
+    size2: int,
+    pool1: int,
+    pool2: int,
+    scale: float,
+    clamp: bool,
     stream: int = 0,
 ) -> None: ...
 def pair_blocks(previous: Any, current: Any, flow: Any, mask: Any, out: Any) -> None: ...

@@ -28,7 +28,13 @@ def motion(name: str) -> TensorSpec:
 SPEC = ModelSpec(
     name="all_ops",
     summary="Each op once; the image is of bytes, its polar image is not.",
-    inputs=(grey("image", "uint8"), motion("flow"), volume("f1", 8), volume("f2", 8)),
+    inputs=(
+        grey("image", "uint8"),
+        motion("flow"),
+        volume("f1", 8),
+        volume("f2", 8),
+        TensorSpec("points", "float32", (1, 4, 2), "px"),
+    ),
     outputs=(
         grey("back"),
         volume("matched", 9),
@@ -38,14 +44,15 @@ SPEC = ModelSpec(
         grey("converted"),
         TensorSpec("windows", "float32", (1, 36, *SIZE), "", tolerance=1e-3),
         TensorSpec("demanded", "float32", (1, 36, *SIZE), "", tolerance=1e-3),
+        TensorSpec("patches", "float32", (1, 4, 16, 64), "", tolerance=1e-3),
     ),
 )
 
 
 class AllOps(torch.nn.Module):
-    """Polar and back, four correlations, a composition, its warp, and scan conversion."""
+    """Polar and back, correlations, a composition, its warp, and scan conversion."""
 
-    def forward(self, image, flow, f1, f2):
+    def forward(self, image, flow, f1, f2, points):
         polar = ops.polar_resample(image, CENTRE, GRID)
         composed = ops.compose_flow(flow, flow, border="clamp")
         block = ops.CorrelationBlock(f1, f2, radius=1)
@@ -59,6 +66,7 @@ class AllOps(torch.nn.Module):
             ops.scan_convert(image, PROBE, SIZE),
             block.lookup(flow),
             on_demand.lookup(flow),
+            ops.patch_correlation(f1, f2, points, points + 1, size=8, pool=(2, 1)),
         )
 
 
@@ -73,4 +81,5 @@ def example_inputs(sizes, seed):
         "flow": 3 * torch.randn((1, 2, *SIZE), generator=generator),
         "f1": torch.randn((1, 8, *SIZE), generator=generator),
         "f2": torch.randn((1, 8, *SIZE), generator=generator),
+        "points": 32 * torch.rand((1, 4, 2), generator=generator),
     }

@@ -54,6 +54,8 @@ class Op:
         reference: The reference on inputs and options, f64; None for the function of that name.
         result: Storage types of the result.
         moves: The input that holds coordinates, or motion in pixels; "" without any.
+        finite: Inputs that get no pixels that are not finite. An op that takes a mean of samples
+            would show every one of them, whatever the rounding of a coordinate next to it.
         any_size: Tensors whose height and width do not depend on the other tensors.
         coordinates: Error of the kernels' own coordinates, pixels.
         blur: Error of coordinates that has the effect of rounded intermediate results.
@@ -80,6 +82,7 @@ class Op:
     reference: Callable[[Inputs, Options], np.ndarray] | None = None
     result: tuple[str, ...] = FLOATS
     moves: str = ""
+    finite: tuple[str, ...] = ()
     any_size: tuple[str, ...] = ()
     coordinates: float = 0.0
     blur: float = 0.0
@@ -197,7 +200,7 @@ def make_call(
     inputs, options = op.draw(rng, shape, dict(op.typical if options is None else options))
     layouts = dict.fromkeys(inputs, layout) if isinstance(layout, str) else layout
     for name, values in inputs.items():
-        if holes and name != op.moves:
+        if holes and name not in (op.moves, *op.finite):
             inputs[name] = values = holed(rng, values)
         if layouts.get(name) == "broadcast":  # the reference's inputs must be the same
             inputs[name] = laid_out(values, "broadcast").copy()

@@ -150,7 +150,7 @@ def sampling_aside(aside: tuple[float, ...]) -> Iterator[None]:
         return
     users = [
         sys.modules[f"cineflow.reference.{name}"]
-        for name in ("warp", "polar", "scan_convert", "correlation_pyramid")
+        for name in ("warp", "correlation_pyramid", "patch_correlation", "polar", "scan_convert")
     ]
     sample, sample_volume = users[0].sample, users[0].sample_volume
     with contextlib.ExitStack() as patches:

@@ -57,13 +57,13 @@ def test_a_coordinate_out_of_range_is_the_same_everywhere(front, op, border):
     options = op.typical | {name: value for name, value in changes.items() if name in op.typical}
     calm = make_call(op, options, shape=SHAPES["many"])
     moved = calm.inputs[op.moves]
-    moved[:] = 0 if moved.ndim > 2 else 3
+    moved[:] = 0 if moved.ndim > 3 else 3
     for index, value in enumerate(values):
         for axis in range(op.dimensions):
-            if moved.ndim > 2:
+            if moved.ndim > 3:
                 moved[0, axis, ..., 1 + axis, index] = value
-            else:
-                moved[2 * index + axis, axis] = value
+            else:  # centres [N, 2], or points [N, K, 2]
+                moved[2 * index + axis, ..., axis] = value
     check(front, calm)
 
 

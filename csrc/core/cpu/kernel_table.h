@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "cpu/all_pairs_tiles.h"
+#include "cpu/patches.h"
 #include "cpu/sample_blocks.h"
 #include "cpu/volume_run.h"
 #include "math/polar.h"
@@ -126,6 +127,8 @@ struct Kernels {
   using ToPolar = void(const PolarRun&) noexcept;
   using PreparePairRow = void(const PairRow&) noexcept;
   using SumPairBlock = void(const PairBlock&) noexcept;
+  using SamplePatch = void(const PatchSampling&) noexcept;
+  using PatchProduct = void(const PatchProducts&) noexcept;
   using SumBlock = double(const float* first, std::int64_t pitch, int rows, int columns) noexcept;
   using AllFinite = bool(const float* values, std::int64_t count) noexcept;
 
@@ -149,6 +152,8 @@ struct Kernels {
   SumPairBlock* sum_pair_block;
   SumBlock* sum_block;  // of up to 16 columns
   AllFinite* all_finite;
+  SamplePatch* sample_patch;
+  PatchProduct* patch_products;
 };
 
 /// The table in use: the widest that this machine runs, or the one that CINEFLOW_ISA names.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from cineflow.ops.arrays import Array, rank_of, require_rank
 
 #: Names of the tensors that hold pixels: positions, or distances between them.
-_COORDINATES = ("flow", "displacement", "centre", "coords")
+_COORDINATES = ("flow", "displacement", "centre", "coords", "points1", "points2")
 
 
 class Operator:

@@ -20,5 +20,7 @@ Kernels::PreparePairRow prepare_pair_row;
 Kernels::SumPairBlock sum_pair_block;
 Kernels::SumBlock sum_block;
 Kernels::AllFinite all_finite;
+Kernels::SamplePatch sample_patch;
+Kernels::PatchProduct patch_products;
 
 }  // namespace cineflow::CINEFLOW_ISA

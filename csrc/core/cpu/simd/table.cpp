@@ -24,6 +24,8 @@ constexpr Kernels kKernels = {
     &sum_pair_block,
     &sum_block,
     &all_finite,
+    &sample_patch,
+    &patch_products,
 };
 
 }  // namespace cineflow::CINEFLOW_ISA

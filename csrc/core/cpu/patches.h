@@ -1,0 +1,46 @@
+// What the inner kernels of the patch correlation take.
+#pragma once
+
+#include <cstdint>
+
+#include "cineflow/patch_correlation.h"
+#include "math/patch_cell.h"
+
+namespace cineflow {
+
+/// The cells of a patch along one axis.
+struct PatchAxis {
+  int cells;
+  std::int32_t begin, end;        // pixels that any cell reads
+  std::int32_t first[kMaxPatch];  // of each cell
+  std::int32_t count[kMaxPatch];
+  float weights[3 * kMaxPatch];  // weights[at * cells + cell], see cell_run()
+};
+
+/// A patch of every channel of one map, as the means of its cells.
+struct PatchSampling {
+  const void* map;  // the first channel
+  DType dtype;
+  std::int64_t channels;
+  std::int64_t channel_stride, row_stride, column_stride;  // in elements
+  const PatchAxis* rows;
+  const PatchAxis* columns;
+  float* out;  // [channels][out_stride], the cells row after row
+  std::int64_t out_stride;
+};
+
+/// Rows of `first` in one register block of patch_products().
+constexpr int kProductRows = 6;
+
+/// out[i][j] = scale * sum over c of first[c][i] * second[c][j].
+struct PatchProducts {
+  const float* first;   // [channels][first_stride]
+  const float* second;  // [channels][second_stride], whole vectors of up to 16
+  float* out;           // [rows][out_stride]; `columns` floats are written per row
+  std::int64_t first_stride, second_stride, out_stride;
+  std::int64_t channels;
+  std::int64_t rows, columns;
+  float scale;
+};
+
+}  // namespace cineflow
