@@ -1,4 +1,4 @@
-"""RAFT's correlation beside its own blocks, written in torch as its authors did."""
+"""RAFT's correlation, compared with its own blocks, written in torch as its authors did."""
 
 from __future__ import annotations
 

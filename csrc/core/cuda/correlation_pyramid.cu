@@ -25,7 +25,7 @@ static_assert(kPatch == 1 << (kMaxLevels - 1));
 /// Floats of the values of a tile on all levels but the last, which is not pooled.
 constexpr int kValues = (kTile + kTile / 4 + kTile / 16) * kPitch;
 
-/// One channel of the pixel that a thread loads; 0 where there is none.
+/// One channel of the pixel that a thread loads; 0 outside of the map.
 template <typename T>
 struct Loader {
   const T* pixel;

@@ -91,7 +91,7 @@ def pyramid_level(pyramid: Array, level: int, *, levels: int = 4) -> Array:
         [N, H, W, H >> level, W >> level], in the memory of `pyramid`.
 
     Raises:
-        ArgumentError: `pyramid` is no array of that shape, or has no such level.
+        ArgumentError: `pyramid` does not have that shape, or lacks the level.
     """
     require_array("pyramid", pyramid, _PYRAMID)
     levels = level_count(levels)
