@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from cineflow.ops.pair_quality import PairQuality
+import numpy as np
 
 _FIELDS = ("count", "grey_a", "grey_b", "pixels", "aa", "bb", "ab", "xx", "xy", "yy")
 _ROUNDING, _LEAST_GRADIENT, _BLOCK_PX, _RENEWAL = 1.0 / 12.0, 1.0, 16.0, 0.2
@@ -16,8 +16,8 @@ def pair_quality(
     tissue_before: np.ndarray | None = None,
     grey_before: np.ndarray | None = None,
     frames: float = 1.0,
-) -> PairQuality:
-    """Arguments and result as in `cineflow.ops.pair_quality`; undefined parts are NaN."""
+) -> dict[str, Any]:
+    """Arguments as in `cineflow.ops.pair_quality`, and its defined parts by name."""
     *fields, flow_x, flow_y, deformation, folded = statistics.astype(np.float64)
     of = dict(zip(_FIELDS, fields, strict=True))
     tissue, grey = of["count"] * (of["grey_a"] / 255.0) ** 2, of["grey_a"] * (of["count"] > 0)
@@ -26,8 +26,9 @@ def pair_quality(
         grey = (1 - _RENEWAL) * grey_before + _RENEWAL * grey
     weight = tissue / tissue.sum() if tissue.sum() > 0 else tissue
     textured = np.minimum(of["aa"], of["bb"]) > _ROUNDING
-    if not weight[textured].any():
-        return PairQuality(False, *[np.nan] * 6, tissue, grey)
+    found = {"supported": bool(weight[textured].any()), "tissue": tissue, "grey": grey}
+    if not found["supported"]:
+        return found
 
     residual = np.maximum(of["aa"] + of["bb"] - 2.0 * of["ab"], 0.0) + _ROUNDING
     xx, yy = of["xx"] + _LEAST_GRADIENT, of["yy"] + _LEAST_GRADIENT
@@ -35,23 +36,19 @@ def pair_quality(
     energy = np.sqrt(np.maximum(of["aa"], 0.0) * np.maximum(of["bb"], 0.0))
     agreed = np.where(energy > _ROUNDING, of["ab"] / np.maximum(energy, _ROUNDING), 0.0)
 
-    appearance = temporal = np.nan
+    located = np.where(textured, np.sqrt(variance), _BLOCK_PX)
+    found |= {
+        "photometric_px": weighted_quantile(located, weight, 0.8),
+        "correlation": weighted_quantile(np.clip(agreed, -1.0, 1.0), weight, 0.2),
+        "deformation": weighted_quantile(deformation, weight, 0.9),
+        "folded": float((folded * weight).sum()),
+    }
     if flow_before is not None and grey_before is not None:
         change = [np.abs(of[name] - grey_before) for name in ("grey_a", "grey_b")]
-        appearance = weighted_quantile(np.maximum(*change), weight, 0.8)
         x, y = np.stack([flow_x, flow_y]) - frames * flow_before.astype(np.float64)
-        temporal = float((np.hypot(x, y) * weight).sum())
-    return PairQuality(
-        True,
-        weighted_quantile(np.where(textured, np.sqrt(variance), _BLOCK_PX), weight, 0.8),
-        weighted_quantile(np.clip(agreed, -1.0, 1.0), weight, 0.2),
-        weighted_quantile(deformation, weight, 0.9),
-        float((folded * weight).sum()),
-        appearance,
-        temporal,
-        tissue,
-        grey,
-    )
+        found["appearance"] = weighted_quantile(np.maximum(*change), weight, 0.8)
+        found["temporal_px"] = float((np.hypot(x, y) * weight).sum())
+    return found
 
 
 def weighted_quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
