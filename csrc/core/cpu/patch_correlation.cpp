@@ -20,7 +20,7 @@ namespace {
 constexpr std::int64_t kAlignment = 64;
 
 /// Rows of results that are converted together, where the output cannot be written directly.
-constexpr std::int64_t kConvertedRows = 8 * kProductRows;
+constexpr std::int64_t kConvertedRows = 8 * kPatchProductRows;
 
 /// Most floats of the reference's cells that are kept, where that is more than one point.
 constexpr std::int64_t kKeptFloats = std::int64_t{1} << 17;

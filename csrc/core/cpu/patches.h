@@ -30,7 +30,7 @@ struct PatchSampling {
 };
 
 /// Rows of `first` in one register block of patch_products().
-constexpr int kProductRows = 6;
+constexpr int kPatchProductRows = 6;
 
 /// out[i][j] = scale * sum over c of first[c][i] * second[c][j].
 struct PatchProducts {

@@ -51,7 +51,7 @@ void rows_of(const PatchProducts& task, std::int64_t row) {
   if (column < task.columns) block<kRows, 1>(task, row, column);
 }
 
-template <int kRows = kProductRows>
+template <int kRows = kPatchProductRows>
 void rest_of(const PatchProducts& task, std::int64_t row) {
   if constexpr (kRows > 0) {
     if (task.rows - row == kRows) {
@@ -66,7 +66,8 @@ void rest_of(const PatchProducts& task, std::int64_t row) {
 
 void patch_products(const PatchProducts& task) noexcept {
   std::int64_t row = 0;
-  for (; row + kProductRows <= task.rows; row += kProductRows) rows_of<kProductRows>(task, row);
+  for (; row + kPatchProductRows <= task.rows; row += kPatchProductRows)
+    rows_of<kPatchProductRows>(task, row);
   rest_of(task, row);
 }
 
