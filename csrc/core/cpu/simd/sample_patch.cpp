@@ -2,7 +2,8 @@
 //
 // Along y, the rows of a cell are added up as vectors of neighbouring pixels. Along x, the sums of
 // each cell's pixels are then added up. With one sample per cell, neighbouring cells read
-// neighbouring pixels, so that this step also works on vectors.
+// neighbouring pixels, so that this step also works on vectors. Maps with adjacent channels are
+// sampled as vectors of channels.
 #include <algorithm>
 
 #include "cpu/simd/kernels.h"
@@ -112,6 +113,35 @@ bool is_dense(const PatchAxis& columns) {
   return true;
 }
 
+/// The same where channels are adjacent: one cell of kLanes channels at a time. The last vector of
+/// channels may share some with the one before it.
+template <typename Source>
+void sample_channels(const PatchSampling& task) {
+  const PatchAxis& rows = *task.rows;
+  const PatchAxis& columns = *task.columns;
+  for (std::int64_t begin = 0; begin < task.channels; begin += kLanes) {
+    const std::int64_t channel = std::min(begin, task.channels - kLanes);
+    const Source* map = static_cast<const Source*>(task.map) + channel;
+    float* out = task.out + channel * task.out_stride;
+    for (int row = 0; row < rows.cells; ++row) {
+      for (int column = 0; column < columns.cells; ++column, ++out) {
+        const Source* line =
+            map + rows.first[row] * task.row_stride + columns.first[column] * task.column_stride;
+        F32s sum{};
+        for (int down = 0; down < rows.count[row]; ++down, line += task.row_stride) {
+          F32s own{};
+          for (int right = 0; right < columns.count[column]; ++right) {
+            own = multiply_add(splat(columns.weights[right * columns.cells + column]),
+                               load(line + right * task.column_stride), own);
+          }
+          sum = multiply_add(splat(rows.weights[down * rows.cells + row]), own, sum);
+        }
+        for (int lane = 0; lane < kLanes; ++lane) out[lane * task.out_stride] = sum[lane];
+      }
+    }
+  }
+}
+
 template <typename Source>
 void sample(const PatchSampling& task) {
   const PatchAxis& rows = *task.rows;
@@ -122,6 +152,9 @@ void sample(const PatchSampling& task) {
       std::fill_n(task.out + channel * task.out_stride, rows.cells * columns.cells, 0.0f);
     }
     return;
+  }
+  if (task.channel_stride == 1 && task.column_stride != 1 && task.channels >= kLanes) {
+    return sample_channels<Source>(task);
   }
   const bool dense = is_dense(columns);
   float sums[kRowFloats];
