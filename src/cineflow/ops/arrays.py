@@ -113,7 +113,7 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
     return module.moveaxis(result, -1, 1) if channels_last else result
 
 
-def _require_bounded(sides: Sequence[int]) -> None:
+def _require_bounded(sides: Sequence[Any]) -> None:
     """Check the sides of an image or volume against the kernels' limits.
 
     Symbolic sizes are not known yet.
