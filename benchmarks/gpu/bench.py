@@ -1,4 +1,4 @@
-"""Times of the CUDA kernels and their peers, beside the floor that the memory sets.
+"""Times of the CUDA kernels and their peers, compared with the floor that the memory sets.
 
 The floor is the L2 cache's where a case fits into it. Figures are printed as JSON.
 """

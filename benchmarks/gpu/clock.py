@@ -1,7 +1,7 @@
 """Times on the GPU, and the bandwidth of its memory and of its L2 cache.
 
-A call is replayed as a CUDA graph of many calls, so that launch latency is no part of the time of
-a small op. CuPy's functions allocate memory and are timed call by call. Caches are hot.
+A call is replayed as a CUDA graph of many calls, so that launch latency does not count in the time
+of a small op. CuPy's functions allocate memory and are timed call by call. Caches are hot.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
     python -m benchmarks.gpu.sass [--write]
 
-It compiles the kernels for every architecture in `sass_cases.DEVICES`, disassembles them, and counts
-the instructions of the loop that does the work: loads, stores and multiply-adds per output. From
-these, registers and shared memory come the occupancy and a modelled time for each case and device.
-The model is coarse, about +-40 %: it is for comparing a kernel with what it was. --write replaces
-`sass.json`, with which a slow test compares. Needs nvcc, and nvdisasm from CUDA or from the package
-nvidia-cuda-nvdisasm.
+It compiles the kernels for every architecture in `sass_cases.DEVICES`, disassembles them, and
+counts the instructions of the loop that does the work: loads, stores and multiply-adds per output.
+From these, registers and shared memory come the occupancy and a modelled time for each case and
+device. Code outside of that loop counts as if all of it ran once. The model is coarse, about
++-40 %: it is for comparing a kernel with what it was. --write replaces `sass.json`, with which a
+slow test compares. Needs nvcc, and nvdisasm from CUDA or from the package nvidia-cuda-nvdisasm.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
 import re
 import subprocess
 import tempfile
@@ -80,14 +81,19 @@ def _bytes_of(operation: str) -> int:
 
 @dataclass(frozen=True)
 class Kernel:
-    """One instantiation. `work` is the innermost loop that case looks for, `before` what precedes
-    it, and `fill` the loop that fills shared memory, where there is one."""
+    """One instantiation. `loops` are the innermost ones, the one with most work first; `others` is
+    everything outside of them, and `fill` the loop that fills shared memory, if there is one."""
 
     name: str
     registers: int
-    before: Counts
-    work: Counts
+    others: Counts
+    loops: tuple[Counts, ...]
     fill: Counts
+
+    def work(self, case: Case) -> Counts:
+        """The largest loop that is no larger than what a thread of the case does."""
+        fitting = [one for one in self.loops if 0 < case.outputs_of(one) <= case.thread_outputs]
+        return fitting[0] if fitting else self.loops[0]
 
 
 def functions_in(listing: str) -> Iterator[tuple[str, list[str], list[tuple[int, int]]]]:
@@ -124,17 +130,19 @@ def kernels_in(listing: str, report: str, multiplies: bool) -> list[Kernel]:
         if name not in registers:
             continue
         inner = innermost(loops) or [(0, len(operations) - 1)]
-        bodies = {loop: count(operations[loop[0] : loop[1] + 1]) for loop in inner}
-
-        def weight(loop: tuple[int, int], bodies: dict[Any, Counts] = bodies) -> int:
-            return bodies[loop].multiply_adds if multiplies else bodies[loop].loads
-
-        best = max(inner, key=weight)
-        others = [bodies[loop] for loop in inner if loop != best and bodies[loop].shared]
-        fill = max(others, key=lambda body: body.shared, default=count([]))
-        kernels.append(
-            Kernel(name, registers[name], count(operations[: best[0]]), bodies[best], fill)
+        bodies = [count(operations[first : last + 1]) for first, last in inner]
+        outside = [
+            one for at, one in enumerate(operations)
+            if not any(first <= at <= last for first, last in inner)
+        ]  # fmt: skip
+        if "EXIT" in outside:  # divisions in 64 bits follow the kernel as functions
+            last_exit = len(outside) - outside[::-1].index("EXIT")
+            outside = outside[:last_exit]
+        ranked = sorted(
+            bodies, key=lambda body: body.multiply_adds if multiplies else body.loads, reverse=True
         )
+        fill = max(ranked[1:], key=lambda body: body.shared, default=count([]))
+        kernels.append(Kernel(name, registers[name], count(outside), tuple(ranked), fill))
     return kernels
 
 
@@ -179,16 +187,18 @@ def row(case: Case, device: Device, kernel: Kernel) -> dict[str, Any]:
     """The figures of a case on a device."""
     blocks = max(resident_blocks(kernel.registers, case, device), 1)
     warps = -(-case.threads // 32)
-    outputs = case.outputs_of(kernel.work)
-    trips = case.trips(outputs)
-    per_thread = kernel.before.instructions + trips * kernel.work.instructions
-    shared = trips * kernel.work.shared
+    work = kernel.work(case)
+    outputs = case.outputs_of(work)
+    # What is left is done outside of the loop, and counted there.
+    trips = math.floor(case.thread_outputs / outputs + 1e-9)
+    per_thread: float = kernel.others.instructions + trips * work.instructions
+    shared: float = trips * work.shared
     if case.fill_elements and kernel.fill.shared:
         # One element of the tile is 8 channels, each a store to shared memory.
         cost = 8 * kernel.fill.instructions / kernel.fill.shared
         per_thread += case.fill_elements * cost
         shared += 8 * case.fill_elements
-    loads = trips * kernel.work.loads * case.passes + 8 * case.fill_elements
+    loads = trips * work.loads * case.passes + 8 * case.fill_elements
     busiest = -(-case.blocks // device.multiprocessors) * warps  # warps of one multiprocessor
     waves = -(-case.blocks // (device.multiprocessors * blocks))
     cycles = {
@@ -204,11 +214,11 @@ def row(case: Case, device: Device, kernel: Kernel) -> dict[str, Any]:
     return {
         "registers": kernel.registers,
         "occupancy": round(blocks * warps / device.warps, 2),
-        "instructions_per_output": round(kernel.work.instructions / outputs, 2),
-        "loads_per_output": round(kernel.work.loads / outputs, 3),
-        "stores_per_output": round(kernel.work.stores / outputs, 3),
-        "shared_per_output": round(kernel.work.shared / outputs, 3),
-        "multiply_adds_per_output": round(kernel.work.multiply_adds / outputs, 2),
+        "instructions_per_output": round(work.instructions / outputs, 2),
+        "loads_per_output": round(work.loads / outputs, 3),
+        "stores_per_output": round(work.stores / outputs, 3),
+        "shared_per_output": round(work.shared / outputs, 3),
+        "multiply_adds_per_output": round(work.multiply_adds / outputs, 2),
         "floor_us": round(floor, 2),
         "modelled_us": round(max(floor, times[slowest]), 2),
         "limited_by": slowest if times[slowest] > floor else "bytes",
@@ -222,7 +232,11 @@ def table() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
         pairs = [(source, one) for source in sources for one in architectures]
         found = dict(
-            zip(pairs, pool.map(lambda pair: compiled(*pair, Path(folder)), pairs), strict=True)
+            zip(
+                pairs,
+                pool.map(lambda one: compiled(one[0], one[1], Path(folder)), pairs),
+                strict=True,
+            )
         )
     rows = {}
     for case in CASES:
@@ -230,7 +244,9 @@ def table() -> dict[str, Any]:
             kernels = found[case.source, device.architecture]
             (kernel,) = [one for one in kernels if re.search(case.kernel, one.name)]
             rows[f"{case.name} on {name}"] = row(case, device, kernel)
-    version = subprocess.run([tool("nvcc"), "--version"], capture_output=True, text=True, check=True)
+    version = subprocess.run(
+        [tool("nvcc"), "--version"], capture_output=True, text=True, check=True
+    )
     release = re.search(r"V([\d.]+)", version.stdout)
     return {"nvcc": release[1] if release else "unknown", "rows": rows}
 

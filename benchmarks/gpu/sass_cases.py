@@ -80,10 +80,6 @@ class Case:
             return float(work.multiply_adds)
         return float(work.stored_bytes / self.result_bytes)
 
-    def trips(self, outputs: float) -> float:
-        """How often a thread runs the work loop."""
-        return self.thread_outputs / outputs
-
 
 def _blocks(*sides: tuple[int, int]) -> int:
     """Blocks that cover `(length, step)` along each axis."""

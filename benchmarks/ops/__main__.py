@@ -105,7 +105,7 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
             f"{row['peers_us'][row['best_peer']]:.1f}",
             f"{row['times_faster']:.2f}×",
             f"{row['times_faster_at_best']:.2f}×",
-            f"{wanted:.1f}×" if wanted else "",
+            f"{wanted:.2g}×" if wanted else "",
             f"{row['times_roof']:.1f}",
             f"{row['bytes'] / 1e6:.2f}",
             *gained,

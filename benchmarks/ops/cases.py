@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from benchmarks.ops.calls import small_call
 from benchmarks.ops.case import Case
 from benchmarks.ops.correlation import correlation, warp_correlation
 from benchmarks.ops.correlation_pyramid import (
@@ -61,3 +62,4 @@ def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
         yield partial(unpolar, frames)
     for storage in ("float32", "uint8"):
         yield partial(scan_convert, storage)
+    yield small_call

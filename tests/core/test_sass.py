@@ -39,8 +39,8 @@ ptxas info    : Used 40 registers, used 1 barriers
 def test_the_innermost_loop_is_counted(multiplies: bool) -> None:
     (kernel,) = sass.kernels_in(LISTING, REPORT, multiplies)
     assert (kernel.name, kernel.registers) == ("_Z4workPf", 40)
-    assert kernel.work == sass.Counts(5, 1, 8, 1, 1, 1)
-    assert kernel.before == sass.Counts(2, 1, 0, 0, 0, 0)
+    assert kernel.loops == (sass.Counts(5, 1, 8, 1, 1, 1),)
+    assert kernel.others == sass.Counts(4, 1, 0, 0, 0, 0)
 
 
 def test_registers_threads_and_shared_memory_limit_the_blocks() -> None:

@@ -101,14 +101,14 @@ def test_a_dispatch_mode_sees_the_operator() -> None:
 
 def test_a_transform_and_a_trace_see_the_operator() -> None:
     src, flow = pair()
-    answers = []
+    found = []
 
     def look(given: torch.Tensor) -> torch.Tensor:
-        answers.append(need_no_dispatcher(WARP, (given, flow)))
+        found.append(need_no_dispatcher(WARP, (given, flow)))
         return given.sum()
 
     torch.func.grad(look)(src)
     torch.func.vmap(look)(src)
     torch.jit.trace(look, src, check_trace=False)
-    assert answers == [False] * len(answers)
-    assert len(answers) >= 3
+    assert found == [False] * len(found)
+    assert len(found) >= 3

@@ -133,8 +133,8 @@ TensorView view_of(const char* name, const dlpack::Tensor& tensor) {
 
 /// The exchange API of an array's type; null where it has none that fits.
 const dlpack::ExchangeApi* find_exchange(PyTypeObject* type) {
-  const py::object found = py::getattr(reinterpret_cast<PyObject*>(type),
-                                       "__dlpack_c_exchange_api__", py::none());
+  const py::object found =
+      py::getattr(reinterpret_cast<PyObject*>(type), "__dlpack_c_exchange_api__", py::none());
   if (!PyCapsule_IsValid(found.ptr(), dlpack::kExchangeName)) return nullptr;
   const auto* api = static_cast<const dlpack::ExchangeApi*>(
       PyCapsule_GetPointer(found.ptr(), dlpack::kExchangeName));

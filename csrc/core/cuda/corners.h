@@ -34,15 +34,13 @@ CINEFLOW_HD Corners corners_of(const Tap& row, const Tap& column, std::int32_t r
   return corners;
 }
 
-/// The sample of one plane at these corners. Where not `read`, nothing is: a condition of the loads
-/// lets the loads of several planes follow one another, which a branch would not.
+/// The sample of one plane at these corners.
 template <typename T>
-CINEFLOW_HD float sample_corners(const T* plane, const Corners& corners, bool read = true) {
+CINEFLOW_HD float sample_corners(const T* plane, const Corners& corners) {
   float sum = 0.0f;
 #pragma unroll
   for (int corner = 0; corner < 4; ++corner) {
-    const bool inside = read && corners.inside[corner];
-    const float value = inside ? to_float(plane[corners.offset[corner]]) : 0.0f;
+    const float value = corners.inside[corner] ? to_float(plane[corners.offset[corner]]) : 0.0f;
     sum += corners.weight[corner] * value;
   }
   return sum;

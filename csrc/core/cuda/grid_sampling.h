@@ -15,6 +15,7 @@
 #include "cineflow/tensor_view.h"
 #include "cuda/corners.h"
 #include "cuda/launch.h"
+#include "cuda/sample_planes.h"
 #include "math/dispatch.h"
 #include "math/polar.h"
 
@@ -46,10 +47,11 @@ struct PolarPositions {
 constexpr int kResampleBlockX = 32;
 constexpr int kResampleBlockY = 8;
 constexpr int kResampleThreads = kResampleBlockX * kResampleBlockY;
+constexpr int kResampleResident = 4;  // blocks of a multiprocessor; bounds the registers
 constexpr int kWarpX = 8;  // a warp is 8 x 4 pixels, whose samples lie in fewer lines than 32 x 1
 constexpr int kWarpY = 4;
 constexpr int kResampleSlab = 8;    // planes of one thread: channels, or frames of one group
-constexpr int kResampleStaged = 4;  // planes that are loaded before the first of them is stored
+constexpr int kResampleAtOnce = 4;  // planes that are loaded together
 
 template <bool kWraps>
 __device__ Corners corners_at(const GridSampling& args, const Point& point) {
@@ -83,7 +85,7 @@ struct PlaneGroups {
 
 /// One thread per output pixel and slab of planes.
 template <typename Source, typename Result, typename Map>
-__global__ void __launch_bounds__(kResampleThreads)
+__global__ void __launch_bounds__(kResampleThreads, kResampleResident)
     resample(GridSampling args, Map map, int tiles_across, PlaneGroups parts) {
   const TensorView& src = args.src;
   const TensorView& out = args.out;
@@ -107,21 +109,9 @@ __global__ void __launch_bounds__(kResampleThreads)
     Result* to = static_cast<Result*>(out.data) + group * out.strides[0] + first * parts.out_step +
                  y * out.strides[2] + x * out.strides[3];
     const Corners corners = corners_at<Map::kWraps>(args, map(group, y, x));
-    for (int plane = 0; plane < planes; plane += kResampleStaged) {
-      float values[kResampleStaged];
-#pragma unroll
-      for (int index = 0; index < kResampleStaged; ++index) {
-        values[index] = sample_corners(from, corners, plane + index < planes);
-        from += parts.src_step;
-      }
-#pragma unroll
-      for (int index = 0; index < kResampleStaged; ++index) {
-        if (plane + index < planes) {
-          *to = from_float<Result>(args.scale * values[index] + args.offset);
-        }
-        to += parts.out_step;
-      }
-    }
+    sample_planes<kResampleAtOnce>(
+        from, parts.src_step, to, parts.out_step, planes, corners,
+        [&args](float sample) { return from_float<Result>(args.scale * sample + args.offset); });
   }
 }
 

@@ -1,5 +1,6 @@
 // Warp and composition of flows for volumes.
 #include "cuda/launch.h"
+#include "cuda/sample_planes.h"
 #include "cuda/volume_corners.h"
 #include "cuda/volumes.h"
 #include "math/dispatch.h"
@@ -11,7 +12,7 @@ constexpr int kBlockX = 32;
 constexpr int kBlockY = 4;
 constexpr int kThreads = kBlockX * kBlockY;
 constexpr int kMaxSlab = 8;  // channels of one thread, which share the corners of its pixel
-constexpr int kStaged = 2;   // channels that are loaded before the first of them is stored
+constexpr int kAtOnce = 2;   // channels that are loaded together
 
 /// A pixel of the grid. Rows are counted through all slices.
 struct GridPixel {
@@ -63,19 +64,8 @@ __global__ void __launch_bounds__(kThreads)
         static_cast<Result*>(out.data) + offset_in(out, image, pixel) + first * out.strides[1];
     const std::int64_t left = src.sizes[1] - first;
     const int channels = left < slab ? static_cast<int>(left) : slab;
-    for (int channel = 0; channel < channels; channel += kStaged) {
-      float values[kStaged];
-#pragma unroll
-      for (int index = 0; index < kStaged; ++index) {
-        values[index] = sample_corners(volume, corners, channel + index < channels);
-        volume += src.strides[1];
-      }
-#pragma unroll
-      for (int index = 0; index < kStaged; ++index) {
-        if (channel + index < channels) *result = from_float<Result>(values[index]);
-        result += out.strides[1];
-      }
-    }
+    sample_planes<kAtOnce>(volume, src.strides[1], result, out.strides[1], channels, corners,
+                           [](float sample) { return from_float<Result>(sample); });
   }
 }
 

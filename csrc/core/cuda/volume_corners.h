@@ -45,14 +45,13 @@ CINEFLOW_HD VolumeCorners corners_at(const TensorView& volume, Border border, fl
   return corners;
 }
 
-/// The sample of one channel at these corners, with `read` as for images.
+/// The sample of one channel at these corners.
 template <typename T>
-CINEFLOW_HD float sample_corners(const T* volume, const VolumeCorners& corners, bool read = true) {
+CINEFLOW_HD float sample_corners(const T* volume, const VolumeCorners& corners) {
   float sum = 0.0f;
 #pragma unroll
   for (int corner = 0; corner < 8; ++corner) {
-    const bool inside = read && corners.inside[corner];
-    const float value = inside ? to_float(volume[corners.offset[corner]]) : 0.0f;
+    const float value = corners.inside[corner] ? to_float(volume[corners.offset[corner]]) : 0.0f;
     sum += corners.weight[corner] * value;
   }
   return sum;

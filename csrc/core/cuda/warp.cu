@@ -4,6 +4,7 @@
 #include "cuda/corners.h"
 #include "cuda/launch.h"
 #include "cuda/pack.h"
+#include "cuda/sample_planes.h"
 #include "cuda/volumes.h"
 #include "math/dispatch.h"
 
@@ -14,7 +15,7 @@ constexpr int kBlockX = 32;
 constexpr int kBlockY = 8;
 constexpr int kThreads = kBlockX * kBlockY;
 constexpr int kMaxSlab = 8;      // channels of one thread, which share the corners of its pixel
-constexpr int kStaged = 4;       // channels that are loaded before the first of them is stored
+constexpr int kAtOnce = 4;       // channels that are loaded together
 constexpr int kLanesAtMost = 8;  // 8 x 16 bytes are one cache line
 
 __device__ inline Corners corners_at(const WarpArgs& args, std::int64_t image, int y, int x) {
@@ -30,8 +31,7 @@ __device__ inline Corners corners_at(const WarpArgs& args, std::int64_t image, i
                     static_cast<std::int32_t>(src.strides[3]));
 }
 
-/// For any strides: one thread per output pixel and slab of channels. A store might overwrite the
-/// source, as far as the compiler knows, so the loads of some channels come before their stores.
+/// For any strides: one thread per output pixel and slab of channels.
 template <typename Source, typename Result>
 __global__ void __launch_bounds__(kThreads)
     warp_planes(WarpArgs args, int tiles_across, int slab, std::int64_t slabs) {
@@ -51,19 +51,8 @@ __global__ void __launch_bounds__(kThreads)
                      first * out.strides[1] + y * out.strides[2] + x * out.strides[3];
     const std::int64_t left = src.sizes[1] - first;
     const int channels = left < slab ? static_cast<int>(left) : slab;
-    for (int channel = 0; channel < channels; channel += kStaged) {
-      float values[kStaged];
-#pragma unroll
-      for (int index = 0; index < kStaged; ++index) {
-        values[index] = sample_corners(plane, corners, channel + index < channels);
-        plane += src.strides[1];
-      }
-#pragma unroll
-      for (int index = 0; index < kStaged; ++index) {
-        if (channel + index < channels) *result = from_float<Result>(values[index]);
-        result += out.strides[1];
-      }
-    }
+    sample_planes<kAtOnce>(plane, src.strides[1], result, out.strides[1], channels, corners,
+                           [](float sample) { return from_float<Result>(sample); });
   }
 }
 

@@ -104,19 +104,23 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
     permuted = (shape[0], *shape[2:], shape[1]) if channels_last else shape
     module: Any = sys.modules["torch" if hasattr(src, "new_empty") else kind_of("src", src)]
     dtype = module.float32 if src.dtype == module.uint8 else src.dtype
-    allocate = src.new_empty if module.__name__ == "torch" else module.empty
-    result = allocate(permuted, dtype=dtype)
+    if module.__name__ != "torch":
+        result = module.empty(permuted, dtype=dtype)
+    elif dtype == src.dtype:  # torch reads numbers faster than a tuple of them
+        result = src.new_empty(*permuted)
+    else:
+        result = src.new_empty(permuted, dtype=dtype)
     return module.moveaxis(result, -1, 1) if channels_last else result
 
 
-def _require_bounded(sides: Sequence[int]) -> None:
+def _require_bounded(sides: Sequence[Any]) -> None:
     """Check the sides of an image or volume against the kernels' limits.
 
     Symbolic sizes are not known yet.
     """
     count = 1
     for side in sides:
-        if type(side) is not int and not isinstance(side, np.integer):
+        if not isinstance(side, (int, np.integer)):
             return
         count *= int(side)
     if count >= _C.SIDE_LIMIT:

@@ -23,15 +23,16 @@ from cineflow.ops.operator import Operator
 _include: Any = torch._C._dispatch_tls_local_include_set
 _autocasts: Any = torch._C._is_any_autocast_enabled
 _keys_of: Any = torch._C._dispatch_keys
-_function_modes: Any = torch._C._len_torch_function_stack  # type: ignore[attr-defined]
+_function_modes: Any = torch._C._len_torch_function_stack
 
+_bits_of: Any = DispatchKeySet.raw_repr
 _TYPES = (Tensor, torch.nn.Parameter)
 
 
 def _bits(*keys: Any) -> int:
     bits = 0
     for key in keys:
-        bits |= DispatchKeySet(key).raw_repr()
+        bits |= _bits_of(DispatchKeySet(key))
     return bits
 
 
@@ -55,9 +56,9 @@ def _usual_threads() -> frozenset[int]:
     found = []
 
     def look() -> None:
-        found.append(_include().raw_repr())
+        found.append(_bits_of(_include()))
         with torch.inference_mode():
-            found.append(_include().raw_repr())
+            found.append(_bits_of(_include()))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -72,14 +73,14 @@ def need_no_dispatcher(op: Operator, tensors: tuple[Any, ...]) -> bool:
     """Whether `op` may be run on `tensors`, its inputs and perhaps its output, at once."""
     if torch.compiler.is_dynamo_compiling() or _function_modes() or _autocasts():
         return False
-    if _include().raw_repr() not in _USUAL or forward_ad._current_level >= 0:
+    if _bits_of(_include()) not in _USUAL or forward_ad._current_level >= 0:
         return False
     for tensor in tensors:
         if type(tensor) not in _TYPES or tensor.requires_grad:
             return False
-        if _keys_of(tensor).raw_repr() & _UNUSUAL:
+        if _bits_of(_keys_of(tensor)) & _UNUSUAL:
             return False
-    for at in op.coordinates:
+    for at in op.coordinates:  # noqa: SIM110, a generator takes longer than the check
         if tensors[at].dtype != torch.float32:
             return False
     return True

@@ -38,9 +38,9 @@ def warp(src: Array, flow: Array, *, border: Border = "zeros", out: Array | None
 
 
 def _allocate(src: Array, flow: Array, border: str = "zeros") -> Array:
-    n, c, *_ = src.shape
-    _, _, *sides = flow.shape
-    return empty_output(src, (n, c, *sides))
+    shape = [*flow.shape]
+    shape[:2] = src.shape[0], src.shape[1]
+    return empty_output(src, shape)
 
 
 def _fill(out: Array, src: Array, flow: Array, border: str = "zeros") -> None:
