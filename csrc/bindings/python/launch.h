@@ -9,8 +9,8 @@
 namespace cineflow::python {
 
 /// Runs `cpu(args, pool)`, or `cuda(args, stream)` where the tensors are on a GPU. Raises the error
-/// of a failed Status. An op whose arguments depend on the number of threads passes the pool that it
-/// used for them; otherwise the pool is asked for here, and a GPU call never starts its threads.
+/// of a failed Status. An op whose arguments depend on the number of threads passes the pool that
+/// it used for them; otherwise the pool is asked for here, and a GPU call never starts its threads.
 template <typename Args, typename Cpu, typename Cuda>
 void launch(const Args& args, Device device, std::uintptr_t stream, Cpu cpu, Cuda cuda,
             std::shared_ptr<const Executor> pool = nullptr) {
