@@ -127,7 +127,8 @@ def test_more_images_than_blocks_along_an_axis(cuda, op, layout):
     size = {name: value for name, value in small.items() if name in op.typical}
     radius = {"radius": 1} if "radius" in op.typical else {}
     depth = {"depth": 2} if "depth" in op.typical else {}
-    options = op.typical | size | radius | depth
+    levels = {"levels": 1} if "levels" in op.typical else {}
+    options = op.typical | size | radius | depth | levels
     one = make_call(op, options, shape=(1, 4, 3, 2), seed=10, layout=layout)
     many = 65535 + 3
     inputs = {name: np.repeat(values, many, axis=0) for name, values in one.inputs.items()}

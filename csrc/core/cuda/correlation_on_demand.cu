@@ -1,6 +1,9 @@
 // RAFT's look-up without the volume on the GPU: a block per pixel and level. Its threads compute
 // the dot products of the window into shared memory, and then the samples.
 #include "cineflow/correlation_on_demand.h"
+
+#include <algorithm>
+
 #include "cuda/launch.h"
 #include "cuda/shared_memory.h"
 #include "math/dispatch.h"
@@ -10,7 +13,7 @@
 namespace cineflow {
 namespace {
 
-constexpr int kThreads = 128;
+constexpr int kThreads = 128;  // of a block, at most
 constexpr int kChannels = 256;  // of f1 in shared memory at a time
 constexpr int kMostColumns = 2 * kMaxLookupRadius + 2;
 
@@ -23,6 +26,7 @@ __global__ void __launch_bounds__(kThreads) correlate_window(CorrelationOnDemand
   auto* own = reinterpret_cast<float*>(shared_memory);  // [kChannels]
   float* dots = own + kChannels;                        // [side + 1][side + 1]
   const auto thread = static_cast<int>(threadIdx.x);
+  const auto threads = static_cast<int>(blockDim.x);
   const auto levels = static_cast<unsigned>(args.levels);
   const auto level = static_cast<int>(blockIdx.x % levels);
   const std::int64_t pixel = blockIdx.x / levels;
@@ -46,16 +50,16 @@ __global__ void __launch_bounds__(kThreads) correlate_window(CorrelationOnDemand
     const T* second = static_cast<const T*>(features.data) + image * features.strides[0] +
                       top * features.strides[2];
     __syncthreads();  // other threads may still read the previous image's
-    for (int dot = thread; dot < columns * columns; dot += kThreads) dots[dot] = 0.0f;
+    for (int dot = thread; dot < columns * columns; dot += threads) dots[dot] = 0.0f;
     for (std::int64_t channel = 0; channel < f1.sizes[1]; channel += kChannels) {
       const std::int64_t left = f1.sizes[1] - channel;
       const int count = left < kChannels ? static_cast<int>(left) : kChannels;
       __syncthreads();
-      for (int lane = thread; lane < count; lane += kThreads) {
+      for (int lane = thread; lane < count; lane += threads) {
         own[lane] = to_float(first[(channel + lane) * f1.strides[1]]);
       }
       __syncthreads();
-      for (int dot = thread; dot < columns * columns; dot += kThreads) {
+      for (int dot = thread; dot < columns * columns; dot += threads) {
         const std::int32_t row = down.first + dot / columns;
         const std::int32_t column = across.first + dot % columns;
         if (row < 0 || row >= height || column < 0 || column >= width) continue;
@@ -73,7 +77,7 @@ __global__ void __launch_bounds__(kThreads) correlate_window(CorrelationOnDemand
 
     Result* to = static_cast<Result*>(out.data) + image * out.strides[0] +
                  level * side * side * out.strides[1] + y * out.strides[2] + x * out.strides[3];
-    for (int sample = thread; sample < side * side; sample += kThreads) {
+    for (int sample = thread; sample < side * side; sample += threads) {
       const int column = sample / side;  // the x displacement counts slowest
       const int row = sample % side;
       const float* upper = dots + row * columns + column;
@@ -127,7 +131,9 @@ Status correlation_on_demand_cuda(const CorrelationOnDemandArgs& args, void* str
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
   Grid grid;
-  grid.threads = dim3(kThreads);
+  const int columns = 2 * args.radius + 2;
+  const std::int64_t warps = ceil_div(columns * columns, 32);  // a thread per dot product
+  grid.threads = dim3(std::min(kThreads, static_cast<int>(32 * warps)));
   grid.blocks = dim3(static_cast<unsigned>(args.out.sizes[2] * args.out.sizes[3] * args.levels),
                      grid_y(args.out.sizes[0]));
   grid.shared_bytes = (kChannels + kMostColumns * kMostColumns) * sizeof(float);
