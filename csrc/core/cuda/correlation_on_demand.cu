@@ -1,9 +1,8 @@
 // RAFT's look-up without the volume on the GPU: a block per pixel and level. Its threads compute
 // the dot products of the window into shared memory, and then the samples.
-#include "cineflow/correlation_on_demand.h"
-
 #include <algorithm>
 
+#include "cineflow/correlation_on_demand.h"
 #include "cuda/launch.h"
 #include "cuda/shared_memory.h"
 #include "math/dispatch.h"
@@ -13,7 +12,7 @@
 namespace cineflow {
 namespace {
 
-constexpr int kThreads = 128;  // of a block, at most
+constexpr int kThreads = 128;   // of a block, at most
 constexpr int kChannels = 256;  // of f1 in shared memory at a time
 constexpr int kMostColumns = 2 * kMaxLookupRadius + 2;
 

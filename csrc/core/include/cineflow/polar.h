@@ -10,9 +10,9 @@
 //   | polar image     | [N, C, A, R]     | f32, f16, bf16, u8 | any     | the same    |
 //   | centre          | [N, 2] or [1, 2] | f32                | any     | the same    |
 //
-// One centre for all frames may be on the CPU also where the images are on a GPU. The result is f32,
-// f16 or bf16. Angles turn from x (right) to y (down). With one centre for all
-// frames the CPU locates the samples once for all of them. A plan keeps them for later calls.
+// One centre for all frames may be on the CPU also where the images are on a GPU. The result is
+// f32, f16 or bf16. Angles turn from x (right) to y (down). With one centre for all frames the CPU
+// locates the samples once for all of them. A plan keeps them for later calls.
 #pragma once
 
 #include <array>
