@@ -32,6 +32,9 @@ class Operator:
     #: Every operator by name, once its module is imported.
     declared: ClassVar[dict[str, Operator]] = {}
 
+    #: Makes a torch operator of an op by name; `cineflow.ops.torch_library` sets it.
+    registers: ClassVar[Callable[[str], object] | None] = None
+
     #: Whether an op may run on tensors at once; `cineflow.ops.torch_plain` sets it.
     needs_no_dispatcher: ClassVar[Callable[[Operator, tuple[Any, ...]], bool] | None] = None
 
@@ -55,6 +58,8 @@ class Operator:
         self.allocate = allocate
         self.fill = fill
         Operator.declared[self.name] = self
+        if Operator.registers is not None:
+            Operator.registers(self.name)
 
     def require_ranks(self, arguments: tuple[Any, ...]) -> None:
         """Raise `ArgumentError` unless each tensor has the number of axes that `axes` names.

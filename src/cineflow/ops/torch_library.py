@@ -11,13 +11,13 @@ converted to the widest type among them, and coordinates count as float32.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-import cineflow.ops.torch_plain  # noqa: F401, from now on plain tensors go past this module
 from cineflow.errors import ArgumentError
 from cineflow.ops.operator import Operator
 from cineflow.ops.torch_gradients import GRADIENTS, no_gradient
@@ -47,7 +47,7 @@ _registered: dict[str, Any] = {}
 
 
 def operator(name: str) -> Any:
-    """The torch operator of a declared `Operator`, registered on first use."""
+    """The torch operator of a declared `Operator`."""
     if name not in _registered:
         _registered[name] = _register(Operator.declared[name])
     return _registered[name]
@@ -191,3 +191,7 @@ def _register_autocast(op: Operator, operator: Any, device: str) -> None:
 
 for _name in Operator.declared:
     operator(_name)
+Operator.registers = staticmethod(operator)  # for ops that are declared later
+
+with contextlib.suppress(ImportError, AttributeError):  # a torch without the names that it reads
+    import cineflow.ops.torch_plain  # noqa: F401, from now on plain tensors go past this module
