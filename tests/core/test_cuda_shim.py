@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.builds import run_sanitized
+from tests.core.builds import SANITIZERS, build, run_sanitized
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,8 +59,10 @@ def test_a_step_beyond_shared_memory_is_seen(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_the_kernels_are_clean_under_the_sanitizers():
+    # Made here, because a limit of the tests inside would count the minutes that it takes.
+    build("cuda-shim-sanitized", WITH_CUDA="SHIM", CINEFLOW_SANITIZE=SANITIZERS)
     done = run_sanitized(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--capture=sys", "-m", "not slow"),
         "tests/core/test_cuda_kernels.py",

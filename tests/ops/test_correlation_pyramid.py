@@ -172,6 +172,19 @@ def test_a_pixel_does_not_depend_on_its_neighbours():
         np.testing.assert_array_equal(alone[..., y, x], whole[..., y, x])
 
 
+@pytest.mark.parametrize("memory_limit", [0, 2**30])
+def test_maps_that_differ_are_refused_at_once(memory_limit):
+    f1, f2, _ = (one.numpy() for one in scene((16, 16), 4))
+    for other, options, wanted in (
+        (f2.astype(np.float16), {}, "float"),
+        (f2[:, :, :8], {}, "8"),
+        (torch.from_numpy(f2), {}, "array"),
+        (f2, {"scale": "foo"}, "scale"),
+    ):
+        with pytest.raises(ArgumentError, match=wanted):
+            ops.CorrelationBlock(f1, other, memory_limit=memory_limit, **options)
+
+
 def test_the_memory_limit_decides():
     f1, f2, _ = (one.numpy() for one in scene((16, 16), 4))
     size = ops.correlation_pyramid(f1, f2).nbytes

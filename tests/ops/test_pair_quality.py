@@ -47,6 +47,33 @@ def test_without_tissue_nothing_is_supported():
     assert set(reference(black)) == {"supported", "tissue", "grey"}
 
 
+@pytest.mark.parametrize("peak", [255.0, 65535.0])
+@pytest.mark.parametrize("turn", [0.2, 0.5])
+def test_stripes_have_one_direction(peak, turn):
+    """The determinant of their gradients is a difference of rounded sums, which may be below 0."""
+    y, x = np.mgrid[:256, :256]
+    first, second = (
+        ((np.sin(0.3 * (2 * x + y + shift)) + 1) * peak / 2).astype(np.float32)
+        for shift in (0.0, turn)
+    )
+    now = pair_blocks(first, second, np.zeros((2, 256, 256), np.float32))
+    found = pair_quality(now)
+    assert np.isfinite(found.photometric_px)
+    same(found, reference(now))
+
+
+def test_overflowing_statistics_are_sorted_last():
+    now = statistics(1)
+    now[4:7, 0, 0] = np.inf  # their residual is inf - inf
+    same(pair_quality(now), reference(now))
+
+
+def test_a_pair_before_is_whole():
+    now = statistics(1)
+    with pytest.raises(ValueError, match="all three, or none"):
+        pair_quality(now, flow_before=now[10:12].copy())
+
+
 def test_arrays_of_the_wrong_size_are_refused():
     now = statistics(1)
     found = pair_quality(now)

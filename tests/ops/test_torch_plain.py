@@ -91,6 +91,13 @@ def test_a_mode_takes_the_dispatcher(mode: Callable[[], AbstractContextManager])
         assert not need_no_dispatcher(WARP, (src, flow))
 
 
+def test_a_profiler_sees_the_operator() -> None:
+    ops.warp(*pair())  # the first call imports
+    with torch.profiler.profile() as profile:
+        ops.warp(*pair())
+    assert "cineflow::warp" in [event.key for event in profile.key_averages()]
+
+
 def test_a_dispatch_mode_sees_the_operator() -> None:
     src, flow = pair()
     ops.warp(src, flow)  # from here on plain calls go past the dispatcher

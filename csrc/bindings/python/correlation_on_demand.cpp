@@ -22,9 +22,10 @@ void correlation_on_demand(py::handle f1, py::handle features, py::handle coords
   const Borrowed result = borrow_output("out", out);
   CorrelationOnDemandArgs args{first.view, second.view, positions.view, result.view,
                                levels,     radius,      scale,          nullptr};
-  const std::shared_ptr<const Executor> pool = thread_pool();
+  std::shared_ptr<const Executor> pool;
   Workspace workspace;
   if (first.view.device == Device::kCpu) {
+    pool = thread_pool();
     const std::int64_t bytes = correlation_on_demand_workspace(args, pool->width());
     if (bytes > 0) args.workspace = workspace.reserve(bytes);
   }

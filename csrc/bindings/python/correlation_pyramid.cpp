@@ -13,9 +13,10 @@ void correlation_pyramid(py::handle f1, py::handle f2, py::handle out, int level
   const Borrowed second = borrow("f2", f2);
   const Borrowed result = borrow_output("out", out);
   CorrelationPyramidArgs args{first.view, second.view, result.view, levels, scale, nullptr};
-  const std::shared_ptr<const Executor> pool = thread_pool();
+  std::shared_ptr<const Executor> pool;
   Workspace workspace;
   if (first.view.device == Device::kCpu) {
+    pool = thread_pool();
     const std::int64_t bytes = correlation_pyramid_workspace(args, pool->width());
     if (bytes > 0) args.workspace = workspace.reserve(bytes);
   }

@@ -29,7 +29,10 @@ py::tuple pair_quality(const Floats& statistics, const std::optional<Floats>& fl
   const py::ssize_t rows = statistics.shape(1), columns = statistics.shape(2);
   const py::ssize_t blocks = rows * columns;
   BlockPicture before{};
-  const bool follows = flow_before && tissue_before && grey_before;
+  const bool follows = flow_before.has_value();
+  if (follows != tissue_before.has_value() || follows != grey_before.has_value()) {
+    throw py::value_error("flow, tissue and grey before: all three, or none of them");
+  }
   if (follows) {
     require_blocks("flow before", *flow_before, 2 * blocks);
     require_blocks("tissue before", *tissue_before, blocks);

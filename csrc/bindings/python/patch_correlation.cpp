@@ -27,9 +27,10 @@ void patch_correlation(py::handle f1, py::handle f2, py::handle points1, py::han
                             scale,
                             clamp ? Border::kClamp : Border::kZeros,
                             nullptr};
-  const std::shared_ptr<const Executor> pool = thread_pool();
+  std::shared_ptr<const Executor> pool;
   Workspace workspace;
   if (first.view.device == Device::kCpu) {
+    pool = thread_pool();
     const std::int64_t bytes = patch_correlation_workspace(args, pool->width());
     if (bytes > 0) args.workspace = workspace.reserve(bytes);
   }

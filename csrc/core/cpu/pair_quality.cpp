@@ -24,8 +24,10 @@ struct Weighted {
 
 /// The smallest value below or at which `share` of the weight lies. Sorts `values`.
 double weighted_quantile(std::vector<Weighted>& values, double share) {
-  std::sort(values.begin(), values.end(),
-            [](const Weighted& one, const Weighted& other) { return one.value < other.value; });
+  std::sort(values.begin(), values.end(), [](const Weighted& one, const Weighted& other) {
+    // NaN, which sums of grey levels near the largest float make, comes last.
+    return std::isnan(other.value) ? !std::isnan(one.value) : one.value < other.value;
+  });
   double total = 0.0;
   for (const Weighted& one : values) total += one.weight;
   double reached = 0.0;
@@ -58,9 +60,11 @@ struct Block {
     if (!textured()) return static_cast<double>(kPairBlock);
     const double residual =
         std::max(values[kAA] + values[kBB] - 2.0 * values[kAB], 0.0) + kRounding;
-    const double xx = values[kXX] + kLeastGradient;
-    const double yy = values[kYY] + kLeastGradient;
-    return std::sqrt(residual * (xx + yy) / (xx * yy - values[kXY] * values[kXY]));
+    const double trace = values[kXX] + values[kYY];
+    // The sums were rounded: of stripes, which have one direction, this may come out below 0.
+    const double rest = std::max(values[kXX] * values[kYY] - values[kXY] * values[kXY], 0.0);
+    const double determinant = rest + kLeastGradient * (trace + kLeastGradient);
+    return std::sqrt(residual * (trace + 2.0 * kLeastGradient) / determinant);
   }
 
   /// Correlation coefficient; 0 without texture.

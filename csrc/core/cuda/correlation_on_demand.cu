@@ -129,12 +129,16 @@ __global__ void __launch_bounds__(kPoolThreads) pool_features(FeaturePyramidArgs
 Status correlation_on_demand_cuda(const CorrelationOnDemandArgs& args, void* stream) noexcept {
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
+  const std::int64_t blocks = args.out.sizes[2] * args.out.sizes[3] * args.levels;
+  if (blocks > INT32_MAX) {
+    return failure(Status::Code::kArgument, "fewer than 2147483648 pixels times levels", "%lld",
+                   static_cast<long long>(blocks));
+  }
   Grid grid;
   const int columns = 2 * args.radius + 2;
   const std::int64_t warps = ceil_div(columns * columns, 32);  // a thread per dot product
   grid.threads = dim3(std::min(kThreads, static_cast<int>(32 * warps)));
-  grid.blocks = dim3(static_cast<unsigned>(args.out.sizes[2] * args.out.sizes[3] * args.levels),
-                     grid_y(args.out.sizes[0]));
+  grid.blocks = dim3(static_cast<unsigned>(blocks), grid_y(args.out.sizes[0]));
   grid.shared_bytes = (kChannels + kMostColumns * kMostColumns) * sizeof(float);
   return with_float_storage(args.f1.dtype, [&](auto source) {
     return with_float_storage(args.out.dtype, [&](auto result) {

@@ -53,7 +53,7 @@ def shared_kind(names: Sequence[str], arrays: Sequence[Any], by_value: Sequence[
     kinds = list(map(kind_of, names, arrays))
     kind = kinds[0]
     for at in by_value:
-        if kind == "cupy" and kinds[at] == "numpy" and len(arrays[at]) == 1:
+        if kind == "cupy" and kinds[at] == "numpy" and arrays[at].shape[:1] == (1,):
             kinds[at] = kind
     if kinds.count(kind) < len(kinds):
         name, other = next(item for item in zip(names, kinds, strict=False) if item[1] != kind)

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.ops.arrays import Array, require_array
-from cineflow.ops.correlation import Scale
+from cineflow.ops.arrays import Array, require_array, shared_kind
+from cineflow.ops.correlation import Scale, scale_factor
 from cineflow.ops.correlation_on_demand import correlation_on_demand, feature_pyramid
 from cineflow.ops.correlation_pyramid import (
     correlation_lookup,
@@ -64,8 +64,8 @@ class CorrelationBlock:
         self._f1 = f1
         self.on_demand = _pyramid_bytes(f1, self._levels) > limit
         if self.on_demand:
-            if tuple(f1.shape) != tuple(f2.shape):
-                raise ArgumentError(f"f2 of f1's shape {list(f1.shape)}", f"{list(f2.shape)}")
+            _require_alike(f1, f2)
+            scale_factor(scale, f1)
             self._prepared = feature_pyramid(f2, levels=levels)
         else:
             self._prepared = correlation_pyramid(f1, f2, levels=levels, scale=scale)
@@ -97,6 +97,18 @@ class CorrelationBlock:
         return correlation_lookup(
             self._prepared, coords, levels=self._levels, radius=self._radius, out=out
         )
+
+
+def _require_alike(f1: Array, f2: Array) -> None:
+    """The refusals of `correlation_pyramid`, where nothing else compares the two maps."""
+    shared_kind(("f1", "f2"), (f1, f2))
+    for what, one, other in (
+        ("shape", list(f1.shape), list(f2.shape)),
+        ("dtype", f1.dtype, f2.dtype),
+        ("device", getattr(f1, "device", "cpu"), getattr(f2, "device", "cpu")),
+    ):
+        if one != other:
+            raise ArgumentError(f"f2 of f1's {what} {one}", f"{other}")
 
 
 def _pyramid_bytes(f1: Array, levels: int) -> float:

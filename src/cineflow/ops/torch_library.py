@@ -142,7 +142,12 @@ def _require_one_device(op: Operator, tensors: tuple[Tensor, ...]) -> None:
     for at, (name, tensor) in enumerate(zip(op.names, tensors, strict=False)):
         if tensor.device == first:
             continue
-        if at in op.by_value and first.type == "cuda" and tensor.is_cpu and len(tensor) == 1:
+        if (
+            at in op.by_value
+            and first.type == "cuda"
+            and tensor.is_cpu
+            and tensor.shape[:1] == (1,)
+        ):
             continue
         raise ArgumentError(f"every tensor on {first}", f"{name} on {tensor.device}")
 

@@ -24,6 +24,7 @@ _include: Any = torch._C._dispatch_tls_local_include_set
 _autocasts: Any = torch._C._is_any_autocast_enabled
 _keys_of: Any = torch._C._dispatch_keys
 _function_modes: Any = torch._C._len_torch_function_stack
+_profiles: Any = torch.autograd._profiler_enabled
 
 _bits_of: Any = DispatchKeySet.raw_repr
 _TYPES = (Tensor, torch.nn.Parameter)
@@ -71,7 +72,7 @@ _USUAL = _usual_threads()
 
 def need_no_dispatcher(op: Operator, tensors: tuple[Any, ...]) -> bool:
     """Whether `op` may be run on `tensors`, its inputs and perhaps its output, at once."""
-    if torch.compiler.is_dynamo_compiling() or _function_modes() or _autocasts():
+    if torch.compiler.is_dynamo_compiling() or _function_modes() or _autocasts() or _profiles():
         return False
     if _bits_of(_include()) not in _USUAL or forward_ad._current_level >= 0:
         return False

@@ -31,8 +31,11 @@ def pair_quality(
         return found
 
     residual = np.maximum(of["aa"] + of["bb"] - 2.0 * of["ab"], 0.0) + _ROUNDING
-    xx, yy = of["xx"] + _LEAST_GRADIENT, of["yy"] + _LEAST_GRADIENT
-    variance = residual * (xx + yy) / (xx * yy - of["xy"] ** 2)
+    # G is positive semidefinite, but its rounded sums may not be.
+    squares = np.maximum(of["xx"] * of["yy"] - of["xy"] ** 2, 0.0)
+    trace = of["xx"] + of["yy"]
+    determinant = squares + _LEAST_GRADIENT * trace + _LEAST_GRADIENT**2
+    variance = residual * (trace + 2 * _LEAST_GRADIENT) / determinant
     energy = np.sqrt(np.maximum(of["aa"], 0.0) * np.maximum(of["bb"], 0.0))
     agreed = np.where(energy > _ROUNDING, of["ab"] / np.maximum(energy, _ROUNDING), 0.0)
 
