@@ -24,7 +24,7 @@ _include: Any = torch._C._dispatch_tls_local_include_set
 _autocasts: Any = torch._C._is_any_autocast_enabled
 _keys_of: Any = torch._C._dispatch_keys
 _function_modes: Any = torch._C._len_torch_function_stack
-_profiles: Any = torch.autograd._profiler_enabled
+_profiles: Any = torch._C._autograd._profiler_enabled
 
 _bits_of: Any = DispatchKeySet.raw_repr
 _TYPES = (Tensor, torch.nn.Parameter)
