@@ -33,9 +33,12 @@ demo: $(READY)
 	$(BIN)/cineflow demo --out "$(OUT)" $(if $(INPUT),--input "$(INPUT)")
 
 test: $(READY)
+	@echo 'Building the CUDA kernels for the CPU, as the tests run them'
+	@$(BIN)/python -m tests.core.builds
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadgroup
 
 test-full: $(READY)
+	@$(BIN)/python -m tests.core.builds
 	$(BIN)/python -m pytest
 
 # .pre-commit-config.yaml runs the same four targets, each for the files that it checks.

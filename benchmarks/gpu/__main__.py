@@ -119,10 +119,10 @@ def module(name: str, limit_s: float, *needs: str) -> Step:
     return step
 
 
-def steps(architectures: str) -> dict[str, Step]:
+def steps(architectures: str, build_limit_s: float = LIMITS["build"]) -> dict[str, Step]:
     """All steps in the order of LIMITS."""
     return {
-        "build": lambda: build(architectures, LIMITS["build"]),
+        "build": lambda: build(architectures, build_limit_s),
         "tests": kernel_tests,
         "benchmarks": module("bench", LIMITS["benchmarks"], "cupy", "torch"),
         "tracker": module("tracker", LIMITS["tracker"], "torch"),
@@ -159,6 +159,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         default="native",
         help='a CMake list such as "90-real"; `--only build` then needs no GPU',
     )
+    parser.add_argument("--build-limit", type=float, default=LIMITS["build"], metavar="SECONDS",
+                        help="of the build, on a machine with few cores")  # fmt: skip
     return parser.parse_args(arguments)
 
 
@@ -194,7 +196,7 @@ def main(arguments: list[str]) -> int:
     path = options.out / f"gpu-{label}-{date[:10]}.json"
     report = {"date": date, "revision": revision(), "repeat": repeat_command(options), **about}
     outcomes: list[Outcome] = []
-    for name, step in steps(options.architectures).items():
+    for name, step in steps(options.architectures, options.build_limit).items():
         if name not in chosen:
             continue
         outcome = timed(name, step)

@@ -54,6 +54,11 @@ def build(name: str, **options: str) -> Path:
     return folder / "bindings"
 
 
+def shim() -> Path:
+    """The CUDA kernels under the host shim. `make test` builds it before a test's clock runs."""
+    return build("cuda-shim", WITH_CUDA="SHIM")
+
+
 def run_sanitized(*command: str, **environment: str) -> subprocess.CompletedProcess:
     """Run Python with the sanitizers' runtime, which must be loaded first."""
     variables = {
@@ -74,3 +79,7 @@ def run_sanitized(*command: str, **environment: str) -> subprocess.CompletedProc
 def _library(name: str) -> str:
     command = [os.environ.get("CXX", "c++"), f"-print-file-name={name}"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    shim()

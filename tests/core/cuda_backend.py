@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.core.builds import SANITIZERS, build
+from tests.core.builds import SANITIZERS, build, shim
 
 DL_CUDA = 2
 DL_BFLOAT = 4
@@ -146,7 +146,7 @@ def open_backend() -> Backend:
         cupy.cuda.set_allocator(None)  # a pool would hide accesses after the end of an array
         return Backend(_C, cupy, None)
     if where == "shim":
-        built = build("cuda-shim", WITH_CUDA="SHIM")
+        built = shim()
     else:
         assert where == "sanitized", where
         built = build("cuda-shim-sanitized", WITH_CUDA="SHIM", CINEFLOW_SANITIZE=SANITIZERS)
@@ -157,10 +157,10 @@ def open_backend() -> Backend:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    shim = ctypes.CDLL(str(library))
-    shim.cuda_shim_launches.restype = ctypes.c_int64
-    shim.cuda_shim_stream.restype = ctypes.c_size_t
-    shim.cuda_shim_has_context.restype = ctypes.c_bool
-    shim.cuda_shim_only_row.argtypes = [ctypes.c_int64]
+    loaded = ctypes.CDLL(str(library))
+    loaded.cuda_shim_launches.restype = ctypes.c_int64
+    loaded.cuda_shim_stream.restype = ctypes.c_size_t
+    loaded.cuda_shim_has_context.restype = ctypes.c_bool
+    loaded.cuda_shim_only_row.argtypes = [ctypes.c_int64]
     op_library = built / "onnxruntime" / "libcineflow_ort.so"
-    return Backend(module, np, shim, op_library if op_library.exists() else None)
+    return Backend(module, np, loaded, op_library if op_library.exists() else None)
