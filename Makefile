@@ -35,7 +35,7 @@ demo: $(READY)
 test: $(READY)
 	@echo 'Building the CUDA kernels for the CPU, as the tests run them'
 	@$(BIN)/python -m tests.core.builds
-	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --no-loadscope-reorder
 
 test-full: $(READY)
 	@$(BIN)/python -m tests.core.builds
