@@ -185,7 +185,7 @@ def test_threads_that_push_into_a_fresh_stream(client, moving_frames, transport,
 def test_a_thread_waits_for_its_turn_as_long_as_it_says(client, moving_frames):
     """Whoever waits for a slot has the turn; others must not wait longer than they asked."""
     with client.stream("lucas_kanade") as stream:
-        with stream._sending:  # as another thread that waits for a slot holds it
+        with stream._link.sending:  # as another thread that waits for a slot holds it
             for wait_s in (0.0, -1.0, 0.01):
                 with pytest.raises(StreamBusy, match="a turn to send"):
                     stream.submit(moving_frames[0], wait_s=wait_s)
@@ -333,9 +333,12 @@ def test_auto_falls_back_to_grpc_and_says_why(client, moving_frames, no_shared_m
 
 def test_shm_asked_for_by_name_fails_plainly(client, moving_frames, no_shared_memory):
     with client.stream("lucas_kanade", "shm", slots=1) as stream:
-        for _ in range(2):  # the first refusal must not keep the only slot
+        sent = stream.submit(moving_frames[0])
+        with pytest.raises(SharedMemoryUnavailable):
+            sent.result()
+        for send in (stream.submit, stream.push):  # nobody waits for a slot of it
             with pytest.raises(SharedMemoryUnavailable):
-                stream.submit(moving_frames[0])
+                send(moving_frames[0])
         assert rings() == []
 
 

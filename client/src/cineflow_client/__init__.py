@@ -7,6 +7,7 @@ from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
     ModelNotFound,
+    OtherProcess,
     ServerDied,
     ServerRefused,
     ServerUnavailable,
@@ -19,8 +20,9 @@ from cineflow_client.errors import (
 )
 from cineflow_client.latency import LatencyLog, LatencySummary
 from cineflow_client.metadata import ModelInfo
+from cineflow_client.pending import Pending
 from cineflow_client.served import BeatInfo, Cause, Output, Quality, Result, Rhythm
-from cineflow_client.stream import Pending, Stream
+from cineflow_client.stream import Stream
 
 __all__ = [
     "BeatInfo",
@@ -32,6 +34,7 @@ __all__ = [
     "LatencySummary",
     "ModelInfo",
     "ModelNotFound",
+    "OtherProcess",
     "Output",
     "Pending",
     "Quality",

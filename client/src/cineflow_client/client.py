@@ -187,7 +187,10 @@ class Client(Connection):
     # -- ending ----------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close every stream and the connection. Safe to call twice."""
+        """Close every stream and the connection. Safe to call twice.
+
+        In a forked child it does nothing: streams and connection are the parent's.
+        """
         for stream in list(self._streams):
             stream.close()
         super().close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from cineflow_client.errors import (
     CineflowClientError,
+    OtherProcess,
     ServerUnavailable,
     SharedMemoryUnavailable,
     StreamClosed,
@@ -62,6 +64,12 @@ class Connection:
         )
         self.stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._closed = False
+        self._process = os.getpid()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this process made it. gRPC does not work in a forked child that inherited it."""
+        return os.getpid() == self._process
 
     def _ask(self, method: Callable[..., Any], request: Any, *, model: str = "the server") -> Any:
         """One unary call of the stub, with the connection's timeout.
@@ -72,10 +80,17 @@ class Connection:
             model: The model that the call is about, for the text of an error.
 
         Raises:
+            OtherProcess: This process only inherited the connection by a fork.
             StreamClosed: The connection was closed.
             ServerUnavailable: No server responds.
             CineflowClientError: The server refuses; see `wire.error_from_message`.
         """
+        if not self.is_own:
+            raise OtherProcess(
+                "the process that made the client",
+                f"process {os.getpid()}, a fork of it",
+                "Make a new Client in this process.",
+            )
         if self._closed:
             raise StreamClosed("an open client", "one that was closed", "Make a new Client.")
         try:
@@ -133,6 +148,7 @@ class Connection:
                 self.unregister_memory(name)
 
     def close(self) -> None:
-        """Close the channel. Safe to call twice."""
-        self._closed = True
-        self._channel.close()
+        """Close the channel. Safe to call twice. In a forked child it does nothing."""
+        if self.is_own:
+            self._closed = True
+            self._channel.close()

@@ -64,5 +64,9 @@ class StreamClosed(CineflowClientError):  # noqa: N818
     """The stream or the client is already closed."""
 
 
+class OtherProcess(CineflowClientError):  # noqa: N818
+    """A forked child used what its parent opened. The parent's stream is untouched."""
+
+
 class StreamBusy(CineflowClientError):  # noqa: N818
     """Every slot of the stream is in flight, so the frame was not sent."""

@@ -13,6 +13,7 @@ import mmap
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -57,11 +58,16 @@ class SharedRing:
             self.slot_bytes += _aligned(byte_size)
         self.byte_size = slots * self.slot_bytes
         self.name = f"{_own_prefix()}{os.getpid()}-{secrets.token_hex(8)}"
+        self._lock = threading.Lock()  # one thread may close it while another one writes
         path = _FOLDER / self.name
         _sweep()
         try:
             self._memory = _create(path, self.byte_size)
-            register(self.name, self.byte_size)
+            try:
+                register(self.name, self.byte_size)
+            except BaseException:
+                self._memory.close()
+                raise
         except OSError as error:
             raise SharedMemoryUnavailable(
                 f"{self.byte_size / 1e6:.1f} MB of shared memory",
@@ -77,9 +83,17 @@ class SharedRing:
         return slot * self.slot_bytes + self.offsets[part]
 
     def put_frame(self, slot: int, frame: np.ndarray) -> None:
-        """Copy a frame, uint8 or float32, into a slot."""
-        view = np.ndarray(frame.shape, frame.dtype, self._memory, self.offset(slot, "frame"))
-        view[...] = frame
+        """Copy a frame, uint8 or float32, into a slot.
+
+        Raises:
+            SharedMemoryUnavailable: The ring was closed.
+        """
+        with self._lock:
+            if self._memory.closed:
+                raise SharedMemoryUnavailable("an open ring", "one that was closed")
+            view = np.ndarray(frame.shape, frame.dtype, self._memory, self.offset(slot, "frame"))
+            view[...] = frame
+            del view  # the memory cannot be unmapped under it
 
     def take(self, slot: int, part: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
         """A copy of a part of a slot."""
@@ -88,7 +102,8 @@ class SharedRing:
 
     def close(self) -> None:
         """Unmap the memory. It is freed when the server has also unmapped it."""
-        self._memory.close()
+        with self._lock:
+            self._memory.close()
 
 
 def orphaned(names: Iterable[str]) -> list[str]:
@@ -104,9 +119,20 @@ def orphaned(names: Iterable[str]) -> list[str]:
     for name in names:
         if name.startswith(prefix):
             pid = name.removeprefix(prefix).partition("-")[0]
-            if not Path("/proc", pid).exists():
+            if pid.isdecimal() and not _runs(int(pid)):
                 gone.append(name)
     return gone
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is such a process, also one of another user that /proc does not show."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # not allowed to signal it: it is there
+        return True
+    return True
 
 
 def _sweep() -> None:

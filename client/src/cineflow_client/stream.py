@@ -7,15 +7,14 @@ reader thread hands the results over. At most `slots` frames are in flight, so t
 
 from __future__ import annotations
 
-import contextlib
-import math
-import queue
+import os
 import secrets
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
@@ -25,23 +24,25 @@ import numpy as np
 from cineflow_client.connection import Connection
 from cineflow_client.errors import (
     CineflowClientError,
+    FrameRejected,
+    OtherProcess,
     ServerDied,
     SharedMemoryUnavailable,
     StreamBroken,
     StreamBusy,
     StreamClosed,
-    StreamTimeout,
 )
 from cineflow_client.frames import checked_arrays, checked_frame, require_numbers
+from cineflow_client.link import Link, ring_parts
 from cineflow_client.metadata import ModelInfo
-from cineflow_client.ring import SharedRing
+from cineflow_client.pending import Pending
 from cineflow_client.served import READINGS, Result, stream_outputs
-from cineflow_client.shapes import resolved
 from cineflow_client.wire import (
     Step,
     end_request,
     error_from_message,
     frame_request,
+    names_a_lost_region,
     read_result,
 )
 
@@ -50,62 +51,6 @@ _END_ID = "end"
 _END_TIMEOUT_S = 2.0
 #: What a lock can wait at most; it refuses more, and infinity.
 _LONGEST_WAIT_S = threading.TIMEOUT_MAX / 2
-#: Readings of the frame's own size.
-_FIELDS = ("flow", "displacement", "strain")
-#: Fewer values than this travel inside the message.
-_LEAST_IN_RING = 1024
-
-
-class Pending:
-    """A frame in flight, whose result will come.
-
-    Attributes:
-        index: Number of the frame as the caller gave it, or None.
-    """
-
-    def __init__(self, stream: Stream, request_id: str, step: Step, sent_at: float) -> None:
-        self.index = step.index
-        self._stream = stream
-        self._request_id = request_id
-        self._step = step
-        self._sent_at = sent_at
-        self._done = threading.Event()
-        self._result: Result | None = None
-        self._error: CineflowClientError | None = None
-
-    def done(self) -> bool:
-        """Whether the result or an error has arrived."""
-        return self._done.is_set()
-
-    def result(self, timeout_s: float | None = None) -> Result:
-        """Wait for the result.
-
-        Args:
-            timeout_s: Seconds to wait from now; the stream's timeout by default.
-
-        Raises:
-            FrameRejected: The server could not use the frame; the stream continues.
-            StreamTimeout: No result in time; the stream is closed.
-            StreamBroken: The stream ended before the result came (ServerDied, StreamExpired).
-        """
-        wait_s = self._stream.timeout_s if timeout_s is None else timeout_s
-        if not self._done.wait(wait_s):
-            self._stream.fail(
-                StreamTimeout(
-                    f"a result within {wait_s:g} s",
-                    "none",
-                    "The server hangs, is overloaded, or serves as many streams as it has slots. "
-                    "Open a new stream.",
-                )
-            )
-        if self._error is not None:
-            raise self._error
-        assert self._result is not None  # done without an error
-        return self._result
-
-    def _settle(self, result: Result | None, error: CineflowClientError | None) -> None:
-        self._result, self._error = result, error
-        self._done.set()
 
 
 class Stream:
@@ -137,29 +82,29 @@ class Stream:
         self.timeout_s = timeout_s
         self.transport: Transport = transport
         self.transport_reason = ""
-        self._connection = connection
         self._slots = slots
-        self._ring: SharedRing | None = None
         self._size: tuple[int, ...] | None = None
         self._at_start = {}
         if spacing_mm is not None:
             self._at_start["spacing_mm"] = _spacing(spacing_mm, model.frame_rank)
         self._wanted = _wanted_outputs(model, readings)
-        self._started = False
+        self._started = False  # whether a request has begun the sequence
+        self._settled = False  # whether that request has shown how frames travel
         self._dark = True  # every frame so far was black, so a scale of 0..1 can still show
         self._counter = 0
-        self._sending = threading.Lock()  # frames leave in the order of their numbers, START first
         self._lock = threading.Condition()
         self._free = list(range(slots))
         self._pending: dict[str, Pending] = {}
         self._ended = threading.Event()
         self._broken: CineflowClientError | None = None
         self._closed: StreamClosed | None = None  # set first, while frames in flight still end
-        self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()  # at most slots + the end
-        self._call: Any = connection.stub.ModelStreamInfer(_until_none(self._outbox))
-        self._reader = threading.Thread(target=self._read, name="cineflow-stream", daemon=True)
+        self._link = Link(connection)
+        # The thread does not hold the stream, so that one that is dropped goes, and its ring too.
+        self._reader = threading.Thread(
+            target=_read, args=(weakref.ref(self), self._link), name="cineflow-stream", daemon=True
+        )
         self._reader.start()
-        self._at_exit = weakref.finalize(self, _abandon, self._call, self._outbox)
+        self._hang_up = weakref.finalize(self, self._link.hang_up)
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -229,9 +174,10 @@ class Stream:
                 not sent. Drop it, or wait.
             CineflowClientError: As `push`.
         """
+        self.require_own_process()
         sent_at = time.perf_counter()
         until = sent_at + min(max(wait_s, 0.0), _LONGEST_WAIT_S)
-        if not self._sending.acquire(timeout=max(until - time.perf_counter(), 0.0)):
+        if not self._link.sending.acquire(timeout=max(until - time.perf_counter(), 0.0)):
             raise StreamBusy(
                 "a turn to send",
                 "another thread that sends, or waits for a free slot",
@@ -240,7 +186,7 @@ class Stream:
         try:
             return self._send(frame, index, beat, time_ms, dict(given or {}), sent_at, until)
         finally:
-            self._sending.release()
+            self._link.sending.release()
 
     def _send(
         self,
@@ -257,42 +203,27 @@ class Stream:
         require_numbers(index, beat, time_ms)
         arrays = self._checked_given(given, array.shape)
         pending = self._claim_slot(array, arrays, index, beat, time_ms, sent_at, until)
-        try:
-            if self._size is None:
-                self._settle_transport(array.shape)
-            if self._ring is not None:
-                self._ring.put_frame(pending._step.slot, array)
-            request = frame_request(
-                self.model.served_name,
-                self.sequence_id,
-                pending._request_id,
-                pending._step,
-                self._wanted,
-                self._ring,
-                start=not self._started,
-            )
-        except BaseException:  # nothing was sent: the next frame may use the slot, and may start
-            self._free_slot(pending)
-            raise
-        self._started = True
+        self._size = array.shape
         self._dark = self._dark and not array.any()
-        self._outbox.put(request)
+        if self._settled:
+            self._link.send(self._request(pending))
+        else:  # the caller may write to its array again before this one's turn comes
+            pending._step = replace(pending._step, frame=array.copy())
+            self._link.send(partial(self._first_request, pending))
         return pending
 
     def _checked_given(
         self, given: Mapping[str, np.ndarray], shape: tuple[int, ...]
     ) -> dict[str, np.ndarray]:
-        """The further inputs of this frame; with the first one also those that come once."""
+        """The further inputs of this frame. Those that come once are kept for the first request."""
         feed = self.model.spec["feed"]
-        now = [
-            item
-            for item in self.model.spec["inputs"]
-            if item["name"] not in feed["inputs"]
-            and (not self._started or item["name"] not in feed["at_start"])
-        ]
+        not_now = {*feed["inputs"], *(() if self._size is None else feed["at_start"])}
+        now = [item for item in self.model.spec["inputs"] if item["name"] not in not_now]
         sizes = self.model.axis_sizes(shape)
         arrays = checked_arrays(self.model.served_name, now, given, sizes)
-        return arrays if self._started else arrays | self._at_start
+        once = {name: arrays.pop(name).copy() for name in feed["at_start"] if name in arrays}
+        self._at_start |= once
+        return arrays
 
     def _claim_slot(
         self,
@@ -327,40 +258,62 @@ class Stream:
             self._free.append(pending._step.slot)
             self._lock.notify()
 
+    def _request(self, pending: Pending) -> Any:
+        """The message for a frame; one that travels by shared memory is put into its slot."""
+        step, ring = pending._step, self._link.ring if self.transport == "shm" else None
+        pending._start = not self._started
+        if pending._start:
+            step = replace(step, arrays={**step.arrays, **self._at_start})
+        try:
+            if ring is not None:
+                ring.put_frame(step.slot, step.frame)
+            request = frame_request(
+                self.model.served_name,
+                self.sequence_id,
+                pending._request_id,
+                step,
+                self._wanted,
+                ring,
+                start=pending._start,
+            )
+        except BaseException as error:  # nothing was sent: the next frame may use the slot
+            self._free_slot(pending)
+            raise (self._broken or error) from None
+        self._started = True
+        return request
+
+    def _first_request(self, pending: Pending) -> Any | None:
+        """The message for a frame that was submitted before the transport was settled.
+
+        Runs in the thread that feeds the call: having the server map the ring takes a round trip,
+        which `submit` must not wait for.
+        """
+        try:
+            self._settle_transport(pending._step.frame.shape)
+        except CineflowClientError as error:
+            self.fail(error)
+            return None
+        try:
+            request = self._request(pending)
+        except Exception as error:  # also after a bug, the caller must not wait for ever
+            pending._settle(None, error)
+            return None
+        self._settled = True
+        return request
+
     def _settle_transport(self, size: tuple[int, ...]) -> None:
-        """Before the first frame: have the server map the ring, or fall back to gRPC tensors."""
-        if self.transport != "grpc":
-            try:
-                parts = _ring_parts(self.model, self._wanted, size)
-                self._ring = SharedRing(self._slots, parts, self._connection.register_memory)
-                self.transport = "shm"
-            except SharedMemoryUnavailable as error:
-                if self.transport == "shm":
-                    raise
-                self.transport, self.transport_reason = "grpc", str(error)
-        self._size = size
+        """Have the server map the ring, or fall back to gRPC tensors."""
+        if self.transport == "grpc" or self._link.ring is not None:
+            return
+        try:
+            self._link.open_ring(self._slots, ring_parts(self.model, self._wanted, size))
+            self.transport = "shm"
+        except SharedMemoryUnavailable as error:
+            if self.transport == "shm":
+                raise
+            self.transport, self.transport_reason = "grpc", str(error)
 
     # -- receiving -------------------------------------------------------------------------------
-
-    def _read(self) -> None:
-        """The reader thread: hands each response to its frame, and the end of the call to all."""
-        try:
-            for response in self._call:
-                self._deliver(response)
-            reason = "the server closed the stream"
-        except grpc.RpcError as error:
-            reason = f"{error.code().name}: {error.details()}"
-        except Exception as error:  # also after a bug here, a caller must not wait for ever
-            reason = f"{type(error).__name__}: {error}"
-        self.fail(
-            ServerDied(
-                "a live connection to the server",
-                reason,
-                "Start the server again and open a new stream; displacement starts from a new "
-                "reference frame.",
-            )
-        )
-        self._ended.set()
 
     def _deliver(self, response: Any) -> None:
         inferred = response.infer_response
@@ -372,13 +325,15 @@ class Stream:
         if pending is None:
             return
         result, error = None, None
-        if response.error_message:
+        if names_a_lost_region(response.error_message):
+            error = self._without_ring(pending, response.error_message)
+        elif response.error_message:
             error = error_from_message(response.error_message, self.model.served_name)
         else:
             try:
                 elapsed_ms = 1e3 * (time.perf_counter() - pending._sent_at)
                 result = read_result(
-                    inferred, pending._step, self.model.spec, self._ring, elapsed_ms
+                    inferred, pending._step, self.model.spec, self._link.ring, elapsed_ms
                 )
             except CineflowClientError as refused:
                 error = refused
@@ -387,7 +342,28 @@ class Stream:
         if isinstance(error, StreamBroken):
             self.fail(error)
 
+    def _without_ring(self, pending: Pending, message: str) -> FrameRejected:
+        """The server has lost the ring: the frames from here on travel inside the messages."""
+        reason = f"a server that no longer maps this stream's memory ({message})"
+        if pending._start:  # no frame has reached the model
+            self._started = False
+        self.transport, self.transport_reason = "grpc", reason
+        return FrameRejected(
+            "a server that maps the stream's shared memory",
+            message,
+            "The stream goes on with gRPC tensors. Send this frame again, or leave it out.",
+        )
+
     # -- ending ----------------------------------------------------------------------------------
+
+    def require_own_process(self) -> None:
+        """Raise `OtherProcess` in a process that only inherited the stream by a fork."""
+        if not self._link.is_own:
+            raise OtherProcess(
+                "the process that opened the stream",
+                f"process {os.getpid()}, a fork of it",
+                "Make a new Client in this process and open a stream of its own.",
+            )
 
     def fail(self, error: CineflowClientError) -> None:
         """End the stream with `error`, which every frame in flight and every later call raises."""
@@ -398,37 +374,32 @@ class Stream:
             self._lock.notify_all()
         for pending in waiting:
             pending._settle(None, self._broken)
-        self._call.cancel()
+        self._link.hang_up()
 
     def close(self) -> None:
         """End the sequence at the server and release everything. Safe to call twice.
 
-        Never raises: a server that is gone holds nothing.
+        Never raises: a server that is gone holds nothing. In a forked child it does nothing: the
+        stream is the parent's.
         """
-        if not self._at_exit.alive:
+        if not (self._hang_up.alive and self._link.is_own):
             return
         closed = StreamClosed("an open stream", "one that was closed", "Open a new stream.")
         with self._lock:
             self._closed = closed
             self._lock.notify_all()
-        # A thread that is just sending ends first: no frame leaves after the end of the sequence,
-        # and nobody writes to the ring any more.
-        idle = self._sending.acquire(timeout=_END_TIMEOUT_S)
+        # A thread that is just sending ends first: no frame leaves after the end of the sequence.
+        idle = self._link.sending.acquire(timeout=_END_TIMEOUT_S)
         if self._started and self._broken is None:
             name = self.model.served_name
-            self._outbox.put(end_request(name, self.sequence_id, _END_ID, start=False))
+            self._link.send(end_request(name, self.sequence_id, _END_ID, start=False))
         if idle:
-            self._sending.release()
+            self._link.sending.release()
         if self._started and self._broken is None:
             self._ended.wait(min(_END_TIMEOUT_S, self.timeout_s))
         self.fail(closed)
-        self._at_exit()
+        self._hang_up()
         self._reader.join(_END_TIMEOUT_S)
-        ring, self._ring = self._ring, None
-        if ring is not None:
-            with contextlib.suppress(CineflowClientError):
-                self._connection.unregister_memory(ring.name)
-            ring.close()
 
     def __enter__(self) -> Stream:
         return self
@@ -455,23 +426,6 @@ def _wanted_outputs(model: ModelInfo, readings: tuple[str, ...]) -> list[str]:
     return [name for name in there if name not in on_request or name in readings]
 
 
-def _ring_parts(model: ModelInfo, wanted: list[str], size: tuple[int, ...]) -> dict[str, int]:
-    """Bytes of a slot's parts: the frame (up to float32), and each large result of a known size."""
-    sizes = model.axis_sizes(size)
-    parts = {"frame": 4 * math.prod(size)}
-    own = {item["name"]: resolved(item["shape"], sizes) for item in model.spec["outputs"]}
-    for port in stream_outputs(model.spec):
-        if port.name not in wanted:
-            continue
-        shape = own.get(port.name) if port.name not in _FIELDS else None
-        if port.name in _FIELDS:
-            components = model.frame_rank if port.name != "strain" else 3 * (model.frame_rank - 1)
-            shape = (components, *size)
-        if shape is not None and math.prod(shape) >= _LEAST_IN_RING:
-            parts[port.name] = math.prod(shape) * np.dtype(port.dtype).itemsize
-    return parts
-
-
 def _spacing(spacing_mm: tuple[float, ...], rank: int) -> np.ndarray:
     try:
         array = np.asarray(spacing_mm, np.float64)
@@ -486,12 +440,32 @@ def _spacing(spacing_mm: tuple[float, ...], rank: int) -> np.ndarray:
     return array
 
 
-def _until_none(outbox: queue.SimpleQueue[Any]) -> Iterator[Any]:
-    """The requests of an outbox until it yields None."""
-    return iter(outbox.get, None)
+def _read(stream_ref: weakref.ref[Stream], link: Link) -> None:
+    """Hand each response to its frame and the end of the call to all, then free the ring."""
+    try:
+        for response in link.responses:
+            stream = stream_ref()
+            if stream is None:
+                break
+            stream._deliver(response)
+            del stream, response
+        reason = "the server closed the stream"
+    except grpc.RpcError as error:
+        reason = f"{error.code().name}: {error.details()}"
+    except Exception as error:  # also after a bug here, a caller must not wait for ever
+        reason = f"{type(error).__name__}: {error}"
+    stream = stream_ref()
+    if stream is not None:
+        stream.fail(_broken_by(reason))
+        stream._ended.set()
+    del stream
+    link.free_ring()
 
 
-def _abandon(call: Any, outbox: queue.SimpleQueue[Any]) -> None:
-    """End a gRPC call and the thread that feeds it."""
-    outbox.put(None)
-    call.cancel()
+def _broken_by(reason: str) -> ServerDied:
+    return ServerDied(
+        "a live connection to the server",
+        reason,
+        "Start the server again and open a new stream; displacement starts from a new reference "
+        "frame.",
+    )

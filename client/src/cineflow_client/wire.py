@@ -184,6 +184,11 @@ _KINDS: Mapping[str, type[CineflowClientError]] = {
 }
 
 
+def names_a_lost_region(message: str) -> bool:
+    """Whether the server refused a request because it does not map the region that it names."""
+    return "Unable to find shared memory region" in message
+
+
 def error_from_message(message: str, model: str) -> CineflowClientError:
     """The typed error for an error message of the server."""
     typed = _TYPED.search(message)

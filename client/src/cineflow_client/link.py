@@ -1,0 +1,135 @@
+"""Link: what a stream holds outside Python, and how it is given back.
+
+A stream holds a gRPC call, the thread that feeds it, and a ring that the server maps. They are
+given back once, whichever way the stream ends: closed, broken, dropped without a word, or with the
+program. A forked child inherits all of them. They stay the parent's: a child gives nothing back.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from cineflow_client.connection import Connection
+from cineflow_client.errors import CineflowClientError
+from cineflow_client.metadata import ModelInfo
+from cineflow_client.ring import SharedRing
+from cineflow_client.served import stream_outputs
+from cineflow_client.shapes import resolved
+
+#: Readings of the frame's own size.
+_FIELDS = ("flow", "displacement", "strain")
+#: Fewer values than this travel inside the message.
+_LEAST_IN_RING = 1024
+#: How long the server may compute with a ring whose stream has ended, and how often it is asked.
+_RELEASE_S, _RELEASE_STEP_S = 10.0, 0.05
+
+
+class Link:
+    """A bidirectional gRPC call, and a ring next to it.
+
+    Attributes:
+        sending: Held by whoever sends: frames leave in the order of their numbers.
+        ring: The shared memory, once it was opened.
+        responses: The server's responses, in the order in which they come.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.sending = threading.Lock()
+        self.ring: SharedRing | None = None
+        self._connection = connection
+        self._lock = threading.Lock()  # of the ring
+        self._ended = False
+        self._process = os.getpid()
+        self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()  # at most slots + the end
+        self.responses: Any = connection.stub.ModelStreamInfer(_requests(self._outbox))
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this process opened it; a forked child did not."""
+        return os.getpid() == self._process
+
+    def send(self, request: Any | Callable[[], Any]) -> None:
+        """Queue a request, or a function that makes it when its turn comes.
+
+        Such a function may take its time: it runs in the thread that feeds the call. It returns
+        None where there is nothing to send any more.
+        """
+        self._outbox.put(request)
+
+    def open_ring(self, slots: int, parts: dict[str, int]) -> None:
+        """Make the server map a ring.
+
+        Raises:
+            SharedMemoryUnavailable: See `SharedRing`.
+            ServerUnavailable: No server responds.
+        """
+        ring = SharedRing(slots, parts, self._connection.register_memory)
+        with self._lock:
+            if not self._ended:
+                self.ring = ring
+                return
+        self._give_back(ring)
+
+    def hang_up(self) -> None:
+        """End the call at once. The server sees it, and `responses` ends."""
+        if self.is_own:
+            self._outbox.put(None)
+            self.responses.cancel()
+
+    def free_ring(self) -> None:
+        """Give the shared memory back, here and at the server. Only after the call has ended."""
+        with self._lock:
+            self._ended = True
+            ring, self.ring = self.ring, None
+        if ring is not None and self.is_own:
+            self._give_back(ring)
+
+    def _give_back(self, ring: SharedRing) -> None:
+        ring.close()
+        until = time.monotonic() + _RELEASE_S
+        while time.monotonic() < until:
+            try:
+                self._connection.unregister_memory(ring.name)
+            except (CineflowClientError, ValueError) as error:
+                # The server still computes a frame of the ring. Otherwise it is gone, or the
+                # channel was closed, and the next program's ring removes this one.
+                if "in use" not in str(error):
+                    return
+                time.sleep(_RELEASE_STEP_S)
+            else:
+                return
+
+
+def ring_parts(model: ModelInfo, wanted: list[str], size: tuple[int, ...]) -> dict[str, int]:
+    """Bytes of a slot's parts: the frame (up to float32), and each large result of a known size."""
+    sizes = model.axis_sizes(size)
+    parts = {"frame": 4 * math.prod(size)}
+    own = {item["name"]: resolved(item["shape"], sizes) for item in model.spec["outputs"]}
+    for port in stream_outputs(model.spec):
+        if port.name not in wanted:
+            continue
+        shape = own.get(port.name) if port.name not in _FIELDS else None
+        if port.name in _FIELDS:
+            components = model.frame_rank if port.name != "strain" else 3 * (model.frame_rank - 1)
+            shape = (components, *size)
+        if shape is not None and math.prod(shape) >= _LEAST_IN_RING:
+            parts[port.name] = math.prod(shape) * np.dtype(port.dtype).itemsize
+    return parts
+
+
+def _requests(outbox: queue.SimpleQueue[Any]) -> Iterator[Any]:
+    """The requests of an outbox until it yields None."""
+    for item in iter(outbox.get, None):
+        request = item() if callable(item) else item
+        del item  # the next one may be long in coming, and this one holds a frame
+        if request is not None:
+            yield request
+            del request
