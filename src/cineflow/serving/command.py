@@ -62,6 +62,10 @@ class ServerCommand:
             "metrics-port": str(ports.metrics),
             "backend-config": f"python,shm-region-prefix-name={shared_memory_prefix(name)}",
         }
+        # Clients ping a connection that is idle, to notice when it is dead. The server's own limits
+        # take that for an attack and end the connection.
+        options["grpc-http2-min-recv-ping-interval-without-data"] = "1000"
+        options["grpc-http2-max-ping-strikes"] = "0"
         if "allow-client-shm" in binary.options:  # off by default since 2.69, unknown before
             options["allow-client-shm"] = "true"
         if binary.source == "wheel":
