@@ -17,7 +17,9 @@ FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "index in words": ({"index": "x"}, "a whole frame index"),
     "index with a fraction": ({"index": 1.7}, "a whole frame index"),
-    "index of more than 64 bits": ({"index": 2**70}, "of 64 bits"),
+    "index of more than 64 bits": ({"index": 2**70}, "from 0 to"),
+    "index after which none can follow": ({"index": 2**63 - 1}, "from 0 to"),
+    "index below zero": ({"index": -1}, "from 0 to"),
     "index of True": ({"index": True}, "a whole frame index"),
     "beat in words": ({"beat": "no"}, "True, False or None"),
     "beat of 1": ({"beat": 1}, "True, False or None"),

@@ -207,7 +207,7 @@ def test_what_is_given_once_outlasts_a_first_frame_that_is_refused() -> None:
     engine = Recorder(mean("image"))
     stream = Stream(engine, spec)
     marks = np.ones((1, 3, 2), np.float32)
-    with pytest.raises(FrameError, match="a frame index"):
+    with pytest.raises(FrameError, match="a whole frame index"):
         stream.push(frame(1), index=-1, given={"landmarks": marks})
     marks[:] = 7  # the caller's memory may be used again
     stream.push(frame(1))  # a client has sent them, and does not send them again

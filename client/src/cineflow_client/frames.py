@@ -10,10 +10,8 @@ import numpy as np
 
 from cineflow_client.errors import FrameRejected
 from cineflow_client.metadata import ModelInfo
+from cineflow_client.served import LAST_INDEX
 from cineflow_client.shapes import describe_shape, fits
-
-#: The largest frame index: it travels in 64 bits.
-_LAST_INDEX = 2**63 - 1
 
 
 def checked_frame(
@@ -97,10 +95,10 @@ def require_numbers(index: object, beat: object, time_ms: object) -> None:
     if index is not None and (
         isinstance(index, bool)
         or not isinstance(index, (int, np.integer))
-        or not -_LAST_INDEX <= int(index) <= _LAST_INDEX
+        or not 0 <= int(index) <= LAST_INDEX
     ):
         raise FrameRejected(
-            "a whole frame index of 64 bits",
+            f"a whole frame index from 0 to {LAST_INDEX}",
             repr(index),
             "Count the frames, or leave the index out: the server counts then.",
         )

@@ -33,6 +33,10 @@ DATATYPES = {
     "float64": "FP64",
 }
 
+#: The largest index that a frame may be given. It travels in 64 bits; what is above is left for the
+#: frames after it.
+LAST_INDEX = 2**62
+
 Spec = Mapping[str, Any]
 
 

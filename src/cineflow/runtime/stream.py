@@ -33,6 +33,7 @@ from cineflow.runtime.selection import describe_engine
 from cineflow.runtime.state import StreamState, Track, require_state
 from cineflow.runtime.track import at_beat, composed_on, first_track
 from cineflow.served import (
+    LAST_INDEX,
     BeatInfo,
     Cause,
     Quality,
@@ -355,9 +356,11 @@ class Stream:
 
     def _numbered(self, index: int | None) -> int:
         if index is not None and (
-            isinstance(index, bool) or not isinstance(index, (int, np.integer))
+            isinstance(index, bool)
+            or not isinstance(index, (int, np.integer))
+            or not 0 <= int(index) <= LAST_INDEX
         ):
-            raise FrameError("a whole frame index", repr(index))
+            raise FrameError(f"a whole frame index from 0 to {LAST_INDEX}", repr(index))
         last = -1 if self._state is None else self._state.index
         number = last + 1 if index is None else int(index)
         if number <= last:
