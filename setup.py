@@ -27,7 +27,8 @@ from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
-OP_LIBRARY = "libcineflow_ort.so"
+#: Libraries next to `_C`: the ops for ONNX Runtime (where its headers are), and the launcher's.
+LIBRARIES = ("libcineflow_ort.so", "libcineflow_arguments.so")
 
 
 def find_tool(name: str) -> str:
@@ -47,8 +48,8 @@ def default_archs() -> str:
 
 
 class CMakeBuild(build_ext):
-    """Configures and builds csrc/, which puts `_C` where setuptools wants the extension, and
-    libcineflow_ort.so next to it."""
+    """Configures and builds csrc/, which puts `_C` where setuptools wants the extension, and the
+    libraries next to it."""
 
     def build_extension(self, ext: Extension) -> None:
         target = (ROOT / self.get_ext_fullpath(ext.name)).resolve()
@@ -71,19 +72,20 @@ class CMakeBuild(build_ext):
             [cmake, "-S", str(ROOT / "csrc"), "-B", str(build), "-G", "Ninja", *defines], check=True
         )
         subprocess.run([cmake, "--build", str(build)], check=True)
-        # Remove a stale library from an earlier build.
-        (target.parent / OP_LIBRARY).unlink(missing_ok=True)
+        for name in LIBRARIES:  # a stale one of an earlier build
+            (target.parent / name).unlink(missing_ok=True)
         subprocess.run([cmake, "--install", str(build), "--prefix", str(target.parent)], check=True)
 
     def copy_extensions_to_source(self) -> None:
-        """An editable install builds elsewhere and copies extensions only: take the library too."""
+        """An editable install builds elsewhere and copies extensions only: take these too."""
         super().copy_extensions_to_source()
         (ext,) = self.extensions
-        built = Path(self.build_lib, *ext.name.split(".")).with_name(OP_LIBRARY)
-        target = ROOT / "src" / "cineflow" / OP_LIBRARY
-        target.unlink(missing_ok=True)
-        if built.exists():
-            shutil.copy2(built, target)
+        for name in LIBRARIES:
+            built = Path(self.build_lib, *ext.name.split(".")).with_name(name)
+            target = ROOT / "src" / "cineflow" / name
+            target.unlink(missing_ok=True)
+            if built.exists():
+                shutil.copy2(built, target)
 
 
 setup(

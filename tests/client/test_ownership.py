@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2
 
 from cineflow.serving import TritonServer
 from cineflow_client import Client, FrameRejected, Stream, StreamTimeout
@@ -33,8 +32,7 @@ def client(server: TritonServer) -> Iterator[Client]:
 
 def mapped_by_the_server(client: Client) -> list[str]:
     """Regions of this process."""
-    status = client.stub.SystemSharedMemoryStatus(service_pb2.SystemSharedMemoryStatusRequest())
-    return [name for name in status.regions if f"-{os.getpid()}-" in name]
+    return [name for name in client.mapped_regions() if f"-{os.getpid()}-" in name]
 
 
 def mapped_here() -> int:

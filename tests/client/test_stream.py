@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2
 
 import cineflow_client.stream
 from cineflow.runtime import Bundle, open_engine
@@ -54,8 +53,7 @@ def rings(pid: int | None = None) -> list[str]:
 
 def mapped(client: Client, pid: int) -> list[str]:
     """Names of the regions of process `pid` that the server has mapped."""
-    status = client.stub.SystemSharedMemoryStatus(service_pb2.SystemSharedMemoryStatusRequest())
-    return [name for name in status.regions if f"-{pid}-" in name]
+    return [name for name in client.mapped_regions() if f"-{pid}-" in name]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUND = {"errors", "served", "spec"}  # standard library and numpy only; every room may use them
+GROUND = {
+    "errors",
+    "local_key",
+    "served",
+    "spec",
+}  # standard library and numpy only; every room may use them
 FORMATS = {"PIL", "cv2", "nibabel", "pydicom"}
 ENGINES = {"cupy", "onnxruntime", "tensorrt", "tensorrt_rtx", "torch"}
 
@@ -44,6 +49,7 @@ class Room:
 ROOMS = [
     Room("cineflow.errors", "src/cineflow/errors.py"),
     Room("cineflow.served", "src/cineflow/served.py", set(), {"numpy"}),
+    Room("cineflow.local_key", "src/cineflow/local_key.py"),
     Room("cineflow.spec", "src/cineflow/spec", GROUND, {"numpy"}),
     Room("cineflow.ops", "src/cineflow/ops", {"_C"}, {"numpy"}, {"torch", "onnx", "cupy"}),
     Room("cineflow.reference", "src/cineflow/reference", set(), {"numpy"}),

@@ -80,7 +80,10 @@ def test_the_wheel_holds_cineflow_and_nothing_else(wheel: Path) -> None:
         if (ROOT / name).is_file()
     }
     built = {name for name in names if name.endswith(".so")}
-    assert {Path(name).name.split(".")[0] for name in built} - {"libcineflow_ort"} == {"_C"}
+    assert {Path(name).name.split(".")[0] for name in built} - {"libcineflow_ort"} == {
+        "_C",
+        "libcineflow_arguments",
+    }
     assert set(names) - built == expected
 
 

@@ -78,8 +78,9 @@ def same(one, other) -> bool:
 
 
 def test_the_clients_copy_is_identical() -> None:
-    ours = (ROOT / "src/cineflow/served.py").read_bytes()
-    assert (ROOT / "client/src/cineflow_client/served.py").read_bytes() == ours
+    for name in ("served.py", "local_key.py"):
+        ours = (ROOT / "src/cineflow" / name).read_bytes()
+        assert (ROOT / "client/src/cineflow_client" / name).read_bytes() == ours
 
 
 def test_a_result_comes_back_as_it_went() -> None:

@@ -22,6 +22,7 @@ from cineflow.serving import (
     PortTakenError,
     ServerBinary,
     ServerDiedError,
+    ServerInstallError,
     ServerTimeoutError,
     TritonServer,
     ask_version,
@@ -144,7 +145,10 @@ def test_shared_memory_is_allowed_only_where_the_server_knows_the_option(
     backend = tmp_path / "backends" / "python"
     backend.mkdir(parents=True)
     program = tmp_path / "tritonserver"
-    options = "--model-repository" + (" <x>\n  --allow-client-shm" if known else "")
+    options = (
+        "--model-repository <x>\n  --grpc-restricted-protocol <x>\n  --http-restricted-api <x>"
+    )
+    options += "\n  --allow-client-shm" if known else ""
     program.write_text(f'#!/bin/sh\n[ "$1" = --help ] && echo "  {options}" || echo "$@"; exit 3\n')
     program.chmod(0o755)
     binary = ServerBinary(program, "PATH", "", (), backend, backend / "stub")
@@ -153,6 +157,18 @@ def test_shared_memory_is_allowed_only_where_the_server_knows_the_option(
     assert error.value.exit_code == 3
     assert ("--allow-client-shm=true" in error.value.log_tail) is known
     assert "--backend-directory" not in error.value.log_tail  # this server has its own backends
+
+
+def test_a_server_that_cannot_be_kept_to_its_own_user(repository, tmp_path):
+    """An old Triton would let everyone load models and write files."""
+    backend = tmp_path / "backends" / "python"
+    backend.mkdir(parents=True)
+    program = tmp_path / "tritonserver"
+    program.write_text("#!/bin/sh\necho '  --model-repository <x>'\n")
+    program.chmod(0o755)
+    binary = ServerBinary(program, "PATH", "", (), backend, backend / "stub")
+    with pytest.raises(ServerInstallError, match="can restrict its interfaces"):
+        TritonServer(repository, binary=binary).start()
 
 
 def test_an_option_that_the_server_does_not_know(server_binary, repository):

@@ -72,8 +72,10 @@ class Client(Connection):
 
         Raises:
             ServerUnavailable: No server responds.
+            ServerRefused: Its models can be changed, which only its own user may see.
         """
-        index = self._ask(self.stub.RepositoryIndex, service_pb2.RepositoryIndexRequest())
+        request = service_pb2.RepositoryIndexRequest()
+        index = self._ask(self.stub.RepositoryIndex, request, with_key=True)
         return {model.name: model.state for model in index.models}
 
     def model(self, name: str) -> ModelInfo:

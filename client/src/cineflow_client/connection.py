@@ -18,12 +18,13 @@ from cineflow_client.errors import (
     SharedMemoryUnavailable,
     StreamClosed,
 )
+from cineflow_client.local_key import GRPC_HEADER, read_key
 from cineflow_client.ring import orphaned
 from cineflow_client.wire import error_from_message
 
 #: Messages of any size, and a peer that has gone silent (a half-open connection: a pulled cable, a
 #: proxy that hangs) is noticed within 7 s. gRPC's own default never notices. The ping's time-out is
-#: an option of its own beside that of keepalive, and without a pool of its own a new channel would
+#: an option of its own next to that of keepalive, and without a pool of its own a new channel would
 #: inherit the dead connection of an older one in this process.
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -36,6 +37,7 @@ _OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),
 ]
 _ADDRESS = re.compile(r"[^/\s]+:[0-9]+")
+_ANSWERED = re.compile(r"unknown model|protocol is restricted")
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -84,13 +86,22 @@ class Connection:
         """Whether this process made it. gRPC does not work in a forked child that inherited it."""
         return os.getpid() == self._process
 
-    def _ask(self, method: Callable[..., Any], request: Any, *, model: str = "the server") -> Any:
+    def _ask(
+        self,
+        method: Callable[..., Any],
+        request: Any,
+        *,
+        model: str = "the server",
+        with_key: bool = False,
+    ) -> Any:
         """One unary call of the stub, with the connection's timeout.
 
         Args:
             method: A method of `stub`.
             request: Its protobuf message.
             model: The model that the call is about, for the text of an error.
+            with_key: Send the server's key, if it is this user's server on this machine: the call
+                is restricted to those (`local_key`).
 
         Raises:
             OtherProcess: This process only inherited the connection by a fork.
@@ -106,12 +117,15 @@ class Connection:
             )
         if self._closed:
             raise StreamClosed("an open client", "one that was closed", "Make a new Client.")
+        key = read_key(self.url) if with_key else None
+        metadata = [] if key is None else [(GRPC_HEADER, key)]
         try:
-            return method(request, timeout=self.timeout_s)
+            return method(request, timeout=self.timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             details = error.details() or ""
-            # Triton also says UNAVAILABLE for an "unknown model" without a ready version.
-            if error.code() in _GONE and "unknown model" not in details:
+            # Triton also says UNAVAILABLE for an "unknown model" without a ready version, and for
+            # what is restricted.
+            if error.code() in _GONE and not _ANSWERED.search(details):
                 raise ServerUnavailable(
                     f"a server at {self.url}",
                     f"{error.code().name}: {details}",
@@ -130,22 +144,27 @@ class Connection:
             name=name, key=f"/{name}", offset=0, byte_size=byte_size
         )
         try:
-            self._ask(self.stub.SystemSharedMemoryRegister, request)
+            self._ask(self.stub.SystemSharedMemoryRegister, request, with_key=True)
         except ServerUnavailable:
             raise
         except CineflowClientError as error:
             raise SharedMemoryUnavailable(
                 "a server that can map this machine's shared memory",
                 error.got,
-                'Use transport="grpc" for a server on another machine. Triton 2.69 and newer need '
-                "--allow-client-shm=true.",
+                'Use transport="grpc" for a server on another machine or of another user. Triton '
+                "2.69 and newer need --allow-client-shm=true.",
             ) from error
         self._release_orphans()
 
     def unregister_memory(self, name: str) -> None:
         """Make the server unmap region `name`. Raises `CineflowClientError`."""
         request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
-        self._ask(self.stub.SystemSharedMemoryUnregister, request)
+        self._ask(self.stub.SystemSharedMemoryUnregister, request, with_key=True)
+
+    def mapped_regions(self) -> list[str]:
+        """Names of the shared-memory regions that the server maps. Raises `CineflowClientError`."""
+        request = service_pb2.SystemSharedMemoryStatusRequest()
+        return list(self._ask(self.stub.SystemSharedMemoryStatus, request, with_key=True).regions)
 
     def _release_orphans(self) -> None:
         """Unmap the rings of programs that were killed: the server would keep them for ever.
@@ -154,10 +173,7 @@ class Connection:
         machine and that the names refer to processes here.
         """
         with contextlib.suppress(CineflowClientError):
-            status = self._ask(
-                self.stub.SystemSharedMemoryStatus, service_pb2.SystemSharedMemoryStatusRequest()
-            )
-            for name in orphaned(status.regions):
+            for name in orphaned(self.mapped_regions()):
                 self.unregister_memory(name)
 
     def close(self) -> None:

@@ -210,6 +210,12 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
             "Start the server again and open a new stream; displacement starts from a new "
             "reference frame.",
         )
+    if "protocol is restricted" in message:
+        return ServerRefused(
+            "a program of the server's own user, on the server's machine",
+            "one that does not send the server's key",
+            "Run it as the user that started the server.",
+        )
     if "unknown model" in message or "is not found" in message:
         return ModelNotFound(
             f"the model {model!r}", message, "Client.models() lists what is served."

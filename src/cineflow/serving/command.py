@@ -8,12 +8,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cineflow
 from cineflow.errors import ArgumentError
+from cineflow.local_key import KEY_NAME
+from cineflow.serving.errors import ServerInstallError
 from cineflow.serving.install import ServerBinary, search_path
 from cineflow.serving.interpreter import libpython_folder, site_folders
 from cineflow.serving.ports import Ports
 
+#: What reaches beyond the models, and is only for programs of the server's own user. The list of
+#: models belongs to their control in Triton; where nothing can be loaded, anyone may read it.
+_RESTRICTED = ("shared-memory", "trace", "logging")
+#: HTTP is for this program only, but for the probes of an orchestrator.
+_RESTRICTED_HTTP = (
+    *("metadata", "inference", "shared-memory", "model-config", "model-repository"),
+    *("statistics", "trace", "logging"),
+)
 _STOCK_PREFIX = "triton_python_backend_shm_region_"
+#: Gives the server arguments that `ps` does not show (csrc/launcher).
+ARGUMENTS_LIBRARY = Path(cineflow.__file__).with_name("libcineflow_arguments.so")
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,8 @@ class ServerCommand:
     def line(self, binary: ServerBinary, name: str, ports: Ports, scratch: Path) -> list[str]:
         """The command line.
 
+        Everyone on the machine can read it: what is secret comes by `process_environment`.
+
         Args:
             binary: The server to run.
             name: This server's own name.
@@ -56,7 +71,7 @@ class ServerCommand:
             "exit-timeout-secs": f"{max(1, round(self.exit_timeout_s))}",
             "grpc-address": self.host,
             "grpc-port": str(ports.grpc),
-            "http-address": self.host,
+            "http-address": "127.0.0.1",  # whoever comes from elsewhere speaks gRPC
             "http-port": str(ports.http),
             "metrics-address": self.host,
             "metrics-port": str(ports.metrics),
@@ -84,8 +99,23 @@ class ServerCommand:
         ]
         return [str(binary.path), *flags, *(f"--load-model={model}" for model in self.models or [])]
 
-    def process_environment(self, binary: ServerBinary, name: str) -> dict[str, str]:
-        """The environment of the server and its Python stubs."""
+    def process_environment(self, binary: ServerBinary, name: str, key: str) -> dict[str, str]:
+        """The environment of the supervisor, the server and its Python stubs.
+
+        Args:
+            binary: The server to run.
+            name: This server's own name.
+            key: What a client of this user sends to be let in (`cineflow.local_key`).
+
+        Raises:
+            ServerInstallError: The server cannot be kept to its own user.
+        """
+        self._require_restrictions(binary)
+        models = () if self.models is None else ("model-repository",)
+        hidden = (
+            f"--grpc-restricted-protocol={','.join((*_RESTRICTED, *models))}:{KEY_NAME}={key}",
+            f"--http-restricted-api={','.join(_RESTRICTED_HTTP)}:{KEY_NAME}={key}",
+        )
         libraries = (*binary.libraries, libpython_folder())
         return {
             **os.environ,
@@ -93,9 +123,25 @@ class ServerCommand:
             # The stub's interpreter finds its home through the first `python3` on PATH.
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "CINEFLOW_SITE": os.pathsep.join(site_folders()),
+            "CINEFLOW_HIDDEN_ARGUMENTS": "\n".join(hidden),
             **self.environment,
             **_mark(name),
         }
+
+    @staticmethod
+    def _require_restrictions(binary: ServerBinary) -> None:
+        if not ARGUMENTS_LIBRARY.is_file():
+            raise ServerInstallError(
+                f"{ARGUMENTS_LIBRARY}, which hides the server's key from other users",
+                "no such file",
+                "Install cineflow again: its build makes it.",
+            )
+        if lacking := {"grpc-restricted-protocol", "http-restricted-api"} - binary.options:
+            raise ServerInstallError(
+                "a tritonserver that can restrict its interfaces",
+                f"{binary.path}, which does not know {sorted(lacking)}",
+                "Take a newer Triton: `cineflow doctor` says which is found.",
+            )
 
 
 def shared_memory_prefix(name: str) -> str:

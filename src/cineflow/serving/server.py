@@ -22,9 +22,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from cineflow import local_key
 from cineflow.errors import ArgumentError, ServerError
 from cineflow.serving import health, supervisor
-from cineflow.serving.command import ServerCommand, environment_mark, shared_memory_prefix
+from cineflow.serving.command import (
+    ARGUMENTS_LIBRARY,
+    ServerCommand,
+    environment_mark,
+    shared_memory_prefix,
+)
 from cineflow.serving.errors import PortTakenError, ServerDiedError, ServerTimeoutError
 from cineflow.serving.install import ServerBinary, find_server
 from cineflow.serving.log import ServerLog, death
@@ -74,7 +80,7 @@ class TritonServer:
             binary: The server to run; `find_server()` by default.
             host: Address to listen on. The default, loopback, cannot be reached by other machines.
             grpc_port: Port for gRPC; 0 takes a free one, also for the other two ports.
-            http_port: Port for HTTP (health, repository control).
+            http_port: Port for HTTP, on loopback only (health; the rest is for this program).
             metrics_port: Port for Prometheus metrics.
             models: Load only these at the start, and allow `load` and `unload`. By default all
                 models of the repository are loaded, and they cannot change.
@@ -110,6 +116,8 @@ class TritonServer:
             options=dict(options or {}),
             environment=dict(environment or {}),
         )
+        self._key = ""  # what a client of this user sends to be let in
+        self._key_file: Path | None = None
         self._log: ServerLog | None = None
         self._ports: Ports | None = None
         self._scratch: Path | None = None
@@ -173,7 +181,9 @@ class TritonServer:
                 supervisor.sweep_shared_memory(shared_memory_prefix(self.name))
             if self._scratch is not None:
                 shutil.rmtree(self._scratch, ignore_errors=True)
-            self._scratch = self.pid = None
+            if self._key_file is not None:
+                local_key.remove_key(self._key_file, self._key)
+            self._scratch = self.pid = self._key_file = None
 
     def __enter__(self) -> TritonServer:
         return self.start()
@@ -195,8 +205,8 @@ class TritonServer:
 
     @property
     def http_url(self) -> str:
-        """Root of the HTTP interface ("http://127.0.0.1:8000")."""
-        return f"http://{address(self._command.host, self._running_ports().http)}"
+        """Root of the HTTP interface ("http://127.0.0.1:8000"): probes of its health."""
+        return f"http://{address('127.0.0.1', self._running_ports().http)}"
 
     @property
     def metrics_url(self) -> str:
@@ -242,8 +252,8 @@ class TritonServer:
     def _control_model(self, model: str, action: str) -> None:
         self.check()
         health.control_model(
-            self._command.host,
             self._running_ports().http,
+            self._key,
             model,
             action,
             repository=self.repository,
@@ -262,6 +272,7 @@ class TritonServer:
         self._scratch = Path(tempfile.mkdtemp(prefix="cineflow-server-"))
         self.log_file = self._wanted_log or self._scratch / "server.log"
         self._log = ServerLog(self.log_file)
+        self._key = secrets.token_hex(16)
         plan = supervisor.Plan(
             command=self._command.line(binary, self.name, self._running_ports(), self._scratch),
             parent=os.getpid(),
@@ -269,6 +280,8 @@ class TritonServer:
             shared_memory_prefix=shared_memory_prefix(self.name),
             grace_s=self._command.exit_timeout_s + 5.0,  # the stubs end after the sequences
             scratch=str(self._scratch),
+            key_file=str(self._leave_key()),
+            preload=str(ARGUMENTS_LIBRARY),
         )
         with self.log_file.open("ab") as log:
             self._supervisor = subprocess.Popen(
@@ -276,20 +289,32 @@ class TritonServer:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=self._command.process_environment(binary, self.name),
+                env=self._command.process_environment(binary, self.name, self._key),
                 start_new_session=True,  # Ctrl-C in a terminal reaches us only; we end the server
                 text=True,
             )
         assert self._supervisor.stdout is not None  # PIPE was asked for
         self.pid = int(self._supervisor.stdout.readline() or 0) or None
 
+    def _leave_key(self) -> Path:
+        port = self._running_ports().grpc
+        try:
+            self._key_file = local_key.write_key(port, self._key)
+        except OSError as error:
+            raise ServerError(
+                f"to leave a key for this user's clients in {local_key.key_file(port).parent}",
+                str(error),
+                "Remove that folder, or set XDG_RUNTIME_DIR to one of your own.",
+            ) from error
+        return self._key_file
+
     def _wait_until_ready(self) -> None:
-        host, port = self._command.host, self._running_ports().http
+        port = self._running_ports().http
         deadline = time.monotonic() + self._ready_timeout_s
         while time.monotonic() < deadline:
             if not self.alive:
                 raise self._died(f"a server for {self.repository}")
-            version = health.ready_version(host, port, self.name)
+            version = health.ready_version(port, self.name, self._key)
             if version is not None:
                 self.version = version
                 return

@@ -48,6 +48,9 @@ class Plan:
         shared_memory_prefix: Start of the names of this server's segments in /dev/shm.
         grace_s: Seconds between asking the server to end and killing it.
         scratch: Folder to remove when the program is gone and cannot do it.
+        key_file: File to remove in the same case.
+        preload: Library that the server loads first. It takes the server's hidden arguments from
+            the environment.
     """
 
     command: list[str]
@@ -56,6 +59,8 @@ class Plan:
     shared_memory_prefix: str
     grace_s: float
     scratch: str
+    key_file: str
+    preload: str
 
     def to_json(self) -> str:
         """This plan as the command-line argument that `main` reads."""
@@ -97,12 +102,14 @@ def main(argument: str) -> int:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])  # the blocked signals would be inherited
 
+    preload = ":".join(filter(None, (plan.preload, os.environ.get("LD_PRELOAD"))))
     with open(plan.log, "ab") as log:
         server = subprocess.Popen(
             plan.command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            env={**os.environ, "LD_PRELOAD": preload},
             start_new_session=True,
             preexec_fn=in_server,
         )
@@ -121,6 +128,7 @@ def main(argument: str) -> int:
         sweep_shared_memory(plan.shared_memory_prefix)
         if os.getppid() != plan.parent:
             shutil.rmtree(plan.scratch, ignore_errors=True)
+            Path(plan.key_file).unlink(missing_ok=True)
     return status if status >= 0 else 128 - status
 
 

@@ -1,0 +1,88 @@
+"""The key by which a server knows programs of its own user on its own machine.
+
+A server restricts what reaches beyond its models: it maps shared memory, loads models and writes
+logs only for who sends its key. The key is new with each start and lies in a file that only the
+server's user can read, named by the server's gRPC port. A client that cannot read it streams all
+the same, by gRPC tensors.
+
+The client carries an identical copy of this file, because it is installed without cineflow; a test
+compares the two. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+#: Name of the key in Triton's options, and the header that carries it.
+KEY_NAME = "cineflow-key"
+GRPC_HEADER = f"triton-grpc-protocol-{KEY_NAME}"
+
+
+def key_file(port: int) -> Path:
+    """Where the server that listens on `port` for gRPC leaves its key."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(base, "cineflow") if base else Path("/tmp", f"cineflow-keys-{os.geteuid()}")
+    return folder / f"{port}.key"
+
+
+def write_key(port: int, key: str) -> Path:
+    """Leave a key for this user's clients; returns the file.
+
+    Raises:
+        OSError: The folder cannot be made, or it belongs to another user or is open to others.
+    """
+    path = key_file(port)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if not _is_private(path.parent.lstat()) or path.parent.is_symlink():
+        raise PermissionError(f"{path.parent} belongs to another user, or is open to others")
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(key)
+    return path
+
+
+def read_key(url: str) -> str | None:
+    """The key of the server at `url` ("host:port"); None unless it is this user's, on this machine.
+
+    A key is never sent to another machine, because it is only read for an address of this one.
+    """
+    host, _, port = url.rpartition(":")
+    if not _is_here(host.strip("[]")):
+        return None
+    path = key_file(int(port))
+    try:
+        if not _is_private(path.parent.lstat()):
+            return None
+        with open(path) as file:
+            return file.read() if _is_private(os.fstat(file.fileno())) else None
+    except OSError:
+        return None
+
+
+def remove_key(path: Path, key: str) -> None:
+    """Remove a key, unless a later server on the same port has replaced it."""
+    try:
+        if path.read_text() == key:
+            path.unlink()
+    except OSError:
+        return
+
+
+def _is_private(status: os.stat_result) -> bool:
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+
+
+def _is_here(host: str) -> bool:
+    """Whether every address of `host` is one of this machine."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.bind(address)  # only possible with an own address
+    except (OSError, UnicodeError):
+        return False
+    return True
