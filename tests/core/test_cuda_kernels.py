@@ -111,6 +111,7 @@ def test_a_failed_launch_is_an_error_that_names_the_op(cuda, shim, op):
     run_kernel(cuda, call)  # the error is reported once
 
 
+@pytest.mark.timeout(900)  # 65,538 images, whose threads the CPU runs one after the other
 @pytest.mark.parametrize(
     "layout", ["planar", pytest.param("channels_last", marks=pytest.mark.slow)]
 )

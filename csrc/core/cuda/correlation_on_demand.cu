@@ -28,9 +28,11 @@ __global__ void __launch_bounds__(kThreads) correlate_window(CorrelationOnDemand
   const auto threads = static_cast<int>(blockDim.x);
   const auto levels = static_cast<unsigned>(args.levels);
   const auto level = static_cast<int>(blockIdx.x % levels);
-  const std::int64_t pixel = blockIdx.x / levels;
-  const std::int64_t y = pixel / f1.sizes[3];
-  const std::int64_t x = pixel % f1.sizes[3];
+  // All 32 bits: the grid has fewer than 2^31 blocks, and a division of 64 bits is a call that
+  // spills.
+  const unsigned pixel = blockIdx.x / levels;
+  const std::int64_t y = pixel / static_cast<unsigned>(f1.sizes[3]);
+  const std::int64_t x = pixel % static_cast<unsigned>(f1.sizes[3]);
   const auto height = static_cast<std::int32_t>(f1.sizes[2] >> level);
   const auto width = static_cast<std::int32_t>(f1.sizes[3] >> level);
   const int side = 2 * args.radius + 1;
