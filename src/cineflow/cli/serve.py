@@ -45,7 +45,10 @@ def serve(
 
     opened = [Bundle.load(bundle) for bundle in bundles or ["lucas_kanade"]]
     binary = obtain_server(server_dir)
+    # A kept repository may hold models that were served earlier: load by name.
+    names = [name for bundle in opened for name in (bundle.served_name, bundle.spec.name)]
     with contextlib.ExitStack() as stack:
+        models = None if repository is None else names
         if repository is None:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="cineflow-repo-"))
             repository = Path(scratch, "models")
@@ -55,8 +58,7 @@ def serve(
             binary=binary,
             host=host,
             grpc_port=port,
-            # By name, because a kept repository may hold models that were served earlier.
-            models=[name for bundle in opened for name in (bundle.served_name, bundle.spec.name)],
+            models=models,
             log_file=log,
         )
         with err.status("starting tritonserver"):
