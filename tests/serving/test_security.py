@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -163,31 +159,6 @@ def test_the_key_goes_with_the_server(server_binary: Any, repository: Path) -> N
     with TritonServer(repository, binary=server_binary) as server:
         file = local_key.key_file(int(server.url.rpartition(":")[2]))
         assert file.exists()
-    assert not file.exists()
-
-
-def test_the_key_goes_with_a_program_that_is_killed(repository: Path) -> None:
-    program = subprocess.Popen(
-        [
-            *(sys.executable, "-c"),
-            "import sys, time\n"
-            "from cineflow.serving import TritonServer\n"
-            "with TritonServer(sys.argv[1]) as server:\n"
-            "    print(server.url, flush=True)\n"
-            "    time.sleep(60)\n",
-            str(repository),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert program.stdout is not None
-    file = local_key.key_file(int(program.stdout.readline().rpartition(":")[2]))
-    assert file.exists()
-    supervisor = int(Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text())
-    program.send_signal(signal.SIGKILL)
-    program.wait()
-    while Path(f"/proc/{supervisor}").exists():
-        os.sched_yield()
     assert not file.exists()
 
 

@@ -59,7 +59,7 @@ def test_the_same_port_twice():
         choose_ports("127.0.0.1", {"grpc": 8001, "http": 8001, "metrics": 0})
 
 
-@pytest.mark.parametrize("host", ["no such host", "x" * 70, "203.0.113.1", "::zz"])
+@pytest.mark.parametrize("host", ["", "no such host", "x" * 70, "203.0.113.1", "::zz"])
 def test_an_address_that_is_not_this_machines(host):
     with pytest.raises(AddressUnusableError, match="an address of this machine") as error:
         choose_ports(host, {"grpc": 0})

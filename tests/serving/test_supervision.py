@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cineflow.local_key import key_file
 from cineflow.serving import ServerDiedError, TritonServer
 
 SLOW = pytest.mark.slow
@@ -65,6 +66,35 @@ def test_a_server_ends_with_its_program(
     program.communicate(timeout=30)
     assert program.returncode == status
     assert left_behind(name) == []
+
+
+#: Prints where its server listens, and what cares for it; its server removes a folder.
+OWNER = """
+import os, sys, time
+from pathlib import Path
+from cineflow.serving import TritonServer
+with TritonServer(sys.argv[1], temporary=[Path(sys.argv[2])]) as server:
+    print(server.url, os.getpid(), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_program_made_goes_with_its_server(server_binary, repository, tmp_path):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    (folder / "file").touch()
+    command = [sys.executable, "-c", OWNER, str(repository), str(folder)]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    url, pid = program.stdout.readline().split()
+    key = key_file(int(url.rpartition(":")[2]))
+    assert key.exists()
+    supervisor = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+    program.send_signal(signal.SIGKILL)
+    program.wait()
+    while Path(f"/proc/{supervisor}").exists():
+        time.sleep(0.05)
+    assert not key.exists()
+    assert not folder.exists()
 
 
 def test_an_impatient_ctrl_c(server_binary, repository, left_behind):

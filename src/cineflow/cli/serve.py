@@ -48,10 +48,12 @@ def serve(
     # A kept repository may hold models that were served earlier: load by name.
     names = [name for bundle in opened for name in (bundle.served_name, bundle.spec.name)]
     with contextlib.ExitStack() as stack:
-        models = None if repository is None else names
+        models: list[str] | None = names
+        temporary: list[Path] = []
         if repository is None:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="cineflow-repo-"))
             repository = Path(scratch, "models")
+            models, temporary = None, [Path(scratch)]
         write_repository(opened, repository)
         server = TritonServer(
             repository,
@@ -60,6 +62,7 @@ def serve(
             grpc_port=port,
             models=models,
             log_file=log,
+            temporary=temporary,
         )
         with err.status("starting tritonserver"):
             stack.enter_context(server)

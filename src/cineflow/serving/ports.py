@@ -50,6 +50,12 @@ def choose_ports(host: str, wanted: Mapping[str, int]) -> Ports:
             listen there.
         ArgumentError: A number is not a port.
     """
+    if not host.strip():  # sockets would listen everywhere, and the server nowhere
+        raise AddressUnusableError(
+            "an address of this machine to listen on",
+            repr(host),
+            "127.0.0.1 is for this machine only, 0.0.0.0 for all its networks.",
+        )
     for protocol, port in wanted.items():
         if not 0 <= port <= _LAST_PORT:
             raise ArgumentError(

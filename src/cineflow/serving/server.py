@@ -70,6 +70,7 @@ class TritonServer:
         log_file: Path | str | None = None,
         ready_timeout_s: float = 60.0,
         exit_timeout_s: float = 1.0,
+        temporary: Sequence[Path] = (),
         options: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -87,6 +88,7 @@ class TritonServer:
             log_file: File for its output. By default a temporary one that is removed on close.
             ready_timeout_s: Seconds until it must be ready.
             exit_timeout_s: Seconds by which open sequences may delay its end.
+            temporary: Folders of the program that are removed even if it is killed.
             options: Further command-line options, without dashes ({"log-verbose": "1"}).
             environment: Further environment variables for the server and its models.
 
@@ -108,6 +110,7 @@ class TritonServer:
         self._wanted_ports = {"grpc": grpc_port, "http": http_port, "metrics": metrics_port}
         self._wanted_log = Path(log_file).resolve() if log_file else None
         self._ready_timeout_s = ready_timeout_s
+        self._temporary = list(temporary)
         self._command = ServerCommand(
             repository=self.repository,
             host=host,
@@ -279,8 +282,7 @@ class TritonServer:
             log=str(self.log_file),
             shared_memory_prefix=shared_memory_prefix(self.name),
             grace_s=self._command.exit_timeout_s + 5.0,  # the stubs end after the sequences
-            scratch=str(self._scratch),
-            key_file=str(self._leave_key()),
+            remove=[str(path) for path in (self._scratch, self._leave_key(), *self._temporary)],
             preload=str(ARGUMENTS_LIBRARY),
         )
         with self.log_file.open("ab") as log:

@@ -47,8 +47,7 @@ class Plan:
         log: File that takes the server's output.
         shared_memory_prefix: Start of the names of this server's segments in /dev/shm.
         grace_s: Seconds between asking the server to end and killing it.
-        scratch: Folder to remove when the program is gone and cannot do it.
-        key_file: File to remove in the same case.
+        remove: Folders and files to remove when the program is gone and cannot do it.
         preload: Library that the server loads first. It takes the server's hidden arguments from
             the environment.
     """
@@ -58,8 +57,7 @@ class Plan:
     log: str
     shared_memory_prefix: str
     grace_s: float
-    scratch: str
-    key_file: str
+    remove: list[str]
     preload: str
 
     def to_json(self) -> str:
@@ -127,8 +125,11 @@ def main(argument: str) -> int:
         _reap_the_rest()
         sweep_shared_memory(plan.shared_memory_prefix)
         if os.getppid() != plan.parent:
-            shutil.rmtree(plan.scratch, ignore_errors=True)
-            Path(plan.key_file).unlink(missing_ok=True)
+            for path in map(Path, plan.remove):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
     return status if status >= 0 else 128 - status
 
 
