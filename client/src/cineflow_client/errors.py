@@ -52,6 +52,10 @@ class ServerDied(StreamBroken):
     """The connection ended under a live stream: the server died, or the network failed."""
 
 
+class ServerStopping(ServerDied):
+    """The server is being stopped and said so. The frame was not tracked."""
+
+
 class StreamExpired(StreamBroken):
     """The server dropped the stream, because it was idle for too long."""
 

@@ -27,6 +27,7 @@ from cineflow_client.errors import (
     FrameRejected,
     OtherProcess,
     ServerDied,
+    ServerStopping,
     SharedMemoryUnavailable,
     StreamBroken,
     StreamBusy,
@@ -319,6 +320,8 @@ class Stream:
         inferred = response.infer_response
         if inferred.id == _END_ID:
             self._ended.set()
+            if self._broken is not None:
+                self._link.hang_up()
             return
         with self._lock:  # it stays listed until it is read: the end of the stream settles it too
             pending = self._pending.get(inferred.id)
@@ -339,7 +342,11 @@ class Stream:
                 error = refused
         self._free_slot(pending)
         pending._settle(result, error)
-        if isinstance(error, StreamBroken):
+        if isinstance(error, ServerStopping):  # it waits until its streams have ended
+            self._break(error)
+            name = self.model.served_name
+            self._link.send(end_request(name, self.sequence_id, _END_ID, start=False))
+        elif isinstance(error, StreamBroken):
             self.fail(error)
 
     def _without_ring(self, pending: Pending, message: str) -> FrameRejected:
@@ -367,6 +374,10 @@ class Stream:
 
     def fail(self, error: CineflowClientError) -> None:
         """End the stream with `error`, which every frame in flight and every later call raises."""
+        self._break(error)
+        self._link.hang_up()
+
+    def _break(self, error: CineflowClientError) -> None:
         with self._lock:
             if self._broken is None:
                 self._broken = error
@@ -374,7 +385,6 @@ class Stream:
             self._lock.notify_all()
         for pending in waiting:
             pending._settle(None, self._broken)
-        self._link.hang_up()
 
     def close(self) -> None:
         """End the sequence at the server and release everything. Safe to call twice.

@@ -16,8 +16,8 @@ from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
     ModelNotFound,
-    ServerDied,
     ServerRefused,
+    ServerStopping,
     ServerUnavailable,
     StreamExpired,
 )
@@ -181,6 +181,7 @@ _KINDS: Mapping[str, type[CineflowClientError]] = {
     "ArgumentError": FrameRejected,
     "ProfileError": FrameRejected,
     "StreamGoneError": StreamExpired,
+    "ServerStoppingError": ServerStopping,
 }
 
 
@@ -204,7 +205,7 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
             "Open a new stream; displacement starts from a new reference frame.",
         )
     if "Server is stopping" in message:
-        return ServerDied(
+        return ServerStopping(
             "a server that keeps running",
             message,
             "Start the server again and open a new stream; displacement starts from a new "

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import typer
@@ -29,10 +29,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: an init system, or an orchestrator, asks the program to end."""
+
+
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
     """Show typed errors and unusable files as a panel with exit code 2, and end cleanly on Ctrl-C.
 
-    SIGTERM and SIGHUP (the terminal is closed) are treated as Ctrl-C.
+    SIGTERM and SIGHUP (the terminal is closed) are treated as Ctrl-C, unless the command expects
+    SIGTERM (`ends_on_sigterm`).
     """
 
     @functools.wraps(command)
@@ -64,6 +69,16 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
                 signal.signal(number, handler)
 
     return run
+
+
+@contextlib.contextmanager
+def ends_on_sigterm() -> Iterator[None]:
+    """SIGTERM inside is this command's regular end: it goes on after the block and exits with 0."""
+    global _interrupted
+    try:
+        yield
+    except Terminated:
+        _interrupted = False
 
 
 def go_on() -> None:
@@ -103,4 +118,4 @@ def _typed(error: Exception) -> Exception | None:
 def _interrupt(signum: int, frame: object) -> None:
     global _interrupted
     _interrupted = True
-    raise KeyboardInterrupt
+    raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt

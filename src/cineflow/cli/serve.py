@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cineflow.cli.console import err, go_on, guarded, out
+from cineflow.cli.console import ends_on_sigterm, err, go_on, guarded, out
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,7 @@ def serve(
         Path | None, typer.Option(help="Folder of the server's wheel, installed there if missing.")
     ] = None,
 ) -> None:
-    """Serve bundles over gRPC until Ctrl-C."""
+    """Serve bundles over gRPC until Ctrl-C (exit code 130) or SIGTERM (exit code 0)."""
     from cineflow.cli.obtain import obtain_server
     from cineflow.export import write_repository
     from cineflow.runtime import Bundle
@@ -66,9 +66,10 @@ def serve(
         )
         with err.status("starting tritonserver"):
             stack.enter_context(server)
-        out.print(f"serving with Triton {server.version} on [bold]{server.url}[/] (gRPC)")
-        for bundle in opened:
-            out.print(f"  {bundle.spec.name}  ({bundle.served_name})")
-        err.print("Ctrl-C stops it")
-        go_on()
-        server.wait()
+        with ends_on_sigterm():
+            out.print(f"serving with Triton {server.version} on [bold]{server.url}[/] (gRPC)")
+            for bundle in opened:
+                out.print(f"  {bundle.spec.name}  ({bundle.served_name})")
+            err.print("Ctrl-C stops it")
+            go_on()
+            server.wait()

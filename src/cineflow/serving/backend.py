@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,14 @@ from cineflow.runtime.probing import require_probes
 from cineflow.runtime.stream import Stream
 from cineflow.served import batch_limit, encode
 from cineflow.serving.calls import CallRunner
+from cineflow.serving.errors import ServerStoppingError
 from cineflow.serving.streams import StreamTable
 
 _SEQUENCE_START, _SEQUENCE_END = 1, 2  # bits of InferenceRequest.flags()
+
+#: Names a file. Once it exists, the server is being stopped, and streams are told with their next
+#: frame.
+STOPPING_VARIABLE = "CINEFLOW_STOPPING"
 
 #: DLPack's name for a capsule whose memory has a new owner; a capsule keeps only the pointer.
 _TAKEN = b"used_dltensor"
@@ -83,6 +89,7 @@ class TritonPythonModel:
         batching = config.get("sequence_batching", {})
         idle_s = int(batching.get("max_sequence_idle_microseconds", 0)) / 1e6
         self._streams = StreamTable(idle_s)
+        self._stopping = Path(os.environ.get(STOPPING_VARIABLE, "/nonexistent"))
         ends = f"idle streams end after {idle_s:g} s" if self._spec.feed.streams else "calls"
         self._pb.Logger.log_info(
             f"{bundle.served_name}: {self._engine.name}, {self._engine.kernels}; threads: "
@@ -127,6 +134,13 @@ class TritonPythonModel:
                 )
             index, beat = self._input(request, "frame_index"), self._input(request, "beat")
             time_ms = self._input(request, "time_ms")
+            if self._stopping.exists():
+                raise ServerStoppingError(
+                    "a server that keeps running",
+                    "one that is being stopped; the frame was not tracked",
+                    "Open a new stream when it is back; displacement starts from a new reference "
+                    "frame.",
+                )
             result = self._streams.get(sequence).push(
                 frame,
                 None if index is None else int(index[0]),

@@ -11,6 +11,7 @@ from pathlib import Path
 import cineflow
 from cineflow.errors import ArgumentError
 from cineflow.local_key import KEY_NAME
+from cineflow.serving.backend import STOPPING_VARIABLE
 from cineflow.serving.errors import ServerInstallError
 from cineflow.serving.install import ServerBinary, search_path
 from cineflow.serving.interpreter import libpython_folder, site_folders
@@ -24,6 +25,8 @@ _RESTRICTED_HTTP = (
     *("metadata", "inference", "shared-memory", "model-config", "model-repository"),
     *("statistics", "trace", "logging"),
 )
+#: Seconds that models get to unload once their streams have ended; Triton counts both as one.
+_UNLOAD_S = 2
 _STOCK_PREFIX = "triton_python_backend_shm_region_"
 #: Gives the server arguments that `ps` does not show (csrc/launcher).
 ARGUMENTS_LIBRARY = Path(cineflow.__file__).with_name("libcineflow_arguments.so")
@@ -37,7 +40,7 @@ class ServerCommand:
         repository: Folder of model folders.
         host: Address to listen on.
         models: Models to load; None loads all of them, and they cannot change later.
-        exit_timeout_s: Seconds that live sequences get when the server ends.
+        exit_timeout_s: Seconds that live sequences get to end when the server is stopped.
         options: Further options of tritonserver, without dashes.
         environment: Further environment variables for the server and its models.
     """
@@ -68,7 +71,7 @@ class ServerCommand:
             "model-repository": str(self.repository),
             "model-control-mode": "none" if self.models is None else "explicit",
             "disable-auto-complete-config": None,  # the configuration is generated from the spec
-            "exit-timeout-secs": f"{max(1, round(self.exit_timeout_s))}",
+            "exit-timeout-secs": f"{max(1, round(self.exit_timeout_s)) + _UNLOAD_S}",
             "grpc-address": self.host,
             "grpc-port": str(ports.grpc),
             "http-address": "127.0.0.1",  # whoever comes from elsewhere speaks gRPC
@@ -99,13 +102,16 @@ class ServerCommand:
         ]
         return [str(binary.path), *flags, *(f"--load-model={model}" for model in self.models or [])]
 
-    def process_environment(self, binary: ServerBinary, name: str, key: str) -> dict[str, str]:
+    def process_environment(
+        self, binary: ServerBinary, name: str, key: str, scratch: Path
+    ) -> dict[str, str]:
         """The environment of the supervisor, the server and its Python stubs.
 
         Args:
             binary: The server to run.
             name: This server's own name.
             key: What a client of this user sends to be let in (`cineflow.local_key`).
+            scratch: As `line`.
 
         Raises:
             ServerInstallError: The server cannot be kept to its own user.
@@ -124,6 +130,7 @@ class ServerCommand:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "CINEFLOW_SITE": os.pathsep.join(site_folders()),
             "CINEFLOW_HIDDEN_ARGUMENTS": "\n".join(hidden),
+            STOPPING_VARIABLE: str(stopping_file(scratch)),
             **self.environment,
             **_mark(name),
         }
@@ -142,6 +149,11 @@ class ServerCommand:
                 f"{binary.path}, which does not know {sorted(lacking)}",
                 "Take a newer Triton: `cineflow doctor` says which is found.",
             )
+
+
+def stopping_file(scratch: Path) -> Path:
+    """The file whose existence tells live streams that the server is being stopped."""
+    return scratch / "stopping"
 
 
 def shared_memory_prefix(name: str) -> str:

@@ -41,5 +41,9 @@ class ServerTimeoutError(ServerError):
     """The server runs, but was not ready in time."""
 
 
+class ServerStoppingError(ServerError):
+    """A frame came while the server is being stopped; it was not tracked."""
+
+
 class StreamGoneError(ServerError):
     """A frame belongs to a sequence that the server does not know, or no longer knows."""

@@ -30,6 +30,7 @@ from cineflow.serving.command import (
     ServerCommand,
     environment_mark,
     shared_memory_prefix,
+    stopping_file,
 )
 from cineflow.serving.errors import PortTakenError, ServerDiedError, ServerTimeoutError
 from cineflow.serving.install import ServerBinary, find_server
@@ -87,7 +88,8 @@ class TritonServer:
                 models of the repository are loaded, and they cannot change.
             log_file: File for its output. By default a temporary one that is removed on close.
             ready_timeout_s: Seconds until it must be ready.
-            exit_timeout_s: Seconds by which open sequences may delay its end.
+            exit_timeout_s: Seconds that live streams get to end when the server is stopped. They
+                are told with their next frame; the models then get two more to unload.
             temporary: Folders of the program that are removed even if it is killed.
             options: Further command-line options, without dashes ({"log-verbose": "1"}).
             environment: Further environment variables for the server and its models.
@@ -291,7 +293,7 @@ class TritonServer:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=self._command.process_environment(binary, self.name, self._key),
+                env=self._command.process_environment(binary, self.name, self._key, self._scratch),
                 start_new_session=True,  # Ctrl-C in a terminal reaches us only; we end the server
                 text=True,
             )
@@ -328,7 +330,9 @@ class TritonServer:
         )
 
     def _stop(self, process: subprocess.Popen[str]) -> None:
-        """Ask the supervisor to end the server; kill the supervisor if it does not."""
+        """Tell live streams, and ask the supervisor to end the server; kill it if it does not."""
+        if self._scratch is not None:
+            stopping_file(self._scratch).touch()
         process.terminate()
         try:
             process.wait(timeout=self._command.exit_timeout_s + 10.0)

@@ -115,9 +115,14 @@ def main(argument: str) -> int:
     try:
         _wait(server.pid, until=lambda: os.getppid() != plan.parent, heed_signals=True)
         if not _ended(server.pid):
+            said = os.stat(plan.log).st_size
             server.send_signal(signal.SIGTERM)
             deadline = time.monotonic() + plan.grace_s
-            _wait(server.pid, until=lambda: time.monotonic() > deadline, heed_signals=False)
+            _wait(
+                server.pid,
+                until=lambda: time.monotonic() > deadline or _gave_up(plan.log, said),
+                heed_signals=False,
+            )
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)  # not reaped yet: the id is still the server's
@@ -137,6 +142,13 @@ def _ended(pid: int) -> bool:
     """Whether child `pid` has ended; it stays unreaped, so its id stays its own."""
     flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
     return os.waitid(os.P_PID, pid, flags) is not None
+
+
+def _gave_up(log: str, since: int) -> bool:
+    """Whether the server says that streams outlived its limit: it then hangs, and never ends."""
+    with open(log, "rb") as file:
+        file.seek(since)
+        return b"failed to stop server" in file.read()
 
 
 def _wait(pid: int, *, until: Callable[[], bool], heed_signals: bool) -> None:
