@@ -16,7 +16,7 @@ from cineflow.errors import EngineError
 from cineflow.export.engines.flavours import version_tuple
 from cineflow.export.recipe import nearest_size
 from cineflow.export.triton.protobuf import model_config_pb2
-from cineflow.export.triton.served import IDLE_TIMEOUT_US, MAX_STREAMS
+from cineflow.export.triton.served import IDLE_TIMEOUT_US, PLACES
 from cineflow.runtime.bundle import Bundle
 from cineflow.runtime.store import EngineStore, StoredEngine
 from cineflow.spec import TRITON_DTYPES, TensorSpec
@@ -91,7 +91,7 @@ def bare_config(bundle: Bundle, backend: str) -> Any:
         config.sequence_batching.CopyFrom(
             pb.ModelSequenceBatching(
                 max_sequence_idle_microseconds=IDLE_TIMEOUT_US,
-                oldest=pb.ModelSequenceBatching.StrategyOldest(max_candidate_sequences=MAX_STREAMS),
+                oldest=pb.ModelSequenceBatching.StrategyOldest(max_candidate_sequences=PLACES),
                 state=[
                     pb.ModelSequenceBatching.State(
                         input_name=f"{state.name}_in",

@@ -22,9 +22,12 @@ from cineflow.served import (
     stream_outputs,
 )
 
-#: Streams that one model instance serves at a time. One more waits until another ends. Only live
-#: streams cost memory.
-MAX_STREAMS = 64
+#: Streams that a model serves at a time; one more is refused. Only live streams cost memory.
+PLACES = 64
+
+#: Sequences that Triton hands to the backend. More than the places, so that it is the backend that
+#: refuses: Triton would let the client wait.
+MAX_SEQUENCES = 1024
 
 #: A stream that sends nothing for this time is ended. After a longer freeze the client resumes from
 #: its last state.
@@ -61,9 +64,12 @@ def served_config(bundle: Bundle, name: str = "") -> Any:
         config.sequence_batching.CopyFrom(
             pb.ModelSequenceBatching(
                 max_sequence_idle_microseconds=IDLE_TIMEOUT_US,
-                oldest=pb.ModelSequenceBatching.StrategyOldest(max_candidate_sequences=MAX_STREAMS),
+                oldest=pb.ModelSequenceBatching.StrategyOldest(
+                    max_candidate_sequences=MAX_SEQUENCES
+                ),
             )
         )
+        config.parameters["places"].string_value = str(PLACES)
     elif limit:
         config.dynamic_batching.CopyFrom(
             pb.ModelDynamicBatching(max_queue_delay_microseconds=BATCH_DELAY_US)

@@ -27,6 +27,7 @@ from cineflow_client import (
     FrameRejected,
     ModelNotFound,
     Rhythm,
+    ServerBusy,
     ServerDied,
     ServerUnavailable,
     SharedMemoryUnavailable,
@@ -387,7 +388,7 @@ def small_server(server_binary, repository, tmp_path_factory):
     models = shutil.copytree(repository, tmp_path_factory.mktemp("small") / "models")
     (config,) = models.glob("lucas_kanade-*/config.pbtxt")
     text = config.read_text()
-    for wanted, small in (("60000000", "1000000"), ("sequences: 64", "sequences: 2")):
+    for wanted, small in (("60000000", "1000000"), ('string_value: "64"', 'string_value: "2"')):
         assert wanted in text
         text = text.replace(wanted, small)
     config.write_text(text)
@@ -406,27 +407,22 @@ def test_a_stream_that_idled_too_long(small_server, moving_frames):
             stream.push(moving_frames[2])
 
 
-def test_more_streams_than_slots_time_out_instead_of_stalling(small_server, moving_frames):
+def test_a_stream_without_a_place_is_refused_at_once(small_server, moving_frames):
     with Client(small_server.url) as client:
         busy = [client.stream("lucas_kanade") for _ in range(2)]
-        stop = threading.Event()
-
-        def keep_alive():
-            while not stop.is_set():
-                for stream in busy:
-                    stream.push(moving_frames[0])
-                time.sleep(0.05)
-
-        keeper = threading.Thread(target=keep_alive)
-        keeper.start()
-        try:
-            time.sleep(0.3)
-            third = client.stream("lucas_kanade", timeout_s=1.0)
-            with pytest.raises(StreamTimeout, match="as many streams as it has slots"):
+        for stream in busy:
+            stream.push(moving_frames[0])
+        for _ in range(3):
+            third = client.stream("lucas_kanade")
+            with pytest.raises(ServerBusy, match="free place among the 2"):
                 third.push(moving_frames[0])
-        finally:
-            stop.set()
-            keeper.join()
+            with pytest.raises(ServerBusy):
+                third.push(moving_frames[0])
+            for stream in busy:
+                assert stream.push(moving_frames[1]).reference == 0
+        busy[0].close()
+        with client.stream("lucas_kanade") as another:
+            assert another.push(moving_frames[0]).current == 0
 
 
 # -- programs that end in the middle -------------------------------------------------------------

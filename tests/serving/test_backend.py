@@ -10,7 +10,7 @@ import pytest
 from cineflow.errors import ArgumentError, EngineError
 from cineflow.served import Cause, Quality, Rhythm
 from cineflow.serving.calls import CallRunner
-from cineflow.serving.errors import StreamGoneError
+from cineflow.serving.errors import PlacesTakenError, SequenceTakenError, StreamGoneError
 from cineflow.serving.streams import StreamTable
 from cineflow.spec import Axis, ModelSpec, TensorSpec
 
@@ -24,7 +24,7 @@ class Clock:
 
 def test_idle_streams_are_let_go():
     clock = Clock()
-    table = StreamTable(idle_s=10, clock=clock)
+    table = StreamTable(idle_s=10, places=9, clock=clock)
     streams = {"a": object(), "b": object()}
     for sequence, stream in streams.items():
         table.begin(sequence, stream)
@@ -41,12 +41,32 @@ def test_idle_streams_are_let_go():
     table.end("never seen")
 
 
-def test_a_sequence_that_starts_again_begins_anew():
-    table = StreamTable(idle_s=10)
+def test_a_live_sequence_is_not_taken_over():
+    clock = Clock()
+    table = StreamTable(idle_s=10, places=9, clock=clock)
     first, second = object(), object()
     table.begin(7, first)
+    with pytest.raises(SequenceTakenError, match="7, which is live"):
+        table.begin(7, second)
+    assert table.get(7) is first
+    table.end(7)
     table.begin(7, second)
     assert table.get(7) is second
+    clock.now = 11.0
+    table.begin(7, first)  # the other one was idle for too long
+    assert table.get(7) is first
+
+
+def test_one_stream_more_than_there_are_places():
+    clock = Clock()
+    table = StreamTable(idle_s=10, places=2, clock=clock)
+    table.begin(1, object())
+    clock.now = 5.0
+    table.begin(2, object())
+    with pytest.raises(PlacesTakenError, match="among the 2"):
+        table.begin(3, object())
+    clock.now = 11.0  # the first was idle for too long: its place is free
+    table.begin(3, object())
 
 
 BATCH = Axis("batch", 1, 4)
@@ -169,6 +189,16 @@ def test_bad_frames_do_not_move_the_stream(raw, moving_frames):
     names = {"flow", "displacement", "quality_parts", "beat_info", "indices", "notes"}
     assert set(raw.ask(frame=first, end=True, outputs=names)) == names
     assert "START" in raw.ask(frame=first)
+
+
+def test_another_client_does_not_take_a_sequence_over(raw, moving_frames):
+    """Its frames would be tracked against another patient's."""
+    assert raw.ask(start=True, frame=moving_frames[0])["indices"][0] == 0
+    assert "SequenceTakenError" in raw.ask(start=True, frame=moving_frames[5])
+    assert raw.ask(frame=moving_frames[1])["indices"].tolist()[:3] == [1, 0, 0]
+    # An END with it ends the sequence, as Triton sees it; its owner is told, and nothing is mixed up.
+    assert "SequenceTakenError" in raw.ask(start=True, end=True, frame=moving_frames[5])
+    assert "START" in raw.ask(frame=moving_frames[2])
 
 
 def test_the_parts_of_the_quality_have_one_order(raw, moving_frames):

@@ -64,8 +64,7 @@ class Pending:
                 StreamTimeout(
                     f"a result within {wait_s:g} s",
                     "none",
-                    "The server hangs, is overloaded, or serves as many streams as it has slots. "
-                    "Open a new stream.",
+                    "The server hangs or is overloaded. Open a new stream.",
                 )
             )
         if self._error is not None:

@@ -26,6 +26,7 @@ from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
     OtherProcess,
+    ServerBusy,
     ServerDied,
     ServerStopping,
     SharedMemoryUnavailable,
@@ -342,7 +343,7 @@ class Stream:
                 error = refused
         self._free_slot(pending)
         pending._settle(result, error)
-        if isinstance(error, ServerStopping):  # it waits until its streams have ended
+        if isinstance(error, (ServerStopping, ServerBusy)):  # Triton still counts the sequence
             self._break(error)
             name = self.model.served_name
             self._link.send(end_request(name, self.sequence_id, _END_ID, start=False))

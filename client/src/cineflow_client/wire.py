@@ -16,6 +16,7 @@ from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
     ModelNotFound,
+    ServerBusy,
     ServerRefused,
     ServerStopping,
     ServerUnavailable,
@@ -182,6 +183,7 @@ _KINDS: Mapping[str, type[CineflowClientError]] = {
     "ProfileError": FrameRejected,
     "StreamGoneError": StreamExpired,
     "ServerStoppingError": ServerStopping,
+    "PlacesTakenError": ServerBusy,
 }
 
 

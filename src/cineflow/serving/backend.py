@@ -50,6 +50,7 @@ class TritonPythonModel:
         Parameters of the configuration:
 
         - `bundle`: a built-in name or a folder. A relative folder starts at the model's folder.
+        - `places`: how many streams may be live at once.
         - `threads`: the engine's threads inside one frame, optional. The default leaves a core for
           the server and the client.
         - `served_name`: the name with the hash, for a folder whose name has no hash.
@@ -88,7 +89,7 @@ class TritonPythonModel:
         self._calls = CallRunner(self._engine, self._spec, limit)
         batching = config.get("sequence_batching", {})
         idle_s = int(batching.get("max_sequence_idle_microseconds", 0)) / 1e6
-        self._streams = StreamTable(idle_s)
+        self._streams = StreamTable(idle_s, int(parameters.get("places", 0)))
         self._stopping = Path(os.environ.get(STOPPING_VARIABLE, "/nonexistent"))
         ends = f"idle streams end after {idle_s:g} s" if self._spec.feed.streams else "calls"
         self._pb.Logger.log_info(
@@ -120,9 +121,12 @@ class TritonPythonModel:
 
     def _frame_outcome(self, request: Any) -> Mapping[str, np.ndarray] | CineflowError:
         sequence, flags = request.correlation_id(), request.flags()
+        own = True  # whether the sequence is the client's that asks
         try:
             if flags & _SEQUENCE_START:
+                own = False
                 self._streams.begin(sequence, self._new_stream(request))
+                own = True
             frame = self._frame(request)
             if frame is None:
                 if flags & _SEQUENCE_END:
@@ -152,7 +156,7 @@ class TritonPythonModel:
         except CineflowError as error:
             return error
         finally:
-            if flags & _SEQUENCE_END:
+            if flags & _SEQUENCE_END and own:
                 self._streams.end(sequence)
 
     def _new_stream(self, request: Any) -> Stream:

@@ -45,5 +45,13 @@ class ServerStoppingError(ServerError):
     """A frame came while the server is being stopped; it was not tracked."""
 
 
+class PlacesTakenError(ServerError):
+    """A stream wants to start, and the server already keeps as many as it has places for."""
+
+
+class SequenceTakenError(ServerError):
+    """A sequence id is to start that is another live stream's."""
+
+
 class StreamGoneError(ServerError):
     """A frame belongs to a sequence that the server does not know, or no longer knows."""

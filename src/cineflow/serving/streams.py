@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cineflow.runtime.stream import Stream
-from cineflow.serving.errors import StreamGoneError
+from cineflow.serving.errors import PlacesTakenError, SequenceTakenError, StreamGoneError
 
 
 @dataclass
@@ -24,11 +24,15 @@ class StreamTable:
 
     Args:
         idle_s: Seconds without a frame after which a sequence is forgotten.
+        places: How many sequences may be live at once.
         clock: Seconds that only grow.
     """
 
-    def __init__(self, idle_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, idle_s: float, places: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._idle_s = idle_s
+        self._places = places
         self._clock = clock
         self._live: OrderedDict[int | str, _Live] = OrderedDict()  # longest idle first
 
@@ -36,9 +40,27 @@ class StreamTable:
         return len(self._live)
 
     def begin(self, sequence: int | str, stream: Stream) -> None:
-        """Add a sequence. One of the same id is replaced."""
+        """Add a sequence.
+
+        Raises:
+            SequenceTakenError: One of this id is live. It stays: its next frame must not be tracked
+                against a frame of another patient.
+            PlacesTakenError: Every place is taken.
+        """
+        self._forget_idle()
+        if sequence in self._live:
+            raise SequenceTakenError(
+                "the id of a new sequence",
+                f"{sequence}, which is live",
+                "Draw a random id of 62 bits for each sequence, or end the other one first.",
+            )
+        if len(self._live) >= self._places:
+            raise PlacesTakenError(
+                f"a free place among the {self._places} of this model",
+                "as many live streams",
+                "Wait until a stream ends, or serve with more places.",
+            )
         self._live[sequence] = _Live(stream, self._clock())
-        self._live.move_to_end(sequence)
 
     def end(self, sequence: int | str) -> None:
         """Forget a sequence. An unknown one is fine."""
@@ -50,9 +72,7 @@ class StreamTable:
         Raises:
             StreamGoneError: It never started here, or was idle for too long.
         """
-        now = self._clock()
-        while self._live and now - next(iter(self._live.values())).last_used_s > self._idle_s:
-            self._live.popitem(last=False)
+        now = self._forget_idle()
         live = self._live.get(sequence)
         if live is None:
             raise StreamGoneError(
@@ -63,3 +83,10 @@ class StreamTable:
         live.last_used_s = now
         self._live.move_to_end(sequence)
         return live.stream
+
+    def _forget_idle(self) -> float:
+        """Drop what was idle for too long; returns the time."""
+        now = self._clock()
+        while self._live and now - next(iter(self._live.values())).last_used_s > self._idle_s:
+            self._live.popitem(last=False)
+        return now
