@@ -196,7 +196,7 @@ def test_another_client_does_not_take_a_sequence_over(raw, moving_frames):
     assert raw.ask(start=True, frame=moving_frames[0])["indices"][0] == 0
     assert "SequenceTakenError" in raw.ask(start=True, frame=moving_frames[5])
     assert raw.ask(frame=moving_frames[1])["indices"].tolist()[:3] == [1, 0, 0]
-    # An END with it ends the sequence, as Triton sees it; its owner is told, and nothing is mixed up.
+    # An END with it ends the sequence, as Triton sees it. Its owner is told; nothing is mixed up.
     assert "SequenceTakenError" in raw.ask(start=True, end=True, frame=moving_frames[5])
     assert "START" in raw.ask(frame=moving_frames[2])
 
