@@ -328,7 +328,8 @@ class Stream:
             pending = self._pending.get(inferred.id)
         if pending is None:
             return
-        result, error = None, None
+        result: Result | None = None
+        error: CineflowClientError | None = None
         if names_a_lost_region(response.error_message):
             error = self._without_ring(pending, response.error_message)
         elif response.error_message:
