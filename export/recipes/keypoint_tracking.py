@@ -1,7 +1,7 @@
-"""Recipe of `keypoint_tracking`, points of the left ventricle's walls in a parasternal long axis.
+"""Recipe of `keypoint_tracking`: borders of the left ventricle's walls in a parasternal long axis.
 
-The size `small`: a quarter of the widths of `paper`. Without `--weights`
-its weights are random (seeded) and its points are meaningless.
+This is the size `small`, with a quarter of the widths of `paper` (`keypoint_tracking_paper`).
+Without `--weights` the weights are random (seeded) and the points are meaningless.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Recipe of `keypoint_tracking_paper`, points of the left ventricle's walls in a parasternal long axis.
+"""Recipe of `keypoint_tracking_paper`: `keypoint_tracking` in the size `paper`.
 
-The size `paper`: SK-net with the widths of HRNet-W32, TR-net with those of PIPs. Without `--weights`
-its weights are random (seeded) and its points are meaningless.
+SK-net has the widths of HRNet-W32, and TR-net those of PIPs. Without `--weights` the weights are
+random (seeded) and the points are meaningless.
 """
 
 from __future__ import annotations

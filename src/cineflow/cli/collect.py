@@ -105,6 +105,18 @@ class Collector:
             self._arrays.add(result.current, now)
             self._arrays.add(result.described, arrays)
 
+    def _add_past_the_end(self, result: Any) -> None:
+        if not result.outputs:
+            return
+        self._engine, self._unit = result.engine, result.unit
+        if self._readings is not None:
+            self._readings.add(result)
+        if self._arrays is not None:
+            arrays = encode(result, self._served)
+            left_out = (NOTES.name, *_OF_CURRENT)
+            arrays = {name: array for name, array in arrays.items() if name not in left_out}
+            self._arrays.add(result.described, arrays)
+
     def finish(self) -> Collected:
         """Everything collected so far."""
         absent: dict[str, tuple[str, int]] = {}
