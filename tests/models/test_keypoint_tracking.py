@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from cineflow.export.recipe import load_recipe
+from cineflow.export.recipes._keypoint_tracking import spec_of
 from cineflow.models.heat_maps import heat_map_points
 from cineflow.models.high_resolution import HighResolutionNet
 from cineflow.models.keypoint_tracking import (
@@ -20,7 +22,10 @@ from cineflow.models.keypoint_tracking import (
     load_hrnet,
     patches,
 )
-from cineflow.motion.landmarks import peaks
+from cineflow.motion.landmarks import chain_lengths, peaks
+from cineflow.motion.ventricle import BORDERS
+from cineflow.runtime.engines.torch import TorchEngine
+from cineflow.runtime.stream import Stream
 from tests.models.known_points import blobs, passes_the_picture
 
 #: All stages, branches and layers of the others, and as little as that needs.
@@ -164,6 +169,41 @@ def test_a_patch_around_a_whole_pixel_is_a_crop() -> None:
     picture = torch.arange(40.0 * 50).reshape(1, 1, 40, 50)
     found = patches(picture, torch.tensor([[[20.0, 18.0]]])).reshape(PATCH, PATCH)
     torch.testing.assert_close(found, picture[0, 0, 6:30, 8:32])
+
+
+# --- as a stream ---
+
+
+def test_sk_net_sees_each_frame_of_a_stream_once() -> None:
+    """And the stream's points are those of the clip-level network, window by window."""
+    network = KeypointTracking(TINY, FRAMES).eval()
+    passes_the_picture(network)
+    seen: list[int] = []
+    network.sk.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    spec = spec_of("keypoint_tracking", FRAMES, *SIZE)
+    stream = Stream(TorchEngine(network, spec), spec, spacing_mm=(0.5, 0.5))
+    places = [(12.3 + 0.8 * t, 14.6 - 0.4 * t) for t in range(3 * FRAMES)]
+    frames = blobs(places, SIZE)
+    results = [stream.push(frame) for frame in frames]
+    assert seen == [FRAMES, FRAMES, FRAMES]
+    ran = [result for result in results if result.outputs]
+    for first, result in zip(range(0, 3 * FRAMES, FRAMES), ran, strict=True):
+        window = torch.from_numpy(frames[first : first + FRAMES])[None, :, None]
+        with torch.inference_mode():
+            tracks = network(window)[0].numpy()
+        np.testing.assert_allclose(result.outputs["tracks"].values, tracks, atol=1e-4)
+        np.testing.assert_allclose(result.points, tracks[0, -1], atol=1e-4)
+        assert result.unit == "mm"
+        np.testing.assert_allclose(result.lengths, chain_lengths(tracks[0, -1]) / 2, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["keypoint_tracking", "keypoint_tracking_paper"])
+def test_recipes_say_what_they_are(name: str) -> None:
+    spec = load_recipe(name).spec
+    assert spec.weights.describe() == "seed 0 (untrained)"
+    assert spec.view == "parasternal long axis (PLAX)"
+    assert (spec.feed.length, spec.feed.hop) == (24, 24)
+    assert spec.output_of("points").names == BORDERS
 
 
 # --- checkpoints ----------------------------------------------------------------------------------
