@@ -67,7 +67,8 @@ def find_phases(lvid: np.ndarray, times_ms: np.ndarray) -> Phases | None:
     whole = bool(ed) and bool(es)
     ed = ed or [int(curve.argmax())]
     es = es or [int(curve.argmin())]
-    return Phases(*(tuple(int(there[k]) for k in sorted(found)) for found in (ed, es)), whole)
+    diastoles, systoles = (tuple(int(there[k]) for k in sorted(found)) for found in (ed, es))
+    return Phases(diastoles, systoles, whole)
 
 
 def _peaks(curve: np.ndarray, times: np.ndarray) -> list[int]:
