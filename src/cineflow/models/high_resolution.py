@@ -126,11 +126,11 @@ class HighResolutionNet(nn.Module):
             elif isinstance(module, _Block):
                 yield module.bn2, _RESIDUAL_GAIN
             elif isinstance(module, _Module):
-                for row in module.fuse_layers:
-                    for path in row:
-                        norms = [one for one in path.modules() if isinstance(one, nn.BatchNorm2d)]
-                        if norms:
-                            yield norms[-1], _EXCHANGE_GAIN
+                paths = (path for row in module.fuse_layers for path in row.children())
+                for path in paths:
+                    norms = [one for one in path.modules() if isinstance(one, nn.BatchNorm2d)]
+                    if norms:
+                        yield norms[-1], _EXCHANGE_GAIN
 
 
 def hrnet_keys(state: Mapping[str, Tensor], points: int) -> dict[str, Tensor]:

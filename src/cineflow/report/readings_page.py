@@ -137,7 +137,8 @@ def _curves(curves: Curves | None) -> Iterator[Chart]:
     if curves is None:
         return
     phases = curves.phases
-    caption, marks = "Of each frame that has points.", ()
+    caption = "Of each frame that has points."
+    marks: tuple[int, ...] = ()
     if phases is not None:
         marks = (*phases.ed, *phases.es)
         caption += f" End-diastole at {_frames(phases.ed)}, end-systole at {_frames(phases.es)}."
