@@ -91,8 +91,8 @@ def in_order(points: np.ndarray) -> np.ndarray:
     Args:
         points: [T, 4, 2] (x, y), in any unit that both axes share.
     """
-    ordered: np.ndarray = ~_crossed(np.diff(np.asarray(points, np.float64), axis=1)).any(axis=1)
-    return ordered
+    crossed = _crossed(np.diff(np.asarray(points, np.float64), axis=1))
+    return np.asarray(~crossed.any(axis=1))
 
 
 def _crossed(steps: np.ndarray) -> np.ndarray:
