@@ -127,7 +127,7 @@ def test_frames_of_another_length_do_not_fit(network: KeypointTracking) -> None:
         network(torch.zeros(1, FRAMES + 1, 1, *SIZE))
 
 
-# --- known answers --------------------------------------------------------------------------------
+# --- what is known in advance -------------------------------------------------------------------
 
 
 def test_peaks_are_those_of_the_reading() -> None:
