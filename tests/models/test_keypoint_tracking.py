@@ -169,6 +169,8 @@ def test_a_patch_around_a_whole_pixel_is_a_crop() -> None:
     picture = torch.arange(40.0 * 50).reshape(1, 1, 40, 50)
     found = patches(picture, torch.tensor([[[20.0, 18.0]]])).reshape(PATCH, PATCH)
     torch.testing.assert_close(found, picture[0, 0, 6:30, 8:32])
+    for place in (float("nan"), float("inf"), -1e20, 1e4):
+        assert not patches(picture + 1, torch.tensor([[[20.0, place]]])).any()
 
 
 # --- as a stream ---

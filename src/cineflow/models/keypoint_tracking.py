@@ -52,6 +52,9 @@ REFINEMENTS = 5
 
 _EXPANSION = 4
 
+#: A normalised coordinate that is outside a map of any size.
+_FAR = 4.0
+
 #: Gains of the untrained heads: heat maps of about 0..1, and a refinement of about 1 px.
 _MAP_GAIN = 0.5
 _MOVE_GAIN = 1.0
@@ -255,7 +258,7 @@ def patches(maps: Tensor, points: Tensor) -> Tensor:
         points: [T, K, 2] px of the maps, x first.
 
     Returns:
-        [T, K, C PATCH PATCH]; samples outside a map are 0.
+        [T, K, C PATCH PATCH]; samples outside a map, or at no finite place, are 0.
     """
     count, channels, height, width = maps.shape
     steps = torch.arange(PATCH, device=maps.device, dtype=torch.float32) - PATCH // 2
@@ -263,6 +266,7 @@ def patches(maps: Tensor, points: Tensor) -> Tensor:
     y = points[:, :, None, None, 1] + steps[:, None]  # [T, K, PATCH, 1]
     x, y = torch.broadcast_tensors((2 * x + 1) / width - 1, (2 * y + 1) / height - 1)
     grid = torch.stack([x, y], dim=-1).flatten(1, 2)  # [T, K PATCH, PATCH, 2]
+    grid = torch.where(grid.abs() < _FAR, grid, _FAR)  # also NaN, which no runtime treats alike
     samples = F.grid_sample(maps, grid, align_corners=False)  # [T, C, K PATCH, PATCH]
     each = samples.reshape(count, channels, points.shape[1], PATCH * PATCH)
     return each.transpose(1, 2).flatten(2)
