@@ -117,7 +117,7 @@ class KeypointTracking(nn.Module):
         frames = clip[0] * (1.0 / 255.0)  # [T, 1, H, W]
         heat_maps, features = self.sk(frames)
         static, heights = heat_map_points(heat_maps)
-        reference = heights.sum(dim=1).argmax(dim=0, keepdim=True)
+        reference = heights.sum(dim=1, keepdim=True).argmax(dim=0)  # TensorRT wants two axes
         tracks = self.tr([frames, *features], static, reference)
         return tracks[None], static[None], heights[None], reference
 
