@@ -122,6 +122,17 @@ def test_small_has_the_layout_of_paper_and_a_quarter_of_its_widths() -> None:
         assert all(4 * a >= b for a, b in pairs), name
 
 
+@pytest.mark.slow
+def test_paper_runs_and_its_points_are_alive(clip: torch.Tensor) -> None:
+    network = KeypointTracking(PAPER, FRAMES).eval()
+    with torch.inference_mode():
+        tracks, static, heights, _ = network(clip)
+    assert tracks.shape == (1, FRAMES, POINTS, 2)
+    assert tracks.isfinite().all()
+    assert 0.5 < (tracks - static).abs().mean() < 20
+    assert heights.std() > 1e-3
+
+
 def test_frames_of_another_length_do_not_fit(network: KeypointTracking) -> None:
     with pytest.raises(RuntimeError):
         network(torch.zeros(1, FRAMES + 1, 1, *SIZE))
