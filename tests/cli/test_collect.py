@@ -8,6 +8,7 @@ import numpy as np
 
 from cineflow.cine import Cine, Geometry
 from cineflow.cli.collect import Collector
+from cineflow.cli.pacing import past_the_end
 from cineflow.runtime.stream import Stream
 from cineflow.spec import Feed, ModelSpec, TensorSpec
 from tests.runtime.test_kinds import H, Recorder, W, image
@@ -63,3 +64,36 @@ def test_what_is_read_off_late_outputs_belongs_to_the_frame_that_they_describe(
     np.testing.assert_array_equal(arrays["points.frame"], [1, 3, 5])
     np.testing.assert_array_equal(arrays["points"][:, 0, 0], [11, 13, 15])
     np.testing.assert_array_equal(arrays["lengths.frame"], [1, 3, 5])
+
+
+def test_frames_past_the_end_have_no_row_and_describe_only_the_clip(tmp_path: Path) -> None:
+    """Six frames and one more, which fills the last window."""
+    model = spec(role="points", time_axis=1)
+    frames = np.stack([np.full(SIZE, 10 + k, np.uint8) for k in range(6)])
+    cine = Cine(frames, 20.0 * np.arange(6), None, "none", np.ones(SIZE, bool))
+    collector = Collector(cine, Geometry(SIZE, SIZE, SIZE), model, keep=True)
+
+    def answer(inputs):
+        level = inputs["clip"].mean(axis=(0, 2, 3, 4))
+        return {"out": np.broadcast_to(level[None, :, None, None], (1, 3, 2, 2)).copy()}
+
+    stream = Stream(Recorder(answer), model)
+    for k in [*range(6), *past_the_end(model, 6)]:
+        collector.add(stream.push(frames[min(k, 5)], k))
+    found = collector.finish()
+    assert len(found.rows) == 6
+    assert found.readings is not None
+    points = {frame: float(one[0, 0]) for frame, one in sorted(found.readings.points.items())}
+    assert points == {0: 10, 1: 11, 2: 12, 3: 13, 4: 14, 5: 15}
+    assert found.arrays is not None
+    found.arrays.write(tmp_path / "r.npz", {})
+    with np.load(tmp_path / "r.npz") as file:
+        assert file["out.frame"].tolist() == [1, 3, 5]
+        assert file["indices"].shape == (6, 5)
+
+
+def test_how_many_frames_fill_the_last_window() -> None:
+    model = spec()  # three frames, and two more each time
+    assert [len(past_the_end(model, frames)) for frames in range(2, 9)] == [1, 0, 1, 0, 1, 0, 1]
+    single = ModelSpec("single", "", (image(),), model.outputs, feed=Feed("frame", ("image",)))
+    assert len(past_the_end(single, 2)) == 0

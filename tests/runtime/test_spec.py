@@ -257,3 +257,12 @@ def test_a_time_axis_may_be_the_axis_of_the_windows_input() -> None:
 def test_inputs_and_states_have_no_role() -> None:
     with pytest.raises(SpecError, match="roles of outputs only"):
         spec(inputs=(replace(IMAGE, role="heat_maps"),))
+
+
+def test_a_view_is_kept_and_specs_without_one_keep_their_text() -> None:
+    assert "view" not in spec().to_json()
+    seen = spec(view="parasternal long axis")
+    assert ModelSpec.from_json(seen.to_json()) == seen
+    assert ModelSpec.from_json(spec().to_json()).view == ""
+    with pytest.raises(SpecError, match="view"):
+        spec(view=3)

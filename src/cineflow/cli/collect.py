@@ -82,7 +82,14 @@ class Collector:
         self._engine = self._unit = ""
 
     def add(self, result: Any) -> None:
-        """Add the next frame's `Result`, the client's or this package's."""
+        """Add the next frame's `Result`, the client's or this package's.
+
+        A frame past the clip's end only fills its last window. It has no row, and of its result
+        only what describes the clip's frames is kept.
+        """
+        if result.current >= len(self._cine):
+            self._add_past_the_end(result)
+            return
         self._engine, self._unit = result.engine, result.unit
         time_ms = float(self._cine.times_ms[result.current])
         self._rows.append(scalars_of(result, self._spec, time_ms))
@@ -103,6 +110,20 @@ class Collector:
             del arrays[NOTES.name]
             now = {name: arrays.pop(name) for name in _OF_CURRENT if name in arrays}
             self._arrays.add(result.current, now)
+            self._arrays.add(result.described, arrays)
+
+    def _add_past_the_end(self, result: Any) -> None:
+        if not result.outputs:
+            return
+        self._engine, self._unit = result.engine, result.unit
+        if self._readings is not None:
+            self._readings.add(result)
+        if self._arrays is not None:
+            arrays = encode(result, self._served)
+            left_out = {NOTES.name, *_OF_CURRENT}
+            if result.described >= len(self._cine):  # a window's own outputs are of other frames
+                left_out |= {row.name for row in READINGS}
+            arrays = {name: array for name, array in arrays.items() if name not in left_out}
             self._arrays.add(result.described, arrays)
 
     def finish(self) -> Collected:

@@ -106,7 +106,11 @@ class Outcome:
         }
 
     def write(self, folder: Path) -> None:
-        """Write into `folder`: report.html, motion.webp, summary.json, scalars.csv, result.npz."""
+        """Write into `folder`: report.html, motion.webp, summary.json, scalars.csv, result.npz.
+
+        A model that gives the points of a whole window also has curves.csv, with the lengths of
+        every frame.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         streamed, collected = self.streamed, self.streamed.collected
         figures = streamed.latency.summary()
@@ -137,6 +141,8 @@ class Outcome:
                 warm_up_frames=warm_up_frames(streamed.spec),
             )
         write_csv(folder / "scalars.csv", collected.rows)
+        if collected.readings is not None and collected.readings.curves is not None:
+            write_csv(folder / "curves.csv", collected.readings.curves.rows)
         if collected.arrays is not None:
             collected.arrays.write(folder / "result.npz", self._about())
         text = json.dumps(self.summary(), indent=2)
@@ -182,6 +188,10 @@ class Outcome:
         for name, value in self.streamed.collected.rows[-1].items():
             if name not in FIRST:
                 grid.add_row(escape(name), f"{value:.6g} in the last frame")
+        readings = self.streamed.collected.readings
+        if readings is not None and readings.curves is not None:
+            for measure in readings.curves.measures:
+                grid.add_row(escape(measure.name), f"{measure.value:.4g}")
         spacing = self.streamed.spacing_mm
         axes = ", ".join(("slice", "row", "column")[-len(spacing or ()) :])
         grid.add_row(

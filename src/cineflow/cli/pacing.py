@@ -232,10 +232,21 @@ def stream_paced(
             if result.repeat:
                 repeats.append(index)
             progress(index + 1)
+        for index in past_the_end(source.spec, len(cine)):
+            last = stream.push(source.frames[-1], index, given=given.at(len(cine) - 1))
+            collector.add(last)
         transport = stream.transport
     collected = collector.finish()
     # The clip's own pixels, with the notes of the fit.
-    shown = replace(cine, notes=(*source.notes, *repeat_notes(repeats)))
+    shown = replace(
+        cine,
+        notes=(
+            *source.notes,
+            *_window_notes(source.spec, len(cine)),
+            *_view_notes(source.spec),
+            *repeat_notes(repeats),
+        ),
+    )
     return Streamed(
         shown,
         source.geometry,
@@ -257,18 +268,55 @@ def sustained_fps(
     Args and Raises: as `stream_paced`.
     """
     in_flight = 2  # one at the server, one on its way
+    count = len(source.frames)
+    indices = [*range(count), *past_the_end(source.spec, count)]
     waiting: deque = deque()
     with client.stream(model.served_name, slots=in_flight) as stream:
         started = time.perf_counter()
-        for index, frame in enumerate(source.frames):
+        for index in indices:
             if len(waiting) == in_flight:
                 waiting.popleft().result()
-            given = source.given.at(index)
+            own = min(index, count - 1)
+            frame, given = source.frames[own], source.given.at(own)
             waiting.append(stream.submit(frame, index, given=given, wait_s=stream.timeout_s))
-            progress(index + 1)
+            progress(own + 1)
         while waiting:
             waiting.popleft().result()
-        return len(source.frames) / (time.perf_counter() - started)
+        return len(indices) / (time.perf_counter() - started)
+
+
+def past_the_end(spec: ModelSpec, frames: int) -> range:
+    """Indices of the frames that are sent after a clip, so that its last window is full.
+
+    They repeat the last frame. Without them a window that moves on by several frames would say
+    nothing about the end of a clip, or about a clip that is shorter than itself.
+
+    Args:
+        spec: The model.
+        frames: Of the clip.
+    """
+    feed = spec.feed
+    more = feed.length - frames if frames < feed.length else (feed.length - frames) % feed.hop
+    return range(frames, frames + more)
+
+
+def _window_notes(spec: ModelSpec, frames: int) -> list[str]:
+    more = len(past_the_end(spec, frames))
+    if not more:
+        return []
+    return [
+        f"{spec.name} sees {spec.feed.length} frames at once. The last frame was sent {more} times "
+        "more to fill its last window, so what it says about the clip's end is less certain."
+    ]
+
+
+def _view_notes(spec: ModelSpec) -> list[str]:
+    if not spec.view:
+        return []
+    return [
+        f"{spec.name} is for one view: {spec.view}. No header says reliably which view a clip "
+        "shows, so this was not checked. Its results on any other view are wrong."
+    ]
 
 
 def warm_up_frames(spec: ModelSpec) -> int:

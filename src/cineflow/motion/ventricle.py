@@ -1,7 +1,7 @@
 """Left-ventricular measurements from four points of a parasternal long axis.
 
 The points lie on one line across the ventricle: first the two borders of the septum, then the two
-of the posterior wall. Lengths are in mm, so the picture must have a calibration.
+of the posterior wall (`BORDERS`). Lengths are in mm, so the picture must have a calibration.
 """
 
 from __future__ import annotations
@@ -18,6 +18,12 @@ TEICHHOLZ_WARNING = (
     "Teichholz volumes assume a ventricle of normal shape that contracts evenly; guidelines advise "
     "against them for the ejection fraction"
 )
+
+#: Names of the four points, in their order. Points with these names are measured as a ventricle.
+BORDERS = ("septum outer", "septum inner", "posterior inner", "posterior outer")
+
+#: Names of the lengths from each of them to the next.
+LENGTHS = ("IVS", "LVID", "LVPW")
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def dimensions(
             f"point {point} of frame {frame} at {points[frame, point].tolist()}",
         )
     steps = np.diff(points * np.array([column_mm, row_mm]), axis=1)
-    crossed = (steps * steps.sum(axis=1, keepdims=True)).sum(axis=-1) <= 0
+    crossed = _crossed(steps)
     if crossed.any():
         frame, point = np.argwhere(crossed)[0]
         raise ArgumentError(
@@ -77,6 +83,22 @@ def dimensions(
         )
     septum, cavity, posterior = np.linalg.norm(steps, axis=-1).T
     return Dimensions(septum, cavity, posterior)
+
+
+def in_order(points: np.ndarray) -> np.ndarray:
+    """Whether the points of each frame are in order along their line, bool [T].
+
+    Args:
+        points: [T, 4, 2] (x, y), in any unit that both axes share.
+    """
+    crossed = _crossed(np.diff(np.asarray(points, np.float64), axis=1))
+    return np.asarray(~crossed.any(axis=1))
+
+
+def _crossed(steps: np.ndarray) -> np.ndarray:
+    """Whether each step [T, 3, 2] does not lead along the line from first to last, bool [T, 3]."""
+    crossed: np.ndarray = (steps * steps.sum(axis=1, keepdims=True)).sum(axis=-1) <= 0
+    return crossed
 
 
 def fractional_shortening(lvid_ed: float, lvid_es: float) -> float:

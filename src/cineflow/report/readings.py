@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 
 from cineflow.cine import Cine, Geometry
+from cineflow.motion.landmarks import peaks
+from cineflow.report.curves import Curves, curves_of
 from cineflow.report.points import choose_wall_points, sample_field
 from cineflow.report.scalars import Row, names_of
 from cineflow.served import Result
-from cineflow.spec import ModelSpec, Role
+from cineflow.spec import ModelSpec, Role, TensorSpec
 from cineflow.spec.outputs import frame_values
 
 
@@ -27,6 +29,8 @@ class Readings:
         point_names: Names of the points; empty for wall points.
         rows: The numbers of each frame.
         absent: For each reading or output that was missing: the reason, and in how many frames.
+        curves: Lengths of every frame, for a model that gives the points of a whole window; None
+            for the others, whose lengths are in `rows`.
     """
 
     labels: Mapping[int, np.ndarray]
@@ -35,6 +39,7 @@ class Readings:
     point_names: tuple[str, ...]
     rows: tuple[Row, ...]
     absent: Mapping[str, tuple[str, int]]
+    curves: Curves | None = None
 
 
 class ReadingsRecorder:
@@ -67,7 +72,15 @@ class ReadingsRecorder:
         self._anchors: tuple[int, np.ndarray] | None = None
 
     def add(self, result: Result) -> None:
-        """Add the next frame's result; its indices count the clip's frames."""
+        """Add the next frame's result; its indices count the clip's frames.
+
+        A window's points are those of all its frames. The frame that a result describes has the
+        points of that result, and any other those of the first window that it lies in. Frames past
+        the clip's end are left out: they only fill its last window.
+        """
+        self._add_window(result)
+        if result.described >= len(self._cine):
+            return
         if (labels := self._labels_of(result)) is not None:
             self._labels[result.described] = labels
         if result.points is not None:
@@ -79,14 +92,39 @@ class ReadingsRecorder:
 
     def finish(self, rows: Sequence[Row], absent: Mapping[str, tuple[str, int]]) -> Readings:
         """Everything collected so far; the arguments are `Readings`' own."""
+        names = names_of(self._spec, Role.POINTS, Role.HEAT_MAPS)
+        windows = self._window_output() is not None
         return Readings(
             labels=self._labels,
             classes=names_of(self._spec, Role.LABELS, Role.PROBABILITIES),
             points=self._points,
-            point_names=names_of(self._spec, Role.POINTS, Role.HEAT_MAPS),
+            point_names=names,
             rows=tuple(rows),
             absent=absent,
+            curves=curves_of(self._cine, self._points, names) if windows else None,
         )
+
+    def _window_output(self) -> TensorSpec | None:
+        """The output with the points of every frame of a window; None without one."""
+        found = self._spec.output_of(Role.POINTS) or self._spec.output_of(Role.HEAT_MAPS)
+        many = found is not None and found.time_axis is not None and self._spec.feed.length > 1
+        return found if many and self._spec.feed.rank == 2 else None
+
+    def _add_window(self, result: Result) -> None:
+        tensor = self._window_output()
+        if tensor is None or tensor.name not in result.outputs:
+            return
+        values = frame_values(tensor, result.outputs[tensor.name].values, self._spec.feed.rank)
+        first = result.current - len(values) + 1
+        for index, one in enumerate(values, start=first):
+            if index in self._points or index >= len(self._cine):
+                continue
+            if tensor.role == Role.HEAT_MAPS:
+                points, _ = peaks(one, self._geometry.model)
+            else:
+                order = tensor.components or ("x", "y")
+                points = one[:, [order.index(name) for name in ("x", "y")]]
+            self._points[index] = self._geometry.points_to_source(points).astype(np.float32)
 
     def _labels_of(self, result: Result) -> np.ndarray | None:
         for role in (Role.LABELS, Role.PROBABILITIES):

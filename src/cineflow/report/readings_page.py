@@ -12,6 +12,7 @@ import numpy as np
 from cineflow.cine import Cine
 from cineflow.cine.sector import covers_the_frame
 from cineflow.report.charts import HEIGHT, WIDTH, Chart, curve
+from cineflow.report.curves import Curves
 from cineflow.report.latency import Latency
 from cineflow.report.latency_chart import latency_chart
 from cineflow.report.overlay import MOST_FRAMES, colour_of
@@ -74,7 +75,7 @@ def write_readings_report(
     """
     period_ms = require_lengths(cine, len(readings.rows), latency)
     encoded = base64.b64encode(picture.read_bytes()).decode()
-    charts = list(_charts(readings.rows))[:_MOST_CHARTS]
+    charts = [*_curves(readings.curves), *_charts(readings)][:_MOST_CHARTS]
     return render(
         path,
         "readings.html.j2",
@@ -88,6 +89,7 @@ def write_readings_report(
         scalars=list(_scalars(readings.rows)),
         charts=[*charts, latency_chart(latency.each_ms, period_ms, warm_up_frames)],
         absent=readings.absent,
+        curves=readings.curves,
         wall_points=bool(readings.points) and not readings.point_names,
         unit=Unit.of(cine),
         chart_size=(WIDTH, HEIGHT),
@@ -119,12 +121,35 @@ def _scalars(rows: Sequence[Row]) -> Iterator[ScalarRow]:
             yield ScalarRow(name, there.size, figures)
 
 
-def _charts(rows: Sequence[Row]) -> Iterator[Chart]:
+def _charts(readings: Readings) -> Iterator[Chart]:
     """A curve of each number that varies and is never negative, which an axis from 0 can show."""
+    rows = readings.rows
     for name in columns_of(rows):
+        if name in FIRST or (readings.curves is not None and name.startswith("length ")):
+            continue
         values = _column(rows, name)
-        if name not in FIRST and np.nanmin(values) >= 0 and np.nanmax(values) > np.nanmin(values):
+        if np.nanmin(values) >= 0 and np.nanmax(values) > np.nanmin(values):
             yield curve(name, "Of each frame that has it.", values)
+
+
+def _curves(curves: Curves | None) -> Iterator[Chart]:
+    """The lengths of every frame, with end-diastole and end-systole marked."""
+    if curves is None:
+        return
+    phases = curves.phases
+    caption = "Of each frame that has points."
+    marks: tuple[int, ...] = ()
+    if phases is not None:
+        marks = (*phases.ed, *phases.es)
+        caption += f" End-diastole at {_frames(phases.ed)}, end-systole at {_frames(phases.es)}."
+    for name in curves.lengths:
+        values = curves.column(name)
+        if np.isfinite(values).any():
+            yield curve(name, caption, values, marks=marks)
+
+
+def _frames(indices: Sequence[int]) -> str:
+    return f"frame{'s' if len(indices) > 1 else ''} {', '.join(map(str, indices))}"
 
 
 def _column(rows: Sequence[Row], name: str) -> np.ndarray:

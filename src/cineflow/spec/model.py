@@ -62,6 +62,8 @@ class ModelSpec:
         source: Paper or standard behind the model.
         feed: How frames reach the inputs. Left out, it is read off the tensors: two images and a
             first output `flow` are a pair, and the flow has its role; all else is a call.
+        view: What the frames must show ("parasternal long axis"); "" for any picture. No header
+            says it reliably, so it is not checked: whoever streams a clip is told.
     """
 
     name: str
@@ -72,11 +74,14 @@ class ModelSpec:
     weights: Weights = field(default_factory=Weights)
     source: str = ""
     feed: Feed = INFERRED
+    view: str = ""
 
     def __post_init__(self) -> None:
         if self.feed is INFERRED:
             self._infer_feed()
-        require_text("a model", name=self.name, summary=self.summary, source=self.source)
+        require_text(
+            "a model", name=self.name, summary=self.summary, source=self.source, view=self.view
+        )
         if not _NAME.fullmatch(self.name):  # a folder's name, and Triton's
             raise SpecError(
                 "a model name of the letters a to z, digits and _, a letter first",
@@ -181,7 +186,10 @@ class ModelSpec:
 
     def to_json(self) -> str:
         """This spec as JSON, keys sorted: equal specs give equal text."""
-        return json.dumps(asdict(self), sort_keys=True)
+        fields = asdict(self)
+        if not self.view:
+            del fields["view"]  # specs from before there were views keep their text
+        return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ModelSpec:
@@ -199,6 +207,7 @@ class ModelSpec:
                 states=tuple(map(TensorSpec.from_json, data["states"])),
                 feed=Feed.from_json(data["feed"]) if "feed" in data else INFERRED,
                 weights=Weights(**data["weights"]),
+                view=data.get("view", ""),
             )
         except SpecError:
             raise

@@ -1,0 +1,98 @@
+"""What the recipes of `keypoint_tracking` share: its spec and its example clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import torch
+
+from cineflow.motion.ventricle import BORDERS
+from cineflow.phantom import Beat, parasternal_long_axis
+from cineflow.spec import Feed, ModelSpec, TensorSpec, Weights
+
+FRAMES = 24
+SIDE = 224
+
+
+def spec_of(name: str, frames: int = FRAMES, height: int = SIDE, width: int = SIDE) -> ModelSpec:
+    """The spec of one size; the source's windows have 24 frames of 224 x 224 pixels.
+
+    Args:
+        name: Of the model.
+        frames: T.
+        height: Rows of a frame.
+        width: Its columns.
+    """
+
+    def points(name: str, role: str, description: str) -> TensorSpec:
+        return TensorSpec(
+            name,
+            dtype="float32",
+            shape=(1, frames, len(BORDERS), 2),
+            unit="px",
+            frame="each frame of the window; x right, y down",
+            tolerance=0.05,
+            description=description,
+            role=role,
+            names=BORDERS,
+            time_axis=1,
+        )
+
+    return ModelSpec(
+        name=name,
+        summary="Four borders of the left ventricle's walls in a clip of the parasternal long "
+        "axis: SK-net and TR-net.",
+        inputs=(
+            TensorSpec(
+                "clip",
+                dtype="float32",
+                shape=(1, frames, 1, height, width),
+                unit="grey level",
+                frame="x right, y down",
+                description="A window of frames, 0..255, oldest first.",
+            ),
+        ),
+        outputs=(
+            points("tracks", "points", "Refined points of each frame."),
+            points("static_points", "", "What SK-net finds in each frame by itself."),
+            TensorSpec(
+                "heights",
+                dtype="float32",
+                shape=(1, frames, len(BORDERS)),
+                unit="1",
+                frame="each frame of the window",
+                tolerance=1e-3,
+                description="Peak of SK-net's heat map for each point.",
+                names=BORDERS,
+                time_axis=1,
+            ),
+            TensorSpec(
+                "reference_frame",
+                dtype="int64",
+                shape=(1,),
+                unit="frame of the window, from 0",
+                description="The frame with the highest peaks; its points are SK-net's.",
+            ),
+        ),
+        weights=Weights(source="seed 0", licence="Apache-2.0", trained=False),
+        source="Oh et al., Semi-supervised Key-Point Estimation for Echocardiography Video; "
+        "layouts of HRNet-W32 and of the mixer of PIPs",
+        feed=Feed("window", ("clip",), length=frames, hop=frames, time_axis=1),
+        view="parasternal long axis (PLAX)",
+    )
+
+
+def example_clip(
+    seed: int, frames: int = FRAMES, height: int = SIDE, width: int = SIDE
+) -> Mapping[str, torch.Tensor]:
+    """A phantom's beat in the parasternal long axis, `clip` [1, T, 1, H, W]."""
+    return {"clip": _beat(seed, frames, height, width).clone()}
+
+
+@lru_cache(maxsize=8)  # an export asks for the same clips again
+def _beat(seed: int, frames: int, height: int, width: int) -> torch.Tensor:
+    phantom = parasternal_long_axis(seed, beat=Beat(frame_rate_hz=frames))
+    grey = torch.from_numpy(phantom.frames).float()[:, None]
+    small = torch.nn.functional.interpolate(grey, size=(height, width), mode="area")
+    return small.round()[None]
