@@ -319,6 +319,26 @@ def test_any_number_of_threads_gives_the_same_bits_around_bad_pixels(seed):
 
 
 @pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("channels", [1, 3, 9])
+def test_a_polar_pixel_does_not_depend_on_the_panel(layout, border, channels):
+    """Outputs are sampled in panels of 8 x 128, column by column; the first call has no plan."""
+    rng = np.random.default_rng(0)
+    grid = ops.PolarGrid(50, 37, last_radius=60.0, first_angle=0.2)
+    source = layout(nasty(rng, rng.normal(0, 1, (2, channels, 50, 37)).astype(np.float32), 0.02))
+
+    def call(*size):
+        return ops.polar_unresample(source, (119.3, 7.8), grid, size, border=border)
+
+    whole = call(19, 290)
+    for _ in range(2):  # the second call makes a plan, the third follows it
+        np.testing.assert_array_equal(call(19, 290), whole)
+    for height, width in ((19, 1), (7, 127), (8, 128), (9, 129), (16, 145), (17, 257)):
+        for _ in range(2):
+            np.testing.assert_array_equal(call(height, width), whole[:, :, :height, :width])
+
+
+@pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("back", [False, True])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_plan_that_is_kept_changes_no_bit(layout, back, border):

@@ -115,6 +115,9 @@ struct Kernels {
   using LocateSamples = void(const SampleRun&, const SamplePositions&,
                              const SampleBlocks&) noexcept;
   using SampleLocated = void(const SampleRun&, const SampleBlocks&) noexcept;
+  using LocatePanelRow = void(const SampleRun&, const SamplePositions&, const SampleBlocks&,
+                              int step) noexcept;
+  using SamplePanel = void(const PanelRun&, const SampleBlocks&) noexcept;
   using SampleVolume = void(const VolumeRun&, const VolumePositions&) noexcept;
   using Correlate = void(const CorrelationTile&) noexcept;
   using CorrelateRow = void(const CorrelationRow&) noexcept;
@@ -154,6 +157,10 @@ struct Kernels {
   AllFinite* all_finite;
   SamplePatch* sample_patch;
   PatchProduct* patch_products;
+  /// Offsets and weights of one row of a panel, whose blocks are `step` blocks apart.
+  LocatePanelRow* locate_panel_row;
+  /// Samples of every channel of a panel.
+  SamplePanel* sample_panel;
 };
 
 /// The table in use: the widest that this machine runs, or the one that CINEFLOW_ISA names.

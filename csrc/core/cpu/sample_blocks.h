@@ -73,6 +73,10 @@ struct SampleBlocks {
   }
 };
 
+/// `outside` of a block of a panel whose samples read no pixel. The rest of the block is not
+/// written.
+constexpr std::uint32_t kNothing = std::uint32_t{1} << 31;
+
 /// Bytes of the blocks of `samples` samples, a multiple of kBlockSamples.
 constexpr std::int64_t sample_block_bytes(std::int64_t samples) noexcept {
   constexpr std::int64_t kBytes = sizeof(SampleBlock) + sizeof(EdgeBlock) + sizeof(std::uint32_t);
@@ -112,5 +116,19 @@ struct SampleRun {
   std::int64_t addend_channel_stride = 0;
   std::int64_t addend_stride = 0;
 };
+
+/// A rectangle of samples whose blocks lie column by column: the blocks of its first 16 columns,
+/// one per row, then those of the next 16. Samples that are near each other in the source are then
+/// read at about the same time, so that a line of the L1 cache is fetched once for all rows. Panels
+/// have no EdgeBlocks: where a sample has a corner outside, its block holds positions alone.
+struct PanelRun {
+  SampleRun run;  // `count` is not used; `out` is the first sample of the first row
+  int rows, columns;
+  std::int64_t out_row_stride;  // in elements
+};
+
+/// The largest panel. Its samples fill a run.
+constexpr int kPanelRows = 8;
+constexpr int kPanelColumns = kMaxRun / kPanelRows;
 
 }  // namespace cineflow

@@ -22,5 +22,7 @@ Kernels::SumBlock sum_block;
 Kernels::AllFinite all_finite;
 Kernels::SamplePatch sample_patch;
 Kernels::PatchProduct patch_products;
+Kernels::LocatePanelRow locate_panel_row;
+Kernels::SamplePanel sample_panel;
 
 }  // namespace cineflow::CINEFLOW_ISA

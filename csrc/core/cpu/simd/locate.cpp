@@ -6,9 +6,21 @@
 namespace cineflow::CINEFLOW_ISA {
 namespace {
 
-template <bool kOnGrid, bool kDenseColumns>
+/// Whether none of the 16 samples of a block has a pixel next to it.
+CINEFLOW_HD bool reads_nothing(const SampleRun& run, const float* x, const float* y) {
+  const std::int32_t rows = run.wraps ? run.height + 1 : run.height;
+  I32s near{};
+  for (int within = 0; within < kBlockSamples; within += kLanes) {
+    near |= has_neighbours<Vectors>(load(x + within), run.width) &
+            has_neighbours<Vectors>(load(y + within), rows);
+  }
+  return lanes_of(near) == 0;
+}
+
+/// Consecutive blocks of the run are `step` blocks apart. `kPanel`: as PanelRun says.
+template <bool kOnGrid, bool kDenseColumns, bool kPanel>
 void locate_run(const SampleRun& given, const SamplePositions& positions,
-                const SampleBlocks& blocks) {
+                const SampleBlocks& blocks, int step) {
   const SampleRun run = given;  // a copy: the compiler then knows that no store changes it
   SampleBlock* const samples = blocks.samples;
   EdgeBlock* const edges = blocks.edges;
@@ -25,10 +37,11 @@ void locate_run(const SampleRun& given, const SamplePositions& positions,
     const Lanes outside_lanes =
         ~(lanes_below(x, last_column) & lanes_below(y, last_row)) & kAllLanes;
     if (__builtin_expect(outside_lanes != 0, 0)) {
-      const VectorCorners corners = corners_at(run, x, y);
-      store(here.top_offset + within, corners.top_offset);
       store(here.x + within, x);
       store(here.y + within, y);
+      if constexpr (kPanel) return outside_lanes << within;
+      const VectorCorners corners = corners_at(run, x, y);
+      store(here.top_offset + within, corners.top_offset);
       store(edges[block].bottom_offset + within, corners.bottom_offset);
       store(edges[block].top_left + within, corners.weights.top_left);
       store(edges[block].top_right + within, corners.weights.top_right);
@@ -47,25 +60,31 @@ void locate_run(const SampleRun& given, const SamplePositions& positions,
   const float* const xs = positions.x;
   const float* const ys = positions.y;
   int start = 0;
-  for (; start + kBlockSamples <= run.count; start += kBlockSamples) {
+  int block = 0;
+  for (; start + kBlockSamples <= run.count; start += kBlockSamples, block += step) {
+    if constexpr (kPanel) {
+      if (run.border == Border::kZeros && reads_nothing(run, xs + start, ys + start)) {
+        outside[block] = kNothing;
+        continue;
+      }
+    }
     Lanes bits = 0;
 #pragma GCC unroll 4
     for (int within = 0; within < kBlockSamples; within += kLanes) {
-      bits |= locate_at(start / kBlockSamples, within, load(xs + start + within),
-                        load(ys + start + within));
+      bits |= locate_at(block, within, load(xs + start + within), load(ys + start + within));
     }
-    outside[start / kBlockSamples] = bits;
+    outside[block] = bits;
   }
   if (start < run.count) {
     Lanes bits = 0;
     for (int within = 0; start + within < run.count; within += kLanes) {
       const int left = run.count - start - within;
       const bool whole = left >= kLanes;
-      bits |= locate_at(start / kBlockSamples, within,
+      bits |= locate_at(block, within,
                         whole ? load(xs + start + within) : load_first(xs + start + within, left),
                         whole ? load(ys + start + within) : load_first(ys + start + within, left));
     }
-    outside[start / kBlockSamples] = bits;
+    outside[block] = bits;
   }
 }
 
@@ -75,11 +94,17 @@ void locate_samples(const SampleRun& run, const SamplePositions& positions,
                     const SampleBlocks& blocks) noexcept {
   const bool dense_columns = run.column_stride == 1;
   if (positions.width > 0) {
-    return dense_columns ? locate_run<true, true>(run, positions, blocks)
-                         : locate_run<true, false>(run, positions, blocks);
+    return dense_columns ? locate_run<true, true, false>(run, positions, blocks, 1)
+                         : locate_run<true, false, false>(run, positions, blocks, 1);
   }
-  return dense_columns ? locate_run<false, true>(run, positions, blocks)
-                       : locate_run<false, false>(run, positions, blocks);
+  return dense_columns ? locate_run<false, true, false>(run, positions, blocks, 1)
+                       : locate_run<false, false, false>(run, positions, blocks, 1);
+}
+
+void locate_panel_row(const SampleRun& run, const SamplePositions& positions,
+                      const SampleBlocks& blocks, int step) noexcept {
+  return run.column_stride == 1 ? locate_run<false, true, true>(run, positions, blocks, step)
+                                : locate_run<false, false, true>(run, positions, blocks, step);
 }
 
 }  // namespace cineflow::CINEFLOW_ISA

@@ -26,6 +26,8 @@ constexpr Kernels kKernels = {
     &all_finite,
     &sample_patch,
     &patch_products,
+    &locate_panel_row,
+    &sample_panel,
 };
 
 }  // namespace cineflow::CINEFLOW_ISA

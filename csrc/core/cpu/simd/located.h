@@ -1,0 +1,123 @@
+// Reads located samples (cpu/sample_blocks.h): their offsets, weights and pixels.
+#pragma once
+
+#include <type_traits>
+
+#include "cpu/simd/corners.h"
+#include "cpu/simd/vec.h"
+#include "math/bilinear.h"
+
+namespace cineflow::CINEFLOW_ISA {
+
+CINEFLOW_HD const std::int32_t* top_offsets_at(const SampleBlocks& blocks, int start) {
+  return blocks.samples[start / kBlockSamples].top_offset + start % kBlockSamples;
+}
+
+/// Only for vectors with a corner outside.
+CINEFLOW_HD const std::int32_t* bottom_offsets_at(const SampleBlocks& blocks, int start) {
+  return blocks.edges[start / kBlockSamples].bottom_offset + start % kBlockSamples;
+}
+
+/// The samples with a corner outside, in the vector that begins at `start`.
+CINEFLOW_HD Lanes outside_at(const SampleBlocks& blocks, int start) {
+  return blocks.outside[start / kBlockSamples] >> start % kBlockSamples & kAllLanes;
+}
+
+/// One sample with a corner outside, by the rule of math/bilinear.h.
+template <typename Source>
+float sample_by_rule(const SampleRun& run, const SampleBlocks& blocks, const Source* plane,
+                     int index) {
+  const float x = blocks.samples[index / kBlockSamples].x[index % kBlockSamples];
+  const float y = blocks.samples[index / kBlockSamples].y[index % kBlockSamples];
+  const Tap column = tap_at(x, run.width, run.border);
+  const Tap row =
+      run.wraps ? tap_at(y, run.height + 1, Border::kZeros) : tap_at(y, run.height, run.border);
+  return bilinear_sample(row, column, [&](std::int32_t r, std::int32_t c) {
+    if (r == run.height) r = 0;
+    return to_float(plane[r * run.row_stride + c * run.column_stride]);
+  });
+}
+
+/// Weights that are computed again for each channel: for few channels, where arithmetic is cheaper
+/// than stores.
+struct ComputedWeights {
+  SampleBlocks blocks;
+
+  /// Where all corners of the vector are inside.
+  CINEFLOW_HD CornerWeights inside_at(int start) const {
+    const SampleBlock& samples = blocks.samples[start / kBlockSamples];
+    const int within = start % kBlockSamples;
+    return weights_inside(load(samples.x + within), load(samples.y + within));
+  }
+
+  CINEFLOW_HD CornerWeights at(int start) const {
+    if (outside_at(blocks, start) == 0) return inside_at(start);
+    const int block = start / kBlockSamples;
+    const int within = start % kBlockSamples;
+    const EdgeBlock& edges = blocks.edges[block];
+    return {load(edges.top_left + within), load(edges.top_right + within),
+            load(edges.bottom_left + within), load(edges.bottom_right + within)};
+  }
+};
+
+/// How the four corners of a sample lie in memory.
+enum class Layout {
+  kAdjacent,  // right neighbours next to left ones, the lower row one stride after the upper row
+  kWrapping,  // the same, but the lower row may be the first row of the source
+  kStrided,   // right neighbours `column_stride` elements away
+};
+
+/// Distance from a pixel to its neighbours, in elements; 0 on an axis of one pixel.
+struct Steps {
+  explicit Steps(const SampleRun& run)
+      : right(run.width > 1 ? run.column_stride : 0), down(run.height > 1 ? run.row_stride : 0) {}
+  std::int64_t right, down;
+};
+
+/// Loads the corners of the vector that begins at `start`, all of which are inside.
+template <Layout kLayout, typename Source>
+CINEFLOW_HD void load_corners_inside(const SampleBlocks& blocks, const Source* plane,
+                                     const Steps& steps, int start, PixelPairs (&rows)[2]) {
+  const std::int32_t* top = top_offsets_at(blocks, start);
+  if constexpr (kLayout == Layout::kStrided) {
+    rows[0] = load_strided_pairs(plane, top, steps.right);
+    rows[1] = load_strided_pairs(plane + steps.down, top, steps.right);
+  } else {
+    load_pairs({plane, plane + steps.down}, top, rows);
+  }
+}
+
+/// Loads the corners of the vector that begins at `start`.
+template <Layout kLayout, typename Source>
+CINEFLOW_HD void load_corners(const SampleBlocks& blocks, const Source* plane, const Steps& steps,
+                              bool wraps, int start, PixelPairs (&rows)[2]) {
+  // The lower row follows the upper one, except where a sample has a corner outside.
+  const bool may_wrap = kLayout != Layout::kAdjacent && wraps && outside_at(blocks, start) != 0;
+  if (!may_wrap) return load_corners_inside<kLayout>(blocks, plane, steps, start, rows);
+  const std::int32_t* top = top_offsets_at(blocks, start);
+  const std::int32_t* bottom = bottom_offsets_at(blocks, start);
+  if constexpr (kLayout == Layout::kStrided) {
+    rows[0] = load_strided_pairs(plane, top, steps.right);
+    rows[1] = load_strided_pairs(plane, bottom, steps.right);
+  } else {
+    PixelPairs row[1];
+    load_pairs({plane}, top, row);
+    rows[0] = row[0];
+    load_pairs({plane}, bottom, row);
+    rows[1] = row[0];
+  }
+}
+
+/// Calls `body(std::integral_constant<Layout, ...>)` with the layout of a run's source.
+template <typename Body>
+void with_layout(const SampleRun& run, const Body& body) {
+  if (run.column_stride != 1 || run.width == 1) {
+    body(std::integral_constant<Layout, Layout::kStrided>{});
+  } else if (run.wraps) {
+    body(std::integral_constant<Layout, Layout::kWrapping>{});
+  } else {
+    body(std::integral_constant<Layout, Layout::kAdjacent>{});
+  }
+}
+
+}  // namespace cineflow::CINEFLOW_ISA
