@@ -144,12 +144,12 @@ class TemporalAttention(nn.Module):
             [T, channels, H, W].
         """
         times, channels, height, width = x.shape
-        split = (times, 3, self.heads, channels // self.heads, height, width)
-        query, key, value = self.projection(x).reshape(split).unbind(dim=1)  # [T, heads, C, H, W]
-        # Pixels stay along the last axes: one product and one sum for each pair of times.
-        scores = (query[:, None] * key[None, :]).sum(dim=3) / math.sqrt(channels / self.heads)
-        weights = torch.softmax(scores, dim=1)  # [T, T, heads, H, W]
-        seen = (weights[:, :, :, None] * value[None]).sum(dim=1)
+        split = (times, 3, self.heads, channels // self.heads, height * width)
+        parts = self.projection(x).reshape(split).permute(1, 4, 2, 0, 3)
+        query, key, value = parts.unbind(dim=0)  # [H W, heads, T, C]
+        scores = query @ key.transpose(-1, -2) / math.sqrt(channels // self.heads)
+        seen = torch.softmax(scores, dim=-1) @ value
+        seen = seen.permute(2, 1, 3, 0)  # [T, heads, C, H W]
         x = x + self.output(seen.reshape(times, channels, height, width))
         return x + self.space(x)
 
