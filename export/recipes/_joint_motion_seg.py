@@ -43,7 +43,7 @@ def spec_of(name: str, size: Size, *, recurrent: bool = True) -> ModelSpec:
                 (1, 2, HEIGHT, WIDTH),
                 unit="px",
                 frame="reference frame's grid; channel 0 = x right, 1 = y down",
-                tolerance=0.02,
+                tolerance=0.05,
                 role="displacement",
                 description="current(p + displacement(p)) matches reference(p), once trained.",
             ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from cineflow.errors import ExportError
 from cineflow.export.bundle.weights import load_weights
 from cineflow.export.recipe import load_recipe
 from cineflow.export.recipes import _joint_motion_seg as shared
+from cineflow.models.blocks import pyramid_of
 from cineflow.models.joint_motion_seg import CLASSES, PAPER, SMALL, JointMotionSeg, Size
 from tests.models.streams import (
     as_input,
@@ -146,6 +149,53 @@ def test_the_encoder_runs_once_for_each_frame(network: JointMotionSeg) -> None:
     run_through(network, SPEC, cine_mr(64, 64))
     hook.remove()
     assert passes == [1, 1, 1]
+
+
+def macs_of(network: torch.nn.Module, run: Callable[[], object]) -> int:
+    """Multiplications of the convolutions during a run."""
+    counted: list[int] = []
+
+    def count(module: torch.nn.Module, given: object, made: torch.Tensor) -> None:
+        counted.append(made.numel() * module.weight[0].numel())
+
+    hooks = [
+        one.register_forward_hook(count)
+        for one in network.modules()
+        if isinstance(one, torch.nn.Conv2d)
+    ]
+    run()
+    for hook in hooks:
+        hook.remove()
+    return sum(counted)
+
+
+@pytest.mark.slow
+def test_encoding_each_frame_once_gains_what_its_multiplications_predict(
+    network: JointMotionSeg,
+) -> None:
+    """Against the form that takes both frames and encodes both, in one process, alternating."""
+    reference, current = map(as_input, cine_mr(192, 192)[:2])
+    kept = run_through(network, SPEC, cine_mr(192, 192)[:1])[0][len(SPEC.outputs) :]
+
+    def once() -> None:
+        network(current, *kept)
+
+    def twice() -> None:
+        features = pyramid_of(network.conv_blocks, reference)
+        network(current, kept[0], *features, kept[-1])
+
+    shortest = {once: math.inf, twice: math.inf}
+    with torch.inference_mode():
+        predicted = macs_of(network, twice) / macs_of(network, once)
+        for _ in range(12):
+            for form in shortest:
+                start = time.perf_counter()
+                form()
+                shortest[form] = min(shortest[form], time.perf_counter() - start)
+    gain = shortest[twice] / shortest[once]
+    print(f"encoding once: {gain:.2f} times as fast; the multiplications predict {predicted:.2f}")
+    assert predicted == pytest.approx(1.54, abs=0.01)
+    assert gain >= 0.9 * predicted
 
 
 # --- checkpoints ----------------------------------------------------------------------------------

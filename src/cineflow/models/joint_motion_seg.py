@@ -19,7 +19,7 @@ Chosen here:
   displacement from the reference to the current frame, on the reference's grid.
 * Unit. The motion counts from -1 to 1 between the centres of the corner pixels (`linspace(-1, 1)`,
   and the Theano version samples so), so 1 is (W - 1) / 2 px. The PyTorch version was written when
-  `grid_sample` had that as its default; today's default samples half a pixel beside the border.
+  `grid_sample` had that as its default; today's default samples half a pixel off at the border.
   Here the motion is converted to pixels, and our warp samples in pixels.
 * The reference's features are a state, so the encoder runs once for each frame.
 """
