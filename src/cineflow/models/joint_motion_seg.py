@@ -153,8 +153,8 @@ class JointMotionSeg(nn.Module):
             before: The motion before; None where the network is not recurrent.
         """
         joined = [
-            block(torch.cat(pair, dim=1))
-            for block, *pair in zip(self.conv, source, target, strict=True)
+            block(torch.cat([a, b], dim=1))
+            for block, a, b in zip(self.conv, source, target, strict=True)
         ]
         motion = self.conv8(self.conv7(self.conv6(fuse_scales(joined))))
         if self.recurrence is not None:

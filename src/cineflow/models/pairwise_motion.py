@@ -210,7 +210,8 @@ class PairwiseMotionWindow(nn.Module):
             first, others = features[:1], features[1:]
             joined = block(torch.cat([first.expand_as(others), others], dim=1))
             maps.append(attention(joined + self.codes))
-        return self.decoder(maps)[None]
+        fields: Tensor = self.decoder(maps)
+        return fields[None]
 
 
 class RefineSeries(nn.Module):
