@@ -18,9 +18,14 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 _SHOWN = 6
 
+#: Counters of batch normalisation; no output depends on them, and torch 0.3 did not save them.
+_COUNTERS = ".num_batches_tracked"
+
 
 def load_weights(module: torch.nn.Module, file: str | Path) -> None:
     """Load a checkpoint into `module`; their keys must match completely.
+
+    Only the counters of batch normalisation may be missing.
 
     Args:
         module: Receives the values.
@@ -36,7 +41,7 @@ def load_weights(module: torch.nn.Module, file: str | Path) -> None:
     if state and not set(state) & set(wanted) and all(k.startswith("module.") for k in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}  # DataParallel
     problems = {
-        "missing": [key for key in wanted if key not in state],
+        "missing": [key for key in wanted if key not in state and not key.endswith(_COUNTERS)],
         "unexpected": [key for key in state if key not in wanted],
         "mis-shaped": [
             f"{key} {list(state[key].shape)} (wanted {list(value.shape)})"
@@ -56,7 +61,7 @@ def load_weights(module: torch.nn.Module, file: str | Path) -> None:
             f"{Path(file).name} with {said}",
             "Check that the checkpoint belongs to this architecture and its settings",
         )
-    module.load_state_dict(dict(state))
+    module.load_state_dict({key: state.get(key, value) for key, value in wanted.items()})
 
 
 def _converts(given: torch.dtype, wanted: torch.dtype) -> bool:

@@ -134,6 +134,35 @@ def test_both_frames_of_a_pair_in_one_input() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "memories"), [("reference", [0, 1, 0, 1]), ("pair", [0, 1, 2, 3])]
+)
+def test_the_current_frame_alone_where_the_model_keeps_the_other(kind: str, memories) -> None:
+    """It runs for every frame. A trigger starts the states again where there is a reference."""
+    role = {"pair": "flow", "reference": "displacement"}[kind]
+    spec = spec_of(
+        Feed(kind, ("image",)), [image()],
+        [TensorSpec(role, "float32", (1, 2, H, W), "px", tolerance=0.1, role=role)],
+        states=[TensorSpec("memory", "float32", (1, 1), "1")],
+    )  # fmt: skip
+
+    def answer(inputs):
+        field = np.broadcast_to(inputs["image"] + 1, (1, 2, *inputs["image"].shape[2:]))
+        return {role: np.ascontiguousarray(field), "memory_out": inputs["memory_in"] + 1}
+
+    engine = Recorder(answer)
+    stream = Stream(engine, spec)
+    results = [stream.push(frame(k), beat=k == 2) for k in range(4)]
+    assert [list(run) for run in engine.runs] == [["image", "memory_in"]] * 4
+    assert [run["image"].max() for run in engine.runs] == [0, 1, 2, 3]
+    assert [run["memory_in"].item() for run in engine.runs] == memories
+    assert [result.reference for result in results] == [0, 0, 2, 2]
+    motions = [getattr(result, role).max() for result in results]
+    assert motions == ([0, 2, 3, 4] if kind == "pair" else [1, 2, 3, 4])
+    goes_on = Stream(Recorder(answer), spec, stream.state())
+    assert getattr(goes_on.push(frame(4), beat=False), role).max() == 5
+
+
+@pytest.mark.parametrize(
     ("tensor", "settings", "wanted"),
     [
         (image(unit="0..1"), {}, [0.0, 1.0]),

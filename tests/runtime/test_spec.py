@@ -110,7 +110,7 @@ def test_tensors_of_one_call_agree_on_their_axes() -> None:
         ({"kind": "movie"}, "a feed of frame, pair"),
         ({"kind": "pair"}, "two inputs .* for the feed pair"),
         ({"kind": "frame", "inputs": ("a", "b")}, "one input for the feed frame"),
-        ({"kind": "pair", "inputs": ("a",)}, "a time_axis exactly where"),
+        ({"kind": "pair", "inputs": ("a", "b"), "time_axis": 1}, "a time_axis exactly where"),
         ({"kind": "window", "inputs": ("a",), "length": 3}, "a time_axis exactly where"),
         ({"kind": "frame", "inputs": ("a",), "length": 3}, "with the feed window, not frame"),
         ({"kind": "window", "inputs": ("a",), "length": 3, "latency": 3}, "latency < length"),
@@ -129,6 +129,15 @@ def test_tensors_of_one_call_agree_on_their_axes() -> None:
 def test_a_feed_that_contradicts_itself(settings: dict, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         Feed(**settings)
+
+
+@pytest.mark.parametrize("kind", ["pair", "reference"])
+def test_a_model_that_sees_the_current_frame_alone_keeps_the_other_in_a_state(kind: str) -> None:
+    feed = Feed(kind, ("image",))
+    assert feed.remembered
+    assert not feed.stacked
+    with pytest.raises(SpecError, match=r"keeps what the model needs.*got no states"):
+        ModelSpec("m", "s", (IMAGE,), (OUT,), feed=feed)
 
 
 def test_a_feed_names_the_models_own_inputs() -> None:

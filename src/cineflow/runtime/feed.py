@@ -160,7 +160,7 @@ class FrameFeed:
         if self.keeps_reference:
             reference = image if before is None or renew else before.reference
         after = FeedState(last=image, reference=reference)
-        if kind == FeedKind.FRAME:
+        if kind == FeedKind.FRAME or self.feed.remembered:
             return self._placed([[image]]), after, ""
         if kind == FeedKind.PAIR:
             if before is None:

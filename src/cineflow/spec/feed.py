@@ -49,8 +49,10 @@ class Feed:
     Attributes:
         kind: "frame", "pair", "reference", "window" or "call".
         inputs: Names of the inputs that take frames: one for frame; two for pair (previous,
-            current) and reference (reference, current), or one that takes both along `time_axis`;
-            one for window, or two (reference, window); none for call.
+            current) and reference (reference, current), or one that takes both along `time_axis`,
+            or one that takes the current frame alone, without a `time_axis`: the model then keeps
+            what it needs of the other frame in its state; one for window, or two (reference,
+            window); none for call.
         volume: Whether a frame is a volume [D, H, W] and not an image [H, W].
         length: T, the frames of a window.
         hop: Frames from one window's result to the next.
@@ -102,8 +104,9 @@ class Feed:
                 f"length, hop and latency with the feed window, not {self.kind}",
                 f"length {self.length}, hop {self.hop}, latency {self.latency}",
             )
-        several = self.stacked or self.kind == FeedKind.WINDOW
-        if several != (self.time_axis is not None):
+        one = self.kind in _PAIRED and len(self.inputs) == 1  # stacked, or of the current frame
+        window = self.kind == FeedKind.WINDOW
+        if window != (self.time_axis is not None) and not one:
             raise SpecError(
                 "a time_axis exactly where one input takes several frames",
                 f"feed {self.kind} with inputs {list(self.inputs)} and time_axis {self.time_axis}",
@@ -141,7 +144,12 @@ class Feed:
     @property
     def stacked(self) -> bool:
         """Whether one input takes both frames of a pair or of reference and current."""
-        return self.kind in (FeedKind.PAIR, FeedKind.REFERENCE) and len(self.inputs) == 1
+        return self.kind in _PAIRED and len(self.inputs) == 1 and self.time_axis is not None
+
+    @property
+    def remembered(self) -> bool:
+        """Whether the model takes the current frame alone and keeps the other in its state."""
+        return self.kind in _PAIRED and len(self.inputs) == 1 and self.time_axis is None
 
     @property
     def streams(self) -> bool:
@@ -161,6 +169,9 @@ class Feed:
         return 2 if self.stacked else 1
 
 
+#: Kinds with two frames.
+_PAIRED = (FeedKind.PAIR, FeedKind.REFERENCE)
+
 #: How many inputs may take frames.
 _INPUTS = {
     FeedKind.FRAME: (1,),
@@ -171,8 +182,8 @@ _INPUTS = {
 }
 _INPUT_WORDS = {
     FeedKind.FRAME: "one input",
-    FeedKind.PAIR: "two inputs (or one for both frames)",
-    FeedKind.REFERENCE: "two inputs (or one for both frames)",
+    FeedKind.PAIR: "two inputs (or one for both frames, or for the current one)",
+    FeedKind.REFERENCE: "two inputs (or one for both frames, or for the current one)",
     FeedKind.WINDOW: "one input (or two: reference, window)",
     FeedKind.CALL: "no input",
 }

@@ -148,6 +148,13 @@ class ModelSpec:
             )
         if len(set(named)) < len(named):
             raise SpecError(f"{self.name}: each input once in its feed", f"{list(named)}")
+        if self.feed.remembered and not self.states:
+            raise SpecError(
+                f"{self.name}: a state that keeps what the model needs of the other frame, because "
+                f"its feed {self.feed.kind} takes the current frame alone",
+                "no states",
+                "Name two inputs, or time_axis=1 if one input takes both frames along axis 1",
+            )
         if self.feed.kind == FeedKind.CALL and self.feed.at_start:
             raise SpecError(
                 f"{self.name}: a call without inputs at the start",

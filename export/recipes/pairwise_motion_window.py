@@ -1,0 +1,25 @@
+"""Recipe of `pairwise_motion_window`: displacements of a window, temporal transformer.
+
+Its weights are random (seeded) and its outputs are meaningless without `--weights`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from cineflow.export.recipes import _pairwise_motion as shared
+from cineflow.models.pairwise_motion import SMALL, PairwiseMotionWindow
+
+SPEC = shared.window_spec("pairwise_motion_window")
+
+
+def build() -> torch.nn.Module:
+    """The network with its seeded weights."""
+    return PairwiseMotionWindow(SMALL)
+
+
+def example_inputs(sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
+    """A texture, and a window in which it moves."""
+    return shared.window_inputs(sizes, seed)

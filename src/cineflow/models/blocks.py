@@ -1,0 +1,189 @@
+"""Blocks that several networks need: an encoder pyramid, fused scales, and memories over time.
+
+Modules made here are plain `nn.Sequential`s where a public checkpoint has them so. Its keys then
+fit without renaming.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812, torch's own idiom
+from torch import Tensor, nn
+
+#: Convolutions of each block of the encoder pyramid (Qin et al.'s public code). The first block
+#: keeps the resolution, and each later one halves it.
+BLOCKS = (2, 2, 3, 3, 3)
+
+#: Height and width of the frames are multiples of this: one halving for each block but the first.
+MULTIPLE = 2 ** (len(BLOCKS) - 1)
+
+
+def conv_bn(a: int, b: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution without bias, batch normalisation, ReLU: [B, a, H, W] -> [B, b, H/s, W/s]."""
+    convolution = nn.Conv2d(a, b, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(b), nn.ReLU())
+
+
+def encoder_pyramid(widths: Sequence[int], channels: int = 1) -> nn.Sequential:
+    """Five blocks of 3 x 3 convolutions; `widths` are the channels of each.
+
+    Run it with `pyramid_of`, which keeps the features of every block.
+    """
+    blocks = []
+    for level, (before, width) in enumerate(itertools.pairwise((channels, *widths))):
+        first = conv_bn(before, width, stride=1 if level == 0 else 2)
+        more = [conv_bn(width, width) for _ in range(BLOCKS[level] - 1)]
+        blocks.append(nn.Sequential(first, *more))
+    return nn.Sequential(*blocks)
+
+
+def pyramid_of(encoder: nn.Sequential, image: Tensor) -> list[Tensor]:
+    """Features of `image` [B, channels, H, W] at every scale, finest first.
+
+    Returns:
+        One tensor [B, widths[k], H / 2^k, W / 2^k] for each block k.
+    """
+    features = []
+    for block in encoder:
+        image = block(image)
+        features.append(image)
+    return features
+
+
+def fuse_scales(maps: Sequence[Tensor]) -> Tensor:
+    """All scales at the finest one's resolution, one after the other along the channels.
+
+    Args:
+        maps: [B, C, H / 2^k, W / 2^k] for each scale k, finest first.
+
+    Returns:
+        [B, C * scales, H, W]. The enlargement is bilinear and keeps the centres of the corner
+        pixels (`align_corners=True`), as Qin et al.'s public code has it.
+    """
+    enlarged = [maps[0]]
+    for scale, one in enumerate(maps[1:], start=1):
+        enlarged.append(
+            F.interpolate(one, scale_factor=float(2**scale), mode="bilinear", align_corners=True)
+        )
+    return torch.cat(enlarged, dim=1)
+
+
+def remembered(begun: Tensor, kept: Sequence[Tensor], now: Sequence[Tensor]) -> list[Tensor]:
+    """What a state holds; what is there now where nothing was kept yet.
+
+    A stream starts its states at zero, so a network cannot tell an empty state from a black frame
+    by the features. `begun` says it.
+
+    Args:
+        begun: [1, 1, 1, 1]: 0 before the first frame, 1 after it.
+        kept: The tensors of the state.
+        now: Those of the current frame, with the same shapes.
+    """
+    there = begun > 0.5
+    return [torch.where(there, a, b) for a, b in zip(kept, now, strict=True)]
+
+
+class ConvGru(nn.Module):
+    """A gated recurrent unit whose linear layers are 3 x 3 convolutions.
+
+    h' = (1 - z) h + z tanh(W [x, r h]); Ballas et al. 2016 (arXiv 1511.06432).
+
+    Args:
+        channels: Of the input and of the hidden state.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gates = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1)
+        self.candidate = nn.Conv2d(2 * channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """One step.
+
+        Args:
+            x: Features [B, channels, H, W].
+            hidden: The state before, same shape.
+
+        Returns:
+            The state after, same shape, within -1..1 where the state before is.
+        """
+        update, reset = torch.sigmoid(self.gates(torch.cat([x, hidden], dim=1))).chunk(2, dim=1)
+        new = torch.tanh(self.candidate(torch.cat([x, reset * hidden], dim=1)))
+        return (1 - update) * hidden + update * new
+
+
+class TemporalAttention(nn.Module):
+    """Self-attention along time, for each pixel by itself, then a 3 x 3 convolution in space.
+
+    Both are residual. Time has no position here: the order of the frames is in the features only
+    where the network adds it (`time_code`).
+
+    Args:
+        channels: Of the features.
+        heads: Attention heads; they divide the channels.
+    """
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.projection = nn.Conv2d(channels, 3 * channels, 1)
+        self.output = nn.Conv2d(channels, channels, 1)
+        self.space = conv_bn(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Every time attends to all others.
+
+        Args:
+            x: Features [T, channels, H, W].
+
+        Returns:
+            [T, channels, H, W].
+        """
+        times, channels, height, width = x.shape
+        split = (times, 3, self.heads, channels // self.heads, height * width)
+        parts = self.projection(x).reshape(split).permute(1, 4, 2, 0, 3)
+        query, key, value = parts.unbind(dim=0)  # [H W, heads, T, C]
+        scores = query @ key.transpose(-1, -2) / math.sqrt(channels // self.heads)
+        seen = torch.softmax(scores, dim=-1) @ value
+        seen = seen.permute(2, 1, 3, 0)  # [T, heads, C, H W]
+        x = x + self.output(seen.reshape(times, channels, height, width))
+        return x + self.space(x)
+
+
+def time_code(times: int, channels: int) -> Tensor:
+    """Sines and cosines of the frame's number, [times, channels, 1, 1] (Vaswani et al. 2017)."""
+    position = torch.arange(times, dtype=torch.float32)[:, None]
+    rate = torch.exp(torch.arange(0, channels, 2) * (-math.log(100.0) / channels))
+    code = torch.zeros(times, channels)
+    code[:, 0::2] = torch.sin(position * rate)
+    code[:, 1::2] = torch.cos(position * rate)
+    return code[:, :, None, None]
+
+
+def seed_weights(module: nn.Module, seed: int, gains: dict[str, float] | None = None) -> None:
+    """Random weights from a seed, scaled so that signals keep their size from layer to layer.
+
+    Normal numbers with He's variance. Biases are 0. Batch normalisation is left as torch makes it,
+    which is the identity in eval mode.
+
+    Args:
+        module: Its convolutions are changed in place.
+        seed: Equal seeds give equal weights.
+        gains: Factor on the weights of a convolution, by its name in `module`; 1 by default.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    gains = dict(gains or {})
+    for name, one in module.named_modules():
+        if not isinstance(one, (nn.Conv2d, nn.Conv3d)):
+            continue
+        fan_in = one.weight.shape[1] * math.prod(one.kernel_size)
+        spread = math.sqrt(2.0 / fan_in) * gains.pop(name, 1.0)
+        with torch.no_grad():
+            one.weight.normal_(0.0, spread, generator=generator)
+            if one.bias is not None:
+                one.bias.zero_()
+    assert not gains, f"no convolution is called {sorted(gains)}"

@@ -1,0 +1,149 @@
+"""System B through export, the real server and the client."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from cineflow.export import export_bundle, write_repository
+from cineflow.export.engines.build import build_engines
+from cineflow.export.recipe import load_recipe
+from cineflow.models.joint_motion_seg import CLASSES, JointMotionSeg
+from cineflow.runtime import Bundle
+from cineflow.runtime.store import EngineStore
+from cineflow.serving import TritonServer
+from cineflow_client import Client
+from tests.models.streams import cine_mr, run_through
+from tests.models.test_joint_motion_seg import constant
+
+HEIGHT, WIDTH = 32, 48
+SIZES = {"height": HEIGHT, "width": WIDTH}
+
+needs_rtx = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    out = tmp_path_factory.mktemp("seg") / "bundle"
+    return export_bundle("joint_motion_seg", out, sizes=SIZES)
+
+
+@pytest.fixture(scope="module")
+def client(
+    bundle: Bundle, probe: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Client]:
+    repository = write_repository([bundle, probe], tmp_path_factory.mktemp("served") / "models")
+    with TritonServer(repository) as server, Client(server.url) as connection:
+        yield connection
+
+
+def probe_network() -> torch.nn.Module:
+    """Motion of (3, -2) px everywhere, and one class: the myocardium."""
+    network = constant(JointMotionSeg(), HEIGHT, WIDTH)
+    with torch.no_grad():
+        assert network.recurrence is not None
+        network.recurrence.weight.zero_()
+        network.conv8s.weight.zero_()
+        assert network.conv8s.bias is not None
+        network.conv8s.bias[:] = torch.tensor([0.0, 1.0, 3.0, 2.0])
+    return network
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    recipe = load_recipe("joint_motion_seg")
+    recipe = replace(recipe, spec=replace(recipe.spec, name="probe_seg"), build=probe_network)
+    return export_bundle(recipe, tmp_path_factory.mktemp("probe") / "bundle", sizes=SIZES)
+
+
+def test_onnx_runtime_is_within_tolerance_with_our_library_and_without(bundle: Bundle) -> None:
+    rows = bundle.manifest["parity"]
+    assert {row["kernels"].split()[0] for row in rows} == {"bodies", "cineflow"}
+    for row in rows:
+        allowed = next(one for one in all_tensors(bundle) if one.name == stem(row["output"]))
+        assert row["worst"] <= (allowed.tolerance or 0.0), row
+
+
+def all_tensors(bundle: Bundle):
+    return (*bundle.spec.outputs, *bundle.spec.states)
+
+
+def stem(name: str) -> str:
+    return name.removesuffix("_out")
+
+
+def test_the_graph_has_every_convolution_once(bundle: Bundle) -> None:
+    """Two passes of the encoder for one frame would show as 13 more."""
+    counts = Counter(node.op_type for node in onnx.load(bundle.onnx_path).graph.node)
+    modules = [one for one in JointMotionSeg().modules() if isinstance(one, torch.nn.Conv2d)]
+    assert counts["Conv"] == len(modules) == 13 + 2 * (5 + 3) + 1
+    assert counts["Warp"] == 1
+
+
+def test_a_served_stream_is_the_clip_in_torch(client: Client, bundle: Bundle) -> None:
+    frames = cine_mr(HEIGHT, WIDTH)
+    wanted = run_through(JointMotionSeg().eval(), bundle.spec, frames)
+    with client.stream("joint_motion_seg", readings=("strain",)) as stream:
+        found = [stream.push(frame) for frame in frames]
+    for result, (displacement, labels, probabilities, aligned, *_) in zip(
+        found, wanted, strict=True
+    ):
+        np.testing.assert_allclose(result.displacement, displacement[0], atol=1e-3)
+        assert (result.outputs["labels"].values == labels.numpy()).mean() > 0.99
+        np.testing.assert_allclose(result.outputs["probabilities"].values, probabilities, atol=1e-4)
+        np.testing.assert_allclose(result.outputs["aligned"].values, aligned, atol=1e-3)
+        counts = np.bincount(result.outputs["labels"].values.ravel(), minlength=len(CLASSES))
+        np.testing.assert_array_equal(result.areas, counts)
+        assert result.strain.shape == (3, HEIGHT, WIDTH)
+    assert [result.reference for result in found] == [0, 0, 0]
+
+
+def test_a_beat_renews_reference_and_memory(client: Client, bundle: Bundle) -> None:
+    frames = cine_mr(HEIGHT, WIDTH)
+    after = run_through(JointMotionSeg().eval(), bundle.spec, frames[1:])
+    with client.stream("joint_motion_seg") as stream:
+        found = [stream.push(frame, beat=k == 1) for k, frame in enumerate(frames)]
+    assert [result.reference for result in found] == [0, 1, 1]
+    for result, outputs in zip(found[1:], after, strict=True):
+        np.testing.assert_allclose(result.displacement, outputs[0][0], atol=1e-3)
+
+
+def test_the_client_gets_the_planted_motion_and_class(client: Client) -> None:
+    with client.stream("probe_seg", spacing_mm=(2.0, 1.5)) as stream:
+        results = [stream.push(frame) for frame in cine_mr(HEIGHT, WIDTH)]
+    for result, frame in zip(results, cine_mr(HEIGHT, WIDTH), strict=True):
+        np.testing.assert_allclose(result.displacement[0], 3.0, atol=1e-4)
+        np.testing.assert_allclose(result.displacement[1], -2.0, atol=1e-4)
+        aligned = result.outputs["aligned"].values[0, 0] * 255
+        np.testing.assert_allclose(aligned[2:, :-3], frame[:-2, 3:], atol=0.1)
+        assert (result.outputs["labels"].values == CLASSES.index("myocardium")).all()
+        np.testing.assert_allclose(result.areas, [0, 0, HEIGHT * WIDTH * 3.0, 0])
+        assert result.unit == "mm"
+
+
+def test_everything_that_names_the_model_says_untrained(client: Client, bundle: Bundle) -> None:
+    assert bundle.spec.weights.describe() == "seed 0 (untrained)"
+    weights = client.model("joint_motion_seg").spec["weights"]
+    assert weights == {"source": "seed 0", "licence": "Apache-2.0", "trained": False}
+
+
+@needs_rtx
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_tensorrt_rtx_builds_for_three_generations(tmp_path: Path, precision: str) -> None:
+    found = export_bundle("joint_motion_seg", tmp_path / "b", sizes=SIZES, precision=precision)
+    built = build_engines(
+        found, "tensorrt-rtx", [86, 89, 120], store=EngineStore(tmp_path / "engines")
+    )
+    assert len(built) == 3
+    assert all(not engine.fault for engine, _ in built)

@@ -1,0 +1,191 @@
+"""System D through export, the real server and the client."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from cineflow.export import export_bundle, write_repository
+from cineflow.export.engines.build import build_engines
+from cineflow.export.recipe import load_recipe
+from cineflow.models.pairwise_motion import (
+    SMALL,
+    WINDOW,
+    PairwiseMotion,
+    PairwiseMotionWindow,
+    RefineSeries,
+)
+from cineflow.motion.compose import compose_all
+from cineflow.runtime import Bundle, open_engine
+from cineflow.runtime.store import EngineStore
+from cineflow.runtime.stream import Stream
+from cineflow.serving import TritonServer
+from cineflow_client import Client
+from tests.models.streams import as_input, cine_mr, run_through
+from tests.models.test_pairwise_motion import constant, window_of
+
+HEIGHT, WIDTH = 32, 48
+SIZES = {"height": HEIGHT, "width": WIDTH}
+
+needs_rtx = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return export_bundle("pairwise_motion", tmp_path_factory.mktemp("pair") / "b", sizes=SIZES)
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The variant with a reference frame, its motion head set to (3, -2) px."""
+    recipe = load_recipe("pairwise_motion_reference")
+    recipe = replace(
+        recipe,
+        spec=replace(recipe.spec, name="probe_pairs"),
+        build=lambda: constant(PairwiseMotion(pairing="reference")),
+    )
+    return export_bundle(recipe, tmp_path_factory.mktemp("probe") / "b", sizes=SIZES)
+
+
+@pytest.fixture(scope="module")
+def client(
+    bundle: Bundle, probe: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Client]:
+    repository = write_repository([bundle, probe], tmp_path_factory.mktemp("served") / "models")
+    with TritonServer(repository) as server, Client(server.url) as connection:
+        yield connection
+
+
+def test_onnx_runtime_is_within_tolerance(bundle: Bundle) -> None:
+    rows = bundle.manifest["parity"]
+    assert {row["output"] for row in rows} >= {"flow", "features1_out", "hidden5_out"}
+    assert all(row["worst"] <= row["tolerance"] for row in rows)
+
+
+def test_the_graph_has_every_convolution_once(bundle: Bundle) -> None:
+    counts = Counter(node.op_type for node in onnx.load(bundle.onnx_path).graph.node)
+    modules = [one for one in PairwiseMotion().modules() if isinstance(one, torch.nn.Conv2d)]
+    assert counts["Conv"] == len(modules) == 13 + 5 * (1 + 2) + 3
+
+
+def test_a_served_stream_is_the_clip_in_torch(client: Client, bundle: Bundle) -> None:
+    frames = cine_mr(HEIGHT, WIDTH)
+    wanted = [
+        one[0][0].numpy() for one in run_through(PairwiseMotion().eval(), bundle.spec, frames)
+    ]
+    with client.stream("pairwise_motion") as stream:
+        found = [stream.push(frame) for frame in frames]
+    for result, flow in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(result.flow, flow, atol=2e-3)
+    assert not found[0].flow.any(), "nothing moved yet"
+    assert np.abs(wanted[2]).max() > 0.5
+    # Composed by warping. The sum of the fields is another displacement.
+    composed = compose_all(wanted[1:])[-1]
+    np.testing.assert_allclose(found[2].displacement, composed, atol=5e-3)
+    assert np.abs(wanted[1] + wanted[2] - composed).max() > 0.05
+
+
+def test_swapped_states_change_the_stream(bundle: Bundle) -> None:
+    """`features1` and `hidden1` have one shape, so only their values tell a swap."""
+    frames = cine_mr(HEIGHT, WIDTH)
+    engine = open_engine(bundle)
+
+    class Swapping:
+        name, model, kernels = engine.name, engine.model, engine.kernels
+
+        def run(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+            crossed = dict(inputs)
+            crossed["features1_in"], crossed["hidden1_in"] = (
+                inputs["hidden1_in"], inputs["features1_in"],
+            )  # fmt: skip
+            return engine.run(crossed)
+
+    usual, swapped = Stream(engine, bundle.spec), Stream(Swapping(), bundle.spec)
+    for frame in frames:
+        one, other = usual.push(frame), swapped.push(frame)
+    assert np.abs(one.flow - other.flow).max() > 0.05
+
+
+def test_the_client_gets_the_planted_motion_and_a_beat_renews_the_reference(
+    client: Client,
+) -> None:
+    frames = cine_mr(HEIGHT, WIDTH)
+    with client.stream("probe_pairs", readings=("strain",)) as stream:
+        results = [stream.push(frame, beat=k == 2) for k, frame in enumerate([*frames, frames[0]])]
+    assert [result.reference for result in results] == [0, 0, 2, 2]
+    for result in (results[0], results[2]):
+        assert not result.displacement.any(), "a reference has not moved from itself"
+    for result in (results[1], results[3]):
+        assert (result.displacement[0] == 3.0).all()
+        assert (result.displacement[1] == -2.0).all()
+        assert np.abs(result.strain).max() < 1e-6
+
+
+# --- the transformer and the second stage ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    folder = tmp_path_factory.mktemp("others")
+    names = ("pairwise_motion_window", "pairwise_motion_refine")
+    bundles = [export_bundle(name, folder / name, sizes=SIZES) for name in names]
+    with (
+        TritonServer(write_repository(bundles, folder / "models")) as server,
+        Client(server.url) as connection,
+    ):
+        yield connection
+
+
+@pytest.mark.slow
+def test_a_served_window_is_the_window_in_torch(others: Client) -> None:
+    frames = cine_mr(HEIGHT, WIDTH, 2 * WINDOW, 2)
+    network = PairwiseMotionWindow().eval()
+    with others.stream("pairwise_motion_window") as stream:
+        results = [stream.push(frame) for frame in frames]
+    ran = [result for result in results if result.outputs]
+    assert [result.current for result in ran] == [WINDOW - 1, 2 * WINDOW - 1]
+    assert f"1 of its {WINDOW} frames" in results[0].absent["fields"]
+    for result, window in zip(ran, (frames[:WINDOW], frames[WINDOW:]), strict=True):
+        with torch.inference_mode():
+            wanted = network(as_input(frames[0]), window_of(window)).numpy()
+        np.testing.assert_allclose(result.outputs["fields"].values, wanted, atol=5e-3)
+        np.testing.assert_allclose(result.displacement, wanted[0, -1], atol=5e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [4, 9])
+def test_the_second_stage_is_a_call_on_a_series_of_any_length(others: Client, count: int) -> None:
+    generator = torch.Generator().manual_seed(count)
+    fields = 3.0 * torch.randn(count, 2, HEIGHT, WIDTH, generator=generator)
+    corrected = others.call("pairwise_motion_refine", fields=fields.numpy())["corrected"]
+    with torch.inference_mode():
+        wanted = RefineSeries(SMALL).eval()(fields).numpy()
+    np.testing.assert_allclose(corrected.values, wanted, atol=2e-3)
+    assert corrected.unit == "px"
+
+
+@needs_rtx
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("stem", ["", "_reference", "_window", "_refine"])
+def test_tensorrt_rtx_builds_for_three_generations(
+    tmp_path: Path, stem: str, precision: str
+) -> None:
+    found = export_bundle(
+        f"pairwise_motion{stem}", tmp_path / "b", sizes=SIZES, precision=precision
+    )
+    built = build_engines(
+        found, "tensorrt-rtx", [86, 89, 120], store=EngineStore(tmp_path / "engines")
+    )
+    assert len(built) == 3
+    assert all(not engine.fault for engine, _ in built)
