@@ -58,9 +58,9 @@ void look_up_pixels(const CorrelationOnDemandArgs& args, const Geometry& size,
   float* f1 = workspace;
   float* dots = workspace + kLookupPixels * size.channels;
   pack_channels(args.f1, image, row, first, count, size.channels, f1);
-  LookupWindows windows(args.coords, args.radius, image, row, first, count);
+  LookupWindows windows(args.coords, args.out, args.radius, image, row, first, count);
   for (int level = 0; level < args.levels; ++level) {
-    LookupRun& run = windows.level(level, size.height, size.width);
+    LookupRun& run = windows.place(level, size.height, size.width);
     const float* f2 = features + level_start(size.height, size.width, level) * size.channels;
     for (int pixel = 0; pixel < count; ++pixel) {
       const auto multiply_row = [&](float* window, std::int64_t y, std::int64_t x,
@@ -71,7 +71,7 @@ void look_up_pixels(const CorrelationOnDemandArgs& args, const Geometry& size,
       for_each_row(run, pixel, dots, multiply_row);
     }
     use_windows(dots, &run);
-    windows.look_up(level, args.out);
+    windows.look_up(level);
   }
 }
 

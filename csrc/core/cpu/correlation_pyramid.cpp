@@ -6,6 +6,7 @@
 #include "cineflow/correlation_pyramid.h"
 
 #include <cstring>
+#include <optional>
 
 #include "cpu/all_pairs.h"
 #include "cpu/bands.h"
@@ -227,45 +228,97 @@ void gather_windows(std::int64_t step, float* to, LookupRun* run) {
   use_windows(to, run);
 }
 
-/// The look-ups of up to kLookupPixels pixels of one row.
-void look_up_pixels(const CorrelationLookupArgs& args, std::int64_t image, std::int64_t row,
-                    std::int64_t first, int count) {
-  const TensorView& pyramid = args.pyramid;
-  const std::int64_t length = pyramid.sizes[3];
-  // Windows of whole vectors may reach into other pixels where these follow in memory.
-  const bool dense = pyramid.strides[3] == 1 && pyramid.strides[2] == length &&
-                     pyramid.strides[1] == length * pyramid.sizes[2];
-  const std::int64_t before = dense ? (row * pyramid.sizes[2] + first) * length : 0;
-  const std::int64_t all = dense ? pyramid.sizes[1] * pyramid.sizes[2] * length : 0;
-  const std::int64_t pixel_0 =
-      image * pyramid.strides[0] + row * pyramid.strides[1] + first * pyramid.strides[2];
-  const bool adjacent = pyramid.strides[3] == 1;
-  float gathered[kWindowFloats];
-  LookupWindows windows(args.coords, args.radius, image, row, first, count);
-  LookupRun* finer = nullptr;
-  for (int level = 0; level < args.levels; ++level) {
-    LookupRun& run = windows.level(level, pyramid.sizes[1], pyramid.sizes[2]);
-    const std::int64_t start = level_start(pyramid.sizes[1], pyramid.sizes[2], level);
-    run.dtype = pyramid.dtype;
-    for (int pixel = 0; pixel < count; ++pixel) {
-      const std::int64_t at_pixel = pixel * length + start;
-      run.maps[pixel] =
-          at(pyramid, pixel_0 + pixel * pyramid.strides[2] + start * pyramid.strides[3]);
-      run.before[pixel] = dense ? before + at_pixel : start;
-      run.after[pixel] = dense ? all - before - at_pixel : length - start;
+/// Sizes that follow from the arguments of a look-up, with rows that follow one another in memory
+/// as one row.
+struct LookupGeometry {
+  explicit LookupGeometry(const CorrelationLookupArgs& given)
+      : args(given), height(given.out.sizes[2]), width(given.out.sizes[3]) {
+    const auto follow = [](const TensorView& view, int axis) {
+      return view.strides[axis] == view.sizes[axis + 1] * view.strides[axis + 1];
+    };
+    if (follow(args.pyramid, 1) && follow(args.coords, 2) && follow(args.out, 2)) {
+      join(&args.pyramid, 1);
+      join(&args.coords, 2);
+      join(&args.out, 2);
     }
-    if (adjacent) run.next = finer;
-    finer = &run;
+    row_blocks = (args.out.sizes[3] + kLookupPixels - 1) / kLookupPixels;
   }
-  // The coarsest level first: while it is sampled, the next one is prefetched.
-  for (int level = args.levels - 1; level >= 0; --level) {
-    if (!adjacent) {
-      LookupRun& run = windows.level(level, pyramid.sizes[1], pyramid.sizes[2]);
-      gather_windows(pyramid.strides[3], gathered, &run);
+
+  std::int64_t blocks() const { return args.out.sizes[0] * args.out.sizes[2] * row_blocks; }
+
+  static void join(TensorView* view, int axis) {
+    view->sizes[axis + 1] *= view->sizes[axis];
+    view->sizes[axis] = 1;
+    view->strides[axis] = view->sizes[axis + 1] * view->strides[axis + 1];
+  }
+
+  CorrelationLookupArgs args;
+  std::int64_t height, width;   // of level 0
+  std::int64_t row_blocks = 0;  // of kLookupPixels pixels
+};
+
+/// The look-ups of up to kLookupPixels adjacent pixels.
+class LookupBlock {
+ public:
+  LookupBlock(const LookupGeometry& size, std::int64_t number)
+      : LookupBlock(size, number / size.row_blocks / size.args.out.sizes[2],
+                    number / size.row_blocks % size.args.out.sizes[2],
+                    number % size.row_blocks * kLookupPixels) {}
+  LookupBlock(const LookupBlock&) = delete;  // its levels point at one another
+
+  /// The coarsest level first: while it is sampled, the next one is prefetched, and with the last
+  /// one the first of `next`, unless that is null.
+  void run(const LookupBlock* next) {
+    float gathered[kWindowFloats];
+    for (int level = args_.levels - 1; level >= 0; --level) {
+      LookupRun& run = windows_.level(level);
+      if (!adjacent()) {
+        gather_windows(args_.pyramid.strides[3], gathered, &run);
+      } else if (level == 0 && next != nullptr) {
+        run.next = next->coarsest_;
+      }
+      windows_.look_up(level);
     }
-    windows.look_up(level, args.out);
   }
-}
+
+ private:
+  LookupBlock(const LookupGeometry& size, std::int64_t image, std::int64_t row, std::int64_t first)
+      : args_(size.args),
+        count_(static_cast<int>(std::min<std::int64_t>(kLookupPixels, args_.out.sizes[3] - first))),
+        windows_(args_.coords, args_.out, args_.radius, image, row, first, count_) {
+    const TensorView& pyramid = args_.pyramid;
+    const std::int64_t length = pyramid.sizes[3];
+    // A row of a window may reach into other pixels where these follow in memory.
+    const bool dense = pyramid.strides[3] == 1 && pyramid.strides[2] == length &&
+                       pyramid.strides[1] == length * pyramid.sizes[2];
+    const std::int64_t before = dense ? (row * pyramid.sizes[2] + first) * length : 0;
+    const std::int64_t all = dense ? pyramid.sizes[1] * pyramid.sizes[2] * length : 0;
+    const std::int64_t pixel_0 =
+        image * pyramid.strides[0] + row * pyramid.strides[1] + first * pyramid.strides[2];
+    for (int level = 0; level < args_.levels; ++level) {
+      LookupRun& run = windows_.place(level, size.height, size.width);
+      const std::int64_t start = level_start(size.height, size.width, level);
+      run.dtype = pyramid.dtype;
+      for (int lane = 0; lane < kLookupPixels; ++lane) {
+        const std::int64_t pixel = std::min(lane, count_ - 1);
+        const std::int64_t at_pixel = pixel * length + start;
+        run.maps[lane] =
+            at(pyramid, pixel_0 + pixel * pyramid.strides[2] + start * pyramid.strides[3]);
+        run.before[lane] = dense ? before + at_pixel : start;
+        run.after[lane] = dense ? all - before - at_pixel : length - start;
+      }
+      if (adjacent()) run.next = coarsest_;
+      coarsest_ = &run;
+    }
+  }
+
+  bool adjacent() const { return args_.pyramid.strides[3] == 1; }
+
+  const CorrelationLookupArgs& args_;
+  int count_;
+  LookupWindows windows_;
+  const LookupRun* coarsest_ = nullptr;
+};
 
 }  // namespace
 
@@ -273,18 +326,18 @@ Status correlation_lookup_cpu(const CorrelationLookupArgs& args,
                               const Executor& executor) noexcept {
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  const std::int64_t height = args.out.sizes[2];
-  const std::int64_t width = args.out.sizes[3];
-  const std::int64_t rows = args.out.sizes[0] * height;
-  const std::int64_t bands = band_count(rows, width * args.out.sizes[1], executor);
-  for_each_band(rows, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
-    for (std::int64_t row = first; row < last; ++row) {
-      for (std::int64_t pixel = 0; pixel < width; pixel += kLookupPixels) {
-        look_up_pixels(args, row / height, row % height, pixel,
-                       static_cast<int>(std::min<std::int64_t>(kLookupPixels, width - pixel)));
-      }
-    }
-  });
+  const LookupGeometry size(args);
+  const std::int64_t bands = band_count(size.blocks(), kLookupPixels * args.out.sizes[1], executor);
+  for_each_band(size.blocks(), bands, executor,
+                [&](std::int64_t, std::int64_t first, std::int64_t last) {
+                  std::optional<LookupBlock> blocks[2];
+                  blocks[first % 2].emplace(size, first);
+                  for (std::int64_t number = first; number < last; ++number) {
+                    std::optional<LookupBlock>& next = blocks[(number + 1) % 2];
+                    if (number + 1 < last) next.emplace(size, number + 1);
+                    blocks[number % 2]->run(number + 1 < last ? &*next : nullptr);
+                  }
+                });
   return status;
 }
 
