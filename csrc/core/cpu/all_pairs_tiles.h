@@ -7,20 +7,6 @@
 
 namespace cineflow {
 
-/// Rows and columns of one tile of a matrix product.
-constexpr int kProductRows = 12;
-constexpr int kProductColumns = 32;
-
-/// out[i][j] = scale * sum over c of f1[c][i] * f2[c][j].
-struct ProductTile {
-  const float* f1;           // packed [channels][kProductRows]
-  const float* f2;           // packed [channels][kProductColumns]
-  float* out[kProductRows];  // `columns` floats are written per row
-  std::int64_t channels;
-  int rows, columns;  // how many of the tile are used
-  float scale;
-};
-
 /// Pixels of one look-up, which are adjacent in the result.
 constexpr int kLookupPixels = 16;
 

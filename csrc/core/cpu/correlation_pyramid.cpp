@@ -18,7 +18,11 @@ namespace cineflow {
 namespace {
 
 constexpr std::int64_t kAlignment = 64;
+
+/// Pixels of f1 that are multiplied at once, and of f2 in a panel. One panel and these pixels fit
+/// into the L1 cache together.
 constexpr std::int64_t kBlockRows = 2 * kProductRows;
+constexpr std::int64_t kPanelColumns = 2 * kProductVector;
 
 /// Sizes that follow from the arguments.
 struct Geometry {
@@ -27,8 +31,8 @@ struct Geometry {
         height(args.f1.sizes[2]),
         width(args.f1.sizes[3]),
         pixels(height * width),
-        panels((pixels + kProductColumns - 1) / kProductColumns),
-        panel_floats(channels * kProductColumns),
+        panels((pixels + kPanelColumns - 1) / kPanelColumns),
+        panel_floats(channels * kPanelColumns),
         length(level_start(height, width, args.levels)),
         row_floats((length + 15) / 16 * 16) {}
 
@@ -42,11 +46,22 @@ struct Geometry {
   std::int64_t row_floats;    // those of one pixel of f1, in whole cache lines
 };
 
-/// Pixels [first, first + count) of all channels, as [channels][columns]; 0 after the last one.
+/// Pixels [first, first + count) of all channels, as [channels][kColumns]; 0 after the last one.
+template <std::int64_t kColumns>
 void pack_pixels(const TensorView& map, std::int64_t image, std::int64_t first, std::int64_t count,
-                 std::int64_t columns, float* to) {
+                 float* to) {
   const std::int64_t width = map.sizes[3];
-  if (count < columns) std::memset(to, 0, sizeof(float) * map.sizes[1] * columns);
+  // Rows that follow one another in memory are one.
+  const bool dense = map.strides[3] == 1 && map.strides[2] == width;
+  if (dense && map.dtype == DType::kF32 && count == kColumns) {  // copies of a constant size
+    const float* from = floats_at(map, image * map.strides[0] + first);
+    for (std::int64_t channel = 0; channel < map.sizes[1]; ++channel) {
+      std::memcpy(to + channel * kColumns, from + channel * map.strides[1],
+                  kColumns * sizeof(float));
+    }
+    return;
+  }
+  if (count < kColumns) std::memset(to, 0, sizeof(float) * map.sizes[1] * kColumns);
   with_float_storage(map.dtype, [&](auto tag) {
     using Source = typename decltype(tag)::type;
     const auto* plane = static_cast<const Source*>(map.data) + image * map.strides[0];
@@ -54,15 +69,13 @@ void pack_pixels(const TensorView& map, std::int64_t image, std::int64_t first, 
       for (std::int64_t done = 0; done < count;) {
         const std::int64_t y = (first + done) / width;
         const std::int64_t x = (first + done) % width;
-        // Rows that follow one another in memory are one.
-        const bool dense = map.strides[3] == 1 && map.strides[2] == width;
         const std::int64_t part = dense ? count : std::min(count - done, width - x);
         copy_values(plane + y * map.strides[2] + x * map.strides[3], map.strides[3], part,
                     to + done);
         done += part;
       }
       plane += map.strides[1];
-      to += columns;
+      to += kColumns;
     }
   });
 }
@@ -78,25 +91,22 @@ class BandWorker {
         f2_(f2),
         f1_(workspace),
         rows_(workspace + kBlockRows * size_.channels),
-        direct_(args.out.dtype == DType::kF32 && args.out.strides[3] == 1) {}
+        direct_(args.out.dtype == DType::kF32 && args.out.strides[3] == 1 &&
+                args.out.strides[1] == size_.width * args.out.strides[2]) {}
 
   void run(std::int64_t first_block, std::int64_t last_block) {
     for (std::int64_t block = first_block; block < last_block; ++block) {
       const std::int64_t first = block * kBlockRows;
       const std::int64_t count = std::min(kBlockRows, size_.pixels - first);
-      for (std::int64_t part = 0; part < count; part += kProductRows) {
-        pack_pixels(args_.f1, image_, first + part,
-                    std::min<std::int64_t>(kProductRows, count - part), kProductRows,
-                    f1_ + part * size_.channels);
+      pack_pixels<kBlockRows>(args_.f1, image_, first, count, f1_);
+      float* rows = direct_ ? static_cast<float*>(at(args_.out, offset_of(first))) : rows_;
+      const std::int64_t stride = direct_ ? args_.out.strides[2] : size_.row_floats;
+      for (std::int64_t panel = 0; panel < size_.panels; ++panel) {
+        multiply(panel, count, rows + panel * kPanelColumns, stride);
       }
       for (std::int64_t row = 0; row < count; ++row) {
-        row_[row] = direct_ ? static_cast<float*>(at(args_.out, offset_of(first + row)))
-                            : rows_ + row * size_.row_floats;
-      }
-      for (std::int64_t panel = 0; panel < size_.panels; ++panel) multiply(panel, count);
-      for (std::int64_t row = 0; row < count; ++row) {
-        pool(row_[row]);
-        if (!direct_) store(row_[row], offset_of(first + row));
+        pool(rows + row * stride);
+        if (!direct_) store(rows + row * stride, offset_of(first + row));
       }
     }
   }
@@ -108,19 +118,19 @@ class BandWorker {
            pixel % size_.width * out.strides[2];
   }
 
-  void multiply(std::int64_t panel, std::int64_t count) {
-    const std::int64_t column = panel * kProductColumns;
-    ProductTile tile{};
-    tile.f2 = f2_ + panel * size_.panel_floats;
-    tile.channels = size_.channels;
-    tile.columns = static_cast<int>(std::min<std::int64_t>(kProductColumns, size_.pixels - column));
-    tile.scale = args_.scale;
-    for (std::int64_t first = 0; first < count; first += kProductRows) {
-      tile.f1 = f1_ + first * size_.channels;
-      tile.rows = static_cast<int>(std::min<std::int64_t>(kProductRows, count - first));
-      for (int row = 0; row < tile.rows; ++row) tile.out[row] = row_[first + row] + column;
-      kernels().multiply_tile(tile);
-    }
+  void multiply(std::int64_t panel, std::int64_t rows, float* out, std::int64_t stride) const {
+    MatrixProduct task{};
+    task.first = f1_;
+    task.first_stride = kBlockRows;
+    task.second = f2_ + panel * size_.panel_floats;
+    task.second_stride = kPanelColumns;
+    task.out = out;
+    task.out_stride = stride;
+    task.channels = size_.channels;
+    task.rows = rows;
+    task.columns = std::min(kPanelColumns, size_.pixels - panel * kPanelColumns);
+    task.scale = args_.scale;
+    kernels().multiply_matrices(task);
   }
 
   void pool(float* row) const {
@@ -145,11 +155,10 @@ class BandWorker {
   const CorrelationPyramidArgs& args_;
   const Geometry& size_;
   std::int64_t image_;
-  const float* f2_;  // [panels][channels][kProductColumns]
-  float* f1_;        // [kBlockRows / kProductRows][channels][kProductRows]
+  const float* f2_;  // [panels][channels][kPanelColumns]
+  float* f1_;        // [channels][kBlockRows]
   float* rows_;      // [kBlockRows][row_floats], used where the output cannot be written directly
-  float* row_[kBlockRows] = {};
-  bool direct_;  // rows are written to the output, and pooled there
+  bool direct_;      // rows are written to the output, and pooled there
 };
 
 /// Whether the sizes of `Geometry` are safe to compute, for arguments that nothing has checked yet.
@@ -195,10 +204,10 @@ Status correlation_pyramid_cpu(const CorrelationPyramidArgs& args,
     for_each_band(geometry.panels, pack_bands, executor,
                   [&](std::int64_t, std::int64_t first, std::int64_t last) {
                     for (std::int64_t panel = first; panel < last; ++panel) {
-                      const std::int64_t column = panel * kProductColumns;
-                      pack_pixels(args.f2, image, column,
-                                  std::min<std::int64_t>(kProductColumns, geometry.pixels - column),
-                                  kProductColumns, f2 + panel * geometry.panel_floats);
+                      const std::int64_t column = panel * kPanelColumns;
+                      pack_pixels<kPanelColumns>(args.f2, image, column,
+                                                 std::min(kPanelColumns, geometry.pixels - column),
+                                                 f2 + panel * geometry.panel_floats);
                     }
                   });
     for_each_band(blocks, bands, executor,
