@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "cpu/all_pairs.h"
-#include "cpu/bands.h"
+#include "cpu/chunks.h"
 #include "cpu/views.h"
 #include "math/dispatch.h"
 #include "math/pool.h"
@@ -156,18 +156,18 @@ Status correlation_on_demand_cpu(const CorrelationOnDemandArgs& args,
                       }
                     }
                   });
-    for_each_band(size.height, bands, executor,
-                  [&](std::int64_t band, std::int64_t first, std::int64_t last) {
-                    float* own = features + size.feature_floats() + band * size.band_floats();
-                    for (std::int64_t row = first; row < last; ++row) {
-                      for (std::int64_t pixel = 0; pixel < size.width; pixel += kLookupPixels) {
-                        const std::int64_t left = size.width - pixel;
-                        look_up_pixels(
-                            args, size, features, own, image, row, pixel,
-                            static_cast<int>(std::min<std::int64_t>(kLookupPixels, left)));
-                      }
-                    }
-                  });
+    for_each_chunk(size.height, bands, 1, executor, [&](std::int64_t band, Chunks& chunks) {
+      float* own = features + size.feature_floats() + band * size.band_floats();
+      while (chunks.take()) {
+        for (std::int64_t row = chunks.first(); row < chunks.last(); ++row) {
+          for (std::int64_t pixel = 0; pixel < size.width; pixel += kLookupPixels) {
+            const std::int64_t left = size.width - pixel;
+            look_up_pixels(args, size, features, own, image, row, pixel,
+                           static_cast<int>(std::min<std::int64_t>(kLookupPixels, left)));
+          }
+        }
+      }
+    });
   }
   return status;
 }

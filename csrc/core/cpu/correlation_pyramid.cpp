@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "cpu/all_pairs.h"
-#include "cpu/bands.h"
+#include "cpu/chunks.h"
 #include "cpu/packing.h"
 #include "cpu/views.h"
 #include "math/dispatch.h"
@@ -210,11 +210,11 @@ Status correlation_pyramid_cpu(const CorrelationPyramidArgs& args,
                                                  f2 + panel * geometry.panel_floats);
                     }
                   });
-    for_each_band(blocks, bands, executor,
-                  [&](std::int64_t band, std::int64_t first, std::int64_t last) {
-                    float* own = f2 + geometry.f2_floats() + band * geometry.band_floats();
-                    BandWorker(args, geometry, image, f2, own).run(first, last);
-                  });
+    for_each_chunk(blocks, bands, 1, executor, [&](std::int64_t band, Chunks& chunks) {
+      float* own = f2 + geometry.f2_floats() + band * geometry.band_floats();
+      BandWorker worker(args, geometry, image, f2, own);
+      while (chunks.take()) worker.run(chunks.first(), chunks.last());
+    });
   }
   return status;
 }
@@ -329,6 +329,19 @@ class LookupBlock {
   const LookupRun* coarsest_ = nullptr;
 };
 
+/// Blocks of a chunk, at least: nothing is prefetched for the first one.
+constexpr std::int64_t kLeastBlocks = 4;
+
+void look_up_blocks(const LookupGeometry& size, std::int64_t first, std::int64_t last) {
+  std::optional<LookupBlock> blocks[2];
+  blocks[first % 2].emplace(size, first);
+  for (std::int64_t number = first; number < last; ++number) {
+    std::optional<LookupBlock>& next = blocks[(number + 1) % 2];
+    if (number + 1 < last) next.emplace(size, number + 1);
+    blocks[number % 2]->run(number + 1 < last ? &*next : nullptr);
+  }
+}
+
 }  // namespace
 
 Status correlation_lookup_cpu(const CorrelationLookupArgs& args,
@@ -337,16 +350,9 @@ Status correlation_lookup_cpu(const CorrelationLookupArgs& args,
   if (!status.ok() || args.out.elements() == 0) return status;
   const LookupGeometry size(args);
   const std::int64_t bands = band_count(size.blocks(), kLookupPixels * args.out.sizes[1], executor);
-  for_each_band(size.blocks(), bands, executor,
-                [&](std::int64_t, std::int64_t first, std::int64_t last) {
-                  std::optional<LookupBlock> blocks[2];
-                  blocks[first % 2].emplace(size, first);
-                  for (std::int64_t number = first; number < last; ++number) {
-                    std::optional<LookupBlock>& next = blocks[(number + 1) % 2];
-                    if (number + 1 < last) next.emplace(size, number + 1);
-                    blocks[number % 2]->run(number + 1 < last ? &*next : nullptr);
-                  }
-                });
+  for_each_chunk(size.blocks(), bands, kLeastBlocks, executor, [&](std::int64_t, Chunks& chunks) {
+    while (chunks.take()) look_up_blocks(size, chunks.first(), chunks.last());
+  });
   return status;
 }
 

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cpu/bands.h"
+#include "cpu/chunks.h"
 #include "cpu/kernel_table.h"
 #include "cpu/views.h"
 #include "math/dispatch.h"
@@ -220,12 +220,13 @@ Status patch_correlation_cpu(const PatchCorrelationArgs& args, const Executor& e
       geometry.channels * (samples + geometry.rows * geometry.columns / 8) +
       geometry.rows * geometry.columns;
   const std::int64_t bands = band_count(tasks, task_cost, executor);
-  for_each_band(
-      tasks, bands, executor, [&](std::int64_t band, std::int64_t first, std::int64_t last) {
-        float* workspace = static_cast<float*>(args.workspace) + band * geometry.workspace_floats();
-        BandWorker worker(args, geometry, workspace);
-        for (std::int64_t task = first; task < last; ++task) worker.run(task);
-      });
+  for_each_chunk(tasks, bands, 1, executor, [&](std::int64_t band, Chunks& chunks) {
+    float* workspace = static_cast<float*>(args.workspace) + band * geometry.workspace_floats();
+    BandWorker worker(args, geometry, workspace);
+    while (chunks.take()) {
+      for (std::int64_t task = chunks.first(); task < chunks.last(); ++task) worker.run(task);
+    }
+  });
   return status;
 }
 
