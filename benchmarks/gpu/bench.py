@@ -17,6 +17,7 @@ import torch.nn.functional as F  # noqa: N812, torch's own idiom
 from benchmarks.gpu.case import Case, name_of, normalised, pixels_at, size_of, smooth_flow
 from benchmarks.gpu.clock import cache_bytes, copy_bandwidth, eager, floor_us, graphed
 from benchmarks.gpu.more_cases import more_cases
+from benchmarks.gpu.pair_cases import pair_cases
 from benchmarks.ops.peers import banded_gemms
 from cineflow import ops
 
@@ -254,6 +255,7 @@ def cases() -> list[Case]:
         polar_case(25, u8=True),
         *(polar_back_case(frames) for frames in (1, 25, 75)),
         *more_cases(),
+        *pair_cases(),
     ]
 
 

@@ -29,10 +29,10 @@ def name_of(dtype: torch.dtype) -> str:
     return str(dtype).split(".")[1]
 
 
-def smooth_flow(n: int, *sides: int) -> torch.Tensor:
+def smooth_flow(n: int, *sides: int, device: str = "cuda") -> torch.Tensor:
     """[N, 2, H, W] or [N, 3, D, H, W], pixels."""
     count = len(sides)
-    coarse = torch.randn(n, count, *[8] * count, device="cuda") * 4
+    coarse = torch.randn(n, count, *[8] * count, device=device) * 4
     mode = "bicubic" if count == 2 else "trilinear"
     return F.interpolate(coarse, sides, mode=mode).contiguous()
 

@@ -68,7 +68,7 @@ def patches_of_torch(given: list[Tensor], pool: tuple[int, int]) -> Tensor:
 def cells_of(maps: Tensor, points: Tensor, pool: int) -> Tensor:
     """The cells [N, C, K, cells] of the patches around `points` [N, K, 2] of `maps`."""
     images, channels, height, width = maps.shape
-    steps = torch.arange(SIZE, dtype=torch.float32) - SIZE // 2
+    steps = torch.arange(SIZE, dtype=torch.float32, device=points.device) - SIZE // 2
     square = (-1, -1, SIZE, SIZE)
     x = (points[:, :, None, None, 0] + steps).expand(square)
     y = (points[:, :, None, None, 1] + steps[:, None]).expand(square)

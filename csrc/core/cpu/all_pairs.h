@@ -1,9 +1,9 @@
 // The windows of a look-up on the CPU: positions, maps of any stride, and results of any type.
 //
 // Usage:
-//   LookupWindows windows(coords, radius, image, row, first, count);
-//   LookupRun& run = windows.level(level, height, width);  // fill in its maps
-//   windows.look_up(level, out);
+//   LookupWindows windows(coords, out, radius, image, row, first, count);
+//   LookupRun& run = windows.place(level, height, width);  // fill in its maps
+//   windows.look_up(level);
 #pragma once
 
 #include <algorithm>
@@ -17,22 +17,29 @@ namespace cineflow {
 constexpr int kMostColumns = 2 * kMaxLookupRadius + 2;
 constexpr int kMostWindow = kMostColumns * kMostColumns;
 
-/// Floats of the windows of a run; whole vectors may be read at its end.
-constexpr int kWindowFloats = kLookupPixels * kMostWindow + 64;
+/// Floats of the windows of a run.
+constexpr int kWindowFloats = kLookupPixels * kMostWindow;
 
 class LookupWindows {
  public:
   /// Of up to kLookupPixels pixels of a row, from `first` on.
-  LookupWindows(const TensorView& coords, int radius, std::int64_t image, std::int64_t row,
-                std::int64_t first, int count) noexcept;
+  LookupWindows(const TensorView& coords, const TensorView& out, int radius, std::int64_t image,
+                std::int64_t row, std::int64_t first, int count) noexcept;
 
   /// Positions on one level of maps with these sides at level 0. The caller adds the maps.
-  LookupRun& level(int level, std::int64_t height, std::int64_t width) noexcept;
+  LookupRun& place(int level, std::int64_t height, std::int64_t width) noexcept;
+
+  /// A level after place().
+  LookupRun& level(int level) noexcept { return levels_[level]; }
 
   /// Samples the windows of a level and writes them to its channels of `out`.
-  void look_up(int level, const TensorView& out) noexcept;
+  void look_up(int level) noexcept;
 
  private:
+  /// The element of `out` that has the first sample of a level of the first pixel.
+  std::int64_t offset_of(int level) const noexcept;
+
+  const TensorView& out_;
   std::int64_t image_, row_, first_;
   int count_, radius_;
   float x_[kLookupPixels], y_[kLookupPixels];  // pixels of level 0

@@ -7,39 +7,26 @@
 
 namespace cineflow {
 
-/// Rows and columns of one tile of a matrix product.
-constexpr int kProductRows = 12;
-constexpr int kProductColumns = 32;
-
-/// out[i][j] = scale * sum over c of f1[c][i] * f2[c][j].
-struct ProductTile {
-  const float* f1;           // packed [channels][kProductRows]
-  const float* f2;           // packed [channels][kProductColumns]
-  float* out[kProductRows];  // `columns` floats are written per row
-  std::int64_t channels;
-  int rows, columns;  // how many of the tile are used
-  float scale;
-};
-
 /// Pixels of one look-up, which are adjacent in the result.
 constexpr int kLookupPixels = 16;
 
 /// Windows of (2r + 1)^2 samples of one level, for up to kLookupPixels pixels with a map each.
+/// Every array is filled to its end: behind the last pixel with that pixel again.
 struct LookupRun {
   const void* maps[kLookupPixels];     // of each pixel
   std::int64_t origin[kLookupPixels];  // pixel (x, y) of a map is element y * pitch + x - origin
-  // Elements that may be read before and from the first of each map. Loads of whole vectors reach
-  // into the maps next to it; those values are not used.
+  // Elements that may be read before and from the first of each map. Loads of a row of a window
+  // reach into the maps next to it; those values are not used.
   std::int64_t before[kLookupPixels], after[kLookupPixels];
   DType dtype;
   std::int64_t height, width;  // of every map
   std::int64_t pitch;
   const LookupRun* next;  // of the same pixels, or null; its maps are prefetched
-  std::int64_t x[kLookupPixels], y[kLookupPixels];  // the first column and row of a window
+  std::int32_t x[kLookupPixels], y[kLookupPixels];  // the first column and row of a window
   float x_fraction[kLookupPixels], y_fraction[kLookupPixels];  // of all its samples, in [0, 1]
   int count;
   int radius;
-  float* out;  // [(2r + 1)^2][count], x displacement first
+  float* out;  // [(2r + 1)^2][count in whole vectors], x displacement first
   std::int64_t out_stride;
 };
 

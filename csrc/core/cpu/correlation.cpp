@@ -13,7 +13,7 @@
 
 #include <cstring>
 
-#include "cpu/bands.h"
+#include "cpu/chunks.h"
 #include "cpu/correlation_volume.h"
 #include "cpu/packing.h"
 #include "cpu/runs.h"
@@ -83,7 +83,7 @@ class BandWorker {
   void run(std::int64_t first, std::int64_t last) {
     const std::int64_t rows = size_.height + 2 * size_.reach;  // of f2, including the rows outside
     for (std::int64_t task = first; task < last; ++task) {
-      if (task == first || task % rows == 0) start_strip(task / rows);
+      if (task / rows != strip_) start_strip(task / rows);
       tasks_left_ = last - task;
       correlate_row(task % rows - size_.reach);
     }
@@ -91,6 +91,7 @@ class BandWorker {
 
  private:
   void start_strip(std::int64_t index) {
+    strip_ = index;
     image_ = index / size_.strips;
     begin_ = index % size_.strips * size_.strip;
     end_ = std::min(size_.width, begin_ + size_.strip);
@@ -278,7 +279,8 @@ class BandWorker {
   float* f2_;    // [channels][f2_stride]
   float*
       sums_;  // [kTileRows][side][kTileColumns], used where the output cannot be written directly
-  float* warped_;  // rows of f2, see warped_view
+  float* warped_;            // rows of f2, see warped_view
+  std::int64_t strip_ = -1;  // counted through the batch
   std::int64_t image_ = 0;
   std::int64_t begin_ = 0, end_ = 0;        // columns of the strip
   std::int64_t f2_begin_ = 0, f2_end_ = 0;  // columns of f2 that the strip reads
@@ -337,10 +339,12 @@ Status correlation_cpu(const CorrelationArgs& args, const Executor& executor) no
       args.f1.sizes[0] * geometry.strips * (geometry.height + 2 * geometry.reach);
   const std::int64_t task_cost = geometry.f1_row * geometry.side * geometry.side / 8;
   const std::int64_t bands = band_count(tasks, task_cost, executor);
-  for_each_band(
-      tasks, bands, executor, [&](std::int64_t band, std::int64_t first, std::int64_t last) {
+  // The first row of a chunk packs a whole ring of f1.
+  for_each_chunk(
+      tasks, bands, geometry.ring_rows, executor, [&](std::int64_t band, Chunks& chunks) {
         float* workspace = static_cast<float*>(args.workspace) + band * geometry.workspace_floats();
-        BandWorker(args, geometry, workspace).run(first, last);
+        BandWorker worker(args, geometry, workspace);
+        while (chunks.take()) worker.run(chunks.first(), chunks.last());
       });
   return status;
 }

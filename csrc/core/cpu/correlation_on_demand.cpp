@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "cpu/all_pairs.h"
-#include "cpu/bands.h"
+#include "cpu/chunks.h"
 #include "cpu/views.h"
 #include "math/dispatch.h"
 #include "math/pool.h"
@@ -58,9 +58,9 @@ void look_up_pixels(const CorrelationOnDemandArgs& args, const Geometry& size,
   float* f1 = workspace;
   float* dots = workspace + kLookupPixels * size.channels;
   pack_channels(args.f1, image, row, first, count, size.channels, f1);
-  LookupWindows windows(args.coords, args.radius, image, row, first, count);
+  LookupWindows windows(args.coords, args.out, args.radius, image, row, first, count);
   for (int level = 0; level < args.levels; ++level) {
-    LookupRun& run = windows.level(level, size.height, size.width);
+    LookupRun& run = windows.place(level, size.height, size.width);
     const float* f2 = features + level_start(size.height, size.width, level) * size.channels;
     for (int pixel = 0; pixel < count; ++pixel) {
       const auto multiply_row = [&](float* window, std::int64_t y, std::int64_t x,
@@ -71,7 +71,7 @@ void look_up_pixels(const CorrelationOnDemandArgs& args, const Geometry& size,
       for_each_row(run, pixel, dots, multiply_row);
     }
     use_windows(dots, &run);
-    windows.look_up(level, args.out);
+    windows.look_up(level);
   }
 }
 
@@ -156,18 +156,18 @@ Status correlation_on_demand_cpu(const CorrelationOnDemandArgs& args,
                       }
                     }
                   });
-    for_each_band(size.height, bands, executor,
-                  [&](std::int64_t band, std::int64_t first, std::int64_t last) {
-                    float* own = features + size.feature_floats() + band * size.band_floats();
-                    for (std::int64_t row = first; row < last; ++row) {
-                      for (std::int64_t pixel = 0; pixel < size.width; pixel += kLookupPixels) {
-                        const std::int64_t left = size.width - pixel;
-                        look_up_pixels(
-                            args, size, features, own, image, row, pixel,
-                            static_cast<int>(std::min<std::int64_t>(kLookupPixels, left)));
-                      }
-                    }
-                  });
+    for_each_chunk(size.height, bands, 1, executor, [&](std::int64_t band, Chunks& chunks) {
+      float* own = features + size.feature_floats() + band * size.band_floats();
+      while (chunks.take()) {
+        for (std::int64_t row = chunks.first(); row < chunks.last(); ++row) {
+          for (std::int64_t pixel = 0; pixel < size.width; pixel += kLookupPixels) {
+            const std::int64_t left = size.width - pixel;
+            look_up_pixels(args, size, features, own, image, row, pixel,
+                           static_cast<int>(std::min<std::int64_t>(kLookupPixels, left)));
+          }
+        }
+      }
+    });
   }
   return status;
 }

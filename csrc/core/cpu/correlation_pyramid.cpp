@@ -6,9 +6,10 @@
 #include "cineflow/correlation_pyramid.h"
 
 #include <cstring>
+#include <optional>
 
 #include "cpu/all_pairs.h"
-#include "cpu/bands.h"
+#include "cpu/chunks.h"
 #include "cpu/packing.h"
 #include "cpu/views.h"
 #include "math/dispatch.h"
@@ -17,7 +18,11 @@ namespace cineflow {
 namespace {
 
 constexpr std::int64_t kAlignment = 64;
+
+/// Pixels of f1 that are multiplied at once, and of f2 in a panel. One panel and these pixels fit
+/// into the L1 cache together.
 constexpr std::int64_t kBlockRows = 2 * kProductRows;
+constexpr std::int64_t kPanelColumns = 2 * kProductVector;
 
 /// Sizes that follow from the arguments.
 struct Geometry {
@@ -26,8 +31,8 @@ struct Geometry {
         height(args.f1.sizes[2]),
         width(args.f1.sizes[3]),
         pixels(height * width),
-        panels((pixels + kProductColumns - 1) / kProductColumns),
-        panel_floats(channels * kProductColumns),
+        panels((pixels + kPanelColumns - 1) / kPanelColumns),
+        panel_floats(channels * kPanelColumns),
         length(level_start(height, width, args.levels)),
         row_floats((length + 15) / 16 * 16) {}
 
@@ -41,11 +46,22 @@ struct Geometry {
   std::int64_t row_floats;    // those of one pixel of f1, in whole cache lines
 };
 
-/// Pixels [first, first + count) of all channels, as [channels][columns]; 0 after the last one.
+/// Pixels [first, first + count) of all channels, as [channels][kColumns]; 0 after the last one.
+template <std::int64_t kColumns>
 void pack_pixels(const TensorView& map, std::int64_t image, std::int64_t first, std::int64_t count,
-                 std::int64_t columns, float* to) {
+                 float* to) {
   const std::int64_t width = map.sizes[3];
-  if (count < columns) std::memset(to, 0, sizeof(float) * map.sizes[1] * columns);
+  // Rows that follow one another in memory are one.
+  const bool dense = map.strides[3] == 1 && map.strides[2] == width;
+  if (dense && map.dtype == DType::kF32 && count == kColumns) {  // copies of a constant size
+    const float* from = floats_at(map, image * map.strides[0] + first);
+    for (std::int64_t channel = 0; channel < map.sizes[1]; ++channel) {
+      std::memcpy(to + channel * kColumns, from + channel * map.strides[1],
+                  kColumns * sizeof(float));
+    }
+    return;
+  }
+  if (count < kColumns) std::memset(to, 0, sizeof(float) * map.sizes[1] * kColumns);
   with_float_storage(map.dtype, [&](auto tag) {
     using Source = typename decltype(tag)::type;
     const auto* plane = static_cast<const Source*>(map.data) + image * map.strides[0];
@@ -53,15 +69,13 @@ void pack_pixels(const TensorView& map, std::int64_t image, std::int64_t first, 
       for (std::int64_t done = 0; done < count;) {
         const std::int64_t y = (first + done) / width;
         const std::int64_t x = (first + done) % width;
-        // Rows that follow one another in memory are one.
-        const bool dense = map.strides[3] == 1 && map.strides[2] == width;
         const std::int64_t part = dense ? count : std::min(count - done, width - x);
         copy_values(plane + y * map.strides[2] + x * map.strides[3], map.strides[3], part,
                     to + done);
         done += part;
       }
       plane += map.strides[1];
-      to += columns;
+      to += kColumns;
     }
   });
 }
@@ -77,25 +91,22 @@ class BandWorker {
         f2_(f2),
         f1_(workspace),
         rows_(workspace + kBlockRows * size_.channels),
-        direct_(args.out.dtype == DType::kF32 && args.out.strides[3] == 1) {}
+        direct_(args.out.dtype == DType::kF32 && args.out.strides[3] == 1 &&
+                args.out.strides[1] == size_.width * args.out.strides[2]) {}
 
   void run(std::int64_t first_block, std::int64_t last_block) {
     for (std::int64_t block = first_block; block < last_block; ++block) {
       const std::int64_t first = block * kBlockRows;
       const std::int64_t count = std::min(kBlockRows, size_.pixels - first);
-      for (std::int64_t part = 0; part < count; part += kProductRows) {
-        pack_pixels(args_.f1, image_, first + part,
-                    std::min<std::int64_t>(kProductRows, count - part), kProductRows,
-                    f1_ + part * size_.channels);
+      pack_pixels<kBlockRows>(args_.f1, image_, first, count, f1_);
+      float* rows = direct_ ? static_cast<float*>(at(args_.out, offset_of(first))) : rows_;
+      const std::int64_t stride = direct_ ? args_.out.strides[2] : size_.row_floats;
+      for (std::int64_t panel = 0; panel < size_.panels; ++panel) {
+        multiply(panel, count, rows + panel * kPanelColumns, stride);
       }
       for (std::int64_t row = 0; row < count; ++row) {
-        row_[row] = direct_ ? static_cast<float*>(at(args_.out, offset_of(first + row)))
-                            : rows_ + row * size_.row_floats;
-      }
-      for (std::int64_t panel = 0; panel < size_.panels; ++panel) multiply(panel, count);
-      for (std::int64_t row = 0; row < count; ++row) {
-        pool(row_[row]);
-        if (!direct_) store(row_[row], offset_of(first + row));
+        pool(rows + row * stride);
+        if (!direct_) store(rows + row * stride, offset_of(first + row));
       }
     }
   }
@@ -107,19 +118,19 @@ class BandWorker {
            pixel % size_.width * out.strides[2];
   }
 
-  void multiply(std::int64_t panel, std::int64_t count) {
-    const std::int64_t column = panel * kProductColumns;
-    ProductTile tile{};
-    tile.f2 = f2_ + panel * size_.panel_floats;
-    tile.channels = size_.channels;
-    tile.columns = static_cast<int>(std::min<std::int64_t>(kProductColumns, size_.pixels - column));
-    tile.scale = args_.scale;
-    for (std::int64_t first = 0; first < count; first += kProductRows) {
-      tile.f1 = f1_ + first * size_.channels;
-      tile.rows = static_cast<int>(std::min<std::int64_t>(kProductRows, count - first));
-      for (int row = 0; row < tile.rows; ++row) tile.out[row] = row_[first + row] + column;
-      kernels().multiply_tile(tile);
-    }
+  void multiply(std::int64_t panel, std::int64_t rows, float* out, std::int64_t stride) const {
+    MatrixProduct task{};
+    task.first = f1_;
+    task.first_stride = kBlockRows;
+    task.second = f2_ + panel * size_.panel_floats;
+    task.second_stride = kPanelColumns;
+    task.out = out;
+    task.out_stride = stride;
+    task.channels = size_.channels;
+    task.rows = rows;
+    task.columns = std::min(kPanelColumns, size_.pixels - panel * kPanelColumns);
+    task.scale = args_.scale;
+    kernels().multiply_matrices(task);
   }
 
   void pool(float* row) const {
@@ -144,11 +155,10 @@ class BandWorker {
   const CorrelationPyramidArgs& args_;
   const Geometry& size_;
   std::int64_t image_;
-  const float* f2_;  // [panels][channels][kProductColumns]
-  float* f1_;        // [kBlockRows / kProductRows][channels][kProductRows]
+  const float* f2_;  // [panels][channels][kPanelColumns]
+  float* f1_;        // [channels][kBlockRows]
   float* rows_;      // [kBlockRows][row_floats], used where the output cannot be written directly
-  float* row_[kBlockRows] = {};
-  bool direct_;  // rows are written to the output, and pooled there
+  bool direct_;      // rows are written to the output, and pooled there
 };
 
 /// Whether the sizes of `Geometry` are safe to compute, for arguments that nothing has checked yet.
@@ -194,17 +204,17 @@ Status correlation_pyramid_cpu(const CorrelationPyramidArgs& args,
     for_each_band(geometry.panels, pack_bands, executor,
                   [&](std::int64_t, std::int64_t first, std::int64_t last) {
                     for (std::int64_t panel = first; panel < last; ++panel) {
-                      const std::int64_t column = panel * kProductColumns;
-                      pack_pixels(args.f2, image, column,
-                                  std::min<std::int64_t>(kProductColumns, geometry.pixels - column),
-                                  kProductColumns, f2 + panel * geometry.panel_floats);
+                      const std::int64_t column = panel * kPanelColumns;
+                      pack_pixels<kPanelColumns>(args.f2, image, column,
+                                                 std::min(kPanelColumns, geometry.pixels - column),
+                                                 f2 + panel * geometry.panel_floats);
                     }
                   });
-    for_each_band(blocks, bands, executor,
-                  [&](std::int64_t band, std::int64_t first, std::int64_t last) {
-                    float* own = f2 + geometry.f2_floats() + band * geometry.band_floats();
-                    BandWorker(args, geometry, image, f2, own).run(first, last);
-                  });
+    for_each_chunk(blocks, bands, 1, executor, [&](std::int64_t band, Chunks& chunks) {
+      float* own = f2 + geometry.f2_floats() + band * geometry.band_floats();
+      BandWorker worker(args, geometry, image, f2, own);
+      while (chunks.take()) worker.run(chunks.first(), chunks.last());
+    });
   }
   return status;
 }
@@ -227,43 +237,108 @@ void gather_windows(std::int64_t step, float* to, LookupRun* run) {
   use_windows(to, run);
 }
 
-/// The look-ups of up to kLookupPixels pixels of one row.
-void look_up_pixels(const CorrelationLookupArgs& args, std::int64_t image, std::int64_t row,
-                    std::int64_t first, int count) {
-  const TensorView& pyramid = args.pyramid;
-  const std::int64_t length = pyramid.sizes[3];
-  // Windows of whole vectors may reach into other pixels where these follow in memory.
-  const bool dense = pyramid.strides[3] == 1 && pyramid.strides[2] == length &&
-                     pyramid.strides[1] == length * pyramid.sizes[2];
-  const std::int64_t before = dense ? (row * pyramid.sizes[2] + first) * length : 0;
-  const std::int64_t all = dense ? pyramid.sizes[1] * pyramid.sizes[2] * length : 0;
-  const std::int64_t pixel_0 =
-      image * pyramid.strides[0] + row * pyramid.strides[1] + first * pyramid.strides[2];
-  const bool adjacent = pyramid.strides[3] == 1;
-  float gathered[kWindowFloats];
-  LookupWindows windows(args.coords, args.radius, image, row, first, count);
-  LookupRun* finer = nullptr;
-  for (int level = 0; level < args.levels; ++level) {
-    LookupRun& run = windows.level(level, pyramid.sizes[1], pyramid.sizes[2]);
-    const std::int64_t start = level_start(pyramid.sizes[1], pyramid.sizes[2], level);
-    run.dtype = pyramid.dtype;
-    for (int pixel = 0; pixel < count; ++pixel) {
-      const std::int64_t at_pixel = pixel * length + start;
-      run.maps[pixel] =
-          at(pyramid, pixel_0 + pixel * pyramid.strides[2] + start * pyramid.strides[3]);
-      run.before[pixel] = dense ? before + at_pixel : start;
-      run.after[pixel] = dense ? all - before - at_pixel : length - start;
+/// Sizes that follow from the arguments of a look-up, with rows that follow one another in memory
+/// as one row.
+struct LookupGeometry {
+  explicit LookupGeometry(const CorrelationLookupArgs& given)
+      : args(given), height(given.out.sizes[2]), width(given.out.sizes[3]) {
+    const auto follow = [](const TensorView& view, int axis) {
+      return view.strides[axis] == view.sizes[axis + 1] * view.strides[axis + 1];
+    };
+    if (follow(args.pyramid, 1) && follow(args.coords, 2) && follow(args.out, 2)) {
+      join(&args.pyramid, 1);
+      join(&args.coords, 2);
+      join(&args.out, 2);
     }
-    if (adjacent) run.next = finer;
-    finer = &run;
+    row_blocks = (args.out.sizes[3] + kLookupPixels - 1) / kLookupPixels;
   }
-  // The coarsest level first: while it is sampled, the next one is prefetched.
-  for (int level = args.levels - 1; level >= 0; --level) {
-    if (!adjacent) {
-      LookupRun& run = windows.level(level, pyramid.sizes[1], pyramid.sizes[2]);
-      gather_windows(pyramid.strides[3], gathered, &run);
+
+  std::int64_t blocks() const { return args.out.sizes[0] * args.out.sizes[2] * row_blocks; }
+
+  static void join(TensorView* view, int axis) {
+    view->sizes[axis + 1] *= view->sizes[axis];
+    view->sizes[axis] = 1;
+    view->strides[axis] = view->sizes[axis + 1] * view->strides[axis + 1];
+  }
+
+  CorrelationLookupArgs args;
+  std::int64_t height, width;   // of level 0
+  std::int64_t row_blocks = 0;  // of kLookupPixels pixels
+};
+
+/// The look-ups of up to kLookupPixels adjacent pixels.
+class LookupBlock {
+ public:
+  LookupBlock(const LookupGeometry& size, std::int64_t number)
+      : LookupBlock(size, number / size.row_blocks / size.args.out.sizes[2],
+                    number / size.row_blocks % size.args.out.sizes[2],
+                    number % size.row_blocks * kLookupPixels) {}
+  LookupBlock(const LookupBlock&) = delete;  // its levels point at one another
+
+  /// The coarsest level first: while it is sampled, the next one is prefetched, and with the last
+  /// one the first of `next`, unless that is null.
+  void run(const LookupBlock* next) {
+    float gathered[kWindowFloats];
+    for (int level = args_.levels - 1; level >= 0; --level) {
+      LookupRun& run = windows_.level(level);
+      if (!adjacent()) {
+        gather_windows(args_.pyramid.strides[3], gathered, &run);
+      } else if (level == 0 && next != nullptr) {
+        run.next = next->coarsest_;
+      }
+      windows_.look_up(level);
     }
-    windows.look_up(level, args.out);
+  }
+
+ private:
+  LookupBlock(const LookupGeometry& size, std::int64_t image, std::int64_t row, std::int64_t first)
+      : args_(size.args),
+        count_(static_cast<int>(std::min<std::int64_t>(kLookupPixels, args_.out.sizes[3] - first))),
+        windows_(args_.coords, args_.out, args_.radius, image, row, first, count_) {
+    const TensorView& pyramid = args_.pyramid;
+    const std::int64_t length = pyramid.sizes[3];
+    // A row of a window may reach into other pixels where these follow in memory.
+    const bool dense = pyramid.strides[3] == 1 && pyramid.strides[2] == length &&
+                       pyramid.strides[1] == length * pyramid.sizes[2];
+    const std::int64_t before = dense ? (row * pyramid.sizes[2] + first) * length : 0;
+    const std::int64_t all = dense ? pyramid.sizes[1] * pyramid.sizes[2] * length : 0;
+    const std::int64_t pixel_0 =
+        image * pyramid.strides[0] + row * pyramid.strides[1] + first * pyramid.strides[2];
+    for (int level = 0; level < args_.levels; ++level) {
+      LookupRun& run = windows_.place(level, size.height, size.width);
+      const std::int64_t start = level_start(size.height, size.width, level);
+      run.dtype = pyramid.dtype;
+      for (int lane = 0; lane < kLookupPixels; ++lane) {
+        const std::int64_t pixel = std::min(lane, count_ - 1);
+        const std::int64_t at_pixel = pixel * length + start;
+        run.maps[lane] =
+            at(pyramid, pixel_0 + pixel * pyramid.strides[2] + start * pyramid.strides[3]);
+        run.before[lane] = dense ? before + at_pixel : start;
+        run.after[lane] = dense ? all - before - at_pixel : length - start;
+      }
+      if (adjacent()) run.next = coarsest_;
+      coarsest_ = &run;
+    }
+  }
+
+  bool adjacent() const { return args_.pyramid.strides[3] == 1; }
+
+  const CorrelationLookupArgs& args_;
+  int count_;
+  LookupWindows windows_;
+  const LookupRun* coarsest_ = nullptr;
+};
+
+/// Blocks of a chunk, at least: nothing is prefetched for the first one.
+constexpr std::int64_t kLeastBlocks = 4;
+
+void look_up_blocks(const LookupGeometry& size, std::int64_t first, std::int64_t last) {
+  std::optional<LookupBlock> blocks[2];
+  blocks[first % 2].emplace(size, first);
+  for (std::int64_t number = first; number < last; ++number) {
+    std::optional<LookupBlock>& next = blocks[(number + 1) % 2];
+    if (number + 1 < last) next.emplace(size, number + 1);
+    blocks[number % 2]->run(number + 1 < last ? &*next : nullptr);
   }
 }
 
@@ -273,17 +348,10 @@ Status correlation_lookup_cpu(const CorrelationLookupArgs& args,
                               const Executor& executor) noexcept {
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  const std::int64_t height = args.out.sizes[2];
-  const std::int64_t width = args.out.sizes[3];
-  const std::int64_t rows = args.out.sizes[0] * height;
-  const std::int64_t bands = band_count(rows, width * args.out.sizes[1], executor);
-  for_each_band(rows, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
-    for (std::int64_t row = first; row < last; ++row) {
-      for (std::int64_t pixel = 0; pixel < width; pixel += kLookupPixels) {
-        look_up_pixels(args, row / height, row % height, pixel,
-                       static_cast<int>(std::min<std::int64_t>(kLookupPixels, width - pixel)));
-      }
-    }
+  const LookupGeometry size(args);
+  const std::int64_t bands = band_count(size.blocks(), kLookupPixels * args.out.sizes[1], executor);
+  for_each_chunk(size.blocks(), bands, kLeastBlocks, executor, [&](std::int64_t, Chunks& chunks) {
+    while (chunks.take()) look_up_blocks(size, chunks.first(), chunks.last());
   });
   return status;
 }

@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cpu/bands.h"
+#include "cpu/chunks.h"
 #include "cpu/kernel_table.h"
 #include "cpu/packing.h"
 #include "cpu/views.h"
@@ -268,11 +268,13 @@ void correlate_volumes(const CorrelationArgs& args, const Executor& executor) no
                                  geometry.side * geometry.side * geometry.side / 8;
   const std::int64_t bands = band_count(tasks, task_cost, executor);
   const std::int64_t floats = volume_workspace_floats(args);
-  for_each_band(
-      tasks, bands, executor, [&](std::int64_t band, std::int64_t first, std::int64_t last) {
-        BandWorker worker(args, geometry, static_cast<float*>(args.workspace) + band * floats);
-        for (std::int64_t task = first; task < last; ++task) worker.run(task);
-      });
+  // The first slice of a chunk packs a whole ring of f1.
+  for_each_chunk(tasks, bands, geometry.ring, executor, [&](std::int64_t band, Chunks& chunks) {
+    BandWorker worker(args, geometry, static_cast<float*>(args.workspace) + band * floats);
+    while (chunks.take()) {
+      for (std::int64_t task = chunks.first(); task < chunks.last(); ++task) worker.run(task);
+    }
+  });
 }
 
 }  // namespace cineflow

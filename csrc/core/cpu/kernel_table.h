@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "cpu/all_pairs_tiles.h"
+#include "cpu/matrix_product.h"
 #include "cpu/patches.h"
 #include "cpu/sample_blocks.h"
 #include "cpu/volume_run.h"
@@ -121,7 +122,6 @@ struct Kernels {
   using SampleVolume = void(const VolumeRun&, const VolumePositions&) noexcept;
   using Correlate = void(const CorrelationTile&) noexcept;
   using CorrelateRow = void(const CorrelationRow&) noexcept;
-  using MultiplyTile = void(const ProductTile&) noexcept;
   using PoolPlane = void(const float* from, std::int64_t height, std::int64_t width,
                          float* to) noexcept;
   using LookUp = void(const LookupRun&) noexcept;
@@ -131,7 +131,7 @@ struct Kernels {
   using PreparePairRow = void(const PairRow&) noexcept;
   using SumPairBlock = void(const PairBlock&) noexcept;
   using SamplePatch = void(const PatchSampling&) noexcept;
-  using PatchProduct = void(const PatchProducts&) noexcept;
+  using MultiplyMatrices = void(const MatrixProduct&) noexcept;
   using SumBlock = double(const float* first, std::int64_t pitch, int rows, int columns) noexcept;
   using AllFinite = bool(const float* values, std::int64_t count) noexcept;
 
@@ -145,7 +145,6 @@ struct Kernels {
   SampleVolume* sample_volume;
   Correlate* correlate;
   CorrelateRow* correlate_row;
-  MultiplyTile* multiply_tile;
   PoolPlane* pool_plane;  // means of 2 x 2 pixels of a plane [height][width]
   LookUp* look_up;
   DotRows* dot_row;
@@ -156,7 +155,7 @@ struct Kernels {
   SumBlock* sum_block;  // of up to 16 columns
   AllFinite* all_finite;
   SamplePatch* sample_patch;
-  PatchProduct* patch_products;
+  MultiplyMatrices* multiply_matrices;
   /// Offsets and weights of one row of a panel, whose blocks are `step` blocks apart.
   LocatePanelRow* locate_panel_row;
   /// Samples of every channel of a panel.

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cpu/bands.h"
+#include "cpu/chunks.h"
 #include "cpu/kernel_table.h"
 #include "cpu/views.h"
 #include "math/dispatch.h"
@@ -20,7 +20,7 @@ namespace {
 constexpr std::int64_t kAlignment = 64;
 
 /// Rows of results that are converted together, where the output cannot be written directly.
-constexpr std::int64_t kConvertedRows = 8 * kPatchProductRows;
+constexpr std::int64_t kConvertedRows = 4 * kProductRows;
 
 /// Most floats of the reference's cells that are kept, where that is more than one point.
 constexpr std::int64_t kKeptFloats = std::int64_t{1} << 17;
@@ -138,7 +138,7 @@ class BandWorker {
   /// The products of all cells, from element `to` of the output on.
   void multiply(const float* first, std::int64_t to) const {
     const TensorView& out = args_.out;
-    PatchProducts task{};
+    MatrixProduct task{};
     task.first_stride = size_.first_stride;
     task.second = second_;
     task.second_stride = size_.second_stride;
@@ -150,7 +150,7 @@ class BandWorker {
       task.out = static_cast<float*>(at(out, to));
       task.out_stride = out.strides[2];
       task.rows = size_.rows;
-      kernels().patch_products(task);
+      kernels().multiply_matrices(task);
       return;
     }
     for (std::int64_t row = 0; row < size_.rows; row += kConvertedRows) {
@@ -158,7 +158,7 @@ class BandWorker {
       task.out = results_;
       task.out_stride = size_.second_stride;
       task.rows = std::min(kConvertedRows, size_.rows - row);
-      kernels().patch_products(task);
+      kernels().multiply_matrices(task);
       for (std::int64_t index = 0; index < task.rows; ++index) {
         write_row(results_ + index * size_.second_stride, to + (row + index) * out.strides[2]);
       }
@@ -220,12 +220,13 @@ Status patch_correlation_cpu(const PatchCorrelationArgs& args, const Executor& e
       geometry.channels * (samples + geometry.rows * geometry.columns / 8) +
       geometry.rows * geometry.columns;
   const std::int64_t bands = band_count(tasks, task_cost, executor);
-  for_each_band(
-      tasks, bands, executor, [&](std::int64_t band, std::int64_t first, std::int64_t last) {
-        float* workspace = static_cast<float*>(args.workspace) + band * geometry.workspace_floats();
-        BandWorker worker(args, geometry, workspace);
-        for (std::int64_t task = first; task < last; ++task) worker.run(task);
-      });
+  for_each_chunk(tasks, bands, 1, executor, [&](std::int64_t band, Chunks& chunks) {
+    float* workspace = static_cast<float*>(args.workspace) + band * geometry.workspace_floats();
+    BandWorker worker(args, geometry, workspace);
+    while (chunks.take()) {
+      for (std::int64_t task = chunks.first(); task < chunks.last(); ++task) worker.run(task);
+    }
+  });
   return status;
 }
 

@@ -29,18 +29,4 @@ struct PatchSampling {
   std::int64_t out_stride;
 };
 
-/// Rows of `first` in one register block of patch_products().
-constexpr int kPatchProductRows = 6;
-
-/// out[i][j] = scale * sum over c of first[c][i] * second[c][j].
-struct PatchProducts {
-  const float* first;   // [channels][first_stride]
-  const float* second;  // [channels][second_stride], whole vectors of up to 16
-  float* out;           // [rows][out_stride]; `columns` floats are written per row
-  std::int64_t first_stride, second_stride, out_stride;
-  std::int64_t channels;
-  std::int64_t rows, columns;
-  float scale;
-};
-
 }  // namespace cineflow

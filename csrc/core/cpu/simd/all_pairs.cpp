@@ -1,4 +1,4 @@
-// The matrix product, the pooling and the dot products of RAFT's correlation.
+// The pooling and the dot products of RAFT's correlation.
 #include <algorithm>
 
 #include "cpu/simd/kernels.h"
@@ -6,44 +6,6 @@
 
 namespace cineflow::CINEFLOW_ISA {
 namespace {
-
-// With two vectors of columns, as many rows as the registers hold.
-constexpr int kVectors = 2;
-constexpr int kRows = kLanes == 16 ? 12 : 6;
-
-template <int kCount, bool kWhole>
-void block(const ProductTile& tile, int first_row, int first_column) {
-  F32s sums[kCount][kVectors] = {};
-  const float* f1 = tile.f1 + first_row;
-  const float* f2 = tile.f2 + first_column;
-  for (std::int64_t channel = 0; channel < tile.channels; ++channel) {
-    const F32s left = load(f2);
-    const F32s right = load(f2 + kLanes);
-#pragma GCC unroll 12
-    for (int row = 0; row < kCount; ++row) {
-      const F32s first = splat(f1[row]);
-      sums[row][0] += first * left;
-      sums[row][1] += first * right;
-    }
-    f1 += kProductRows;
-    f2 += kProductColumns;
-  }
-#pragma GCC unroll 12
-  for (int row = 0; row < kCount; ++row) {
-    if (!kWhole && first_row + row >= tile.rows) return;
-    float* out = tile.out[first_row + row] + first_column;
-#pragma GCC unroll 2
-    for (int vector = 0; vector < kVectors; ++vector) {
-      const F32s value = sums[row][vector] * tile.scale;
-      const int left_over = tile.columns - first_column - vector * kLanes;
-      if (kWhole || left_over >= kLanes) {
-        store(out + vector * kLanes, value);
-      } else if (left_over > 0) {
-        store_first(out + vector * kLanes, value, left_over);
-      }
-    }
-  }
-}
 
 #if defined(__AVX2__)
 /// The elements of even and of odd number.
@@ -114,19 +76,6 @@ void rest_of(const DotRow& row, int first) {
 }
 
 }  // namespace
-
-void multiply_tile(const ProductTile& tile) noexcept {
-  for (int column = 0; column < tile.columns; column += kVectors * kLanes) {
-    const bool whole = tile.columns - column >= kVectors * kLanes;
-    for (int row = 0; row < tile.rows; row += kRows) {
-      if (whole && tile.rows - row >= kRows) {
-        block<kRows, true>(tile, row, column);
-      } else {
-        block<kRows, false>(tile, row, column);
-      }
-    }
-  }
-}
 
 void pool_plane(const float* from, std::int64_t height, std::int64_t width, float* to) noexcept {
   const std::int64_t columns = width / 2;

@@ -10,7 +10,6 @@ Kernels::SampleLocated sample_located;
 Kernels::SampleVolume sample_volume;
 Kernels::Correlate correlate;
 Kernels::CorrelateRow correlate_row;
-Kernels::MultiplyTile multiply_tile;
 Kernels::PoolPlane pool_plane;
 Kernels::LookUp look_up;
 Kernels::DotRows dot_row;
@@ -21,7 +20,7 @@ Kernels::SumPairBlock sum_pair_block;
 Kernels::SumBlock sum_block;
 Kernels::AllFinite all_finite;
 Kernels::SamplePatch sample_patch;
-Kernels::PatchProduct patch_products;
+Kernels::MultiplyMatrices multiply_matrices;
 Kernels::LocatePanelRow locate_panel_row;
 Kernels::SamplePanel sample_panel;
 

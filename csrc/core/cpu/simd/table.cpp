@@ -14,7 +14,6 @@ constexpr Kernels kKernels = {
     &sample_volume,
     &correlate,
     &correlate_row,
-    &multiply_tile,
     &pool_plane,
     &look_up,
     &dot_row,
@@ -25,7 +24,7 @@ constexpr Kernels kKernels = {
     &sum_block,
     &all_finite,
     &sample_patch,
-    &patch_products,
+    &multiply_matrices,
     &locate_panel_row,
     &sample_panel,
 };

@@ -1,6 +1,7 @@
-// The matrix product of the patch correlation: up to 6 cells of f1 by two vectors of cells of f2.
+// The matrix product, in register blocks of some rows by two vectors of columns.
 //
-// That makes 12 sums, which with the two vectors and one number fill the 16 registers of AVX2.
+// With 6 rows that makes 12 sums, which with the two vectors and one number fill the 16 registers
+// of AVX2. AVX-512 has twice as many.
 #include <algorithm>
 
 #include "cpu/simd/kernels.h"
@@ -9,8 +10,11 @@
 namespace cineflow::CINEFLOW_ISA {
 namespace {
 
+constexpr int kRowsAtOnce = kLanes == 16 ? 12 : 6;
+static_assert(kProductRows % kRowsAtOnce == 0);
+
 template <int kRows, int kVectors>
-void block(const PatchProducts& task, std::int64_t row, std::int64_t column) {
+void block(const MatrixProduct& task, std::int64_t row, std::int64_t column) {
   F32s sums[kRows][kVectors] = {};
   const float* first = task.first + row;
   const float* second = task.second + column;
@@ -18,7 +22,7 @@ void block(const PatchProducts& task, std::int64_t row, std::int64_t column) {
     F32s own[kVectors];
 #pragma GCC unroll 2
     for (int vector = 0; vector < kVectors; ++vector) own[vector] = load(second + vector * kLanes);
-#pragma GCC unroll 6
+#pragma GCC unroll 12
     for (int at = 0; at < kRows; ++at) {
       const F32s other = splat(first[at]);
 #pragma GCC unroll 2
@@ -27,7 +31,7 @@ void block(const PatchProducts& task, std::int64_t row, std::int64_t column) {
     first += task.first_stride;
     second += task.second_stride;
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 12
   for (int at = 0; at < kRows; ++at) {
     float* out = task.out + (row + at) * task.out_stride + column;
 #pragma GCC unroll 2
@@ -45,14 +49,14 @@ void block(const PatchProducts& task, std::int64_t row, std::int64_t column) {
 }
 
 template <int kRows>
-void rows_of(const PatchProducts& task, std::int64_t row) {
+void rows_of(const MatrixProduct& task, std::int64_t row) {
   std::int64_t column = 0;
   for (; column + kLanes < task.columns; column += 2 * kLanes) block<kRows, 2>(task, row, column);
   if (column < task.columns) block<kRows, 1>(task, row, column);
 }
 
-template <int kRows = kPatchProductRows>
-void rest_of(const PatchProducts& task, std::int64_t row) {
+template <int kRows = kRowsAtOnce>
+void rest_of(const MatrixProduct& task, std::int64_t row) {
   if constexpr (kRows > 0) {
     if (task.rows - row == kRows) {
       rows_of<kRows>(task, row);
@@ -64,10 +68,9 @@ void rest_of(const PatchProducts& task, std::int64_t row) {
 
 }  // namespace
 
-void patch_products(const PatchProducts& task) noexcept {
+void multiply_matrices(const MatrixProduct& task) noexcept {
   std::int64_t row = 0;
-  for (; row + kPatchProductRows <= task.rows; row += kPatchProductRows)
-    rows_of<kPatchProductRows>(task, row);
+  for (; row + kRowsAtOnce <= task.rows; row += kRowsAtOnce) rows_of<kRowsAtOnce>(task, row);
   rest_of(task, row);
 }
 

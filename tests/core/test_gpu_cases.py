@@ -1,0 +1,21 @@
+"""The GPU's cases of RAFT and of patches, on the CPU: each compares our result with its peer's."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.gpu import pair_cases
+
+
+@pytest.mark.parametrize("make", ["raft_volume", "raft_lookup", "raft_on_demand"])
+def test_raft(make):
+    case = getattr(pair_cases, make)(8, 24, "cpu")
+    assert case.bytes > 0
+    for run in (case.ours, *case.torch_peers.values()):
+        run()
+
+
+def test_patches(monkeypatch):
+    monkeypatch.setattr(pair_cases, "MAPS", ((1, 64), (8, 32)))
+    case = pair_cases.patch_correlation((4, 4), "cpu")
+    assert len(case.ours()) == len(case.torch_peers.popitem()[1]()) == 2
