@@ -22,8 +22,8 @@ from cineflow.models.pyramid_tracker import PyramidTracker, pool
 class LucasKanade3d(PyramidTracker):
     """Flow from one volume to the next, in voxels, on the previous volume's grid.
 
-    Memory: about 30 values per voxel at once, beside the two volumes and the flow. With f32 and
-    64 x 64 x 64 voxels that is 31 MB, with 128 x 128 x 128 it is 250 MB.
+    Memory: at most 30 values per voxel next to the two volumes. In torch and f32 that was 30 MB for
+    64 x 64 x 64 voxels, and 150 MB for 128 x 128 x 128.
 
     Args:
         sigma, refinements, slow, trust, floor, ridge: As `PyramidTracker` has them, in voxels, for
