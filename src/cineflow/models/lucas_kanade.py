@@ -68,9 +68,10 @@ class LucasKanade(PyramidTracker):
         """Gradient [B, 2, H, W] of `mean` [B, 1, H + 2, W + 2]."""
         return F.conv2d(mean.expand(-1, 2, -1, -1), self.gradients, groups=2)
 
-    def products(self, slopes: Tensor, change: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+    def products(self, slopes: Tensor, a: Tensor, b: Tensor, cell: int) -> tuple[Tensor, Tensor]:
         """Planes (xx, xy), (xy, yy) and the targets (xt, yt); see `PyramidTracker.products`."""
         gx, gy = slopes.split(1, dim=1)
+        change = a - b
         planes = torch.cat([slopes, change], dim=1)
         xx, yy, left = pool(planes * planes, cell).split(1, dim=1)
         xy, yt, xt = pool(planes * torch.cat([gy, change, gx], dim=1), cell).split(1, dim=1)

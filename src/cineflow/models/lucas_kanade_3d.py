@@ -71,10 +71,11 @@ class LucasKanade3d(PyramidTracker):
         along_z = _difference(_smoothed(y_smooth, 4), 2)
         return torch.cat([along_x, along_y, along_z], dim=1)
 
-    def products(self, slopes: Tensor, change: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+    def products(self, slopes: Tensor, a: Tensor, b: Tensor, cell: int) -> tuple[Tensor, Tensor]:
         """Planes (xx, xy, xz), (xy, yy, yz), (xz, yz, zz) and the targets (xt, yt, zt); see
         `PyramidTracker.products`."""
         gx, gy, gz = slopes.split(1, dim=1)
+        change = a - b
         planes = torch.cat([slopes, change], dim=1)
         xx, yy, zz, left = pool(planes * planes, cell).split(1, dim=1)
         ring = torch.cat([gy, gz, change, gx], dim=1)

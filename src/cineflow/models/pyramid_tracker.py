@@ -141,12 +141,12 @@ class PyramidTracker(nn.Module):
         """
         raise NotImplementedError
 
-    def products(self, slopes: Tensor, change: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+    def products(self, slopes: Tensor, a: Tensor, b: Tensor, cell: int) -> tuple[Tensor, Tensor]:
         """Normal equations of each grid cell, before any window.
 
         Args:
             slopes: Gradient [B, n, ...], x first, grey levels per px.
-            change: Earlier minus later frame, [B, 1, ...], grey levels.
+            a, b: The earlier and the later frame, [B, 1, ...], grey levels.
             cell: Pixels per grid cell along each axis.
 
         Returns:
@@ -185,7 +185,7 @@ class PyramidTracker(nn.Module):
     def _gather(self, a: Tensor, b: Tensor, cell: int) -> tuple[Tensor, Tensor]:
         """`products` of two frames [B, 1, ...]."""
         mean = F.pad(0.5 * (a + b), (1, 1) * self.axes, mode="replicate")
-        return self.products(self.slopes(mean), a - b, cell)
+        return self.products(self.slopes(mean), a, b, cell)
 
     def _weight(self, left: Tensor, inside: Tensor) -> Tensor:
         """Weight of an observation, 0..1, [B, 1, cells], from its unexplained variance `left`."""
