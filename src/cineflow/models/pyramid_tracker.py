@@ -29,7 +29,7 @@ because ONNX Runtime pads any other convolution to 16 channels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -44,8 +44,8 @@ from cineflow.errors import ArgumentError
 _AROUND = 5
 
 #: By the rank of a tensor: images are [B, C, H, W], volumes [B, C, D, H, W].
-_CONVOLVE = {4: F.conv2d, 5: F.conv3d}
-_LARGEST = {4: F.max_pool2d, 5: F.max_pool3d}
+_CONVOLVE: Mapping[int, Callable[..., Tensor]] = {4: F.conv2d, 5: F.conv3d}
+_LARGEST: Mapping[int, Callable[..., Tensor]] = {4: F.max_pool2d, 5: F.max_pool3d}
 
 
 class PyramidTracker(nn.Module):
