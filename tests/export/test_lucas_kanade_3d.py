@@ -40,7 +40,7 @@ def volumes() -> np.ndarray:
     size = tuple(SIZES.values())
     fz, fy, fx = np.meshgrid(*map(np.fft.fftfreq, size), indexing="ij")
     spectrum = np.fft.fftn(np.random.default_rng(2).standard_normal(size))
-    spectrum = spectrum * np.exp(-200 * (fx**2 + fy**2 + fz**2))
+    spectrum = spectrum * np.exp(-300 * (fx**2 + fy**2 + fz**2))
     turn = -2j * np.pi * (fx * STEP[0] + fy * STEP[1] + fz * STEP[2])
     moved = np.stack([np.fft.ifftn(spectrum * np.exp(k * turn)).real for k in range(4)])
     return np.clip(128 + 40 * moved / moved.std(), 1, 255).astype(np.uint8)

@@ -37,7 +37,7 @@ def texture(
     """Band-limited noise, moved by `shift` (x, y, z) voxels through the Fourier shift theorem."""
     fz, fy, fx = np.meshgrid(*map(np.fft.fftfreq, size), indexing="ij")
     spectrum = np.fft.fftn(np.random.default_rng(5).standard_normal(size))
-    spectrum = spectrum * np.exp(-200 * (fx**2 + fy**2 + fz**2))
+    spectrum = spectrum * np.exp(-300 * (fx**2 + fy**2 + fz**2))
     phase = np.exp(-2j * np.pi * (fx * shift[0] + fy * shift[1] + fz * shift[2]))
     moved = np.fft.ifftn(spectrum * phase).real
     return (128.0 + 40.0 * moved / np.fft.ifftn(spectrum).real.std()).astype(np.float32)
