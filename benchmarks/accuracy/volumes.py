@@ -143,10 +143,10 @@ def demons(kind: str, sigma: float, iterations: int) -> Tracker:
 
 #: Filter -> settings: the best of a smoothing of 1.5 and 3 voxels on the tuning phantoms.
 _DEMONS: dict[str, tuple[float, int]] = {
-    "FastSymmetricForcesDemons": (1.5, 30),
-    "SymmetricForcesDemons": (1.5, 30),
-    "DiffeomorphicDemons": (1.5, 30),
-    "Demons": (1.5, 30),
+    "FastSymmetricForcesDemons": (3.0, 30),
+    "SymmetricForcesDemons": (3.0, 30),
+    "DiffeomorphicDemons": (3.0, 30),
+    "Demons": (3.0, 30),
 }
 
 

@@ -37,12 +37,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="module")
 def volumes() -> np.ndarray:
     """A texture that moves by `STEP`, through the Fourier shift theorem, u8 [4, D, H, W]."""
-    size = tuple(SIZES.values())
-    fz, fy, fx = np.meshgrid(*map(np.fft.fftfreq, size), indexing="ij")
-    spectrum = np.fft.fftn(np.random.default_rng(2).standard_normal(size))
+    whole = tuple(extent + 16 for extent in SIZES.values())  # its faces wrap around
+    fz, fy, fx = np.meshgrid(*map(np.fft.fftfreq, whole), indexing="ij")
+    spectrum = np.fft.fftn(np.random.default_rng(2).standard_normal(whole))
     spectrum = spectrum * np.exp(-300 * (fx**2 + fy**2 + fz**2))
     turn = -2j * np.pi * (fx * STEP[0] + fy * STEP[1] + fz * STEP[2])
     moved = np.stack([np.fft.ifftn(spectrum * np.exp(k * turn)).real for k in range(4)])
+    moved = moved[:, 8:-8, 8:-8, 8:-8]
     return np.clip(128 + 40 * moved / moved.std(), 1, 255).astype(np.uint8)
 
 

@@ -15,7 +15,7 @@ from cineflow.phantom import Beat, ventricle
 
 #: Three different extents, so that swapped axes show.
 SIZE = (24, 32, 40)
-#: Voxels at each face that are left out: the texture wraps around there.
+#: Voxels at each face that are left out: what moves in or out there has no match.
 EDGE = 8
 
 
@@ -34,13 +34,18 @@ def track(tracker: LucasKanade3d, previous: np.ndarray, current: np.ndarray) -> 
 def texture(
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0), size: tuple[int, int, int] = SIZE
 ) -> np.ndarray:
-    """Band-limited noise, moved by `shift` (x, y, z) voxels through the Fourier shift theorem."""
-    fz, fy, fx = np.meshgrid(*map(np.fft.fftfreq, size), indexing="ij")
-    spectrum = np.fft.fftn(np.random.default_rng(5).standard_normal(size))
+    """Band-limited noise, moved by `shift` (x, y, z) voxels through the Fourier shift theorem.
+
+    It is cut out of a larger volume, whose faces have what wraps around.
+    """
+    whole = tuple(extent + 2 * EDGE for extent in size)
+    fz, fy, fx = np.meshgrid(*map(np.fft.fftfreq, whole), indexing="ij")
+    spectrum = np.fft.fftn(np.random.default_rng(5).standard_normal(whole))
     spectrum = spectrum * np.exp(-300 * (fx**2 + fy**2 + fz**2))
     phase = np.exp(-2j * np.pi * (fx * shift[0] + fy * shift[1] + fz * shift[2]))
-    moved = np.fft.ifftn(spectrum * phase).real
-    return (128.0 + 40.0 * moved / np.fft.ifftn(spectrum).real.std()).astype(np.float32)
+    moved = np.fft.ifftn(spectrum * phase).real / np.fft.ifftn(spectrum).real.std()
+    cut = (slice(EDGE, -EDGE),) * 3
+    return (128.0 + 40.0 * moved[cut]).astype(np.float32)
 
 
 def middle(field: np.ndarray) -> np.ndarray:

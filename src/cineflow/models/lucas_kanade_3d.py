@@ -41,7 +41,7 @@ class LucasKanade3d(PyramidTracker):
 
     def __init__(
         self,
-        sigma: Sequence[float] = (6.0, 6.0, 6.0),
+        sigma: Sequence[float] = (10.0, 10.0, 10.0),
         refinements: Sequence[int] = (4, 4, 4),
         slow: float = 3.0,
         trust: float = 8.0,
