@@ -46,6 +46,7 @@ _AROUND = 5
 #: By the rank of a tensor: images are [B, C, H, W], volumes [B, C, D, H, W].
 _CONVOLVE: Mapping[int, Callable[..., Tensor]] = {4: F.conv2d, 5: F.conv3d}
 _LARGEST: Mapping[int, Callable[..., Tensor]] = {4: F.max_pool2d, 5: F.max_pool3d}
+_LINEAR = {4: "bilinear", 5: "trilinear"}
 
 
 class PyramidTracker(nn.Module):
@@ -267,23 +268,10 @@ def _seen(frames: Tensor, cell: int) -> Tensor:
 def _enlarge(x: Tensor, factor: int) -> Tensor:
     """Linear enlargement along each axis; pixel centres stay where they are.
 
-    Volumes are enlarged within slices first and then across them: trilinear resizing at once is
-    several times slower in torch and ONNX Runtime.
+    Volumes are not resized slice by slice, although torch is faster at that: the exporter takes
+    minutes to work out the sizes of merged axes.
     """
     if factor == 1:
         return x
-    if x.ndim == 4:
-        return _resize(x, factor, factor)
-    slices = x.shape[2]
-    x = _resize(x.flatten(1, 2), factor, factor)
-    rows, columns = x.shape[2:]
-    x = _resize(x.unflatten(1, (-1, slices)).flatten(3, 4), factor, 1)
-    return x.unflatten(3, (rows, columns))
-
-
-def _resize(x: Tensor, down: int, along: int) -> Tensor:
-    """Images [B, C, h, w] enlarged bilinearly to [B, C, down h, along w]."""
-    scale: float | tuple[float, float] = (float(down), float(along))
-    if down == along:
-        scale = float(down)
-    return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
+    mode = _LINEAR[x.ndim]
+    return F.interpolate(x, scale_factor=float(factor), mode=mode, align_corners=False)
