@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -14,14 +15,20 @@ from typer.testing import CliRunner
 from cineflow.cli import _app
 from cineflow.export import export_bundle, write_repository
 from cineflow.export.check import check_file
+from cineflow.export.engines.build import build_engines
 from cineflow.motion.compose import compose
 from cineflow.runtime import Bundle, open_engine
+from cineflow.runtime.store import EngineStore
 from cineflow.runtime.stream import Stream
 from cineflow.serving import TritonServer
 from cineflow_client import Client
 from tests.export.steps import step_counts
 
 pytestmark = pytest.mark.slow  # one export, of which the trace takes most
+
+needs_rtx = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed"
+)
 
 SIZES = {"depth": 24, "height": 32, "width": 40}
 #: Motion of the texture from one volume to the next, (x, y, z) voxels.
@@ -60,6 +67,14 @@ def test_the_graph_keeps_our_warp(bundle: Bundle) -> None:
     assert bundle.manifest["operators"]["cineflow::Warp"] == 2
     assert step_counts(bundle)["Warp"] == 2
     assert not [found for found in check_file(bundle.onnx_path) if found.severity == "error"]
+
+
+@needs_rtx
+def test_every_segment_builds_for_three_generations(bundle: Bundle, tmp_path: Path) -> None:
+    store = EngineStore(tmp_path / "engines")
+    built = build_engines(bundle, "tensorrt-rtx", [86, 89, 120], store=store, split_ops=True)
+    assert len(built) == 3 * step_counts(bundle)["segment"]
+    assert all(not engine.fault for engine, _ in built)
 
 
 def test_a_stream_is_the_clip_pair_by_pair(bundle: Bundle, volumes: np.ndarray) -> None:
