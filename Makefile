@@ -90,13 +90,14 @@ bench-ops: $(PEERS)
 bench-export: $(READY)
 	$(BIN)/python -m benchmarks.export
 
-# Our tracker compared with OpenCV's, on phantoms with known motion and on real clips.
+# Our trackers compared with OpenCV's and SimpleITK's, on phantoms with known motion and real clips.
 bench-accuracy: $(PEERS)
 	$(BIN)/python -m benchmarks.accuracy
 	$(BIN)/python -m benchmarks.accuracy.clinical
 	$(BIN)/python -m benchmarks.accuracy.quality
 	$(BIN)/python -m benchmarks.accuracy.real
 	$(BIN)/python -m benchmarks.accuracy.large_motion
+	$(BIN)/python -m benchmarks.accuracy.volumes
 	$(BIN)/python -m benchmarks.accuracy.pace
 
 clean:

@@ -4,7 +4,7 @@
 
 Writes accuracy.json, accuracy.md and accuracy.png. With --docs the table and the picture also go
 into the docs. `benchmarks.accuracy.pace` measures time; `.clinical`, `.quality`, `.real` and
-`.large_motion` measure the other figures.
+`.large_motion`, `.volumes` measure the other figures.
 
 Phantoms are easier than patients: they have no motion across the plane, a single texture and no
 border artefacts. Loop closure on a real clip is therefore measured as well.

@@ -118,9 +118,9 @@ def _code_of(name: str) -> str:
     """Source code and versions that decide a method's figures, for the cache key."""
     parts: list[Any] = [measuring, FACTORIES[name]]
     if name == "lucas_kanade":
-        from cineflow.models import lucas_kanade
+        from cineflow.models import lucas_kanade, pyramid_tracker
 
-        parts.append(lucas_kanade)
+        parts += [lucas_kanade, pyramid_tracker]
     pictures = sorted(Path(inspect.getfile(phantom)).parent.glob("*.py"))
     sources = [*map(inspect.getsource, parts), *(path.read_text() for path in pictures)]
     return "".join(sources) + cv2.__version__

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.accuracy import __main__ as accuracy
-from benchmarks.accuracy import clinical, large_motion, pace, quality
+from benchmarks.accuracy import clinical, large_motion, pace, quality, volumes
 from benchmarks.accuracy.measure import Figures
 from benchmarks.accuracy.output import DOCS, RESULTS, replaced
 
@@ -18,6 +18,7 @@ PAGES = {
     "accuracy.md": ("accuracy", "accuracy_pace", "accuracy_clinical", "accuracy_large_motion"),
     "quality.md": ("accuracy_quality",),
     "real_clips.md": ("accuracy_real",),
+    "volumes.md": ("accuracy_volumes",),
 }
 
 
@@ -45,6 +46,7 @@ TABLES: dict[str, Callable[[Any], str]] = {
         {float(k): v for k, v in data.items()}
     ),
     "accuracy_quality": index_and_backward,
+    "accuracy_volumes": volumes.table,
 }
 
 
