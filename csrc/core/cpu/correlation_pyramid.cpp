@@ -22,7 +22,7 @@ constexpr std::int64_t kAlignment = 64;
 /// Pixels of f1 that are multiplied at once, and of f2 in a panel. One panel and these pixels fit
 /// into the L1 cache together.
 constexpr std::int64_t kBlockRows = 2 * kProductRows;
-constexpr std::int64_t kPanelColumns = 2 * kProductVector;
+constexpr std::int64_t kProductColumns = 2 * kProductVector;
 
 /// Sizes that follow from the arguments.
 struct Geometry {
@@ -31,8 +31,8 @@ struct Geometry {
         height(args.f1.sizes[2]),
         width(args.f1.sizes[3]),
         pixels(height * width),
-        panels((pixels + kPanelColumns - 1) / kPanelColumns),
-        panel_floats(channels * kPanelColumns),
+        panels((pixels + kProductColumns - 1) / kProductColumns),
+        panel_floats(channels * kProductColumns),
         length(level_start(height, width, args.levels)),
         row_floats((length + 15) / 16 * 16) {}
 
@@ -102,7 +102,7 @@ class BandWorker {
       float* rows = direct_ ? static_cast<float*>(at(args_.out, offset_of(first))) : rows_;
       const std::int64_t stride = direct_ ? args_.out.strides[2] : size_.row_floats;
       for (std::int64_t panel = 0; panel < size_.panels; ++panel) {
-        multiply(panel, count, rows + panel * kPanelColumns, stride);
+        multiply(panel, count, rows + panel * kProductColumns, stride);
       }
       for (std::int64_t row = 0; row < count; ++row) {
         pool(rows + row * stride);
@@ -123,12 +123,12 @@ class BandWorker {
     task.first = f1_;
     task.first_stride = kBlockRows;
     task.second = f2_ + panel * size_.panel_floats;
-    task.second_stride = kPanelColumns;
+    task.second_stride = kProductColumns;
     task.out = out;
     task.out_stride = stride;
     task.channels = size_.channels;
     task.rows = rows;
-    task.columns = std::min(kPanelColumns, size_.pixels - panel * kPanelColumns);
+    task.columns = std::min(kProductColumns, size_.pixels - panel * kProductColumns);
     task.scale = args_.scale;
     kernels().multiply_matrices(task);
   }
@@ -155,7 +155,7 @@ class BandWorker {
   const CorrelationPyramidArgs& args_;
   const Geometry& size_;
   std::int64_t image_;
-  const float* f2_;  // [panels][channels][kPanelColumns]
+  const float* f2_;  // [panels][channels][kProductColumns]
   float* f1_;        // [channels][kBlockRows]
   float* rows_;      // [kBlockRows][row_floats], used where the output cannot be written directly
   bool direct_;      // rows are written to the output, and pooled there
@@ -204,10 +204,11 @@ Status correlation_pyramid_cpu(const CorrelationPyramidArgs& args,
     for_each_band(geometry.panels, pack_bands, executor,
                   [&](std::int64_t, std::int64_t first, std::int64_t last) {
                     for (std::int64_t panel = first; panel < last; ++panel) {
-                      const std::int64_t column = panel * kPanelColumns;
-                      pack_pixels<kPanelColumns>(args.f2, image, column,
-                                                 std::min(kPanelColumns, geometry.pixels - column),
-                                                 f2 + panel * geometry.panel_floats);
+                      const std::int64_t column = panel * kProductColumns;
+                      pack_pixels<kProductColumns>(
+                          args.f2, image, column,
+                          std::min(kProductColumns, geometry.pixels - column),
+                          f2 + panel * geometry.panel_floats);
                     }
                   });
     for_each_chunk(blocks, bands, 1, executor, [&](std::int64_t band, Chunks& chunks) {
