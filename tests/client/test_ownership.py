@@ -74,8 +74,9 @@ def test_a_broken_stream_gives_its_ring_back_while_it_is_kept(
     large = np.tile(FRAME, (8, 8))
     with threads_end():
         stream = client.stream("lucas_kanade", "shm")
-        with pytest.raises(StreamTimeout):
+        with contextlib.suppress(StreamTimeout):  # a fast machine has the result by then
             stream.submit(large).result(timeout_s=wait_s)
+        stream.fail(StreamTimeout("a result", "none"))
     assert mapped_here() == 0
     assert not mapped_by_the_server(client)
     with pytest.raises(StreamTimeout):

@@ -11,7 +11,7 @@ from cineflow.serving.errors import StreamGoneError
 from cineflow_client import (
     CineflowClientError,
     FrameRejected,
-    ServerDied,
+    ServerStopping,
     ServerRefused,
     StreamExpired,
 )
@@ -46,7 +46,7 @@ def test_an_error_of_the_server_arrives_with_its_remedy(prefix: str, raised, see
 
 def test_a_server_that_stops_ends_the_stream() -> None:
     said = "Server is stopping, scheduler for model has stopped accepting new inference requests"
-    assert type(error_from_message(said, "model")) is ServerDied
+    assert type(error_from_message(said, "model")) is ServerStopping
 
 
 @pytest.mark.parametrize(
