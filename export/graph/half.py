@@ -292,6 +292,7 @@ def _half_constant(graph: onnx.GraphProto, constant: onnx.TensorProto) -> str:
 
 def _drop_unused_constants(graph: onnx.GraphProto) -> None:
     used = {name for node in graph.node for name in names_read_by(node)}
+    used |= {value.name for value in graph.output}  # an output may be a constant
     kept = [item for item in graph.initializer if item.name in used]
     del graph.initializer[:]
     graph.initializer.extend(kept)

@@ -62,6 +62,15 @@ def test_features_are_half_and_flow_is_single() -> None:
     assert types["estimate"] == FLOAT
 
 
+def test_an_output_may_be_a_constant() -> None:
+    """A state that says that a stream has begun is always 1 after a frame."""
+    model = network()
+    model.graph.initializer.append(onnx.helper.make_tensor("begun_out", FLOAT, [1], [1.0]))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("begun_out", FLOAT, [1]))
+    to_half(model)
+    assert types_of(model)["begun_out"] == FLOAT
+
+
 def test_the_verifier_accepts_what_the_exporter_writes() -> None:
     model = network()
     to_half(model)
