@@ -11,8 +11,8 @@ from cineflow.serving.errors import StreamGoneError
 from cineflow_client import (
     CineflowClientError,
     FrameRejected,
-    ServerStopping,
     ServerRefused,
+    ServerStopping,
     StreamExpired,
 )
 from cineflow_client.ring import SharedRing
