@@ -188,6 +188,19 @@ def test_a_key_is_not_sent_to_another_machine(
     assert local_key.read_key("127.0.0.1:8001") is None
 
 
+def test_a_runtime_folder_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`su` keeps the variable of the user before."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
+    file = local_key.write_key(1, "secret")
+    try:
+        assert local_key.read_key("127.0.0.1:1") == "secret"
+    finally:
+        local_key.remove_key(file, "secret")
+    assert not file.exists()
+
+
 def test_a_key_folder_that_others_can_read_is_refused(
     server_binary: Any, repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -23,8 +23,9 @@ GRPC_HEADER = f"triton-grpc-protocol-{KEY_NAME}"
 
 def key_file(port: int) -> Path:
     """Where the server that listens on `port` for gRPC leaves its key."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base, "cineflow") if base else Path("/tmp", f"cineflow-keys-{os.geteuid()}")
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    own = os.path.isdir(base)  # `su` and containers keep the variable, but not the folder
+    folder = Path(base, "cineflow") if own else Path("/tmp", f"cineflow-keys-{os.geteuid()}")
     return folder / f"{port}.key"
 
 
