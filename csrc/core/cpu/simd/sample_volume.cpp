@@ -176,14 +176,15 @@ __attribute__((noinline)) bool sample_channel(const VolumeRun& run,
     }
     return slice_sum(rows, weights);
   };
-  const auto value_at = [&](int start) __attribute__((always_inline)) {
+  // `own`: the lanes that hold a sample; those behind the last one have no position to read.
+  const auto value_at = [&](int start, Lanes own) __attribute__((always_inline)) {
     const AxisWeights weights = located.weights_at(start);
     const F32s front = slice_at(volume, start, weights);
     const F32s back = slice_at(volume + steps.back, start, weights);
     F32s value = along(front, weights.front, back, weights.back);
     if constexpr (kCareful) {
       const F32s marks = mark_non_finite(F32s{}, value);
-      const Lanes again = located.outside[start / kLanes] & lanes_of(marks != marks);
+      const Lanes again = own & located.outside[start / kLanes] & lanes_of(marks != marks);
       for (int lane = 0; lane < kLanes; ++lane) {
         if (again >> lane & 1u) value[lane] = sample_by_rule(run, positions, volume, start + lane);
       }
@@ -201,11 +202,11 @@ __attribute__((noinline)) bool sample_channel(const VolumeRun& run,
       __builtin_prefetch(next + steps.back + offsets[0]);
       __builtin_prefetch(next + steps.back + offsets[kLanes - 1]);
     }
-    const F32s value = value_at(start);
+    const F32s value = value_at(start, kAllLanes);
     store(result + start, addend == nullptr ? value : value + load(addend + start));
   }
   if (const int left = count - start; left > 0) {
-    const F32s value = value_at(start);
+    const F32s value = value_at(start, first_lanes(left));
     store_first(result + start,
                 addend == nullptr ? value : value + load_first(addend + start, left), left);
   }
