@@ -29,7 +29,10 @@ def test_a_live_stream_is_told(
 ) -> None:
     log = tmp_path / "server.log"
     server = TritonServer(repository, binary=server_binary, log_file=log).start()
-    with Client(server.url) as client, client.stream("lucas_kanade", transport) as stream:
+    with (
+        Client(server.url) as client,
+        client.stream("lucas_kanade", transport, resume_s=0) as stream,
+    ):
         stream.push(FRAME)
         stopping = threading.Thread(target=server.close)
         stopping.start()
@@ -44,7 +47,7 @@ def test_a_live_stream_is_told(
 def test_a_stream_that_is_silent_does_not_hold_it(server_binary: Any, repository: Path) -> None:
     with TritonServer(repository, binary=server_binary) as server:
         client = Client(server.url)
-        stream = client.stream("lucas_kanade")
+        stream = client.stream("lucas_kanade", resume_s=0)
         stream.push(FRAME)
     with pytest.raises(ServerDied):
         stream.push(FRAME)

@@ -16,7 +16,8 @@ from cineflow_client.errors import CineflowClientError, ModelNotFound, ServerRef
 from cineflow_client.frames import checked_arrays
 from cineflow_client.metadata import ModelInfo, alias_target, read_model_info
 from cineflow_client.served import Output, described_output
-from cineflow_client.stream import Stream, Transport
+from cineflow_client.session import Transport
+from cineflow_client.stream import Stream
 from cineflow_client.wire import call_request, read_arrays
 
 #: Seconds for which `Client.call` keeps what an alias stands for before it asks again.
@@ -98,6 +99,8 @@ class Client(Connection):
         *,
         slots: int = 4,
         timeout_s: float | None = None,
+        resume_s: float = 30.0,
+        state: bytes | None = None,
         spacing_mm: tuple[float, ...] | None = None,
         readings: tuple[str, ...] = (),
     ) -> Stream:
@@ -110,9 +113,14 @@ class Client(Connection):
                 the messages, "auto" for shared memory where it works.
             slots: How many frames may be in flight at once.
             timeout_s: Seconds until a missing result closes the stream; the client's by default.
+            resume_s: Seconds for which a stream that the server lost (it died, the connection
+                broke, the stream idled too long) is tried again. It then goes on with the frames
+                that have no result yet, as if nothing had happened. 0: such a stream has ended.
+            state: A result's `state`, for a stream that goes on from there; it brings the spacing
+                and what was given at START.
             spacing_mm: mm per pixel along the frame's axes, (row, column) or (slice, row, column):
                 lengths and areas come in mm then.
-            readings: Readings that come only where they are asked for: "strain".
+            readings: What comes only where it is asked for: "strain", "state".
 
         Raises:
             ModelNotFound: As `model`, or the model takes calls.
@@ -141,6 +149,8 @@ class Client(Connection):
             transport=transport,
             slots=slots,
             timeout_s=self.timeout_s if timeout_s is None else timeout_s,
+            resume_s=resume_s,
+            state=state,
             spacing_mm=spacing_mm,
             readings=readings,
         )

@@ -56,6 +56,10 @@ class ServerStopping(ServerDied):
     """The server is being stopped and said so. The frame was not tracked."""
 
 
+class RingLost(StreamBroken):
+    """The server no longer maps the stream's shared memory. The frame was not tracked."""
+
+
 class ServerBusy(StreamBroken):
     """The server has no place for one more stream; this one did not start."""
 

@@ -36,13 +36,11 @@ class Link:
     """A bidirectional gRPC call, and a ring next to it.
 
     Attributes:
-        sending: Held by whoever sends: frames leave in the order of their numbers.
         ring: The shared memory, once it was opened.
         responses: The server's responses, in the order in which they come.
     """
 
     def __init__(self, connection: Connection) -> None:
-        self.sending = threading.Lock()
         self.ring: SharedRing | None = None
         self._connection = connection
         self._lock = threading.Lock()  # of the ring

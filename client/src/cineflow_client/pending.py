@@ -15,6 +15,9 @@ class Owner(Protocol):
 
     timeout_s: float
 
+    def grace_s(self, wait_s: float) -> float:
+        """How much longer a result that did not come within `wait_s` may be waited for."""
+
     def require_own_process(self) -> None:
         """Raise `OtherProcess` in a process that only inherited the stream."""
 
@@ -35,7 +38,6 @@ class Pending:
         self._request_id = request_id
         self._step = step
         self._sent_at = sent_at
-        self._start = False  # whether its request began the sequence
         self._done = threading.Event()
         self._result: Result | None = None
         self._error: Exception | None = None
@@ -48,7 +50,8 @@ class Pending:
         """Wait for the result.
 
         Args:
-            timeout_s: Seconds to wait from now; the stream's timeout by default.
+            timeout_s: Seconds to wait from now. By default it is the stream's timeout, and the time
+                does not run while the stream is being resumed.
 
         Raises:
             FrameRejected: The server could not use the frame; the stream continues.
@@ -59,14 +62,18 @@ class Pending:
         """
         self._stream.require_own_process()
         wait_s = self._stream.timeout_s if timeout_s is None else timeout_s
-        if not self._done.wait(wait_s):
-            self._stream.fail(
-                StreamTimeout(
-                    f"a result within {wait_s:g} s",
-                    "none",
-                    "The server hangs or is overloaded. Open a new stream.",
+        left_s = wait_s
+        while not self._done.wait(left_s):
+            left_s = self._stream.grace_s(wait_s) if timeout_s is None else 0.0
+            if left_s <= 0:
+                self._stream.fail(
+                    StreamTimeout(
+                        f"a result within {wait_s:g} s",
+                        "none",
+                        "The server hangs or is overloaded. Open a new stream.",
+                    )
                 )
-            )
+                left_s = wait_s
         if self._error is not None:
             raise self._error
         assert self._result is not None  # done without an error

@@ -3,12 +3,14 @@
 A frame goes out through a bidirectional gRPC stream and its result comes back on the same stream. A
 reader thread hands the results over. At most `slots` frames are in flight, so the queue is bounded:
 `push` waits for its own result, and `submit` refuses a frame while every slot is taken.
+
+When the connection or the server's sequence ends under the stream, the reader thread begins another
+sequence from the last state that the server sent, and sends again what that state does not contain.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 import weakref
@@ -16,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import grpc
 import numpy as np
@@ -26,30 +28,22 @@ from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
     OtherProcess,
+    RingLost,
     ServerBusy,
     ServerDied,
     ServerStopping,
-    SharedMemoryUnavailable,
     StreamBroken,
     StreamBusy,
     StreamClosed,
 )
-from cineflow_client.frames import checked_arrays, checked_frame, require_numbers
-from cineflow_client.link import Link, ring_parts
+from cineflow_client.frames import checked_arrays, checked_frame, checked_spacing, require_numbers
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.pending import Pending
-from cineflow_client.served import READINGS, Result, stream_outputs
-from cineflow_client.wire import (
-    Step,
-    end_request,
-    error_from_message,
-    frame_request,
-    names_a_lost_region,
-    read_result,
-)
+from cineflow_client.resume import AGAIN, Resumer
+from cineflow_client.served import STATE, Result
+from cineflow_client.session import END_ID, Session, Transport
+from cineflow_client.wire import Step, error_from_message, names_a_lost_region, read_result
 
-Transport = Literal["auto", "shm", "grpc"]
-_END_ID = "end"
 _END_TIMEOUT_S = 2.0
 #: What a lock can wait at most; it refuses more, and infinity.
 _LONGEST_WAIT_S = threading.TIMEOUT_MAX / 2
@@ -62,10 +56,7 @@ class Stream:
 
     Attributes:
         model: The model that it is bound to.
-        sequence_id: The sequence's id at the server.
         timeout_s: Seconds until a missing result closes the stream.
-        transport: "shm" or "grpc"; "auto" until the first frame is sent.
-        transport_reason: Why "auto" did not take shared memory; empty if it did.
     """
 
     def __init__(
@@ -76,37 +67,70 @@ class Stream:
         transport: Transport,
         slots: int,
         timeout_s: float,
+        resume_s: float,
+        state: bytes | None,
         spacing_mm: tuple[float, ...] | None,
         readings: tuple[str, ...],
     ) -> None:
         self.model = model
-        self.sequence_id = secrets.randbits(62) + 1  # 0 is refused by the server
         self.timeout_s = timeout_s
-        self.transport: Transport = transport
-        self.transport_reason = ""
+        self._process = os.getpid()
         self._slots = slots
         self._size: tuple[int, ...] | None = None
-        self._at_start = {}
+        self._at_start: dict[str, np.ndarray] = {}
         if spacing_mm is not None:
-            self._at_start["spacing_mm"] = _spacing(spacing_mm, model.frame_rank)
-        self._wanted = _wanted_outputs(model, readings)
-        self._started = False  # whether a request has begun the sequence
-        self._settled = False  # whether that request has shown how frames travel
+            self._at_start["spacing_mm"] = checked_spacing(spacing_mm, model.frame_rank)
+        if state is not None:
+            self._at_start[STATE.name] = np.frombuffer(state, np.uint8)
+        self._given_at_start = state is None  # a state brings what is given at START
+        wanted = model.wanted_outputs(readings)
+        self._shows_state = STATE.name in wanted
         self._dark = True  # every frame so far was black, so a scale of 0..1 can still show
         self._counter = 0
+        self._sending = threading.Lock()  # whoever has it has the turn to send
         self._lock = threading.Condition()
         self._free = list(range(slots))
         self._pending: dict[str, Pending] = {}
         self._ended = threading.Event()
         self._broken: CineflowClientError | None = None
         self._closed: StreamClosed | None = None  # set first, while frames in flight still end
-        self._link = Link(connection)
+        self._resumer = Resumer(
+            partial(Session, connection, model, transport, slots, wanted),
+            partial(connection.require_ready, model.served_name),
+            self._at_start,
+            state,
+            wanted,
+            resume_s,
+        )
         # The thread does not hold the stream, so that one that is dropped goes, and its ring too.
         self._reader = threading.Thread(
-            target=_read, args=(weakref.ref(self), self._link), name="cineflow-stream", daemon=True
+            target=_read,
+            args=(weakref.ref(self), self._resumer),
+            name="cineflow-stream",
+            daemon=True,
         )
         self._reader.start()
-        self._hang_up = weakref.finalize(self, self._link.hang_up)
+        self._hang_up = weakref.finalize(self, self._resumer.hang_up)
+
+    @property
+    def sequence_id(self) -> int:
+        """The sequence's id at the server. A stream that is resumed gets a new one."""
+        return self._resumer.session.sequence_id
+
+    @property
+    def resumed(self) -> int:
+        """How often it went on in a new sequence after the last one was lost."""
+        return self._resumer.resumed
+
+    @property
+    def transport(self) -> Transport:
+        """ "shm" or "grpc"; "auto" until the first frame is sent."""
+        return self._resumer.session.transport
+
+    @property
+    def transport_reason(self) -> str:
+        """Why "auto" did not take shared memory; empty if it did."""
+        return self._resumer.session.transport_reason
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -179,7 +203,7 @@ class Stream:
         self.require_own_process()
         sent_at = time.perf_counter()
         until = sent_at + min(max(wait_s, 0.0), _LONGEST_WAIT_S)
-        if not self._link.sending.acquire(timeout=max(until - time.perf_counter(), 0.0)):
+        if not self._sending.acquire(timeout=max(until - time.perf_counter(), 0.0)):
             raise StreamBusy(
                 "a turn to send",
                 "another thread that sends, or waits for a free slot",
@@ -188,7 +212,7 @@ class Stream:
         try:
             return self._send(frame, index, beat, time_ms, dict(given or {}), sent_at, until)
         finally:
-            self._link.sending.release()
+            self._sending.release()
 
     def _send(
         self,
@@ -207,19 +231,30 @@ class Stream:
         pending = self._claim_slot(array, arrays, index, beat, time_ms, sent_at, until)
         self._size = array.shape
         self._dark = self._dark and not array.any()
-        if self._settled:
-            self._link.send(self._request(pending))
-        else:  # the caller may write to its array again before this one's turn comes
+        if self._resumer.keeps_frames:  # the caller may write to its array again
             pending._step = replace(pending._step, frame=array.copy())
-            self._link.send(partial(self._first_request, pending))
+        try:
+            self._resumer.send(pending._request_id, pending._step, partial(self._not_sent, pending))
+        except BaseException as error:  # nothing was sent: the next frame may use the slot
+            self._free_slot(pending)
+            raise (self._broken or error) from None
         return pending
+
+    def _not_sent(self, pending: Pending, error: Exception, useless: bool) -> None:
+        """A first frame did not leave; `useless` says that no other one can."""
+        if useless and isinstance(error, CineflowClientError):
+            self.fail(error)
+        else:
+            self._free_slot(pending)
+            pending._settle(None, error)
 
     def _checked_given(
         self, given: Mapping[str, np.ndarray], shape: tuple[int, ...]
     ) -> dict[str, np.ndarray]:
         """The further inputs of this frame. Those that come once are kept for the first request."""
         feed = self.model.spec["feed"]
-        not_now = {*feed["inputs"], *(() if self._size is None else feed["at_start"])}
+        first = self._size is None and self._given_at_start
+        not_now = {*feed["inputs"], *(() if first else feed["at_start"])}
         now = [item for item in self.model.spec["inputs"] if item["name"] not in not_now]
         sizes = self.model.axis_sizes(shape)
         arrays = checked_arrays(self.model.served_name, now, given, sizes)
@@ -260,114 +295,101 @@ class Stream:
             self._free.append(pending._step.slot)
             self._lock.notify()
 
-    def _request(self, pending: Pending) -> Any:
-        """The message for a frame; one that travels by shared memory is put into its slot."""
-        step, ring = pending._step, self._link.ring if self.transport == "shm" else None
-        pending._start = not self._started
-        if pending._start:
-            step = replace(step, arrays={**step.arrays, **self._at_start})
-        try:
-            if ring is not None:
-                ring.put_frame(step.slot, step.frame)
-            request = frame_request(
-                self.model.served_name,
-                self.sequence_id,
-                pending._request_id,
-                step,
-                self._wanted,
-                ring,
-                start=pending._start,
-            )
-        except BaseException as error:  # nothing was sent: the next frame may use the slot
-            self._free_slot(pending)
-            raise (self._broken or error) from None
-        self._started = True
-        return request
-
-    def _first_request(self, pending: Pending) -> Any | None:
-        """The message for a frame that was submitted before the transport was settled.
-
-        Runs in the thread that feeds the call: having the server map the ring takes a round trip,
-        which `submit` must not wait for.
-        """
-        try:
-            self._settle_transport(pending._step.frame.shape)
-        except CineflowClientError as error:
-            self.fail(error)
-            return None
-        try:
-            request = self._request(pending)
-        except Exception as error:  # also after a bug, the caller must not wait for ever
-            pending._settle(None, error)
-            return None
-        self._settled = True
-        return request
-
-    def _settle_transport(self, size: tuple[int, ...]) -> None:
-        """Have the server map the ring, or fall back to gRPC tensors."""
-        if self.transport == "grpc" or self._link.ring is not None:
-            return
-        try:
-            self._link.open_ring(self._slots, ring_parts(self.model, self._wanted, size))
-            self.transport = "shm"
-        except SharedMemoryUnavailable as error:
-            if self.transport == "shm":
-                raise
-            self.transport, self.transport_reason = "grpc", str(error)
-
     # -- receiving -------------------------------------------------------------------------------
 
-    def _deliver(self, response: Any) -> None:
-        inferred = response.infer_response
-        if inferred.id == _END_ID:
+    def _deliver(self, response: Any, session: Session) -> None:
+        inferred, said = response.infer_response, response.error_message
+        if inferred.id == END_ID:
             self._ended.set()
-            if self._broken is not None:
-                self._link.hang_up()
+            if self._broken is not None or self._resumer.interrupted is not None:
+                session.link.hang_up()
+            return
+        if self._resumer.interrupted is not None:
+            return  # this frame is sent again
+        error = error_from_message(said, self.model.served_name) if said else None
+        if inferred.id.startswith(AGAIN):
+            if error is not None:
+                self._lose(session, error)
             return
         with self._lock:  # it stays listed until it is read: the end of the stream settles it too
             pending = self._pending.get(inferred.id)
         if pending is None:
             return
         result: Result | None = None
-        error: CineflowClientError | None = None
-        if names_a_lost_region(response.error_message):
-            error = self._without_ring(pending, response.error_message)
-        elif response.error_message:
-            error = error_from_message(response.error_message, self.model.served_name)
-        else:
+        if names_a_lost_region(said):
+            error = self._without_ring(pending, session, said)
+        elif error is None:
+            elapsed_ms = 1e3 * (time.perf_counter() - pending._sent_at)
+            ring = session.link.ring
             try:
-                elapsed_ms = 1e3 * (time.perf_counter() - pending._sent_at)
-                result = read_result(
-                    inferred, pending._step, self.model.spec, self._link.ring, elapsed_ms
-                )
+                result = read_result(inferred, pending._step, self.model.spec, ring, elapsed_ms)
             except CineflowClientError as refused:
                 error = refused
+        if isinstance(error, StreamBroken):
+            self._lose(session, error)
+            return
+        self._resumer.settle(inferred.id, result, error)
+        if result is not None and not self._shows_state:
+            result = replace(result, state=None)
         self._free_slot(pending)
         pending._settle(result, error)
-        if isinstance(error, (ServerStopping, ServerBusy)):  # Triton still counts the sequence
-            self._break(error)
-            name = self.model.served_name
-            self._link.send(end_request(name, self.sequence_id, _END_ID, start=False))
-        elif isinstance(error, StreamBroken):
-            self.fail(error)
 
-    def _without_ring(self, pending: Pending, message: str) -> FrameRejected:
-        """The server has lost the ring: the frames from here on travel inside the messages."""
-        reason = f"a server that no longer maps this stream's memory ({message})"
-        if pending._start:  # no frame has reached the model
-            self._started = False
-        self.transport, self.transport_reason = "grpc", reason
-        return FrameRejected(
+    def _lose(self, session: Session, error: CineflowClientError) -> None:
+        """The session is of no more use: another one goes on, or the stream ends."""
+        if self._resumer.may_resume(error):
+            self._resumer.interrupt(error)
+        else:
+            self._break(error)
+        if isinstance(error, (ServerStopping, ServerBusy)):  # Triton still counts the sequence
+            session.end()
+        else:
+            session.link.hang_up()
+
+    def _without_ring(
+        self, pending: Pending, session: Session, message: str
+    ) -> CineflowClientError:
+        """The server has lost the ring, and the frame with it."""
+        lost = RingLost(
             "a server that maps the stream's shared memory",
             message,
             "The stream goes on with gRPC tensors. Send this frame again, or leave it out.",
         )
+        if self._resumer.may_resume(lost):
+            return lost
+        if pending._request_id == "0":  # no frame has reached the model
+            session.started = False
+        session.give_up_ring(f"a server that no longer maps this stream's memory ({message})")
+        return FrameRejected(lost.wanted, lost.got, lost.remedy)
+
+    def _after(self, session: Session, reason: CineflowClientError) -> Session | None:
+        """The next session after the call of one has ended; None where the stream ends with it."""
+        reason = self._resumer.interrupted or reason
+        going_on = self._broken is None and self._resumer.may_resume(reason)
+        if going_on:
+            self._resumer.interrupt(reason)  # nothing is written to the ring from here on
+        else:
+            self.fail(reason)
+            self._ended.set()
+        session.link.free_ring()
+        if not going_on:
+            return None
+        assert self._size is not None  # a result has come
+        try:
+            return self._resumer.next_session(self._size)
+        except CineflowClientError as error:
+            self.fail(error)
+            self._ended.set()
+            return None
 
     # -- ending ----------------------------------------------------------------------------------
 
+    def grace_s(self, wait_s: float) -> float:
+        """How much longer a result that did not come within `wait_s` may be waited for."""
+        return self._resumer.grace_s(wait_s)
+
     def require_own_process(self) -> None:
         """Raise `OtherProcess` in a process that only inherited the stream by a fork."""
-        if not self._link.is_own:
+        if os.getpid() != self._process:
             raise OtherProcess(
                 "the process that opened the stream",
                 f"process {os.getpid()}, a fork of it",
@@ -377,7 +399,7 @@ class Stream:
     def fail(self, error: CineflowClientError) -> None:
         """End the stream with `error`, which every frame in flight and every later call raises."""
         self._break(error)
-        self._link.hang_up()
+        self._resumer.hang_up()
 
     def _break(self, error: CineflowClientError) -> None:
         with self._lock:
@@ -394,20 +416,21 @@ class Stream:
         Never raises: a server that is gone holds nothing. In a forked child it does nothing: the
         stream is the parent's.
         """
-        if not (self._hang_up.alive and self._link.is_own):
+        if not (self._hang_up.alive and os.getpid() == self._process):
             return
         closed = StreamClosed("an open stream", "one that was closed", "Open a new stream.")
         with self._lock:
             self._closed = closed
             self._lock.notify_all()
+        self._resumer.close()
         # A thread that is just sending ends first: no frame leaves after the end of the sequence.
-        idle = self._link.sending.acquire(timeout=_END_TIMEOUT_S)
-        if self._started and self._broken is None:
-            name = self.model.served_name
-            self._link.send(end_request(name, self.sequence_id, _END_ID, start=False))
+        idle = self._sending.acquire(timeout=_END_TIMEOUT_S)
+        live = self._resumer.session.started and self._broken is None
+        if live and self._resumer.interrupted is None:
+            self._resumer.session.end()
         if idle:
-            self._link.sending.release()
-        if self._started and self._broken is None:
+            self._sending.release()
+        if live:
             self._ended.wait(min(_END_TIMEOUT_S, self.timeout_s))
         self.fail(closed)
         self._hang_up()
@@ -425,56 +448,33 @@ class Stream:
         self.close()
 
 
-def _wanted_outputs(model: ModelInfo, readings: tuple[str, ...]) -> list[str]:
-    """Names of the outputs to ask for: all, but of the readings made on request the named ones."""
-    on_request = {row.name for row in READINGS if row.asked}
-    there = [port.name for port in stream_outputs(model.spec)]
-    if unknown := [name for name in readings if name not in on_request.intersection(there)]:
-        raise CineflowClientError(
-            f"readings on request of {sorted(on_request.intersection(there))}",
-            f"{unknown}",
-            "The other readings always come.",
-        )
-    return [name for name in there if name not in on_request or name in readings]
+def _read(stream_ref: weakref.ref[Stream], resumer: Resumer) -> None:
+    """Hand each response to its frame, from one session after the other."""
+    session: Session | None = resumer.session
+    while session is not None:
+        reason = _hand_over(stream_ref, session)
+        stream = stream_ref()
+        if stream is None:
+            session.link.free_ring()
+            return
+        session = stream._after(session, reason)
+        del stream
 
 
-def _spacing(spacing_mm: tuple[float, ...], rank: int) -> np.ndarray:
+def _hand_over(stream_ref: weakref.ref[Stream], session: Session) -> ServerDied:
+    """Hand over the responses of a session until its call ends; returns why it did."""
     try:
-        array = np.asarray(spacing_mm, np.float64)
-    except (TypeError, ValueError):
-        array = np.empty(0)
-    if array.shape != (rank,) or not (np.isfinite(array).all() and (array > 0).all()):
-        raise CineflowClientError(
-            f"a spacing of {rank} positive numbers, (row, column) or (slice, row, column) in mm",
-            repr(spacing_mm),
-            "Leave it out without a calibration: lengths are in pixels then.",
-        )
-    return array
-
-
-def _read(stream_ref: weakref.ref[Stream], link: Link) -> None:
-    """Hand each response to its frame and the end of the call to all, then free the ring."""
-    try:
-        for response in link.responses:
+        for response in session.link.responses:
             stream = stream_ref()
             if stream is None:
                 break
-            stream._deliver(response)
+            stream._deliver(response, session)
             del stream, response
         reason = "the server closed the stream"
     except grpc.RpcError as error:
         reason = f"{error.code().name}: {error.details()}"
     except Exception as error:  # also after a bug here, a caller must not wait for ever
         reason = f"{type(error).__name__}: {error}"
-    stream = stream_ref()
-    if stream is not None:
-        stream.fail(_broken_by(reason))
-        stream._ended.set()
-    del stream
-    link.free_ring()
-
-
-def _broken_by(reason: str) -> ServerDied:
     return ServerDied(
         "a live connection to the server",
         reason,

@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ import numpy as np
 from cineflow.errors import BundleError, CineflowError, FrameError
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.probing import require_probes
+from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
 from cineflow.runtime.stream import Stream
-from cineflow.served import batch_limit, encode
+from cineflow.served import STATE, batch_limit, encode
 from cineflow.serving.calls import CallRunner
 from cineflow.serving.errors import ServerStoppingError
 from cineflow.serving.streams import StreamTable
@@ -152,6 +154,10 @@ class TritonPythonModel:
                 time_ms=None if time_ms is None else float(time_ms[0]),
                 given=self._given(request),
             )
+            if STATE.name in request.requested_output_names():
+                state = self._streams.get(sequence).state()
+                assert state is not None  # a frame was taken
+                result = replace(result, state=state_to_bytes(state))
             return encode(result, self._served, request.requested_output_names())
         except CineflowError as error:
             return error
@@ -160,11 +166,12 @@ class TritonPythonModel:
                 self._streams.end(sequence)
 
     def _new_stream(self, request: Any) -> Stream:
-        spacing = self._input(request, "spacing_mm")
+        spacing, saved = self._input(request, "spacing_mm"), self._input(request, STATE.name)
         asked = {"strain"} & set(request.requested_output_names())
         return Stream(
             self._engine,
             self._spec,
+            None if saved is None else state_from_bytes(saved.tobytes()),
             spacing_mm=None if spacing is None else tuple(spacing.tolist()),
             readings=tuple(asked),
             backward=self._backward,

@@ -1,0 +1,75 @@
+"""History: what a stream sends again when it is resumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cineflow_client.errors import CineflowClientError
+from cineflow_client.served import Result
+from cineflow_client.wire import Step
+
+#: Frames from one state to the next. A state is as large as a dozen frames, so it does not come
+#: with each; and the frames since the last one are kept, and are sent again.
+STATE_EVERY = 16
+
+
+@dataclass
+class Sent:
+    """One frame that the last known state does not contain.
+
+    Attributes:
+        request_id: Of its request.
+        step: What was sent; its frame is a copy.
+        asked: Whether its result brings a state.
+        answered: Whether its result has come.
+    """
+
+    request_id: str
+    step: Step
+    asked: bool
+    answered: bool = False
+
+
+class History:
+    """The last state that the server sent, and every frame since.
+
+    Args:
+        state: The state that the stream begins with; None for a new one.
+    """
+
+    def __init__(self, state: bytes | None) -> None:
+        self.state = state
+        self._sent: dict[str, Sent] = {}  # in the order of sending
+        self._since = 0
+
+    def add(self, request_id: str, step: Step) -> bool:
+        """Keep a frame that is about to be sent; returns whether to ask for the state with it."""
+        self._since += 1
+        asked = self._since >= STATE_EVERY
+        if asked:
+            self._since = 0
+        self._sent[request_id] = Sent(request_id, step, asked)
+        return asked
+
+    def settle(
+        self, request_id: str, result: Result | None, error: CineflowClientError | None
+    ) -> None:
+        """Note the result of a frame, or that it was refused: it then changed nothing."""
+        sent = self._sent.get(request_id)
+        if sent is None:
+            return
+        sent.answered = True
+        if error is not None:
+            del self._sent[request_id]
+            if sent.asked:
+                self._since = STATE_EVERY
+        elif result is not None and sent.asked and result.state is not None:
+            self.state = result.state
+            for older in list(self._sent):
+                del self._sent[older]
+                if older == request_id:
+                    break
+
+    def to_send_again(self) -> list[Sent]:
+        """The frames that the state does not contain, in their order."""
+        return list(self._sent.values())
