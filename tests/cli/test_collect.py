@@ -89,7 +89,7 @@ def test_frames_past_the_end_have_no_row_and_describe_only_the_clip(tmp_path: Pa
     found.arrays.write(tmp_path / "r.npz", {})
     with np.load(tmp_path / "r.npz") as file:
         assert file["out.frame"].tolist() == [1, 3, 5]
-        assert file["indices"].shape == (6, 5)
+        assert file["indices"].shape == (6, 7)
 
 
 def test_how_many_frames_fill_the_last_window() -> None:

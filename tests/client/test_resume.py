@@ -18,6 +18,7 @@ from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.stream import Stream as InProcess
 from cineflow.serving import TritonServer
 from cineflow_client import (
+    CineflowClientError,
     Client,
     Result,
     ServerBusy,
@@ -101,8 +102,12 @@ def test_a_stream_that_idled_too_long_goes_on(
         assert wanted in text
         text = text.replace(wanted, small)
     config.write_text(text)
-    with TritonServer(models, binary=server_binary) as server, Client(server.url) as client:
-        with client.stream("lucas_kanade") as stream:
+    with (
+        TritonServer(models, binary=server_binary) as server,
+        Client(server.url) as client,
+    ):
+        stream = client.stream("lucas_kanade")
+        with stream:
             for frame, here in zip(moving_frames[:3], expected, strict=False):
                 require_same(stream.push(frame), here)
             time.sleep(2.5)
@@ -179,30 +184,33 @@ def test_another_client_goes_on_from_a_state(
 
 
 def test_a_state_that_is_none_is_refused(client: Client, moving_frames: np.ndarray) -> None:
-    with client.stream("lucas_kanade", state=b"not a state") as stream:
-        with pytest.raises(Exception, match="the bytes of a stream's state"):
-            stream.push(moving_frames[0])
+    stream = client.stream("lucas_kanade", state=b"not a state")
+    with pytest.raises(CineflowClientError, match="the bytes of a stream's state"):
+        stream.push(moving_frames[0])
+    stream.close()
 
 
 def test_a_server_that_does_not_come_back(
     server_binary: Any, repository: Path, moving_frames: np.ndarray
 ) -> None:
-    with TritonServer(repository, binary=server_binary) as server:
-        with Client(server.url, timeout_s=1.0) as client:
-            ends = client.stream("lucas_kanade", resume_s=1.0)
-            closed = client.stream("lucas_kanade")
-            for stream in (ends, closed):
-                stream.push(moving_frames[0])
-            os.kill(server.pid, signal.SIGKILL)
+    with (
+        TritonServer(repository, binary=server_binary) as server,
+        Client(server.url, timeout_s=1.0) as client,
+    ):
+        ends = client.stream("lucas_kanade", resume_s=1.0)
+        closed = client.stream("lucas_kanade")
+        for stream in (ends, closed):
+            stream.push(moving_frames[0])
+        os.kill(server.pid, signal.SIGKILL)
+        started = time.monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(closed.push, moving_frames[1])
+            with pytest.raises((StreamBroken, ServerDied)):
+                ends.push(moving_frames[1])
+            assert time.monotonic() - started < 4
+            with pytest.raises(StreamBroken):
+                ends.push(moving_frames[1])
             started = time.monotonic()
-            with ThreadPoolExecutor(1) as pool:
-                waiting = pool.submit(closed.push, moving_frames[1])
-                with pytest.raises((StreamBroken, ServerDied)):
-                    ends.push(moving_frames[1])
-                assert time.monotonic() - started < 4
-                with pytest.raises(StreamBroken):
-                    ends.push(moving_frames[1])
-                started = time.monotonic()
-                closed.close()
-                assert time.monotonic() - started < 3
-                assert isinstance(waiting.exception(timeout=5), (StreamClosed, StreamBroken))
+            closed.close()
+            assert time.monotonic() - started < 3
+            assert isinstance(waiting.exception(timeout=5), (StreamClosed, StreamBroken))

@@ -100,13 +100,13 @@ def test_stream_is_a_sequence_under_its_hashed_name(repository: Path, bundle: Bu
     config = read_config(repository / bundle.served_name)
     assert config.name == bundle.served_name
     assert config.backend == "python"
-    names = ["frame", "frame_f32", "frame_index", "beat", "time_ms", "spacing_mm"]
+    names = ["frame", "frame_f32", "frame_index", "beat", "time_ms", "spacing_mm", "state"]
     assert [tensor.name for tensor in config.input] == names
     assert all(tensor.optional for tensor in config.input)
     outputs = {tensor.name: list(tensor.dims) for tensor in config.output}
     assert outputs == {
         "flow": [2, -1, -1], "displacement": [2, -1, -1], "quality_parts": [9], "beat_info": [5],
-        "strain": [-1, -1, -1], "indices": [5], "notes": [-1],
+        "strain": [-1, -1, -1], "state": [-1], "indices": [7], "notes": [-1],
     }  # fmt: skip
     assert config.sequence_batching.HasField("oldest")
 

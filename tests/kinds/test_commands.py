@@ -81,7 +81,7 @@ def test_given_points_follow_a_window(server, clip: Path, tmp_path: Path) -> Non
     centres = [centre(frame) for frame in read_cine(clip).frames]
     moved = [queries[0] + centres[k] - centres[0] for k in (6, 8, 10)]
     np.testing.assert_allclose(arrays["points"], moved, atol=0.01)
-    assert arrays["indices"].shape == (12, 5)
+    assert arrays["indices"].shape == (12, 7)
     assert about["arrays"]["lengths"]["unit"] == "mm"
     assert "window" in about["absent"]["tracks"]["reason"]
     length = float(rows[7]["length septum to apex [mm]"])
