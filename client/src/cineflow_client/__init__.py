@@ -5,6 +5,7 @@ from __future__ import annotations
 from cineflow_client.client import Client
 from cineflow_client.errors import (
     CineflowClientError,
+    FrameDropped,
     FrameRejected,
     ModelNotFound,
     OtherProcess,
@@ -31,6 +32,7 @@ __all__ = [
     "Cause",
     "CineflowClientError",
     "Client",
+    "FrameDropped",
     "FrameRejected",
     "LatencyLog",
     "LatencySummary",

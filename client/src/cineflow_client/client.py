@@ -18,6 +18,7 @@ from cineflow_client.metadata import ModelInfo, alias_target, read_model_info
 from cineflow_client.served import Output, described_output
 from cineflow_client.session import Transport
 from cineflow_client.stream import Stream
+from cineflow_client.waiting import Policy, Waiting
 from cineflow_client.wire import call_request, read_arrays
 
 #: Seconds for which `Client.call` keeps what an alias stands for before it asks again.
@@ -100,6 +101,8 @@ class Client(Connection):
         slots: int = 4,
         timeout_s: float | None = None,
         resume_s: float = 30.0,
+        policy: Policy = "every",
+        deadline_ms: float | None = None,
         state: bytes | None = None,
         spacing_mm: tuple[float, ...] | None = None,
         readings: tuple[str, ...] = (),
@@ -116,6 +119,12 @@ class Client(Connection):
             resume_s: Seconds for which a stream that the server lost (it died, the connection
                 broke, the stream idled too long) is tried again. It then goes on with the frames
                 that have no result yet, as if nothing had happened. 0: such a stream has ended.
+            policy: What becomes of a frame that finds every slot in flight. "every": `submit` waits
+                for `wait_s` and then raises `StreamBusy`. "newest": it waits, and a newer one takes
+                its place. "deadline": it waits, and is dropped once it is `deadline_ms` old. With
+                the last two `submit` never waits, frames are numbered here, and `Stream.dropped`
+                and `Result.gap_frames` count what was dropped.
+            deadline_ms: For the policy "deadline".
             state: A result's `state`, for a stream that goes on from there; it brings the spacing
                 and what was given at START.
             spacing_mm: mm per pixel along the frame's axes, (row, column) or (slice, row, column):
@@ -150,6 +159,7 @@ class Client(Connection):
             slots=slots,
             timeout_s=self.timeout_s if timeout_s is None else timeout_s,
             resume_s=resume_s,
+            waiting=Waiting(policy, deadline_ms),
             state=state,
             spacing_mm=spacing_mm,
             readings=readings,

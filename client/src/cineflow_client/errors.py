@@ -40,6 +40,10 @@ class FrameRejected(CineflowClientError, ValueError):  # noqa: N818
     """A frame is unusable: wrong rank, type or size, or not finite. The stream continues."""
 
 
+class FrameDropped(CineflowClientError):  # noqa: N818
+    """The stream's policy dropped the frame before it was sent. The stream continues."""
+
+
 class SharedMemoryUnavailable(CineflowClientError):  # noqa: N818
     """The server cannot share memory with this process: another machine, or not allowed."""
 

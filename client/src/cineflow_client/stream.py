@@ -14,7 +14,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -42,6 +43,8 @@ from cineflow_client.pending import Pending
 from cineflow_client.resume import AGAIN, Resumer
 from cineflow_client.served import STATE, Result
 from cineflow_client.session import END_ID, Session, Transport
+from cineflow_client.slots import NO_SLOT, Slots
+from cineflow_client.waiting import Waiting
 from cineflow_client.wire import Step, error_from_message, names_a_lost_region, read_result
 
 _END_TIMEOUT_S = 2.0
@@ -68,6 +71,7 @@ class Stream:
         slots: int,
         timeout_s: float,
         resume_s: float,
+        waiting: Waiting,
         state: bytes | None,
         spacing_mm: tuple[float, ...] | None,
         readings: tuple[str, ...],
@@ -75,7 +79,7 @@ class Stream:
         self.model = model
         self.timeout_s = timeout_s
         self._process = os.getpid()
-        self._slots = slots
+        self._slots = Slots(slots, waiting)
         self._size: tuple[int, ...] | None = None
         self._at_start: dict[str, np.ndarray] = {}
         if spacing_mm is not None:
@@ -86,14 +90,8 @@ class Stream:
         wanted = model.wanted_outputs(readings)
         self._shows_state = STATE.name in wanted
         self._dark = True  # every frame so far was black, so a scale of 0..1 can still show
-        self._counter = 0
         self._sending = threading.Lock()  # whoever has it has the turn to send
-        self._lock = threading.Condition()
-        self._free = list(range(slots))
-        self._pending: dict[str, Pending] = {}
         self._ended = threading.Event()
-        self._broken: CineflowClientError | None = None
-        self._closed: StreamClosed | None = None  # set first, while frames in flight still end
         self._resumer = Resumer(
             partial(Session, connection, model, transport, slots, wanted),
             partial(connection.require_ready, model.served_name),
@@ -116,6 +114,11 @@ class Stream:
     def sequence_id(self) -> int:
         """The sequence's id at the server. A stream that is resumed gets a new one."""
         return self._resumer.session.sequence_id
+
+    @property
+    def dropped(self) -> int:
+        """How many frames its policy has dropped."""
+        return self._slots.dropped
 
     @property
     def resumed(self) -> int:
@@ -214,6 +217,24 @@ class Stream:
         finally:
             self._sending.release()
 
+    def track(self, frames: Iterable[np.ndarray]) -> Iterator[Result]:
+        """The results of frames in their order, with as many in flight as there are slots.
+
+        Args:
+            frames: A clip [T, H, W], or whatever yields frames; see `push`. The next frame is taken
+                when a slot is free.
+
+        Raises:
+            CineflowClientError: As `push`; the frames after a frame that was refused are not sent.
+        """
+        waiting: deque[Pending] = deque()
+        for frame in frames:
+            waiting.append(self.submit(frame, wait_s=self.timeout_s))
+            while waiting and (waiting[0].done() or len(waiting) >= self._slots.count):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
     def _send(
         self,
         frame: np.ndarray,
@@ -228,25 +249,40 @@ class Stream:
         array = checked_frame(frame, self.model, self._size, dark=self._dark)
         require_numbers(index, beat, time_ms)
         arrays = self._checked_given(given, array.shape)
-        pending = self._claim_slot(array, arrays, index, beat, time_ms, sent_at, until)
+        step = Step(array, index, beat, time_ms, NO_SLOT, arrays)
+        if self._slots.drops:
+            if index is None and not self._given_at_start:
+                raise FrameRejected(
+                    "a frame's index, because the stream goes on from a state and may drop frames",
+                    "none",
+                    "Go on counting from the state's result: its `current`.",
+                )
+            step = replace(step, frame=array.copy())  # the caller may write to its array again
+            pending = self._slots.wait_in_line(self, step, sent_at)
+            self._slots.send_waiting(self._leave)
+        else:
+            pending = self._slots.claim(self, step, sent_at, until)
+            if self._resumer.keeps_frames:
+                pending.step = replace(pending.step, frame=array.copy())
+            try:
+                self._leave(pending)
+            except BaseException as error:  # nothing was sent: the next frame may use the slot
+                self._slots.release(pending)
+                raise (self._slots.broken or error) from None
         self._size = array.shape
         self._dark = self._dark and not array.any()
-        if self._resumer.keeps_frames:  # the caller may write to its array again
-            pending._step = replace(pending._step, frame=array.copy())
-        try:
-            self._resumer.send(pending._request_id, pending._step, partial(self._not_sent, pending))
-        except BaseException as error:  # nothing was sent: the next frame may use the slot
-            self._free_slot(pending)
-            raise (self._broken or error) from None
         return pending
+
+    def _leave(self, pending: Pending) -> None:
+        self._resumer.send(pending.request_id, pending.step, partial(self._not_sent, pending))
 
     def _not_sent(self, pending: Pending, error: Exception, useless: bool) -> None:
         """A first frame did not leave; `useless` says that no other one can."""
         if useless and isinstance(error, CineflowClientError):
             self.fail(error)
         else:
-            self._free_slot(pending)
-            pending._settle(None, error)
+            self._slots.release(pending)
+            pending.settle(None, error)
 
     def _checked_given(
         self, given: Mapping[str, np.ndarray], shape: tuple[int, ...]
@@ -262,46 +298,13 @@ class Stream:
         self._at_start |= once
         return arrays
 
-    def _claim_slot(
-        self,
-        frame: np.ndarray,
-        arrays: Mapping[str, np.ndarray],
-        index: int | None,
-        beat: bool | None,
-        time_ms: float | None,
-        sent_at: float,
-        until: float,
-    ) -> Pending:
-        """A free slot for one frame. From here on, the end of the stream also ends this frame."""
-        with self._lock:
-            left_s = max(until - time.perf_counter(), 0.0)
-            if not self._lock.wait_for(lambda: self._free or self._broken or self._closed, left_s):
-                raise StreamBusy(
-                    "a free slot",
-                    f"{self._slots} frames in flight",
-                    "Drop this frame, wait longer (wait_s), or open the stream with more slots.",
-                )
-            if ended := self._broken or self._closed:
-                raise ended
-            step = Step(frame, index, beat, time_ms, self._free.pop(), arrays)
-            request_id = str(self._counter)
-            self._counter += 1
-            pending = self._pending[request_id] = Pending(self, request_id, step, sent_at)
-        return pending
-
-    def _free_slot(self, pending: Pending) -> None:
-        with self._lock:
-            self._pending.pop(pending._request_id, None)
-            self._free.append(pending._step.slot)
-            self._lock.notify()
-
     # -- receiving -------------------------------------------------------------------------------
 
     def _deliver(self, response: Any, session: Session) -> None:
         inferred, said = response.infer_response, response.error_message
         if inferred.id == END_ID:
             self._ended.set()
-            if self._broken is not None or self._resumer.interrupted is not None:
+            if self._slots.broken is not None or self._resumer.interrupted is not None:
                 session.link.hang_up()
             return
         if self._resumer.interrupted is not None:
@@ -311,18 +314,18 @@ class Stream:
             if error is not None:
                 self._lose(session, error)
             return
-        with self._lock:  # it stays listed until it is read: the end of the stream settles it too
-            pending = self._pending.get(inferred.id)
+        # It stays listed until it is read: the end of the stream settles it too.
+        pending = self._slots.find(inferred.id)
         if pending is None:
             return
         result: Result | None = None
         if names_a_lost_region(said):
             error = self._without_ring(pending, session, said)
         elif error is None:
-            elapsed_ms = 1e3 * (time.perf_counter() - pending._sent_at)
+            elapsed_ms = 1e3 * (time.perf_counter() - pending.sent_at)
             ring = session.link.ring
             try:
-                result = read_result(inferred, pending._step, self.model.spec, ring, elapsed_ms)
+                result = read_result(inferred, pending.step, self.model.spec, ring, elapsed_ms)
             except CineflowClientError as refused:
                 error = refused
         if isinstance(error, StreamBroken):
@@ -331,15 +334,16 @@ class Stream:
         self._resumer.settle(inferred.id, result, error)
         if result is not None and not self._shows_state:
             result = replace(result, state=None)
-        self._free_slot(pending)
-        pending._settle(result, error)
+        self._slots.release(pending)
+        self._slots.send_waiting(self._leave)
+        pending.settle(result, error)
 
     def _lose(self, session: Session, error: CineflowClientError) -> None:
         """The session is of no more use: another one goes on, or the stream ends."""
         if self._resumer.may_resume(error):
             self._resumer.interrupt(error)
         else:
-            self._break(error)
+            self._slots.end(error)
         if isinstance(error, (ServerStopping, ServerBusy)):  # Triton still counts the sequence
             session.end()
         else:
@@ -356,7 +360,7 @@ class Stream:
         )
         if self._resumer.may_resume(lost):
             return lost
-        if pending._request_id == "0":  # no frame has reached the model
+        if pending.request_id == "0":  # no frame has reached the model
             session.started = False
         session.give_up_ring(f"a server that no longer maps this stream's memory ({message})")
         return FrameRejected(lost.wanted, lost.got, lost.remedy)
@@ -364,7 +368,7 @@ class Stream:
     def _after(self, session: Session, reason: CineflowClientError) -> Session | None:
         """The next session after the call of one has ended; None where the stream ends with it."""
         reason = self._resumer.interrupted or reason
-        going_on = self._broken is None and self._resumer.may_resume(reason)
+        going_on = self._slots.broken is None and self._resumer.may_resume(reason)
         if going_on:
             self._resumer.interrupt(reason)  # nothing is written to the ring from here on
         else:
@@ -398,17 +402,8 @@ class Stream:
 
     def fail(self, error: CineflowClientError) -> None:
         """End the stream with `error`, which every frame in flight and every later call raises."""
-        self._break(error)
+        self._slots.end(error)
         self._resumer.hang_up()
-
-    def _break(self, error: CineflowClientError) -> None:
-        with self._lock:
-            if self._broken is None:
-                self._broken = error
-            waiting, self._pending = list(self._pending.values()), {}
-            self._lock.notify_all()
-        for pending in waiting:
-            pending._settle(None, self._broken)
 
     def close(self) -> None:
         """End the sequence at the server and release everything. Safe to call twice.
@@ -419,13 +414,11 @@ class Stream:
         if not (self._hang_up.alive and os.getpid() == self._process):
             return
         closed = StreamClosed("an open stream", "one that was closed", "Open a new stream.")
-        with self._lock:
-            self._closed = closed
-            self._lock.notify_all()
+        self._slots.close(closed)
         self._resumer.close()
         # A thread that is just sending ends first: no frame leaves after the end of the sequence.
         idle = self._sending.acquire(timeout=_END_TIMEOUT_S)
-        live = self._resumer.session.started and self._broken is None
+        live = self._resumer.session.started and self._slots.broken is None
         if live and self._resumer.interrupted is None:
             self._resumer.session.end()
         if idle:
