@@ -254,7 +254,7 @@ def test_the_server_has_the_last_word_on_a_frame(client, moving_frames):
 
 def test_a_size_that_the_model_does_not_take(client):
     with client.stream("lucas_kanade") as stream, pytest.raises(FrameRejected, match="by 16"):
-        stream.push(np.zeros((100, 160), np.uint8))
+        stream.push(np.zeros((40, 160), np.uint8))
 
 
 def test_no_such_model(client):

@@ -10,6 +10,7 @@ import numpy as np
 
 from cineflow_client.errors import CineflowClientError, FrameRejected
 from cineflow_client.metadata import ModelInfo
+from cineflow_client.padding import Padding
 from cineflow_client.served import LAST_INDEX
 from cineflow_client.shapes import describe_shape, fits
 
@@ -54,7 +55,8 @@ def checked_frame(
             _words(array.shape),
             "After a change of depth or probe, close this stream and open a new one.",
         )
-    model.axis_sizes(array.shape)
+    if stream_size is None:
+        model.axis_sizes(Padding(model, array.shape).size)
     _check_values(array, low, high, dark=dark)
     return np.ascontiguousarray(array)
 

@@ -39,6 +39,7 @@ from cineflow_client.errors import (
 )
 from cineflow_client.frames import checked_arrays, checked_frame, checked_spacing, require_numbers
 from cineflow_client.metadata import ModelInfo
+from cineflow_client.padding import Padding
 from cineflow_client.pending import Pending
 from cineflow_client.resume import AGAIN, Resumer
 from cineflow_client.served import STATE, Result
@@ -80,7 +81,8 @@ class Stream:
         self.timeout_s = timeout_s
         self._process = os.getpid()
         self._slots = Slots(slots, waiting)
-        self._size: tuple[int, ...] | None = None
+        self._size: tuple[int, ...] | None = None  # of the caller's frames
+        self._padding: Padding | None = None
         self._at_start: dict[str, np.ndarray] = {}
         if spacing_mm is not None:
             self._at_start["spacing_mm"] = checked_spacing(spacing_mm, model.frame_rank)
@@ -150,7 +152,9 @@ class Stream:
 
         Args:
             frame: Grey levels in the range of the model's feed (0..255), uint8 or float32 [H, W];
-                [D, H, W] for models of volumes.
+                [D, H, W] for models of volumes. A size between two that the model takes (800 x 600
+                for one by 16) is padded with black below and to the right, and the results are
+                cropped. Areas, and what else the model says of the whole frame, include the black.
             index: The frame's number; it must grow. The server counts from 0 by default. Skip the
                 numbers of dropped frames, and the result names the pair that was tracked.
             beat: Whether an R wave came with this frame. True makes it the reference frame of the
@@ -247,6 +251,11 @@ class Stream:
     ) -> Pending:
         """Check, claim a slot and send, one frame at a time."""
         array = checked_frame(frame, self.model, self._size, dark=self._dark)
+        own_size = array.shape
+        if self._size is None:
+            self._padding = Padding(self.model, own_size)
+        assert self._padding is not None
+        array = self._padding.pad(array)
         require_numbers(index, beat, time_ms)
         arrays = self._checked_given(given, array.shape)
         step = Step(array, index, beat, time_ms, NO_SLOT, arrays)
@@ -269,7 +278,7 @@ class Stream:
             except BaseException as error:  # nothing was sent: the next frame may use the slot
                 self._slots.release(pending)
                 raise (self._slots.broken or error) from None
-        self._size = array.shape
+        self._size = own_size
         self._dark = self._dark and not array.any()
         return pending
 
@@ -332,8 +341,11 @@ class Stream:
             self._lose(session, error)
             return
         self._resumer.settle(inferred.id, result, error)
-        if result is not None and not self._shows_state:
-            result = replace(result, state=None)
+        if result is not None:
+            assert self._padding is not None
+            result = self._padding.crop(result)
+            if not self._shows_state:
+                result = replace(result, state=None)
         self._slots.release(pending)
         self._slots.send_waiting(self._leave)
         pending.settle(result, error)
@@ -377,9 +389,9 @@ class Stream:
         session.link.free_ring()
         if not going_on:
             return None
-        assert self._size is not None  # a result has come
+        assert self._padding is not None  # a result has come
         try:
-            return self._resumer.next_session(self._size)
+            return self._resumer.next_session(self._padding.size)
         except CineflowClientError as error:
             self.fail(error)
             self._ended.set()
