@@ -216,11 +216,12 @@ def stream_paced(
     slice_ = None if source.volumes is None else (source.volumes.middle, source.volumes.model[0])
     collector = Collector(cine, source.geometry, source.spec, keep=keep, slice_of=slice_)
     latency = LatencyLog(frame_period_ms=cine.frame_period_ms)
-    with client.stream(model.served_name) as warm_up:
+    # A lost stream ends the measurement: the wait for a new server is not a latency.
+    with client.stream(model.served_name, resume_s=0) as warm_up:
         for index, frame in enumerate(source.frames[: warm_up_frames(source.spec)]):
             warm_up.push(frame, given=given.at(index))
     repeats: list[int] = []
-    with client.stream(model.served_name, spacing_mm=source.spacing_mm) as stream:
+    with client.stream(model.served_name, resume_s=0, spacing_mm=source.spacing_mm) as stream:
         started = time.perf_counter()
         for index, (frame, due_ms) in enumerate(zip(source.frames, cine.times_ms, strict=True)):
             early_s = started + due_ms / 1e3 - time.perf_counter()
@@ -271,7 +272,7 @@ def sustained_fps(
     count = len(source.frames)
     indices = [*range(count), *past_the_end(source.spec, count)]
     waiting: deque = deque()
-    with client.stream(model.served_name, slots=in_flight) as stream:
+    with client.stream(model.served_name, slots=in_flight, resume_s=0) as stream:
         started = time.perf_counter()
         for index in indices:
             if len(waiting) == in_flight:
