@@ -14,6 +14,7 @@ from tritonclient.grpc import service_pb2
 from cineflow_client.connection import Connection
 from cineflow_client.errors import CineflowClientError, ModelNotFound, ServerRefused
 from cineflow_client.frames import checked_arrays
+from cineflow_client.latency import ServerTimes
 from cineflow_client.metadata import ModelInfo, alias_target, read_model_info
 from cineflow_client.served import Output, described_output
 from cineflow_client.session import Transport
@@ -90,6 +91,21 @@ class Client(Connection):
         config = self._config(name)
         target = alias_target(config)
         return read_model_info(name, self._config(target) if target else config)
+
+    def times(self, model: str) -> ServerTimes:
+        """Where the server's time went since it started, for one served model.
+
+        Raises:
+            ModelNotFound: It is not served.
+            ServerUnavailable: No server responds.
+        """
+        request = service_pb2.ModelStatisticsRequest(name=model)
+        (found,) = self._ask(self.stub.ModelStatistics, request, model=model).model_stats
+        stats = found.inference_stats
+        copies = stats.compute_input.ns + stats.compute_output.ns
+        return ServerTimes(
+            stats.success.count, stats.queue.ns / 1e9, (stats.compute_infer.ns + copies) / 1e9
+        )
 
     # -- streaming -------------------------------------------------------------------------------
 
