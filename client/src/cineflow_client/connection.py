@@ -35,6 +35,10 @@ _OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.use_local_subchannel_pool", 1),
+    # A server that is being started again is back in seconds: ask every second, not ever more
+    # seldom.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 _ADDRESS = re.compile(r"[^/\s]+:[0-9]+")
 _ANSWERED = re.compile(r"unknown model|protocol is restricted")

@@ -17,6 +17,7 @@ from cineflow_client.errors import (
     FrameRejected,
     ModelNotFound,
     ServerBusy,
+    ServerDied,
     ServerRefused,
     ServerStopping,
     ServerUnavailable,
@@ -185,6 +186,8 @@ _KINDS: Mapping[str, type[CineflowClientError]] = {
     "ServerStoppingError": ServerStopping,
     "PlacesTakenError": ServerBusy,
 }
+#: Triton's words for a model whose process was killed, crashed or stalled.
+_LOST_PROCESS = re.compile(r"Stub process '.*' is not healthy|Stub process is unhealthy")
 
 
 def names_a_lost_region(message: str) -> bool:
@@ -205,6 +208,13 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
             "a stream that the server still knows",
             "one that it dropped: it was idle for too long, or its model was reloaded",
             "Open a new stream; displacement starts from a new reference frame.",
+        )
+    if _LOST_PROCESS.search(message):
+        return ServerDied(
+            "a model whose process runs",
+            message,
+            "Its streams are lost with their state. `cineflow serve` starts it again: open a new "
+            "stream in a moment.",
         )
     if "Server is stopping" in message:
         return ServerStopping(

@@ -11,6 +11,9 @@ import typer
 
 from cineflow.cli.console import ends_on_sigterm, err, go_on, guarded, out
 
+#: How often within ten minutes the server is started again.
+RESTARTS = 10
+
 
 def register(app: typer.Typer) -> None:
     app.command("serve")(serve)
@@ -62,6 +65,7 @@ def serve(
             grpc_port=port,
             models=models,
             log_file=log,
+            restarts=RESTARTS,
             temporary=temporary,
         )
         with err.status("starting tritonserver"):
@@ -72,4 +76,4 @@ def serve(
                 out.print(f"  {bundle.spec.name}  ({bundle.served_name})")
             err.print("Ctrl-C stops it")
             go_on()
-            server.wait()
+            server.wait(lambda reason: err.print(f"{reason}. The server is being started again."))

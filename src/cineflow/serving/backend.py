@@ -28,6 +28,7 @@ from cineflow.served import batch_limit, encode
 from cineflow.serving.calls import CallRunner
 from cineflow.serving.errors import ServerStoppingError
 from cineflow.serving.streams import StreamTable
+from cineflow.serving.vitals import VITALS_VARIABLE, Vitals
 
 _SEQUENCE_START, _SEQUENCE_END = 1, 2  # bits of InferenceRequest.flags()
 
@@ -90,6 +91,7 @@ class TritonPythonModel:
         batching = config.get("sequence_batching", {})
         idle_s = int(batching.get("max_sequence_idle_microseconds", 0)) / 1e6
         self._streams = StreamTable(idle_s, int(parameters.get("places", 0)))
+        self._vitals = Vitals(bundle.served_name, os.environ.get(VITALS_VARIABLE))
         self._stopping = Path(os.environ.get(STOPPING_VARIABLE, "/nonexistent"))
         ends = f"idle streams end after {idle_s:g} s" if self._spec.feed.streams else "calls"
         self._pb.Logger.log_info(
@@ -100,14 +102,19 @@ class TritonPythonModel:
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Handle the requests in order. An error only concerns its own request."""
+        with self._vitals.busy():
+            return self._outcomes(requests)
+
+    def finalize(self) -> None:
+        """The process ends on purpose."""
+        self._vitals.end()
+
+    def _outcomes(self, requests: Sequence[Any]) -> list[Any]:
         if not self._spec.feed.streams:
             calls = [self._given(request) for request in requests]
             pairs = zip(requests, self._calls.run(calls), strict=True)
             return [self._response(request, outcome) for request, outcome in pairs]
         return [self._response(request, self._frame_outcome(request)) for request in requests]
-
-    def finalize(self) -> None:
-        """Nothing to release: everything ends with the process."""
 
     def _response(self, request: Any, outcome: Mapping[str, np.ndarray] | CineflowError) -> Any:
         if isinstance(outcome, CineflowError):
