@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cineflow.serving import ServerDiedError, TritonServer
-from cineflow_client import Client, CineflowClientError, ServerDied, StreamBroken
+from cineflow_client import CineflowClientError, Client, ServerDied, Stream, StreamBroken
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
 
@@ -55,6 +55,11 @@ def watched(server_binary: Any, repository: Path, left_behind: Any) -> Iterator[
     assert left_behind(running.name) == []
 
 
+def push_on(stream: Stream) -> None:
+    while True:
+        stream.push(FRAME)
+
+
 def restarted_after(
     server: TritonServer, harm: Callable[[], None]
 ) -> tuple[CineflowClientError, str]:
@@ -66,8 +71,7 @@ def restarted_after(
         stream.push(FRAME)
         harm()
         with pytest.raises(StreamBroken) as lost:
-            while True:
-                stream.push(FRAME)
+            push_on(stream)
         until(lambda: server.restarts > before)
         until(lambda: server.pid not in (None, pid))
         assert not client.is_ready()  # it has only just been started

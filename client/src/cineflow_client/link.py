@@ -49,6 +49,7 @@ class Link:
         self._ended = False
         self._process = os.getpid()
         self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()  # at most slots + the end
+        self._watch: Any = None
         self.responses: Any = connection.stub.ModelStreamInfer(_requests(self._outbox))
 
     @property
@@ -78,9 +79,20 @@ class Link:
                 return
         self._give_back(ring)
 
+    def watch(self, request: Any) -> None:
+        """Keep a call open next to the stream, by which the server sees that this program lives.
+
+        A server that does not know such calls refuses it, which changes nothing here.
+        """
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self._connection.stub.ModelInfer.future(request)
+
     def hang_up(self) -> None:
         """End the call at once. The server sees it, and `responses` ends."""
         if self.is_own:
+            if self._watch is not None:
+                self._watch.cancel()
             self._outbox.put(None)
             self.responses.cancel()
 

@@ -46,6 +46,7 @@ from cineflow_client.wire import (
     frame_request,
     names_a_lost_region,
     read_result,
+    watch_request,
 )
 
 Transport = Literal["auto", "shm", "grpc"]
@@ -266,6 +267,8 @@ class Stream:
         pending._start = not self._started
         if pending._start:
             step = replace(step, arrays={**step.arrays, **self._at_start})
+            name, own_id = self.model.served_name, secrets.randbits(62) + 1
+            self._link.watch(watch_request(name, self.sequence_id, own_id))
         try:
             if ring is not None:
                 ring.put_frame(step.slot, step.frame)

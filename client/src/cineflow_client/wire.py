@@ -104,6 +104,16 @@ def end_request(model: str, sequence: int, request_id: str, *, start: bool) -> A
     return request
 
 
+def watch_request(model: str, watched: int, sequence: int) -> Any:
+    """A ModelInferRequest whose response comes when the stream `watched` ends.
+
+    The server sees the end of its connection, and frees the place of a client that is gone.
+    """
+    request = end_request(model, sequence, "watch", start=True)
+    request.parameters["watch"].int64_param = watched
+    return request
+
+
 def read_arrays(response: Any, ring: SharedRing | None = None, slot: int = 0) -> dict[str, Any]:
     """The tensors of a ModelInferResponse by name.
 

@@ -29,6 +29,7 @@ from cineflow.serving.calls import CallRunner
 from cineflow.serving.errors import ServerStoppingError
 from cineflow.serving.streams import StreamTable
 from cineflow.serving.vitals import VITALS_VARIABLE, Vitals
+from cineflow.serving.watches import WATCH_PARAMETER, Watches
 
 _SEQUENCE_START, _SEQUENCE_END = 1, 2  # bits of InferenceRequest.flags()
 
@@ -93,6 +94,7 @@ class TritonPythonModel:
         self._streams = StreamTable(idle_s, int(parameters.get("places", 0)))
         self._vitals = Vitals(bundle.served_name, os.environ.get(VITALS_VARIABLE))
         self._stopping = Path(os.environ.get(STOPPING_VARIABLE, "/nonexistent"))
+        self._watches = Watches(self._streams, self._finish_watch, self._stopping.exists)
         ends = f"idle streams end after {idle_s:g} s" if self._spec.feed.streams else "calls"
         self._pb.Logger.log_info(
             f"{bundle.served_name}: {self._engine.name}, {self._engine.kernels}; threads: "
@@ -107,6 +109,7 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """The process ends on purpose."""
+        self._watches.close()
         self._vitals.end()
 
     def _outcomes(self, requests: Sequence[Any]) -> list[Any]:
@@ -114,7 +117,7 @@ class TritonPythonModel:
             calls = [self._given(request) for request in requests]
             pairs = zip(requests, self._calls.run(calls), strict=True)
             return [self._response(request, outcome) for request, outcome in pairs]
-        return [self._response(request, self._frame_outcome(request)) for request in requests]
+        return [self._of_stream(request) for request in requests]
 
     def _response(self, request: Any, outcome: Mapping[str, np.ndarray] | CineflowError) -> Any:
         if isinstance(outcome, CineflowError):
@@ -126,12 +129,26 @@ class TritonPythonModel:
 
     # -- streams -----------------------------------------------------------------------------------
 
+    def _of_stream(self, request: Any) -> Any:
+        """The response to a frame; None for a watch, whose response comes later."""
+        watched = json.loads(request.parameters() or "{}").get(WATCH_PARAMETER)
+        if watched is None:
+            return self._response(request, self._frame_outcome(request))
+        self._watches.add(watched, request.get_response_sender())
+        return None
+
+    def _finish_watch(self, sender: Any) -> None:
+        final = self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+        sender.send(self._pb.InferenceResponse(output_tensors=[]), flags=final)
+
     def _frame_outcome(self, request: Any) -> Mapping[str, np.ndarray] | CineflowError:
         sequence, flags = request.correlation_id(), request.flags()
         own = True  # whether the sequence is the client's that asks
         try:
             if flags & _SEQUENCE_START:
                 own = False
+                if self._streams.full:
+                    self._watches.check()  # a place may be a gone client's
                 self._streams.begin(sequence, self._new_stream(request))
                 own = True
             frame = self._frame(request)
@@ -165,6 +182,7 @@ class TritonPythonModel:
         finally:
             if flags & _SEQUENCE_END and own:
                 self._streams.end(sequence)
+                self._watches.end(sequence)
 
     def _new_stream(self, request: Any) -> Stream:
         spacing = self._input(request, "spacing_mm")

@@ -89,6 +89,9 @@ class ServerCommand:
         # take that for an attack and end the connection.
         options["grpc-http2-min-recv-ping-interval-without-data"] = "1000"
         options["grpc-http2-max-ping-strikes"] = "0"
+        # A client that is gone without a word (a pulled cable) is noticed, and its place is freed.
+        options["grpc-keepalive-time"] = "10000"
+        options["grpc-keepalive-timeout"] = "5000"
         if "allow-client-shm" in binary.options:  # off by default since 2.69, unknown before
             options["allow-client-shm"] = "true"
         if binary.source == "wheel":

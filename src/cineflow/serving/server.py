@@ -26,7 +26,7 @@ from types import TracebackType
 
 from cineflow import local_key
 from cineflow.errors import ArgumentError, ServerError
-from cineflow.serving import health, supervisor
+from cineflow.serving import health, leftovers, supervisor
 from cineflow.serving.command import (
     ARGUMENTS_LIBRARY,
     ServerCommand,
@@ -138,6 +138,7 @@ class TritonServer:
         self._log: ServerLog | None = None
         self._ports: Ports | None = None
         self._scratch: Path | None = None
+        self._claim: int | None = None  # of the scratch folder
         self._supervisor: subprocess.Popen[str] | None = None
 
     # -- life ------------------------------------------------------------------------------------
@@ -162,6 +163,7 @@ class TritonServer:
                 "Call close() first, or make another TritonServer.",
             )
         binary = self._binary or find_server()
+        leftovers.sweep()
         for attempt in range(_ATTEMPTS):
             self._ports = choose_ports(self._command.host, self._wanted_ports)
             try:
@@ -201,7 +203,9 @@ class TritonServer:
                 shutil.rmtree(self._scratch, ignore_errors=True)
             if self._key_file is not None:
                 local_key.remove_key(self._key_file, self._key)
-            self._scratch = self._key_file = None
+            if self._claim is not None:
+                os.close(self._claim)
+            self._scratch = self._key_file = self._claim = None
 
     def __enter__(self) -> TritonServer:
         return self.start()
@@ -335,19 +339,21 @@ class TritonServer:
 
     def _launch(self, binary: ServerBinary) -> None:
         self.name = f"cineflow-{secrets.token_hex(6)}"
-        self._scratch = Path(tempfile.mkdtemp(prefix="cineflow-server-"))
+        self._scratch = Path(tempfile.mkdtemp(prefix=leftovers.PREFIX))
         self.log_file = self._wanted_log or self._scratch / "server.log"
         self._log = ServerLog(self.log_file)
         self._key = secrets.token_hex(16)
         if self._models is not None:
             self._keep_models(self._models)
+        remove = [str(path) for path in (self._scratch, self._leave_key(), *self._temporary)]
+        self._claim = leftovers.claim(self._scratch, self.name, remove)
         plan = supervisor.Plan(
             command=self._command.line(binary, self.name, self._running_ports(), self._scratch),
             parent=os.getpid(),
             log=str(self.log_file),
             shared_memory_prefix=shared_memory_prefix(self.name),
             grace_s=self._command.exit_timeout_s + 5.0,  # the stubs end after the sequences
-            remove=[str(path) for path in (self._scratch, self._leave_key(), *self._temporary)],
+            remove=remove,
             preload=str(ARGUMENTS_LIBRARY),
             scratch=str(self._scratch),
             http_port=self._running_ports().http,
@@ -363,6 +369,7 @@ class TritonServer:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=self._command.process_environment(binary, self.name, self._key, self._scratch),
+                pass_fds=(self._claim,),
                 start_new_session=True,  # Ctrl-C in a terminal reaches us only; we end the server
                 text=True,
             )

@@ -49,6 +49,9 @@ _PROBE_S, _SILENT_S = 1.0, 10.0
 #: If this process itself did not run for so long, the machine stood still.
 _STILL_S = 2.0
 
+#: Start of the names of the folders that a killed server leaves in /tmp.
+_MADE = "python_env_"
+
 #: A file of `vitals.py` starts with this; the model's name follows.
 PULSE = struct.Struct("<qq")
 
@@ -266,7 +269,8 @@ def remove_made(files: Scratch) -> None:
     """Remove the folders that the server made outside its scratch folder."""
     if files.made.exists():
         for line in files.made.read_text().splitlines():
-            _remove(Path(line))
+            if Path(line).name.startswith(_MADE):  # a model's program makes its own folders
+                _remove(Path(line))
         files.made.unlink()
 
 
