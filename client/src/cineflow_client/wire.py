@@ -186,8 +186,8 @@ def _point_at(tensor: Any, ring: SharedRing, slot: int, part: str, byte_size: in
     tensor.parameters["shared_memory_byte_size"].int64_param = byte_size
 
 
-#: A typed error of the server: its name, then its parts as JSON. Triton may write text before it.
-_TYPED = re.compile(r"(\w+Error): (\{.*\})\s*$", re.S)
+#: A typed error of the server: its name, then its parts as JSON. Triton writes text around it.
+_TYPED = re.compile(r"(\w+Error): (?=\{)")
 _KINDS: Mapping[str, type[CineflowClientError]] = {
     "FrameError": FrameRejected,
     "ArgumentError": FrameRejected,
@@ -210,7 +210,7 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
     typed = _TYPED.search(message)
     if typed:
         with contextlib.suppress(ValueError, KeyError):
-            parts = json.loads(typed[2])
+            parts, _ = json.JSONDecoder().raw_decode(message, typed.end())
             kind = _KINDS.get(typed[1], ServerRefused)
             return kind(parts["wanted"], parts["got"], parts["remedy"])
     if "must specify the START flag" in message:

@@ -27,6 +27,7 @@ from cineflow.runtime.stream import Stream
 from cineflow.served import batch_limit, encode
 from cineflow.serving.calls import CallRunner
 from cineflow.serving.errors import ServerStoppingError
+from cineflow.serving.rarity import Rarity
 from cineflow.serving.streams import StreamTable
 from cineflow.serving.vitals import VITALS_VARIABLE, Vitals
 from cineflow.serving.watches import WATCH_PARAMETER, Watches
@@ -36,6 +37,9 @@ _SEQUENCE_START, _SEQUENCE_END = 1, 2  # bits of InferenceRequest.flags()
 #: Names a file. Once it exists, the server is being stopped, and streams are told with their next
 #: frame.
 STOPPING_VARIABLE = "CINEFLOW_STOPPING"
+
+#: More errors than this do not go into the log; a client that sends bad frames would fill the disk.
+_ERRORS_PER_S = 20
 
 #: DLPack's name for a capsule whose memory has a new owner; a capsule keeps only the pointer.
 _TAKEN = b"used_dltensor"
@@ -67,6 +71,7 @@ class TritonPythonModel:
                 sizes that none of them has.
         """
         self._pb: Any = importlib.import_module("triton_python_backend_utils")
+        importlib.import_module("asyncio")  # or Triton does it within the first frame, for 0.1 s
         config = json.loads(args["model_config"])
         parameters = {
             name: item["string_value"] for name, item in config.get("parameters", {}).items()
@@ -94,6 +99,7 @@ class TritonPythonModel:
         self._streams = StreamTable(idle_s, int(parameters.get("places", 0)))
         self._vitals = Vitals(bundle.served_name, os.environ.get(VITALS_VARIABLE))
         self._stopping = Path(os.environ.get(STOPPING_VARIABLE, "/nonexistent"))
+        self._errors = Rarity(_ERRORS_PER_S)
         self._watches = Watches(self._streams, self._finish_watch, self._stopping.exists)
         ends = f"idle streams end after {idle_s:g} s" if self._spec.feed.streams else "calls"
         self._pb.Logger.log_info(
@@ -103,7 +109,11 @@ class TritonPythonModel:
         )
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Handle the requests in order. An error only concerns its own request."""
+        """Handle the requests in order. An error only concerns its own request.
+
+        Raises:
+            TritonModelException: The only request has failed; see `_response`.
+        """
         with self._vitals.busy():
             return self._outcomes(requests)
 
@@ -115,12 +125,23 @@ class TritonPythonModel:
     def _outcomes(self, requests: Sequence[Any]) -> list[Any]:
         if not self._spec.feed.streams:
             calls = [self._given(request) for request in requests]
+            alone = len(requests) == 1
             pairs = zip(requests, self._calls.run(calls), strict=True)
-            return [self._response(request, outcome) for request, outcome in pairs]
+            return [self._response(request, outcome, alone) for request, outcome in pairs]
         return [self._of_stream(request) for request in requests]
 
-    def _response(self, request: Any, outcome: Mapping[str, np.ndarray] | CineflowError) -> Any:
+    def _response(
+        self, request: Any, outcome: Mapping[str, np.ndarray] | CineflowError, alone: bool = True
+    ) -> Any:
+        """The response to a request.
+
+        An error that is raised counts as a failure in Triton's metrics, but it would end every
+        request of its batch, and Triton writes it into the log. One in a response counts as a
+        success. So it is raised if the request is alone and few errors came lately.
+        """
         if isinstance(outcome, CineflowError):
+            if alone and self._errors.next_is_rare():
+                raise self._pb.TritonModelException(error_text(outcome))
             failure = self._pb.TritonError(error_text(outcome))
             return self._pb.InferenceResponse(output_tensors=[], error=failure)
         wanted = request.requested_output_names()
