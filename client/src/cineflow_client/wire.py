@@ -219,6 +219,13 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
             "one that it dropped: it was idle for too long, or its model was reloaded",
             "Open a new stream; displacement starts from a new reference frame.",
         )
+    if "shared memory pool size" in message:
+        return ServerRefused(
+            "room for this frame and its results in the server's /dev/shm",
+            message,
+            "Send smaller frames, ask for fewer outputs, or start the server with a larger one "
+            "(docker: --shm-size).",
+        )
     if _LOST_PROCESS.search(message):
         return ServerDied(
             "a model whose process runs",

@@ -97,6 +97,7 @@ class ServerCommand:
         if binary.source == "wheel":
             options["backend-directory"] = str(binary.private_backends(scratch))
             options["allow-gpu-metrics"] = "false"  # the wheel's server cannot read them
+            options["pinned-memory-pool-byte-size"] = "0"  # it has no backend that would use it
         unknown = self.options.keys() - binary.options
         if unknown:  # the server would print its whole help and end
             raise ArgumentError(

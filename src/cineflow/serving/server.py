@@ -37,6 +37,7 @@ from cineflow.serving.command import (
 from cineflow.serving.errors import PortTakenError, ServerDiedError, ServerTimeoutError
 from cineflow.serving.install import ServerBinary, find_server
 from cineflow.serving.log import ServerLog, death
+from cineflow.serving.memory import require_shared_memory
 from cineflow.serving.ports import Ports, address, choose_ports
 
 _BIND_FAILED = re.compile(
@@ -151,6 +152,7 @@ class TritonServer:
             ServerInstallError: This Python cannot run its models.
             PortTakenError: A port that was asked for is taken.
             AddressUnusableError: The address cannot be listened on.
+            SharedMemoryFullError: /dev/shm is too small for frames of a usual size.
             ArgumentError: It is already running, it does not know one of `options`, or a number is
                 not a port.
             ServerDiedError: It ended before it was ready (a model that fails to load ends it).
@@ -164,6 +166,7 @@ class TritonServer:
             )
         binary = self._binary or find_server()
         leftovers.sweep()
+        require_shared_memory(self.repository, self._models)
         for attempt in range(_ATTEMPTS):
             self._ports = choose_ports(self._command.host, self._wanted_ports)
             try:

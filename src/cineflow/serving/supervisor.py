@@ -25,6 +25,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -51,6 +52,11 @@ _STILL_S = 2.0
 
 #: Start of the names of the folders that a killed server leaves in /tmp.
 _MADE = "python_env_"
+
+#: What a server says on a machine without CUDA, where it says so, and what it means.
+_NO_CUDA = re.compile(rb"CudaDriverHelper has not|CUDA driver version is insufficient")
+_START_BYTES = 1 << 20
+_WITHOUT_CUDA = b'without CUDA: the CPU is used"'
 
 #: A file of `vitals.py` starts with this; the model's name follows.
 PULSE = struct.Struct("<qq")
@@ -285,6 +291,7 @@ class _Health:
         self.ready = False
         self._plan = plan
         self._files = files
+        self._since = os.stat(plan.log).st_size
         now = time.monotonic()
         self._checked, self._heard, self._probed, self._excused = now, now, 0.0, 0.0
 
@@ -300,6 +307,8 @@ class _Health:
         if now - self._probed > _PROBE_S:
             self._probed = now
             if _responds(self._plan.http_port):
+                if not self.ready:
+                    _soften(self._plan.log, self._since)
                 self._heard, self.ready = time.monotonic(), True
             self._checked = time.monotonic()  # the time of the probe is not one of standing still
         limit_s = _SILENT_S if self.ready else self._plan.ready_s
@@ -328,6 +337,21 @@ class _Health:
             if pulse.busy_since_ns and now - 1e-9 * pulse.busy_since_ns > self._plan.hang_s:
                 return f"{who} has computed one request for {self._plan.hang_s:g} s"
         return ""
+
+
+def _soften(log: str, since: int) -> None:
+    """Put a plain statement in the place of the errors that a start without CUDA writes.
+
+    The new text is as long as the old one: the server goes on writing behind it.
+    """
+    with contextlib.suppress(OSError), open(log, "r+b") as file:  # not one that can be written to
+        file.seek(since)
+        for line in file.read(_START_BYTES).splitlines(keepends=True):
+            head, bracket, said = line.partition(b'] "')
+            if _NO_CUDA.search(said) and head[:1] in b"EW":
+                file.seek(since)
+                file.write((b"I" + head[1:] + bracket + _WITHOUT_CUDA).ljust(len(line) - 1))
+            since += len(line)
 
 
 def _responds(port: int) -> bool:
