@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,15 @@ from cineflow_client import Client, FrameRejected
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
 
 
+def scraped(server: TritonServer) -> str:
+    with urllib.request.urlopen(server.metrics_url, timeout=10) as response:
+        text: str = response.read().decode()
+    return text
+
+
 def metric(server: TritonServer, name: str, **labels: str) -> float:
     """The sum of a metric over the models of a server."""
-    with urllib.request.urlopen(server.metrics_url, timeout=10) as response:
-        text = response.read().decode()
-    found = [line for line in text.splitlines() if line.startswith(name + "{")]
+    found = [line for line in scraped(server).splitlines() if line.startswith(name + "{")]
     wanted = [f'{key}="{value}"' for key, value in labels.items()]
     return sum(float(line.split()[-1]) for line in found if all(one in line for one in wanted))
 
@@ -58,6 +63,47 @@ def test_rare_is_what_comes_seldom() -> None:
     assert [rarity.next_is_rare() for _ in range(4)] == [True, True, False, False]
     now[0] = 1.0
     assert [rarity.next_is_rare() for _ in range(3)] == [True, True, False]
+
+
+def soon(server: TritonServer, wanted: dict[tuple[str, str, str], float]) -> None:
+    """Our metrics are passed on once a second."""
+    end = time.monotonic() + 10
+    while True:
+        found = {key: metric(server, key[0], **{key[1]: key[2]}) for key in wanted}
+        if found == wanted or time.monotonic() > end:
+            assert found == wanted
+            return
+        time.sleep(0.1)
+
+
+def test_our_own_metrics(server: TritonServer) -> None:
+    time.sleep(1.5)  # what earlier tests did has been passed on
+    (served,) = {
+        line.partition('model="')[2].partition('"')[0]
+        for line in scraped(server).splitlines()
+        if line.startswith("cineflow_live_streams{")
+    }
+    frames, streams = "cineflow_frames_total", "cineflow_streams_total"
+    keys = {
+        (frames, "result", "tracked"): 6,
+        (frames, "result", "dropped"): 3,
+        (frames, "result", "rejected"): 1,
+        (streams, "event", "started"): 1,
+        (streams, "event", "ended"): 1,
+        ("cineflow_frame_seconds_count", "model", served): 8,  # with the refused one and the END
+        ("cineflow_frame_seconds_bucket", "le", "+Inf"): 8,
+        ("cineflow_round_trip_seconds_count", "model", served): 6,  # each one is told with the next
+    }
+    before = {key: metric(server, key[0], **{key[1]: key[2]}) for key in keys}
+    live = metric(server, "cineflow_live_streams")
+    with Client(server.url) as client, client.stream("lucas_kanade") as stream:
+        for index in (0, 1, 2, 3, 7, 8):
+            stream.push(FRAME, index)
+        with pytest.raises(FrameRejected):
+            stream.push(FRAME, 8)
+        soon(server, {("cineflow_live_streams", "model", served): live + 1})
+    soon(server, {key: before[key] + more for key, more in keys.items()})
+    soon(server, {("cineflow_live_streams", "model", served): live})
 
 
 def test_ready_stays_ready_while_a_model_loads(

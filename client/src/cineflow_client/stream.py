@@ -95,6 +95,7 @@ class Stream:
         self._settled = False  # whether that request has shown how frames travel
         self._dark = True  # every frame so far was black, so a scale of 0..1 can still show
         self._counter = 0
+        self._round_trip_us = 0  # of the last frame, until the next one tells the server
         self._lock = threading.Condition()
         self._free = list(range(slots))
         self._pending: dict[str, Pending] = {}
@@ -285,6 +286,9 @@ class Stream:
             self._free_slot(pending)
             raise (self._broken or error) from None
         self._started = True
+        if self._round_trip_us:  # of the last frame: the server's metrics cannot know it otherwise
+            request.parameters["round_trip_us"].int64_param = self._round_trip_us
+            self._round_trip_us = 0
         return request
 
     def _first_request(self, pending: Pending) -> Any | None:
@@ -340,6 +344,7 @@ class Stream:
         else:
             try:
                 elapsed_ms = 1e3 * (time.perf_counter() - pending._sent_at)
+                self._round_trip_us = round(1e3 * elapsed_ms)
                 result = read_result(
                     inferred, pending._step, self.model.spec, self._link.ring, elapsed_ms
                 )

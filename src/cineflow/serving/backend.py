@@ -27,6 +27,7 @@ from cineflow.runtime.stream import Stream
 from cineflow.served import batch_limit, encode
 from cineflow.serving.calls import CallRunner
 from cineflow.serving.errors import ServerStoppingError
+from cineflow.serving.metrics import ModelMetrics
 from cineflow.serving.rarity import Rarity
 from cineflow.serving.streams import StreamTable
 from cineflow.serving.vitals import VITALS_VARIABLE, Vitals
@@ -96,7 +97,10 @@ class TritonPythonModel:
         self._calls = CallRunner(self._engine, self._spec, limit)
         batching = config.get("sequence_batching", {})
         idle_s = int(batching.get("max_sequence_idle_microseconds", 0)) / 1e6
-        self._streams = StreamTable(idle_s, int(parameters.get("places", 0)))
+        self._metrics = ModelMetrics(self._pb, bundle.served_name, lambda: len(self._streams))
+        self._streams = StreamTable(
+            idle_s, int(parameters.get("places", 0)), tell=self._metrics.stream
+        )
         self._vitals = Vitals(bundle.served_name, os.environ.get(VITALS_VARIABLE))
         self._stopping = Path(os.environ.get(STOPPING_VARIABLE, "/nonexistent"))
         self._errors = Rarity(_ERRORS_PER_S)
@@ -120,6 +124,7 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """The process ends on purpose."""
         self._watches.close()
+        self._metrics.close()
         self._vitals.end()
 
     def _outcomes(self, requests: Sequence[Any]) -> list[Any]:
@@ -140,6 +145,7 @@ class TritonPythonModel:
         success. So it is raised if the request is alone and few errors came lately.
         """
         if isinstance(outcome, CineflowError):
+            self._metrics.count("cineflow_frames_total", result="rejected")
             if alone and self._errors.next_is_rare():
                 raise self._pb.TritonModelException(error_text(outcome))
             failure = self._pb.TritonError(error_text(outcome))
@@ -152,11 +158,13 @@ class TritonPythonModel:
 
     def _of_stream(self, request: Any) -> Any:
         """The response to a frame; None for a watch, whose response comes later."""
-        watched = json.loads(request.parameters() or "{}").get(WATCH_PARAMETER)
-        if watched is None:
-            return self._response(request, self._frame_outcome(request))
-        self._watches.add(watched, request.get_response_sender())
-        return None
+        parameters = json.loads(request.parameters() or "{}")
+        if WATCH_PARAMETER in parameters:
+            self._watches.add(parameters[WATCH_PARAMETER], request.get_response_sender())
+            return None
+        with self._metrics.frame(parameters):
+            outcome = self._frame_outcome(request)
+        return self._response(request, outcome)
 
     def _finish_watch(self, sender: Any) -> None:
         final = self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -197,6 +205,7 @@ class TritonPythonModel:
                 time_ms=None if time_ms is None else float(time_ms[0]),
                 given=self._given(request),
             )
+            self._metrics.tracked(result)
             return encode(result, self._served, request.requested_output_names())
         except CineflowError as error:
             return error

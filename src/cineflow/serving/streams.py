@@ -28,14 +28,20 @@ class StreamTable:
         idle_s: Seconds without a frame after which a sequence is forgotten.
         places: How many sequences may be live at once.
         clock: Seconds that only grow.
+        tell: Called with what happens: "started", "refused", "ended", "gone" or "expired".
     """
 
     def __init__(
-        self, idle_s: float, places: int, clock: Callable[[], float] = time.monotonic
+        self,
+        idle_s: float,
+        places: int,
+        clock: Callable[[], float] = time.monotonic,
+        tell: Callable[[str], None] = lambda event: None,
     ) -> None:
         self._idle_s = idle_s
         self._places = places
         self._clock = clock
+        self._tell = tell
         self._lock = threading.Lock()
         self._live: OrderedDict[int | str, _Live] = OrderedDict()  # longest idle first
 
@@ -69,17 +75,20 @@ class StreamTable:
                     "Draw a random id of 62 bits for each sequence, or end the other one first.",
                 )
             if len(self._live) >= self._places:
+                self._tell("refused")
                 raise PlacesTakenError(
                     f"a free place among the {self._places} of this model",
                     "as many live streams",
                     "Wait until a stream ends, or serve with more places.",
                 )
             self._live[sequence] = _Live(stream, self._clock())
+            self._tell("started")
 
-    def end(self, sequence: int | str) -> None:
+    def end(self, sequence: int | str, event: str = "ended") -> None:
         """Forget a sequence. An unknown one is fine."""
         with self._lock:
-            self._live.pop(sequence, None)
+            if self._live.pop(sequence, None) is not None:
+                self._tell(event)
 
     def get(self, sequence: int | str) -> Stream:
         """The stream of a sequence; it counts as used now.
@@ -106,4 +115,5 @@ class StreamTable:
         now = self._clock()
         while self._live and now - next(iter(self._live.values())).last_used_s > self._idle_s:
             self._live.popitem(last=False)
+            self._tell("expired")
         return now

@@ -71,7 +71,7 @@ class Watches:
                 self._live.add(sequence)
                 continue
             if gone:
-                self._streams.end(sequence)
+                self._streams.end(sequence, "gone")
             if gone or sequence in self._live or self._stopping():
                 self.end(sequence)
 
