@@ -195,6 +195,23 @@ def test_two_precisions_of_one_model_have_an_alias_each(bundle: Bundle, tmp_path
         assert config.ensemble_scheduling.step[0].model_name == stands_for.served_name
 
 
+@pytest.mark.slow
+def test_two_precisions_of_one_model_are_served_at_once(
+    bundle: Bundle, server_binary: Path, moving_frames: np.ndarray, tmp_path: Path
+) -> None:
+    half = changed(bundle, tmp_path / "half").path
+    manifest = json.loads((half / "manifest.json").read_text())
+    (half / "manifest.json").write_text(json.dumps(manifest | {"precision": "fp16"}))
+    bundles = [bundle, Bundle.load(half)]
+    repository = write_repository(bundles, tmp_path / "repo")
+    with TritonServer(repository, binary=server_binary) as server, Client(server.url) as client:
+        names = ("lucas_kanade", "lucas_kanade-fp16")
+        for name, stands_for in zip(names, bundles, strict=True):
+            with client.stream(name) as stream:
+                assert stream.model.served_name == stands_for.served_name
+                assert stream.push(moving_frames[0]).current == 0
+
+
 def test_limits_are_in_the_configuration(bundle: Bundle, tmp_path: Path) -> None:
     limits = Limits(places=1000, idle_s=2.5, threads=3)
     config = read_config(

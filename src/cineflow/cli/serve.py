@@ -96,4 +96,8 @@ def serve(
             out.print(f"  metrics on {server.metrics_url}")
             err.print("Ctrl-C stops it")
             go_on()
-            server.wait(lambda reason: err.print(f"{reason}. The server is being started again."))
+            server.wait(_say_restart)
+
+
+def _say_restart(reason: str) -> None:
+    err.print(f"{reason}. The server is being started again.", soft_wrap=True, highlight=False)
