@@ -16,6 +16,7 @@ import pytest
 
 from cineflow.serving import TritonServer
 from cineflow_client import Client, ServerBusy, StreamBroken
+from tests.client.test_half_open import Proxy
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
 
@@ -84,6 +85,18 @@ def test_a_closed_client_gives_its_place_back(narrow: TritonServer) -> None:
             broken.push(FRAME)
         with Client(narrow.url) as client:
             assert seconds_until_a_place_is_free(client) < 5.0
+
+
+@pytest.mark.slow
+def test_a_client_behind_a_dead_cable_gives_its_place_back(narrow: TritonServer) -> None:
+    """Nobody tells the server: it pings."""
+    proxy = Proxy(narrow.url)
+    with Client(proxy.url) as lost, Client(narrow.url) as client:
+        stream = lost.stream("lucas_kanade", "grpc")
+        stream.push(FRAME)
+        proxy.fall_silent()
+        assert seconds_until_a_place_is_free(client) < 25.0
+    proxy.close()
 
 
 def test_a_stream_that_lives_keeps_its_place(narrow: TritonServer) -> None:

@@ -39,6 +39,10 @@ _SEQUENCE_START, _SEQUENCE_END = 1, 2  # bits of InferenceRequest.flags()
 #: frame.
 STOPPING_VARIABLE = "CINEFLOW_STOPPING"
 
+#: Name of the request parameter that asks for half precision ("f16"), and what it concerns.
+FIELDS_PARAMETER = "fields"
+_FIELDS = ("flow", "displacement", "strain")
+
 #: More errors than this do not go into the log; a client that sends bad frames would fill the disk.
 _ERRORS_PER_S = 20
 
@@ -164,6 +168,8 @@ class TritonPythonModel:
             return None
         with self._metrics.frame(parameters):
             outcome = self._frame_outcome(request)
+        if parameters.get(FIELDS_PARAMETER) == "f16" and not isinstance(outcome, CineflowError):
+            outcome = {name: _as_half(name, value) for name, value in outcome.items()}
         return self._response(request, outcome)
 
     def _finish_watch(self, sender: Any) -> None:
@@ -252,6 +258,10 @@ class TritonPythonModel:
         # write a complaint about that into the log for every tensor.
         _rename(capsule, _TAKEN)
         return tensor
+
+
+def _as_half(name: str, value: np.ndarray) -> np.ndarray:
+    return value.astype(np.float16) if name in _FIELDS else value
 
 
 def error_text(error: CineflowError) -> str:
