@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from cineflow.serving import TritonServer
+from cineflow.serving.streams import StreamTable
+from cineflow.serving.watches import Watches
 from cineflow_client import Client, ServerBusy, StreamBroken
 from tests.client.test_half_open import Proxy
 
@@ -60,6 +62,55 @@ def seconds_until_a_place_is_free(client: Client) -> float:
             else:
                 return time.monotonic() - start
     raise AssertionError("no place within 30 s")
+
+
+class Sender:
+    """Stands for Triton's sender, which exists only in the server."""
+
+    def __init__(self) -> None:
+        self.cancelled = self.finished = False
+
+    def is_cancelled(self) -> bool:
+        return self.cancelled
+
+
+def finish(sender: Any) -> None:
+    assert not sender.finished
+    sender.finished = True
+
+
+def test_a_watch_ends_with_its_stream() -> None:
+    """Triton does not unload a model while a watch is open."""
+    now, stopping, told = [0.0], [False], []
+    table = StreamTable(10, 9, clock=lambda: now[0], tell=told.append)
+    watches = Watches(table, finish, lambda: stopping[0])
+    watches.close()  # the test looks itself
+    senders = [Sender() for _ in range(6)]
+    early, _, gone, idle, stopped, _ = senders
+    for sequence, sender in enumerate(senders):
+        watches.add(sequence, sender)
+    watches.check()
+    assert not any(sender.finished for sender in senders)  # their streams may start yet
+    for sequence in (1, 2, 3, 4):
+        table.begin(sequence, object())  # type: ignore[arg-type]
+    watches.check()
+    table.end(1)
+    gone.cancelled = True
+    watches.add(5, Sender())
+    watches.check()
+    assert [sender.finished for sender in senders] == [False, True, True, False, False, True]
+    assert 2 not in table
+    now[0] = 9.0
+    table.get(4)
+    now[0] = 11.0
+    watches.check()
+    assert idle.finished
+    assert not stopped.finished
+    stopping[0] = True
+    watches.check()
+    assert stopped.finished
+    assert early.finished
+    assert told == ["started"] * 4 + ["ended", "gone", "expired"]
 
 
 @pytest.mark.parametrize("transport", ["shm", "grpc"])

@@ -49,7 +49,9 @@ class StreamTable:
         return len(self._live)
 
     def __contains__(self, sequence: object) -> bool:
-        return sequence in self._live
+        with self._lock:
+            self._forget_idle()
+            return sequence in self._live
 
     @property
     def full(self) -> bool:
