@@ -137,7 +137,7 @@ class Raw:
         self._model = model
         self._sequence = int(np.random.default_rng().integers(1, 2**62))
 
-    def ask(self, *, start=False, end=False, outputs=(), **inputs):
+    def ask(self, *, start=False, end=False, outputs=(), fields="", **inputs):
         """Answer by name, or the error's text."""
         import grpc
 
@@ -145,6 +145,8 @@ class Raw:
         request.parameters["sequence_id"].int64_param = self._sequence
         request.parameters["sequence_start"].bool_param = start
         request.parameters["sequence_end"].bool_param = end
+        if fields:
+            request.parameters["fields"].string_param = fields
         kinds = {
             "uint8": "UINT8", "float32": "FP32", "float64": "FP64", "int64": "INT64",
             "bool": "BOOL",
@@ -159,7 +161,7 @@ class Raw:
             answer = self._stub.ModelInfer(request, timeout=10)
         except grpc.RpcError as error:
             return error.details()
-        types = {"INT64": "<i8", "FP32": "<f4", "FP64": "<f8", "UINT8": "u1"}
+        types = {"INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8", "UINT8": "u1"}
         return {
             output.name: np.frombuffer(raw, types[output.datatype])
             for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=True)
@@ -232,6 +234,20 @@ def test_a_trigger_is_named_and_its_drift_stated(raw, moving_frames):
 def test_only_the_outputs_that_are_asked_for_travel(raw, moving_frames):
     answer = raw.ask(start=True, end=True, frame=moving_frames[0], outputs=["indices"])
     assert list(answer) == ["indices"]
+
+
+def test_half_precision_fits_into_the_messages_of_a_bare_stub(raw):
+    """They take 4 MiB, and flow and displacement of 512 x 512 pixels in float32 are as large."""
+    frame = np.random.default_rng(0).integers(0, 256, (512, 512)).astype(np.uint8)
+    names = ["flow", "displacement", "indices"]
+    raw.ask(start=True, frame=frame, outputs=["indices"])
+    assert "larger than max" in raw.ask(frame=np.roll(frame, 1, 1), outputs=names)
+    half = raw.ask(frame=np.roll(frame, 2, 1), outputs=names, fields="f16", end=True)
+    assert half["indices"].dtype == np.int64
+    for name in names[:2]:
+        assert half[name].dtype == np.float16
+        assert half[name].size == 2 * 512 * 512
+    assert np.median(half["flow"][: 512 * 512]) == pytest.approx(1.0, abs=0.05)
 
 
 def test_frames_write_nothing_into_the_log(raw, server, moving_frames):

@@ -18,7 +18,7 @@ from cineflow_client.errors import CineflowClientError, SharedMemoryUnavailable
 from cineflow_client.link import Link, ring_parts
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.ring import SharedRing
-from cineflow_client.wire import Step, end_request, frame_request
+from cineflow_client.wire import Step, end_request, frame_request, watch_request
 
 Transport = Literal["auto", "shm", "grpc"]
 END_ID = "end"
@@ -43,6 +43,8 @@ class Session:
         transport: "shm" or "grpc"; "auto" until the first frame is sent.
         transport_reason: Why "auto" did not take shared memory; empty if it did.
         started: Whether a request has begun the sequence.
+        round_trip_us: Of the last frame, until the next one tells the server, whose metrics cannot
+            know it otherwise.
         settled: Whether it is known how frames travel, and the first request was made.
     """
 
@@ -59,6 +61,7 @@ class Session:
         self.transport = transport
         self.transport_reason = ""
         self.started = False
+        self.round_trip_us = 0
         self.link = Link(connection)
         self._model = model
         self._slots = slots
@@ -115,11 +118,16 @@ class Session:
         start = not self.started
         if start:
             step = replace(step, arrays={**step.arrays, **self._at_start})
+            own_id = secrets.randbits(62) + 1
+            self.link.watch(watch_request(self._model.served_name, self.sequence_id, own_id))
         if ring is not None:
             ring.put_frame(step.slot, step.frame)
         name = self._model.served_name
         request = frame_request(name, self.sequence_id, request_id, step, wanted, ring, start=start)
         self.started = True
+        if self.round_trip_us:
+            request.parameters["round_trip_us"].int64_param = self.round_trip_us
+            self.round_trip_us = 0
         return request
 
     @property

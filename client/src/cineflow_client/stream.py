@@ -332,6 +332,7 @@ class Stream:
             error = self._without_ring(pending, session, said)
         elif error is None:
             elapsed_ms = 1e3 * (time.perf_counter() - pending.sent_at)
+            session.round_trip_us = round(1e3 * elapsed_ms)
             ring = session.link.ring
             try:
                 result = read_result(inferred, pending.step, self.model.spec, ring, elapsed_ms)

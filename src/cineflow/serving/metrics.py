@@ -1,0 +1,159 @@
+"""Our own metrics of a served model, on Triton's port.
+
+Each change of a metric is a message to the server's process (80 us), so a frame only counts in
+memory, and a thread passes the sums on once a second. Triton's histograms take one value at a time;
+ours are counters with the names and labels that Prometheus gives to histograms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from cineflow.served import Result
+
+#: Name of the request parameter with the time that the last frame took at its client, in us.
+ROUND_TRIP_PARAMETER = "round_trip_us"
+_LONGEST_US = 3_600_000_000
+
+_FLUSH_S = 1.0
+#: Upper ends of the buckets.
+_SECONDS = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03333, 0.05, 0.1, 0.2, 0.5, 1.0, math.inf)
+_SHARES = (0.2, 0.4, 0.6, 0.8, 1.0, math.inf)
+
+#: Name -> what it says. "histogram" ones have _bucket, _sum and _count.
+HISTOGRAMS: Mapping[str, tuple[str, tuple[float, ...]]] = {
+    "cineflow_frame_seconds": ("Time of a frame inside the model's process", _SECONDS),
+    "cineflow_round_trip_seconds": ("Time of a frame from push to result, by its client", _SECONDS),
+    "cineflow_quality": ("Quality of the motion of a frame, 0..1", _SHARES),
+}
+COUNTERS: Mapping[str, str] = {
+    "cineflow_frames_total": "Frames by result: tracked, rejected, dropped (gaps between indices)",
+    "cineflow_streams_total": "Streams by event: started, refused (no place), ended, gone (its "
+    "client), expired (idle)",
+}
+GAUGES: Mapping[str, str] = {"cineflow_live_streams": "Streams that are live now"}
+
+_Key = tuple[str, tuple[tuple[str, str], ...]]
+
+
+class ModelMetrics:
+    """The metrics of one model.
+
+    Args:
+        pb: Triton's module; None, or one without metrics, keeps none.
+        model: The served name, a label of each metric.
+        live: Gives the number of live streams.
+    """
+
+    def __init__(self, pb: Any, model: str, live: Callable[[], int]) -> None:
+        self._model = model
+        self._live = live
+        self._lock = threading.Lock()
+        self._sums: Counter[_Key] = Counter()
+        self._closed = threading.Event()
+        self._families: dict[str, Any] = {}
+        self._metrics: dict[_Key, Any] = {}
+        family = getattr(pb, "MetricFamily", None)
+        if family is None:  # Triton before 23.05
+            return
+        for name, says in COUNTERS.items():
+            self._families[name] = family(name=name, description=says, kind=family.COUNTER)
+        for name, (says, _) in HISTOGRAMS.items():
+            for part in ("_bucket", "_sum", "_count"):
+                self._families[name + part] = family(
+                    name=name + part, description=says, kind=family.COUNTER
+                )
+        for name, says in GAUGES.items():
+            self._families[name] = family(name=name, description=says, kind=family.GAUGE)
+        self._start_at_zero()
+        threading.Thread(target=self._flush_on, name="cineflow-metrics", daemon=True).start()
+
+    def stream(self, event: str) -> None:
+        """A stream started, ended, or was refused; see `StreamTable`."""
+        self.count("cineflow_streams_total", event=event)
+
+    @contextlib.contextmanager
+    def frame(self, parameters: Mapping[str, Any]) -> Iterator[None]:
+        """A request of a stream is handled inside.
+
+        Args:
+            parameters: Those of the request. A client says with a frame how long its last one took.
+        """
+        took_us = parameters.get(ROUND_TRIP_PARAMETER)
+        if isinstance(took_us, int) and 0 < took_us < _LONGEST_US:
+            self.observe("cineflow_round_trip_seconds", 1e-6 * took_us)
+        start = time.perf_counter()
+        yield
+        self.observe("cineflow_frame_seconds", time.perf_counter() - start)
+
+    def tracked(self, result: Result) -> None:
+        """A frame was tracked."""
+        self.count("cineflow_frames_total", result="tracked")
+        if dropped := max(result.current - result.previous - 1, 0):
+            self.count("cineflow_frames_total", dropped, result="dropped")
+        if result.quality is not None:
+            self.observe("cineflow_quality", result.quality)
+
+    def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        """Add to a counter."""
+        with self._lock:
+            self._sums[self._key(name, labels)] += amount
+
+    def observe(self, name: str, value: float) -> None:
+        """Add a value to a histogram."""
+        _, ends = HISTOGRAMS[name]
+        with self._lock:
+            for end in ends:
+                if value <= end:
+                    self._sums[self._key(f"{name}_bucket", {"le": _number(end)})] += 1
+            self._sums[self._key(f"{name}_sum", {})] += value
+            self._sums[self._key(f"{name}_count", {})] += 1
+
+    def close(self) -> None:
+        """Pass on what is left and stop."""
+        self._closed.set()
+        if self._families:
+            self.flush()
+
+    def flush(self) -> None:
+        """Pass the sums on to the server."""
+        with self._lock:
+            sums, self._sums = self._sums, Counter()
+        for key, amount in sums.items():
+            self._metric(key).increment(amount)
+        self._metric(self._key("cineflow_live_streams", {})).set(self._live())
+
+    def _flush_on(self) -> None:
+        while not self._closed.wait(_FLUSH_S):
+            self.flush()
+
+    def _start_at_zero(self) -> None:
+        """Every series exists from the start: a rate cannot be read off one that has just come."""
+        for result in ("tracked", "rejected", "dropped"):
+            self._metric(self._key("cineflow_frames_total", {"result": result}))
+        for event in ("started", "refused", "ended", "gone", "expired"):
+            self._metric(self._key("cineflow_streams_total", {"event": event}))
+        for name, (_, ends) in HISTOGRAMS.items():
+            for end in ends:
+                self._metric(self._key(f"{name}_bucket", {"le": _number(end)}))
+            self._metric(self._key(f"{name}_sum", {}))
+            self._metric(self._key(f"{name}_count", {}))
+
+    def _metric(self, key: _Key) -> Any:
+        if key not in self._metrics:
+            name, labels = key
+            self._metrics[key] = self._families[name].Metric(labels=dict(labels))
+        return self._metrics[key]
+
+    def _key(self, name: str, labels: Mapping[str, str]) -> _Key:
+        return name, tuple(sorted({"model": self._model, **labels}.items()))
+
+
+def _number(end: float) -> str:
+    return "+Inf" if math.isinf(end) else f"{end:g}"

@@ -1,0 +1,178 @@
+"""A server or a model's process that dies or stands still: both are started again, and say so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cineflow.serving import ServerDiedError, TritonServer
+from cineflow_client import CineflowClientError, Client, ServerDied, Stream, StreamBroken
+
+FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
+
+#: A frame whose first pixel is 13 hangs.
+HANGING_MODEL = """
+import os, site, time
+for folder in os.environ["CINEFLOW_SITE"].split(os.pathsep):
+    site.addsitedir(folder)
+from cineflow.serving.backend import TritonPythonModel as Served
+class TritonPythonModel(Served):
+    def _frame(self, request):
+        frame = super()._frame(request)
+        if frame[0, 0] == 13:
+            time.sleep(600)
+        return frame
+"""
+
+
+def stubs(server: TritonServer) -> list[int]:
+    """Process ids of the models' processes."""
+    found = []
+    for children in Path(f"/proc/{server.pid}/task").glob("*/children"):
+        found += [int(pid) for pid in children.read_text().split()]
+    return found
+
+
+def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def watched(server_binary: Any, repository: Path, left_behind: Any) -> Iterator[TritonServer]:
+    with TritonServer(repository, binary=server_binary, restarts=10) as running:
+        yield running
+    assert left_behind(running.name) == []
+
+
+def push_on(stream: Stream) -> None:
+    while True:
+        stream.push(FRAME)
+
+
+def restarted_after(
+    server: TritonServer, harm: Callable[[], None]
+) -> tuple[CineflowClientError, str]:
+    """Do harm under a live stream. Returns the stream's error and the reason of the restart."""
+    before, pid = server.restarts, server.pid
+    with Client(server.url) as client:
+        assert client.is_ready()
+        stream = client.stream("lucas_kanade")
+        stream.push(FRAME)
+        harm()
+        with pytest.raises(StreamBroken) as lost:
+            push_on(stream)
+        until(lambda: server.restarts > before)
+        until(lambda: server.pid not in (None, pid))
+        assert not client.is_ready()  # it has only just been started
+        until(client.is_ready)
+        assert server.ready
+        with client.stream("lucas_kanade", "shm") as again:
+            assert again.push(FRAME).current == 0
+    assert server.restarts == before + 1
+    return lost.value, server.restart_reason
+
+
+def test_a_killed_model_is_started_again(watched: TritonServer) -> None:
+    def harm() -> None:
+        os.kill(stubs(watched)[0], signal.SIGKILL)
+
+    error, reason = restarted_after(watched, harm)
+    assert isinstance(error, ServerDied)
+    assert "open a new stream" in error.remedy
+    assert reason.startswith("The process of lucas_kanade-")
+    assert reason.endswith("has ended")
+    assert reason in watched.log_tail(1000)
+
+
+@pytest.mark.slow
+def test_an_idle_server_with_a_dead_model_is_not_ready(watched: TritonServer) -> None:
+    """It notices without a frame."""
+    before = watched.restarts
+    os.kill(stubs(watched)[0], signal.SIGKILL)
+    until(lambda: not watched.ready, 2.0)
+    until(lambda: watched.ready)
+    assert watched.restarts == before + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stalled_s", [1.6, 2.2, 3.0])
+def test_a_model_that_goes_on_after_a_stall(watched: TritonServer, stalled_s: float) -> None:
+    """Triton has given it up, and crashes when it comes back."""
+
+    def harm() -> None:
+        (stub,) = stubs(watched)
+        os.kill(stub, signal.SIGSTOP)
+        with Client(watched.url) as client, client.stream("lucas_kanade") as stream:
+            stream.submit(FRAME)
+            time.sleep(stalled_s)
+        os.kill(stub, signal.SIGCONT)
+
+    _, reason = restarted_after(watched, harm)
+    assert reason.startswith(("The server ended by itself", "The process of lucas_kanade-"))
+
+
+@pytest.mark.slow
+def test_a_model_that_is_stopped_for_good(watched: TritonServer) -> None:
+    _, reason = restarted_after(watched, lambda: os.kill(stubs(watched)[0], signal.SIGSTOP))
+    assert reason.endswith("is stopped for 5 s")
+
+
+@pytest.mark.slow
+def test_a_server_that_stands_still(watched: TritonServer) -> None:
+    pid = watched.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    before = watched.restarts
+    until(lambda: watched.restarts > before)
+    until(lambda: watched.ready)
+    assert watched.restart_reason == "The server did not respond for 10 s"
+
+
+@pytest.mark.slow
+def test_a_request_that_hangs(server_binary: Any, repository: Path, tmp_path: Path) -> None:
+    models = shutil.copytree(repository, tmp_path / "models")
+    (program,) = models.glob("lucas_kanade-*/1/model.py")
+    program.write_text(HANGING_MODEL)
+    bad = FRAME.copy()
+    bad[0, 0] = 13
+    with (
+        TritonServer(models, binary=server_binary, restarts=1, hang_s=2.0) as server,
+        Client(server.url) as client,
+    ):
+        stream = client.stream("lucas_kanade")
+        stream.push(FRAME)
+        with pytest.raises(StreamBroken):
+            stream.push(bad)
+        until(lambda: client.is_ready())
+        assert server.restart_reason.endswith("has computed one request for 2 s")
+        with client.stream("lucas_kanade") as again:
+            assert again.push(FRAME).current == 0
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_too_often_is_given_up(
+    server_binary: Any, repository: Path, left_behind: Any
+) -> None:
+    """Once more than it may be started again; models that were loaded later come back."""
+    with TritonServer(repository, binary=server_binary, models=[], restarts=1) as server:
+        server.load("lucas_kanade")
+        os.kill(stubs(server)[0], signal.SIGKILL)
+        until(lambda: server.restarts == 1 and server.ready)
+        with Client(server.url) as client, client.stream("lucas_kanade") as stream:
+            stream.push(FRAME)
+        os.kill(stubs(server)[0], signal.SIGKILL)
+        with pytest.raises(ServerDiedError, match="The process of lucas_kanade-"):
+            server.wait()
+        assert not server.ready
+    assert left_behind(server.name) == []
