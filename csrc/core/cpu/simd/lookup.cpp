@@ -267,7 +267,7 @@ template <typename Source>
 void windows_of(const LookupRun& run) {
   for (int pixel = 0; pixel < run.count; pixel += kLanes) {
     Ahead ahead;
-    if (pixel + kLanes < run.count) {
+    if (kLanes < kLookupPixels && pixel + kLanes < run.count) {
       plan_ahead(run, pixel + kLanes, &ahead);
       ahead.out = 2 * kLanes - 1;  // of the next vector, the end: it may be in another line
     } else if (run.next != nullptr) {
