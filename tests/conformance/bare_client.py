@@ -473,7 +473,7 @@ class Stream:
         slot = 0
         if push.frame is not None:
             name = "frame" if push.frame.datatype == "UINT8" else "frame_f32"
-            if self.ring is None:
+            if self.ring is None or request_id in self._again:
                 add_input(request, name, push.frame)
             else:
                 busy = self._slots.values()
