@@ -48,7 +48,7 @@ OPTIONS = [
 TIMEOUT_S = 30.0
 SHM = Path("/dev/shm")
 KEY_HEADER = "triton-grpc-protocol-cineflow-key"
-NAMED = re.compile(r"(\w+Error): (\{.*\})\s*$", re.S)
+NAMED = re.compile(r"(\w+Error): (?=\{)")
 #: Triton's own words, and the name of the model's error that means the same.
 SAME_AS = {
     "must specify the START flag": "StreamGoneError",
@@ -88,7 +88,8 @@ class Answer:
     def error(self) -> str:
         named = NAMED.search(self.text)
         if named:
-            assert json.loads(named[2]).keys() == {"wanted", "got", "remedy"}, self.text
+            parts, _ = json.JSONDecoder().raw_decode(self.text, named.end())
+            assert parts.keys() == {"wanted", "got", "remedy"}, self.text
             return named[1]
         return next((name for words, name in SAME_AS.items() if words in self.text), self.text)
 
