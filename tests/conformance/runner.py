@@ -72,6 +72,7 @@ class _Runner:
         self._on_request = tuple(case.get("on_request", ()))
         self._streams: dict[str, Stream] = {}
         self._twins: dict[str, Any] = {}
+        self._begun: set[str] = set()  # twins that have had their first frame
         self._lost: Sequence[Mapping[str, Any]] = ()  # frames whose results have not come
         self._at_start = {name: tensor(one) for name, one in case.get("at_start", {}).items()}
         self.model = bare.find(self._name, SUITE["contract"])
@@ -195,7 +196,7 @@ class _Runner:
         given = {
             key: array(one)
             for key, one in self._at_start.items()
-            if key not in ("spacing_mm", "state") and twin._size is None
+            if key not in ("spacing_mm", "state") and name not in self._begun
         }
 
         def push() -> Any:
@@ -212,7 +213,9 @@ class _Runner:
                 push()
             assert type(refused.value).__name__ == step["client"]
             return None
-        return encode(push(), self.model.spec)
+        result = push()
+        self._begun.add(name)
+        return encode(result, self.model.spec)
 
     def _call(self, step: Mapping[str, Any]) -> None:
         inputs = {name: tensor(one) for name, one in step["call"].items()}
