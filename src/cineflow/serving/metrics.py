@@ -7,7 +7,9 @@ ours are counters with the names and labels that Prometheus gives to histograms.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import itertools
 import math
 import threading
 import time
@@ -56,6 +58,7 @@ class ModelMetrics:
         self._live = live
         self._lock = threading.Lock()
         self._sums: Counter[_Key] = Counter()
+        self._seen = _nothing_seen()
         self._closed = threading.Event()
         self._families: dict[str, Any] = {}
         self._metrics: dict[_Key, Any] = {}
@@ -109,11 +112,9 @@ class ModelMetrics:
         """Add a value to a histogram."""
         _, ends = HISTOGRAMS[name]
         with self._lock:
-            for end in ends:
-                if value <= end:
-                    self._sums[self._key(f"{name}_bucket", {"le": _number(end)})] += 1
-            self._sums[self._key(f"{name}_sum", {})] += value
-            self._sums[self._key(f"{name}_count", {})] += 1
+            counts, total = self._seen[name]
+            counts[bisect.bisect_left(ends, value)] += 1
+            self._seen[name] = counts, total + value
 
     def close(self) -> None:
         """Pass on what is left and stop."""
@@ -125,8 +126,16 @@ class ModelMetrics:
         """Pass the sums on to the server."""
         with self._lock:
             sums, self._sums = self._sums, Counter()
+            seen, self._seen = self._seen, _nothing_seen()
+        for name, (counts, total) in seen.items():
+            up_to = list(itertools.accumulate(counts))  # a bucket also counts what is below it
+            for end, count in zip(HISTOGRAMS[name][1], up_to, strict=True):
+                sums[self._key(f"{name}_bucket", {"le": _number(end)})] = count
+            sums[self._key(f"{name}_sum", {})] = total
+            sums[self._key(f"{name}_count", {})] = up_to[-1]
         for key, amount in sums.items():
-            self._metric(key).increment(amount)
+            if amount:
+                self._metric(key).increment(amount)
         self._metric(self._key("cineflow_live_streams", {})).set(self._live())
 
     def _flush_on(self) -> None:
@@ -153,6 +162,11 @@ class ModelMetrics:
 
     def _key(self, name: str, labels: Mapping[str, str]) -> _Key:
         return name, tuple(sorted({"model": self._model, **labels}.items()))
+
+
+def _nothing_seen() -> dict[str, tuple[list[int], float]]:
+    """Values in each bucket alone, and their sum, by histogram."""
+    return {name: ([0] * len(ends), 0.0) for name, (_, ends) in HISTOGRAMS.items()}
 
 
 def _number(end: float) -> str:
