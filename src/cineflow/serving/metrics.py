@@ -13,7 +13,7 @@ import itertools
 import math
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -57,7 +57,7 @@ class ModelMetrics:
         self._model = model
         self._live = live
         self._lock = threading.Lock()
-        self._sums: Counter[_Key] = Counter()
+        self._sums: defaultdict[_Key, float] = defaultdict(float)
         self._seen = _nothing_seen()
         self._closed = threading.Event()
         self._families: dict[str, Any] = {}
@@ -125,7 +125,7 @@ class ModelMetrics:
     def flush(self) -> None:
         """Pass the sums on to the server."""
         with self._lock:
-            sums, self._sums = self._sums, Counter()
+            sums, self._sums = self._sums, defaultdict(float)
             seen, self._seen = self._seen, _nothing_seen()
         for name, (counts, total) in seen.items():
             up_to = list(itertools.accumulate(counts))  # a bucket also counts what is below it
