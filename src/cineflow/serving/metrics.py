@@ -30,12 +30,15 @@ _SHARES = (0.2, 0.4, 0.6, 0.8, 1.0, math.inf)
 
 #: Name -> what it says. "histogram" ones have _bucket, _sum and _count.
 HISTOGRAMS: Mapping[str, tuple[str, tuple[float, ...]]] = {
-    "cineflow_frame_seconds": ("Time of a frame inside the model's process", _SECONDS),
+    "cineflow_frame_seconds": (
+        "Time of a frame, or of a batch of calls, inside the model's process",
+        _SECONDS,
+    ),
     "cineflow_round_trip_seconds": ("Time of a frame from push to result, by its client", _SECONDS),
     "cineflow_quality": ("Quality of the motion of a frame, 0..1", _SHARES),
 }
 COUNTERS: Mapping[str, str] = {
-    "cineflow_frames_total": "Frames by result: tracked, rejected, dropped (gaps between indices)",
+    "cineflow_frames_total": "Frames and calls by result: computed, rejected, dropped (gaps between indices)",
     "cineflow_streams_total": "Streams by event: started, refused (no place), ended, gone (its "
     "client), expired (idle)",
 }
@@ -95,9 +98,11 @@ class ModelMetrics:
         yield
         self.observe("cineflow_frame_seconds", time.perf_counter() - start)
 
-    def tracked(self, result: Result) -> None:
-        """A frame was tracked."""
-        self.count("cineflow_frames_total", result="tracked")
+    def computed(self, result: Result | None = None) -> None:
+        """A frame was computed, with its result, or a call."""
+        self.count("cineflow_frames_total", result="computed")
+        if result is None:
+            return
         if dropped := max(result.current - result.previous - 1, 0):
             self.count("cineflow_frames_total", dropped, result="dropped")
         if result.quality is not None:
@@ -144,7 +149,7 @@ class ModelMetrics:
 
     def _start_at_zero(self) -> None:
         """Every series exists from the start: a rate cannot be read off one that has just come."""
-        for result in ("tracked", "rejected", "dropped"):
+        for result in ("computed", "rejected", "dropped"):
             self._metric(self._key("cineflow_frames_total", {"result": result}))
         for event in ("started", "refused", "ended", "gone", "expired"):
             self._metric(self._key("cineflow_streams_total", {"event": event}))
