@@ -30,15 +30,12 @@ _SHARES = (0.2, 0.4, 0.6, 0.8, 1.0, math.inf)
 
 #: Name -> what it says. "histogram" ones have _bucket, _sum and _count.
 HISTOGRAMS: Mapping[str, tuple[str, tuple[float, ...]]] = {
-    "cineflow_frame_seconds": (
-        "Time of a frame, or of a batch of calls, inside the model's process",
-        _SECONDS,
-    ),
+    "cineflow_frame_seconds": ("Time of a frame, or of a batch of calls, in the model", _SECONDS),
     "cineflow_round_trip_seconds": ("Time of a frame from push to result, by its client", _SECONDS),
     "cineflow_quality": ("Quality of the motion of a frame, 0..1", _SHARES),
 }
 COUNTERS: Mapping[str, str] = {
-    "cineflow_frames_total": "Frames and calls by result: computed, rejected, dropped (gaps between indices)",
+    "cineflow_frames_total": "Frames and calls: computed, rejected, dropped (gaps between indices)",
     "cineflow_streams_total": "Streams by event: started, refused (no place), ended, gone (its "
     "client), expired (idle)",
 }
