@@ -113,7 +113,7 @@ def test_a_watch_ends_with_its_stream() -> None:
     assert told == ["started"] * 4 + ["ended", "gone", "expired"]
 
 
-@pytest.mark.parametrize("transport", ["shm", "grpc"])
+@pytest.mark.parametrize("transport", [pytest.param("shm", marks=pytest.mark.slow), "grpc"])
 def test_a_killed_client_gives_its_place_back(narrow: TritonServer, transport: str) -> None:
     command = [sys.executable, "-c", PROGRAM, narrow.url, transport]
     program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -85,7 +85,7 @@ def test_our_own_metrics(server: TritonServer) -> None:
     }
     frames, streams = "cineflow_frames_total", "cineflow_streams_total"
     keys = {
-        (frames, "result", "tracked"): 6,
+        (frames, "result", "computed"): 6,
         (frames, "result", "dropped"): 3,
         (frames, "result", "rejected"): 1,
         (streams, "event", "started"): 1,

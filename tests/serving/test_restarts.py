@@ -8,12 +8,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cineflow.serving import ServerDiedError, TritonServer
+from cineflow.serving import ServerDiedError, TritonServer, supervisor
 from cineflow_client import CineflowClientError, Client, ServerDied, Stream, StreamBroken
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
@@ -81,6 +82,33 @@ def restarted_after(
             assert again.push(FRAME).current == 0
     assert server.restarts == before + 1
     return lost.value, server.restart_reason
+
+
+def test_after_a_standstill_of_the_machine_nobody_is_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A paused virtual machine: the pulses are old, but nobody could run."""
+    now = [100.0]
+    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    files = supervisor.Scratch.of(tmp_path)
+    files.vitals.mkdir()
+    (tmp_path / "log").touch()
+    pulse = supervisor.PULSE.pack(*supervisor.Pulse(round(100e9), 0))
+    (files.vitals / str(os.getpid())).write_bytes(pulse + b"a-model")
+    plan = SimpleNamespace(log=tmp_path / "log", stall_s=5.0, hang_s=9.0, http_port=1, ready_s=60.0)
+    health = supervisor._Health(plan, files)  # type: ignore[arg-type]
+    now[0] = 130.0
+    assert health.complaint() == ""
+    for step in range(1, 6):
+        now[0] = 130.0 + step
+        assert health.complaint() == ("" if step < 5 else f"{who(os.getpid())} has stalled for 5 s")
+    (files.vitals / "999999999").write_bytes(pulse + b"a-model")
+    (files.vitals / str(os.getpid())).unlink()
+    assert health.complaint() == f"{who(999999999)} has ended"
+
+
+def who(pid: int) -> str:
+    return f"The process of a-model ({pid})"
 
 
 def test_a_killed_model_is_started_again(watched: TritonServer) -> None:

@@ -137,7 +137,12 @@ class TritonPythonModel:
         if not self._spec.feed.streams:
             calls = [self._given(request) for request in requests]
             alone = len(requests) == 1
-            pairs = zip(requests, self._calls.run(calls), strict=True)
+            with self._metrics.frame({}):
+                outcomes = self._calls.run(calls)
+            for outcome in outcomes:
+                if not isinstance(outcome, CineflowError):
+                    self._metrics.computed()
+            pairs = zip(requests, outcomes, strict=True)
             return [self._response(request, outcome, alone) for request, outcome in pairs]
         return [self._of_stream(request) for request in requests]
 
@@ -214,7 +219,7 @@ class TritonPythonModel:
                 time_ms=None if time_ms is None else float(time_ms[0]),
                 given=self._given(request),
             )
-            self._metrics.tracked(result)
+            self._metrics.computed(result)
             if STATE.name in request.requested_output_names():
                 state = stream.state()
                 assert state is not None  # a frame was taken

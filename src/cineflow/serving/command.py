@@ -29,6 +29,19 @@ _RESTRICTED_HTTP = (
 )
 #: Seconds that models get to unload once their streams have ended; Triton counts both as one.
 _UNLOAD_S = 2
+#: Options that a version may lack.
+_BETTER = {
+    # Ready as long as frames are taken, and not only while no model is just being loaded.
+    "strict-readiness": "false",
+    # Clients ping a connection that is idle, to notice when it is dead. The server's own limits
+    # take that for an attack and end the connection.
+    "grpc-http2-min-recv-ping-interval-without-data": "1000",
+    "grpc-http2-max-ping-strikes": "0",
+    # A client that is gone without a word (a pulled cable) is noticed, and its place is freed.
+    "grpc-keepalive-time": "10000",
+    "grpc-keepalive-timeout": "5000",
+    "allow-client-shm": "true",  # off by default since 2.69, unknown before
+}
 _STOCK_PREFIX = "triton_python_backend_shm_region_"
 #: Gives the server arguments that `ps` does not show (csrc/launcher).
 ARGUMENTS_LIBRARY = Path(cineflow.__file__).with_name("libcineflow_arguments.so")
@@ -74,8 +87,6 @@ class ServerCommand:
             "model-repository": str(self.repository),
             "model-control-mode": "explicit" if self.explicit else "none",
             "disable-auto-complete-config": None,  # the configuration is generated from the spec
-            # Ready as long as frames are taken; not only while no model is just being loaded.
-            "strict-readiness": "false",
             "exit-timeout-secs": f"{max(1, round(self.exit_timeout_s)) + _UNLOAD_S}",
             "grpc-address": self.host,
             "grpc-port": str(ports.grpc),
@@ -85,15 +96,8 @@ class ServerCommand:
             "metrics-port": str(ports.metrics),
             "backend-config": f"python,shm-region-prefix-name={shared_memory_prefix(name)}",
         }
-        # Clients ping a connection that is idle, to notice when it is dead. The server's own limits
-        # take that for an attack and end the connection.
-        options["grpc-http2-min-recv-ping-interval-without-data"] = "1000"
-        options["grpc-http2-max-ping-strikes"] = "0"
-        # A client that is gone without a word (a pulled cable) is noticed, and its place is freed.
-        options["grpc-keepalive-time"] = "10000"
-        options["grpc-keepalive-timeout"] = "5000"
-        if "allow-client-shm" in binary.options:  # off by default since 2.69, unknown before
-            options["allow-client-shm"] = "true"
+        # What a version does not know would end it; each of these is better than its default.
+        options |= {key: value for key, value in _BETTER.items() if key in binary.options}
         if binary.source == "wheel":
             options["backend-directory"] = str(binary.private_backends(scratch))
             options["allow-gpu-metrics"] = "false"  # the wheel's server cannot read them

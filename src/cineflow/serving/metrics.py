@@ -7,11 +7,13 @@ ours are counters with the names and labels that Prometheus gives to histograms.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import itertools
 import math
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -28,12 +30,12 @@ _SHARES = (0.2, 0.4, 0.6, 0.8, 1.0, math.inf)
 
 #: Name -> what it says. "histogram" ones have _bucket, _sum and _count.
 HISTOGRAMS: Mapping[str, tuple[str, tuple[float, ...]]] = {
-    "cineflow_frame_seconds": ("Time of a frame inside the model's process", _SECONDS),
+    "cineflow_frame_seconds": ("Time of a frame, or of a batch of calls, in the model", _SECONDS),
     "cineflow_round_trip_seconds": ("Time of a frame from push to result, by its client", _SECONDS),
     "cineflow_quality": ("Quality of the motion of a frame, 0..1", _SHARES),
 }
 COUNTERS: Mapping[str, str] = {
-    "cineflow_frames_total": "Frames by result: tracked, rejected, dropped (gaps between indices)",
+    "cineflow_frames_total": "Frames and calls: computed, rejected, dropped (gaps between indices)",
     "cineflow_streams_total": "Streams by event: started, refused (no place), ended, gone (its "
     "client), expired (idle)",
 }
@@ -55,7 +57,8 @@ class ModelMetrics:
         self._model = model
         self._live = live
         self._lock = threading.Lock()
-        self._sums: Counter[_Key] = Counter()
+        self._sums: defaultdict[_Key, float] = defaultdict(float)
+        self._seen = _nothing_seen()
         self._closed = threading.Event()
         self._families: dict[str, Any] = {}
         self._metrics: dict[_Key, Any] = {}
@@ -92,9 +95,11 @@ class ModelMetrics:
         yield
         self.observe("cineflow_frame_seconds", time.perf_counter() - start)
 
-    def tracked(self, result: Result) -> None:
-        """A frame was tracked."""
-        self.count("cineflow_frames_total", result="tracked")
+    def computed(self, result: Result | None = None) -> None:
+        """A frame was computed, with its result, or a call."""
+        self.count("cineflow_frames_total", result="computed")
+        if result is None:
+            return
         if dropped := max(result.current - result.previous - 1, 0):
             self.count("cineflow_frames_total", dropped, result="dropped")
         if result.quality is not None:
@@ -109,11 +114,9 @@ class ModelMetrics:
         """Add a value to a histogram."""
         _, ends = HISTOGRAMS[name]
         with self._lock:
-            for end in ends:
-                if value <= end:
-                    self._sums[self._key(f"{name}_bucket", {"le": _number(end)})] += 1
-            self._sums[self._key(f"{name}_sum", {})] += value
-            self._sums[self._key(f"{name}_count", {})] += 1
+            counts, total = self._seen[name]
+            counts[bisect.bisect_left(ends, value)] += 1
+            self._seen[name] = counts, total + value
 
     def close(self) -> None:
         """Pass on what is left and stop."""
@@ -124,9 +127,17 @@ class ModelMetrics:
     def flush(self) -> None:
         """Pass the sums on to the server."""
         with self._lock:
-            sums, self._sums = self._sums, Counter()
+            sums, self._sums = self._sums, defaultdict(float)
+            seen, self._seen = self._seen, _nothing_seen()
+        for name, (counts, total) in seen.items():
+            up_to = list(itertools.accumulate(counts))  # a bucket also counts what is below it
+            for end, count in zip(HISTOGRAMS[name][1], up_to, strict=True):
+                sums[self._key(f"{name}_bucket", {"le": _number(end)})] = count
+            sums[self._key(f"{name}_sum", {})] = total
+            sums[self._key(f"{name}_count", {})] = up_to[-1]
         for key, amount in sums.items():
-            self._metric(key).increment(amount)
+            if amount:
+                self._metric(key).increment(amount)
         self._metric(self._key("cineflow_live_streams", {})).set(self._live())
 
     def _flush_on(self) -> None:
@@ -135,7 +146,7 @@ class ModelMetrics:
 
     def _start_at_zero(self) -> None:
         """Every series exists from the start: a rate cannot be read off one that has just come."""
-        for result in ("tracked", "rejected", "dropped"):
+        for result in ("computed", "rejected", "dropped"):
             self._metric(self._key("cineflow_frames_total", {"result": result}))
         for event in ("started", "refused", "ended", "gone", "expired"):
             self._metric(self._key("cineflow_streams_total", {"event": event}))
@@ -153,6 +164,11 @@ class ModelMetrics:
 
     def _key(self, name: str, labels: Mapping[str, str]) -> _Key:
         return name, tuple(sorted({"model": self._model, **labels}.items()))
+
+
+def _nothing_seen() -> dict[str, tuple[list[int], float]]:
+    """Values in each bucket alone, and their sum, by histogram."""
+    return {name: ([0] * len(ends), 0.0) for name, (_, ends) in HISTOGRAMS.items()}
 
 
 def _number(end: float) -> str:

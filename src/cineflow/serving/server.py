@@ -134,6 +134,7 @@ class TritonServer:
             options=dict(options or {}),
             environment=dict(environment or {}),
         )
+        self._loaded: list[str] = []  # by name, so that a restarted server loads them again
         self._key = ""  # what a client of this user sends to be let in
         self._key_file: Path | None = None
         self._log: ServerLog | None = None
@@ -299,20 +300,20 @@ class TritonServer:
             ServerError: The server refuses or fails; the message has its reason.
         """
         self._control_model(model, "load")
-        self._keep_models([*(self._models or []), model])
+        self._keep_models([*self._loaded, model])
 
     def unload(self, model: str) -> None:
         """Unload a model after its streams have ended. Raises as `load`."""
         self._control_model(model, "unload")
-        self._keep_models([one for one in self._models or [] if one != model])
+        self._keep_models([one for one in self._loaded if one != model])
 
     def _keep_models(self, models: Sequence[str]) -> None:
         """What a restarted server loads."""
-        self._models = list(dict.fromkeys(models))
+        self._loaded = list(dict.fromkeys(models))
         if self._scratch is not None:
             path = supervisor.Scratch.of(self._scratch).models
             new = path.with_suffix(".new")
-            new.write_text(json.dumps(self._models))
+            new.write_text(json.dumps(self._loaded))
             new.rename(path)
 
     def _control_model(self, model: str, action: str) -> None:

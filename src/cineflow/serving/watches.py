@@ -46,6 +46,7 @@ class Watches:
         self._streams = streams
         self._finish = finish
         self._stopping = stopping
+        # Held for each use of a sender: Triton crashes where one is asked that has finished.
         self._lock = threading.Lock()
         self._open: dict[int | str, Sender] = {}
         self._live: set[int | str] = set()  # those whose stream has started
@@ -54,21 +55,24 @@ class Watches:
 
     def add(self, sequence: int | str, sender: Sender) -> None:
         """Keep a watch. Its stream may start a little later than the watch comes."""
+        self.end(sequence)  # one of before is over
         with self._lock:
-            before = self._open.pop(sequence, None)
             self._open[sequence] = sender
-        if before is not None:
-            self._finish(before)
 
     def check(self) -> None:
         """End the streams of clients that are gone, and the watches of streams that have ended."""
         with self._lock:
-            watched = list(self._open.items())
-        for sequence, sender in watched:
-            gone = sender.is_cancelled()
-            live = sequence in self._streams
+            watched = list(self._open)
+        for sequence in watched:
+            with self._lock:
+                sender = self._open.get(sequence)
+                if sender is None:  # it ended meanwhile
+                    continue
+                gone = sender.is_cancelled()
+                live = sequence in self._streams
+                if live:
+                    self._live.add(sequence)
             if live and not gone and not self._stopping():
-                self._live.add(sequence)
                 continue
             if gone:
                 self._streams.end(sequence, "gone")
@@ -80,8 +84,8 @@ class Watches:
         with self._lock:
             sender = self._open.pop(sequence, None)
             self._live.discard(sequence)
-        if sender is not None:
-            self._finish(sender)
+            if sender is not None:
+                self._finish(sender)
 
     def close(self) -> None:
         """Stop looking."""
