@@ -84,7 +84,7 @@ _REACH = 0.15 * 0.3 * 255.0
 #: Added to |g|^2: two grey levels per voxel. It is a normal number also in half precision.
 _FLAT = (2.0 / 255.0) ** 2
 
-#: The network sees fields in units of this many voxels. In a smaller unit the untrained fields would
+#: The network sees fields in units of this many voxels. In a smaller unit untrained fields would
 #: grow from volume to volume, because each is seen by the next.
 _FIELD_UNIT = 32.0
 
@@ -143,6 +143,9 @@ class Flow4d(nn.Module):
 class Flow4dWindow(nn.Module):
     """All volumes of a window at once; each sees the field before and the field after its own.
 
+    Its weights have other names than those of `Flow4d`, because they mean something else: the last
+    three channels that the network sees are the field after, not the one before.
+
     Args:
         size: `PAPER` or `SMALL`.
         seed: Seed of the untrained weights.
@@ -150,8 +153,8 @@ class Flow4dWindow(nn.Module):
 
     def __init__(self, size: Size = SMALL, *, seed: int = 0) -> None:
         super().__init__()
-        self.update = Update(size)
-        seed_weights(self, seed, {"update.field": size.gain})
+        self.window_update = Update(size)
+        seed_weights(self, seed, {"window_update.field": size.gain})
 
     def forward(
         self, reference: Tensor, volumes: Tensor, before1: Tensor, before2: Tensor
@@ -178,7 +181,7 @@ class Flow4dWindow(nn.Module):
             return earlier, torch.cat([field[1:], field[-1:]])
 
         start = before1.expand(frames.shape[0], -1, -1, -1, -1)
-        field = self.update.unrolled(references, frames, start, neighbours)
+        field = self.window_update.unrolled(references, frames, start, neighbours)
         fields = 2.0 * _enlarged(field)
         series = torch.cat([before2, before1, field])
         return (

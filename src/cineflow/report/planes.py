@@ -68,7 +68,7 @@ class _Layout:
     """Where the planes lie in the picture, and how large a voxel is."""
 
     def __init__(self, panels: Sequence[Panel], width: int) -> None:
-        first, right, below = panels
+        first, right, _ = panels
         assert [panel.view.plane for panel in panels] == list(PLANES)
         (height, across), depth = first.cine.size, right.cine.size[1]
         y, x = first.cine.spacing_mm or (1.0, 1.0)

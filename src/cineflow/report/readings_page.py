@@ -62,7 +62,7 @@ def write_readings_report(
         cine: The clip, in the pixels of `readings`.
         readings: What the model gave.
         spec: The model.
-        picture: The file that `write_overlay` or `write_planes` wrote, .webp; the page holds a copy.
+        picture: The .webp file of `write_overlay` or `write_planes`; the page holds a copy.
         latency: How long each frame took, with the clip paced at its own rate.
         provenance: What computed it.
         fps: Frames per second that the same stream sustains unpaced.

@@ -39,7 +39,7 @@ class Weights:
 
     @property
     def seeded(self) -> bool:
-        """Whether they are random numbers ("seed 0"), so that what the model gives means nothing."""
+        """Whether they are random ("seed 0"), so that what the model gives means nothing."""
         return not self.trained and self.source.startswith("seed ")
 
     def describe(self) -> str:
