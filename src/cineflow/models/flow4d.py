@@ -219,7 +219,7 @@ class Update(nn.Module):
         reference: Tensor,
         current: Tensor,
         field: Tensor,
-        beside: tuple[Tensor, Tensor],
+        others: tuple[Tensor, Tensor],
         reach: Tensor,
     ) -> Tensor:
         """One update at one level.
@@ -228,7 +228,7 @@ class Update(nn.Module):
             reference: Reference volumes, 0..1, [B, 1, d, h, w] f32.
             current: Current volumes, same shape.
             field: The fields so far, [B, 3, d, h, w] in voxels of this level, x first.
-            beside: Fields of the volumes next to each one, same shape as `field`.
+            others: Fields of the volumes next to each one, same shape as `field`.
             reach: Largest step against the residual, in voxels per unit of the gradient, [].
 
         Returns:
@@ -239,7 +239,7 @@ class Update(nn.Module):
         slope = self.gradient(warped)
         share = residual / ((slope * slope).sum(dim=1, keepdim=True) + _FLAT)
         moved = field - slope * torch.clamp(share, -reach, reach)
-        fields = torch.cat([moved, *beside], dim=1) * (1.0 / _FIELD_UNIT)
+        fields = torch.cat([moved, *others], dim=1) * (1.0 / _FIELD_UNIT)
         found: Tensor = self.field(
             self.hidden(torch.cat([reference, warped, residual, fields], dim=1))
         )
@@ -258,8 +258,8 @@ class Update(nn.Module):
             reference: Reference volumes, grey levels 0..255, [B, 1, D, H, W] f32.
             current: Current volumes, same shape.
             start: Fields to begin with, [B, 3, D / 2, H / 2, W / 2] in voxels of that grid.
-            neighbours: Gives the fields beside the fields of a level that is 1 / shrink of the half
-                resolution.
+            neighbours: Gives the two neighbours' fields, from the fields of a level that is 1 / shrink of
+                the half resolution.
 
         Returns:
             Fields [B, 3, D / 2, H / 2, W / 2] in voxels of that grid.
@@ -292,7 +292,7 @@ def reconstruction(reference: Tensor, current: Tensor, displacement: Tensor) -> 
 
     Returns:
         [B] grey levels: mean |current(p + displacement(p)) - reference(p)| over the voxels whose
-        sample lies inside the volume; 0 where there are none.
+        sample lies inside the volume; 0 if all lie outside.
     """
     warped = torch.ops.cineflow.warp(src=current, flow=displacement, border="clamp")
     inside = torch.ones_like(current)
@@ -334,7 +334,7 @@ def _differences() -> Tensor:
 
 def _pyramid(volume: Tensor) -> Sequence[Tensor]:
     """Mean grey levels, 0..1, at each level, coarsest first."""
-    levels = []
+    levels: list[Tensor] = []
     for _ in UPDATES:
         volume = F.avg_pool3d(volume if levels else volume * (1.0 / 255.0), 2)
         levels.append(volume)

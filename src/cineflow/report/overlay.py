@@ -18,6 +18,7 @@ MOST_FRAMES = 120
 
 _LABEL_OPACITY = 0.38
 _TRAIL = 12  # frames of a point's path that are drawn bright
+_LARGEST = 2.8  # px of the picture for each of the clip, as far as points grow with it
 _OVERSAMPLE = 2  # drawn this much larger and then shrunk, so that thin lines are smooth
 
 
@@ -125,7 +126,7 @@ def _draw_points(
     def place(points: np.ndarray) -> np.ndarray:
         return np.asarray((points - offset + 0.5) * scale)
 
-    thin = float(scale.min())
+    thin = min(float(scale.min()), _OVERSAMPLE * _LARGEST)
     shown = sorted(frame for frame in readings.points if frame <= index)
     named = bool(readings.point_names)
     for before, after in itertools.pairwise(shown):

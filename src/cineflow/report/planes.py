@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -19,7 +20,8 @@ from cineflow.report.readings import Readings, View
 
 _GAP = 8  # px between the planes
 _LINE = (96, 108, 116)
-_TEXT = (176, 186, 191)
+_TEXT = (214, 222, 226)
+_EDGE: dict[str, Any] = {"stroke_width": 2, "stroke_fill": (0, 0, 0)}  # legible on bright tissue
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ class _Layout:
             across, down = ((place + 0.5) * side for place, side in zip(cut, scale, strict=True))
             draw.line((left + across, top, left + across, bottom), _LINE)
             draw.line((left, top + down, right, top + down), _LINE)
-            draw.text((left + 6, top + 4), panel.title, _TEXT, font)
+            draw.text((left + 6, top + 4), panel.title, _TEXT, font, **_EDGE)
         seconds = float(panels[0].cine.times_ms[index]) / 1000
         corner = self.corners[1][0] + 6, self.corners[2][1] + 4
         draw.text(corner, f"volume {index}, {seconds:.2f} s", _TEXT, font)
