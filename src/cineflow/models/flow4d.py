@@ -258,8 +258,8 @@ class Update(nn.Module):
             reference: Reference volumes, grey levels 0..255, [B, 1, D, H, W] f32.
             current: Current volumes, same shape.
             start: Fields to begin with, [B, 3, D / 2, H / 2, W / 2] in voxels of that grid.
-            neighbours: Gives the two neighbours' fields, from the fields of a level that is 1 / shrink of
-                the half resolution.
+            neighbours: Gives the two neighbours' fields at a level that is 1 / shrink of the half
+                resolution.
 
         Returns:
             Fields [B, 3, D / 2, H / 2, W / 2] in voxels of that grid.
