@@ -29,7 +29,7 @@ from cineflow.spec import Axis, AxisPart, ModelSpec
 from cineflow_client import Client, FrameRejected
 from tests.models.test_flow4d import SHIFT, SIZE, beating, constant, moved, run_clip
 
-pytestmark = pytest.mark.slow  # each export takes ten seconds, most of them torch's own
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # each export takes ten seconds of CPU
 
 SIZES = dict(zip(("depth", "height", "width"), SIZE, strict=True))
 
