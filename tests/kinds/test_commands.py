@@ -135,7 +135,8 @@ def test_a_flow_of_volumes(write, server, tmp_path: Path) -> None:
     assert about["picture"]["model"] == [16, 32, 32]
     assert about["spacing_mm"] == [2.0, 1.0, 0.5]
     assert [float(row["time [ms]"]) for row in rows] == pytest.approx([0, 40, 80, 120])
-    assert "slice 7" in page
+    assert "xy, z = 7; zy, x = 16; xz, y = 16" in page
+    assert "volumes of 14×32×32 voxels" in page
     assert "image/webp" in page
 
 

@@ -37,6 +37,11 @@ class Weights:
     def __post_init__(self) -> None:
         require_text("weights", source=self.source, licence=self.licence)
 
+    @property
+    def seeded(self) -> bool:
+        """Whether they are random ("seed 0"), so that what the model gives means nothing."""
+        return not self.trained and self.source.startswith("seed ")
+
     def describe(self) -> str:
         """The origin in words, as it stands wherever the model's results do."""
         if self.source == "none":
