@@ -53,6 +53,7 @@ def spec_of(name: str) -> ModelSpec:
                 frame="each slice; x right, y down, x first",
                 description="Anterior and inferior junction of left and right ventricle, centre "
                 "of the cavity.",
+                points_of="cines",
             ),
         ),
         outputs=(
@@ -64,6 +65,7 @@ def spec_of(name: str) -> ModelSpec:
                 tolerance=0.005,
                 role="scores",
                 names=SCORES,
+                places=SEGMENTS,
                 description="Of each score, for each segment.",
             ),
             TensorSpec(
@@ -71,6 +73,7 @@ def spec_of(name: str) -> ModelSpec:
                 "int32",
                 (1, len(SEGMENTS)),
                 unit="score 1..4",
+                places=SEGMENTS,
                 description="The most likely score: 1 normal, 2 hypokinetic, 3 akinetic, "
                 "4 dyskinetic.",
             ),
@@ -79,6 +82,7 @@ def spec_of(name: str) -> ModelSpec:
                 "int32",
                 (1, len(SEGMENTS)),
                 unit="0 normal, 1 abnormal",
+                places=SEGMENTS,
                 description="Whether the most likely score is above 1.",
             ),
             TensorSpec(
@@ -96,6 +100,7 @@ def spec_of(name: str) -> ModelSpec:
                 unit="polar samples",
                 frame="each segment; outwards first, then towards the septum from the front",
                 tolerance=0.02,
+                places=SEGMENTS,
                 description=f"Mean motion from each frame to the {DISTANCE}rd after it.",
             ),
         ),

@@ -68,6 +68,8 @@ class Size:
         flow_gain: Of the untrained flow heads: motion of a few samples.
         map_gain: Of the untrained attention maps: some places count more than others.
         score_gain: Of the untrained last layer: scores that differ between segments.
+        score_bias: Of the untrained last layer, so that no score is the most likely everywhere at 25
+            frames.
     """
 
     widths: tuple[int, int, int, int]
@@ -75,13 +77,14 @@ class Size:
     flow_gain: float
     map_gain: float
     score_gain: float
+    score_bias: tuple[float, float, float, float]
 
 
 #: Widths of FlowNetS at the same resolutions.
-PAPER = Size((32, 64, 128, 256), 256, flow_gain=1.0, map_gain=1.0, score_gain=1.0)
+PAPER = Size((32, 64, 128, 256), 256, 4.0, 3.0, 1.0, (0.0, 0.0, 0.0, 0.0))
 
 #: A quarter of them.
-SMALL = Size((8, 16, 32, 64), 64, flow_gain=1.0, map_gain=1.0, score_gain=1.0)
+SMALL = Size((8, 16, 32, 64), 64, 3.0, 3.0, 6.0, (-17.3, -17.4, 29.9, 13.9))
 
 
 class MotionScoring(nn.Module):
@@ -100,6 +103,8 @@ class MotionScoring(nn.Module):
         self.flow = FlowBranch(size.widths)
         self.score = ScoreBranch(size, layout)
         seed_weights(self, seed, _gains(size))
+        with torch.no_grad():
+            self.score.last.bias.copy_(torch.tensor(size.score_bias))
 
     def forward(
         self, cines: Tensor, landmarks: Tensor
