@@ -215,7 +215,8 @@ class NonLocal(nn.Module):
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
         self.query = nn.Conv2d(channels, inner, 1)
-        self.key = nn.Conv2d(channels, inner, 1)
+        # A bias would add the same to every likeness of a position; its softmax takes it out again.
+        self.key = nn.Conv2d(channels, inner, 1, bias=False)
         self.value = nn.Conv2d(channels, inner, 1)
         self.output = nn.Conv2d(inner, channels, 1)
 

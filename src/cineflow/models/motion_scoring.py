@@ -81,7 +81,7 @@ class Size:
 
 
 #: Widths of FlowNetS at the same resolutions.
-PAPER = Size((32, 64, 128, 256), 256, 4.0, 3.0, 1.0, (0.0, 0.0, 0.0, 0.0))
+PAPER = Size((32, 64, 128, 256), 256, 4.0, 3.0, 3.0, (5.9, 4.1, -9.7, 8.7))
 
 #: A quarter of them.
 SMALL = Size((8, 16, 32, 64), 64, 3.0, 3.0, 6.0, (-17.3, -17.4, 29.9, 13.9))
@@ -234,7 +234,7 @@ class MotionAttention(nn.Module):
         super().__init__()
         self.features = nn.Conv2d(channels + 3, channels, 1)
         self.frames = nn.Conv2d(2 * KERNEL_FRAMES, channels, 1)
-        self.map = nn.Conv2d(2 * channels, 1, 1)
+        self.map = nn.Conv2d(2 * channels, 1, 1, bias=False)  # the softmax would take it out
 
     def forward(self, x: Tensor, motion: Tensor) -> Tensor:
         """Weigh the positions of each segment.
