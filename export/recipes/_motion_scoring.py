@@ -98,7 +98,7 @@ def spec_of(name: str) -> ModelSpec:
                 "float32",
                 (1, len(SEGMENTS), FRAMES, 2),
                 unit="polar samples",
-                frame="each segment; outwards first, then towards the septum from the front",
+                frame="each segment; outwards first, then in the order of the segments",
                 tolerance=0.02,
                 places=SEGMENTS,
                 description=f"Mean motion from each frame to the {DISTANCE}rd after it.",

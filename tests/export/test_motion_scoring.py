@@ -133,7 +133,7 @@ def test_an_apex_turned_by_a_quarter_is_scored_one_segment_on(client: Client) ->
     for name in ("probabilities", "segment_motion"):
         one, other = usual[name].values[0], moved[name].values[0]
         np.testing.assert_allclose(other[:12], one[:12], atol=1e-4)
-        # The septum is where the anterior wall was: each segment's tissue is now the next but two.
+        # The septum is now where the anterior wall was: a segment shows what the one before it did.
         np.testing.assert_allclose(other[12:], np.roll(one[12:], 1, axis=0), atol=2e-3)
         assert np.abs(one[12:] - np.roll(one[12:], 1, axis=0)).max() > 0.02, "segments differ"
 

@@ -50,9 +50,7 @@ def study() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def slices(
-    network: MotionScoring, study: tuple[torch.Tensor, torch.Tensor]
-) -> torch.Tensor:
+def slices(network: MotionScoring, study: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     with torch.inference_mode():
         return network.polar(*study).clone()
 
@@ -259,9 +257,7 @@ def test_the_motion_decides_where_the_features_are_looked_at(
     assert ((changed[:, 5, 7] / changed[:, 0, 0]).log().abs() > 0.03).all()
 
 
-def test_the_encoder_runs_once_for_each_frame(
-    network: MotionScoring, slices: torch.Tensor
-) -> None:
+def test_the_encoder_runs_once_for_each_frame(network: MotionScoring, slices: torch.Tensor) -> None:
     passes: list[int] = []
     hooks = [
         block.register_forward_hook(lambda _, given, made: passes.append(given[0].shape[0]))
@@ -277,7 +273,7 @@ def test_the_encoder_runs_once_for_each_frame(
 def test_known_weights_score_the_planted_segment(segment: int) -> None:
     network = sees_brightness(MotionScoring(layout=TINY)).eval()
     with torch.inference_mode():
-        probabilities, scores, abnormal, index, motion = network(*planted(segment, frames=4))
+        probabilities, scores, abnormal, _, motion = network(*planted(segment, frames=4))
     wanted = torch.ones(1, 16, dtype=torch.int32)
     wanted[0, segment - 1] = AKINETIC + 1
     assert torch.equal(scores * abnormal, (wanted * (wanted > 1)).int()), probabilities[..., 2]

@@ -68,8 +68,8 @@ class Size:
         flow_gain: Of the untrained flow heads: motion of a few samples.
         map_gain: Of the untrained attention maps: some places count more than others.
         score_gain: Of the untrained last layer: scores that differ between segments.
-        score_bias: Of the untrained last layer, so that no score is the most likely everywhere at 25
-            frames.
+        score_bias: Of the untrained last layer, so that no score is the most likely everywhere;
+            for 25 frames.
     """
 
     widths: tuple[int, int, int, int]
@@ -120,7 +120,7 @@ class MotionScoring(nn.Module):
         Returns:
             Probability of each score [1, 16, 4]; the most likely score 1..4 [1, 16] i32; 1 where it
             is abnormal, above 1 [1, 16] i32; the mean score [1]; the mean motion of each segment
-            over `DISTANCE` frames, [1, 16, T, 2] in polar samples, outwards and towards the septum.
+            over `DISTANCE` frames, [1, 16, T, 2] in polar samples, outwards and in the order of the segments.
         """
         slices = self.polar(cines, landmarks)  # [3, T, A, R]
         flows = self.flow(slices)
@@ -141,9 +141,7 @@ class FlowBranch(nn.Module):
 
     def __init__(self, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
-        self.encoder = nn.ModuleList(
-            _RingBlock(a, b) for a, b in itertools.pairwise((1, *widths))
-        )
+        self.encoder = nn.ModuleList(_RingBlock(a, b) for a, b in itertools.pairwise((1, *widths)))
         first, second, third, deepest = widths
         self.decoder = nn.ModuleList(
             (

@@ -113,9 +113,7 @@ class TensorSpec:
             role=self.role,
             points_of=self.points_of,
         )
-        require_texts(
-            self.name, names=self.names, components=self.components, places=self.places
-        )
+        require_texts(self.name, names=self.names, components=self.components, places=self.places)
         if self.dtype not in TRITON_DTYPES:
             raise SpecError(
                 f"{self.name}: a dtype of {', '.join(TRITON_DTYPES)}",
