@@ -120,7 +120,8 @@ class MotionScoring(nn.Module):
         Returns:
             Probability of each score [1, 16, 4]; the most likely score 1..4 [1, 16] i32; 1 where it
             is abnormal, above 1 [1, 16] i32; the mean score [1]; the mean motion of each segment
-            over `DISTANCE` frames, [1, 16, T, 2] in polar samples, outwards and in the order of the segments.
+            over `DISTANCE` frames, [1, 16, T, 2] in polar samples, outwards and in the order of the
+            segments.
         """
         slices = self.polar(cines, landmarks)  # [3, T, A, R]
         flows = self.flow(slices)
