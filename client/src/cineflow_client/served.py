@@ -480,10 +480,10 @@ def misplaced_points(inputs: Sequence[Mapping[str, Any]], arrays: Mapping[str, n
         inside = (points >= -0.5) & (points <= np.array(size[::-1]) - 0.5)
         outside = np.argwhere(~inside.all(axis=-1))
         if len(outside):
-            at = tuple(outside[0])
-            place = ", ".join(f"{value:g}" for value in points[at])
+            first = tuple(map(int, outside[0]))
+            place = ", ".join(f"{value:g}" for value in points[first])
             return (
-                f"{item['name']}{list(map(int, at))} at ({place}), outside the "
+                f"{item['name']}{list(first)} at ({place}), outside the "
                 f"{' x '.join(map(str, size))} pixels of {item['points_of']}"
             )
         apart = np.linalg.norm(points[..., :, None, :] - points[..., None, :, :], axis=-1)

@@ -37,6 +37,12 @@ class Clahe(nn.Module):
             an even spread.
     """
 
+    indicators: Tensor
+    up_to: Tensor
+    before: Tensor
+    first_level: Tensor
+    share: Tensor
+
     def __init__(self, side: int, tiles: int = 8, clip_limit: float = 0.001) -> None:
         super().__init__()
         assert side % tiles == 0, "tiles of one size"

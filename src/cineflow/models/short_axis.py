@@ -71,6 +71,8 @@ class PolarSlices(nn.Module):
         layout: The samples.
     """
 
+    centre: Tensor
+
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self.layout = layout
