@@ -62,7 +62,7 @@ def spec_of(name: str) -> ModelSpec:
                 "float32",
                 (1, len(SEGMENTS), len(SCORES)),
                 unit="probability",
-                tolerance=0.005,
+                tolerance=0.01,
                 role="scores",
                 names=SCORES,
                 places=SEGMENTS,
