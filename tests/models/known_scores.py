@@ -42,7 +42,7 @@ def sees_brightness(network: MotionScoring) -> MotionScoring:
         channels = score.excitation.restore.out_features
         score.first.weight[0, :last] = channels / last  # all positions of channel 0
         score.last.weight[AKINETIC, 0] = 40.0
-        score.last.bias[AKINETIC] = -40.0 * 0.55
+        score.last.bias.copy_(torch.tensor([6.0, 0.0, 6.0 - 40.0 * 0.55, 0.0]))
     return network
 
 

@@ -69,11 +69,13 @@ def test_values_are_found_by_place() -> None:
     assert by_place(Output(np.zeros((2, 3)), "1", places=("a", "b", "c"))) is None
 
 
-def test_a_table_has_scores_and_single_numbers_of_each_place() -> None:
-    (table,) = place_tables(outputs())
-    assert table.places == SEGMENTS
-    assert table.columns == ("grades calm", "grades wild", "grade [class]", "swing [mm]")
-    np.testing.assert_allclose(table.values[15], [0.05, 0.95, 2, 3.75], atol=1e-6)
+def test_tables_have_the_scores_and_the_numbers_of_each_place() -> None:
+    scores, numbers = place_tables(outputs())
+    assert scores.places == numbers.places == SEGMENTS
+    assert (scores.title, scores.columns) == ("grades [probability]", CLASSES)
+    np.testing.assert_allclose(scores.values[15], [0.05, 0.95], atol=1e-6)
+    assert numbers.columns == ("grade [class]", "swing [mm]")
+    np.testing.assert_allclose(numbers.values[15], [2, 3.75])
 
 
 def test_scores_are_named_by_place_and_class() -> None:

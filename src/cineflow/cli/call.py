@@ -107,11 +107,15 @@ def _print(outputs: Mapping[str, Any]) -> None:
 
     tables = place_tables(outputs)
     for table in tables:
-        rows = Table("", *map(escape, table.columns), box=None, padding=(0, 2))
+        out.print(table.title, style="bold", markup=False, highlight=False)
+        rows = Table(box=None, padding=(0, 2, 0, 0))
+        rows.add_column("", no_wrap=True)
+        for column in table.columns:
+            rows.add_column(escape(column), justify="right")
         for place, values in zip(table.places, table.values, strict=True):
             rows.add_row(escape(place), *(f"{value:.3g}" for value in values))
         out.print(rows)
-    in_table = {column.split(" ")[0] for table in tables for column in table.columns}
+    in_table = {name for table in tables for name in table.outputs}
     grid = Table.grid(padding=(0, 3))
     for name, output in outputs.items():
         if name in in_table:

@@ -17,11 +17,15 @@ class PlaceTable:
     """Numbers by place: one row for each place, one column for each number that it has.
 
     Attributes:
+        title: Names of the outputs.
+        outputs: The same, one by one.
         places: Names of the rows.
-        columns: Names of the columns, with their units.
+        columns: Names of the columns: classes, or outputs with their units.
         values: f64 [places, columns].
     """
 
+    title: str
+    outputs: tuple[str, ...]
     places: tuple[str, ...]
     columns: tuple[str, ...]
     values: np.ndarray
@@ -42,21 +46,26 @@ def by_place(output: Output) -> np.ndarray | None:
 
 
 def place_tables(outputs: Mapping[str, Output]) -> list[PlaceTable]:
-    """One table for all outputs of the same places that have one number, or scores, for each."""
-    found: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
+    """A table of each output of scores with places, and one of all that have a number by place."""
+    tables = []
+    single: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
     for name, output in outputs.items():
         values = by_place(output)
-        if values is None or not (output.role == Role.SCORES or values.shape[1] == 1):
+        if values is None:
             continue
-        columns = found.setdefault(output.places, {})
-        for k, column in enumerate(values.T.astype(np.float64)):
-            several = values.shape[1] > 1
-            label = output.names[k] if several and k < len(output.names) else str(k)
-            columns[f"{name} {label}" if several else f"{name} [{output.unit}]"] = column
-    return [
-        PlaceTable(places, tuple(columns), np.stack(list(columns.values()), axis=1))
-        for places, columns in found.items()
-    ]
+        if output.role == Role.SCORES:
+            count = values.shape[1]
+            names = output.names or tuple(f"class {k}" for k in range(count))
+            title = f"{name} [{output.unit}]"
+            numbers = values.astype(np.float64)
+            tables.append(PlaceTable(title, (name,), output.places, names, numbers))
+        elif values.shape[1] == 1:
+            single.setdefault(output.places, {})[name] = values[:, 0].astype(np.float64)
+    for places, columns in single.items():
+        titles = tuple(f"{name} [{outputs[name].unit}]" for name in columns)
+        stacked = np.stack(list(columns.values()), axis=1)
+        tables.append(PlaceTable(", ".join(columns), tuple(columns), places, titles, stacked))
+    return tables
 
 
 @dataclass(frozen=True)
