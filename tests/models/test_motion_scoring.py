@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import cv2
@@ -33,6 +34,7 @@ from cineflow.motion.polar import segment_sequences
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
 from tests.models.known_scores import AKINETIC, MOTION, TINY, planted, sees_brightness
 from tests.models.streams import require_all_alive
+from tests.models.test_joint_motion_seg import macs_of
 
 FRAMES = 5
 
@@ -267,6 +269,37 @@ def test_the_encoder_runs_once_for_each_frame(network: MotionScoring, slices: to
     for hook in hooks:
         hook.remove()
     assert passes == [3 * FRAMES] * 4
+
+
+@pytest.mark.slow
+def test_encoding_each_frame_once_gains_what_its_multiplications_predict() -> None:
+    """Against the form that encodes both frames of each pair, in one process, alternating."""
+    flow = MotionScoring().flow.eval()
+    slices = torch.rand((3, 4, 192, 48), generator=torch.Generator().manual_seed(0))
+    frames = slices.flatten(0, 1)[:, None]
+    later = slices.roll(-DISTANCE, dims=1).flatten(0, 1)[:, None]
+
+    def once() -> list[torch.Tensor]:
+        return flow(slices)
+
+    def twice() -> list[torch.Tensor]:
+        pairs = zip(flow.encode(frames), flow.encode(later), strict=True)
+        return flow.decode(list(pairs))
+
+    shortest = {once: math.inf, twice: math.inf}
+    with torch.inference_mode():
+        predicted = macs_of(flow, twice) / macs_of(flow, once)
+        for one, other in zip(once(), twice(), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+        for _ in range(8):
+            for form in shortest:
+                start = time.perf_counter()
+                form()
+                shortest[form] = min(shortest[form], time.perf_counter() - start)
+    gain = shortest[twice] / shortest[once]
+    print(f"encoding once: {gain:.2f} times as fast; the multiplications predict {predicted:.2f}")
+    assert predicted == pytest.approx(1.24, abs=0.02)
+    assert gain >= 0.9 * predicted
 
 
 @pytest.mark.parametrize("segment", [1, 8, 16])

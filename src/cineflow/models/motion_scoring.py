@@ -34,6 +34,7 @@ there is no other layout of keys to read.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -163,13 +164,33 @@ class FlowBranch(nn.Module):
             For the scales 1, 1/2 and 1/4 the motion in samples of that scale, [3, T, 2, A / s,
             R / s]: outwards and along the angles, frame (t + d)(p + motion) ~ frame t (p).
         """
-        features = slices.flatten(0, 1)[:, None]  # [3 T, 1, A, R]
-        pairs = []
+        features = self.encode(slices.flatten(0, 1)[:, None])
+        return self.decode([(one, _later(one)) for one in features])
+
+    def encode(self, frames: Tensor) -> list[Tensor]:
+        """Features of each frame by itself.
+
+        Args:
+            frames: [3 T, 1, A, R].
+
+        Returns:
+            One tensor [3 T, C, A / s, R / s] for each of the scales 1, 1/2, 1/4 and 1/8.
+        """
+        features = []
         for level, block in enumerate(self.encoder):
-            if level > 0:
-                features = F.max_pool2d(features, 2)
-            features = block(features)
-            pairs.append((features, _later(features)))
+            frames = block(F.max_pool2d(frames, 2) if level > 0 else frames)
+            features.append(frames)
+        return features
+
+    def decode(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """Motion from the features of frames and of those that the motion leads to.
+
+        Args:
+            pairs: Both, for each scale, as `encode` gives them.
+
+        Returns:
+            As `forward`.
+        """
         x = torch.cat(pairs[-1], dim=1)
         flows: list[Tensor] = []
         for block, head, skip in zip(self.decoder, self.heads, pairs[-2::-1], strict=True):
