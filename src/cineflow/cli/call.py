@@ -124,7 +124,8 @@ def _print(outputs: Mapping[str, Any]) -> None:
             for cell, value in score_cells(name, output.names, output.unit, output).items():
                 grid.add_row(escape(cell), f"{value:.4g}")
         elif output.values.size == 1:
-            grid.add_row(escape(name), f"{output.values.item():.4g} {escape(output.unit)}")
+            unit = "" if output.unit == "1" else f" {escape(output.unit)}"
+            grid.add_row(escape(name), f"{output.values.item():.4g}{unit}")
         else:
             shape = list(output.values.shape)
             words = f"{output.values.dtype.name} {shape}, {output.unit}"

@@ -39,6 +39,9 @@ REACH = 1.65
 SLICES = 3  # basal, mid, apical
 SEGMENTS = 16
 
+#: A normalised coordinate that is outside a picture of any size.
+_FAR = 4.0
+
 _SHORTEST = 1e-6  # of a direction, so that none is divided by zero
 
 
@@ -105,6 +108,7 @@ class PolarSlices(nn.Module):
         places = crop_places(landmarks[0], side)  # [3, side, side, 2] px
         size = torch.stack([torch.ones_like(places[..., 0]) * one for one in (width, height)], -1)
         grid = (2.0 * places + 1.0) / size - 1.0
+        grid = torch.where(grid.abs() < _FAR, grid, _FAR)  # also NaN, which no runtime treats alike
         crops = F.grid_sample(cines[0], grid, align_corners=False)  # [3, T, side, side]
         brightness = self.clahe(crops.flatten(0, 1))
         polar = ops.polar_resample(brightness[None], self.centre, self.grid, border="clamp")
