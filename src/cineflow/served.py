@@ -148,6 +148,7 @@ class Output:
         frame: Coordinate frame of the values or the grid.
         role: "labels", "points", ...; "" for an output that only its name explains.
         names: Classes or points that the values stand for.
+        places: What the values along one axis belong to (AHA segments): the first of that size.
     """
 
     values: np.ndarray
@@ -155,6 +156,7 @@ class Output:
     frame: str = ""
     role: str = ""
     names: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -487,6 +489,36 @@ def call_ports(spec: Spec) -> tuple[list[Port], list[Port]]:
     )
 
 
+def misplaced_points(inputs: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]) -> str:
+    """Which points of a call are outside their picture or on one another, in words; "" if none.
+
+    Args:
+        inputs: The inputs of the spec.
+        arrays: All of them by name, with shapes that fit the spec.
+    """
+    for item in inputs:
+        if not item.get("points_of"):
+            continue
+        points = np.asarray(arrays[item["name"]], np.float64)
+        rank = points.shape[-1]
+        size = arrays[item["points_of"]].shape[-rank:]
+        inside = (points >= -0.5) & (points <= np.array(size[::-1]) - 0.5)
+        outside = np.argwhere(~inside.all(axis=-1))
+        if len(outside):
+            first = tuple(map(int, outside[0]))
+            place = ", ".join(f"{value:g}" for value in points[first])
+            return (
+                f"{item['name']}{list(first)} at ({place}), outside the "
+                f"{' x '.join(map(str, size))} pixels of {item['points_of']}"
+            )
+        apart = np.linalg.norm(points[..., :, None, :] - points[..., None, :, :], axis=-1)
+        near = np.argwhere(np.triu(apart < 1.0, k=1))
+        if len(near):
+            *at, one, other = map(int, near[0])
+            return f"points {one} and {other} of {item['name']}{at} less than a pixel apart"
+    return ""
+
+
 def batch_limit(spec: Spec, axis: str = "batch") -> int:
     """Largest batch of a call, 0 where its tensors do not share the first axis `axis`.
 
@@ -572,7 +604,8 @@ def lacking(spec: Spec) -> dict[str, str]:
 
 def described_output(item: Mapping[str, Any], values: np.ndarray) -> Output:
     """An output's values with what its spec says about them."""
-    return Output(values, item["unit"], item["frame"], item["role"], tuple(item["names"]))
+    names, places = tuple(item["names"]), tuple(item.get("places", ()))
+    return Output(values, item["unit"], item["frame"], item["role"], names, places)
 
 
 def motion_outputs(spec: Spec, readings: Mapping[str, Any]) -> dict[str, Output]:

@@ -124,6 +124,26 @@ def test_without_a_batch_axis_each_call_runs_alone():
     assert engine.batches == [1, 1]
 
 
+def test_the_server_itself_refuses_points_outside_their_picture():
+    side = Axis("side", 4, 9)
+    spec = ModelSpec(
+        "marked",
+        "Twice the input.",
+        (
+            TensorSpec("x", "float32", (1, side, side), "1"),
+            TensorSpec("marks", "float32", (1, 2, 2), "px", points_of="x"),
+        ),
+        (TensorSpec("y", "float32", (1, side, side), "1", tolerance=0.0),),
+    )
+    picture = np.zeros((1, 6, 6), np.float32)
+    inside = np.array([[[1, 1], [5, 5]]], np.float32)
+    runner = CallRunner(Double(), spec, batch_limit=0)
+    good, bad = runner.run([{"x": picture, "marks": inside}, {"x": picture, "marks": inside + 1}])
+    assert good["y"].shape == (1, 6, 6)
+    assert isinstance(bad, ArgumentError)
+    assert "marks[0, 1] at (6, 6), outside the 6 x 6 pixels of x" in str(bad)
+
+
 class Raw:
     """One sequence, with requests of any kind."""
 

@@ -12,11 +12,16 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from cineflow_client.connection import Connection
-from cineflow_client.errors import CineflowClientError, ModelNotFound, ServerRefused
+from cineflow_client.errors import (
+    CineflowClientError,
+    FrameRejected,
+    ModelNotFound,
+    ServerRefused,
+)
 from cineflow_client.frames import checked_arrays
 from cineflow_client.latency import ServerTimes
 from cineflow_client.metadata import ModelInfo, alias_target, read_model_info
-from cineflow_client.served import Output, described_output
+from cineflow_client.served import Output, described_output, misplaced_points
 from cineflow_client.session import Transport
 from cineflow_client.stream import Stream
 from cineflow_client.waiting import Policy, Waiting
@@ -210,6 +215,12 @@ class Client(Connection):
                 "client.stream(model)",
             )
         checked = checked_arrays(info.served_name, info.spec["inputs"], arrays, {})
+        if wrong := misplaced_points(info.spec["inputs"], checked):
+            raise FrameRejected(
+                "points inside their pictures, apart from one another",
+                wrong,
+                "Points are in pixels of the pictures that are sent, x first.",
+            )
         outputs = {item["name"]: item for item in info.spec["outputs"]}
         request = call_request(info.served_name, checked, outputs)
         try:

@@ -1,10 +1,12 @@
 """Reports and pictures of what a model gave: self-contained, without the patient's identity."""
 
+from cineflow.report.call_page import write_call_report
 from cineflow.report.html import Closure, write_report
 from cineflow.report.latency import Latency
 from cineflow.report.overlay import write_overlay
 from cineflow.report.page import Provenance
 from cineflow.report.picture import write_picture
+from cineflow.report.places import place_tables
 from cineflow.report.planes import Panel, write_planes
 from cineflow.report.points import choose_wall_points
 from cineflow.report.readings import Readings, ReadingsRecorder, View
@@ -27,9 +29,11 @@ __all__ = [
     "View",
     "choose_wall_points",
     "numbers_of",
+    "place_tables",
     "scalars_of",
     "score_cells",
     "write_arrays",
+    "write_call_report",
     "write_csv",
     "write_overlay",
     "write_picture",

@@ -88,11 +88,20 @@ def numbers_of(result: Result, spec: ModelSpec) -> dict[int, Row]:
 
 
 def score_cells(name: str, names: Sequence[str], unit: str, output: Any) -> Row:
-    """The values of an output of scores, one for each class, by "name class [unit]"."""
+    """The values of an output of scores, one for each class, by "name class [unit]".
+
+    Along an axis of places, the place's name stands before the class.
+    """
     values = np.asarray(output.values, np.float64)
+    places = output.places
+    axis = values.shape.index(len(places)) if len(places) in values.shape else None
     rows: Row = {}
     for index in np.ndindex(values.shape):
-        leading = [i for i, size in zip(index[:-1], values.shape[:-1], strict=True) if size > 1]
+        leading = [
+            places[i] if at == axis else i
+            for at, (i, size) in enumerate(zip(index[:-1], values.shape[:-1], strict=True))
+            if size > 1
+        ]
         where = "".join(f" {i}" for i in leading)
         rows[f"{name}{where} {_name(names, index[-1], 'class')} [{unit}]"] = float(values[index])
     return rows
