@@ -22,7 +22,7 @@ def write_table(rows: Sequence[Facts]) -> None:
 def table(rows: Sequence[Facts]) -> str:
     """The facts as Markdown."""
     lines = [
-        "| System | Recipe | Input | M parameters | G MACs a run | Feed | Outputs (role) | Trained |",
+        "| System | Recipe | Input | M parameters | G MACs | Feed | Outputs (role) | Trained |",
         "|---|---|---|---|---|---|---|---|",
     ]
     system = {name: letter for letter, names in SYSTEMS.items() for name in names}

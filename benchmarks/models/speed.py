@@ -86,7 +86,7 @@ def _streamed(client: Client, bundle: Bundle, recipe: Recipe, rounds: int) -> li
     feed = recipe.spec.feed
     sizes = sizes_of(recipe)
     shape = recipe.spec.frame_inputs[-1].shape[-feed.rank :]
-    size = [dim if isinstance(dim, int) else sizes[dim.name] for dim in shape]  # type: ignore[union-attr]
+    size = [dim if isinstance(dim, int) else sizes[dim.name] for dim in shape]
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (8, *size)).astype(np.uint8)
     taken: list[float] = []

@@ -61,7 +61,7 @@ def require_same(there: Result, here: Result) -> None:
     assert (there.gap_frames, there.re_referenced) == (0, False)
 
 
-@pytest.mark.parametrize("transport", ["shm", "grpc"])
+@pytest.mark.parametrize("transport", ["shm", pytest.param("grpc", marks=pytest.mark.slow)])
 def test_the_server_is_killed_and_comes_back(
     server_binary: Any,
     repository: Path,
@@ -129,6 +129,7 @@ def test_a_stream_that_idled_too_long_goes_on(
                 client.stream("lucas_kanade").push(moving_frames[0])
 
 
+@pytest.mark.slow
 def test_a_silent_connection(
     server: TritonServer, moving_frames: np.ndarray, expected: list[Result]
 ) -> None:
