@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cineflow.export import load_recipe
 from cineflow.export.bundle import build_module
-from cineflow.export.recipe import Recipe, trace_sizes
+from cineflow.export.recipe import Recipe, spec_axes, trace_sizes
 from cineflow.spec import FeedKind, ModelSpec
 
 #: The systems of the sources, small and paper, in the order of the table.
@@ -60,10 +60,14 @@ class Facts:
 
 
 def sizes_of(recipe: Recipe) -> dict[str, int]:
-    """Sizes of the axes for a benchmark."""
+    """Sizes of the axes for a benchmark: the next that fit, as the client pads frames."""
     name = recipe.spec.name
     wanted = next((size for start, size in _SIZES.items() if name.startswith(start)), {})
-    return {**trace_sizes(recipe.spec), **wanted}
+    axes = spec_axes(recipe.spec)
+    fitting = {
+        key: -(-size // axes[key].multiple) * axes[key].multiple for key, size in wanted.items()
+    }
+    return {**trace_sizes(recipe.spec), **fitting}
 
 
 def facts_of(name: str) -> Facts:
