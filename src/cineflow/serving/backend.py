@@ -107,7 +107,12 @@ class TritonPythonModel:
         self._streams = StreamTable(
             idle_s, int(parameters.get("places", 0)), tell=self._metrics.stream
         )
-        self._vitals = Vitals(bundle.served_name, os.environ.get(VITALS_VARIABLE))
+        server = os.environ.get("CINEFLOW_SERVER_ID", "")
+        self._vitals = Vitals(
+            bundle.served_name,
+            os.environ.get(VITALS_VARIABLE),
+            f"triton_python_backend_shm_region_{server}_",
+        )
         self._stopping = Path(os.environ.get(STOPPING_VARIABLE, "/nonexistent"))
         self._errors = Rarity(_ERRORS_PER_S)
         self._watches = Watches(self._streams, self._finish_watch, self._stopping.exists)

@@ -11,6 +11,7 @@ import bisect
 import contextlib
 import itertools
 import math
+import os
 import threading
 import time
 from collections import defaultdict
@@ -119,10 +120,8 @@ class ModelMetrics:
             self._seen[name] = counts, total + value
 
     def close(self) -> None:
-        """Pass on what is left and stop."""
+        """Stop. Nothing more is passed on: a server that was killed would never take it."""
         self._closed.set()
-        if self._families:
-            self.flush()
 
     def flush(self) -> None:
         """Pass the sums on to the server."""
@@ -141,7 +140,10 @@ class ModelMetrics:
         self._metric(self._key("cineflow_live_streams", {})).set(self._live())
 
     def _flush_on(self) -> None:
+        server = os.getppid()
         while not self._closed.wait(_FLUSH_S):
+            if os.getppid() != server:  # it was killed, and would never reply
+                return
             self.flush()
 
     def _start_at_zero(self) -> None:

@@ -19,12 +19,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cineflow.serving.supervisor import PULSE, Pulse
+from cineflow.serving.supervisor import PULSE, Pulse, sweep_shared_memory
 
 #: Names the folder of the files.
 VITALS_VARIABLE = "CINEFLOW_VITALS"
 
 _BEAT_S = 0.25
+#: Seconds that this process gets to end by itself once its server is gone.
+_ALONE_S = 2.0
 
 
 class Vitals:
@@ -33,9 +35,11 @@ class Vitals:
     Args:
         model: What this process serves.
         folder: Folder of the files; None keeps none (a server that was not started by us).
+        memory_prefix: Start of the names of the server's segments in /dev/shm.
     """
 
-    def __init__(self, model: str, folder: str | None) -> None:
+    def __init__(self, model: str, folder: str | None, memory_prefix: str) -> None:
+        self._memory_prefix = memory_prefix
         self._ended = threading.Event()
         self._path: Path | None = None
         if folder is None or not os.path.isdir(folder):
@@ -67,5 +71,10 @@ class Vitals:
             self._path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
+        server = os.getppid()
         while not self._ended.wait(_BEAT_S):
+            if os.getppid() != server:  # it was killed; Triton's own way out may wait for it
+                time.sleep(_ALONE_S)
+                sweep_shared_memory(self._memory_prefix)
+                os._exit(1)
             self._memory[:8] = time.monotonic_ns().to_bytes(8, "little")

@@ -10,6 +10,7 @@ A client without a watch keeps its place until it ends its sequence or is idle f
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Protocol
@@ -92,5 +93,8 @@ class Watches:
         self._closed.set()
 
     def _check_on(self) -> None:
+        server = os.getppid()
         while not self._closed.wait(_CHECK_S):
+            if os.getppid() != server:  # it was killed, and would never reply
+                return
             self.check()
