@@ -15,7 +15,14 @@ import numpy as np
 import pytest
 
 from cineflow.serving import ServerDiedError, TritonServer, supervisor
-from cineflow_client import CineflowClientError, Client, ServerDied, Stream, StreamBroken
+from cineflow_client import (
+    CineflowClientError,
+    Client,
+    FrameRejected,
+    ServerDied,
+    Stream,
+    StreamBroken,
+)
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
 
@@ -68,7 +75,7 @@ def restarted_after(
     before, pid = server.restarts, server.pid
     with Client(server.url) as client:
         assert client.is_ready()
-        stream = client.stream("lucas_kanade")
+        stream = client.stream("lucas_kanade", resume_s=0)
         stream.push(FRAME)
         harm()
         with pytest.raises(StreamBroken) as lost:
@@ -123,6 +130,14 @@ def test_a_killed_model_is_started_again(watched: TritonServer) -> None:
     assert reason in watched.log_tail(1000)
 
 
+def test_a_stream_goes_on_after_its_model_was_killed(watched: TritonServer) -> None:
+    with Client(watched.url) as client, client.stream("lucas_kanade") as stream:
+        stream.push(FRAME)
+        os.kill(stubs(watched)[0], signal.SIGKILL)
+        result = stream.push(FRAME)
+        assert (result.previous, result.current, stream.resumed) == (0, 1, 1)
+
+
 @pytest.mark.slow
 def test_an_idle_server_with_a_dead_model_is_not_ready(watched: TritonServer) -> None:
     """It notices without a frame."""
@@ -175,15 +190,16 @@ def test_a_request_that_hangs(server_binary: Any, repository: Path, tmp_path: Pa
     bad = FRAME.copy()
     bad[0, 0] = 13
     with (
-        TritonServer(models, binary=server_binary, restarts=1, hang_s=2.0) as server,
+        TritonServer(models, binary=server_binary, restarts=9, hang_s=2.0) as server,
         Client(server.url) as client,
     ):
         stream = client.stream("lucas_kanade")
         stream.push(FRAME)
-        with pytest.raises(StreamBroken):
-            stream.push(bad)
-        until(lambda: client.is_ready())
+        with pytest.raises(FrameRejected, match="twice took the server down"):
+            stream.push(bad)  # tried once more, and then left out
+        assert server.restarts == 2
         assert server.restart_reason.endswith("has computed one request for 2 s")
+        assert stream.push(FRAME).previous == 0
         with client.stream("lucas_kanade") as again:
             assert again.push(FRAME).current == 0
 

@@ -100,7 +100,7 @@ def test_serve_goes_on_after_its_model_was_killed() -> None:
     program, url, _ = serve()
     try:
         with Client(url) as client:
-            stream = client.stream("lucas_kanade")
+            stream = client.stream("lucas_kanade", resume_s=0)
             stream.push(FRAME)
             for victim in stubs_below(program.pid):
                 os.kill(victim, signal.SIGKILL)

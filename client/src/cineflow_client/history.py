@@ -12,6 +12,9 @@ from cineflow_client.wire import Step
 #: with each; and the frames since the last one are kept, and are sent again.
 STATE_EVERY = 16
 
+#: A frame that was lost with so many sessions is not sent again.
+MOST_LOSSES = 2
+
 
 @dataclass
 class Sent:
@@ -22,12 +25,14 @@ class Sent:
         step: What was sent; its frame is a copy.
         asked: Whether its result brings a state.
         answered: Whether its result has come.
+        losses: How many sessions were lost while the server had this frame to compute.
     """
 
     request_id: str
     step: Step
     asked: bool
     answered: bool = False
+    losses: int = 0
 
 
 class History:
@@ -69,6 +74,23 @@ class History:
                 del self._sent[older]
                 if older == request_id:
                     break
+
+    def leave_out_what_kills(self) -> str | None:
+        """Note that a session was lost. Returns the request of a frame that is not sent again.
+
+        It is the first one without a result, which the server was computing, if it has been lost
+        with two sessions: a frame that takes the server down would do so for ever.
+        """
+        first = next((sent for sent in self._sent.values() if not sent.answered), None)
+        if first is None:
+            return None
+        first.losses += 1
+        if first.losses < MOST_LOSSES:
+            return None
+        del self._sent[first.request_id]
+        if first.asked:
+            self._since = STATE_EVERY
+        return first.request_id
 
     def to_send_again(self) -> list[Sent]:
         """The frames that the state does not contain, in their order."""

@@ -132,6 +132,15 @@ class Resumer:
             return 0.2
         return self._resumed_at + wait_s - time.monotonic()
 
+    def leave_out_what_kills(self) -> str | None:
+        """The request of a frame that will not be sent again; see `History`.
+
+        Only a dead model or server says something about the frame that it had.
+        """
+        with self._leaving:
+            died = type(self.interrupted) is ServerDied
+            return self._history.leave_out_what_kills() if died else None
+
     def next_session(self, size: tuple[int, ...]) -> Session:
         """The next session, with the frames that the state does not contain on their way.
 

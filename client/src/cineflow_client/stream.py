@@ -391,12 +391,25 @@ class Stream:
         if not going_on:
             return None
         assert self._padding is not None  # a result has come
+        if killing := self._resumer.leave_out_what_kills():
+            self._leave_out(killing)
         try:
             return self._resumer.next_session(self._padding.size)
         except CineflowClientError as error:
             self.fail(error)
             self._ended.set()
             return None
+
+    def _leave_out(self, request_id: str) -> None:
+        pending = self._slots.find(request_id)
+        if pending is not None:
+            self._slots.release(pending)
+            error = FrameRejected(
+                "a frame that the server survives",
+                "one that twice took the server down, or was lost with it",
+                "Look into the server's log. The stream goes on without this frame.",
+            )
+            pending.settle(None, error)
 
     # -- ending ----------------------------------------------------------------------------------
 
