@@ -131,7 +131,8 @@ def test_a_closed_client_gives_its_place_back(narrow: TritonServer) -> None:
     with Client(narrow.url) as other:
         broken = other.stream("lucas_kanade", resume_s=0)
         broken.push(FRAME)
-        broken._resumer.session.link.hang_up()  # the connection stays, the stream's call ends without an END
+        # The connection stays, the stream's call ends without an END.
+        broken._resumer.session.link.hang_up()
         with pytest.raises(StreamBroken):
             broken.push(FRAME)
         with Client(narrow.url) as client:

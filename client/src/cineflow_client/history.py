@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from cineflow_client.errors import CineflowClientError
@@ -12,8 +13,10 @@ from cineflow_client.wire import Step
 #: with each; and the frames since the last one are kept, and are sent again.
 STATE_EVERY = 16
 
-#: A frame that was lost with so many sessions is not sent again.
+#: A frame that was lost with so many sessions is not sent again. A session that is lost sooner after
+#: the last one found the same server, while that was ending.
 MOST_LOSSES = 2
+_APART_S = 1.0
 
 
 @dataclass
@@ -26,6 +29,7 @@ class Sent:
         asked: Whether its result brings a state.
         answered: Whether its result has come.
         losses: How many sessions were lost while the server had this frame to compute.
+        lost_at: When the last of them was (`time.monotonic`).
     """
 
     request_id: str
@@ -33,6 +37,7 @@ class Sent:
     asked: bool
     answered: bool = False
     losses: int = 0
+    lost_at: float = float("-inf")
 
 
 class History:
@@ -84,7 +89,10 @@ class History:
         first = next((sent for sent in self._sent.values() if not sent.answered), None)
         if first is None:
             return None
-        first.losses += 1
+        now = time.monotonic()
+        if now - first.lost_at >= _APART_S:
+            first.losses += 1
+            first.lost_at = now
         if first.losses < MOST_LOSSES:
             return None
         del self._sent[first.request_id]
