@@ -12,7 +12,7 @@ NATIVE := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -n
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 
-.PHONY: demo test test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-ops bench-export bench-accuracy setup wheel clean
+.PHONY: demo test test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-ops bench-export bench-models bench-accuracy setup wheel clean
 
 setup: $(READY)
 
@@ -89,6 +89,11 @@ bench-ops: $(PEERS)
 # Our models in torch, and in ONNX Runtime with and without the op library.
 bench-export: $(READY)
 	$(BIN)/python -m benchmarks.export
+
+# The networks of the sources in every runtime and through Triton. First it writes their table.
+bench-models: $(READY)
+	$(BIN)/python -m benchmarks.models --facts
+	$(BIN)/python -m benchmarks.models
 
 # Our trackers compared with OpenCV's and SimpleITK's, on phantoms with known motion and real clips.
 bench-accuracy: $(PEERS)

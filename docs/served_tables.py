@@ -1,8 +1,8 @@
-"""Writes the tables of docs/serving.md from the served contract, `cineflow.served`.
+"""Writes the tables of docs/serving.md and docs/protocol.md from the served contract.
 
     python docs/served_tables.py
 
-A test compares the page with what this writes.
+A test compares the pages with what this writes.
 """
 
 from __future__ import annotations
@@ -13,24 +13,43 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cineflow.runtime import Bundle
-from cineflow.served import DATATYPES, READINGS, Port, stream_inputs, stream_outputs
+import numpy as np
 
-PAGE = Path(__file__).parent / "serving.md"
+from cineflow.export.triton.served import IDLE_TIMEOUT_US, PLACES
+from cineflow.runtime import Bundle
+from cineflow.served import (
+    CONTRACT,
+    DATATYPES,
+    LAST_INDEX,
+    MOST_LOST_FRAMES,
+    READINGS,
+    Port,
+    stream_inputs,
+    stream_outputs,
+)
+
+#: The tables of each page.
+PAGES = {
+    Path(__file__).parent / "serving.md": ("ports", "readings"),
+    Path(__file__).parent / "protocol.md": ("limits", "datatypes"),
+}
 MODEL = "lucas_kanade"
 
 
 def main() -> None:
-    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(with_tables(page, page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def with_tables(text: str) -> str:
-    """The page with each table between its two marks written anew."""
-    for name, lines in tables().items():
+def with_tables(page: Path, text: str) -> str:
+    """The text of a page with each table between its two marks written anew."""
+    written = tables()
+    for name in PAGES[page]:
+        lines = written[name]
         begin, end = f"<!-- {name}: written by docs/served_tables.py -->", f"<!-- {name}: end -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
         if not pattern.search(text):
-            raise SystemExit(f"{PAGE.name} lacks the marks of the table {name!r}")
+            raise SystemExit(f"{page.name} lacks the marks of the table {name!r}")
         new = "\n".join([begin, "", *lines, "", end])
         text = pattern.sub(lambda _, new=new: new, text)
     return text
@@ -39,7 +58,12 @@ def with_tables(text: str) -> str:
 def tables() -> dict[str, list[str]]:
     """The lines of each table by name."""
     spec = json.loads(Bundle.load(MODEL).spec.to_json())
-    return {"ports": list(_ports(spec)), "readings": list(_readings())}
+    return {
+        "ports": list(_ports(spec)),
+        "readings": list(_readings()),
+        "limits": list(_limits()),
+        "datatypes": list(_datatypes()),
+    }
 
 
 def _ports(spec: Mapping[str, Any]) -> Iterator[str]:
@@ -62,6 +86,23 @@ def _readings() -> Iterator[str]:
             _cell(row.meaning + note),
             _cell(row.needs.describe()),
         )
+
+
+def _limits() -> Iterator[str]:
+    yield from _head("Limit", "Value")
+    yield _row("Version of the contract on this page", str(CONTRACT))
+    yield _row("Streams of a model at once", f"{PLACES} (its parameter `places`)")
+    idle = f"{IDLE_TIMEOUT_US / 1e6:g} s (`max_sequence_idle_microseconds` of its configuration)"
+    yield _row("A stream without a frame ends after", idle)
+    yield _row("Frame indices", f"0 to 2^{LAST_INDEX.bit_length() - 1}")
+    lost = f"{MOST_LOST_FRAMES}; after more, the next frame is a new reference"
+    yield _row("Frames that may be left out in a row", lost)
+
+
+def _datatypes() -> Iterator[str]:
+    yield from _head("Datatype on the wire", "`dtype` in the spec", "Bytes of a value")
+    for name, datatype in DATATYPES.items():
+        yield _row(datatype, f"`{name}`", str(np.dtype(name).itemsize))
 
 
 def _shape(port: Port) -> str:

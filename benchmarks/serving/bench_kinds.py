@@ -25,7 +25,7 @@ from cineflow.runtime import Bundle, Engine, open_engine
 from cineflow.runtime.stream import Stream
 from cineflow.serving import TritonServer, install_server
 from cineflow_client import Client
-from cineflow_client.stream import Transport
+from cineflow_client.session import Transport
 
 pytestmark = pytest.mark.benchmark(group="identity models, served, 256x256")
 

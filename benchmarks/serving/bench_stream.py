@@ -12,7 +12,7 @@ from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.stream import Stream
 from cineflow.serving import TritonServer
 from cineflow_client import Client
-from cineflow_client.stream import Transport
+from cineflow_client.session import Transport
 
 pytestmark = pytest.mark.benchmark(group="latency per frame, 256x256")
 

@@ -9,9 +9,15 @@
 // line) after those of the command line. The variable is then removed, so that the server's own
 // children do not inherit it.
 //
+// It also keeps the names of the folders that the server makes with mkdtemp, such as
+// /tmp/python_env_XXXXXX, in the file CINEFLOW_MADE. A server that is killed leaves them, and
+// nothing else tells whose they are.
+//
 // Usage: LD_PRELOAD=libcineflow_arguments.so CINEFLOW_HIDDEN_ARGUMENTS=--key=... tritonserver ...
 
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <sstream>
@@ -22,9 +28,11 @@ namespace {
 
 using Main = int (*)(int, char**, char**);
 using Function = void (*)();
+using MakeFolder = char* (*)(char*);
 using Start = int (*)(Main, int, char**, Function, Function, Function, void*);
 
 constexpr const char* kVariable = "CINEFLOW_HIDDEN_ARGUMENTS";
+constexpr const char* kMadeVariable = "CINEFLOW_MADE";
 
 Main program_main = nullptr;
 
@@ -44,7 +52,25 @@ int main_with_hidden_arguments(int count, char** arguments, char** environment) 
   return program_main(static_cast<int>(all.size()) - 1, all.data(), environment);
 }
 
+// Appends a line to a file. The folder is there whether this works or not.
+void keep_name(const char* file, std::string line) {
+  line += '\n';
+  const int descriptor = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  if (descriptor < 0) return;
+  if (write(descriptor, line.data(), line.size()) < 0) { /* nothing to be done */
+  }
+  close(descriptor);
+}
+
 }  // namespace
+
+extern "C" __attribute__((visibility("default"))) char* mkdtemp(char* name) noexcept {
+  const auto make = reinterpret_cast<MakeFolder>(dlsym(RTLD_NEXT, "mkdtemp"));
+  char* made = make(name);
+  const char* file = std::getenv(kMadeVariable);
+  if (made != nullptr && file != nullptr) keep_name(file, made);
+  return made;
+}
 
 extern "C" __attribute__((visibility("default"))) int __libc_start_main(
     Main main, int count, char** arguments, Function init, Function fini, Function rtld_fini,

@@ -14,10 +14,12 @@ from cineflow.export._face import lazily
 
 if TYPE_CHECKING:
     from cineflow.export.triton.repository import write_committed, write_repository
-    from cineflow.export.triton.served import alias_config, served_config
+    from cineflow.export.triton.served import Limits, alias_config, aliases_of, served_config
 
 __all__ = [
+    "Limits",
     "alias_config",
+    "aliases_of",
     "served_config",
     "write_committed",
     "write_repository",
@@ -26,7 +28,9 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "Limits": "served",
         "alias_config": "served",
+        "aliases_of": "served",
         "served_config": "served",
         "write_committed": "repository",
         "write_repository": "repository",

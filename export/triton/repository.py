@@ -4,6 +4,7 @@
     OUT/<model>-<hash8>/1/model.py     imports `cineflow.serving.backend`
     OUT/<model>-<hash8>/bundle/        the bundle itself, unless it is a built-in one
     OUT/<model>/config.pbtxt           the alias: a one-step ensemble onto the newest hashed name
+    OUT/<model>-<precision>/           the alias of a second bundle of the model (fp16 next to fp32)
 
 A bundle is served under its hashed name because a version folder that is added to a loaded model
 kills its live sequences. A client reads the alias once to learn which hashed name to use.
@@ -28,7 +29,9 @@ from cineflow.export.triton.bare import engines_of, write_model
 from cineflow.export.triton.protobuf import CONFIG_FILE, HEADER, to_text
 from cineflow.export.triton.served import (
     BUNDLE_FOLDER,
+    Limits,
     alias_config,
+    aliases_of,
     bundle_reference,
     ports_of,
     require_sizes,
@@ -63,6 +66,7 @@ def write_repository(
     *,
     backend: str = "python",
     store: EngineStore | None = None,
+    limits: Limits | None = None,
 ) -> Path:
     """Write the models of `bundles`, and the aliases of their streams.
 
@@ -70,29 +74,27 @@ def write_repository(
     folder is put in place whole, so a server that polls never sees half of one.
 
     Args:
-        bundles: At least one. Two bundles of one model name would share an alias and are refused.
+        bundles: At least one, each of another content. Of several bundles of one model the first
+            gets the model's name as its alias; see `aliases_of`.
         out_dir: The repository; created if needed.
         backend: "python" for the stream around the model; "onnxruntime" or "tensorrt" for the bare
             model in Triton's own backends (NVIDIA's container).
         store: Engines for the backend "tensorrt".
+        limits: What each model may take, for the backend "python".
 
     Returns:
         The repository's path.
 
     Raises:
-        ExportError: No bundle, two of one name, an unknown backend, a model that the stream cannot
-            run, or a tensor without any axis.
+        ExportError: No bundle, one of them twice, an unknown backend, a model that the stream
+            cannot run, or a tensor without any axis.
         EngineError: The store has no engine for the backend "tensorrt".
         BundleError: `out_dir` cannot be written, or a model's folder has other content.
         MissingDependencyError: tritonclient or protobuf is not installed.
     """
-    names = [bundle.spec.name for bundle in bundles]
+    names = [bundle.served_name for bundle in bundles]
     if not names or len(set(names)) < len(names):
-        raise ExportError(
-            "at least one bundle, each of another model",
-            f"{names}",
-            "Write bundles of one model one after the other: the older one stays, under its hash",
-        )
+        raise ExportError("at least one bundle, each of another content", f"{names}")
     if backend not in BACKENDS:
         raise ExportError(
             f"a backend of {', '.join(BACKENDS)}", repr(backend), "Correct the name of --backend"
@@ -107,18 +109,20 @@ def write_repository(
         if backend == "tensorrt":
             engines_of(bundle, store or EngineStore())
     out_dir = Path(out_dir)
-    for bundle in bundles:
-        for name in (bundle.served_name, bundle.spec.name)[: 2 if backend == "python" else 1]:
-            _require_replaceable(out_dir / name, bundles)
+    aliases = aliases_of(bundles) if backend == "python" else {}
+    for name in (*names, *aliases):
+        _require_replaceable(out_dir / name, bundles)
     try:
         for bundle in bundles:
             if backend == "python":
-                _write_served(out_dir / bundle.served_name, served_config(bundle), bundle)
-                _write_alias(out_dir / bundle.spec.name, alias_config(bundle))
+                config = served_config(bundle, limits=limits)
+                _write_served(out_dir / bundle.served_name, config, bundle)
                 continue
             with placed(out_dir / bundle.served_name) as folder:
                 config = write_model(bundle, backend, folder, store)
                 (folder / CONFIG_FILE).write_text(to_text(config))
+        for name, bundle in aliases.items():  # last: what they stand for is there
+            _write_alias(out_dir / name, alias_config(bundle, name))
     except OSError as error:
         raise BundleError(f"to write {out_dir}", str(error), "Choose another folder") from error
     return out_dir

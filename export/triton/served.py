@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cineflow.errors import ExportError
@@ -32,6 +33,7 @@ MAX_SEQUENCES = 1024
 #: A stream that sends nothing for this time is ended. After a longer freeze the client resumes from
 #: its last state.
 IDLE_TIMEOUT_US = 60_000_000
+_LONGEST_IDLE_S = 86400.0
 
 #: A call waits this long for others that it can run with.
 BATCH_DELAY_US = 500
@@ -40,13 +42,42 @@ BATCH_DELAY_US = 500
 BUNDLE_FOLDER = "bundle"
 
 
-def served_config(bundle: Bundle, name: str = "") -> Any:
+@dataclass(frozen=True)
+class Limits:
+    """What one served model may take.
+
+    Attributes:
+        places: How many streams may be live at once; one more is refused.
+        idle_s: Seconds without a frame after which a stream is ended.
+        threads: Threads that the engine may use inside one frame; 0 lets the engine choose.
+
+    Raises:
+        ExportError: A number is out of its range.
+    """
+
+    places: int = PLACES
+    idle_s: float = IDLE_TIMEOUT_US / 1e6
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for what, value, low, high in (
+            ("places", self.places, 1, 65536),
+            ("idle time, in seconds", self.idle_s, 1.0, _LONGEST_IDLE_S),
+            ("number of threads (0: the default)", self.threads, 0, 4096),
+        ):
+            if not low <= value <= high:
+                raise ExportError(f"a {what} from {low:g} to {high:g}", str(value))
+
+
+def served_config(bundle: Bundle, name: str = "", limits: Limits | None = None) -> Any:
     """ModelConfig of `bundle`: a stateful stream, or calls that batch.
 
     Args:
         bundle: The model. Its served name, which has the hash of its content, is a parameter.
         name: Name of the model's folder; "" for the served name.
+        limits: What it may take; the defaults otherwise.
     """
+    limits = limits or Limits()
     pb = model_config_pb2()
     spec = _json(bundle)
     inputs, outputs = ports_of(spec)
@@ -63,17 +94,19 @@ def served_config(bundle: Bundle, name: str = "") -> Any:
         # Without control inputs: the backend reads start, end and sequence id from the request.
         config.sequence_batching.CopyFrom(
             pb.ModelSequenceBatching(
-                max_sequence_idle_microseconds=IDLE_TIMEOUT_US,
+                max_sequence_idle_microseconds=round(1e6 * limits.idle_s),
                 oldest=pb.ModelSequenceBatching.StrategyOldest(
-                    max_candidate_sequences=MAX_SEQUENCES
+                    max_candidate_sequences=max(MAX_SEQUENCES, 4 * limits.places)
                 ),
             )
         )
-        config.parameters["places"].string_value = str(PLACES)
+        config.parameters["places"].string_value = str(limits.places)
     elif limit:
         config.dynamic_batching.CopyFrom(
             pb.ModelDynamicBatching(max_queue_delay_microseconds=BATCH_DELAY_US)
         )
+    if limits.threads:
+        config.parameters["threads"].string_value = str(limits.threads)
     config.parameters["bundle"].string_value = bundle_reference(bundle)
     config.parameters["contract"].string_value = str(CONTRACT)
     config.parameters["served_name"].string_value = bundle.served_name
@@ -81,8 +114,28 @@ def served_config(bundle: Bundle, name: str = "") -> Any:
     return config
 
 
-def alias_config(bundle: Bundle) -> Any:
-    """ModelConfig of the alias: it passes every tensor to the hashed name."""
+def aliases_of(bundles: Sequence[Bundle]) -> dict[str, Bundle]:
+    """The bundle behind each alias.
+
+    The first bundle of a model has the model's name. A further one of another precision has
+    `<model>-<precision>`; if that is also taken, it is served under its hashed name only.
+    """
+    found: dict[str, Bundle] = {}
+    for bundle in bundles:
+        name = bundle.spec.name
+        first = found.setdefault(name, bundle)
+        if bundle.precision != first.precision:
+            found.setdefault(f"{name}-{bundle.precision}", bundle)
+    return found
+
+
+def alias_config(bundle: Bundle, name: str = "") -> Any:
+    """ModelConfig of the alias: it passes every tensor to the hashed name.
+
+    Args:
+        bundle: The model.
+        name: The alias; "" for the model's name.
+    """
     pb = model_config_pb2()
     spec = _json(bundle)
     inputs, outputs = ports_of(spec)
@@ -93,7 +146,7 @@ def alias_config(bundle: Bundle) -> Any:
     for port in outputs:
         step.output_map[port.name] = port.name
     return pb.ModelConfig(
-        name=bundle.spec.name,
+        name=name or bundle.spec.name,
         platform="ensemble",
         max_batch_size=limit,
         input=_inputs(pb, inputs, limit),

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 #: Version of this contract; it is a parameter of every served configuration.
-CONTRACT = 2
+CONTRACT = 3
 
 #: NumPy dtype -> KServe datatype.
 DATATYPES = {
@@ -37,6 +37,11 @@ DATATYPES = {
 #: frames after it.
 LAST_INDEX = 2**62
 
+#: Frames that may be lost in a row: motion is still tracked across them. After more, the next frame
+#: is a new reference (`Result.re_referenced`): at 30 frames per second the heart has then gone
+#: through a quarter of a beat unseen.
+MOST_LOST_FRAMES = 8
+
 Spec = Mapping[str, Any]
 
 
@@ -45,11 +50,12 @@ Spec = Mapping[str, Any]
 
 class Cause(IntEnum):
     """Why the reference frame is what it is: the stream's first frame, a trigger that came with its
-    frame, or end-diastole found in the motion."""
+    frame, end-diastole found in the motion, or the first frame after a gap."""
 
     START = 0
     TRIGGER = 1
     MOTION = 2
+    GAP = 3
 
 
 class Rhythm(IntEnum):
@@ -142,6 +148,7 @@ class Output:
         frame: Coordinate frame of the values or the grid.
         role: "labels", "points", ...; "" for an output that only its name explains.
         names: Classes or points that the values stand for.
+        places: What the values along one axis belong to (AHA segments): the first of that size.
     """
 
     values: np.ndarray
@@ -149,6 +156,7 @@ class Output:
     frame: str = ""
     role: str = ""
     names: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -179,9 +187,14 @@ class Result:
         strain: float32 [3 or 6, ...], a fraction: Green-Lagrange strain on the reference grid as
             xx, yy, xy (xx, yy, zz, xy, xz, yz). Only where it was asked for.
         repeat: Whether this frame is the last one over again, value for value.
+        gap_frames: Frames lost between the stream's last frame and this one, by their indices.
+        re_referenced: Whether more than `MOST_LOST_FRAMES` were lost. This frame is then treated as
+            a stream's first: nothing was tracked, and it is the new reference.
         unit: "px", or "mm" where the stream knows its spacing.
         absent: Why a reading is None, or an output not there, by its name.
         engine: The runtime that ran the model, with its version ("onnxruntime 1.31.0").
+        state: The stream after this frame, as bytes for another stream to go on from. Only where
+            it was asked for; None in process, where `Stream.state` gives it.
         latency_ms: From the call that sent the frame to its result; None in process.
     """
 
@@ -200,9 +213,12 @@ class Result:
     areas: np.ndarray | None = None
     strain: np.ndarray | None = None
     repeat: bool = False
+    gap_frames: int = 0
+    re_referenced: bool = False
     unit: str = "px"
     absent: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""
+    state: bytes | None = None
     latency_ms: float | None = None
 
     @property
@@ -370,7 +386,7 @@ READINGS: tuple[Reading, ...] = (
         "beat_info",
         "float64",
         (5,),
-        "number, cause (0 start, 1 trigger, 2 motion), delay in frames, rhythm (0 unknown, "
+        "number, cause (0 start, 1 trigger, 2 motion, 3 gap), delay in frames, rhythm (0 unknown, "
         "1 regular, 2 early, 3 late), drift px (NaN: none)",
         Needs(("flow",), reference=True),
         of_current=True,
@@ -397,10 +413,19 @@ READINGS: tuple[Reading, ...] = (
     ),
 )
 
-#: Always sent: the indices of a result as int64 [5], and what is said in words as JSON.
-_INDICES = ("current", "previous", "reference", "described", "repeat")
-INDICES = Port("indices", "int64", (5,), f"{', '.join(_INDICES)} (0 or 1)", optional=False)
+#: Always sent: the indices of a result as int64 [7], and what is said in words as JSON.
+_FLAGS = ("repeat", "re_referenced")
+_INDICES = ("current", "previous", "reference", "described", "repeat", "gap_frames", _FLAGS[1])
+INDICES = Port(
+    "indices",
+    "int64",
+    (len(_INDICES),),
+    f"{', '.join(_INDICES)}; {' and '.join(_FLAGS)} are 0 or 1",
+    optional=False,
+)
 NOTES = Port("notes", "uint8", (-1,), "JSON: unit, reasons of absence, engine", optional=False)
+#: Sent where it is asked for; an input of the same name takes it back.
+STATE = Port("state", "uint8", (-1,), "the stream after this frame; only where it is asked for")
 
 
 def has_reading(spec: Spec, name: str) -> bool:
@@ -421,6 +446,7 @@ def stream_inputs(spec: Spec) -> list[Port]:
         Port("beat", "bool", (1,), "true: an R wave came with this frame, it is the new reference"),
         Port("time_ms", "float64", (1,), "with every frame of a stream or with none; must grow"),
         Port("spacing_mm", "float64", (rank_of(spec),), f"at START: [{sizes}] mm per pixel"),
+        Port(STATE.name, "uint8", (-1,), "at START: a result's `state`, to go on from it"),
         *(
             _port(item, "at START" if item["name"] in at_start else "with each frame")
             for item in spec["inputs"]
@@ -434,6 +460,7 @@ def stream_outputs(spec: Spec) -> list[Port]:
     return [
         *(_port(item) for item in raw_outputs(spec)),
         *(_reading_port(row, rank_of(spec)) for row in READINGS if not row.lacks(spec)),
+        STATE,
         INDICES,
         NOTES,
     ]
@@ -450,7 +477,7 @@ def raw_outputs(spec: Spec) -> list[Mapping[str, Any]]:
 
 def reserved_names(spec: Spec) -> set[str]:
     """Names that outputs (or given inputs) of a streamed model may not have: the contract's own."""
-    own = {port.name for port in stream_inputs(spec)[:6]}
+    own = {port.name for port in stream_inputs(spec)[:7]}
     return own | {row.name for row in READINGS} | {INDICES.name, NOTES.name}
 
 
@@ -460,6 +487,36 @@ def call_ports(spec: Spec) -> tuple[list[Port], list[Port]]:
         [_port(item, optional=False) for item in spec["inputs"]],
         [_port(item) for item in spec["outputs"]],
     )
+
+
+def misplaced_points(inputs: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]) -> str:
+    """Which points of a call are outside their picture or on one another, in words; "" if none.
+
+    Args:
+        inputs: The inputs of the spec.
+        arrays: All of them by name, with shapes that fit the spec.
+    """
+    for item in inputs:
+        if not item.get("points_of"):
+            continue
+        points = np.asarray(arrays[item["name"]], np.float64)
+        rank = points.shape[-1]
+        size = arrays[item["points_of"]].shape[-rank:]
+        inside = (points >= -0.5) & (points <= np.array(size[::-1]) - 0.5)
+        outside = np.argwhere(~inside.all(axis=-1))
+        if len(outside):
+            first = tuple(map(int, outside[0]))
+            place = ", ".join(f"{value:g}" for value in points[first])
+            return (
+                f"{item['name']}{list(first)} at ({place}), outside the "
+                f"{' x '.join(map(str, size))} pixels of {item['points_of']}"
+            )
+        apart = np.linalg.norm(points[..., :, None, :] - points[..., None, :, :], axis=-1)
+        near = np.argwhere(np.triu(apart < 1.0, k=1))
+        if len(near):
+            *at, one, other = map(int, near[0])
+            return f"points {one} and {other} of {item['name']}{at} less than a pixel apart"
+    return ""
 
 
 def batch_limit(spec: Spec, axis: str = "batch") -> int:
@@ -503,6 +560,8 @@ def encode(result: Result, spec: Spec, wanted: Sequence[str] | None = None) -> d
             arrays[row.name] = np.asarray(row.pack(value) if row.pack else value, row.dtype)
     indices = [int(getattr(result, name)) for name in _INDICES]
     notes = {"unit": result.unit, "absent": dict(result.absent), "engine": result.engine}
+    if result.state is not None:
+        arrays[STATE.name] = np.frombuffer(bytearray(result.state), np.uint8)
     arrays[INDICES.name] = np.array(indices, np.int64)
     arrays[NOTES.name] = np.frombuffer(bytearray(json.dumps(notes).encode()), np.uint8)
     return arrays if wanted is None else {k: v for k, v in arrays.items() if k in wanted}
@@ -525,13 +584,15 @@ def decode(arrays: Mapping[str, np.ndarray], spec: Spec, latency_ms: float | Non
     outputs = {
         name: described_output(by_name[name], arrays[name]) for name in _raw_names(spec, arrays)
     }
+    state = arrays.get(STATE.name)
     return Result(
-        **{**indices, "repeat": bool(indices["repeat"])},
+        **indices | {name: bool(indices[name]) for name in _FLAGS},
         **readings,
         outputs=outputs | motion_outputs(spec, readings),
         unit=notes["unit"],
         absent=notes["absent"] | lacking(spec),
         engine=notes["engine"],
+        state=None if state is None else state.tobytes(),
         latency_ms=latency_ms,
     )
 
@@ -543,7 +604,8 @@ def lacking(spec: Spec) -> dict[str, str]:
 
 def described_output(item: Mapping[str, Any], values: np.ndarray) -> Output:
     """An output's values with what its spec says about them."""
-    return Output(values, item["unit"], item["frame"], item["role"], tuple(item["names"]))
+    names, places = tuple(item["names"]), tuple(item.get("places", ()))
+    return Output(values, item["unit"], item["frame"], item["role"], names, places)
 
 
 def motion_outputs(spec: Spec, readings: Mapping[str, Any]) -> dict[str, Output]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from cineflow.cine import Cine, Geometry
 from cineflow.cli.collect import Collector
@@ -89,7 +91,7 @@ def test_frames_past_the_end_have_no_row_and_describe_only_the_clip(tmp_path: Pa
     found.arrays.write(tmp_path / "r.npz", {})
     with np.load(tmp_path / "r.npz") as file:
         assert file["out.frame"].tolist() == [1, 3, 5]
-        assert file["indices"].shape == (6, 5)
+        assert file["indices"].shape == (6, 7)
 
 
 def test_how_many_frames_fill_the_last_window() -> None:
@@ -97,3 +99,30 @@ def test_how_many_frames_fill_the_last_window() -> None:
     assert [len(past_the_end(model, frames)) for frames in range(2, 9)] == [1, 0, 1, 0, 1, 0, 1]
     single = ModelSpec("single", "", (image(),), model.outputs, feed=Feed("frame", ("image",)))
     assert len(past_the_end(single, 2)) == 0
+
+
+@pytest.mark.parametrize("time_axis", [None, 1])
+def test_a_single_number_stands_in_the_row_of_its_frame(time_axis: int | None) -> None:
+    """The mean grey level, of the frame that a late window describes or of each of its frames."""
+    out = TensorSpec(
+        "mean", "float32", (1, 3) if time_axis else (1,), "grey level", tolerance=0.1,
+        time_axis=time_axis,
+    )  # fmt: skip
+    model = replace(spec(), outputs=(out,))
+    frames = np.stack([np.full(SIZE, 10 + k, np.uint8) for k in range(6)])
+    cine = Cine(frames, 20.0 * np.arange(6), None, "none", np.ones(SIZE, bool))
+    collector = Collector(cine, Geometry(SIZE, SIZE, SIZE), model, keep=False)
+
+    def answer(inputs):
+        levels = inputs["clip"][0, :, 0, 0, 0]
+        return {"mean": levels[None] if time_axis else levels[1:2]}
+
+    stream = Stream(Recorder(answer), model)
+    for frame in [*frames, frames[-1]]:  # the last one fills the last window
+        collector.add(stream.push(frame))
+    rows = collector.finish().rows
+    found = [row.get("mean [grey level]") for row in rows]
+    wanted = [10.0 + k for k in range(6)]
+    if time_axis is None:  # windows of 3, every 2, that describe the frame before the newest
+        wanted = [level if k % 2 else None for k, level in enumerate(wanted)]
+    assert found == wanted

@@ -56,7 +56,7 @@ def test_whatever_fails_before_a_frame_is_sent_keeps_its_slot_and_its_start(
 
     with client.stream("lucas_kanade", slots=1) as stream:
         with monkeypatch.context() as patch:
-            patch.setattr("cineflow_client.stream.frame_request", fails)
+            patch.setattr("cineflow_client.session.frame_request", fails)
             for _ in range(2):
                 with pytest.raises(RuntimeError, match="no request"):
                     stream.push(FRAME)

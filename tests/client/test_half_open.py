@@ -72,7 +72,7 @@ def proxy(server: TritonServer) -> Iterator[Proxy]:
 
 def test_a_silent_connection_ends_its_streams_and_the_next_stream_works(proxy: Proxy) -> None:
     with Client(proxy.url, timeout_s=60.0) as client:
-        stream = client.stream("lucas_kanade", "grpc")
+        stream = client.stream("lucas_kanade", "grpc", resume_s=0)
         stream.push(FRAME)
         proxy.fall_silent()
         with pytest.raises(ServerDied):  # by itself, long before the stream's timeout of 60 s

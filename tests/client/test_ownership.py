@@ -171,7 +171,7 @@ def test_a_ring_of_another_user_is_not_an_orphan() -> None:
 
 
 def test_a_lost_region_costs_one_frame(client: Client) -> None:
-    with client.stream("lucas_kanade", "shm") as stream:
+    with client.stream("lucas_kanade", "shm", resume_s=0) as stream:
         stream.push(FRAME)
         client.unregister_memory(*mapped_by_the_server(client))
         with pytest.raises(FrameRejected, match="goes on with gRPC"):

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-import cineflow_client.stream
+import cineflow_client.session
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.stream import Stream
 from cineflow.serving import TritonServer
@@ -161,7 +161,7 @@ def test_threads_that_push_into_a_fresh_stream(client, moving_frames, transport,
         )  # as a large first frame is: the others could overtake it
         return frame_request(*arguments, start=start)
 
-    monkeypatch.setattr(cineflow_client.stream, "frame_request", written_slowly)
+    monkeypatch.setattr(cineflow_client.session, "frame_request", written_slowly)
     threads, frames = 6, 2
     for _ in range(15):
         with (
@@ -184,7 +184,7 @@ def test_threads_that_push_into_a_fresh_stream(client, moving_frames, transport,
 def test_a_thread_waits_for_its_turn_as_long_as_it_says(client, moving_frames):
     """Whoever waits for a slot has the turn; others must not wait longer than they asked."""
     with client.stream("lucas_kanade") as stream:
-        with stream._link.sending:  # as another thread that waits for a slot holds it
+        with stream._sending:  # as another thread that waits for a slot holds it
             for wait_s in (0.0, -1.0, 0.01):
                 with pytest.raises(StreamBusy, match="a turn to send"):
                     stream.submit(moving_frames[0], wait_s=wait_s)
@@ -254,7 +254,7 @@ def test_the_server_has_the_last_word_on_a_frame(client, moving_frames):
 
 def test_a_size_that_the_model_does_not_take(client):
     with client.stream("lucas_kanade") as stream, pytest.raises(FrameRejected, match="by 16"):
-        stream.push(np.zeros((100, 160), np.uint8))
+        stream.push(np.zeros((40, 160), np.uint8))
 
 
 def test_no_such_model(client):
@@ -349,7 +349,7 @@ def test_the_server_dies_under_a_stream(
     server_binary, repository, moving_frames, left_behind, transport
 ):
     with TritonServer(repository, binary=server_binary) as server, Client(server.url) as client:
-        with client.stream("lucas_kanade", transport) as stream:
+        with client.stream("lucas_kanade", transport, resume_s=0) as stream:
             stream.push(moving_frames[0])
             os.kill(server.pid, signal.SIGKILL)
             started = time.monotonic()
@@ -397,7 +397,10 @@ def small_server(server_binary, repository, tmp_path_factory):
 
 
 def test_a_stream_that_idled_too_long(small_server, moving_frames):
-    with Client(small_server.url) as client, client.stream("lucas_kanade") as stream:
+    with (
+        Client(small_server.url) as client,
+        client.stream("lucas_kanade", resume_s=0) as stream,
+    ):
         assert stream.model.idle_timeout_s == 1.0
         stream.push(moving_frames[0])
         time.sleep(2.5)

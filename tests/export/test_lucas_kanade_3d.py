@@ -117,4 +117,4 @@ def test_a_nifti_file_goes_through_the_server(
         about = json.loads(str(file["about"]))
     np.testing.assert_allclose(moved, 3 * np.array(STEP), atol=0.15)
     assert about["spacing_mm"] == [2.0, 1.0, 0.5]
-    assert "slice 12" in (tmp_path / "out" / "report.html").read_text()
+    assert "z = 12, x = 20, y = 16" in (tmp_path / "out" / "report.html").read_text()

@@ -16,7 +16,7 @@ from tritonclient.grpc import model_config_pb2
 from cineflow.errors import BundleError, ExportError, SpecError
 from cineflow.export import write_repository
 from cineflow.export.bundle.contents import file_entry
-from cineflow.export.triton import write_committed
+from cineflow.export.triton import Limits, write_committed
 from cineflow.export.triton.protobuf import to_text
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.stream import Stream
@@ -100,13 +100,13 @@ def test_stream_is_a_sequence_under_its_hashed_name(repository: Path, bundle: Bu
     config = read_config(repository / bundle.served_name)
     assert config.name == bundle.served_name
     assert config.backend == "python"
-    names = ["frame", "frame_f32", "frame_index", "beat", "time_ms", "spacing_mm"]
+    names = ["frame", "frame_f32", "frame_index", "beat", "time_ms", "spacing_mm", "state"]
     assert [tensor.name for tensor in config.input] == names
     assert all(tensor.optional for tensor in config.input)
     outputs = {tensor.name: list(tensor.dims) for tensor in config.output}
     assert outputs == {
         "flow": [2, -1, -1], "displacement": [2, -1, -1], "quality_parts": [9], "beat_info": [5],
-        "strain": [-1, -1, -1], "indices": [5], "notes": [-1],
+        "strain": [-1, -1, -1], "state": [-1], "indices": [7], "notes": [-1],
     }  # fmt: skip
     assert config.sequence_batching.HasField("oldest")
 
@@ -174,10 +174,59 @@ def test_model_that_the_stream_cannot_run_is_refused_before_anything_is_written(
     assert not (tmp_path / "repo").exists()
 
 
-def test_two_bundles_of_one_model_are_refused(bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="another model") as caught:
+def test_the_same_bundle_twice_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="another content"):
         write_repository([bundle, bundle], tmp_path)
-    assert caught.value.remedy
+
+
+def test_two_precisions_of_one_model_have_an_alias_each(bundle: Bundle, tmp_path: Path) -> None:
+    half = changed(bundle, tmp_path / "half")
+    half.manifest["precision"] = "fp16"
+    third = changed(half, tmp_path / "third")
+    third.manifest["precision"] = "fp16"
+    bundles = [bundle, half, third]
+    repository = write_repository(bundles, tmp_path / "repo")
+    names = {path.name for path in repository.iterdir()}
+    aliases = {"lucas_kanade": bundle, "lucas_kanade-fp16": half}
+    assert names == {*aliases, *(one.served_name for one in bundles)}
+    for name, stands_for in aliases.items():
+        config = read_config(repository / name)
+        assert config.name == name
+        assert config.ensemble_scheduling.step[0].model_name == stands_for.served_name
+
+
+@pytest.mark.slow
+def test_two_precisions_of_one_model_are_served_at_once(
+    bundle: Bundle, server_binary: Path, moving_frames: np.ndarray, tmp_path: Path
+) -> None:
+    half = changed(bundle, tmp_path / "half").path
+    manifest = json.loads((half / "manifest.json").read_text())
+    (half / "manifest.json").write_text(json.dumps(manifest | {"precision": "fp16"}))
+    bundles = [bundle, Bundle.load(half)]
+    repository = write_repository(bundles, tmp_path / "repo")
+    with TritonServer(repository, binary=server_binary) as server, Client(server.url) as client:
+        names = ("lucas_kanade", "lucas_kanade-fp16")
+        for name, stands_for in zip(names, bundles, strict=True):
+            with client.stream(name) as stream:
+                assert stream.model.served_name == stands_for.served_name
+                assert stream.push(moving_frames[0]).current == 0
+
+
+def test_limits_are_in_the_configuration(bundle: Bundle, tmp_path: Path) -> None:
+    limits = Limits(places=1000, idle_s=2.5, threads=3)
+    config = read_config(
+        write_repository([bundle], tmp_path / "repo", limits=limits) / bundle.served_name
+    )
+    assert config.parameters["places"].string_value == "1000"
+    assert config.parameters["threads"].string_value == "3"
+    assert config.sequence_batching.max_sequence_idle_microseconds == 2_500_000
+    assert config.sequence_batching.oldest.max_candidate_sequences > 2 * 1000
+
+
+@pytest.mark.parametrize("limits", [{"places": 0}, {"idle_s": 0.5}, {"threads": -1}])
+def test_limits_out_of_range(limits: dict[str, int]) -> None:
+    with pytest.raises(ExportError, match="from"):
+        Limits(**limits)
 
 
 def test_place_that_cannot_be_written_is_refused(bundle: Bundle, tmp_path: Path) -> None:

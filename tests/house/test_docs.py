@@ -100,7 +100,7 @@ def run(command: list[str], environment: dict[str, str]) -> None:
 
 def in_its_tier(document: Path) -> Any:
     """Pages that export models are slow; other tests run the same steps in the fast tier."""
-    slow = document.name == "kinds.md" or document.parent.name == "systems"
+    slow = document.name in ("kinds.md", "real_time.md") or document.parent.name == "systems"
     marks = [pytest.mark.timeout(1800), pytest.mark.slow] if slow else [pytest.mark.timeout(600)]
     return pytest.param(document, id=str(document.relative_to(ROOT)), marks=marks)
 

@@ -27,7 +27,15 @@ EVERYTHING = ModelSpec(
         TensorSpec("move", "float32", (1, 2, H, W), "px", tolerance=0.1, role="flow"),
         TensorSpec("classes", "int64", (1, H, W), "class", role="labels", names=("out", "in")),
         TensorSpec("maps", "float32", (1, 2, H / 4, W / 4), "1", tolerance=0.1, role="heat_maps"),
-        TensorSpec("grades", "float32", (1, 4), "probability", tolerance=0.1, role="scores"),
+        TensorSpec(
+            "grades",
+            "float32",
+            (1, 4),
+            "probability",
+            tolerance=0.1,
+            role="scores",
+            places=("base", "mid", "apex", "cap"),
+        ),
         TensorSpec("extra", "float32", (1, 5), "ms", tolerance=0.1),
     ),
     feed=Feed("pair", ("a", "b"), at_start=("landmarks",)),
@@ -96,7 +104,7 @@ def test_a_result_comes_back_as_it_went() -> None:
 def test_every_tensor_that_is_sent_is_a_port_of_its_type_and_rank() -> None:
     arrays = served.encode(result(), SPEC)
     ports = {port.name: port for port in served.stream_outputs(SPEC)}
-    assert arrays.keys() == ports.keys() - {"strain"}
+    assert arrays.keys() == ports.keys() - {"strain", "state"}
     for name, array in arrays.items():
         port = ports[name]
         assert array.dtype == port.dtype, name
@@ -139,3 +147,28 @@ def test_batches_need_one_first_axis_on_every_tensor() -> None:
     assert served.batch_limit(json.loads(shared.to_json())) == 8
     fixed = replace(shared, outputs=(TensorSpec("y", "float32", (1, 2), "1", tolerance=0.1),))
     assert served.batch_limit(json.loads(fixed.to_json())) == 0
+
+
+STUDY = [
+    {"name": "films", "shape": [1, 2, 4, 30, 40]},
+    {"name": "marks", "shape": [1, 2, 3, 2], "points_of": "films"},
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (None, ""),
+        ((-0.5, 29.5), ""),  # the corners of a pixel belong to it
+        ((39.75, 3), "marks[0, 1, 0] at (39.75, 3), outside the 30 x 40 pixels of films"),
+        ((3, -0.75), "marks[0, 1, 0] at (3, -0.75), outside"),
+        ((20.5, 5.5), "points 0 and 2 of marks[0, 1] less than a pixel apart"),
+    ],
+)
+def test_points_of_a_call_lie_inside_their_picture_and_apart(change, said: str) -> None:
+    films = np.zeros((1, 2, 4, 30, 40), np.float32)
+    marks = np.array([[[[5, 5], [35, 25], [20, 5]]] * 2], np.float32)
+    if change is not None:
+        marks[0, 1, 0] = change
+    found = served.misplaced_points(STUDY, {"films": films, "marks": marks})
+    assert found.startswith(said) if said else not found

@@ -81,7 +81,7 @@ def test_given_points_follow_a_window(server, clip: Path, tmp_path: Path) -> Non
     centres = [centre(frame) for frame in read_cine(clip).frames]
     moved = [queries[0] + centres[k] - centres[0] for k in (6, 8, 10)]
     np.testing.assert_allclose(arrays["points"], moved, atol=0.01)
-    assert arrays["indices"].shape == (12, 5)
+    assert arrays["indices"].shape == (12, 7)
     assert about["arrays"]["lengths"]["unit"] == "mm"
     assert "window" in about["absent"]["tracks"]["reason"]
     length = float(rows[7]["length septum to apex [mm]"])
@@ -135,7 +135,8 @@ def test_a_flow_of_volumes(write, server, tmp_path: Path) -> None:
     assert about["picture"]["model"] == [16, 32, 32]
     assert about["spacing_mm"] == [2.0, 1.0, 0.5]
     assert [float(row["time [ms]"]) for row in rows] == pytest.approx([0, 40, 80, 120])
-    assert "slice 7" in page
+    assert "xy, z = 7; zy, x = 16; xz, y = 16" in page
+    assert "volumes of 14×32×32 voxels" in page
     assert "image/webp" in page
 
 

@@ -124,6 +124,26 @@ def test_without_a_batch_axis_each_call_runs_alone():
     assert engine.batches == [1, 1]
 
 
+def test_the_server_itself_refuses_points_outside_their_picture():
+    side = Axis("side", 4, 9)
+    spec = ModelSpec(
+        "marked",
+        "Twice the input.",
+        (
+            TensorSpec("x", "float32", (1, side, side), "1"),
+            TensorSpec("marks", "float32", (1, 2, 2), "px", points_of="x"),
+        ),
+        (TensorSpec("y", "float32", (1, side, side), "1", tolerance=0.0),),
+    )
+    picture = np.zeros((1, 6, 6), np.float32)
+    inside = np.array([[[1, 1], [5, 5]]], np.float32)
+    runner = CallRunner(Double(), spec, batch_limit=0)
+    good, bad = runner.run([{"x": picture, "marks": inside}, {"x": picture, "marks": inside + 1}])
+    assert good["y"].shape == (1, 6, 6)
+    assert isinstance(bad, ArgumentError)
+    assert "marks[0, 1] at (6, 6), outside the 6 x 6 pixels of x" in str(bad)
+
+
 class Raw:
     """One sequence, with requests of any kind."""
 
@@ -137,7 +157,7 @@ class Raw:
         self._model = model
         self._sequence = int(np.random.default_rng().integers(1, 2**62))
 
-    def ask(self, *, start=False, end=False, outputs=(), **inputs):
+    def ask(self, *, start=False, end=False, outputs=(), fields="", **inputs):
         """Answer by name, or the error's text."""
         import grpc
 
@@ -145,6 +165,8 @@ class Raw:
         request.parameters["sequence_id"].int64_param = self._sequence
         request.parameters["sequence_start"].bool_param = start
         request.parameters["sequence_end"].bool_param = end
+        if fields:
+            request.parameters["fields"].string_param = fields
         kinds = {
             "uint8": "UINT8", "float32": "FP32", "float64": "FP64", "int64": "INT64",
             "bool": "BOOL",
@@ -159,7 +181,7 @@ class Raw:
             answer = self._stub.ModelInfer(request, timeout=10)
         except grpc.RpcError as error:
             return error.details()
-        types = {"INT64": "<i8", "FP32": "<f4", "FP64": "<f8", "UINT8": "u1"}
+        types = {"INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8", "UINT8": "u1"}
         return {
             output.name: np.frombuffer(raw, types[output.datatype])
             for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=True)
@@ -176,7 +198,7 @@ def test_bad_frames_do_not_move_the_stream(raw, moving_frames):
     first, second = moving_frames[:2]
     nan = first.astype(np.float32)
     nan[5, 6] = np.nan
-    assert raw.ask(start=True, frame=first)["indices"].tolist() == [0, 0, 0, 0, 0]
+    assert raw.ask(start=True, frame=first)["indices"].tolist() == [0] * 7
     for bad, inputs in {
         "finite": {"frame_f32": nan},
         "as the frames before": {"frame": first[:64]},
@@ -185,7 +207,7 @@ def test_bad_frames_do_not_move_the_stream(raw, moving_frames):
         "a time for every frame": {"frame": first, "time_ms": np.array([33.0])},
     }.items():
         assert bad in raw.ask(**inputs)
-    assert raw.ask(frame=second)["indices"].tolist() == [1, 0, 0, 1, 0]
+    assert raw.ask(frame=second)["indices"].tolist() == [1, 0, 0, 1, 0, 0, 0]
     names = {"flow", "displacement", "quality_parts", "beat_info", "indices", "notes"}
     assert set(raw.ask(frame=first, end=True, outputs=names)) == names
     assert "START" in raw.ask(frame=first)
@@ -220,7 +242,7 @@ def test_a_trigger_is_named_and_its_drift_stated(raw, moving_frames):
     raw.ask(start=True, frame=moving_frames[0], beat=np.array([True]), time_ms=now)
     raw.ask(frame=moving_frames[1], beat=np.array([False]), time_ms=now + 400)
     renewed = raw.ask(frame=moving_frames[2], beat=np.array([True]), time_ms=now + 800)
-    assert renewed["indices"].tolist() == [2, 1, 2, 2, 0]
+    assert renewed["indices"].tolist() == [2, 1, 2, 2, 0, 0, 0]
     assert renewed["beat_info"][:4].tolist() == [1, Cause.TRIGGER, 0, Rhythm.UNKNOWN]
     # the texture moved by (1, 0.5) px per frame and did not come back
     assert renewed["beat_info"][4] == pytest.approx(2 * np.hypot(1, 0.5), abs=0.15)
@@ -232,6 +254,20 @@ def test_a_trigger_is_named_and_its_drift_stated(raw, moving_frames):
 def test_only_the_outputs_that_are_asked_for_travel(raw, moving_frames):
     answer = raw.ask(start=True, end=True, frame=moving_frames[0], outputs=["indices"])
     assert list(answer) == ["indices"]
+
+
+def test_half_precision_fits_into_the_messages_of_a_bare_stub(raw):
+    """They take 4 MiB, and flow and displacement of 512 x 512 pixels in float32 are as large."""
+    frame = np.random.default_rng(0).integers(0, 256, (512, 512)).astype(np.uint8)
+    names = ["flow", "displacement", "indices"]
+    raw.ask(start=True, frame=frame, outputs=["indices"])
+    assert "larger than max" in raw.ask(frame=np.roll(frame, 1, 1), outputs=names)
+    half = raw.ask(frame=np.roll(frame, 2, 1), outputs=names, fields="f16", end=True)
+    assert half["indices"].dtype == np.int64
+    for name in names[:2]:
+        assert half[name].dtype == np.float16
+        assert half[name].size == 2 * 512 * 512
+    assert np.median(half["flow"][: 512 * 512]) == pytest.approx(1.0, abs=0.05)
 
 
 def test_frames_write_nothing_into_the_log(raw, server, moving_frames):

@@ -1,4 +1,4 @@
-"""The tables of docs/serving.md say what the served contract says."""
+"""The tables of docs/serving.md and docs/protocol.md say what the served contract says."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cineflow.served import READINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITER = runpy.run_path(str(ROOT / "docs" / "served_tables.py"))
-PAGE = ROOT / "docs" / "serving.md"
 
 
-def test_the_page_is_what_the_command_writes() -> None:
-    text = PAGE.read_text()
-    assert WRITER["with_tables"](text) == text, "run `python docs/served_tables.py`"
+@pytest.mark.parametrize("page", WRITER["PAGES"], ids=lambda page: page.name)
+def test_the_page_is_what_the_command_writes(page: Path) -> None:
+    text = page.read_text()
+    assert WRITER["with_tables"](page, text) == text, "run `python docs/served_tables.py`"
 
 
 def test_every_reading_has_a_row_that_says_what_brings_it() -> None:
@@ -26,6 +26,7 @@ def test_every_reading_has_a_row_that_says_what_brings_it() -> None:
     assert "| flow, or a reference frame |" in rows["beat_info"]
 
 
-def test_a_page_without_the_marks_is_refused() -> None:
+@pytest.mark.parametrize("page", WRITER["PAGES"], ids=lambda page: page.name)
+def test_a_page_without_the_marks_is_refused(page: Path) -> None:
     with pytest.raises(SystemExit, match="marks of the table"):
-        WRITER["with_tables"]("no table here")
+        WRITER["with_tables"](page, "no table here")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from cineflow.local_key import key_file
-from cineflow.serving import ServerDiedError, TritonServer
+from cineflow.serving import ServerDiedError, TritonServer, leftovers
 
 SLOW = pytest.mark.slow
 
@@ -75,7 +77,7 @@ from pathlib import Path
 from cineflow.serving import TritonServer
 with TritonServer(sys.argv[1], temporary=[Path(sys.argv[2])]) as server:
     print(server.url, os.getpid(), flush=True)
-    time.sleep(60)
+    server.wait()
 """
 
 
@@ -95,6 +97,64 @@ def test_what_a_killed_program_made_goes_with_its_server(server_binary, reposito
         time.sleep(0.05)
     assert not key.exists()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "victim", [pytest.param("server", marks=SLOW), pytest.param("program", marks=SLOW), "all"]
+)
+def test_the_folders_of_a_killed_one_go(
+    server_binary, repository, tmp_path, left_behind, victim
+) -> None:
+    """Triton's own one in /tmp, the program's, and the server's."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    before = set(Path("/tmp").glob("python_env_*"))
+    command = [sys.executable, "-c", OWNER, str(repository), str(folder)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    url, pid = program.stdout.readline().split()
+    (supervisor,) = children(int(pid))
+    (server,) = children(supervisor)
+    (scratch,) = tmp_path.glob("cineflow-server-*")
+    made = [Path(line) for line in (scratch / "made").read_text().splitlines()]
+    assert len(made) == 1  # others may come and go: of other servers
+    assert made[0] in set(Path("/tmp").glob("python_env_*")) - before
+    name = json.loads((scratch / "lock").read_text())["name"]
+    victims = {"server": [server], "program": [int(pid)], "all": [supervisor, int(pid)]}
+    for one in victims[victim]:
+        os.kill(one, signal.SIGKILL)
+    program.communicate(timeout=30)
+    assert left_behind(name) == []
+    while Path(f"/proc/{supervisor}").exists():
+        time.sleep(0.05)
+    if victim == "all":  # nobody was left to do it; the next server does
+        assert made[0].exists()
+        tidy = f"import tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
+        tidy += "from cineflow.serving import leftovers; print(*leftovers.sweep())"
+        done = subprocess.run([sys.executable, "-c", tidy], capture_output=True, text=True)
+        assert done.stdout.split() == [str(scratch)]
+    assert not made[0].exists()
+    assert not scratch.exists()
+    assert folder.exists() == (victim == "server")  # a program that lives removes its own
+    assert not key_file(int(url.rpartition(":")[2])).exists()
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the children of a process."""
+    found = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in found for child in path.read_text().split()]
+
+
+def test_a_folder_in_use_is_not_swept(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    scratch = tmp_path / "cineflow-server-x"
+    scratch.mkdir()
+    assert leftovers.sweep() == []  # one that is just being made
+    descriptor = leftovers.claim(scratch, "cineflow-none", [])
+    assert leftovers.sweep() == []
+    os.close(descriptor)
+    assert leftovers.sweep() == [scratch]
+    assert not scratch.exists()
 
 
 def test_an_impatient_ctrl_c(server_binary, repository, left_behind):

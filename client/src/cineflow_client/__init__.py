@@ -5,6 +5,7 @@ from __future__ import annotations
 from cineflow_client.client import Client
 from cineflow_client.errors import (
     CineflowClientError,
+    FrameDropped,
     FrameRejected,
     ModelNotFound,
     OtherProcess,
@@ -20,7 +21,7 @@ from cineflow_client.errors import (
     StreamExpired,
     StreamTimeout,
 )
-from cineflow_client.latency import LatencyLog, LatencySummary
+from cineflow_client.latency import LatencyLog, LatencySummary, ServerTimes
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.pending import Pending
 from cineflow_client.served import BeatInfo, Cause, Output, Quality, Result, Rhythm
@@ -31,6 +32,7 @@ __all__ = [
     "Cause",
     "CineflowClientError",
     "Client",
+    "FrameDropped",
     "FrameRejected",
     "LatencyLog",
     "LatencySummary",
@@ -46,6 +48,7 @@ __all__ = [
     "ServerDied",
     "ServerRefused",
     "ServerStopping",
+    "ServerTimes",
     "ServerUnavailable",
     "SharedMemoryUnavailable",
     "Stream",

@@ -12,11 +12,19 @@ import numpy as np
 from tritonclient.grpc import service_pb2
 
 from cineflow_client.connection import Connection
-from cineflow_client.errors import CineflowClientError, ModelNotFound, ServerRefused
+from cineflow_client.errors import (
+    CineflowClientError,
+    FrameRejected,
+    ModelNotFound,
+    ServerRefused,
+)
 from cineflow_client.frames import checked_arrays
+from cineflow_client.latency import ServerTimes
 from cineflow_client.metadata import ModelInfo, alias_target, read_model_info
-from cineflow_client.served import Output, described_output
-from cineflow_client.stream import Stream, Transport
+from cineflow_client.served import Output, described_output, misplaced_points
+from cineflow_client.session import Transport
+from cineflow_client.stream import Stream
+from cineflow_client.waiting import Policy, Waiting
 from cineflow_client.wire import call_request, read_arrays
 
 #: Seconds for which `Client.call` keeps what an alias stands for before it asks again.
@@ -89,6 +97,21 @@ class Client(Connection):
         target = alias_target(config)
         return read_model_info(name, self._config(target) if target else config)
 
+    def times(self, model: str) -> ServerTimes:
+        """Where the server's time went since it started, for one served model.
+
+        Raises:
+            ModelNotFound: It is not served.
+            ServerUnavailable: No server responds.
+        """
+        request = service_pb2.ModelStatisticsRequest(name=model)
+        (found,) = self._ask(self.stub.ModelStatistics, request, model=model).model_stats
+        stats = found.inference_stats
+        copies = stats.compute_input.ns + stats.compute_output.ns
+        return ServerTimes(
+            stats.success.count, stats.queue.ns / 1e9, (stats.compute_infer.ns + copies) / 1e9
+        )
+
     # -- streaming -------------------------------------------------------------------------------
 
     def stream(
@@ -98,6 +121,10 @@ class Client(Connection):
         *,
         slots: int = 4,
         timeout_s: float | None = None,
+        resume_s: float = 30.0,
+        policy: Policy = "every",
+        deadline_ms: float | None = None,
+        state: bytes | None = None,
         spacing_mm: tuple[float, ...] | None = None,
         readings: tuple[str, ...] = (),
     ) -> Stream:
@@ -110,9 +137,20 @@ class Client(Connection):
                 the messages, "auto" for shared memory where it works.
             slots: How many frames may be in flight at once.
             timeout_s: Seconds until a missing result closes the stream; the client's by default.
+            resume_s: Seconds for which a stream that the server lost (it died, the connection
+                broke, the stream idled too long) is tried again. It then goes on with the frames
+                that have no result yet, as if nothing had happened. 0: such a stream has ended.
+            policy: What becomes of a frame that finds every slot in flight. "every": `submit` waits
+                for `wait_s` and then raises `StreamBusy`. "newest": it waits, and a newer one takes
+                its place. "deadline": it waits, and is dropped once it is `deadline_ms` old. With
+                the last two `submit` never waits, frames are numbered here, and `Stream.dropped`
+                and `Result.gap_frames` count what was dropped.
+            deadline_ms: For the policy "deadline".
+            state: A result's `state`, for a stream that goes on from there; it brings the spacing
+                and what was given at START.
             spacing_mm: mm per pixel along the frame's axes, (row, column) or (slice, row, column):
                 lengths and areas come in mm then.
-            readings: Readings that come only where they are asked for: "strain".
+            readings: What comes only where it is asked for: "strain", "state".
 
         Raises:
             ModelNotFound: As `model`, or the model takes calls.
@@ -141,6 +179,9 @@ class Client(Connection):
             transport=transport,
             slots=slots,
             timeout_s=self.timeout_s if timeout_s is None else timeout_s,
+            resume_s=resume_s,
+            waiting=Waiting(policy, deadline_ms),
+            state=state,
             spacing_mm=spacing_mm,
             readings=readings,
         )
@@ -174,6 +215,12 @@ class Client(Connection):
                 "client.stream(model)",
             )
         checked = checked_arrays(info.served_name, info.spec["inputs"], arrays, {})
+        if wrong := misplaced_points(info.spec["inputs"], checked):
+            raise FrameRejected(
+                "points inside their pictures, apart from one another",
+                wrong,
+                "Points are in pixels of the pictures that are sent, x first.",
+            )
         outputs = {item["name"]: item for item in info.spec["outputs"]}
         request = call_request(info.served_name, checked, outputs)
         try:

@@ -35,6 +35,10 @@ _OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.use_local_subchannel_pool", 1),
+    # A server that comes back is found within a second, not within two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 _ADDRESS = re.compile(r"[^/\s]+:[0-9]+")
 _ANSWERED = re.compile(r"unknown model|protocol is restricted")
@@ -132,6 +136,12 @@ class Connection:
                     "Start one (`cineflow serve`), or check that this is its gRPC port.",
                 ) from error
             raise error_from_message(details, model) from error
+
+    def require_ready(self, model: str) -> None:
+        """Raise `CineflowClientError` unless the server responds and has `model` ready."""
+        request = service_pb2.ModelReadyRequest(name=model)
+        if not self._ask(self.stub.ModelReady, request, model=model).ready:
+            raise ServerUnavailable(f"the model {model!r} ready", "a server that does not have it")
 
     def register_memory(self, name: str, byte_size: int) -> None:
         """Make the server map the shared-memory segment /dev/shm/`name` as region `name`.

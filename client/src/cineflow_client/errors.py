@@ -40,6 +40,10 @@ class FrameRejected(CineflowClientError, ValueError):  # noqa: N818
     """A frame is unusable: wrong rank, type or size, or not finite. The stream continues."""
 
 
+class FrameDropped(CineflowClientError):  # noqa: N818
+    """The stream's policy dropped the frame before it was sent. The stream continues."""
+
+
 class SharedMemoryUnavailable(CineflowClientError):  # noqa: N818
     """The server cannot share memory with this process: another machine, or not allowed."""
 
@@ -54,6 +58,10 @@ class ServerDied(StreamBroken):
 
 class ServerStopping(ServerDied):
     """The server is being stopped and said so. The frame was not tracked."""
+
+
+class RingLost(StreamBroken):
+    """The server no longer maps the stream's shared memory. The frame was not tracked."""
 
 
 class ServerBusy(StreamBroken):

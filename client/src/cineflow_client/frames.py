@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cineflow_client.errors import FrameRejected
+from cineflow_client.errors import CineflowClientError, FrameRejected
 from cineflow_client.metadata import ModelInfo
+from cineflow_client.padding import Padding
 from cineflow_client.served import LAST_INDEX
 from cineflow_client.shapes import describe_shape, fits
 
@@ -54,7 +55,8 @@ def checked_frame(
             _words(array.shape),
             "After a change of depth or probe, close this stream and open a new one.",
         )
-    model.axis_sizes(array.shape)
+    if stream_size is None:
+        model.axis_sizes(Padding(model, array.shape).size)
     _check_values(array, low, high, dark=dark)
     return np.ascontiguousarray(array)
 
@@ -179,3 +181,18 @@ def _finite(number: Any) -> bool:
 def _words(size: tuple[int, ...]) -> str:
     axes = " x ".join(("depth", "height", "width")[-len(size) :])
     return f"{'x'.join(map(str, size))} ({axes})"
+
+
+def checked_spacing(spacing_mm: tuple[float, ...], rank: int) -> np.ndarray:
+    """The size of a pixel as the wire has it. Raises `CineflowClientError` unless it is one."""
+    try:
+        array = np.asarray(spacing_mm, np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    if array.shape != (rank,) or not (np.isfinite(array).all() and (array > 0).all()):
+        raise CineflowClientError(
+            f"a spacing of {rank} positive numbers, (row, column) or (slice, row, column) in mm",
+            repr(spacing_mm),
+            "Leave it out without a calibration: lengths are in pixels then.",
+        )
+    return array

@@ -39,6 +39,21 @@ class LatencySummary:
     each_ms: np.ndarray = field(repr=False, compare=False)
 
 
+@dataclass(frozen=True)
+class ServerTimes:
+    """Where the server's time went, by its own clock; sums since it started.
+
+    Attributes:
+        requests: Requests that succeeded.
+        queue_s: Their time in the queue, s.
+        model_s: Their time in the model, with the copies in and out, s.
+    """
+
+    requests: int
+    queue_s: float
+    model_s: float
+
+
 class LatencyLog:
     """Collects one latency per frame.
 

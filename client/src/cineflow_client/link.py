@@ -36,19 +36,19 @@ class Link:
     """A bidirectional gRPC call, and a ring next to it.
 
     Attributes:
-        sending: Held by whoever sends: frames leave in the order of their numbers.
         ring: The shared memory, once it was opened.
         responses: The server's responses, in the order in which they come.
     """
 
     def __init__(self, connection: Connection) -> None:
-        self.sending = threading.Lock()
         self.ring: SharedRing | None = None
         self._connection = connection
         self._lock = threading.Lock()  # of the ring
         self._ended = False
         self._process = os.getpid()
         self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()  # at most slots + the end
+        self._watch: Any = None
+        self._hung_up = False
         self.responses: Any = connection.stub.ModelStreamInfer(_requests(self._outbox))
 
     @property
@@ -78,9 +78,24 @@ class Link:
                 return
         self._give_back(ring)
 
+    def watch(self, request: Any) -> None:
+        """Keep a call open next to the stream, by which the server sees that this program lives.
+
+        A server that does not know such calls refuses it, which changes nothing here.
+        """
+        if self._watch is not None:
+            self._watch.cancel()
+        if not self._hung_up:
+            self._watch = self._connection.stub.ModelInfer.future(request)
+        if self._hung_up and self._watch is not None:  # meanwhile, in another thread
+            self._watch.cancel()
+
     def hang_up(self) -> None:
         """End the call at once. The server sees it, and `responses` ends."""
         if self.is_own:
+            self._hung_up = True  # without a lock: the garbage collector may be the one that calls
+            if self._watch is not None:
+                self._watch.cancel()
             self._outbox.put(None)
             self.responses.cancel()
 

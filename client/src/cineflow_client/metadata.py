@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cineflow_client.errors import FrameRejected, ModelNotFound
-from cineflow_client.served import CONTRACT
+from cineflow_client.errors import CineflowClientError, FrameRejected, ModelNotFound
+from cineflow_client.served import CONTRACT, READINGS, STATE, stream_outputs
 from cineflow_client.shapes import describe, fits
 
 _WRITE_AGAIN = "Write the model repository with `cineflow repo BUNDLE --out DIR`, and serve that."
@@ -46,6 +46,22 @@ class ModelInfo:
         """The input `name` of the spec."""
         found: Mapping[str, Any] = next(one for one in self.spec["inputs"] if one["name"] == name)
         return found
+
+    def wanted_outputs(self, readings: tuple[str, ...]) -> list[str]:
+        """Names of the outputs that a stream asks for: all, but of those on request `readings`.
+
+        Raises:
+            CineflowClientError: The model has no such reading, or it comes without being asked for.
+        """
+        on_request = {row.name for row in READINGS if row.asked} | {STATE.name}
+        there = [port.name for port in stream_outputs(self.spec)]
+        if unknown := [name for name in readings if name not in on_request.intersection(there)]:
+            raise CineflowClientError(
+                f"readings on request of {sorted(on_request.intersection(there))}",
+                f"{unknown}",
+                "The other readings always come.",
+            )
+        return [name for name in there if name not in on_request or name in readings]
 
     def axis_sizes(self, shape: tuple[int, ...]) -> dict[str, int]:
         """Sizes of the dynamic axes, by name, for frames of `shape`.

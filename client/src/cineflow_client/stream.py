@@ -3,20 +3,23 @@
 A frame goes out through a bidirectional gRPC stream and its result comes back on the same stream. A
 reader thread hands the results over. At most `slots` frames are in flight, so the queue is bounded:
 `push` waits for its own result, and `submit` refuses a frame while every slot is taken.
+
+When the connection or the server's sequence ends under the stream, the reader thread begins another
+sequence from the last state that the server sent, and sends again what that state does not contain.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import grpc
 import numpy as np
@@ -26,30 +29,25 @@ from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
     OtherProcess,
+    RingLost,
     ServerBusy,
     ServerDied,
     ServerStopping,
-    SharedMemoryUnavailable,
     StreamBroken,
     StreamBusy,
     StreamClosed,
 )
-from cineflow_client.frames import checked_arrays, checked_frame, require_numbers
-from cineflow_client.link import Link, ring_parts
+from cineflow_client.frames import checked_arrays, checked_frame, checked_spacing, require_numbers
 from cineflow_client.metadata import ModelInfo
+from cineflow_client.padding import Padding
 from cineflow_client.pending import Pending
-from cineflow_client.served import READINGS, Result, stream_outputs
-from cineflow_client.wire import (
-    Step,
-    end_request,
-    error_from_message,
-    frame_request,
-    names_a_lost_region,
-    read_result,
-)
+from cineflow_client.resume import AGAIN, Resumer
+from cineflow_client.served import STATE, Result
+from cineflow_client.session import END_ID, Session, Transport
+from cineflow_client.slots import NO_SLOT, Slots
+from cineflow_client.waiting import Waiting
+from cineflow_client.wire import Step, error_from_message, names_a_lost_region, read_result
 
-Transport = Literal["auto", "shm", "grpc"]
-_END_ID = "end"
 _END_TIMEOUT_S = 2.0
 #: What a lock can wait at most; it refuses more, and infinity.
 _LONGEST_WAIT_S = threading.TIMEOUT_MAX / 2
@@ -62,10 +60,7 @@ class Stream:
 
     Attributes:
         model: The model that it is bound to.
-        sequence_id: The sequence's id at the server.
         timeout_s: Seconds until a missing result closes the stream.
-        transport: "shm" or "grpc"; "auto" until the first frame is sent.
-        transport_reason: Why "auto" did not take shared memory; empty if it did.
     """
 
     def __init__(
@@ -76,37 +71,71 @@ class Stream:
         transport: Transport,
         slots: int,
         timeout_s: float,
+        resume_s: float,
+        waiting: Waiting,
+        state: bytes | None,
         spacing_mm: tuple[float, ...] | None,
         readings: tuple[str, ...],
     ) -> None:
         self.model = model
-        self.sequence_id = secrets.randbits(62) + 1  # 0 is refused by the server
         self.timeout_s = timeout_s
-        self.transport: Transport = transport
-        self.transport_reason = ""
-        self._slots = slots
-        self._size: tuple[int, ...] | None = None
-        self._at_start = {}
+        self._process = os.getpid()
+        self._slots = Slots(slots, waiting)
+        self._size: tuple[int, ...] | None = None  # of the caller's frames
+        self._padding: Padding | None = None
+        self._at_start: dict[str, np.ndarray] = {}
         if spacing_mm is not None:
-            self._at_start["spacing_mm"] = _spacing(spacing_mm, model.frame_rank)
-        self._wanted = _wanted_outputs(model, readings)
-        self._started = False  # whether a request has begun the sequence
-        self._settled = False  # whether that request has shown how frames travel
+            self._at_start["spacing_mm"] = checked_spacing(spacing_mm, model.frame_rank)
+        if state is not None:
+            self._at_start[STATE.name] = np.frombuffer(state, np.uint8)
+        self._given_at_start = state is None  # a state brings what is given at START
+        wanted = model.wanted_outputs(readings)
+        self._shows_state = STATE.name in wanted
         self._dark = True  # every frame so far was black, so a scale of 0..1 can still show
-        self._counter = 0
-        self._lock = threading.Condition()
-        self._free = list(range(slots))
-        self._pending: dict[str, Pending] = {}
+        self._sending = threading.Lock()  # whoever has it has the turn to send
         self._ended = threading.Event()
-        self._broken: CineflowClientError | None = None
-        self._closed: StreamClosed | None = None  # set first, while frames in flight still end
-        self._link = Link(connection)
+        self._resumer = Resumer(
+            partial(Session, connection, model, transport, slots, wanted),
+            partial(connection.require_ready, model.served_name),
+            self._at_start,
+            state,
+            wanted,
+            resume_s,
+        )
         # The thread does not hold the stream, so that one that is dropped goes, and its ring too.
         self._reader = threading.Thread(
-            target=_read, args=(weakref.ref(self), self._link), name="cineflow-stream", daemon=True
+            target=_read,
+            args=(weakref.ref(self), self._resumer),
+            name="cineflow-stream",
+            daemon=True,
         )
         self._reader.start()
-        self._hang_up = weakref.finalize(self, self._link.hang_up)
+        self._hang_up = weakref.finalize(self, self._resumer.hang_up)
+
+    @property
+    def sequence_id(self) -> int:
+        """The sequence's id at the server. A stream that is resumed gets a new one."""
+        return self._resumer.session.sequence_id
+
+    @property
+    def dropped(self) -> int:
+        """How many frames its policy has dropped."""
+        return self._slots.dropped
+
+    @property
+    def resumed(self) -> int:
+        """How often it went on in a new sequence after the last one was lost."""
+        return self._resumer.resumed
+
+    @property
+    def transport(self) -> Transport:
+        """ "shm" or "grpc"; "auto" until the first frame is sent."""
+        return self._resumer.session.transport
+
+    @property
+    def transport_reason(self) -> str:
+        """Why "auto" did not take shared memory; empty if it did."""
+        return self._resumer.session.transport_reason
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -123,7 +152,9 @@ class Stream:
 
         Args:
             frame: Grey levels in the range of the model's feed (0..255), uint8 or float32 [H, W];
-                [D, H, W] for models of volumes.
+                [D, H, W] for models of volumes. A size between two that the model takes (800 x 600
+                for one by 16) is padded with black below and to the right, and the results are
+                cropped. Areas, and what else the model says of the whole frame, include the black.
             index: The frame's number; it must grow. The server counts from 0 by default. Skip the
                 numbers of dropped frames, and the result names the pair that was tracked.
             beat: Whether an R wave came with this frame. True makes it the reference frame of the
@@ -179,7 +210,7 @@ class Stream:
         self.require_own_process()
         sent_at = time.perf_counter()
         until = sent_at + min(max(wait_s, 0.0), _LONGEST_WAIT_S)
-        if not self._link.sending.acquire(timeout=max(until - time.perf_counter(), 0.0)):
+        if not self._sending.acquire(timeout=max(until - time.perf_counter(), 0.0)):
             raise StreamBusy(
                 "a turn to send",
                 "another thread that sends, or waits for a free slot",
@@ -188,7 +219,25 @@ class Stream:
         try:
             return self._send(frame, index, beat, time_ms, dict(given or {}), sent_at, until)
         finally:
-            self._link.sending.release()
+            self._sending.release()
+
+    def track(self, frames: Iterable[np.ndarray]) -> Iterator[Result]:
+        """The results of frames in their order, with as many in flight as there are slots.
+
+        Args:
+            frames: A clip [T, H, W], or whatever yields frames; see `push`. The next frame is taken
+                when a slot is free.
+
+        Raises:
+            CineflowClientError: As `push`; the frames after a frame that was refused are not sent.
+        """
+        waiting: deque[Pending] = deque()
+        for frame in frames:
+            waiting.append(self.submit(frame, wait_s=self.timeout_s))
+            while waiting and (waiting[0].done() or len(waiting) >= self._slots.count):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
     def _send(
         self,
@@ -202,24 +251,55 @@ class Stream:
     ) -> Pending:
         """Check, claim a slot and send, one frame at a time."""
         array = checked_frame(frame, self.model, self._size, dark=self._dark)
+        own_size = array.shape
+        if self._size is None:
+            self._padding = Padding(self.model, own_size)
+        assert self._padding is not None
+        array = self._padding.pad(array)
         require_numbers(index, beat, time_ms)
         arrays = self._checked_given(given, array.shape)
-        pending = self._claim_slot(array, arrays, index, beat, time_ms, sent_at, until)
-        self._size = array.shape
+        step = Step(array, index, beat, time_ms, NO_SLOT, arrays)
+        if self._slots.drops:
+            if index is None and not self._given_at_start:
+                raise FrameRejected(
+                    "a frame's index, because the stream goes on from a state and may drop frames",
+                    "none",
+                    "Go on counting from the state's result: its `current`.",
+                )
+            step = replace(step, frame=array.copy())  # the caller may write to its array again
+            pending = self._slots.wait_in_line(self, step, sent_at)
+            self._slots.send_waiting(self._leave)
+        else:
+            pending = self._slots.claim(self, step, sent_at, until)
+            if self._resumer.keeps_frames:
+                pending.step = replace(pending.step, frame=array.copy())
+            try:
+                self._leave(pending)
+            except BaseException as error:  # nothing was sent: the next frame may use the slot
+                self._slots.release(pending)
+                raise (self._slots.broken or error) from None
+        self._size = own_size
         self._dark = self._dark and not array.any()
-        if self._settled:
-            self._link.send(self._request(pending))
-        else:  # the caller may write to its array again before this one's turn comes
-            pending._step = replace(pending._step, frame=array.copy())
-            self._link.send(partial(self._first_request, pending))
         return pending
+
+    def _leave(self, pending: Pending) -> None:
+        self._resumer.send(pending.request_id, pending.step, partial(self._not_sent, pending))
+
+    def _not_sent(self, pending: Pending, error: Exception, useless: bool) -> None:
+        """A first frame did not leave; `useless` says that no other one can."""
+        if useless and isinstance(error, CineflowClientError):
+            self.fail(error)
+        else:
+            self._slots.release(pending)
+            pending.settle(None, error)
 
     def _checked_given(
         self, given: Mapping[str, np.ndarray], shape: tuple[int, ...]
     ) -> dict[str, np.ndarray]:
         """The further inputs of this frame. Those that come once are kept for the first request."""
         feed = self.model.spec["feed"]
-        not_now = {*feed["inputs"], *(() if self._size is None else feed["at_start"])}
+        first = self._size is None and self._given_at_start
+        not_now = {*feed["inputs"], *(() if first else feed["at_start"])}
         now = [item for item in self.model.spec["inputs"] if item["name"] not in not_now]
         sizes = self.model.axis_sizes(shape)
         arrays = checked_arrays(self.model.served_name, now, given, sizes)
@@ -227,147 +307,119 @@ class Stream:
         self._at_start |= once
         return arrays
 
-    def _claim_slot(
-        self,
-        frame: np.ndarray,
-        arrays: Mapping[str, np.ndarray],
-        index: int | None,
-        beat: bool | None,
-        time_ms: float | None,
-        sent_at: float,
-        until: float,
-    ) -> Pending:
-        """A free slot for one frame. From here on, the end of the stream also ends this frame."""
-        with self._lock:
-            left_s = max(until - time.perf_counter(), 0.0)
-            if not self._lock.wait_for(lambda: self._free or self._broken or self._closed, left_s):
-                raise StreamBusy(
-                    "a free slot",
-                    f"{self._slots} frames in flight",
-                    "Drop this frame, wait longer (wait_s), or open the stream with more slots.",
-                )
-            if ended := self._broken or self._closed:
-                raise ended
-            step = Step(frame, index, beat, time_ms, self._free.pop(), arrays)
-            request_id = str(self._counter)
-            self._counter += 1
-            pending = self._pending[request_id] = Pending(self, request_id, step, sent_at)
-        return pending
-
-    def _free_slot(self, pending: Pending) -> None:
-        with self._lock:
-            self._pending.pop(pending._request_id, None)
-            self._free.append(pending._step.slot)
-            self._lock.notify()
-
-    def _request(self, pending: Pending) -> Any:
-        """The message for a frame; one that travels by shared memory is put into its slot."""
-        step, ring = pending._step, self._link.ring if self.transport == "shm" else None
-        pending._start = not self._started
-        if pending._start:
-            step = replace(step, arrays={**step.arrays, **self._at_start})
-        try:
-            if ring is not None:
-                ring.put_frame(step.slot, step.frame)
-            request = frame_request(
-                self.model.served_name,
-                self.sequence_id,
-                pending._request_id,
-                step,
-                self._wanted,
-                ring,
-                start=pending._start,
-            )
-        except BaseException as error:  # nothing was sent: the next frame may use the slot
-            self._free_slot(pending)
-            raise (self._broken or error) from None
-        self._started = True
-        return request
-
-    def _first_request(self, pending: Pending) -> Any | None:
-        """The message for a frame that was submitted before the transport was settled.
-
-        Runs in the thread that feeds the call: having the server map the ring takes a round trip,
-        which `submit` must not wait for.
-        """
-        try:
-            self._settle_transport(pending._step.frame.shape)
-        except CineflowClientError as error:
-            self.fail(error)
-            return None
-        try:
-            request = self._request(pending)
-        except Exception as error:  # also after a bug, the caller must not wait for ever
-            pending._settle(None, error)
-            return None
-        self._settled = True
-        return request
-
-    def _settle_transport(self, size: tuple[int, ...]) -> None:
-        """Have the server map the ring, or fall back to gRPC tensors."""
-        if self.transport == "grpc" or self._link.ring is not None:
-            return
-        try:
-            self._link.open_ring(self._slots, ring_parts(self.model, self._wanted, size))
-            self.transport = "shm"
-        except SharedMemoryUnavailable as error:
-            if self.transport == "shm":
-                raise
-            self.transport, self.transport_reason = "grpc", str(error)
-
     # -- receiving -------------------------------------------------------------------------------
 
-    def _deliver(self, response: Any) -> None:
-        inferred = response.infer_response
-        if inferred.id == _END_ID:
+    def _deliver(self, response: Any, session: Session) -> None:
+        inferred, said = response.infer_response, response.error_message
+        if inferred.id == END_ID:
             self._ended.set()
-            if self._broken is not None:
-                self._link.hang_up()
+            if self._slots.broken is not None or self._resumer.interrupted is not None:
+                session.link.hang_up()
             return
-        with self._lock:  # it stays listed until it is read: the end of the stream settles it too
-            pending = self._pending.get(inferred.id)
+        if self._resumer.interrupted is not None:
+            return  # this frame is sent again
+        error = error_from_message(said, self.model.served_name) if said else None
+        if inferred.id.startswith(AGAIN):
+            if error is not None:
+                self._lose(session, error)
+            return
+        # It stays listed until it is read: the end of the stream settles it too.
+        pending = self._slots.find(inferred.id)
         if pending is None:
             return
         result: Result | None = None
-        error: CineflowClientError | None = None
-        if names_a_lost_region(response.error_message):
-            error = self._without_ring(pending, response.error_message)
-        elif response.error_message:
-            error = error_from_message(response.error_message, self.model.served_name)
-        else:
+        if names_a_lost_region(said):
+            error = self._without_ring(pending, session, said)
+        elif error is None:
+            elapsed_ms = 1e3 * (time.perf_counter() - pending.sent_at)
+            session.round_trip_us = round(1e3 * elapsed_ms)
+            ring = session.link.ring
             try:
-                elapsed_ms = 1e3 * (time.perf_counter() - pending._sent_at)
-                result = read_result(
-                    inferred, pending._step, self.model.spec, self._link.ring, elapsed_ms
-                )
+                result = read_result(inferred, pending.step, self.model.spec, ring, elapsed_ms)
             except CineflowClientError as refused:
                 error = refused
-        self._free_slot(pending)
-        pending._settle(result, error)
-        if isinstance(error, (ServerStopping, ServerBusy)):  # Triton still counts the sequence
-            self._break(error)
-            name = self.model.served_name
-            self._link.send(end_request(name, self.sequence_id, _END_ID, start=False))
-        elif isinstance(error, StreamBroken):
-            self.fail(error)
+        if isinstance(error, StreamBroken):
+            self._lose(session, error)
+            return
+        self._resumer.settle(inferred.id, result, error)
+        if result is not None:
+            assert self._padding is not None
+            result = self._padding.crop(result)
+            if not self._shows_state:
+                result = replace(result, state=None)
+        self._slots.release(pending)
+        self._slots.send_waiting(self._leave)
+        pending.settle(result, error)
 
-    def _without_ring(self, pending: Pending, message: str) -> FrameRejected:
-        """The server has lost the ring: the frames from here on travel inside the messages."""
-        reason = f"a server that no longer maps this stream's memory ({message})"
-        if pending._start:  # no frame has reached the model
-            self._started = False
-        self.transport, self.transport_reason = "grpc", reason
-        return FrameRejected(
+    def _lose(self, session: Session, error: CineflowClientError) -> None:
+        """The session is of no more use: another one goes on, or the stream ends."""
+        if self._resumer.may_resume(error):
+            self._resumer.interrupt(error)
+        else:
+            self._slots.end(error)
+        if isinstance(error, (ServerStopping, ServerBusy)):  # Triton still counts the sequence
+            session.end()
+        else:
+            session.link.hang_up()
+
+    def _without_ring(
+        self, pending: Pending, session: Session, message: str
+    ) -> CineflowClientError:
+        """The server has lost the ring, and the frame with it."""
+        lost = RingLost(
             "a server that maps the stream's shared memory",
             message,
             "The stream goes on with gRPC tensors. Send this frame again, or leave it out.",
         )
+        if self._resumer.may_resume(lost):
+            return lost
+        if pending.request_id == "0":  # no frame has reached the model
+            session.started = False
+        session.give_up_ring(f"a server that no longer maps this stream's memory ({message})")
+        return FrameRejected(lost.wanted, lost.got, lost.remedy)
+
+    def _after(self, session: Session, reason: CineflowClientError) -> Session | None:
+        """The next session after the call of one has ended; None where the stream ends with it."""
+        reason = self._resumer.interrupted or reason
+        going_on = self._slots.broken is None and self._resumer.may_resume(reason)
+        if going_on:
+            self._resumer.interrupt(reason)  # nothing is written to the ring from here on
+        else:
+            self.fail(reason)
+            self._ended.set()
+        session.link.free_ring()
+        if not going_on:
+            return None
+        assert self._padding is not None  # a result has come
+        if killing := self._resumer.leave_out_what_kills():
+            self._leave_out(killing)
+        try:
+            return self._resumer.next_session(self._padding.size)
+        except CineflowClientError as error:
+            self.fail(error)
+            self._ended.set()
+            return None
+
+    def _leave_out(self, request_id: str) -> None:
+        pending = self._slots.find(request_id)
+        if pending is not None:
+            self._slots.release(pending)
+            error = FrameRejected(
+                "a frame that the server survives",
+                "one that twice took the server down, or was lost with it",
+                "Look into the server's log. The stream goes on without this frame.",
+            )
+            pending.settle(None, error)
 
     # -- ending ----------------------------------------------------------------------------------
 
+    def grace_s(self, wait_s: float) -> float:
+        """How much longer a result that did not come within `wait_s` may be waited for."""
+        return self._resumer.grace_s(wait_s)
+
     def require_own_process(self) -> None:
         """Raise `OtherProcess` in a process that only inherited the stream by a fork."""
-        if not self._link.is_own:
+        if os.getpid() != self._process:
             raise OtherProcess(
                 "the process that opened the stream",
                 f"process {os.getpid()}, a fork of it",
@@ -376,17 +428,8 @@ class Stream:
 
     def fail(self, error: CineflowClientError) -> None:
         """End the stream with `error`, which every frame in flight and every later call raises."""
-        self._break(error)
-        self._link.hang_up()
-
-    def _break(self, error: CineflowClientError) -> None:
-        with self._lock:
-            if self._broken is None:
-                self._broken = error
-            waiting, self._pending = list(self._pending.values()), {}
-            self._lock.notify_all()
-        for pending in waiting:
-            pending._settle(None, self._broken)
+        self._slots.end(error)
+        self._resumer.hang_up()
 
     def close(self) -> None:
         """End the sequence at the server and release everything. Safe to call twice.
@@ -394,20 +437,19 @@ class Stream:
         Never raises: a server that is gone holds nothing. In a forked child it does nothing: the
         stream is the parent's.
         """
-        if not (self._hang_up.alive and self._link.is_own):
+        if not (self._hang_up.alive and os.getpid() == self._process):
             return
         closed = StreamClosed("an open stream", "one that was closed", "Open a new stream.")
-        with self._lock:
-            self._closed = closed
-            self._lock.notify_all()
+        self._slots.close(closed)
+        self._resumer.close()
         # A thread that is just sending ends first: no frame leaves after the end of the sequence.
-        idle = self._link.sending.acquire(timeout=_END_TIMEOUT_S)
-        if self._started and self._broken is None:
-            name = self.model.served_name
-            self._link.send(end_request(name, self.sequence_id, _END_ID, start=False))
+        idle = self._sending.acquire(timeout=_END_TIMEOUT_S)
+        live = self._resumer.session.started and self._slots.broken is None
+        if live and self._resumer.interrupted is None:
+            self._resumer.session.end()
         if idle:
-            self._link.sending.release()
-        if self._started and self._broken is None:
+            self._sending.release()
+        if live:
             self._ended.wait(min(_END_TIMEOUT_S, self.timeout_s))
         self.fail(closed)
         self._hang_up()
@@ -425,56 +467,33 @@ class Stream:
         self.close()
 
 
-def _wanted_outputs(model: ModelInfo, readings: tuple[str, ...]) -> list[str]:
-    """Names of the outputs to ask for: all, but of the readings made on request the named ones."""
-    on_request = {row.name for row in READINGS if row.asked}
-    there = [port.name for port in stream_outputs(model.spec)]
-    if unknown := [name for name in readings if name not in on_request.intersection(there)]:
-        raise CineflowClientError(
-            f"readings on request of {sorted(on_request.intersection(there))}",
-            f"{unknown}",
-            "The other readings always come.",
-        )
-    return [name for name in there if name not in on_request or name in readings]
+def _read(stream_ref: weakref.ref[Stream], resumer: Resumer) -> None:
+    """Hand each response to its frame, from one session after the other."""
+    session: Session | None = resumer.session
+    while session is not None:
+        reason = _hand_over(stream_ref, session)
+        stream = stream_ref()
+        if stream is None:
+            session.link.free_ring()
+            return
+        session = stream._after(session, reason)
+        del stream
 
 
-def _spacing(spacing_mm: tuple[float, ...], rank: int) -> np.ndarray:
+def _hand_over(stream_ref: weakref.ref[Stream], session: Session) -> ServerDied:
+    """Hand over the responses of a session until its call ends; returns why it did."""
     try:
-        array = np.asarray(spacing_mm, np.float64)
-    except (TypeError, ValueError):
-        array = np.empty(0)
-    if array.shape != (rank,) or not (np.isfinite(array).all() and (array > 0).all()):
-        raise CineflowClientError(
-            f"a spacing of {rank} positive numbers, (row, column) or (slice, row, column) in mm",
-            repr(spacing_mm),
-            "Leave it out without a calibration: lengths are in pixels then.",
-        )
-    return array
-
-
-def _read(stream_ref: weakref.ref[Stream], link: Link) -> None:
-    """Hand each response to its frame and the end of the call to all, then free the ring."""
-    try:
-        for response in link.responses:
+        for response in session.link.responses:
             stream = stream_ref()
             if stream is None:
                 break
-            stream._deliver(response)
+            stream._deliver(response, session)
             del stream, response
         reason = "the server closed the stream"
     except grpc.RpcError as error:
         reason = f"{error.code().name}: {error.details()}"
     except Exception as error:  # also after a bug here, a caller must not wait for ever
         reason = f"{type(error).__name__}: {error}"
-    stream = stream_ref()
-    if stream is not None:
-        stream.fail(_broken_by(reason))
-        stream._ended.set()
-    del stream
-    link.free_ring()
-
-
-def _broken_by(reason: str) -> ServerDied:
     return ServerDied(
         "a live connection to the server",
         reason,

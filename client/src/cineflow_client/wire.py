@@ -17,6 +17,7 @@ from cineflow_client.errors import (
     FrameRejected,
     ModelNotFound,
     ServerBusy,
+    ServerDied,
     ServerRefused,
     ServerStopping,
     ServerUnavailable,
@@ -103,6 +104,16 @@ def end_request(model: str, sequence: int, request_id: str, *, start: bool) -> A
     return request
 
 
+def watch_request(model: str, watched: int, sequence: int) -> Any:
+    """A ModelInferRequest whose response comes when the stream `watched` ends.
+
+    The server sees the end of its connection, and frees the place of a client that is gone.
+    """
+    request = end_request(model, sequence, "watch", start=True)
+    request.parameters["watch"].int64_param = watched
+    return request
+
+
 def read_arrays(response: Any, ring: SharedRing | None = None, slot: int = 0) -> dict[str, Any]:
     """The tensors of a ModelInferResponse by name.
 
@@ -175,8 +186,8 @@ def _point_at(tensor: Any, ring: SharedRing, slot: int, part: str, byte_size: in
     tensor.parameters["shared_memory_byte_size"].int64_param = byte_size
 
 
-#: A typed error of the server: its name, then its parts as JSON. Triton may write text before it.
-_TYPED = re.compile(r"(\w+Error): (\{.*\})\s*$", re.S)
+#: A typed error of the server: its name, then its parts as JSON. Triton writes text around it.
+_TYPED = re.compile(r"(\w+Error): (?=\{)")
 _KINDS: Mapping[str, type[CineflowClientError]] = {
     "FrameError": FrameRejected,
     "ArgumentError": FrameRejected,
@@ -185,6 +196,8 @@ _KINDS: Mapping[str, type[CineflowClientError]] = {
     "ServerStoppingError": ServerStopping,
     "PlacesTakenError": ServerBusy,
 }
+#: Triton's words for a model whose process was killed, crashed or stalled.
+_LOST_PROCESS = re.compile(r"Stub process '.*' is not healthy|Stub process is unhealthy")
 
 
 def names_a_lost_region(message: str) -> bool:
@@ -197,7 +210,7 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
     typed = _TYPED.search(message)
     if typed:
         with contextlib.suppress(ValueError, KeyError):
-            parts = json.loads(typed[2])
+            parts, _ = json.JSONDecoder().raw_decode(message, typed.end())
             kind = _KINDS.get(typed[1], ServerRefused)
             return kind(parts["wanted"], parts["got"], parts["remedy"])
     if "must specify the START flag" in message:
@@ -205,6 +218,20 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
             "a stream that the server still knows",
             "one that it dropped: it was idle for too long, or its model was reloaded",
             "Open a new stream; displacement starts from a new reference frame.",
+        )
+    if "shared memory pool size" in message:
+        return ServerRefused(
+            "room for this frame and its results in the server's /dev/shm",
+            message,
+            "Send smaller frames, ask for fewer outputs, or start the server with a larger one "
+            "(docker: --shm-size).",
+        )
+    if _LOST_PROCESS.search(message):
+        return ServerDied(
+            "a model whose process runs",
+            message,
+            "Its streams are lost with their state. `cineflow serve` starts it again: open a new "
+            "stream in a moment.",
         )
     if "Server is stopping" in message:
         return ServerStopping(

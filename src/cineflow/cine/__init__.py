@@ -13,9 +13,10 @@ from cineflow.cine.errors import (
 )
 from cineflow.cine.geometry import Geometry, fit_to
 from cineflow.cine.read import default_clip, read_cine
-from cineflow.cine.volumes import VolumeCine, read_clip, read_volumes
+from cineflow.cine.volumes import PLANES, Plane, VolumeCine, read_clip, read_volumes
 
 __all__ = [
+    "PLANES",
     "Cine",
     "DecodeError",
     "EmptyVideoError",
@@ -23,6 +24,7 @@ __all__ = [
     "MissingFileError",
     "NoPixelDataError",
     "NotDicomError",
+    "Plane",
     "SingleFrameError",
     "TruncatedError",
     "UnknownTypeError",

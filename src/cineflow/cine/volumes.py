@@ -25,6 +25,44 @@ _MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}
 _MS = {"sec": 1000.0, "msec": 1.0, "usec": 0.001}
 
 
+@dataclass(frozen=True)
+class Plane:
+    """A slice of a volume [D, H, W], seen along one of its axes.
+
+    Attributes:
+        name: Its directions, to the right and down ("xy").
+        along: The direction that it is seen along ("z").
+        normal: The axis of the volume that has this direction.
+        columns: The axis that runs to the right.
+        rows: The axis that runs down.
+    """
+
+    name: str
+    along: str
+    normal: int
+    columns: int
+    rows: int
+
+    @property
+    def components(self) -> tuple[int, int]:
+        """Positions of its directions in a vector (x, y, z): to the right, down."""
+        return 2 - self.columns, 2 - self.rows
+
+    def cut(self, values: np.ndarray, index: int) -> np.ndarray:
+        """Slice `index` of values [..., D, H, W], [..., rows, columns]."""
+        slice_ = np.take(values, index, axis=self.normal - 3)
+        return slice_ if self.rows < self.columns else np.swapaxes(slice_, -1, -2)
+
+
+#: The three planes that stand for a volume in pictures. The second lies to the right of the first,
+#: with the same rows, and the third below it, with the same columns.
+PLANES = (
+    Plane("xy", "z", normal=0, columns=2, rows=1),
+    Plane("zy", "x", normal=2, columns=0, rows=1),
+    Plane("xz", "y", normal=1, columns=2, rows=0),
+)
+
+
 @dataclass(frozen=True, eq=False)
 class VolumeCine:
     """A sequence of grey volumes. It holds no patient, study or file name.
@@ -79,18 +117,18 @@ class VolumeCine:
         depth, height, width = self.frames.shape[1:]
         return int(depth), int(height), int(width)
 
-    @property
-    def middle(self) -> int:
+    def middle(self, plane: Plane = PLANES[0]) -> int:
         """Index of the slice that stands for the volume in pictures."""
-        return self.size[0] // 2
+        return self.size[plane.normal] // 2
 
-    def plane(self) -> Cine:
-        """The middle slice as a clip of images."""
-        inside = self.sector[self.middle]
+    def plane(self, plane: Plane = PLANES[0]) -> Cine:
+        """The middle slice of one plane as a clip of images."""
+        inside = plane.cut(self.sector, self.middle(plane))
+        spacing = self.spacing_mm
         return Cine(
-            np.where(inside, self.frames[:, self.middle], np.uint8(0)),
+            np.where(inside, plane.cut(self.frames, self.middle(plane)), np.uint8(0)),
             self.times_ms,
-            None if self.spacing_mm is None else self.spacing_mm[1:],
+            None if spacing is None else (spacing[plane.rows], spacing[plane.columns]),
             self.spacing_reason,
             inside,
             self.notes,

@@ -11,6 +11,7 @@
     stream.py   a clip to a running server
     call.py     the arrays of one study to a running server
     phantom.py  a synthetic cine with exactly known motion
+    bench/      which frame rates hold with a real server
     doctor.py   what is installed, what is missing, what would be used
     version.py  the option --version
 
@@ -41,6 +42,7 @@ _COMMANDS = (
     "stream",
     "call",
     "phantom",
+    "bench",
     "doctor",
     "version",
 )

@@ -30,13 +30,16 @@ def call(
     out_file: Annotated[
         Path | None, typer.Option("--out", help="File for the outputs by name, .npz.")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="File for a page of the outputs, .html.")
+    ] = None,
 ) -> None:
     """Run a model that takes calls once, on a running server."""
     import cineflow
     from cineflow.cli.given import in_spec_type, read_arrays
     from cineflow.cli.outcome import import_client
     from cineflow.errors import ArgumentError
-    from cineflow.report import write_arrays
+    from cineflow.report import Provenance, write_arrays, write_call_report
     from cineflow.report.arrays import described_output
     from cineflow.spec import ModelSpec
 
@@ -60,6 +63,8 @@ def call(
         outputs = client.call(info.served_name, **cast)
         version = client.server_version()
     _print(outputs)
+    if spec.view:
+        out.print(f"This model is for {spec.view}. The pictures were not checked.", markup=False)
     out.print(
         f"{info.served_name}, weights {spec.weights.describe()}, served by Triton {version}",
         markup=False,
@@ -76,6 +81,17 @@ def call(
         values = {key: output.values for key, output in outputs.items()}
         write_arrays(out_file, values, about)
         out.print(f"[bold]{out_file}[/]")
+    if report is not None:
+        provenance = Provenance(
+            model=info.served_name,
+            weights=spec.weights.describe(),
+            engine="",
+            server=f"Triton {version}",
+            transport="gRPC",
+            software=f"cineflow {cineflow.__version__}",
+        )
+        write_call_report(report, outputs, cast, spec, provenance)
+        out.print(f"[bold]{report}[/]")
 
 
 def _served_name(model: str) -> str:
@@ -86,14 +102,30 @@ def _served_name(model: str) -> str:
 
 
 def _print(outputs: Mapping[str, Any]) -> None:
-    """Scores with the name of each class; of other outputs the type and the shape."""
-    from cineflow.report import score_cells
+    """Scores and single numbers, by place where they have places; of others type and shape."""
+    from cineflow.report import place_tables, score_cells
 
+    tables = place_tables(outputs)
+    for table in tables:
+        out.print(table.title, style="bold", markup=False, highlight=False)
+        rows = Table(box=None, padding=(0, 2, 0, 0))
+        rows.add_column("", no_wrap=True)
+        for column in table.columns:
+            rows.add_column(escape(column), justify="right")
+        for place, values in zip(table.places, table.values, strict=True):
+            rows.add_row(escape(place), *(f"{value:.3g}" for value in values))
+        out.print(rows)
+    in_table = {name for table in tables for name in table.outputs}
     grid = Table.grid(padding=(0, 3))
     for name, output in outputs.items():
+        if name in in_table:
+            continue
         if output.role == "scores":
             for cell, value in score_cells(name, output.names, output.unit, output).items():
                 grid.add_row(escape(cell), f"{value:.4g}")
+        elif output.values.size == 1:
+            unit = "" if output.unit == "1" else f" {escape(output.unit)}"
+            grid.add_row(escape(name), f"{output.values.item():.4g}{unit}")
         else:
             shape = list(output.values.shape)
             words = f"{output.values.dtype.name} {shape}, {output.unit}"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cineflow.cine import Cine, Geometry
 from cineflow.report import (
+    Panel,
     Readings,
     ReadingsRecorder,
     ResultFile,
     Row,
     Trace,
     TraceRecorder,
+    View,
+    numbers_of,
     scalars_of,
 )
 from cineflow.served import INDICES, NOTES, READINGS, encode, has_reading
@@ -35,6 +38,7 @@ class Collected:
         arrays: Every output and reading; None where they were not kept.
         trace: The tracked motion of a model with a flow; None for other models.
         readings: What the report of other models draws.
+        panels: Of volumes: the same for each plane that is drawn; `readings` are the first one's.
         engine: What ran the model at the server.
         unit: Unit of the lengths: "mm" or "px".
     """
@@ -46,6 +50,22 @@ class Collected:
     readings: Readings | None
     engine: str
     unit: str
+    panels: tuple[Panel, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One plane of volumes that the report draws.
+
+    Attributes:
+        view: Which slice it is.
+        cine: That slice over time.
+        geometry: From its pixels to those of the same slice of the model's volumes.
+    """
+
+    view: View
+    cine: Cine
+    geometry: Geometry
 
 
 class Collector:
@@ -56,8 +76,7 @@ class Collector:
         geometry: From those pixels to the model's.
         spec: The model.
         keep: Whether whole arrays are kept.
-        slice_of: Of volumes: index of the slice that `cine` shows, and the depth of the model's
-            volume.
+        slices: Of volumes: the planes that are drawn, the one of `cine` first.
     """
 
     def __init__(
@@ -67,7 +86,7 @@ class Collector:
         spec: ModelSpec,
         *,
         keep: bool,
-        slice_of: tuple[int, int] | None = None,
+        slices: Sequence[Slice] = (),
     ) -> None:
         self._cine = cine
         self._geometry = geometry
@@ -75,7 +94,12 @@ class Collector:
         self._served: Mapping[str, Any] = json.loads(spec.to_json())
         tracks = has_reading(self._served, "quality_parts")
         self._trace = TraceRecorder(cine) if tracks else None
-        self._readings = None if tracks else ReadingsRecorder(cine, geometry, spec, slice_of)
+        self._slices = slices
+        self._recorders: list[ReadingsRecorder] = []
+        if not tracks:
+            self._recorders = [
+                ReadingsRecorder(one.cine, one.geometry, spec, one.view) for one in slices
+            ] or [ReadingsRecorder(cine, geometry, spec)]
         self._arrays = ResultFile() if keep else None
         self._rows: list[Row] = []
         self._absent: Counter[tuple[str, str]] = Counter()
@@ -93,6 +117,7 @@ class Collector:
         self._engine, self._unit = result.engine, result.unit
         time_ms = float(self._cine.times_ms[result.current])
         self._rows.append(scalars_of(result, self._spec, time_ms))
+        self._add_numbers(result)
         self._absent.update(result.absent.items())
         if self._trace is not None:
             self._trace.add(
@@ -103,8 +128,8 @@ class Collector:
                 parts=result.quality_parts,
                 beat_info=result.beat_info,
             )
-        if self._readings is not None:
-            self._readings.add(result)
+        for recorder in self._recorders:
+            recorder.add(result)
         if self._arrays is not None:
             arrays = encode(result, self._served)
             del arrays[NOTES.name]
@@ -116,8 +141,9 @@ class Collector:
         if not result.outputs:
             return
         self._engine, self._unit = result.engine, result.unit
-        if self._readings is not None:
-            self._readings.add(result)
+        self._add_numbers(result)
+        for recorder in self._recorders:
+            recorder.add(result)
         if self._arrays is not None:
             arrays = encode(result, self._served)
             left_out = {NOTES.name, *_OF_CURRENT}
@@ -126,18 +152,27 @@ class Collector:
             arrays = {name: array for name, array in arrays.items() if name not in left_out}
             self._arrays.add(result.described, arrays)
 
+    def _add_numbers(self, result: Any) -> None:
+        """Single numbers stand in the row of the frame that they belong to."""
+        for index, cells in numbers_of(result, self._spec).items():
+            if 0 <= index < len(self._rows):
+                self._rows[index] |= cells
+
     def finish(self) -> Collected:
         """Everything collected so far."""
         absent: dict[str, tuple[str, int]] = {}
         for (name, reason), count in self._absent.items():
             if count > absent.get(name, ("", 0))[1]:
                 absent[name] = reason, count
+        found = [recorder.finish(self._rows, absent) for recorder in self._recorders]
+        pairs = zip(self._slices, found, strict=False)
         return Collected(
             rows=tuple(self._rows),
             absent=absent,
             arrays=self._arrays,
             trace=None if self._trace is None else self._trace.finish(),
-            readings=None if self._readings is None else self._readings.finish(self._rows, absent),
+            readings=found[0] if found else None,
             engine=self._engine,
             unit=self._unit,
+            panels=tuple(Panel(one.view, one.cine, readings) for one, readings in pairs),
         )

@@ -19,6 +19,7 @@ from cineflow.report import (
     write_csv,
     write_overlay,
     write_picture,
+    write_planes,
     write_readings_report,
     write_report,
 )
@@ -128,7 +129,10 @@ class Outcome:
             )
             write_picture(picture, streamed.cine, collected.trace)
         if collected.readings is not None:
-            write_overlay(picture, streamed.cine, collected.readings)
+            if collected.panels:
+                write_planes(picture, collected.panels)
+            else:
+                write_overlay(picture, streamed.cine, collected.readings)
             write_readings_report(
                 folder / "report.html",
                 streamed.cine,
@@ -139,6 +143,7 @@ class Outcome:
                 self.provenance,
                 fps=self.fps,
                 warm_up_frames=warm_up_frames(streamed.spec),
+                panels=collected.panels,
             )
         write_csv(folder / "scalars.csv", collected.rows)
         if collected.readings is not None and collected.readings.curves is not None:

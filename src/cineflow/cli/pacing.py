@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cineflow.cine import Cine, Geometry, VolumeCine, fit_to
-from cineflow.cli.collect import Collected, Collector
+from cineflow.cine import PLANES, Cine, Geometry, VolumeCine, fit_to
+from cineflow.cli.collect import Collected, Collector, Slice
 from cineflow.cli.given import Given, read_given
 from cineflow.errors import ArgumentError
 from cineflow.motion.closure import find_beat, point_closure
-from cineflow.report import Closure, Trace
+from cineflow.report import Closure, Trace, View
 from cineflow.report.repeats import repeat_notes
 from cineflow.spec import Axis, ModelSpec
 from cineflow.spec.axes import AxisPart, Dim
@@ -66,20 +66,20 @@ class Streamed:
         return self.cine.spacing_mm if self.volumes is None else self.volumes.spacing_mm
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FittedVolumes:
     """How volumes reached a model: as they are, with black voxels up to the sizes that it takes.
 
     Attributes:
         source: (depth, height, width) of the volumes.
         model: The same of what the model saw.
-        middle: Index of the slice that pictures show.
+        slices: The planes that pictures show.
         spacing_mm: mm per voxel (slice, row, column); None if lengths stay in pixels.
     """
 
     source: tuple[int, int, int]
     model: tuple[int, int, int]
-    middle: int
+    slices: tuple[Slice, ...]
     spacing_mm: tuple[float, float, float] | None
 
 
@@ -169,22 +169,34 @@ def _volume_source(
         )
     depth, height, width = sizes
     size = depth, height, width
-    how = FittedVolumes(clip.size, size, clip.middle, clip.spacing_mm)
-    geometry = Geometry(clip.size[1:], clip.size[1:], size[1:])
+    slices = _slices(clip, size)
+    how = FittedVolumes(clip.size, size, slices, clip.spacing_mm)
     words = "x".join(map(str, clip.size))
-    notes = [f"The model saw whole volumes of {words}; pictures show slice {clip.middle}."]
+    shown = ", ".join(f"{one.view.plane.along} = {one.view.index}" for one in slices)
+    notes = [f"The model saw whole volumes of {words}; pictures show the slices {shown}."]
     if size != clip.size:
         notes.append(f"Volumes of {words} were padded to {'x'.join(map(str, size))} for the model.")
     return Source(
-        cine=clip.plane(),
+        cine=slices[0].cine,
         frames=_grey(clip.padded(size).frames, spec.feed.grey),
         spacing_mm=clip.spacing_mm,
         notes=(*clip.notes, *notes),
-        geometry=geometry,
+        geometry=slices[0].geometry,
         spec=spec,
-        given=read_given(given, spec, len(clip), geometry),
+        given=read_given(given, spec, len(clip), slices[0].geometry),
         volumes=how,
     )
+
+
+def _slices(clip: VolumeCine, size: tuple[int, int, int]) -> tuple[Slice, ...]:
+    """The middle slice of each plane, for a model that sees the volumes padded to `size`."""
+    found = []
+    for plane in PLANES:
+        source = clip.size[plane.rows], clip.size[plane.columns]
+        model = size[plane.rows], size[plane.columns]
+        view = View(plane, clip.middle(plane), size[plane.normal])
+        found.append(Slice(view, clip.plane(plane), Geometry(source, source, model)))
+    return tuple(found)
 
 
 def stream_paced(
@@ -213,14 +225,15 @@ def stream_paced(
     from cineflow_client import LatencyLog
 
     cine, given = source.cine, source.given
-    slice_ = None if source.volumes is None else (source.volumes.middle, source.volumes.model[0])
-    collector = Collector(cine, source.geometry, source.spec, keep=keep, slice_of=slice_)
+    slices = () if source.volumes is None else source.volumes.slices
+    collector = Collector(cine, source.geometry, source.spec, keep=keep, slices=slices)
     latency = LatencyLog(frame_period_ms=cine.frame_period_ms)
-    with client.stream(model.served_name) as warm_up:
+    # A lost stream ends the measurement: the wait for a new server is not a latency.
+    with client.stream(model.served_name, resume_s=0) as warm_up:
         for index, frame in enumerate(source.frames[: warm_up_frames(source.spec)]):
             warm_up.push(frame, given=given.at(index))
     repeats: list[int] = []
-    with client.stream(model.served_name, spacing_mm=source.spacing_mm) as stream:
+    with client.stream(model.served_name, resume_s=0, spacing_mm=source.spacing_mm) as stream:
         started = time.perf_counter()
         for index, (frame, due_ms) in enumerate(zip(source.frames, cine.times_ms, strict=True)):
             early_s = started + due_ms / 1e3 - time.perf_counter()
@@ -244,6 +257,7 @@ def stream_paced(
             *source.notes,
             *_window_notes(source.spec, len(cine)),
             *_view_notes(source.spec),
+            *_weights_notes(source.spec),
             *repeat_notes(repeats),
         ),
     )
@@ -271,7 +285,7 @@ def sustained_fps(
     count = len(source.frames)
     indices = [*range(count), *past_the_end(source.spec, count)]
     waiting: deque = deque()
-    with client.stream(model.served_name, slots=in_flight) as stream:
+    with client.stream(model.served_name, slots=in_flight, resume_s=0) as stream:
         started = time.perf_counter()
         for index in indices:
             if len(waiting) == in_flight:
@@ -316,6 +330,14 @@ def _view_notes(spec: ModelSpec) -> list[str]:
     return [
         f"{spec.name} is for one view: {spec.view}. No header says reliably which view a clip "
         "shows, so this was not checked. Its results on any other view are wrong."
+    ]
+
+
+def _weights_notes(spec: ModelSpec) -> list[str]:
+    if not spec.weights.seeded:
+        return []
+    return [
+        f"Untrained weights: outputs are meaningless. {spec.name} has random numbers for weights."
     ]
 
 

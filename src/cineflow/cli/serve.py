@@ -11,6 +11,9 @@ import typer
 
 from cineflow.cli.console import ends_on_sigterm, err, go_on, guarded, out
 
+#: How often within ten minutes the server is started again.
+RESTARTS = 10
+
 
 def register(app: typer.Typer) -> None:
     app.command("serve")(serve)
@@ -28,6 +31,18 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes a free one.")
     ] = 8001,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the metrics; 0 takes a free one.")
+    ] = 0,
+    places: Annotated[
+        int, typer.Option(min=1, help="Live streams of each model; one more is refused.")
+    ] = 64,
+    idle: Annotated[
+        float, typer.Option(help="Seconds without a frame after which a stream is ended.")
+    ] = 60.0,
+    threads: Annotated[
+        int, typer.Option(min=0, help="Threads of the engine inside one frame; 0: its default.")
+    ] = 0,
     repository: Annotated[
         Path | None,
         typer.Option(help="Keep the model repository here; default: a temporary folder."),
@@ -40,13 +55,16 @@ def serve(
     """Serve bundles over gRPC until Ctrl-C (exit code 130) or SIGTERM (exit code 0)."""
     from cineflow.cli.obtain import obtain_server
     from cineflow.export import write_repository
+    from cineflow.export.triton import Limits, aliases_of
     from cineflow.runtime import Bundle
     from cineflow.serving import TritonServer
 
     opened = [Bundle.load(bundle) for bundle in bundles or ["lucas_kanade"]]
     binary = obtain_server(server_dir)
     # A kept repository may hold models that were served earlier: load by name.
-    names = [name for bundle in opened for name in (bundle.served_name, bundle.spec.name)]
+    aliases = aliases_of(opened)
+    names = [*(bundle.served_name for bundle in opened), *aliases]
+    limits = Limits(places, idle, threads)
     with contextlib.ExitStack() as stack:
         models: list[str] | None = names
         temporary: list[Path] = []
@@ -54,22 +72,32 @@ def serve(
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="cineflow-repo-"))
             repository = Path(scratch, "models")
             models, temporary = None, [Path(scratch)]
-        write_repository(opened, repository)
+        write_repository(opened, repository, limits=limits)
         server = TritonServer(
             repository,
             binary=binary,
             host=host,
             grpc_port=port,
+            metrics_port=metrics_port,
             models=models,
             log_file=log,
+            restarts=RESTARTS,
             temporary=temporary,
         )
         with err.status("starting tritonserver"):
             stack.enter_context(server)
         with ends_on_sigterm():
             out.print(f"serving with Triton {server.version} on [bold]{server.url}[/] (gRPC)")
+            for name, bundle in aliases.items():
+                out.print(f"  {name}  ({bundle.served_name})")
             for bundle in opened:
-                out.print(f"  {bundle.spec.name}  ({bundle.served_name})")
+                if bundle not in aliases.values():
+                    out.print(f"  {bundle.served_name}")
+            out.print(f"  metrics on {server.metrics_url}")
             err.print("Ctrl-C stops it")
             go_on()
-            server.wait()
+            server.wait(_say_restart)
+
+
+def _say_restart(reason: str) -> None:
+    err.print(f"{reason}. The server is being started again.", soft_wrap=True, highlight=False)

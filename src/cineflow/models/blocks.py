@@ -164,6 +164,71 @@ def time_code(times: int, channels: int) -> Tensor:
     return code[:, :, None, None]
 
 
+class RingConv(nn.Conv2d):
+    """A 3 x 3 convolution of a ring: its last row is followed by the first, [B, a, A, R] ->
+    [B, b, A, R]. Beyond the ends of the columns there are zeros.
+
+    Args:
+        a: Channels of the input.
+        b: Channels of the result.
+    """
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__(a, b, 3, padding=(0, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One layer, [B, a, A, R] -> [B, b, A, R]."""
+        return super().forward(torch.cat([x[:, :, -1:], x, x[:, :, :1]], dim=2))
+
+
+class SqueezeExcitation(nn.Module):
+    """Weighs channels by their means (Hu et al. 2018, arXiv 1709.01507), with a softmax.
+
+    Args:
+        channels: Of the features.
+        reduced: Of the layer between.
+        slope: Of the leaky ReLU.
+    """
+
+    def __init__(self, channels: int, reduced: int, slope: float) -> None:
+        super().__init__()
+        self.reduce = nn.Linear(channels, reduced)
+        self.restore = nn.Linear(reduced, channels)
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels, H, W] -> [B, channels, H, W]; the weights of the channels add up to 1."""
+        means = x.mean(dim=(2, 3))
+        weights = self.restore(F.leaky_relu(self.reduce(means), self.slope))
+        return torch.softmax(weights, dim=1)[:, :, None, None] * x
+
+
+class NonLocal(nn.Module):
+    """Every position attends to all others: the embedded Gaussian of Wang et al. 2018
+    (arXiv 1711.07971), with a short cut.
+
+    Args:
+        channels: Of the features.
+        inner: Of the embeddings.
+    """
+
+    def __init__(self, channels: int, inner: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, inner, 1)
+        # A bias would add the same to every likeness of a position; its softmax takes it out again.
+        self.key = nn.Conv2d(channels, inner, 1, bias=False)
+        self.value = nn.Conv2d(channels, inner, 1)
+        self.output = nn.Conv2d(inner, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels, H, W] -> [B, channels, H, W]."""
+        query, key, value = (one(x).flatten(2) for one in (self.query, self.key, self.value))
+        likeness = torch.softmax(query.transpose(1, 2) @ key, dim=2)  # [B, H W, H W]
+        response = value @ likeness.transpose(1, 2)  # [B, inner, H W]
+        out: Tensor = x + self.output(response.unflatten(2, x.shape[2:]))
+        return out
+
+
 def seed_weights(module: nn.Module, seed: int, gains: dict[str, float] | None = None) -> None:
     """Random weights from a seed, scaled so that signals keep their size from layer to layer.
 
@@ -171,19 +236,19 @@ def seed_weights(module: nn.Module, seed: int, gains: dict[str, float] | None = 
     which is the identity in eval mode.
 
     Args:
-        module: Its convolutions are changed in place.
+        module: Its convolutions and linear layers are changed in place.
         seed: Equal seeds give equal weights.
-        gains: Factor on the weights of a convolution, by its name in `module`; 1 by default.
+        gains: Factor on the weights of a layer, by its name in `module`; 1 by default.
     """
     generator = torch.Generator().manual_seed(seed)
     gains = dict(gains or {})
     for name, one in module.named_modules():
-        if not isinstance(one, (nn.Conv2d, nn.Conv3d)):
+        if not isinstance(one, (nn.Conv2d, nn.Conv3d, nn.Linear)):
             continue
-        fan_in = one.weight.shape[1] * math.prod(one.kernel_size)
+        fan_in = one.weight[0].numel()
         spread = math.sqrt(2.0 / fan_in) * gains.pop(name, 1.0)
         with torch.no_grad():
             one.weight.normal_(0.0, spread, generator=generator)
             if one.bias is not None:
                 one.bias.zero_()
-    assert not gains, f"no convolution is called {sorted(gains)}"
+    assert not gains, f"no layer is called {sorted(gains)}"

@@ -47,5 +47,5 @@ def described_arrays(spec: ModelSpec, unit: str) -> dict[str, dict[str, Any]]:
 
 def described_output(item: dict[str, Any]) -> dict[str, Any]:
     """What an output is, from its entry in the spec's JSON form."""
-    kept = ("unit", "frame", "role", "names", "components", "time_axis", "description")
+    kept = ("unit", "frame", "role", "names", "places", "components", "time_axis", "description")
     return {key: item[key] for key in kept if item.get(key) not in (None, "", [])}

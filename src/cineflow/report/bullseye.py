@@ -16,7 +16,11 @@ _RINGS = ((0.75, 1.0, 1, 6), (0.5, 0.75, 7, 6), (0.25, 0.5, 13, 4))
 
 
 def bullseye(
-    values: np.ndarray, label: str, *, limits: tuple[float, float] | None = None
+    values: np.ndarray,
+    label: str,
+    *,
+    limits: tuple[float, float] | None = None,
+    digits: int = 0,
 ) -> Figure:
     """Draw one value per segment. A segment without a value (NaN) stays grey.
 
@@ -25,6 +29,7 @@ def bullseye(
         label: What is shown, with its unit and convention ("peak circumferential strain, %,
             Lagrangian").
         limits: Values of the two ends of the colour scale; None for the data's own.
+        digits: Of each number, after the decimal point.
 
     Returns:
         A figure that the caller saves; no display is opened.
@@ -63,7 +68,7 @@ def bullseye(
         radius = 0.0 if inner == 0 else (inner + outer) / 2
         x, y = radius * np.cos(np.deg2rad(middle)), radius * np.sin(np.deg2rad(middle))
         dark = known and (value - low) < 0.6 * (high - low)
-        text = f"{value:.0f}" if known else "-"
+        text = f"{value:.{digits}f}" if known else "-"
         axes.text(x, y, text, ha="center", va="center", color="white" if dark else "black", size=9)
 
     for inner, outer, first, count in _RINGS:

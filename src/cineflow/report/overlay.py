@@ -18,6 +18,7 @@ MOST_FRAMES = 120
 
 _LABEL_OPACITY = 0.38
 _TRAIL = 12  # frames of a point's path that are drawn bright
+_LARGEST = 2.8  # px of the picture for each of the clip, as far as points grow with it
 _OVERSAMPLE = 2  # drawn this much larger and then shrunk, so that thin lines are smooth
 
 
@@ -38,9 +39,22 @@ def write_overlay(
     Returns:
         `path`.
     """
+    box = sector_box(cine.sector)
+    scale = width / (box[3] - box[2])
     count = min(len(cine), MOST_FRAMES)
-    images = [_frame(cine, readings, index, width) for index in range(count)]
-    durations = [int(slowdown * step) for step in np.diff(cine.times_ms[:count])]
+    images = [draw_frame(cine, readings, index, box, (scale, scale)) for index in range(count)]
+    return save_animation(path, images, cine.times_ms, slowdown)
+
+
+def save_animation(
+    path: str | Path, images: list[Image.Image], times_ms: np.ndarray, slowdown: float
+) -> Path:
+    """Write pictures as an animation that runs `slowdown` times slower than their times say.
+
+    Returns:
+        `path`, whose folder is created.
+    """
+    durations = [int(slowdown * step) for step in np.diff(times_ms[: len(images)])]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {"quality": 72, "method": 3} if path.suffix == ".webp" else {"optimize": True}
@@ -60,19 +74,38 @@ def colour_of(index: int) -> tuple[int, int, int]:
     return CLASS_COLOURS[index % len(CLASS_COLOURS)]
 
 
-def _frame(cine: Cine, readings: Readings, index: int, width: int) -> Image.Image:
-    top, bottom, left, right = sector_box(cine.sector)
-    scale = _OVERSAMPLE * width / (right - left)
+def draw_frame(
+    cine: Cine,
+    readings: Readings,
+    index: int,
+    box: tuple[int, int, int, int],
+    scale: tuple[float, float],
+) -> Image.Image:
+    """One frame with its readings.
+
+    Args:
+        cine: The clip.
+        readings: What the model gave, in the clip's pixels.
+        index: Of the frame.
+        box: What is drawn of it: (top, bottom, left, right) px.
+        scale: Pixels of the picture for each of the clip, across and down.
+    """
+    top, bottom, left, right = box
     grey = brighten(np.where(cine.sector, cine.frames[index], 0))
     picture = np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
     labels = readings.labels.get(index)
     if labels is not None:
         _colour(picture, labels, cine.sector)
     cropped = np.round(picture[top:bottom, left:right]).astype(np.uint8)
-    size = (_OVERSAMPLE * width, _OVERSAMPLE * round((bottom - top) * scale / _OVERSAMPLE))
+    across, down = scale
+    size = (
+        _OVERSAMPLE * max(1, round((right - left) * across)),
+        _OVERSAMPLE * max(1, round((bottom - top) * down)),
+    )
     image = Image.fromarray(cropped).resize(size, Image.Resampling.BICUBIC)
     layer = Image.new("RGBA", size)
-    _draw_points(ImageDraw.Draw(layer), readings, index, np.array([left, top]), scale)
+    large = _OVERSAMPLE * np.array(scale)
+    _draw_points(ImageDraw.Draw(layer), readings, index, np.array([left, top]), large)
     return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB").reduce(_OVERSAMPLE)
 
 
@@ -86,13 +119,14 @@ def _colour(picture: np.ndarray, labels: np.ndarray, sector: np.ndarray) -> None
 
 
 def _draw_points(
-    draw: ImageDraw.ImageDraw, readings: Readings, index: int, offset: np.ndarray, scale: float
+    draw: ImageDraw.ImageDraw, readings: Readings, index: int, offset: np.ndarray, scale: np.ndarray
 ) -> None:
     """The path of each point up to this frame, and its last place: fainter if it is older."""
 
     def place(points: np.ndarray) -> np.ndarray:
         return np.asarray((points - offset + 0.5) * scale)
 
+    thin = min(float(scale.min()), _OVERSAMPLE * _LARGEST)
     shown = sorted(frame for frame in readings.points if frame <= index)
     named = bool(readings.point_names)
     for before, after in itertools.pairwise(shown):
@@ -100,15 +134,15 @@ def _draw_points(
         ends = zip(place(readings.points[before]), place(readings.points[after]), strict=False)
         for k, (start, end) in enumerate(ends):
             colour = (*colour_of(k if named else 0), round(255 * (0.25 + 0.65 * fresh)))
-            draw.line((*start, *end), colour, max(1, round(0.8 * scale)))
+            draw.line((*start, *end), colour, max(1, round(0.8 * thin)))
     if not shown:
         return
-    radius = 1.8 * scale
+    radius = 1.8 * thin
     opacity = 255 if shown[-1] == index else 110  # the last known place, between two results
     for k, (x, y) in enumerate(place(readings.points[shown[-1]])):
         draw.ellipse(
             (x - radius, y - radius, x + radius, y + radius),
             fill=(*colour_of(k if named else 0), opacity),
             outline=(0, 0, 0, opacity),
-            width=max(1, round(0.4 * scale)),
+            width=max(1, round(0.4 * thin)),
         )

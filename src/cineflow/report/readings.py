@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from cineflow.cine import Cine, Geometry
+from cineflow.cine import Cine, Geometry, Plane
 from cineflow.motion.landmarks import peaks
 from cineflow.report.curves import Curves, curves_of
 from cineflow.report.points import choose_wall_points, sample_field
 from cineflow.report.scalars import Row, names_of
 from cineflow.served import Result
 from cineflow.spec import ModelSpec, Role, TensorSpec
-from cineflow.spec.outputs import frame_values
+from cineflow.spec.outputs import frame_values, motion_in_pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,18 +42,33 @@ class Readings:
     curves: Curves | None = None
 
 
+@dataclass(frozen=True)
+class View:
+    """Which slice of a model's volumes a clip of images shows.
+
+    Attributes:
+        plane: The slice's plane.
+        index: Of the slice, in voxels of the clip's volumes.
+        extent: Voxels of the model's volumes along the axis that it is seen along.
+    """
+
+    plane: Plane
+    index: int
+    extent: int
+
+
 class ReadingsRecorder:
     """Collects results frame by frame.
 
     Points are those of the model. A model without points that gives a displacement moves points of
-    the wall, which are chosen in the clip's first frame.
+    the wall, which are chosen in the clip's first frame. Of volumes, labels and motion are those of
+    one slice; points are projected onto it.
 
     Args:
         cine: The clip, in its own pixels.
         geometry: From those pixels to the model's.
         spec: The model.
-        slice_of: Of volumes: index of the slice that `cine` shows, and the depth of the model's
-            volume. Labels and motion are those of that slice; points are projected onto it.
+        view: Of volumes: the slice that `cine` shows.
     """
 
     def __init__(
@@ -61,12 +76,12 @@ class ReadingsRecorder:
         cine: Cine,
         geometry: Geometry,
         spec: ModelSpec,
-        slice_of: tuple[int, int] | None = None,
+        view: View | None = None,
     ) -> None:
         self._cine = cine
         self._geometry = geometry
         self._spec = spec
-        self._slice = slice_of
+        self._view = view
         self._labels: dict[int, np.ndarray] = {}
         self._points: dict[int, np.ndarray] = {}
         self._anchors: tuple[int, np.ndarray] | None = None
@@ -74,9 +89,9 @@ class ReadingsRecorder:
     def add(self, result: Result) -> None:
         """Add the next frame's result; its indices count the clip's frames.
 
-        A window's points are those of all its frames. The frame that a result describes has the
-        points of that result, and any other those of the first window that it lies in. Frames past
-        the clip's end are left out: they only fill its last window.
+        A window's points, or its motion, are those of all its frames. The frame that a result
+        describes has those of that result, and any other those of the first window that it lies in.
+        Frames past the clip's end are left out: they only fill its last window.
         """
         self._add_window(result)
         if result.described >= len(self._cine):
@@ -84,16 +99,18 @@ class ReadingsRecorder:
         if (labels := self._labels_of(result)) is not None:
             self._labels[result.described] = labels
         if result.points is not None:
-            self._points[result.described] = self._geometry.points_to_source(
-                result.points[:, :2]
-            ).astype(np.float32)
+            within = result.points[:, list(self._components)]
+            self._points[result.described] = self._geometry.points_to_source(within).astype(
+                np.float32
+            )
         elif result.displacement is not None:
             self._points[result.described] = self._wall_points(result, result.displacement)
 
     def finish(self, rows: Sequence[Row], absent: Mapping[str, tuple[str, int]]) -> Readings:
         """Everything collected so far; the arguments are `Readings`' own."""
         names = names_of(self._spec, Role.POINTS, Role.HEAT_MAPS)
-        windows = self._window_output() is not None
+        window = self._window_output()
+        windows = window is not None and window.role != Role.DISPLACEMENT
         return Readings(
             labels=self._labels,
             classes=names_of(self._spec, Role.LABELS, Role.PROBABILITIES),
@@ -105,10 +122,11 @@ class ReadingsRecorder:
         )
 
     def _window_output(self) -> TensorSpec | None:
-        """The output with the points of every frame of a window; None without one."""
-        found = self._spec.output_of(Role.POINTS) or self._spec.output_of(Role.HEAT_MAPS)
+        """The output with the points, or the motion, of every frame of a window; or None."""
+        points = self._spec.output_of(Role.POINTS) or self._spec.output_of(Role.HEAT_MAPS)
+        found = points or self._spec.output_of(Role.DISPLACEMENT)
         many = found is not None and found.time_axis is not None and self._spec.feed.length > 1
-        return found if many and self._spec.feed.rank == 2 else None
+        return found if many and (points is None or self._spec.feed.rank == 2) else None
 
     def _add_window(self, result: Result) -> None:
         tensor = self._window_output()
@@ -118,6 +136,10 @@ class ReadingsRecorder:
         first = result.current - len(values) + 1
         for index, one in enumerate(values, start=first):
             if index in self._points or index >= len(self._cine):
+                continue
+            if tensor.role == Role.DISPLACEMENT:
+                motion = motion_in_pixels(tensor, one, one.shape[1:])
+                self._points[index] = self._wall_points(result, motion)
                 continue
             if tensor.role == Role.HEAT_MAPS:
                 points, _ = peaks(one, self._geometry.model)
@@ -140,11 +162,15 @@ class ReadingsRecorder:
 
     def _shown_slice(self, values: np.ndarray) -> np.ndarray:
         """[..., H, W] of the slice that is shown; maps may have fewer slices than the volume."""
-        if self._slice is None:
+        if self._view is None:
             return values
-        index, depth = self._slice
-        found: np.ndarray = np.moveaxis(values, -3, 0)[index * values.shape[-3] // depth]
-        return found
+        plane, index = self._view.plane, self._view.index
+        return plane.cut(values, index * values.shape[plane.normal - 3] // self._view.extent)
+
+    @property
+    def _components(self) -> tuple[int, int]:
+        """Positions in a vector of the picture's directions, to the right and down."""
+        return (0, 1) if self._view is None else self._view.plane.components
 
     def _to_source(self, classes: np.ndarray) -> np.ndarray:
         """A map of the model's picture at any resolution, on the clip's pixels."""
@@ -160,7 +186,7 @@ class ReadingsRecorder:
         if result.reference != reference:
             anchors = self._points.get(result.reference, anchors)
             self._anchors = result.reference, anchors
-        within = self._shown_slice(displacement[:2])
+        within = self._shown_slice(displacement[list(self._components)])
         field = self._geometry.field_to_source(within)
         return anchors + sample_field(field, anchors)
 

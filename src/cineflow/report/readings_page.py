@@ -17,6 +17,7 @@ from cineflow.report.latency import Latency
 from cineflow.report.latency_chart import latency_chart
 from cineflow.report.overlay import MOST_FRAMES, colour_of
 from cineflow.report.page import Provenance, render, require_lengths
+from cineflow.report.planes import Panel, planes_in_words
 from cineflow.report.readings import Readings
 from cineflow.report.scalars import FIRST, Row, columns_of
 from cineflow.report.unit import Unit
@@ -52,6 +53,7 @@ def write_readings_report(
     *,
     fps: float,
     warm_up_frames: int = 0,
+    panels: Sequence[Panel] = (),
 ) -> Path:
     """Write the page of a model that is not a tracker of motion.
 
@@ -60,11 +62,12 @@ def write_readings_report(
         cine: The clip, in the pixels of `readings`.
         readings: What the model gave.
         spec: The model.
-        picture: The file that `write_overlay` wrote, .webp; the page holds a copy.
+        picture: The .webp file of `write_overlay` or `write_planes`; the page holds a copy.
         latency: How long each frame took, with the clip paced at its own rate.
         provenance: What computed it.
         fps: Frames per second that the same stream sustains unpaced.
         warm_up_frames: Frames that were streamed before the clip and are not counted.
+        panels: Of volumes: the planes of the picture, the one of `cine` first.
 
     Returns:
         `path`.
@@ -82,7 +85,8 @@ def write_readings_report(
         cine=cine,
         spec=spec,
         picture=f"data:image/webp;base64,{encoded}",
-        keys=_keys(readings),
+        keys=_keys([panel.readings for panel in panels] or [readings]),
+        planes=planes_in_words(panels),
         latency=latency,
         fps=fps,
         provenance=provenance,
@@ -98,14 +102,16 @@ def write_readings_report(
     )
 
 
-def _keys(readings: Readings) -> list[tuple[str, tuple[int, int, int]]]:
+def _keys(shown: Sequence[Readings]) -> list[tuple[str, tuple[int, int, int]]]:
     """Name and colour of everything that is drawn."""
     keys = []
-    seen = {int(label) for labels in readings.labels.values() for label in np.unique(labels)}
+    readings = shown[0]
+    maps = (labels for one in shown for labels in one.labels.values())
+    seen = {int(label) for labels in maps for label in np.unique(labels)}
     for label in sorted(seen - {0}):
         named = label < len(readings.classes)
         keys.append((readings.classes[label] if named else f"class {label}", colour_of(label)))
-    if readings.points and not readings.point_names:
+    if any(one.points for one in shown) and not readings.point_names:
         keys.append(("points", colour_of(0)))
     return keys + [(name, colour_of(k)) for k, name in enumerate(readings.point_names)]
 

@@ -66,12 +66,42 @@ def scalars_of(result: Result, spec: ModelSpec, time_ms: float) -> Row:
     return row
 
 
+def numbers_of(result: Result, spec: ModelSpec) -> dict[int, Row]:
+    """The outputs without a role that are one number per frame, by frame and "name [unit]".
+
+    An output with a time axis gives a number for every frame of its window, and any other for the
+    frame that the result describes.
+    """
+    found: dict[int, Row] = {}
+    for tensor in spec.outputs:
+        if tensor.role or tensor.name not in result.outputs:
+            continue
+        values = result.outputs[tensor.name].values
+        time = tensor.time_axis
+        values = values[None] if time is None else np.moveaxis(values, time, 0)
+        if values.size != len(values):
+            continue
+        first = result.described if time is None else result.current - len(values) + 1
+        for index, value in enumerate(values.ravel(), start=first):
+            found.setdefault(index, {})[f"{tensor.name} [{tensor.unit}]"] = float(value)
+    return found
+
+
 def score_cells(name: str, names: Sequence[str], unit: str, output: Any) -> Row:
-    """The values of an output of scores, one for each class, by "name class [unit]"."""
+    """The values of an output of scores, one for each class, by "name class [unit]".
+
+    Along an axis of places, the place's name stands before the class.
+    """
     values = np.asarray(output.values, np.float64)
+    places = output.places
+    axis = values.shape.index(len(places)) if len(places) in values.shape else None
     rows: Row = {}
     for index in np.ndindex(values.shape):
-        leading = [i for i, size in zip(index[:-1], values.shape[:-1], strict=True) if size > 1]
+        leading = [
+            places[i] if at == axis else i
+            for at, (i, size) in enumerate(zip(index[:-1], values.shape[:-1], strict=True))
+            if size > 1
+        ]
         where = "".join(f" {i}" for i in leading)
         rows[f"{name}{where} {_name(names, index[-1], 'class')} [{unit}]"] = float(values[index])
     return rows

@@ -94,7 +94,7 @@ def checked_outputs(spec: ModelSpec, outputs: Mapping[str, np.ndarray]) -> dict[
 def raw_outputs(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> dict[str, Output]:
     """The outputs as a result carries them. Flow and displacement are added as readings."""
     return {
-        one.name: Output(arrays[one.name], one.unit, one.frame, one.role, one.names)
+        one.name: Output(arrays[one.name], one.unit, one.frame, one.role, one.names, one.places)
         for one in spec.outputs
         if one.role not in (Role.FLOW, Role.DISPLACEMENT) or one.time_axis is not None
     }

@@ -34,6 +34,7 @@ from cineflow.runtime.state import StreamState, Track, require_state
 from cineflow.runtime.track import at_beat, composed_on, first_track
 from cineflow.served import (
     LAST_INDEX,
+    MOST_LOST_FRAMES,
     BeatInfo,
     Cause,
     Quality,
@@ -65,6 +66,9 @@ class Stream:
         backward: Also track each pair backward, at half size where the model takes that size, and
             judge the quality by both. A quarter of the engine's time more per frame (all of it
             again where the half size does not fit); without it the quality still stands.
+        most_lost: Frames that may be lost in a row. After more, the next frame is treated as a
+            first one, and is the new reference. A model that is given something with its first
+            frame goes on instead, because that would no longer fit; the result states the gap.
 
     Raises:
         SpecError: The model is not one that streams, or cannot run backward; `state` is not a
@@ -82,6 +86,7 @@ class Stream:
         spacing_mm: tuple[float, ...] | None = None,
         readings: tuple[str, ...] = (),
         backward: bool = False,
+        most_lost: int = MOST_LOST_FRAMES,
     ) -> None:
         require_streamable(spec)
         if backward and (spec.states or spec.feed.kind != FeedKind.PAIR or spec.given_inputs):
@@ -99,6 +104,7 @@ class Stream:
         self._served: Mapping[str, Any] = json.loads(spec.to_json())
         self._absent = lacking(self._served)
         self._backward = backward
+        self._most_lost = most_lost
         self._strain = "strain" in readings
         self._follows_beats = has_reading(self._served, "beat_info")
         self._spacing = None
@@ -180,12 +186,15 @@ class Stream:
             raise FrameError("a beat of True, False or None", repr(beat))
         sizes = self._feed.image_sizes(image.shape)
         at_start, each = self._given(given, sizes)
-        feed_before = None if before is None else before.feed
+        gap = 0 if before is None else number - before.index - 1
+        # The frame before this one, as the model and the readings see it.
+        past = before if gap <= self._most_lost or self.spec.feed.at_start else None
+        feed_before = None if past is None else past.feed
         inputs, feed, why = self._feed.inputs(feed_before, image, renew=bool(beat))
         # A new reference also ends what the model carries, whether it runs for this frame or not.
-        kept = before is not None and not (beat and self._feed.keeps_reference)
-        carried = before.tensors if before is not None and kept else {}
-        ran = before is not None and kept and before.ran
+        kept = past is not None and not (beat and self._feed.keeps_reference)
+        carried = past.tensors if past is not None and kept else {}
+        ran = past is not None and kept and past.ran
         arrays: dict[str, np.ndarray] = {}
         if inputs is not None:
             states = carried if ran else zero_states(self.spec, sizes)
@@ -205,7 +214,12 @@ class Stream:
             track=None if before is None else before.track,
             ran=ran,
         )
-        return self._read(before, after, arrays, beat, why)
+        if before is None or past is not None:
+            result, after = self._read(past, after, arrays, beat, why)
+            return replace(result, gap_frames=gap), after
+        why = why and f"{gap} frames were lost before this one, which is taken as a first one"
+        result, after = self._read(None, after, arrays, beat, why)
+        return replace(result, gap_frames=gap, re_referenced=True), after
 
     def _read(
         self,
@@ -251,7 +265,7 @@ class Stream:
         if before is None or before.track is None:
             track = first_track(
                 after.feed.last.shape, after.index, after.clock, beat,
-                timed=after.time_ms is not None, composed=composed,
+                timed=after.time_ms is not None, composed=composed, lost=after.track,
             )  # fmt: skip
             return Quality.untracked() if judged else None, track
         track, quality, motion = before.track, None, None

@@ -26,8 +26,9 @@ def first_track(
     *,
     timed: bool,
     composed: bool,
+    lost: Track | None = None,
 ) -> Track:
-    """The track of a stream's first frame, which is its first reference.
+    """The track of a first frame, of a stream or after a gap: it is the reference.
 
     Args:
         shape: Of the frame.
@@ -36,15 +37,21 @@ def first_track(
         trigger: As in `Stream.push`.
         timed: Whether the clock counts ms.
         composed: Whether displacement is composed from flows here; else the model gives it.
+        lost: The track before the gap; None for a stream's first frame. Beats are counted on from
+            it, and one that was given triggers still is.
     """
     still = np.zeros((len(shape), *shape), np.float32) if composed else None
     finds = composed and trigger is None and len(shape) == 2
+    finds = finds and (lost is None or lost.finder is not None)
     intervals = Intervals(milliseconds=timed, start=clock if timed else None)
-    track = Track(still, index, intervals=intervals, finder=BeatFinder() if finds else None)
-    if not trigger:
-        return track
-    intervals, _ = track.intervals.begin(clock)
-    return replace(track, intervals=intervals, beat=BeatInfo(cause=Cause.TRIGGER))
+    cause = Cause.START if lost is None else Cause.GAP
+    if trigger:
+        cause = Cause.TRIGGER
+        intervals, _ = intervals.begin(clock)
+    beat = BeatInfo(number=0 if lost is None else lost.beat.number + 1, cause=cause)
+    return Track(
+        still, index, beat=beat, intervals=intervals, finder=BeatFinder() if finds else None
+    )
 
 
 def composed_on(

@@ -12,6 +12,7 @@ from cineflow.serving.errors import (
     ServerInstallError,
     ServerNotFoundError,
     ServerTimeoutError,
+    SharedMemoryFullError,
 )
 from cineflow.serving.install import ServerBinary, find_server, install_server, server_directory
 from cineflow.serving.server import TritonServer, ask_version
@@ -24,6 +25,7 @@ __all__ = [
     "ServerInstallError",
     "ServerNotFoundError",
     "ServerTimeoutError",
+    "SharedMemoryFullError",
     "TritonServer",
     "ask_version",
     "find_server",

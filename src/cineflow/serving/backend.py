@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,29 @@ import numpy as np
 from cineflow.errors import BundleError, CineflowError, FrameError
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.probing import require_probes
+from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
 from cineflow.runtime.stream import Stream
-from cineflow.served import batch_limit, encode
+from cineflow.served import STATE, batch_limit, encode
 from cineflow.serving.calls import CallRunner
 from cineflow.serving.errors import ServerStoppingError
+from cineflow.serving.metrics import ModelMetrics
+from cineflow.serving.rarity import Rarity
 from cineflow.serving.streams import StreamTable
+from cineflow.serving.vitals import VITALS_VARIABLE, Vitals
+from cineflow.serving.watches import WATCH_PARAMETER, Watches
 
 _SEQUENCE_START, _SEQUENCE_END = 1, 2  # bits of InferenceRequest.flags()
 
 #: Names a file. Once it exists, the server is being stopped, and streams are told with their next
 #: frame.
 STOPPING_VARIABLE = "CINEFLOW_STOPPING"
+
+#: Name of the request parameter that asks for half precision ("f16"), and what it concerns.
+FIELDS_PARAMETER = "fields"
+_FIELDS = ("flow", "displacement", "strain")
+
+#: More errors than this do not go into the log; a client that sends bad frames would fill the disk.
+_ERRORS_PER_S = 20
 
 #: DLPack's name for a capsule whose memory has a new owner; a capsule keeps only the pointer.
 _TAKEN = b"used_dltensor"
@@ -65,6 +78,7 @@ class TritonPythonModel:
                 sizes that none of them has.
         """
         self._pb: Any = importlib.import_module("triton_python_backend_utils")
+        importlib.import_module("asyncio")  # or Triton does it within the first frame, for 0.1 s
         config = json.loads(args["model_config"])
         parameters = {
             name: item["string_value"] for name, item in config.get("parameters", {}).items()
@@ -89,8 +103,19 @@ class TritonPythonModel:
         self._calls = CallRunner(self._engine, self._spec, limit)
         batching = config.get("sequence_batching", {})
         idle_s = int(batching.get("max_sequence_idle_microseconds", 0)) / 1e6
-        self._streams = StreamTable(idle_s, int(parameters.get("places", 0)))
+        self._metrics = ModelMetrics(self._pb, bundle.served_name, lambda: len(self._streams))
+        self._streams = StreamTable(
+            idle_s, int(parameters.get("places", 0)), tell=self._metrics.stream
+        )
+        server = os.environ.get("CINEFLOW_SERVER_ID", "")
+        self._vitals = Vitals(
+            bundle.served_name,
+            os.environ.get(VITALS_VARIABLE),
+            f"triton_python_backend_shm_region_{server}_",
+        )
         self._stopping = Path(os.environ.get(STOPPING_VARIABLE, "/nonexistent"))
+        self._errors = Rarity(_ERRORS_PER_S)
+        self._watches = Watches(self._streams, self._finish_watch, self._stopping.exists)
         ends = f"idle streams end after {idle_s:g} s" if self._spec.feed.streams else "calls"
         self._pb.Logger.log_info(
             f"{bundle.served_name}: {self._engine.name}, {self._engine.kernels}; threads: "
@@ -99,18 +124,46 @@ class TritonPythonModel:
         )
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Handle the requests in order. An error only concerns its own request."""
-        if not self._spec.feed.streams:
-            calls = [self._given(request) for request in requests]
-            pairs = zip(requests, self._calls.run(calls), strict=True)
-            return [self._response(request, outcome) for request, outcome in pairs]
-        return [self._response(request, self._frame_outcome(request)) for request in requests]
+        """Handle the requests in order. An error only concerns its own request.
+
+        Raises:
+            TritonModelException: The only request has failed; see `_response`.
+        """
+        with self._vitals.busy():
+            return self._outcomes(requests)
 
     def finalize(self) -> None:
-        """Nothing to release: everything ends with the process."""
+        """The process ends on purpose."""
+        self._watches.close()
+        self._metrics.close()
+        self._vitals.end()
 
-    def _response(self, request: Any, outcome: Mapping[str, np.ndarray] | CineflowError) -> Any:
+    def _outcomes(self, requests: Sequence[Any]) -> list[Any]:
+        if not self._spec.feed.streams:
+            calls = [self._given(request) for request in requests]
+            alone = len(requests) == 1
+            with self._metrics.frame({}):
+                outcomes = self._calls.run(calls)
+            for outcome in outcomes:
+                if not isinstance(outcome, CineflowError):
+                    self._metrics.computed()
+            pairs = zip(requests, outcomes, strict=True)
+            return [self._response(request, outcome, alone) for request, outcome in pairs]
+        return [self._of_stream(request) for request in requests]
+
+    def _response(
+        self, request: Any, outcome: Mapping[str, np.ndarray] | CineflowError, alone: bool = True
+    ) -> Any:
+        """The response to a request.
+
+        An error that is raised counts as a failure in Triton's metrics, but it would end every
+        request of its batch, and Triton writes it into the log. One in a response counts as a
+        success. So it is raised if the request is alone and few errors came lately.
+        """
         if isinstance(outcome, CineflowError):
+            self._metrics.count("cineflow_frames_total", result="rejected")
+            if alone and self._errors.next_is_rare():
+                raise self._pb.TritonModelException(error_text(outcome))
             failure = self._pb.TritonError(error_text(outcome))
             return self._pb.InferenceResponse(output_tensors=[], error=failure)
         wanted = request.requested_output_names()
@@ -119,12 +172,30 @@ class TritonPythonModel:
 
     # -- streams -----------------------------------------------------------------------------------
 
+    def _of_stream(self, request: Any) -> Any:
+        """The response to a frame; None for a watch, whose response comes later."""
+        parameters = json.loads(request.parameters() or "{}")
+        if WATCH_PARAMETER in parameters:
+            self._watches.add(parameters[WATCH_PARAMETER], request.get_response_sender())
+            return None
+        with self._metrics.frame(parameters):
+            outcome = self._frame_outcome(request)
+        if parameters.get(FIELDS_PARAMETER) == "f16" and not isinstance(outcome, CineflowError):
+            outcome = {name: _as_half(name, value) for name, value in outcome.items()}
+        return self._response(request, outcome)
+
+    def _finish_watch(self, sender: Any) -> None:
+        final = self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+        sender.send(self._pb.InferenceResponse(output_tensors=[]), flags=final)
+
     def _frame_outcome(self, request: Any) -> Mapping[str, np.ndarray] | CineflowError:
         sequence, flags = request.correlation_id(), request.flags()
         own = True  # whether the sequence is the client's that asks
         try:
             if flags & _SEQUENCE_START:
                 own = False
+                if self._streams.full:
+                    self._watches.check()  # a place may be a gone client's
                 self._streams.begin(sequence, self._new_stream(request))
                 own = True
             frame = self._frame(request)
@@ -145,26 +216,34 @@ class TritonPythonModel:
                     "Open a new stream when it is back; displacement starts from a new reference "
                     "frame.",
                 )
-            result = self._streams.get(sequence).push(
+            stream = self._streams.get(sequence)
+            result = stream.push(
                 frame,
                 None if index is None else int(index[0]),
                 beat=None if beat is None else bool(beat[0]),
                 time_ms=None if time_ms is None else float(time_ms[0]),
                 given=self._given(request),
             )
+            self._metrics.computed(result)
+            if STATE.name in request.requested_output_names():
+                state = stream.state()
+                assert state is not None  # a frame was taken
+                result = replace(result, state=state_to_bytes(state))
             return encode(result, self._served, request.requested_output_names())
         except CineflowError as error:
             return error
         finally:
             if flags & _SEQUENCE_END and own:
                 self._streams.end(sequence)
+                self._watches.end(sequence)
 
     def _new_stream(self, request: Any) -> Stream:
-        spacing = self._input(request, "spacing_mm")
+        spacing, saved = self._input(request, "spacing_mm"), self._input(request, STATE.name)
         asked = {"strain"} & set(request.requested_output_names())
         return Stream(
             self._engine,
             self._spec,
+            None if saved is None else state_from_bytes(saved.tobytes()),
             spacing_mm=None if spacing is None else tuple(spacing.tolist()),
             readings=tuple(asked),
             backward=self._backward,
@@ -197,6 +276,10 @@ class TritonPythonModel:
         # write a complaint about that into the log for every tensor.
         _rename(capsule, _TAKEN)
         return tensor
+
+
+def _as_half(name: str, value: np.ndarray) -> np.ndarray:
+    return value.astype(np.float16) if name in _FIELDS else value
 
 
 def error_text(error: CineflowError) -> str:

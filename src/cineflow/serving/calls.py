@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from cineflow.errors import ArgumentError, CineflowError
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.readings import checked_outputs
+from cineflow.served import misplaced_points
 from cineflow.spec import ModelSpec
 
 Arrays = Mapping[str, np.ndarray]
@@ -26,6 +28,7 @@ class CallRunner:
     def __init__(self, engine: Engine, spec: ModelSpec, batch_limit: int) -> None:
         self._engine = engine
         self._spec = spec
+        self._inputs = json.loads(spec.to_json())["inputs"]
         self._batch_limit = batch_limit
 
     def run(self, calls: Sequence[Arrays]) -> list[dict[str, np.ndarray] | CineflowError]:
@@ -56,6 +59,8 @@ class CallRunner:
             tensor.check(arrays[tensor.name], sizes)
             if arrays[tensor.name].dtype.kind == "f" and not np.isfinite(arrays[tensor.name]).all():
                 raise ArgumentError(f"{tensor.name}: finite values", "NaN or infinite values")
+        if wrong := misplaced_points(self._inputs, arrays):
+            raise ArgumentError("points inside their pictures, apart from one another", wrong)
 
     def _kind(self, arrays: Arrays, position: int) -> tuple[tuple[int, ...], ...]:
         """Calls of one kind can run together: equal shapes but for the batch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from cineflow.serving.errors import ServerInstallError
 from cineflow.serving.install import ServerBinary, search_path
 from cineflow.serving.interpreter import libpython_folder, site_folders
 from cineflow.serving.ports import Ports
+from cineflow.serving.supervisor import Scratch
+from cineflow.serving.vitals import VITALS_VARIABLE
 
 #: What reaches beyond the models, and is only for programs of the server's own user. The list of
 #: models belongs to their control in Triton; where nothing can be loaded, anyone may read it.
@@ -27,6 +29,19 @@ _RESTRICTED_HTTP = (
 )
 #: Seconds that models get to unload once their streams have ended; Triton counts both as one.
 _UNLOAD_S = 2
+#: Options that a version may lack.
+_BETTER = {
+    # Ready as long as frames are taken, and not only while no model is just being loaded.
+    "strict-readiness": "false",
+    # Clients ping a connection that is idle, to notice when it is dead. The server's own limits
+    # take that for an attack and end the connection.
+    "grpc-http2-min-recv-ping-interval-without-data": "1000",
+    "grpc-http2-max-ping-strikes": "0",
+    # A client that is gone without a word (a pulled cable) is noticed, and its place is freed.
+    "grpc-keepalive-time": "10000",
+    "grpc-keepalive-timeout": "5000",
+    "allow-client-shm": "true",  # off by default since 2.69, unknown before
+}
 _STOCK_PREFIX = "triton_python_backend_shm_region_"
 #: Gives the server arguments that `ps` does not show (csrc/launcher).
 ARGUMENTS_LIBRARY = Path(cineflow.__file__).with_name("libcineflow_arguments.so")
@@ -39,7 +54,8 @@ class ServerCommand:
     Attributes:
         repository: Folder of model folders.
         host: Address to listen on.
-        models: Models to load; None loads all of them, and they cannot change later.
+        explicit: Whether models are loaded by name and can change later; otherwise the server loads
+            all of them.
         exit_timeout_s: Seconds that live sequences get to end when the server is stopped.
         options: Further options of tritonserver, without dashes.
         environment: Further environment variables for the server and its models.
@@ -47,13 +63,13 @@ class ServerCommand:
 
     repository: Path
     host: str
-    models: Sequence[str] | None
+    explicit: bool
     exit_timeout_s: float
     options: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def line(self, binary: ServerBinary, name: str, ports: Ports, scratch: Path) -> list[str]:
-        """The command line.
+        """The command line, without the models to load.
 
         Everyone on the machine can read it: what is secret comes by `process_environment`.
 
@@ -69,7 +85,7 @@ class ServerCommand:
         options: dict[str, str | None] = {
             "id": name,
             "model-repository": str(self.repository),
-            "model-control-mode": "none" if self.models is None else "explicit",
+            "model-control-mode": "explicit" if self.explicit else "none",
             "disable-auto-complete-config": None,  # the configuration is generated from the spec
             "exit-timeout-secs": f"{max(1, round(self.exit_timeout_s)) + _UNLOAD_S}",
             "grpc-address": self.host,
@@ -80,15 +96,12 @@ class ServerCommand:
             "metrics-port": str(ports.metrics),
             "backend-config": f"python,shm-region-prefix-name={shared_memory_prefix(name)}",
         }
-        # Clients ping a connection that is idle, to notice when it is dead. The server's own limits
-        # take that for an attack and end the connection.
-        options["grpc-http2-min-recv-ping-interval-without-data"] = "1000"
-        options["grpc-http2-max-ping-strikes"] = "0"
-        if "allow-client-shm" in binary.options:  # off by default since 2.69, unknown before
-            options["allow-client-shm"] = "true"
+        # What a version does not know would end it; each of these is better than its default.
+        options |= {key: value for key, value in _BETTER.items() if key in binary.options}
         if binary.source == "wheel":
             options["backend-directory"] = str(binary.private_backends(scratch))
             options["allow-gpu-metrics"] = "false"  # the wheel's server cannot read them
+            options["pinned-memory-pool-byte-size"] = "0"  # it has no backend that would use it
         unknown = self.options.keys() - binary.options
         if unknown:  # the server would print its whole help and end
             raise ArgumentError(
@@ -100,7 +113,7 @@ class ServerCommand:
         flags = [
             f"--{key}" if value is None else f"--{key}={value}" for key, value in options.items()
         ]
-        return [str(binary.path), *flags, *(f"--load-model={model}" for model in self.models or [])]
+        return [str(binary.path), *flags]
 
     def process_environment(
         self, binary: ServerBinary, name: str, key: str, scratch: Path
@@ -117,7 +130,7 @@ class ServerCommand:
             ServerInstallError: The server cannot be kept to its own user.
         """
         self._require_restrictions(binary)
-        models = () if self.models is None else ("model-repository",)
+        models = ("model-repository",) if self.explicit else ()
         hidden = (
             f"--grpc-restricted-protocol={','.join((*_RESTRICTED, *models))}:{KEY_NAME}={key}",
             f"--http-restricted-api={','.join(_RESTRICTED_HTTP)}:{KEY_NAME}={key}",
@@ -131,6 +144,8 @@ class ServerCommand:
             "CINEFLOW_SITE": os.pathsep.join(site_folders()),
             "CINEFLOW_HIDDEN_ARGUMENTS": "\n".join(hidden),
             STOPPING_VARIABLE: str(stopping_file(scratch)),
+            VITALS_VARIABLE: str(Scratch.of(scratch).vitals),
+            "CINEFLOW_MADE": str(Scratch.of(scratch).made),  # csrc/launcher
             **self.environment,
             **_mark(name),
         }

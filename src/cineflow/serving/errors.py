@@ -21,6 +21,10 @@ class AddressUnusableError(ServerError):
     """An address does not resolve, is not one of this machine, or does not allow listening."""
 
 
+class SharedMemoryFullError(ServerError):
+    """The shared memory of this machine or container is too small for the models to serve."""
+
+
 class ServerDiedError(ServerError):
     """The server process ended by itself.
 

@@ -9,6 +9,8 @@ HTTP, and log.py reads its log.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import secrets
@@ -18,13 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from cineflow import local_key
 from cineflow.errors import ArgumentError, ServerError
-from cineflow.serving import health, supervisor
+from cineflow.serving import health, leftovers, supervisor
 from cineflow.serving.command import (
     ARGUMENTS_LIBRARY,
     ServerCommand,
@@ -35,11 +37,15 @@ from cineflow.serving.command import (
 from cineflow.serving.errors import PortTakenError, ServerDiedError, ServerTimeoutError
 from cineflow.serving.install import ServerBinary, find_server
 from cineflow.serving.log import ServerLog, death
+from cineflow.serving.memory import require_shared_memory
 from cineflow.serving.ports import Ports, address, choose_ports
 
 _BIND_FAILED = re.compile(
     r"already in use|failed to (bind|start|listen).*(port|service|address)", re.I
 )
+#: Seconds without a pulse after which the process of a model counts as stalled. Triton itself gives
+#: up after one or two while a frame waits; a machine under load needs some room.
+_STALL_S = 5.0
 _ATTEMPTS = 4  # with new ports, when another process takes one between the choice and the bind
 
 
@@ -54,7 +60,6 @@ class TritonServer:
         name: This server's own name, which is also in the names of its shared memory; empty until
             it has started.
         version: Triton's version ("2.51.0"); empty until it has started.
-        pid: Process id of tritonserver while it runs.
         log_file: File of its output; None until it has started.
     """
 
@@ -71,6 +76,8 @@ class TritonServer:
         log_file: Path | str | None = None,
         ready_timeout_s: float = 60.0,
         exit_timeout_s: float = 1.0,
+        restarts: int = 0,
+        hang_s: float = 60.0,
         temporary: Sequence[Path] = (),
         options: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
@@ -90,6 +97,10 @@ class TritonServer:
             ready_timeout_s: Seconds until it must be ready.
             exit_timeout_s: Seconds that live streams get to end when the server is stopped. They
                 are told with their next frame; the models then get two more to unload.
+            restarts: How often within ten minutes it is started again after it died, a model's
+                process died or stalled, or a request hung. One more ends it, as the first one does
+                by default. Address, key and log stay the same; live streams are lost.
+            hang_s: Seconds after which one request to a model counts as hanging.
             temporary: Folders of the program that are removed even if it is killed.
             options: Further command-line options, without dashes ({"log-verbose": "1"}).
             environment: Further environment variables for the server and its models.
@@ -106,26 +117,30 @@ class TritonServer:
             )
         self.name = ""
         self.version = ""
-        self.pid: int | None = None
         self.log_file: Path | None = None
         self._binary = binary
         self._wanted_ports = {"grpc": grpc_port, "http": http_port, "metrics": metrics_port}
         self._wanted_log = Path(log_file).resolve() if log_file else None
         self._ready_timeout_s = ready_timeout_s
         self._temporary = list(temporary)
+        self._restarts = restarts
+        self._hang_s = hang_s
+        self._models = None if models is None else list(models)
         self._command = ServerCommand(
             repository=self.repository,
             host=host,
-            models=models,
+            explicit=models is not None,
             exit_timeout_s=exit_timeout_s,
             options=dict(options or {}),
             environment=dict(environment or {}),
         )
+        self._loaded: list[str] = []  # by name, so that a restarted server loads them again
         self._key = ""  # what a client of this user sends to be let in
         self._key_file: Path | None = None
         self._log: ServerLog | None = None
         self._ports: Ports | None = None
         self._scratch: Path | None = None
+        self._claim: int | None = None  # of the scratch folder
         self._supervisor: subprocess.Popen[str] | None = None
 
     # -- life ------------------------------------------------------------------------------------
@@ -138,6 +153,7 @@ class TritonServer:
             ServerInstallError: This Python cannot run its models.
             PortTakenError: A port that was asked for is taken.
             AddressUnusableError: The address cannot be listened on.
+            SharedMemoryFullError: /dev/shm is too small for frames of a usual size.
             ArgumentError: It is already running, it does not know one of `options`, or a number is
                 not a port.
             ServerDiedError: It ended before it was ready (a model that fails to load ends it).
@@ -150,6 +166,8 @@ class TritonServer:
                 "Call close() first, or make another TritonServer.",
             )
         binary = self._binary or find_server()
+        leftovers.sweep()
+        require_shared_memory(self.repository, self._models)
         for attempt in range(_ATTEMPTS):
             self._ports = choose_ports(self._command.host, self._wanted_ports)
             try:
@@ -185,10 +203,13 @@ class TritonServer:
                     supervisor.end_marked(environment_mark(self.name))  # the supervisor cannot
                 supervisor.sweep_shared_memory(shared_memory_prefix(self.name))
             if self._scratch is not None:
+                supervisor.remove_made(supervisor.Scratch.of(self._scratch))
                 shutil.rmtree(self._scratch, ignore_errors=True)
             if self._key_file is not None:
                 local_key.remove_key(self._key_file, self._key)
-            self._scratch = self.pid = self._key_file = None
+            if self._claim is not None:
+                os.close(self._claim)
+            self._scratch = self._key_file = self._claim = None
 
     def __enter__(self) -> TritonServer:
         return self.start()
@@ -220,8 +241,29 @@ class TritonServer:
 
     @property
     def alive(self) -> bool:
-        """Whether the server's process runs."""
+        """Whether the server's process runs, or is just being started again."""
         return self._supervisor is not None and self._supervisor.poll() is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the server takes frames now. False while it is being started again."""
+        port = self._running_ports().http
+        return self.alive and health.ready_version(port, self.name, self._key) is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of tritonserver while it runs."""
+        return self._state().pid or None
+
+    @property
+    def restarts(self) -> int:
+        """How often the server was started again."""
+        return self._state().restarts
+
+    @property
+    def restart_reason(self) -> str:
+        """Why it was started again the last time; empty if it never was."""
+        return self._state().reason
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of this server's output, also if earlier servers used the same file."""
@@ -232,10 +274,19 @@ class TritonServer:
         if not self.alive:
             raise self._died("a running server")
 
-    def wait(self) -> None:
-        """Block until the server ends by itself, which raises `ServerDiedError`."""
+    def wait(self, on_restart: Callable[[str], None] = lambda reason: None) -> None:
+        """Block until the server ends by itself, which raises `ServerDiedError`.
+
+        Args:
+            on_restart: Called with the reason when it is being started again.
+        """
+        seen = self.restarts
         while self.alive:
             time.sleep(0.2)
+            state = self._state()
+            if state.restarts > seen:
+                seen = state.restarts
+                on_restart(state.reason)
         raise self._died("a running server")
 
     # -- models ----------------------------------------------------------------------------------
@@ -249,10 +300,21 @@ class TritonServer:
             ServerError: The server refuses or fails; the message has its reason.
         """
         self._control_model(model, "load")
+        self._keep_models([*self._loaded, model])
 
     def unload(self, model: str) -> None:
         """Unload a model after its streams have ended. Raises as `load`."""
         self._control_model(model, "unload")
+        self._keep_models([one for one in self._loaded if one != model])
+
+    def _keep_models(self, models: Sequence[str]) -> None:
+        """What a restarted server loads."""
+        self._loaded = list(dict.fromkeys(models))
+        if self._scratch is not None:
+            path = supervisor.Scratch.of(self._scratch).models
+            new = path.with_suffix(".new")
+            new.write_text(json.dumps(self._loaded))
+            new.rename(path)
 
     def _control_model(self, model: str, action: str) -> None:
         self.check()
@@ -272,20 +334,37 @@ class TritonServer:
             raise ServerError("a server that was started", "one that was not", "Call start().")
         return self._ports
 
+    def _state(self) -> supervisor.State:
+        if self._scratch is not None:
+            with contextlib.suppress(FileNotFoundError):
+                path = supervisor.Scratch.of(self._scratch).state
+                return supervisor.State(*json.loads(path.read_text()))
+        return supervisor.State(0, 0, "")
+
     def _launch(self, binary: ServerBinary) -> None:
         self.name = f"cineflow-{secrets.token_hex(6)}"
-        self._scratch = Path(tempfile.mkdtemp(prefix="cineflow-server-"))
+        self._scratch = Path(tempfile.mkdtemp(prefix=leftovers.PREFIX))
         self.log_file = self._wanted_log or self._scratch / "server.log"
         self._log = ServerLog(self.log_file)
         self._key = secrets.token_hex(16)
+        if self._models is not None:
+            self._keep_models(self._models)
+        remove = [str(path) for path in (self._scratch, self._leave_key(), *self._temporary)]
+        self._claim = leftovers.claim(self._scratch, self.name, remove)
         plan = supervisor.Plan(
             command=self._command.line(binary, self.name, self._running_ports(), self._scratch),
             parent=os.getpid(),
             log=str(self.log_file),
             shared_memory_prefix=shared_memory_prefix(self.name),
             grace_s=self._command.exit_timeout_s + 5.0,  # the stubs end after the sequences
-            remove=[str(path) for path in (self._scratch, self._leave_key(), *self._temporary)],
+            remove=remove,
             preload=str(ARGUMENTS_LIBRARY),
+            scratch=str(self._scratch),
+            http_port=self._running_ports().http,
+            restarts=self._restarts,
+            stall_s=_STALL_S,
+            hang_s=self._hang_s,
+            ready_s=self._ready_timeout_s,
         )
         with self.log_file.open("ab") as log:
             self._supervisor = subprocess.Popen(
@@ -294,11 +373,12 @@ class TritonServer:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=self._command.process_environment(binary, self.name, self._key, self._scratch),
+                pass_fds=(self._claim,),
                 start_new_session=True,  # Ctrl-C in a terminal reaches us only; we end the server
                 text=True,
             )
         assert self._supervisor.stdout is not None  # PIPE was asked for
-        self.pid = int(self._supervisor.stdout.readline() or 0) or None
+        self._supervisor.stdout.readline()  # the server's process is there, or the supervisor ended
 
     def _leave_key(self) -> Path:
         port = self._running_ports().grpc
@@ -321,6 +401,8 @@ class TritonServer:
             version = health.ready_version(port, self.name, self._key)
             if version is not None:
                 self.version = version
+                if self._scratch is not None:
+                    supervisor.Scratch.of(self._scratch).started.touch()
                 return
             time.sleep(0.05)
         raise ServerTimeoutError(

@@ -37,6 +37,11 @@ class Weights:
     def __post_init__(self) -> None:
         require_text("weights", source=self.source, licence=self.licence)
 
+    @property
+    def seeded(self) -> bool:
+        """Whether they are random ("seed 0"), so that what the model gives means nothing."""
+        return not self.trained and self.source.startswith("seed ")
+
     def describe(self) -> str:
         """The origin in words, as it stands wherever the model's results do."""
         if self.source == "none":
@@ -114,6 +119,7 @@ class ModelSpec:
         for tensor in self.outputs:
             require_role_shape(tensor, self.feed)
             require_frame_axes(tensor, self.feed, self.frame_inputs)
+        self._check_points()
         for tensor in (*self.inputs, *self.states):
             if tensor.role:
                 raise SpecError(
@@ -162,6 +168,24 @@ class ModelSpec:
                 "A call has no start: all its inputs come at once",
             )
 
+    def _check_points(self) -> None:
+        pictures = {one.name for one in self.inputs if len(one.shape) > self.feed.rank}
+        for tensor in self.tensors():
+            if not tensor.points_of:
+                continue
+            given = tensor in self.inputs and self.feed.kind == FeedKind.CALL
+            last = (len(tensor.shape) > 1, *tensor.shape[-1:], tensor.unit)
+            pictured = tensor.points_of in pictures - {tensor.name}
+            if not (given and pictured and last == (True, self.feed.rank, "px")):
+                raise SpecError(
+                    f"{self.name}: points of a picture as an input of a call, "
+                    f"[..., points, {self.feed.rank}] in px, with points_of one of "
+                    f"{sorted(pictures - {tensor.name})}",
+                    f"{tensor.name} [{tensor.describe_shape()}] in {tensor.unit!r} of "
+                    f"{tensor.points_of!r}, feed {self.feed.kind}",
+                    "Leave points_of out of other tensors",
+                )
+
     @property
     def frame_inputs(self) -> tuple[TensorSpec, ...]:
         """The inputs that take frames, in the feed's order."""
@@ -196,6 +220,10 @@ class ModelSpec:
         fields = asdict(self)
         if not self.view:
             del fields["view"]  # specs from before there were views keep their text
+        for tensor in (*fields["inputs"], *fields["outputs"], *fields["states"]):
+            for later in ("places", "points_of"):  # and those from before there were these
+                if not tensor[later]:
+                    del tensor[later]
         return json.dumps(fields, sort_keys=True)
 
     @classmethod

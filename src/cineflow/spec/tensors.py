@@ -81,6 +81,11 @@ class TensorSpec:
         components: Order of a vector's components where it is not x, y[, z]: ("y", "x").
         time_axis: Axis of `shape` along which a window's frames lie; None where the output belongs
             to one frame.
+        places: What the values along one axis belong to, in order (AHA segments): the first axis of
+            that size.
+        points_of: Input of a call whose pictures these coordinates, [..., points, n] px with x
+            first, are points of: each lies inside its picture, and no two of one picture are less
+            than a pixel apart.
     """
 
     name: str
@@ -94,6 +99,8 @@ class TensorSpec:
     names: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
     time_axis: int | None = None
+    places: tuple[str, ...] = ()
+    points_of: str = ""
 
     def __post_init__(self) -> None:
         require_text("a tensor", name=self.name)
@@ -104,8 +111,9 @@ class TensorSpec:
             frame=self.frame,
             description=self.description,
             role=self.role,
+            points_of=self.points_of,
         )
-        require_texts(self.name, names=self.names, components=self.components)
+        require_texts(self.name, names=self.names, components=self.components, places=self.places)
         if self.dtype not in TRITON_DTYPES:
             raise SpecError(
                 f"{self.name}: a dtype of {', '.join(TRITON_DTYPES)}",
@@ -149,6 +157,13 @@ class TensorSpec:
                 f"{self.name}: a time axis of 0 to {len(self.shape) - 1}", repr(self.time_axis)
             )
 
+        if self.places and len(self.places) not in self.shape:
+            raise SpecError(
+                f"{self.name}: an axis of {len(self.places)}, one for each of its places",
+                f"[{self.describe_shape()}]",
+                "Name as many places as the axis has values",
+            )
+
     @property
     def axes(self) -> tuple[Axis, ...]:
         """The dynamic axes that decide the shape, in order."""
@@ -188,7 +203,8 @@ class TensorSpec:
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> TensorSpec:
         """Read back what `dataclasses.asdict` wrote; older specs lack the newer fields."""
-        lists = {key: as_tuple(item[key]) for key in ("names", "components") if key in item}
+        texts = ("names", "components", "places")
+        lists = {key: as_tuple(item[key]) for key in texts if key in item}
         shape = tuple(dim_from_json(value) for value in item["shape"])
         return cls(**{**item, **lists, "shape": shape})
 

@@ -1,0 +1,102 @@
+"""What a network is, whatever the machine: parameters, multiplications, feed, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from cineflow.export import load_recipe
+from cineflow.export.bundle import build_module
+from cineflow.export.recipe import Recipe, spec_axes, trace_sizes
+from cineflow.spec import FeedKind, ModelSpec
+
+#: The systems of the sources, small and paper, in the order of the table.
+SYSTEMS: Mapping[str, tuple[str, ...]] = {
+    "A": ("flow4d", "flow4d_window", "flow4d_paper", "flow4d_window_paper"),
+    "B": ("joint_motion_seg", "joint_motion_seg_paper"),
+    "C": ("motion_scoring", "motion_scoring_paper"),
+    "D": (
+        *("pairwise_motion", "pairwise_motion_reference", "pairwise_motion_window"),
+        *("pairwise_motion_refine", "pairwise_motion_paper"),
+    ),
+    "E": ("keypoint_tracking", "keypoint_tracking_paper", "flow_pwc"),
+}
+
+#: Sizes of the axes that a model leaves open: those at which the sources work.
+_SIZES = {
+    "flow_pwc": {"height": 224, "width": 224},
+    "joint_motion_seg": {"height": 192, "width": 192},
+    "pairwise_motion": {"height": 128, "width": 128},
+    "flow4d": {"depth": 64, "height": 64, "width": 64},
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One network.
+
+    Attributes:
+        name: Of the recipe.
+        parameters: Trainable values.
+        macs: Multiplications of convolutions and matrix products in one run, and of each frame of
+            it. Our own operations are not counted.
+        frames: Frames that one run is for: the hop of a window, else 1.
+        feed: In words.
+        outputs: Names of the outputs, with their roles.
+        size: Extents of the frame inputs' last axes, or of the first input of a call.
+    """
+
+    name: str
+    parameters: int
+    macs: int
+    frames: int
+    feed: str
+    outputs: str
+    size: str
+
+
+def sizes_of(recipe: Recipe) -> dict[str, int]:
+    """Sizes of the axes for a benchmark: the next that fit, as the client pads frames."""
+    name = recipe.spec.name
+    wanted = next((size for start, size in _SIZES.items() if name.startswith(start)), {})
+    axes = spec_axes(recipe.spec)
+    fitting = {
+        key: -(-size // axes[key].multiple) * axes[key].multiple for key, size in wanted.items()
+    }
+    return {**trace_sizes(recipe.spec), **fitting}
+
+
+def facts_of(name: str) -> Facts:
+    """The facts of a built-in recipe or a recipe's file."""
+    recipe = load_recipe(name)
+    sizes = sizes_of(recipe)
+    module = build_module(recipe).eval()
+    inputs = tuple(recipe.examples(sizes, 0).values())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(*inputs)
+    feed = recipe.spec.feed
+    return Facts(
+        name=Path(name).stem,
+        parameters=sum(one.numel() for one in module.parameters()),
+        macs=counter.get_total_flops() // 2,
+        frames=feed.hop if feed.kind == FeedKind.WINDOW else 1,
+        feed=feed_words(recipe.spec),
+        outputs=", ".join(
+            f"{one.name} ({one.role})" if one.role and one.role != one.name else one.name
+            for one in recipe.spec.outputs
+        ),
+        size="x".join(map(str, inputs[0].shape[-feed.rank :] if feed.streams else inputs[0].shape)),
+    )
+
+
+def feed_words(spec: ModelSpec) -> str:
+    """A feed in words ("reference, with state")."""
+    feed = spec.feed
+    words = str(feed.kind)
+    if feed.kind == FeedKind.WINDOW:
+        words += f" of {feed.length}, hop {feed.hop}"
+    return words + (", with state" if spec.states else "")

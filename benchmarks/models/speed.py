@@ -1,0 +1,106 @@
+"""How long a network takes: torch, ONNX Runtime, and through a real Triton."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.export.models import BODIES, EAGER, LIBRARY
+from benchmarks.export.timing import in_turn
+from benchmarks.models.facts import Facts, facts_of, sizes_of
+from cineflow.export import export_bundle, load_recipe, write_repository
+from cineflow.export.bundle import build_module
+from cineflow.export.recipe import Recipe
+from cineflow.runtime.bundle import Bundle
+from cineflow.runtime.engine import Engine
+from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, op_library_path
+from cineflow.runtime.engines.torch import TorchEngine
+from cineflow.serving import TritonServer
+from cineflow_client import Client
+
+SERVED = "through Triton"
+#: What a live source sends per second.
+RATES = (30, 60)
+
+
+def measure(name: str, rounds: int, threads: int) -> dict[str, Any]:
+    """One model in every runtime, in turn, then served.
+
+    Returns:
+        `facts`; `ms` of one run by runtime (best and median); `fps` by runtime: frames that one run
+        is for, over its median; `holds`: rates that the served model keeps up with.
+    """
+    facts = facts_of(name)
+    recipe = load_recipe(name)
+    inputs = {key: value.numpy() for key, value in recipe.examples(sizes_of(recipe), 0).items()}
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = export_bundle(name, Path(folder) / "bundle")
+        engines: dict[str, Engine] = {
+            EAGER: TorchEngine(build_module(recipe), recipe.spec),
+            BODIES: OnnxRuntimeEngine(bundle, threads, use_op_library=False),
+        }
+        if op_library_path():
+            engines[LIBRARY] = OnnxRuntimeEngine(bundle, threads)
+        times = in_turn(
+            {key: lambda e=e: e.run(inputs) for key, e in engines.items()},  # type: ignore[misc]
+            rounds,
+        )
+        found = {key: value.to_dict() for key, value in times.items()}
+        found[SERVED] = _served(bundle, recipe, inputs, rounds, Path(folder))
+        size = bundle.onnx_path.stat().st_size
+    fps = {key: 1e3 * facts.frames / one["median"] for key, one in found.items()}
+    return {
+        "facts": vars(facts),
+        "onnx_mb": round(size / 1e6, 1),
+        "ms": found,
+        "fps": {key: round(value, 1) for key, value in fps.items()},
+        "holds": {str(rate): fps[SERVED] >= rate for rate in RATES},
+    }
+
+
+def _served(
+    bundle: Bundle, recipe: Recipe, inputs: dict[str, np.ndarray], rounds: int, folder: Path
+) -> dict[str, float]:
+    """A run through the server: a call, or a frame for which the model runs."""
+    repository = write_repository([bundle], folder / "models")
+    taken: list[float] = []
+    with TritonServer(repository) as server, Client(server.url) as client:
+        if not recipe.spec.feed.streams:
+            for _ in range(2 + rounds):
+                start = time.perf_counter()
+                client.call(bundle.served_name, **inputs)
+                taken.append(1e3 * (time.perf_counter() - start))
+            taken = taken[2:]
+        else:
+            taken = _streamed(client, bundle, recipe, rounds)
+    return {"best": round(min(taken), 3), "median": round(float(np.median(taken)), 3)}
+
+
+def _streamed(client: Client, bundle: Bundle, recipe: Recipe, rounds: int) -> list[float]:
+    feed = recipe.spec.feed
+    sizes = sizes_of(recipe)
+    shape = recipe.spec.frame_inputs[-1].shape[-feed.rank :]
+    size = [dim if isinstance(dim, int) else sizes[dim.name] for dim in shape]
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (8, *size)).astype(np.uint8)
+    taken: list[float] = []
+    with client.stream(bundle.served_name) as stream:
+        for k in range(10_000):
+            start = time.perf_counter()
+            result = stream.push(frames[k % 8])
+            if result.outputs:  # the model ran
+                taken.append(1e3 * (time.perf_counter() - start))
+            if len(taken) == 2 + rounds:
+                break
+    return taken[2:]
+
+
+def as_facts(row: dict[str, Any]) -> Facts:
+    """The facts of a row."""
+    return Facts(**row["facts"])

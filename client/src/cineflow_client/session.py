@@ -1,0 +1,165 @@
+"""Session: one sequence at the server, and how its frames travel.
+
+A stream has one session after the other: a new one each time it is resumed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+
+from cineflow_client.connection import Connection
+from cineflow_client.errors import CineflowClientError, SharedMemoryUnavailable
+from cineflow_client.link import Link, ring_parts
+from cineflow_client.metadata import ModelInfo
+from cineflow_client.ring import SharedRing
+from cineflow_client.wire import Step, end_request, frame_request, watch_request
+
+Transport = Literal["auto", "shm", "grpc"]
+END_ID = "end"
+
+
+class Session:
+    """One sequence.
+
+    Its methods are called by one thread at a time, except where they say otherwise.
+
+    Args:
+        connection: To the server.
+        model: Whose frames it sends.
+        transport: "auto" takes shared memory where it works.
+        slots: Of the ring.
+        wanted: Outputs that the ring has room for.
+        at_start: What goes with the first frame. It may be filled until that is sent.
+
+    Attributes:
+        sequence_id: The sequence's id at the server.
+        link: The gRPC call, and the ring.
+        transport: "shm" or "grpc"; "auto" until the first frame is sent.
+        transport_reason: Why "auto" did not take shared memory; empty if it did.
+        started: Whether a request has begun the sequence.
+        round_trip_us: Of the last frame, until the next one tells the server, whose metrics cannot
+            know it otherwise.
+        settled: Whether it is known how frames travel, and the first request was made.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        model: ModelInfo,
+        transport: Transport,
+        slots: int,
+        wanted: Iterable[str],
+        at_start: Mapping[str, np.ndarray],
+    ) -> None:
+        self.sequence_id = secrets.randbits(62) + 1  # 0 is refused by the server
+        self.transport = transport
+        self.transport_reason = ""
+        self.started = False
+        self.round_trip_us = 0
+        self.link = Link(connection)
+        self._model = model
+        self._slots = slots
+        self._wanted = list(wanted)
+        self._at_start = at_start
+        self.settled = False
+
+    def send(
+        self,
+        request_id: str,
+        step: Step,
+        wanted: Iterable[str],
+        failed: Callable[[Exception, bool], None],
+    ) -> None:
+        """Send one frame.
+
+        The first one is made by the thread that feeds the call, because having the server map the
+        ring takes a round trip, which the caller must not wait for. So `step.frame` must stay as it
+        is until then.
+
+        Args:
+            request_id: Comes back with the response.
+            step: The frame.
+            wanted: Names of the outputs.
+            failed: Called, maybe by the feeding thread, with an error that kept it from being sent,
+                and whether the session is of no more use.
+        """
+        if self.settled:
+            self.link.send(self.request(request_id, step, wanted))
+        else:
+            self.link.send(partial(self._first, request_id, step, wanted, failed))
+
+    def settle(self, size: tuple[int, ...]) -> None:
+        """Have the server map the ring, or fall back to gRPC tensors.
+
+        Raises:
+            SharedMemoryUnavailable: transport="shm" was asked for and is not possible.
+            ServerUnavailable: No server responds.
+        """
+        if self.transport != "grpc" and self.link.ring is None:
+            try:
+                self.link.open_ring(self._slots, ring_parts(self._model, self._wanted, size))
+                self.transport = "shm"
+            except SharedMemoryUnavailable as error:
+                if self.transport == "shm":
+                    raise
+                self.transport, self.transport_reason = "grpc", str(error)
+
+    def request(
+        self, request_id: str, step: Step, wanted: Iterable[str], *, in_ring: bool = True
+    ) -> Any:
+        """The message for a frame; one that travels by shared memory is put into its slot."""
+        ring = self.ring if in_ring else None
+        start = not self.started
+        if start:
+            step = replace(step, arrays={**step.arrays, **self._at_start})
+            own_id = secrets.randbits(62) + 1
+            self.link.watch(watch_request(self._model.served_name, self.sequence_id, own_id))
+        if ring is not None:
+            ring.put_frame(step.slot, step.frame)
+        name = self._model.served_name
+        request = frame_request(name, self.sequence_id, request_id, step, wanted, ring, start=start)
+        self.started = True
+        if self.round_trip_us:
+            request.parameters["round_trip_us"].int64_param = self.round_trip_us
+            self.round_trip_us = 0
+        return request
+
+    @property
+    def ring(self) -> SharedRing | None:
+        """The memory that frames travel in; None where they travel inside the messages."""
+        return self.link.ring if self.transport == "shm" else None
+
+    def give_up_ring(self, reason: str) -> None:
+        """Let the frames from here on travel inside the messages."""
+        self.transport, self.transport_reason = "grpc", reason
+
+    def end(self) -> None:
+        """Tell the server that the sequence ends. From any thread."""
+        name = self._model.served_name
+        self.link.send(end_request(name, self.sequence_id, END_ID, start=False))
+
+    def _first(
+        self,
+        request_id: str,
+        step: Step,
+        wanted: Iterable[str],
+        failed: Callable[[Exception, bool], None],
+    ) -> Any | None:
+        try:
+            self.settle(step.frame.shape)
+        except CineflowClientError as error:
+            failed(error, True)
+            return None
+        try:
+            request = self.request(request_id, step, wanted)
+        except Exception as error:  # also after a bug, the caller must not wait for ever
+            failed(error, False)
+            return None
+        self.settled = True
+        return request

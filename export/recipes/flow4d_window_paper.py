@@ -1,0 +1,26 @@
+"""Recipe of `flow4d_window_paper`, system A: displacements of the volumes of a window.
+
+Its weights are random (seeded) and its outputs are meaningless without `--weights`. The width is
+that of VoxelMorph's public code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from cineflow.export.recipes import _flow4d as shared
+from cineflow.models.flow4d import PAPER, Flow4dWindow
+
+SPEC = shared.window_spec("flow4d_window_paper")
+
+
+def build() -> torch.nn.Module:
+    """The network with its seeded weights."""
+    return Flow4dWindow(PAPER)
+
+
+def example_inputs(sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
+    """A window in the middle of a stream."""
+    return shared.window_inputs(sizes, seed)

@@ -1,0 +1,144 @@
+"""One source of frames, in a process of its own: what a scanner is to the server.
+
+It reads one line of JSON (`Job`), says "ready" when its stream has run a few frames, reads the time
+of the first frame, and writes its times to a file. An idle process of the same kind runs the empty
+loop.
+
+    python -m cineflow.cli.bench.source < job
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cineflow.cli.bench.loop import empty, paced
+
+if TYPE_CHECKING:
+    from cineflow_client.session import Transport
+
+#: Frames before the measurement: a runtime plans its memory on the first it sees.
+WARM_UP_FRAMES = 10
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process does.
+
+    Attributes:
+        out: The .npz file that it writes.
+        mode: "empty", "in process", "grpc" or "shm".
+        count: Frames.
+        period_s: From one frame to the next; 0: the next one when the last has come back.
+        pause_every: After how many frames the source pauses; 0: never.
+        pause_s: For how long.
+        frames: The .npy file with the frames; sent there and back, so that nothing jumps.
+        given: The .npz file with the model's further inputs, named "start.<name>" and
+            "each.<name>"; "" without any.
+        target: Address of the server, or folder of the bundle in process.
+        model: Served name.
+    """
+
+    out: str
+    mode: str
+    count: int = 0
+    period_s: float = 0.0
+    pause_every: int = 0
+    pause_s: float = 0.0
+    frames: str = ""
+    given: str = ""
+    target: str = ""
+    model: str = ""
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    def due(self, start_s: float) -> np.ndarray:
+        """When each frame is due, if the first one is at `start_s`."""
+        due = start_s + self.period_s * np.arange(self.count)
+        if self.pause_every:
+            due += self.pause_s * (np.arange(self.count) // self.pause_every)
+        return due
+
+
+class Frames:
+    """The arguments of `push` for frame k: the frames there and back, and the further inputs."""
+
+    def __init__(self, job: Job) -> None:
+        self._frames = np.load(job.frames, mmap_mode="r")
+        self._turn = [*range(len(self._frames)), *range(len(self._frames) - 2, 0, -1)]
+        given = dict(np.load(job.given)) if job.given else {}
+        self._start = {name[6:]: one for name, one in given.items() if name.startswith("start.")}
+        self._each = {name[5:]: one for name, one in given.items() if name.startswith("each.")}
+
+    def __getitem__(self, k: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        frame = np.asarray(self._frames[self._turn[k % len(self._turn)]])
+        return frame, (self._start if k == 0 else {}) | self._each
+
+
+@contextlib.contextmanager
+def opened(job: Job) -> Iterator[Callable[[int], object]]:
+    """A stream; the function sends frame k and waits for its result."""
+    frames = Frames(job)
+    if job.mode == "in process":
+        from cineflow.runtime import Bundle, open_engine
+        from cineflow.runtime.stream import Stream
+
+        bundle = Bundle.load(job.target)
+        here = Stream(open_engine(bundle), bundle.spec)
+
+        def push_here(k: int) -> object:
+            frame, given = frames[k]
+            return here.push(frame, given=given)
+
+        yield push_here
+        return
+    from cineflow_client import Client
+
+    transport: Transport = "grpc" if job.mode == "grpc" else "shm"
+    with Client(job.target) as client, client.stream(job.model, transport) as there:
+
+        def push_there(k: int) -> object:
+            frame, given = frames[k]
+            return there.push(frame, given=given)
+
+        yield push_there
+
+
+def main() -> None:
+    job = Job(**json.loads(sys.stdin.readline()))
+    if job.mode == "empty":
+        print("ready", flush=True)
+        ended = threading.Event()
+
+        def wait_for_the_end() -> None:
+            sys.stdin.readline()
+            ended.set()
+
+        threading.Thread(target=wait_for_the_end, daemon=True).start()
+        np.savez(job.out, stalls=empty(ended.is_set))
+        return
+    with opened(job) as push:
+        warm = paced(push, np.zeros(WARM_UP_FRAMES), 0.0)
+        print("ready", flush=True)
+        start_s = float(sys.stdin.readline())
+        times = paced(lambda k: push(WARM_UP_FRAMES + k), job.due(start_s), job.period_s)
+    np.savez(
+        job.out,
+        due=times.due,
+        sent=times.sent,
+        received=times.received,
+        warm_up_ms=warm.latency_ms,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""An animated picture of volumes with a model's readings: three planes at right angles.
+
+The planes lie as in an engineer's drawing. The second is to the right of the first and has the same
+rows; the third is below it and has the same columns. Thin lines show where the other planes cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cineflow.cine import PLANES, Cine
+from cineflow.report.overlay import MOST_FRAMES, draw_frame, save_animation
+from cineflow.report.readings import Readings, View
+
+_GAP = 8  # px between the planes
+_LINE = (96, 108, 116)
+_TEXT = (214, 222, 226)
+_EDGE: dict[str, Any] = {"stroke_width": 2, "stroke_fill": (0, 0, 0)}  # legible on bright tissue
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One plane of the picture.
+
+    Attributes:
+        view: Which slice it is.
+        cine: That slice over time.
+        readings: What the model gave there, in the slice's pixels.
+    """
+
+    view: View
+    cine: Cine
+    readings: Readings
+
+    @property
+    def title(self) -> str:
+        """What it shows ("xy, z = 12")."""
+        return f"{self.view.plane.name}, {self.view.plane.along} = {self.view.index}"
+
+
+def write_planes(
+    path: str | Path, panels: Sequence[Panel], *, width: int = 640, slowdown: float = 2.5
+) -> Path:
+    """Write an animation of three planes (the suffix decides: .webp or .gif).
+
+    Voxels are drawn with the shape that their spacing gives them, and as cubes without a spacing.
+
+    Args:
+        path: File to write; its folder is created.
+        panels: One for each of `PLANES`, in their order, of one sequence of volumes.
+        width: Width of the picture, px.
+        slowdown: The animation runs this much slower than the volumes.
+
+    Returns:
+        `path`.
+    """
+    layout = _Layout(panels, width)
+    count = min(len(panels[0].cine), MOST_FRAMES)
+    images = [layout.draw(panels, index) for index in range(count)]
+    return save_animation(path, images, panels[0].cine.times_ms, slowdown)
+
+
+class _Layout:
+    """Where the planes lie in the picture, and how large a voxel is."""
+
+    def __init__(self, panels: Sequence[Panel], width: int) -> None:
+        first, right, _ = panels
+        assert [panel.view.plane for panel in panels] == list(PLANES)
+        (height, across), depth = first.cine.size, right.cine.size[1]
+        y, x = first.cine.spacing_mm or (1.0, 1.0)
+        z = 1.0 if right.cine.spacing_mm is None else right.cine.spacing_mm[1]
+        unit = (width - _GAP) / (across * x + depth * z)
+        self.scales = ((x * unit, y * unit), (z * unit, y * unit), (x * unit, z * unit))
+        step = round(across * x * unit) + _GAP, round(height * y * unit) + _GAP
+        self.corners = ((0, 0), (step[0], 0), (0, step[1]))
+        self.size = width, step[1] + round(depth * z * unit)
+        #: Of each plane: where the others cut it, in voxels to the right and down.
+        at = {panel.view.plane.normal: panel.view.index for panel in panels}
+        self.cuts = [(at[one.view.plane.columns], at[one.view.plane.rows]) for one in panels]
+
+    def draw(self, panels: Sequence[Panel], index: int) -> Image.Image:
+        """All planes of one volume."""
+        whole = Image.new("RGB", self.size)
+        draw = ImageDraw.Draw(whole)
+        font = ImageFont.load_default(13)
+        places = zip(panels, self.scales, self.corners, self.cuts, strict=True)
+        for panel, scale, (left, top), cut in places:
+            rows, columns = panel.cine.size
+            box = (0, rows, 0, columns)
+            picture = draw_frame(panel.cine, panel.readings, index, box, scale)
+            whole.paste(picture, (left, top))
+            right, bottom = left + picture.width - 1, top + picture.height - 1
+            across, down = ((place + 0.5) * side for place, side in zip(cut, scale, strict=True))
+            draw.line((left + across, top, left + across, bottom), _LINE)
+            draw.line((left, top + down, right, top + down), _LINE)
+            draw.text((left + 6, top + 4), panel.title, _TEXT, font, **_EDGE)
+        seconds = float(panels[0].cine.times_ms[index]) / 1000
+        corner = self.corners[1][0] + 6, self.corners[2][1] + 4
+        draw.text(corner, f"volume {index}, {seconds:.2f} s", _TEXT, font)
+        return whole
+
+
+def planes_in_words(panels: Sequence[Panel]) -> str:
+    """What the planes are, as one sentence for the report; "" without any."""
+    if not panels:
+        return ""
+    sizes = np.array([panels[1].cine.size[1], *panels[0].cine.size])
+    return (
+        f"Three planes through volumes of {'×'.join(map(str, sizes))} voxels: "
+        f"{'; '.join(panel.title for panel in panels)}. The lines show where the others cut."
+    )

@@ -1,0 +1,302 @@
+"""Runs a case of cases.json: by the bare client, with a stream of cineflow_client next to it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+import cineflow_client
+from cineflow.served import encode
+from cineflow.serving import TritonServer
+from cineflow_client import Client
+from tests.conformance.bare_client import (
+    Answer,
+    ProtocolError,
+    Push,
+    Ring,
+    Server,
+    Stream,
+    Tensor,
+    unregister,
+)
+
+SUITE = json.loads((Path(__file__).parent / "cases.json").read_text())
+SLOTS = 4
+
+
+def cases(server: str) -> list[Any]:
+    """The cases for a server, each with each of its transports, as parameters of a test."""
+    return [
+        pytest.param(case, transport, id=f"{case['name']}-{transport}")
+        for case in SUITE["cases"]
+        if case.get("server", "default") == server
+        for transport in case.get("transports", ["grpc", "ring"])
+    ]
+
+
+def run(case: Mapping[str, Any], transport: str, server: TritonServer) -> None:
+    """Run a case; an AssertionError says which step failed."""
+    bare = Server(server.url)
+    try:
+        with Client(server.url) as client:
+            runner = _Runner(case, transport, bare, client)
+            try:
+                for position, step in enumerate(case["steps"]):
+                    try:
+                        runner.step(step)
+                    except AssertionError as error:
+                        raise AssertionError(f"step {position}, {step}: {error}") from error
+            finally:
+                runner.close()
+    finally:
+        bare.close()
+
+
+class _Runner:
+    def __init__(
+        self, case: Mapping[str, Any], transport: str, bare: Server, client: Client
+    ) -> None:
+        self._case, self._bare, self._client = case, bare, client
+        self._in_ring = transport == "ring"
+        self._name = case.get("model", "lucas_kanade")
+        self._on_request = tuple(case.get("on_request", ()))
+        self._streams: dict[str, Stream] = {}
+        self._twins: dict[str, Any] = {}
+        self._begun: set[str] = set()  # twins that have had their first frame
+        self._lost: Sequence[Mapping[str, Any]] = ()  # frames whose results have not come
+        self._at_start = {name: tensor(one) for name, one in case.get("at_start", {}).items()}
+        self.model = bare.find(self._name, SUITE["contract"])
+
+    def step(self, step: Mapping[str, Any]) -> None:
+        name = step.get("stream", "a")
+        if "sleep_s" in step:
+            time.sleep(step["sleep_s"])
+        elif "find" in step:
+            said = found(self._bare, step["find"], step.get("contract", SUITE["contract"]))
+            assert step["error"] in said
+        elif "call" in step:
+            self._call(step)
+        elif "unmap" in step:
+            ring = self._streams[name].ring
+            assert ring is not None
+            unregister(self._bare, ring.name)
+        elif "go_on" in step:
+            self._go_on(self._streams[name], name)
+        elif "end" in step and "frame" not in step:
+            answer = self._streams[name].push(Push(None, end=True))
+            self._check(step, answer, None)
+        else:
+            self._push(step, name)
+
+    def close(self) -> None:
+        for name, stream in self._streams.items():
+            with contextlib.suppress(ConnectionError):
+                stream.push(Push(None, end=True))
+            stream.hang_up()
+            if stream.ring is not None:
+                stream.ring.close()
+            if self._twins[name] is not None:
+                self._twins[name].close()
+
+    # -- frames ------------------------------------------------------------------------------------
+
+    def _push(self, step: Mapping[str, Any], name: str) -> None:
+        described = step.get("frames") or [step["frame"]]
+        size = tuple((described[0] or {}).get("size", SUITE["size"]))
+        stream = self._stream(name, size, step.get("id_of"))
+        sequence = stream.sequence
+        stream.sequence = step.get("sequence", sequence)
+        pushes = [self._bare_push(step, one) for one in described]
+        sent = [stream.send(push) for push in pushes]
+        stream.sequence = sequence
+        if step.get("lost"):
+            self._lost = described
+            return
+        for request_id, one in zip(sent, described, strict=True):
+            answer = stream.receive()
+            assert answer.request_id == request_id
+            self._check(step, answer, self._twin_says(step, one, name))
+
+    def _bare_push(self, step: Mapping[str, Any], described: Mapping[str, Any] | None) -> Push:
+        scalars = {
+            "frame_index": ("INT64", step.get("index")),
+            "beat": ("BOOL", step.get("beat")),
+            "time_ms": ("FP64", step.get("time_ms")),
+        }
+        inputs = {
+            name: Tensor.of(datatype, [value])
+            for name, (datatype, value) in scalars.items()
+            if value is not None
+        }
+        frame = None if described is None else texture(described)
+        if step.get("both"):
+            assert described is not None
+            inputs["frame_f32"] = texture({**described, "datatype": "FP32"})
+        if frame is not None and "bytes" in step:
+            frame = replace(frame, data=frame.data[: step["bytes"]])
+        if frame is not None and "input" in step:  # under another name, or with another type
+            inputs[step["input"]] = replace(frame, datatype=step.get("as", frame.datatype))
+            frame = None
+        wanted = step.get("ask") or [*self.model.default_outputs(), *self._on_request]
+        room, start = step.get("room", {}), step.get("start")
+        return Push(frame, inputs, wanted, room, start, bool(step.get("end")))
+
+    def _stream(self, name: str, size: tuple[int, ...], id_of: str | None) -> Stream:
+        if name not in self._streams:
+            ring = None
+            if self._in_ring:
+                wanted = [*self.model.default_outputs(), *self._on_request]
+                ring = Ring(self._bare, SLOTS, self.model.ring_parts(wanted, size))
+            self._streams[name] = Stream(
+                self._bare,
+                self.model,
+                ring,
+                self._streams[id_of].sequence if id_of else 0,
+                self._at_start,
+                self._case.get("state_every", 16),
+            )
+            self._twins[name] = self._twin() if self._case.get("twin", True) else None
+        return self._streams[name]
+
+    def _go_on(self, stream: Stream, name: str) -> None:
+        stream.go_on()
+        for one in self._lost:
+            self._check({}, stream.receive(), self._twin_says({}, one, name))
+        self._lost = ()
+
+    # -- the twin ----------------------------------------------------------------------------------
+
+    def _twin(self) -> Any:
+        spacing, state = self._at_start.get("spacing_mm"), self._at_start.get("state")
+        return self._client.stream(
+            self._name,
+            "shm" if self._in_ring else "grpc",
+            spacing_mm=None if spacing is None else tuple(spacing.values()),
+            state=None if state is None else state.data,
+            readings=self._on_request,
+        )
+
+    def _twin_says(
+        self, step: Mapping[str, Any], described: Mapping[str, Any] | None, name: str
+    ) -> Mapping[str, np.ndarray] | None:
+        """What cineflow_client makes of the same frame, as tensors; None if it is not asked."""
+        twin = self._twins[name]
+        if twin is None or described is None or ("error" in step and "client" not in step):
+            return None
+        given = {
+            key: array(one)
+            for key, one in self._at_start.items()
+            if key not in ("spacing_mm", "state") and name not in self._begun
+        }
+
+        def push() -> Any:
+            return twin.push(
+                array(texture(described)),
+                step.get("index"),
+                beat=step.get("beat"),
+                time_ms=step.get("time_ms"),
+                given=given,
+            )
+
+        if "client" in step:
+            with pytest.raises(getattr(cineflow_client, step["client"])) as refused:
+                push()
+            assert type(refused.value).__name__ == step["client"]
+            return None
+        result = push()
+        self._begun.add(name)
+        return encode(result, self.model.spec)
+
+    def _call(self, step: Mapping[str, Any]) -> None:
+        inputs = {name: tensor(one) for name, one in step["call"].items()}
+        answer = self._bare.call(self.model, inputs, list(self.model.outputs))
+        arrays = {name: array(one) for name, one in inputs.items()}
+        if "client" in step:
+            with pytest.raises(getattr(cineflow_client, step["client"])):
+                self._client.call(self._name, **arrays)
+            self._check(step, answer, None)
+        else:
+            outputs = self._client.call(self._name, **arrays)
+            self._check(step, answer, {name: one.values for name, one in outputs.items()})
+
+    # -- expectations ------------------------------------------------------------------------------
+
+    def _check(
+        self, step: Mapping[str, Any], answer: Answer, twin: Mapping[str, np.ndarray] | None
+    ) -> None:
+        if "error" in step:
+            wanted = step["error"]
+            said = answer.error
+            assert said == wanted if wanted.endswith("Error") else wanted in said, said
+            return
+        assert not answer.text, answer.text
+        if "outputs" in step:
+            assert sorted(answer.tensors) == sorted(step["outputs"])
+        if "indices" in step:
+            assert answer.tensors["indices"].values() == step["indices"]
+        if twin is not None:
+            if "ask" not in step:
+                there = set(answer.tensors) - ({"state"} - set(self._on_request))
+                assert there == set(twin)
+            for name, one in answer.tensors.items():
+                if name in twin:
+                    require_same(name, one, twin[name])
+
+
+def require_same(name: str, there: Tensor, here: np.ndarray) -> None:
+    """Notes are compared as JSON, everything else to the bit."""
+    if name == "notes":
+        assert json.loads(there.data) == json.loads(bytes(here))
+        return
+    assert there.shape == here.shape, name
+    assert there.data == here.tobytes(), f"{name}: {array(there)} and {here}"
+
+
+def found(server: Server, name: str, contract: int) -> str:
+    """Why a model is not found, in words."""
+    try:
+        server.find(name, contract)
+    except (ProtocolError, grpc.RpcError) as error:
+        return error.details() if isinstance(error, grpc.RpcError) else str(error)
+    return "nothing: it was found"
+
+
+def texture(described: Mapping[str, Any]) -> Tensor:
+    """A frame of cases.json."""
+    height, width = described.get("size", SUITE["size"])
+    rows, columns = np.mgrid[:height, :width]
+    grey = np.zeros(rows.shape, np.int64)
+    for wave in SUITE["texture"]["waves"]:
+        place = wave["t"] * described["t"] + wave["y"] * rows + wave["x"] * columns
+        rest = place % wave["period"]
+        grey += wave["times"] * np.minimum(rest, wave["period"] - rest)
+    assert grey.max() <= 255
+    kind = described.get("datatype", "UINT8")
+    frame = grey.astype(np.uint8 if kind == "UINT8" else np.float32)
+    if described.get("nan"):
+        frame[0, 0] = np.nan
+    return Tensor(kind, frame.shape, frame.tobytes())
+
+
+def tensor(described: Mapping[str, Any]) -> Tensor:
+    """A further tensor of cases.json. As a texture it counts through the grey levels."""
+    values = described.get("values", ())
+    shape = tuple(described.get("shape", [len(values)]))
+    if described.get("texture"):
+        values = [7 * k % 251 / 8 for k in range(math.prod(shape))]
+    return Tensor.of(described["datatype"], values, shape)
+
+
+def array(one: Tensor) -> np.ndarray:
+    kinds = {"UINT8": "u1", "FP32": "<f4", "FP64": "<f8", "INT64": "<i8", "FP16": "<f2"}
+    return np.frombuffer(one.data, kinds[one.datatype]).reshape(one.shape)

@@ -1,0 +1,132 @@
+"""What the metrics say, and whether the server says that it is ready."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cineflow.serving import TritonServer
+from cineflow.serving.rarity import Rarity
+from cineflow_client import Client, FrameRejected
+
+FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
+
+
+def scraped(server: TritonServer) -> str:
+    with urllib.request.urlopen(server.metrics_url, timeout=10) as response:
+        text: str = response.read().decode()
+    return text
+
+
+def metric(server: TritonServer, name: str, **labels: str) -> float:
+    """The sum of a metric over the models of a server."""
+    found = [line for line in scraped(server).splitlines() if line.startswith(name + "{")]
+    wanted = [f'{key}="{value}"' for key, value in labels.items()]
+    return sum(float(line.split()[-1]) for line in found if all(one in line for one in wanted))
+
+
+def test_a_refused_frame_counts_as_a_failure(server: TritonServer) -> None:
+    failed = metric(server, "nv_inference_request_failure", reason="BACKEND")
+    with Client(server.url) as client, client.stream("lucas_kanade", "grpc") as stream:
+        stream.push(FRAME, 5)
+        passed = metric(server, "nv_inference_request_success")
+        for _ in range(3):
+            with pytest.raises(FrameRejected, match="above 5"):
+                stream.push(FRAME, 5)
+        assert metric(server, "nv_inference_request_success") == passed
+        assert stream.push(FRAME, 6).previous == 5
+    assert metric(server, "nv_inference_request_failure", reason="BACKEND") == failed + 3
+
+
+def test_a_flood_of_bad_frames_does_not_fill_the_log(server: TritonServer) -> None:
+    assert server.log_file is not None
+    with Client(server.url) as client, client.stream("lucas_kanade") as stream:
+        stream.push(FRAME, 5)
+        before = server.log_file.stat().st_size
+        for _ in range(200):
+            with pytest.raises(FrameRejected, match="above 5"):
+                stream.push(FRAME, 5)
+        said = server.log_file.read_text()[before:]
+    assert 20 <= said.count("FrameError") < 200
+
+
+def test_rare_is_what_comes_seldom() -> None:
+    now = [0.0]
+    rarity = Rarity(2, lambda: now[0])
+    assert [rarity.next_is_rare() for _ in range(4)] == [True, True, False, False]
+    now[0] = 1.0
+    assert [rarity.next_is_rare() for _ in range(3)] == [True, True, False]
+
+
+def soon(server: TritonServer, wanted: dict[tuple[str, str, str], float]) -> None:
+    """Our metrics are passed on once a second."""
+    end = time.monotonic() + 10
+    while True:
+        found = {key: metric(server, key[0], **{key[1]: key[2]}) for key in wanted}
+        if found == wanted or time.monotonic() > end:
+            assert found == wanted
+            return
+        time.sleep(0.1)
+
+
+def test_our_own_metrics(server: TritonServer) -> None:
+    time.sleep(1.5)  # what earlier tests did has been passed on
+    (served,) = {
+        line.partition('model="')[2].partition('"')[0]
+        for line in scraped(server).splitlines()
+        if line.startswith("cineflow_live_streams{")
+    }
+    frames, streams = "cineflow_frames_total", "cineflow_streams_total"
+    keys = {
+        (frames, "result", "computed"): 6,
+        (frames, "result", "dropped"): 3,
+        (frames, "result", "rejected"): 1,
+        (streams, "event", "started"): 1,
+        (streams, "event", "ended"): 1,
+        ("cineflow_frame_seconds_count", "model", served): 8,  # with the refused one and the END
+        ("cineflow_frame_seconds_bucket", "le", "+Inf"): 8,
+        ("cineflow_round_trip_seconds_count", "model", served): 6,  # each one is told with the next
+    }
+    before = {key: metric(server, key[0], **{key[1]: key[2]}) for key in keys}
+    live = metric(server, "cineflow_live_streams")
+    with Client(server.url) as client, client.stream("lucas_kanade") as stream:
+        for index in (0, 1, 2, 3, 7, 8):
+            stream.push(FRAME, index)
+        with pytest.raises(FrameRejected):
+            stream.push(FRAME, 8)
+        soon(server, {("cineflow_live_streams", "model", served): live + 1})
+    soon(server, {key: before[key] + more for key, more in keys.items()})
+    soon(server, {("cineflow_live_streams", "model", served): live})
+
+
+def test_ready_stays_ready_while_a_model_loads(
+    server_binary: Any, repository: Path, tmp_path: Path
+) -> None:
+    models = shutil.copytree(repository, tmp_path / "models")
+    (hashed,) = models.glob("lucas_kanade-*")
+    other = shutil.copytree(hashed, models / "other")
+    config = other / "config.pbtxt"
+    config.write_text(config.read_text().replace(f'name: "{hashed.name}"', 'name: "other"', 1))
+    with (
+        TritonServer(models, binary=server_binary, models=["lucas_kanade"]) as server,
+        Client(server.url) as client,
+        client.stream("lucas_kanade") as live,
+    ):
+        live.push(FRAME)
+        loading = threading.Thread(target=server.load, args=("other",))
+        loading.start()
+        polls = []
+        while loading.is_alive():
+            polls.append(client.is_ready() and server.ready)
+            assert live.push(FRAME).current == len(polls)
+        loading.join()
+        assert client.models()["other"] == "READY"
+    assert len(polls) > 5
+    assert all(polls)

@@ -1,0 +1,222 @@
+"""A server or a model's process that dies or stands still: both are started again, and say so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cineflow.serving import ServerDiedError, TritonServer, supervisor
+from cineflow_client import (
+    CineflowClientError,
+    Client,
+    FrameRejected,
+    ServerDied,
+    Stream,
+    StreamBroken,
+)
+
+FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
+
+#: A frame whose first pixel is 13 hangs.
+HANGING_MODEL = """
+import os, site, time
+for folder in os.environ["CINEFLOW_SITE"].split(os.pathsep):
+    site.addsitedir(folder)
+from cineflow.serving.backend import TritonPythonModel as Served
+class TritonPythonModel(Served):
+    def _frame(self, request):
+        frame = super()._frame(request)
+        if frame[0, 0] == 13:
+            time.sleep(600)
+        return frame
+"""
+
+
+def stubs(server: TritonServer) -> list[int]:
+    """Process ids of the models' processes."""
+    found = []
+    for children in Path(f"/proc/{server.pid}/task").glob("*/children"):
+        found += [int(pid) for pid in children.read_text().split()]
+    return found
+
+
+def until(condition: Callable[[], bool], limit_s: float = 120.0) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def watched(server_binary: Any, repository: Path, left_behind: Any) -> Iterator[TritonServer]:
+    with TritonServer(repository, binary=server_binary, restarts=10) as running:
+        yield running
+    assert left_behind(running.name) == []
+
+
+def push_on(stream: Stream) -> None:
+    while True:
+        stream.push(FRAME)
+
+
+def restarted_after(
+    server: TritonServer, harm: Callable[[], None]
+) -> tuple[CineflowClientError, str]:
+    """Do harm under a live stream. Returns the stream's error and the reason of the restart."""
+    before, pid = server.restarts, server.pid
+    with Client(server.url) as client:
+        assert client.is_ready()
+        stream = client.stream("lucas_kanade", resume_s=0)
+        stream.push(FRAME)
+        harm()
+        with pytest.raises(StreamBroken) as lost:
+            push_on(stream)
+        until(lambda: server.restarts > before)
+        until(lambda: server.pid not in (None, pid))
+        assert not client.is_ready()  # it has only just been started
+        until(client.is_ready)
+        assert server.ready
+        with client.stream("lucas_kanade", "shm") as again:
+            assert again.push(FRAME).current == 0
+    assert server.restarts == before + 1
+    return lost.value, server.restart_reason
+
+
+def test_after_a_standstill_of_the_machine_nobody_is_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A paused virtual machine: the pulses are old, but nobody could run."""
+    now = [100.0]
+    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    files = supervisor.Scratch.of(tmp_path)
+    files.vitals.mkdir()
+    (tmp_path / "log").touch()
+    pulse = supervisor.PULSE.pack(*supervisor.Pulse(round(100e9), 0))
+    (files.vitals / str(os.getpid())).write_bytes(pulse + b"a-model")
+    plan = SimpleNamespace(log=tmp_path / "log", stall_s=5.0, hang_s=9.0, http_port=1, ready_s=60.0)
+    health = supervisor._Health(plan, files)  # type: ignore[arg-type]
+    now[0] = 130.0
+    assert health.complaint() == ""
+    for step in range(1, 6):
+        now[0] = 130.0 + step
+        assert health.complaint() == ("" if step < 5 else f"{who(os.getpid())} has stalled for 5 s")
+    (files.vitals / "999999999").write_bytes(pulse + b"a-model")
+    (files.vitals / str(os.getpid())).unlink()
+    assert health.complaint() == f"{who(999999999)} has ended"
+
+
+def who(pid: int) -> str:
+    return f"The process of a-model ({pid})"
+
+
+def test_a_killed_model_is_started_again(watched: TritonServer) -> None:
+    def harm() -> None:
+        os.kill(stubs(watched)[0], signal.SIGKILL)
+
+    error, reason = restarted_after(watched, harm)
+    assert isinstance(error, ServerDied)
+    assert "open a new stream" in error.remedy
+    assert reason.startswith("The process of lucas_kanade-")
+    assert reason.endswith("has ended")
+    assert reason in watched.log_tail(1000)
+
+
+def test_a_stream_goes_on_after_its_model_was_killed(watched: TritonServer) -> None:
+    with Client(watched.url) as client, client.stream("lucas_kanade") as stream:
+        stream.push(FRAME)
+        os.kill(stubs(watched)[0], signal.SIGKILL)
+        result = stream.push(FRAME)
+        assert (result.previous, result.current, stream.resumed) == (0, 1, 1)
+
+
+@pytest.mark.slow
+def test_an_idle_server_with_a_dead_model_is_not_ready(watched: TritonServer) -> None:
+    """It notices without a frame."""
+    before = watched.restarts
+    os.kill(stubs(watched)[0], signal.SIGKILL)
+    until(lambda: not watched.ready, 2.0)
+    until(lambda: watched.ready)
+    assert watched.restarts == before + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stalled_s", [1.6, 2.2, 3.0])
+def test_a_model_that_goes_on_after_a_stall(watched: TritonServer, stalled_s: float) -> None:
+    """Triton has given it up, and crashes when it comes back."""
+
+    def harm() -> None:
+        (stub,) = stubs(watched)
+        os.kill(stub, signal.SIGSTOP)
+        with Client(watched.url) as client, client.stream("lucas_kanade") as stream:
+            stream.submit(FRAME)
+            time.sleep(stalled_s)
+        os.kill(stub, signal.SIGCONT)
+
+    _, reason = restarted_after(watched, harm)
+    assert reason.startswith(("The server ended by itself", "The process of lucas_kanade-"))
+
+
+@pytest.mark.slow
+def test_a_model_that_is_stopped_for_good(watched: TritonServer) -> None:
+    _, reason = restarted_after(watched, lambda: os.kill(stubs(watched)[0], signal.SIGSTOP))
+    assert reason.endswith("is stopped for 5 s")
+
+
+@pytest.mark.slow
+def test_a_server_that_stands_still(watched: TritonServer) -> None:
+    pid = watched.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    before = watched.restarts
+    until(lambda: watched.restarts > before)
+    until(lambda: watched.ready)
+    assert watched.restart_reason == "The server did not respond for 10 s"
+
+
+@pytest.mark.slow
+def test_a_request_that_hangs(server_binary: Any, repository: Path, tmp_path: Path) -> None:
+    models = shutil.copytree(repository, tmp_path / "models")
+    (program,) = models.glob("lucas_kanade-*/1/model.py")
+    program.write_text(HANGING_MODEL)
+    bad = FRAME.copy()
+    bad[0, 0] = 13
+    with (
+        TritonServer(models, binary=server_binary, restarts=9, hang_s=2.0) as server,
+        Client(server.url) as client,
+    ):
+        stream = client.stream("lucas_kanade")
+        stream.push(FRAME)
+        with pytest.raises(FrameRejected, match="twice took the server down"):
+            stream.push(bad)  # tried once more, and then left out
+        until(lambda: server.restarts == 2)
+        assert server.restart_reason.endswith("has computed one request for 2 s")
+        assert stream.push(FRAME).previous == 0
+        with client.stream("lucas_kanade") as again:
+            assert again.push(FRAME).current == 0
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_too_often_is_given_up(
+    server_binary: Any, repository: Path, left_behind: Any
+) -> None:
+    """Once more than it may be started again; models that were loaded later come back."""
+    with TritonServer(repository, binary=server_binary, models=[], restarts=1) as server:
+        server.load("lucas_kanade")
+        os.kill(stubs(server)[0], signal.SIGKILL)
+        until(lambda: server.restarts == 1 and server.ready)
+        with Client(server.url) as client, client.stream("lucas_kanade") as stream:
+            stream.push(FRAME)
+        os.kill(stubs(server)[0], signal.SIGKILL)
+        with pytest.raises(ServerDiedError, match="The process of lucas_kanade-"):
+            server.wait()
+        assert not server.ready
+    assert left_behind(server.name) == []
