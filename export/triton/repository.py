@@ -94,7 +94,9 @@ def write_repository(
     """
     names = [bundle.served_name for bundle in bundles]
     if not names or len(set(names)) < len(names):
-        raise ExportError("at least one bundle, each of another content", f"{names}")
+        raise ExportError(
+            "at least one bundle, each of another content", f"{names}", "Name each of them once"
+        )
     if backend not in BACKENDS:
         raise ExportError(
             f"a backend of {', '.join(BACKENDS)}", repr(backend), "Correct the name of --backend"

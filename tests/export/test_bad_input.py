@@ -74,7 +74,7 @@ COMMANDS = {
     "export LEAVES --out out": "SystemExit: 0",
     "check empty.onnx": "empty file",
     "check absent.onnx": "Correct the path",
-    "repo lucas_kanade lucas_kanade --out out": "another model",
+    "repo lucas_kanade lucas_kanade --out out": "another content",
     "repo lucas_kanade --backend pytorch --out out": "python, onnxruntime, tensorrt",
     "repo lucas_kanade --backend tensorrt --store store --out out": "engine build",
     "verify nonesuch": "cineflow export",

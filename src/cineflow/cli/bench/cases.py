@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cineflow.cli.bench.loop import Times, Verdict, judge
-from cineflow.cli.bench.source import Job
+from cineflow.cli.bench.source import WARM_UP_FRAMES, Job
 from cineflow.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class Runner:
             tuple(Times(one["due"], one["sent"], one["received"], period_s) for one in found[:-1]),
             found[-1]["stalls"],
             tuple(one["warm_up_ms"] for one in found[:-1]),
-            None if case.mode == "in process" else _per_frame(before, self._server_times()),
+            None if case.mode == "in process" else _per_frame(case, before, self._server_times()),
         )
 
     def _job(self, case: Case, out: Path) -> Job:
@@ -209,10 +209,11 @@ class Runner:
         return self._client.times(self._template.model)
 
 
-def _per_frame(before: ServerTimes, after: ServerTimes) -> tuple[float, float]:
-    count = max(1, after.requests - before.requests)
+def _per_frame(case: Case, before: ServerTimes, after: ServerTimes) -> tuple[float, float]:
+    """Mean ms of a frame in the queue and in the model. Requests without a frame take no time."""
+    frames = case.streams * (WARM_UP_FRAMES + case.count)
     queue_s, model_s = after.queue_s - before.queue_s, after.model_s - before.model_s
-    return 1e3 * queue_s / count, 1e3 * model_s / count
+    return 1e3 * queue_s / frames, 1e3 * model_s / frames
 
 
 class _Process:
