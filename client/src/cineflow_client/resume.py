@@ -184,8 +184,10 @@ class Resumer:
             with self._leaving:
                 for sent in self._history.to_send_again():
                     if sent.answered:
+                        # Readings on request are those that the first request names.
+                        outputs = [INDICES.name] if session.started else self._wanted
                         again = session.request(
-                            AGAIN + sent.request_id, sent.step, [INDICES.name], in_ring=False
+                            AGAIN + sent.request_id, sent.step, outputs, in_ring=False
                         )
                     else:
                         outputs = self._outputs(sent.asked)
