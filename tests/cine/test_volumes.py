@@ -37,7 +37,10 @@ def nifti(path: Path, stored=None, zooms=(0.5, 1.0, 2.0, 0.04), units=("mm", "se
     return path / "v.nii.gz"
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".nii", ".nii.gz"])
+@pytest.mark.parametrize(
+    "suffix",
+    [".npz", *(pytest.param(one, marks=pytest.mark.slow) for one in (".nii", ".nii.gz"))],
+)
 def test_a_phantom_comes_back(suffix: str, tmp_path: Path) -> None:
     made = io.make("ventricle", size=(16, 16, 24), frame_rate_hz=5.0)
     read = read_clip(io.save(made, tmp_path / f"v{suffix}"))

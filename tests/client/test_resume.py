@@ -88,6 +88,7 @@ def test_the_server_is_killed_and_comes_back(
                 assert stream.transport == transport
 
 
+@pytest.mark.slow
 def test_a_stream_that_idled_too_long_goes_on(
     server_binary: Any, repository: Path, moving_frames: np.ndarray, expected: list[Result],
     tmp_path: Path,

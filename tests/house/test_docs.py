@@ -30,6 +30,9 @@ CODE = re.compile(r"^ *```.*?^ *```|`[^`]+`", re.MULTILINE | re.DOTALL)
 SERVED_PORT = re.compile(r"cineflow serve .*--port (\d+)")
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
+#: Pages that export models, measure a machine or make whole phantoms.
+SLOW = {"kinds.md", "real_time.md", "phantoms.md"}
+
 #: Commands that cannot run inside the test run -> the command that runs instead.
 INSTEAD = {
     r"make (setup|test|test-full|lint|format)": "make --dry-run {0}",  # it would run itself
@@ -99,8 +102,8 @@ def run(command: list[str], environment: dict[str, str]) -> None:
 
 
 def in_its_tier(document: Path) -> Any:
-    """Pages that export models are slow; other tests run the same steps in the fast tier."""
-    slow = document.name in ("kinds.md", "real_time.md") or document.parent.name == "systems"
+    """Long pages are slow; other tests run the same steps in the fast tier."""
+    slow = document.name in SLOW or document.parent.name == "systems"
     marks = [pytest.mark.timeout(1800), pytest.mark.slow] if slow else [pytest.mark.timeout(600)]
     return pytest.param(document, id=str(document.relative_to(ROOT)), marks=marks)
 

@@ -99,8 +99,9 @@ def constant(network: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize(
     "size",
-    [pytest.param(SMALL, id="small"), pytest.param(PAPER, id="paper", marks=pytest.mark.slow)],
+    [pytest.param(SMALL, id="small"), pytest.param(PAPER, id="paper")],
 )
+@pytest.mark.slow
 def test_untrained_motion_is_alive_at_full_size(size: Size) -> None:
     results = run_clip(Flow4d(size).eval(), beating(FULL, 3), FULL)
     for displacement, rebuilt, uneven, *_ in results:
