@@ -13,7 +13,7 @@ from cineflow_client.wire import Step
 #: with each; and the frames since the last one are kept, and are sent again.
 STATE_EVERY = 16
 
-#: Sessions that are lost with a frame until it is not sent again. A session that is lost sooner than
+#: Sessions that are lost with a frame until it is not sent again. One that is lost sooner than
 #: `_APART_S` after the last one found the same server, while that was ending.
 MOST_LOSSES = 2
 _APART_S = 1.0
