@@ -242,3 +242,10 @@ def test_a_new_model_is_loaded_under_a_live_stream(
         live.close()
         server.unload(live.model.served_name)
         assert client.models()[live.model.served_name] != "READY"
+
+
+def test_a_path_without_a_shell(server_binary, repository, tmp_path, monkeypatch):
+    """As of a service: Triton starts the models' processes with bash."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with TritonServer(repository, binary=server_binary) as running, Client(running.url) as client:
+        assert client.is_ready()

@@ -139,8 +139,11 @@ class ServerCommand:
         return {
             **os.environ,
             "LD_LIBRARY_PATH": search_path(libraries),
-            # The stub's interpreter finds its home through the first `python3` on PATH.
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+            # The stub's interpreter finds its home through the first `python3` on PATH, and Triton
+            # starts the stub with `bash`, which the PATH of a service may lack.
+            "PATH": os.pathsep.join(
+                [str(Path(sys.executable).parent), os.environ.get("PATH", ""), os.defpath]
+            ),
             "CINEFLOW_SITE": os.pathsep.join(site_folders()),
             "CINEFLOW_HIDDEN_ARGUMENTS": "\n".join(hidden),
             STOPPING_VARIABLE: str(stopping_file(scratch)),
