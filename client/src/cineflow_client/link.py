@@ -25,7 +25,7 @@ from cineflow_client.served import stream_outputs
 from cineflow_client.shapes import resolved
 
 #: Readings of the frame's own size.
-_FIELDS = ("flow", "displacement", "strain")
+FIELDS = ("flow", "displacement", "strain")
 #: Fewer values than this travel inside the message.
 _LEAST_IN_RING = 1024
 #: How long the server may compute with a ring whose stream has ended, and how often it is asked.
@@ -131,8 +131,8 @@ def ring_parts(model: ModelInfo, wanted: list[str], size: tuple[int, ...]) -> di
     for port in stream_outputs(model.spec):
         if port.name not in wanted:
             continue
-        shape = own.get(port.name) if port.name not in _FIELDS else None
-        if port.name in _FIELDS:
+        shape = own.get(port.name) if port.name not in FIELDS else None
+        if port.name in FIELDS:
             components = model.frame_rank if port.name != "strain" else 3 * (model.frame_rank - 1)
             shape = (components, *size)
         if shape is not None and math.prod(shape) >= _LEAST_IN_RING:

@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from cineflow_client.link import FIELDS
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.served import Result
-
-#: Readings of the frame's own size.
-_FIELDS = ("flow", "displacement", "strain")
 
 
 class Padding:
@@ -63,7 +61,7 @@ class Padding:
         if not self:
             return result
         inside = (..., *(slice(extent) for extent in self._own))
-        fields = {name: getattr(result, name) for name in _FIELDS}
+        fields = {name: getattr(result, name) for name in FIELDS}
         outputs = {
             name: replace(output, values=self._cropped(name, output.values))
             for name, output in result.outputs.items()
