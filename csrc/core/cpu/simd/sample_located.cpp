@@ -3,9 +3,9 @@
 // Every path to a pixel sums its corners in the same order, by multiply-adds, so that the bits of a
 // result depend on the pixel alone.
 //
-// A corner outside is read at the nearest pixel inside, with weight 0 (corners.h). Where a result
-// is infinite or NaN the channel is sampled a second time, and such samples with a corner outside
-// follow math/bilinear.h, which does not read that corner.
+// A corner outside is read at the nearest pixel inside, with weight 0 (corners.h), which makes NaN
+// of a pixel that is not finite. Where a run has a result that is infinite or NaN, such samples are
+// written a second time, by math/bilinear.h, which does not read that corner.
 #include <type_traits>
 
 #include "cpu/simd/kernels.h"
@@ -51,9 +51,8 @@ using Held = std::conditional_t<std::is_same_v<Weights, StoredWeights>, const We
 constexpr std::int64_t kFewChannels = 2;
 
 /// Samples one channel into contiguous memory and returns whether a sample was infinite or NaN.
-/// With `kCareful`, such samples with a corner outside follow sample_by_rule. `addend` is
-/// contiguous, or null for run.bias. `next` is the plane to prefetch, or null.
-template <Layout kLayout, bool kCareful, typename Source, typename Result, typename Weights>
+/// `addend` is contiguous, or null for run.bias. `next` is the plane to prefetch, or null.
+template <Layout kLayout, typename Source, typename Result, typename Weights>
 __attribute__((noinline)) bool sample_channel(const SampleRun& run, const SampleBlocks& given,
                                               const Weights& given_weights, const Source* plane,
                                               const Source* next, const float* addend,
@@ -69,16 +68,8 @@ __attribute__((noinline)) bool sample_channel(const SampleRun& run, const Sample
   const auto value_at = [&](int start) __attribute__((always_inline)) {
     PixelPairs rows[2];
     load_corners<kLayout>(blocks, plane, steps, wraps, start, rows);
-    F32s value = weighted_sum(rows, weights.at(start));
-    if constexpr (kCareful) {
-      const F32s marks = mark_non_finite(F32s{}, value);
-      const Lanes again = outside_at(blocks, start) & lanes_of(marks != marks);
-      for (int lane = 0; lane < kLanes; ++lane) {
-        if (again >> lane & 1u) value[lane] = sample_by_rule(run, blocks, plane, start + lane);
-      }
-    } else if (sizeof(Source) > 1) {
-      non_finite = mark_non_finite(non_finite, value);
-    }
+    const F32s value = weighted_sum(rows, weights.at(start));
+    if constexpr (sizeof(Source) > 1) non_finite = mark_non_finite(non_finite, value);
     return value;
   };
   const auto finish = [&](int start, F32s value) __attribute__((always_inline)) {
@@ -120,12 +111,14 @@ __attribute__((noinline)) bool sample_channel(const SampleRun& run, const Sample
 constexpr std::int64_t kLargeImage = std::int64_t{2} << 20;
 
 /// Samples every channel, one after another. A run reads few lines of a channel, too few for the
-/// processor to predict the next channel's: in a large image they are prefetched.
+/// processor to predict the next channel's: in a large image they are prefetched. Returns whether a
+/// sample was infinite or NaN.
 template <Layout kLayout, typename Source, typename Result, typename Weights>
-void sample_planar(const SampleRun& run, const SampleBlocks& blocks, const Weights& weights) {
+bool sample_planar(const SampleRun& run, const SampleBlocks& blocks, const Weights& weights) {
   Result results[kScratchSamples];
   float addends[kScratchSamples];
   const bool direct = run.out_stride == 1;
+  bool non_finite = false;
   const bool large = run.channels * run.channel_stride > kLargeImage / std::int64_t{sizeof(Source)};
   for (std::int64_t channel = 0; channel < run.channels; ++channel) {
     const auto* plane = static_cast<const Source*>(run.src) + channel * run.channel_stride;
@@ -141,19 +134,17 @@ void sample_planar(const SampleRun& run, const SampleBlocks& blocks, const Weigh
     const bool prefetch = large && channel + 1 < run.channels;
     const Source* next = prefetch ? plane + run.channel_stride : nullptr;
     Result* result = direct ? out : results;
-    if (sample_channel<kLayout, false>(run, blocks, weights, plane, next, addend, result)) {
-      next = nullptr;
-      sample_channel<kLayout, true>(run, blocks, weights, plane, next, addend, result);
-    }
+    non_finite |= sample_channel<kLayout>(run, blocks, weights, plane, next, addend, result);
     if (!direct) {
       for (int at = 0; at < run.count; ++at) out[at * run.out_stride] = results[at];
     }
   }
+  return non_finite;
 }
 
 /// Samples with vectors along the channels, which are adjacent in the source and in the result.
-/// Returns, and takes `kCareful`, as sample_channel does.
-template <bool kCareful, typename Source, typename Result>
+/// Returns whether a sample was infinite or NaN.
+template <typename Source, typename Result>
 __attribute__((noinline)) bool sample_channels_last(const SampleRun& given,
                                                     const SampleBlocks& blocks,
                                                     const StoredWeights& stored) {
@@ -174,7 +165,6 @@ __attribute__((noinline)) bool sample_channels_last(const SampleRun& given,
     const CornerWeights weights{splat(stored.top_left[index]), splat(stored.top_right[index]),
                                 splat(stored.bottom_left[index]),
                                 splat(stored.bottom_right[index])};
-    if constexpr (kCareful) non_finite = F32s{};
     for (std::int64_t channel = 0; channel < whole; channel += kLanes) {
       const PixelPairs rows[2] = {{load(top + channel), load(top + steps.right + channel)},
                                   {load(bottom + channel), load(bottom + steps.right + channel)}};
@@ -190,28 +180,23 @@ __attribute__((noinline)) bool sample_channels_last(const SampleRun& given,
       if (sizeof(Source) > 1) non_finite = mark_non_finite(non_finite, value);
       store_first(out + whole, multiply_add(scale, value, bias), left);
     }
-    if constexpr (kCareful) {
-      const bool outside = blocks.outside[index / kBlockSamples] >> index % kBlockSamples & 1u;
-      if (!outside || lanes_of(non_finite != non_finite) == 0) continue;
-      for (std::int64_t channel = 0; channel < channels; ++channel) {
-        const float value = sample_by_rule(given, blocks, src + channel, index);
-        out[channel] = from_float<Result>(multiply_add(run.scale, value, run.bias));
-      }
-    }
   }
   return lanes_of(non_finite != non_finite) != 0;
 }
 
 template <typename Source, typename Result, typename Weights>
-void sample_planar_any_layout(const SampleRun& run, const SampleBlocks& blocks,
+bool sample_planar_any_layout(const SampleRun& run, const SampleBlocks& blocks,
                               const Weights& weights) {
+  bool non_finite = false;
   with_layout(run, [&](auto layout) {
-    sample_planar<decltype(layout)::value, Source, Result>(run, blocks, weights);
+    non_finite = sample_planar<decltype(layout)::value, Source, Result>(run, blocks, weights);
   });
+  return non_finite;
 }
 
+/// Samples every channel and returns whether a sample was infinite or NaN.
 template <typename Source, typename Result>
-void sample_typed(const SampleRun& run, const SampleBlocks& blocks) {
+bool sample_all(const SampleRun& run, const SampleBlocks& blocks) {
   const bool channels_last = run.channels > 1 && run.channel_stride == 1 &&
                              run.out_channel_stride == 1 && run.addend == nullptr;
   if (!channels_last && run.channels <= kFewChannels) {
@@ -219,10 +204,37 @@ void sample_typed(const SampleRun& run, const SampleBlocks& blocks) {
     return sample_planar_any_layout<Source, Result>(run, blocks, weights);
   }
   const StoredWeights weights(blocks, run.count);
-  if (!channels_last) {
-    sample_planar_any_layout<Source, Result>(run, blocks, weights);
-  } else if (sample_channels_last<false, Source, Result>(run, blocks, weights)) {
-    sample_channels_last<true, Source, Result>(run, blocks, weights);
+  return channels_last ? sample_channels_last<Source, Result>(run, blocks, weights)
+                       : sample_planar_any_layout<Source, Result>(run, blocks, weights);
+}
+
+/// Writes again, by sample_by_rule, the samples that have a corner outside and that read a pixel
+/// which is infinite or NaN.
+template <typename Source, typename Result>
+__attribute__((noinline)) void sample_non_finite_again(const SampleRun& run,
+                                                       const SampleBlocks& blocks) {
+  const Steps steps(run);
+  for (int index = 0; index < run.count; ++index) {
+    const bool outside = blocks.outside[index / kBlockSamples] >> index % kBlockSamples & 1u;
+    if (!outside) continue;
+    const std::int64_t top = *top_offsets_at(blocks, index);
+    const std::int64_t bottom = run.wraps ? *bottom_offsets_at(blocks, index) : top + steps.down;
+    const std::int64_t corners[] = {top, top + steps.right, bottom, bottom + steps.right};
+    for (std::int64_t channel = 0; channel < run.channels; ++channel) {
+      const auto* plane = static_cast<const Source*>(run.src) + channel * run.channel_stride;
+      float marks = 0.0f;  // NaN as soon as a corner is not finite
+      for (const std::int64_t corner : corners) {
+        marks += to_float(plane[corner]) * 0.0f;
+      }
+      if (marks == 0.0f) continue;
+      const float bias =
+          run.addend == nullptr
+              ? run.bias
+              : run.addend[channel * run.addend_channel_stride + index * run.addend_stride];
+      const float value = multiply_add(run.scale, sample_by_rule(run, blocks, plane, index), bias);
+      static_cast<Result*>(run.out)[channel * run.out_channel_stride + index * run.out_stride] =
+          from_float<Result>(value);
+    }
   }
 }
 
@@ -246,7 +258,9 @@ void sample_located(const SampleRun& run, const SampleBlocks& blocks) noexcept {
     using Result = typename decltype(result)::type;
     if (run.height == 0 || run.width == 0) return sample_empty<Result>(run);
     with_storage(run.src_dtype, [&](auto source) {
-      sample_typed<typename decltype(source)::type, Result>(run, blocks);
+      using Source = typename decltype(source)::type;
+      if (!sample_all<Source, Result>(run, blocks)) return;
+      if constexpr (sizeof(Source) > 1) sample_non_finite_again<Source, Result>(run, blocks);
     });
   });
 }
