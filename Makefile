@@ -12,7 +12,7 @@ NATIVE := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -n
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 
-.PHONY: demo test test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-ops bench-export bench-models bench-accuracy setup wheel clean
+.PHONY: demo test test-builds test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-ops bench-export bench-models bench-accuracy setup wheel clean
 
 setup: $(READY)
 
@@ -32,13 +32,14 @@ $(READY): $(VENV)/bin/python setup.py pyproject.toml constraints.txt client/pypr
 demo: $(READY)
 	$(BIN)/cineflow demo --out "$(OUT)" $(if $(INPUT),--input "$(INPUT)")
 
-test: $(READY)
+test-builds: $(READY)
 	@echo 'Building the CUDA kernels for the CPU, as the tests run them'
 	@$(BIN)/python -m tests.core.builds
+
+test: test-builds
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2 --no-loadscope-reorder
 
-test-full: $(READY)
-	@$(BIN)/python -m tests.core.builds
+test-full: test-builds
 	$(BIN)/python -m pytest
 
 # .pre-commit-config.yaml runs the same four targets, each for the files that it checks.
