@@ -89,8 +89,8 @@ def test_a_port_taken_between_choice_and_start_is_replaced(
     with socket.create_server(("127.0.0.1", 0)) as squatter:
         taken = squatter.getsockname()[1]
 
-        def first_a_taken_one(host, wanted):
-            ports = choose_ports(host, wanted)
+        def first_a_taken_one(*asked):
+            ports = choose_ports(*asked)
             choices.append(ports if choices else Ports(taken, ports.http, ports.metrics))
             return choices[-1]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from cineflow_client.certificates import Certificates
 from cineflow_client.client import Client
 from cineflow_client.errors import (
+    CertificateUnusable,
     CineflowClientError,
     FrameDropped,
     FrameRejected,
@@ -30,6 +32,8 @@ from cineflow_client.stream import Stream
 __all__ = [
     "BeatInfo",
     "Cause",
+    "CertificateUnusable",
+    "Certificates",
     "CineflowClientError",
     "Client",
     "FrameDropped",

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from cineflow_client.connection import Connection
+from cineflow_client.connection import Connection, Secure
 from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
@@ -39,11 +39,13 @@ class Client(Connection):
     Args:
         url: "host:port" of the server's gRPC interface.
         timeout_s: Seconds until a call without a response fails.
-        credentials: gRPC credentials for TLS (`grpc.ssl_channel_credentials(...)`); plain by
-            default.
+        secure: For a server with mutual TLS (`cineflow serve --secure`): a folder with ca.crt,
+            client.crt and client.key, or `Certificates`. Plain by default.
+        credentials: Other gRPC credentials (`grpc.ssl_channel_credentials(...)`).
 
     Raises:
         ServerUnavailable: `url` is not an address host:port.
+        CertificateUnusable: A file of `secure` does not do.
     """
 
     def __init__(
@@ -51,9 +53,10 @@ class Client(Connection):
         url: str,
         *,
         timeout_s: float = 10.0,
+        secure: Secure = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        super().__init__(url, timeout_s=timeout_s, credentials=credentials)
+        super().__init__(url, timeout_s=timeout_s, secure=secure, credentials=credentials)
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._known: dict[str, tuple[ModelInfo, float]] = {}  # and when it was asked for
 

@@ -7,6 +7,7 @@
     check.py    ONNX files from elsewhere: `check` lints one, `import` makes a bundle of it
     engine.py   TensorRT engines and their store
     repo.py     bundles to a Triton model repository
+    certs.py    certificates for a test of mutual TLS
     serve.py    bundles behind a real Triton, until Ctrl-C
     stream.py   a clip to a running server
     call.py     the arrays of one study to a running server
@@ -38,6 +39,7 @@ _COMMANDS = (
     "check",
     "engine",
     "repo",
+    "certs",
     "serve",
     "stream",
     "call",

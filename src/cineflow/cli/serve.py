@@ -28,12 +28,25 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; other machines cannot reach the default.")
     ] = "127.0.0.1",
+    secure: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with ca.crt, server.crt and server.key (`cineflow certs`): mutual TLS."
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen without TLS where others can reach it.")
+    ] = False,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes a free one.")
     ] = 8001,
     metrics_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the metrics; 0 takes a free one.")
     ] = 0,
+    metrics_host: Annotated[
+        str | None,
+        typer.Option(help="Address of the metrics; default: --host, but loopback with --secure."),
+    ] = None,
     places: Annotated[
         int, typer.Option(min=1, help="Live streams of each model; one more is refused.")
     ] = 64,
@@ -77,6 +90,9 @@ def serve(
             repository,
             binary=binary,
             host=host,
+            secure=secure,
+            insecure=insecure,
+            metrics_host=metrics_host,
             grpc_port=port,
             metrics_port=metrics_port,
             models=models,
