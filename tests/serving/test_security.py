@@ -238,7 +238,7 @@ def test_a_runtime_folder_that_is_not_there(
     try:
         assert local_key.read_key("127.0.0.1:1") == "secret"
     finally:
-        local_key.remove_key(file, "secret")
+        local_key.remove(file, "secret")
     assert not file.exists()
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 import weakref
 from types import TracebackType
-from typing import Any
 
 import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from cineflow_client.connection import Connection, Secure
+from cineflow_client.connection import Secure
+from cineflow_client.control import Control
 from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
@@ -31,7 +31,7 @@ from cineflow_client.wire import call_request, read_arrays
 ALIAS_LIFETIME_S = 5.0
 
 
-class Client(Connection):
+class Client(Control):
     """A connection to one server; streams are opened on it. A context manager.
 
     Nothing is sent before the first call, and every call has a timeout.
@@ -77,17 +77,6 @@ class Client(Connection):
         """
         metadata = self._ask(self.stub.ServerMetadata, service_pb2.ServerMetadataRequest())
         return str(metadata.version)
-
-    def models(self) -> dict[str, str]:
-        """Every model of the server's repository and its state ("READY"; empty: not loaded).
-
-        Raises:
-            ServerUnavailable: No server responds.
-            ServerRefused: Its models can be changed, which only its own user may see.
-        """
-        request = service_pb2.RepositoryIndexRequest()
-        index = self._ask(self.stub.RepositoryIndex, request, with_key=True)
-        return {model.name: model.state for model in index.models}
 
     def model(self, name: str) -> ModelInfo:
         """What the server says about a model; an alias is followed to the model behind it.
@@ -266,7 +255,3 @@ class Client(Connection):
             info = self.model(name)
             self._known[name] = info, now
         return info
-
-    def _config(self, name: str) -> Any:
-        request = service_pb2.ModelConfigRequest(name=name)
-        return self._ask(self.stub.ModelConfig, request, model=name).config

@@ -42,7 +42,7 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 _ADDRESS = re.compile(r"[^/\s]+:[0-9]+")
-_ANSWERED = re.compile(r"unknown model|protocol is restricted")
+_ANSWERED = re.compile(r"unknown model|protocol is restricted|unload is not allowed")
 #: A server with TLS does not tell a client that it refuses: it closes the connection.
 _ABOUT_THE_SERVER = (
     "Start one (`cineflow serve`), or check that this is its gRPC port. A server that was started "
@@ -118,8 +118,9 @@ class Connection:
         *,
         model: str = "the server",
         with_key: bool = False,
+        timeout_s: float | None = None,
     ) -> Any:
-        """One unary call of the stub, with the connection's timeout.
+        """One unary call of the stub.
 
         Args:
             method: A method of `stub`.
@@ -127,6 +128,7 @@ class Connection:
             model: The model that the call is about, for the text of an error.
             with_key: Send the server's key, if it is this user's server on this machine: the call
                 is restricted to those (`local_key`).
+            timeout_s: Seconds until a call without a response fails; the connection's by default.
 
         Raises:
             OtherProcess: This process only inherited the connection by a fork.
@@ -145,7 +147,8 @@ class Connection:
         key = read_key(self.url) if with_key else None
         metadata = [] if key is None else [(GRPC_HEADER, key)]
         try:
-            return method(request, timeout=self.timeout_s, metadata=metadata)
+            wait_s = self.timeout_s if timeout_s is None else timeout_s
+            return method(request, timeout=wait_s, metadata=metadata)
         except grpc.RpcError as error:
             details = error.details() or ""
             # Triton also says UNAVAILABLE for an "unknown model" without a ready version, and for

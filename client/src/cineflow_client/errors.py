@@ -60,6 +60,10 @@ class ServerDied(StreamBroken):
     """The connection ended under a live stream: the server died, or the network failed."""
 
 
+class ModelUnloaded(StreamBroken):
+    """The stream's model was unloaded. The frame was not tracked."""
+
+
 class ServerStopping(ServerDied):
     """The server is being stopped and said so. The frame was not tracked."""
 

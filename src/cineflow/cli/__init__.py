@@ -9,6 +9,7 @@
     repo.py     bundles to a Triton model repository
     certs.py    certificates for a test of mutual TLS
     serve.py    bundles behind a real Triton, until Ctrl-C
+    models.py   what a running server serves: models, load, unload, rollback
     stream.py   a clip to a running server
     call.py     the arrays of one study to a running server
     phantom.py  a synthetic cine with exactly known motion
@@ -41,6 +42,7 @@ _COMMANDS = (
     "repo",
     "certs",
     "serve",
+    "models",
     "stream",
     "call",
     "phantom",

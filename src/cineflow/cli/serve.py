@@ -74,17 +74,17 @@ def serve(
 
     opened = [Bundle.load(bundle) for bundle in bundles or ["lucas_kanade"]]
     binary = obtain_server(server_dir)
-    # A kept repository may hold models that were served earlier: load by name.
+    # By name: a kept repository may hold models that were served earlier, and `cineflow load`
+    # brings others.
     aliases = aliases_of(opened)
     names = [*(bundle.served_name for bundle in opened), *aliases]
     limits = Limits(places, idle, threads)
     with contextlib.ExitStack() as stack:
-        models: list[str] | None = names
         temporary: list[Path] = []
         if repository is None:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="cineflow-repo-"))
             repository = Path(scratch, "models")
-            models, temporary = None, [Path(scratch)]
+            temporary = [Path(scratch)]
         write_repository(opened, repository, limits=limits)
         server = TritonServer(
             repository,
@@ -95,7 +95,7 @@ def serve(
             metrics_host=metrics_host,
             grpc_port=port,
             metrics_port=metrics_port,
-            models=models,
+            models=names,
             log_file=log,
             restarts=RESTARTS,
             temporary=temporary,

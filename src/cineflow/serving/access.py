@@ -84,14 +84,18 @@ class Access:
         return options
 
 
-def leave_key(port: int, key: str) -> Path:
-    """Leave the key of the server at `port` for this user's programs; returns its file.
+def leave_key(port: int, key: str, desk: local_key.Desk | None) -> dict[Path, str]:
+    """Leave the key of the server at `port` for this user's programs, and its desk.
+
+    Returns:
+        The files and what they hold, for `local_key.remove`.
 
     Raises:
         ServerError: The folder is not private, or cannot be made.
     """
     try:
-        return local_key.write_key(port, key)
+        made = {local_key.write_key(port, key): key}
+        return made if desk is None else made | local_key.write_desk(port, desk)
     except OSError as error:
         raise ServerError(
             f"to leave a key for this user's clients in {local_key.key_file(port).parent}",

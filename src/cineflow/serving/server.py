@@ -35,6 +35,7 @@ from cineflow.serving.command import (
     shared_memory_prefix,
     stopping_file,
 )
+from cineflow.serving.control import ModelControl
 from cineflow.serving.errors import PortTakenError, ServerDiedError, ServerTimeoutError
 from cineflow.serving.install import ServerBinary, find_server
 from cineflow.serving.log import ServerLog, death
@@ -144,9 +145,8 @@ class TritonServer:
             options=dict(options or {}),
             environment=dict(environment or {}),
         )
-        self._loaded: list[str] = []  # by name, so that a restarted server loads them again
         self._key = ""  # what a client of this user sends to be let in
-        self._key_file: Path | None = None
+        self._left: dict[Path, str] = {}  # the key, and where it keeps its models
         self._log: ServerLog | None = None
         self._ports: Ports | None = None
         self._scratch: Path | None = None
@@ -219,11 +219,12 @@ class TritonServer:
             if self._scratch is not None:
                 supervisor.remove_made(supervisor.Scratch.of(self._scratch))
                 shutil.rmtree(self._scratch, ignore_errors=True)
-            if self._key_file is not None:
-                local_key.remove_key(self._key_file, self._key)
+            for path, text in self._left.items():
+                local_key.remove(path, text)
+            self._left = {}
             if self._claim is not None:
                 os.close(self._claim)
-            self._scratch = self._key_file = self._claim = None
+            self._scratch = self._claim = None
 
     def __enter__(self) -> TritonServer:
         return self.start()
@@ -319,33 +320,13 @@ class TritonServer:
         Raises:
             ServerError: The server refuses or fails; the message has its reason.
         """
-        self._control_model(model, "load")
-        self._keep_models([*self._loaded, model])
+        self.check()
+        self._control().load(model)
 
     def unload(self, model: str) -> None:
-        """Unload a model after its streams have ended. Raises as `load`."""
-        self._control_model(model, "unload")
-        self._keep_models([one for one in self._loaded if one != model])
-
-    def _keep_models(self, models: Sequence[str]) -> None:
-        """What a restarted server loads."""
-        self._loaded = list(dict.fromkeys(models))
-        if self._scratch is not None:
-            path = supervisor.Scratch.of(self._scratch).models
-            new = path.with_suffix(".new")
-            new.write_text(json.dumps(self._loaded))
-            new.rename(path)
-
-    def _control_model(self, model: str, action: str) -> None:
+        """Unload a model; its live streams end. Raises as `load`."""
         self.check()
-        health.control_model(
-            self._running_ports().http,
-            self._key,
-            model,
-            action,
-            repository=self.repository,
-            timeout_s=self._ready_timeout_s,
-        )
+        self._control().unload(model)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -353,6 +334,16 @@ class TritonServer:
         if self._ports is None:
             raise ServerError("a server that was started", "one that was not", "Call start().")
         return self._ports
+
+    def _control(self) -> ModelControl:
+        assert self._scratch is not None  # it was started
+        return ModelControl(
+            self.repository,
+            self._running_ports().http,
+            self._key,
+            supervisor.Scratch.of(self._scratch).models,
+            self._ready_timeout_s,
+        )
 
     def _state(self) -> supervisor.State:
         if self._scratch is not None:
@@ -367,10 +358,13 @@ class TritonServer:
         self.log_file = self._wanted_log or self._scratch / "server.log"
         self._log = ServerLog(self.log_file)
         self._key = secrets.token_hex(16)
+        desk = None
         if self._models is not None:
-            self._keep_models(self._models)
-        self._key_file = leave_key(self._running_ports().grpc, self._key)
-        remove = [str(path) for path in (self._scratch, self._key_file, *self._temporary)]
+            control = self._control()
+            control.keep(add=self._models)
+            desk = local_key.Desk(str(self.repository), str(control.loaded))
+        self._left = leave_key(self._running_ports().grpc, self._key, desk)
+        remove = [str(path) for path in (self._scratch, *self._left, *self._temporary)]
         self._claim = leftovers.claim(self._scratch, self.name, remove)
         plan = supervisor.Plan(
             command=self._command.line(binary, self.name, self._running_ports(), self._scratch),
