@@ -144,6 +144,16 @@ def server(server_binary, repository: Path) -> Iterator:
 
 
 @pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of certificates for mutual TLS; tests do not change it."""
+    from cineflow.serving.certs import make_test_certificates
+
+    folder = tmp_path_factory.mktemp("certificates") / "certs"
+    make_test_certificates(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def left_behind() -> Callable[[str], list[str]]:
     """Processes and memory of the server called `name` that remain after ten seconds at most.
 

@@ -13,14 +13,21 @@ from typing import TYPE_CHECKING
 from cineflow.export._face import lazily
 
 if TYPE_CHECKING:
-    from cineflow.export.triton.repository import write_committed, write_repository
+    from cineflow.export.triton.protobuf import read_config
+    from cineflow.export.triton.repository import (
+        write_alias,
+        write_committed,
+        write_repository,
+    )
     from cineflow.export.triton.served import Limits, alias_config, aliases_of, served_config
 
 __all__ = [
     "Limits",
     "alias_config",
     "aliases_of",
+    "read_config",
     "served_config",
+    "write_alias",
     "write_committed",
     "write_repository",
 ]
@@ -31,7 +38,9 @@ __getattr__ = lazily(
         "Limits": "served",
         "alias_config": "served",
         "aliases_of": "served",
+        "read_config": "protobuf",
         "served_config": "served",
+        "write_alias": "repository",
         "write_committed": "repository",
         "write_repository": "repository",
     },

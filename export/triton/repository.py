@@ -19,14 +19,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cineflow.errors import BundleError, ExportError, SpecError
 from cineflow.export.bundle.staging import placed
 from cineflow.export.triton.bare import engines_of, write_model
-from cineflow.export.triton.protobuf import CONFIG_FILE, HEADER, to_text
+from cineflow.export.triton.protobuf import CONFIG_FILE, HEADER, PREVIOUS_FILE, to_text
 from cineflow.export.triton.served import (
     BUNDLE_FOLDER,
     Limits,
@@ -67,6 +67,7 @@ def write_repository(
     backend: str = "python",
     store: EngineStore | None = None,
     limits: Limits | None = None,
+    aliases: Mapping[str, Bundle] | None = None,
 ) -> Path:
     """Write the models of `bundles`, and the aliases of their streams.
 
@@ -81,6 +82,8 @@ def write_repository(
             model in Triton's own backends (NVIDIA's container).
         store: Engines for the backend "tensorrt".
         limits: What each model may take, for the backend "python".
+        aliases: The bundle behind each alias, for the backend "python"; `aliases_of` by default.
+            See `write_alias`.
 
     Returns:
         The repository's path.
@@ -111,7 +114,8 @@ def write_repository(
         if backend == "tensorrt":
             engines_of(bundle, store or EngineStore())
     out_dir = Path(out_dir)
-    aliases = aliases_of(bundles) if backend == "python" else {}
+    if aliases is None:
+        aliases = aliases_of(bundles) if backend == "python" else {}
     for name in (*names, *aliases):
         _require_replaceable(out_dir / name, bundles)
     try:
@@ -124,10 +128,23 @@ def write_repository(
                 config = write_model(bundle, backend, folder, store)
                 (folder / CONFIG_FILE).write_text(to_text(config))
         for name, bundle in aliases.items():  # last: what they stand for is there
-            _write_alias(out_dir / name, alias_config(bundle, name))
+            write_alias(bundle, out_dir, name)
     except OSError as error:
         raise BundleError(f"to write {out_dir}", str(error), "Choose another folder") from error
     return out_dir
+
+
+def write_alias(bundle: Bundle, out_dir: Path, alias: str) -> None:
+    """Let `alias` stand for `bundle`, whose model is in `out_dir`.
+
+    An alias that stood for another model keeps that for a rollback.
+
+    Raises:
+        BundleError: The alias' folder has other content.
+        OSError: It cannot be written.
+    """
+    _require_replaceable(out_dir / alias, [bundle])
+    _write_alias(out_dir / alias, alias_config(bundle, alias))
 
 
 def write_committed(bundle: Bundle, out_dir: Path) -> None:
@@ -163,8 +180,16 @@ def _write_served(place: Path, config: Any, bundle: Bundle) -> None:
 
 
 def _write_alias(place: Path, config: Any) -> None:
+    text, kept = to_text(config), ""
+    before = place / CONFIG_FILE
+    if before.is_file():
+        kept = before.read_text()
+        if kept == text and (place / PREVIOUS_FILE).is_file():
+            kept = (place / PREVIOUS_FILE).read_text()
     with placed(place) as folder:
-        (folder / CONFIG_FILE).write_text(to_text(config))
+        (folder / CONFIG_FILE).write_text(text)
+        if kept not in ("", text):
+            (folder / PREVIOUS_FILE).write_text(kept)
         # Triton requires a version folder, and git does not keep an empty one.
         (folder / "1").mkdir()
         (folder / "1" / ".keep").touch()

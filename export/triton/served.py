@@ -59,6 +59,17 @@ class Limits:
     idle_s: float = IDLE_TIMEOUT_US / 1e6
     threads: int = 0
 
+    @classmethod
+    def of(cls, config: Any) -> Limits:
+        """The limits of a model that is served, from its ModelConfig."""
+        said = config.parameters
+        idle_s = config.sequence_batching.max_sequence_idle_microseconds / 1e6
+        return cls(
+            int(said["places"].string_value) if "places" in said else PLACES,
+            idle_s or IDLE_TIMEOUT_US / 1e6,
+            int(said["threads"].string_value) if "threads" in said else 0,
+        )
+
     def __post_init__(self) -> None:
         for what, value, low, high in (
             ("places", self.places, 1, 65536),

@@ -5,20 +5,37 @@ logs only for who sends its key. The key is new with each start and lies in a fi
 server's user can read, named by the server's gRPC port. A client that cannot read it streams all
 the same, by gRPC tensors.
 
+Next to the key lies where the server keeps its models, for programs that load others (`Desk`).
+
 The client carries an identical copy of this file, because it is installed without cineflow; a test
 compares the two. Standard library only.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 #: Name of the key in Triton's options, and the header that carries it.
 KEY_NAME = "cineflow-key"
 GRPC_HEADER = f"triton-grpc-protocol-{KEY_NAME}"
+
+
+class Desk(NamedTuple):
+    """Where a server whose models can change keeps them.
+
+    Attributes:
+        repository: Folder of model folders.
+        loaded: File with the names that a restarted server loads: JSON, a list.
+    """
+
+    repository: str
+    loaded: str
 
 
 def key_file(port: int) -> Path:
@@ -35,15 +52,34 @@ def write_key(port: int, key: str) -> Path:
     Raises:
         OSError: The folder cannot be made, or it belongs to another user or is open to others.
     """
-    path = key_file(port)
+    return _write(key_file(port), key)
+
+
+def write_desk(port: int, desk: Desk) -> dict[Path, str]:
+    """Leave a desk next to the key; returns the file with its content. Raises as `write_key`."""
+    text = json.dumps(desk)
+    return {_write(_desk_file(port), text): text}
+
+
+def _desk_file(port: int) -> Path:
+    return key_file(port).with_suffix(".desk")
+
+
+def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     if not _is_private(path.parent.lstat()) or path.parent.is_symlink():
         raise PermissionError(f"{path.parent} belongs to another user, or is open to others")
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(key)
+        file.write(text)
     return path
+
+
+def read_desk(url: str) -> Desk | None:
+    """The desk of the server at `url`; None as `read_key`, and where its models cannot change."""
+    text = _read(url, _desk_file)
+    return None if text is None else Desk(*json.loads(text))
 
 
 def read_key(url: str) -> str | None:
@@ -51,10 +87,14 @@ def read_key(url: str) -> str | None:
 
     A key is never sent to another machine, because it is only read for an address of this one.
     """
+    return _read(url, key_file)
+
+
+def _read(url: str, file_of: Callable[[int], Path]) -> str | None:
     host, _, port = url.rpartition(":")
     if not _is_here(host.strip("[]")):
         return None
-    path = key_file(int(port))
+    path = file_of(int(port))
     try:
         if not _is_private(path.parent.lstat()):
             return None
@@ -64,10 +104,10 @@ def read_key(url: str) -> str | None:
         return None
 
 
-def remove_key(path: Path, key: str) -> None:
-    """Remove a key, unless a later server on the same port has replaced it."""
+def remove(path: Path, text: str) -> None:
+    """Remove a file of `write_key` or `write_desk`, unless a later server has replaced it."""
     try:
-        if path.read_text() == key:
+        if path.read_text() == text:
             path.unlink()
     except OSError:
         return

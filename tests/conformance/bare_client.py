@@ -157,11 +157,15 @@ class Model:
 
 
 class Server:
-    """A channel to one server."""
+    """A channel to one server; with TLS if there is a folder of certificates."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, certificates: Path | None = None) -> None:
         self.url = url
         self.channel = grpc.insecure_channel(url, OPTIONS)
+        if certificates is not None:
+            names = ("ca.crt", "client.key", "client.crt")
+            files = [(certificates / name).read_bytes() for name in names]
+            self.channel = grpc.secure_channel(url, grpc.ssl_channel_credentials(*files), OPTIONS)
         self.stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
 
     def find(self, name: str, contract: int = CONTRACT) -> Model:

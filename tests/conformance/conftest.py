@@ -1,4 +1,4 @@
-"""A server whose streams idle after four seconds, with two places."""
+"""A server whose streams idle after four seconds, with two places and mutual TLS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from cineflow.serving import TritonServer
 
 @pytest.fixture(scope="module")
 def brief_server(
-    server_binary: Any, repository: Path, tmp_path_factory: pytest.TempPathFactory
+    server_binary: Any,
+    repository: Path,
+    certificates: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TritonServer]:
     models = shutil.copytree(repository, tmp_path_factory.mktemp("brief") / "models")
     (config,) = models.glob("lucas_kanade-*/config.pbtxt")
@@ -23,5 +26,5 @@ def brief_server(
         assert wanted in text
         text = text.replace(wanted, small)
     config.write_text(text)
-    with TritonServer(models, binary=server_binary) as running:
+    with TritonServer(models, binary=server_binary, secure=certificates) as running:
         yield running

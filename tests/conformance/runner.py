@@ -44,11 +44,16 @@ def cases(server: str) -> list[Any]:
     ]
 
 
-def run(case: Mapping[str, Any], transport: str, server: TritonServer) -> None:
-    """Run a case; an AssertionError says which step failed."""
-    bare = Server(server.url)
+def run(
+    case: Mapping[str, Any], transport: str, server: TritonServer, secure: Path | None = None
+) -> None:
+    """Run a case, with TLS by the certificates of `secure`.
+
+    An AssertionError says which step failed.
+    """
+    bare = Server(server.url, secure)
     try:
-        with Client(server.url) as client:
+        with Client(server.url, secure=secure) as client:
             runner = _Runner(case, transport, bare, client)
             try:
                 for position, step in enumerate(case["steps"]):

@@ -34,9 +34,18 @@ def test_case(case: Mapping[str, Any], transport: str, server: TritonServer) -> 
 
 @pytest.mark.parametrize(("case", "transport"), cases("two places, four seconds"))
 def test_case_of_a_small_server(
-    case: Mapping[str, Any], transport: str, brief_server: TritonServer
+    case: Mapping[str, Any], transport: str, brief_server: TritonServer, certificates: Path
 ) -> None:
-    run(case, transport, brief_server)
+    """Over mutual TLS."""
+    run(case, transport, brief_server, certificates)
+
+
+def test_without_a_certificate_nobody_gets_in(brief_server: TritonServer) -> None:
+    plain = Server(brief_server.url)
+    with pytest.raises(grpc.RpcError) as refused:
+        plain.find("lucas_kanade")
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    plain.close()
 
 
 @pytest.fixture
@@ -75,9 +84,9 @@ def test_the_next_ring_removes_what_a_killed_program_left(bare: Server) -> None:
         path.with_name(foreign).unlink(missing_ok=True)
 
 
-def test_a_server_that_is_being_stopped(brief_server: TritonServer) -> None:
+def test_a_server_that_is_being_stopped(brief_server: TritonServer, certificates: Path) -> None:
     """The last test: its server ends."""
-    bare = Server(brief_server.url)
+    bare = Server(brief_server.url, certificates)
     stream = Stream(bare, bare.find("lucas_kanade"))
     assert not stream.push(Push(texture({"t": 0}), outputs=["indices"])).text
     stopping = threading.Thread(target=brief_server.close)

@@ -18,7 +18,7 @@ from tritonclient.grpc import service_pb2_grpc
 from cineflow import local_key
 from cineflow.errors import ServerError
 from cineflow.serving import TritonServer
-from cineflow_client import Client, ServerRefused
+from cineflow_client import Certificates, Client, ServerRefused
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
 
@@ -32,18 +32,25 @@ class TritonPythonModel:
 """
 
 
-@pytest.fixture(scope="module", params=["fixed models", "models that change"])
-def attacked(
-    request: pytest.FixtureRequest, server_binary: Any, repository: Path
-) -> Iterator[TritonServer]:
-    models = None if request.param == "fixed models" else ["lucas_kanade"]
-    with TritonServer(repository, binary=server_binary, models=models) as running:
-        yield running
+@pytest.fixture(params=["fixed models", "models that change, with TLS"])
+def attacked(request: pytest.FixtureRequest) -> TritonServer:
+    fixed = request.param == "fixed models"
+    running: TritonServer = request.getfixturevalue("server" if fixed else "secure_server")
+    return running
 
 
 @pytest.fixture
-def stub(attacked: TritonServer) -> Iterator[Any]:
-    with grpc.insecure_channel(attacked.url) as channel:
+def secure(attacked: TritonServer, certificates: Path) -> Path | None:
+    """An attacker within the hospital has a certificate."""
+    return certificates if attacked.secure else None
+
+
+@pytest.fixture
+def stub(attacked: TritonServer, secure: Path | None) -> Iterator[Any]:
+    channel = grpc.insecure_channel(attacked.url)
+    if secure is not None:
+        channel = grpc.secure_channel(attacked.url, Certificates.of(secure).credentials())
+    with channel:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
 
@@ -84,6 +91,16 @@ def list_memory(stub: Any, marker: Path) -> Any:
     return stub.SystemSharedMemoryStatus(pb.SystemSharedMemoryStatusRequest(), timeout=30)
 
 
+def map_gpu_memory(stub: Any, marker: Path) -> Any:
+    request = pb.CudaSharedMemoryRegisterRequest(name="x", raw_handle=bytes(64), byte_size=64)
+    return stub.CudaSharedMemoryRegister(request, timeout=30)
+
+
+def unmap_all_gpu_memory(stub: Any, marker: Path) -> Any:
+    request = pb.CudaSharedMemoryUnregisterRequest()
+    return stub.CudaSharedMemoryUnregister(request, timeout=30)
+
+
 def unload(stub: Any, marker: Path) -> Any:
     request = pb.RepositoryModelUnloadRequest(model_name="lucas_kanade")
     return stub.RepositoryModelUnload(request, timeout=30)
@@ -99,18 +116,30 @@ def unload(stub: Any, marker: Path) -> Any:
         map_memory,
         unmap_all_memory,
         list_memory,
+        map_gpu_memory,
+        unmap_all_gpu_memory,
     ],
     ids=lambda attack: attack.__name__,
 )
 def test_grpc_without_the_key(
-    attacked: TritonServer, stub: Any, tmp_path: Path, attack: Callable[[Any, Path], Any]
+    attacked: TritonServer,
+    secure: Path | None,
+    stub: Any,
+    tmp_path: Path,
+    attack: Callable[[Any, Path], Any],
 ) -> None:
     marker = tmp_path / "marker"
     with pytest.raises(grpc.RpcError) as refused:
         attack(stub, marker)
-    assert re.search("protocol is restricted|is not allowed", refused.value.details())
+    assert re.search(
+        "protocol is restricted|is not allowed|explicit model load / unload",
+        refused.value.details(),
+    )
     assert not marker.exists()
-    with Client(attacked.url) as client, client.stream("lucas_kanade", "shm") as stream:
+    with (
+        Client(attacked.url, secure=secure) as client,
+        client.stream("lucas_kanade", "shm") as stream,
+    ):
         assert stream.push(FRAME).current == 0  # it serves its own user as before
 
 
@@ -118,12 +147,21 @@ def test_grpc_without_the_key(
     ("method", "path"),
     [
         ("POST", "repository/models/lucas_kanade/load"),
+        ("POST", "repository/models/foreign/load"),
+        ("POST", "repository/models/lucas_kanade/unload"),
         ("POST", "repository/index"),
         ("POST", "logging"),
         ("GET", "logging"),
+        ("POST", "trace/setting"),
+        ("POST", "models/lucas_kanade/trace/setting"),
         ("GET", "systemsharedmemory/status"),
+        ("POST", "systemsharedmemory/region/x/register"),
+        ("POST", "systemsharedmemory/unregister"),
+        ("POST", "cudasharedmemory/region/x/register"),
         ("GET", "models/lucas_kanade/config"),
+        ("GET", "models/lucas_kanade/stats"),
         ("POST", "models/lucas_kanade/infer"),
+        ("POST", "models/lucas_kanade/generate"),
     ],
 )
 def test_http_without_the_key(attacked: TritonServer, method: str, path: str) -> None:
@@ -163,10 +201,13 @@ def test_the_key_goes_with_the_server(server_binary: Any, repository: Path) -> N
 
 
 def test_another_user_streams_without_shared_memory(
-    attacked: TritonServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    attacked: TritonServer,
+    secure: Path | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # as another user has another one
-    with Client(attacked.url) as client:
+    with Client(attacked.url, secure=secure) as client:
         with client.stream("lucas_kanade") as stream:
             assert stream.push(FRAME).current == 0
             assert stream.transport == "grpc"
@@ -197,7 +238,7 @@ def test_a_runtime_folder_that_is_not_there(
     try:
         assert local_key.read_key("127.0.0.1:1") == "secret"
     finally:
-        local_key.remove_key(file, "secret")
+        local_key.remove(file, "secret")
     assert not file.exists()
 
 

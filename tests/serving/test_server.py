@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import socket
 import urllib.request
 from dataclasses import replace
 
-import onnx
 import pytest
 
 from cineflow.errors import ArgumentError, ServerError
-from cineflow.export import write_repository
-from cineflow.runtime import Bundle
-from cineflow.runtime.bundle import file_sha256
 from cineflow.serving import (
     AddressUnusableError,
     PortTakenError,
@@ -89,8 +84,8 @@ def test_a_port_taken_between_choice_and_start_is_replaced(
     with socket.create_server(("127.0.0.1", 0)) as squatter:
         taken = squatter.getsockname()[1]
 
-        def first_a_taken_one(host, wanted):
-            ports = choose_ports(host, wanted)
+        def first_a_taken_one(*asked):
+            ports = choose_ports(*asked)
             choices.append(ports if choices else Ports(taken, ports.http, ports.metrics))
             return choices[-1]
 
@@ -195,19 +190,6 @@ def test_a_server_that_was_not_started(repository):
         _ = TritonServer(repository).url
 
 
-@pytest.fixture
-def other_bundle(tmp_path) -> Bundle:
-    """The default model with another hash, because its graph has another description."""
-    folder = shutil.copytree(Bundle.load("lucas_kanade").path, tmp_path / "other")
-    graph = onnx.load(folder / "model.onnx")
-    graph.doc_string = "another"
-    onnx.save(graph, folder / "model.onnx")
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["model.onnx"]["sha256"] = file_sha256(folder / "model.onnx")
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    return Bundle.load(folder)
-
-
 def test_models_come_and_go_under_explicit_control(server_binary, repository, tmp_path):
     log = tmp_path / "deep" / "server.log"
     log.parent.mkdir()
@@ -220,28 +202,6 @@ def test_models_come_and_go_under_explicit_control(server_binary, repository, tm
         assert str(repository) in error.value.remedy
         server.unload("lucas_kanade")
     assert "successfully unloaded" in log.read_text()  # a log file that was asked for is kept
-
-
-def test_a_new_model_is_loaded_under_a_live_stream(
-    server_binary, repository, tmp_path, moving_frames, other_bundle
-):
-    models = shutil.copytree(repository, tmp_path / "models")
-    with (
-        TritonServer(models, binary=server_binary, models=["lucas_kanade"]) as server,
-        Client(server.url) as client,
-        client.stream("lucas_kanade") as live,
-    ):
-        live.push(moving_frames[0])
-        write_repository([other_bundle], models)
-        server.load("lucas_kanade")
-        with client.stream("lucas_kanade") as opened:
-            opened.push(moving_frames[0])
-            assert opened.model.served_name == other_bundle.served_name
-        assert live.push(moving_frames[1]).previous == 0
-        assert live.model.served_name != other_bundle.served_name
-        live.close()
-        server.unload(live.model.served_name)
-        assert client.models()[live.model.served_name] != "READY"
 
 
 def test_a_path_without_a_shell(server_binary, repository, tmp_path, monkeypatch):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from cineflow_client.certificates import Certificates
 from cineflow_client.client import Client
 from cineflow_client.errors import (
+    CertificateUnusable,
     CineflowClientError,
     FrameDropped,
     FrameRejected,
     ModelNotFound,
+    ModelUnloaded,
     OtherProcess,
     ServerBusy,
     ServerDied,
@@ -30,6 +33,8 @@ from cineflow_client.stream import Stream
 __all__ = [
     "BeatInfo",
     "Cause",
+    "CertificateUnusable",
+    "Certificates",
     "CineflowClientError",
     "Client",
     "FrameDropped",
@@ -38,6 +43,7 @@ __all__ = [
     "LatencySummary",
     "ModelInfo",
     "ModelNotFound",
+    "ModelUnloaded",
     "OtherProcess",
     "Output",
     "Pending",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 import weakref
 from types import TracebackType
-from typing import Any
 
 import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from cineflow_client.connection import Connection
+from cineflow_client.connection import Secure
+from cineflow_client.control import Control
 from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
@@ -31,7 +31,7 @@ from cineflow_client.wire import call_request, read_arrays
 ALIAS_LIFETIME_S = 5.0
 
 
-class Client(Connection):
+class Client(Control):
     """A connection to one server; streams are opened on it. A context manager.
 
     Nothing is sent before the first call, and every call has a timeout.
@@ -39,11 +39,13 @@ class Client(Connection):
     Args:
         url: "host:port" of the server's gRPC interface.
         timeout_s: Seconds until a call without a response fails.
-        credentials: gRPC credentials for TLS (`grpc.ssl_channel_credentials(...)`); plain by
-            default.
+        secure: For a server with mutual TLS (`cineflow serve --secure`): a folder with ca.crt,
+            client.crt and client.key, or `Certificates`. Plain by default.
+        credentials: Other gRPC credentials (`grpc.ssl_channel_credentials(...)`).
 
     Raises:
         ServerUnavailable: `url` is not an address host:port.
+        CertificateUnusable: A file of `secure` does not do.
     """
 
     def __init__(
@@ -51,9 +53,10 @@ class Client(Connection):
         url: str,
         *,
         timeout_s: float = 10.0,
+        secure: Secure = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        super().__init__(url, timeout_s=timeout_s, credentials=credentials)
+        super().__init__(url, timeout_s=timeout_s, secure=secure, credentials=credentials)
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._known: dict[str, tuple[ModelInfo, float]] = {}  # and when it was asked for
 
@@ -74,17 +77,6 @@ class Client(Connection):
         """
         metadata = self._ask(self.stub.ServerMetadata, service_pb2.ServerMetadataRequest())
         return str(metadata.version)
-
-    def models(self) -> dict[str, str]:
-        """Every model of the server's repository and its state ("READY"; empty: not loaded).
-
-        Raises:
-            ServerUnavailable: No server responds.
-            ServerRefused: Its models can be changed, which only its own user may see.
-        """
-        request = service_pb2.RepositoryIndexRequest()
-        index = self._ask(self.stub.RepositoryIndex, request, with_key=True)
-        return {model.name: model.state for model in index.models}
 
     def model(self, name: str) -> ModelInfo:
         """What the server says about a model; an alias is followed to the model behind it.
@@ -263,7 +255,3 @@ class Client(Connection):
             info = self.model(name)
             self._known[name] = info, now
         return info
-
-    def _config(self, name: str) -> Any:
-        request = service_pb2.ModelConfigRequest(name=name)
-        return self._ask(self.stub.ModelConfig, request, model=name).config

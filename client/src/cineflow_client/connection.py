@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from cineflow_client.certificates import Certificates
 from cineflow_client.errors import (
     CineflowClientError,
     OtherProcess,
@@ -41,8 +42,21 @@ _OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 _ADDRESS = re.compile(r"[^/\s]+:[0-9]+")
-_ANSWERED = re.compile(r"unknown model|protocol is restricted")
+_ANSWERED = re.compile(r"unknown model|protocol is restricted|unload is not allowed")
+#: A server with TLS does not tell a client that it refuses: it closes the connection.
+_ABOUT_THE_SERVER = (
+    "Start one (`cineflow serve`), or check that this is its gRPC port. A server that was started "
+    "with --secure closes the connection of a client without certificates (secure=DIR)."
+)
+_ABOUT_CERTIFICATES = (
+    "Check that a server with --secure runs there (`cineflow serve --secure`), that its CA signed "
+    "the client's certificate, and that its certificate has the host of this address."
+)
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+#: A folder of certificates, or their files; None for a plain connection.
+Secure = str | os.PathLike[str] | Certificates | None
 
 
 class Connection:
@@ -51,14 +65,16 @@ class Connection:
     Args:
         url: "host:port" of the server's gRPC interface.
         timeout_s: Seconds until a call without a response fails.
-        credentials: gRPC credentials for TLS (`grpc.ssl_channel_credentials(...)`); plain by
-            default.
+        secure: For a server with mutual TLS (`cineflow serve --secure`): a folder with ca.crt,
+            client.crt and client.key, or `Certificates`. Plain by default.
+        credentials: Other gRPC credentials (`grpc.ssl_channel_credentials(...)`).
 
     Attributes:
         stub: Triton's gRPC stub.
 
     Raises:
         ServerUnavailable: `url` is not an address host:port.
+        CertificateUnusable: A file of `secure` does not do.
     """
 
     def __init__(
@@ -66,6 +82,7 @@ class Connection:
         url: str,
         *,
         timeout_s: float = 10.0,
+        secure: Secure = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self.url = url.removeprefix("grpc://")
@@ -76,6 +93,10 @@ class Connection:
                 repr(url),
                 "For example 127.0.0.1:8001, the default of `cineflow serve`.",
             )
+        if secure is not None:
+            files = secure if isinstance(secure, Certificates) else Certificates.of(secure)
+            credentials = files.credentials()
+        self._secure = credentials is not None
         self._channel = (
             grpc.insecure_channel(self.url, _OPTIONS)
             if credentials is None
@@ -97,8 +118,9 @@ class Connection:
         *,
         model: str = "the server",
         with_key: bool = False,
+        timeout_s: float | None = None,
     ) -> Any:
-        """One unary call of the stub, with the connection's timeout.
+        """One unary call of the stub.
 
         Args:
             method: A method of `stub`.
@@ -106,6 +128,7 @@ class Connection:
             model: The model that the call is about, for the text of an error.
             with_key: Send the server's key, if it is this user's server on this machine: the call
                 is restricted to those (`local_key`).
+            timeout_s: Seconds until a call without a response fails; the connection's by default.
 
         Raises:
             OtherProcess: This process only inherited the connection by a fork.
@@ -124,7 +147,8 @@ class Connection:
         key = read_key(self.url) if with_key else None
         metadata = [] if key is None else [(GRPC_HEADER, key)]
         try:
-            return method(request, timeout=self.timeout_s, metadata=metadata)
+            wait_s = self.timeout_s if timeout_s is None else timeout_s
+            return method(request, timeout=wait_s, metadata=metadata)
         except grpc.RpcError as error:
             details = error.details() or ""
             # Triton also says UNAVAILABLE for an "unknown model" without a ready version, and for
@@ -133,7 +157,7 @@ class Connection:
                 raise ServerUnavailable(
                     f"a server at {self.url}",
                     f"{error.code().name}: {details}",
-                    "Start one (`cineflow serve`), or check that this is its gRPC port.",
+                    _ABOUT_CERTIFICATES if self._secure else _ABOUT_THE_SERVER,
                 ) from error
             raise error_from_message(details, model) from error
 

@@ -28,6 +28,10 @@ class ServerUnavailable(CineflowClientError):  # noqa: N818
     """No server responds at the address, or it is not ready."""
 
 
+class CertificateUnusable(CineflowClientError):  # noqa: N818
+    """A file for mutual TLS is missing or has no PEM, or others can read the private key."""
+
+
 class ServerRefused(CineflowClientError):  # noqa: N818
     """The server returned an error of another kind."""
 
@@ -54,6 +58,10 @@ class StreamBroken(CineflowClientError):  # noqa: N818
 
 class ServerDied(StreamBroken):
     """The connection ended under a live stream: the server died, or the network failed."""
+
+
+class ModelUnloaded(StreamBroken):
+    """The stream's model was unloaded. The frame was not tracked."""
 
 
 class ServerStopping(ServerDied):

@@ -17,6 +17,7 @@ import numpy as np
 from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
+    ModelUnloaded,
     ServerDied,
     StreamBroken,
     StreamClosed,
@@ -117,7 +118,8 @@ class Resumer:
 
     def may_resume(self, error: CineflowClientError) -> bool:
         """Whether an error is one after which the stream can go on in another session."""
-        lost = isinstance(error, StreamBroken) and not isinstance(error, StreamTimeout)
+        lost = isinstance(error, StreamBroken)
+        lost = lost and not isinstance(error, (StreamTimeout, ModelUnloaded))
         return lost and self._alive and self._resume_s > 0 and not self._closed.is_set()
 
     def interrupt(self, error: CineflowClientError) -> None:

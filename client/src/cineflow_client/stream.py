@@ -28,6 +28,8 @@ from cineflow_client.connection import Connection
 from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
+    ModelNotFound,
+    ModelUnloaded,
     OtherProcess,
     RingLost,
     ServerBusy,
@@ -319,6 +321,13 @@ class Stream:
         if self._resumer.interrupted is not None:
             return  # this frame is sent again
         error = error_from_message(said, self.model.served_name) if said else None
+        if isinstance(error, ModelNotFound):
+            error = ModelUnloaded(
+                f"{self.model.served_name}, the stream's model, at the server",
+                "it was unloaded",
+                "Open a new stream to what is served now; displacement starts from a new "
+                "reference frame.",
+            )
         if inferred.id.startswith(AGAIN):
             if error is not None:
                 self._lose(session, error)

@@ -246,6 +246,12 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
             "one that does not send the server's key",
             "Run it as the user that started the server.",
         )
+    if "load / unload is not allowed" in message:
+        return ServerRefused(
+            "a server whose models can change",
+            "one with fixed models",
+            "`cineflow serve` starts one; in Python, TritonServer(models=[...]).",
+        )
     if "unknown model" in message or "is not found" in message:
         return ModelNotFound(
             f"the model {model!r}", message, "Client.models() lists what is served."

@@ -7,7 +7,9 @@
     check.py    ONNX files from elsewhere: `check` lints one, `import` makes a bundle of it
     engine.py   TensorRT engines and their store
     repo.py     bundles to a Triton model repository
+    certs.py    certificates for a test of mutual TLS
     serve.py    bundles behind a real Triton, until Ctrl-C
+    models.py   what a running server serves: models, load, unload, rollback
     stream.py   a clip to a running server
     call.py     the arrays of one study to a running server
     phantom.py  a synthetic cine with exactly known motion
@@ -38,7 +40,9 @@ _COMMANDS = (
     "check",
     "engine",
     "repo",
+    "certs",
     "serve",
+    "models",
     "stream",
     "call",
     "phantom",

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from cineflow.cli.console import guarded, out
+from cineflow.cli.console import SECURE_HELP, guarded, out
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +27,7 @@ def call(
     inputs: Annotated[
         Path, typer.Option("--input", help="The model's inputs by name, .npz (numpy.savez).")
     ],
+    secure: Annotated[Path | None, typer.Option(help=SECURE_HELP)] = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", help="File for the outputs by name, .npz.")
     ] = None,
@@ -46,7 +47,7 @@ def call(
     client_library = import_client()
     name = _served_name(model)
     arrays = read_arrays(inputs)
-    with client_library.Client(url) as client:
+    with client_library.Client(url, secure=secure) as client:
         info = client.model(name)
         spec = ModelSpec.from_json(json.dumps(info.spec))
         if spec.feed.streams:

@@ -22,6 +22,9 @@ INTERRUPTED = 130  # as a shell reports SIGINT
 out = Console(soft_wrap=True)
 err = Console(stderr=True)
 
+#: Of the option --secure of every command that talks to a server.
+SECURE_HELP = "Folder with ca.crt, client.crt and client.key, for a server with --secure."
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _interrupted = False
 

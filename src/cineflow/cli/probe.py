@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from cineflow.cli.console import BAD_INPUT, err, guarded, out
+from cineflow.cli.console import BAD_INPUT, SECURE_HELP, err, guarded, out
 from cineflow.cli.outcome import import_client
 from cineflow.errors import ProfileError
 
@@ -28,6 +29,7 @@ def probe(
         str | None,
         typer.Option(help="host:port of a running server; default: the engine chosen here."),
     ] = None,
+    secure: Annotated[Path | None, typer.Option(help=SECURE_HELP)] = None,
     runtime: Annotated[
         str, typer.Option(help="A runtime of `cineflow doctor`, without --url.")
     ] = "auto",
@@ -49,7 +51,9 @@ def probe(
         else:
             server = url
             asked = f"the server at {server}"
-            found = fitting_run(loaded, lambda probes: _served_results(loaded, probes, server))
+            found = fitting_run(
+                loaded, lambda probes: _served_results(loaded, probes, server, secure)
+            )
     show(found, asked, loaded, read_probes(loaded)[0].made_by)
 
 
@@ -67,10 +71,10 @@ def show(deviations: Sequence[Deviation], asked: str, bundle: Bundle, made_by: s
         raise typer.Exit(BAD_INPUT)
 
 
-def _served_results(bundle: Bundle, probes: Probes, url: str) -> list[Arrays]:
+def _served_results(bundle: Bundle, probes: Probes, url: str, secure: Path | None) -> list[Arrays]:
     """What the server that has this bundle loaded gives."""
     sdk, name = import_client(), bundle.served_name
-    with sdk.Client(url) as client:
+    with sdk.Client(url, secure=secure) as client:
         try:
             if probes.frames is None:
                 outputs = client.call(name, **probes.inputs)

@@ -28,12 +28,25 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on; other machines cannot reach the default.")
     ] = "127.0.0.1",
+    secure: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with ca.crt, server.crt and server.key (`cineflow certs`): mutual TLS."
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen without TLS where others can reach it.")
+    ] = False,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes a free one.")
     ] = 8001,
     metrics_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the metrics; 0 takes a free one.")
     ] = 0,
+    metrics_host: Annotated[
+        str | None,
+        typer.Option(help="Address of the metrics; default: --host, but loopback with --secure."),
+    ] = None,
     places: Annotated[
         int, typer.Option(min=1, help="Live streams of each model; one more is refused.")
     ] = 64,
@@ -61,25 +74,28 @@ def serve(
 
     opened = [Bundle.load(bundle) for bundle in bundles or ["lucas_kanade"]]
     binary = obtain_server(server_dir)
-    # A kept repository may hold models that were served earlier: load by name.
+    # By name: a kept repository may hold models that were served earlier, and `cineflow load`
+    # brings others.
     aliases = aliases_of(opened)
     names = [*(bundle.served_name for bundle in opened), *aliases]
     limits = Limits(places, idle, threads)
     with contextlib.ExitStack() as stack:
-        models: list[str] | None = names
         temporary: list[Path] = []
         if repository is None:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="cineflow-repo-"))
             repository = Path(scratch, "models")
-            models, temporary = None, [Path(scratch)]
+            temporary = [Path(scratch)]
         write_repository(opened, repository, limits=limits)
         server = TritonServer(
             repository,
             binary=binary,
             host=host,
+            secure=secure,
+            insecure=insecure,
+            metrics_host=metrics_host,
             grpc_port=port,
             metrics_port=metrics_port,
-            models=models,
+            models=names,
             log_file=log,
             restarts=RESTARTS,
             temporary=temporary,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cineflow.cli.console import err, go_on, guarded, out
+from cineflow.cli.console import SECURE_HELP, err, go_on, guarded, out
 
 
 def register(app: typer.Typer) -> None:
@@ -23,6 +23,7 @@ def stream(
         ),
     ],
     url: Annotated[str, typer.Option(help="host:port of the server's gRPC interface.")],
+    secure: Annotated[Path | None, typer.Option(help=SECURE_HELP)] = None,
     model: Annotated[str, typer.Option(help="An alias, or a served name.")] = "lucas_kanade",
     given: Annotated[
         Path | None,
@@ -42,7 +43,7 @@ def stream(
 
     client_library = import_client()
     frames = read_clip(clip)
-    with client_library.Client(url) as client:
+    with client_library.Client(url, secure=secure) as client:
         info = client.model(model)
         source = prepare(info, frames, given)
         if out_dir is not None:

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from cineflow.serving.errors import (
     AddressUnusableError,
+    CertificateError,
     PortTakenError,
     ServerDiedError,
     ServerInstallError,
     ServerNotFoundError,
     ServerTimeoutError,
     SharedMemoryFullError,
+    UnprotectedError,
 )
 from cineflow.serving.install import ServerBinary, find_server, install_server, server_directory
 from cineflow.serving.server import TritonServer, ask_version
 
 __all__ = [
     "AddressUnusableError",
+    "CertificateError",
     "PortTakenError",
     "ServerBinary",
     "ServerDiedError",
@@ -27,6 +30,7 @@ __all__ = [
     "ServerTimeoutError",
     "SharedMemoryFullError",
     "TritonServer",
+    "UnprotectedError",
     "ask_version",
     "find_server",
     "install_server",

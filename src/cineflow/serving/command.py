@@ -11,6 +11,7 @@ from pathlib import Path
 import cineflow
 from cineflow.errors import ArgumentError
 from cineflow.local_key import KEY_NAME
+from cineflow.serving.access import Access
 from cineflow.serving.backend import STOPPING_VARIABLE
 from cineflow.serving.errors import ServerInstallError
 from cineflow.serving.install import ServerBinary, search_path
@@ -41,6 +42,9 @@ _BETTER = {
     "grpc-keepalive-time": "10000",
     "grpc-keepalive-timeout": "5000",
     "allow-client-shm": "true",  # off by default since 2.69, unknown before
+    # Two more interfaces, which have no restrictions. An environment variable turns the second on.
+    "allow-sagemaker": "false",
+    "allow-vertex-ai": "false",
 }
 _STOCK_PREFIX = "triton_python_backend_shm_region_"
 #: Gives the server arguments that `ps` does not show (csrc/launcher).
@@ -53,7 +57,7 @@ class ServerCommand:
 
     Attributes:
         repository: Folder of model folders.
-        host: Address to listen on.
+        access: Where it listens, and for whom.
         explicit: Whether models are loaded by name and can change later; otherwise the server loads
             all of them.
         exit_timeout_s: Seconds that live sequences get to end when the server is stopped.
@@ -62,7 +66,7 @@ class ServerCommand:
     """
 
     repository: Path
-    host: str
+    access: Access
     explicit: bool
     exit_timeout_s: float
     options: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +85,7 @@ class ServerCommand:
 
         Raises:
             ArgumentError: The binary does not know one of `options`.
+            UnprotectedError, CertificateError: As `Access.certificates`.
         """
         options: dict[str, str | None] = {
             "id": name,
@@ -88,11 +93,9 @@ class ServerCommand:
             "model-control-mode": "explicit" if self.explicit else "none",
             "disable-auto-complete-config": None,  # the configuration is generated from the spec
             "exit-timeout-secs": f"{max(1, round(self.exit_timeout_s)) + _UNLOAD_S}",
-            "grpc-address": self.host,
+            **self.access.options(),
             "grpc-port": str(ports.grpc),
-            "http-address": "127.0.0.1",  # whoever comes from elsewhere speaks gRPC
             "http-port": str(ports.http),
-            "metrics-address": self.host,
             "metrics-port": str(ports.metrics),
             "backend-config": f"python,shm-region-prefix-name={shared_memory_prefix(name)}",
         }

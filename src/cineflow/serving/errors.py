@@ -59,3 +59,11 @@ class SequenceTakenError(ServerError):
 
 class StreamGoneError(ServerError):
     """A frame belongs to a sequence that the server does not know, or no longer knows."""
+
+
+class CertificateError(ServerError):
+    """A file of mutual TLS is missing, unusable or open to other users."""
+
+
+class UnprotectedError(ServerError):
+    """A server would be reachable by other machines without TLS, and nobody asked for that."""

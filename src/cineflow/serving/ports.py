@@ -34,7 +34,9 @@ def address(host: str, port: int) -> str:
     return f"[{reached}]:{port}" if ":" in reached else f"{reached}:{port}"
 
 
-def choose_ports(host: str, wanted: Mapping[str, int]) -> Ports:
+def choose_ports(
+    host: str, wanted: Mapping[str, int], others: Mapping[str, str] | None = None
+) -> Ports:
     """Ports for one server: those that were asked for, and free ones for 0.
 
     They are not reserved: another process may take one before the server binds it. `TritonServer`
@@ -43,6 +45,7 @@ def choose_ports(host: str, wanted: Mapping[str, int]) -> Ports:
     Args:
         host: Address that the server will listen on.
         wanted: Port per protocol ("grpc", "http", "metrics"); 0 takes a free one.
+        others: Address per protocol that listens elsewhere.
 
     Raises:
         PortTakenError: A port that was asked for is taken, or was asked for twice.
@@ -69,7 +72,8 @@ def choose_ports(host: str, wanted: Mapping[str, int]) -> Ports:
     chosen = {}
     with contextlib.ExitStack() as held:  # all are held until the end, so that no two are equal
         for protocol, port in wanted.items():
-            chosen[protocol] = _try_bind(held, host, port, protocol)
+            place = (others or {}).get(protocol, host)
+            chosen[protocol] = _try_bind(held, place, port, protocol)
     return Ports(**chosen)
 
 

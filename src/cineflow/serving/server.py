@@ -27,6 +27,7 @@ from types import TracebackType
 from cineflow import local_key
 from cineflow.errors import ArgumentError, ServerError
 from cineflow.serving import health, leftovers, supervisor
+from cineflow.serving.access import Access, leave_key
 from cineflow.serving.command import (
     ARGUMENTS_LIBRARY,
     ServerCommand,
@@ -34,6 +35,7 @@ from cineflow.serving.command import (
     shared_memory_prefix,
     stopping_file,
 )
+from cineflow.serving.control import ModelControl
 from cineflow.serving.errors import PortTakenError, ServerDiedError, ServerTimeoutError
 from cineflow.serving.install import ServerBinary, find_server
 from cineflow.serving.log import ServerLog, death
@@ -69,6 +71,9 @@ class TritonServer:
         *,
         binary: ServerBinary | None = None,
         host: str = "127.0.0.1",
+        secure: Path | str | None = None,
+        insecure: bool = False,
+        metrics_host: str | None = None,
         grpc_port: int = 0,
         http_port: int = 0,
         metrics_port: int = 0,
@@ -87,7 +92,13 @@ class TritonServer:
         Args:
             repository: Folder of model folders.
             binary: The server to run; `find_server()` by default.
-            host: Address to listen on. The default, loopback, cannot be reached by other machines.
+            host: Address to listen on. The default, loopback, cannot be reached by other machines;
+                any other one needs `secure` or `insecure`.
+            secure: Folder with ca.crt, server.crt and server.key: gRPC with mutual TLS then, so
+                that a client needs a certificate that the CA has signed.
+            insecure: Listen without TLS where other machines reach it.
+            metrics_host: Address for the metrics, which are plain HTTP. By default that of `host`,
+                but loopback with `secure`.
             grpc_port: Port for gRPC; 0 takes a free one, also for the other two ports.
             http_port: Port for HTTP, on loopback only (health; the rest is for this program).
             metrics_port: Port for Prometheus metrics.
@@ -128,15 +139,14 @@ class TritonServer:
         self._models = None if models is None else list(models)
         self._command = ServerCommand(
             repository=self.repository,
-            host=host,
+            access=Access(host, None if secure is None else Path(secure), insecure, metrics_host),
             explicit=models is not None,
             exit_timeout_s=exit_timeout_s,
             options=dict(options or {}),
             environment=dict(environment or {}),
         )
-        self._loaded: list[str] = []  # by name, so that a restarted server loads them again
         self._key = ""  # what a client of this user sends to be let in
-        self._key_file: Path | None = None
+        self._left: dict[Path, str] = {}  # the key, and where it keeps its models
         self._log: ServerLog | None = None
         self._ports: Ports | None = None
         self._scratch: Path | None = None
@@ -151,6 +161,8 @@ class TritonServer:
         Raises:
             ServerNotFoundError: tritonserver was not found.
             ServerInstallError: This Python cannot run its models.
+            UnprotectedError: Other machines reach `host`; neither `secure` nor `insecure` is set.
+            CertificateError: A file of `secure` is missing or does not do.
             PortTakenError: A port that was asked for is taken.
             AddressUnusableError: The address cannot be listened on.
             SharedMemoryFullError: /dev/shm is too small for frames of a usual size.
@@ -168,8 +180,10 @@ class TritonServer:
         binary = self._binary or find_server()
         leftovers.sweep()
         require_shared_memory(self.repository, self._models)
+        access = self._command.access
+        access.certificates()
         for attempt in range(_ATTEMPTS):
-            self._ports = choose_ports(self._command.host, self._wanted_ports)
+            self._ports = choose_ports(access.host, self._wanted_ports, access.others)
             try:
                 self._launch(binary)
                 self._wait_until_ready()
@@ -181,7 +195,7 @@ class TritonServer:
                 if all(self._wanted_ports.values()) or attempt == _ATTEMPTS - 1:
                     ports = self._ports
                     raise PortTakenError(
-                        f"port {ports.grpc} of {self._command.host} for grpc, {ports.http} for "
+                        f"port {ports.grpc} of {access.host} for grpc, {ports.http} for "
                         f"http and {ports.metrics} for metrics",
                         "one that another process took before the server could",
                         "Start it again; port 0 takes any free one.",
@@ -205,11 +219,12 @@ class TritonServer:
             if self._scratch is not None:
                 supervisor.remove_made(supervisor.Scratch.of(self._scratch))
                 shutil.rmtree(self._scratch, ignore_errors=True)
-            if self._key_file is not None:
-                local_key.remove_key(self._key_file, self._key)
+            for path, text in self._left.items():
+                local_key.remove(path, text)
+            self._left = {}
             if self._claim is not None:
                 os.close(self._claim)
-            self._scratch = self._key_file = self._claim = None
+            self._scratch = self._claim = None
 
     def __enter__(self) -> TritonServer:
         return self.start()
@@ -227,7 +242,7 @@ class TritonServer:
     @property
     def url(self) -> str:
         """Where gRPC clients connect ("127.0.0.1:8001")."""
-        return address(self._command.host, self._running_ports().grpc)
+        return address(self._command.access.host, self._running_ports().grpc)
 
     @property
     def http_url(self) -> str:
@@ -237,7 +252,13 @@ class TritonServer:
     @property
     def metrics_url(self) -> str:
         """Prometheus metrics ("http://127.0.0.1:8002/metrics")."""
-        return f"http://{address(self._command.host, self._running_ports().metrics)}/metrics"
+        host = self._command.access.metrics_address
+        return f"http://{address(host, self._running_ports().metrics)}/metrics"
+
+    @property
+    def secure(self) -> bool:
+        """Whether gRPC clients need a certificate."""
+        return self._command.access.secure is not None
 
     @property
     def alive(self) -> bool:
@@ -299,33 +320,13 @@ class TritonServer:
         Raises:
             ServerError: The server refuses or fails; the message has its reason.
         """
-        self._control_model(model, "load")
-        self._keep_models([*self._loaded, model])
+        self.check()
+        self._control().load(model)
 
     def unload(self, model: str) -> None:
-        """Unload a model after its streams have ended. Raises as `load`."""
-        self._control_model(model, "unload")
-        self._keep_models([one for one in self._loaded if one != model])
-
-    def _keep_models(self, models: Sequence[str]) -> None:
-        """What a restarted server loads."""
-        self._loaded = list(dict.fromkeys(models))
-        if self._scratch is not None:
-            path = supervisor.Scratch.of(self._scratch).models
-            new = path.with_suffix(".new")
-            new.write_text(json.dumps(self._loaded))
-            new.rename(path)
-
-    def _control_model(self, model: str, action: str) -> None:
+        """Unload a model; its live streams end. Raises as `load`."""
         self.check()
-        health.control_model(
-            self._running_ports().http,
-            self._key,
-            model,
-            action,
-            repository=self.repository,
-            timeout_s=self._ready_timeout_s,
-        )
+        self._control().unload(model)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -333,6 +334,16 @@ class TritonServer:
         if self._ports is None:
             raise ServerError("a server that was started", "one that was not", "Call start().")
         return self._ports
+
+    def _control(self) -> ModelControl:
+        assert self._scratch is not None  # it was started
+        return ModelControl(
+            self.repository,
+            self._running_ports().http,
+            self._key,
+            supervisor.Scratch.of(self._scratch).models,
+            self._ready_timeout_s,
+        )
 
     def _state(self) -> supervisor.State:
         if self._scratch is not None:
@@ -347,9 +358,13 @@ class TritonServer:
         self.log_file = self._wanted_log or self._scratch / "server.log"
         self._log = ServerLog(self.log_file)
         self._key = secrets.token_hex(16)
+        desk = None
         if self._models is not None:
-            self._keep_models(self._models)
-        remove = [str(path) for path in (self._scratch, self._leave_key(), *self._temporary)]
+            control = self._control()
+            control.keep(add=self._models)
+            desk = local_key.Desk(str(self.repository), str(control.loaded))
+        self._left = leave_key(self._running_ports().grpc, self._key, desk)
+        remove = [str(path) for path in (self._scratch, *self._left, *self._temporary)]
         self._claim = leftovers.claim(self._scratch, self.name, remove)
         plan = supervisor.Plan(
             command=self._command.line(binary, self.name, self._running_ports(), self._scratch),
@@ -379,18 +394,6 @@ class TritonServer:
             )
         assert self._supervisor.stdout is not None  # PIPE was asked for
         self._supervisor.stdout.readline()  # the server's process is there, or the supervisor ended
-
-    def _leave_key(self) -> Path:
-        port = self._running_ports().grpc
-        try:
-            self._key_file = local_key.write_key(port, self._key)
-        except OSError as error:
-            raise ServerError(
-                f"to leave a key for this user's clients in {local_key.key_file(port).parent}",
-                str(error),
-                "Remove that folder, or set XDG_RUNTIME_DIR to one of your own.",
-            ) from error
-        return self._key_file
 
     def _wait_until_ready(self) -> None:
         port = self._running_ports().http

@@ -57,6 +57,10 @@ def serve(
     full: Annotated[
         bool, typer.Option(help="Every rate, number of streams and transport.")
     ] = False,
+    secure: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `cineflow certs`: measure with mutual TLS."),
+    ] = None,
     out_dir: Annotated[
         Path, typer.Option("--out", help="Folder for report.html and results.json.")
     ] = Path("build/bench-serve"),
@@ -87,11 +91,11 @@ def serve(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cineflow-bench-")))
         repository = write_repository([bundle], scratch / "models")
         began = time.monotonic()
-        server = stack.enter_context(TritonServer(repository, binary=binary))
+        server = stack.enter_context(TritonServer(repository, binary=binary, secure=secure))
         ready_s = time.monotonic() - began
-        client = stack.enter_context(library.Client(server.url))
+        client = stack.enter_context(library.Client(server.url, secure=secure))
         source = prepare(client.model(bundle.served_name), cine, given)
-        job = _write_source(source, scratch, bundle)
+        job = _write_source(source, scratch, bundle, secure)
         runner = Runner(client, job, bundle.path)
         bars = stack.enter_context(Progress(console=err, transient=True))
         task = bars.add_task("", total=sum(case.seconds for case in cases))
@@ -112,7 +116,7 @@ def serve(
         ("Python", platform.python_version()),
         ("Date", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
     ]
-    command = _command(model, clip, given, paced, streams, seconds, full)
+    command = _command(model, clip, given, paced, streams, seconds, full, secure)
     _write(out_dir, measured, bundle.served_name, facts, command)
     _print(measured)
     out.print(f"[bold]{out_dir / 'report.html'}[/]")
@@ -128,7 +132,7 @@ def _rates(text: str) -> list[float]:
     return rates
 
 
-def _write_source(source: Source, folder: Path, bundle: Bundle) -> Any:
+def _write_source(source: Source, folder: Path, bundle: Bundle, secure: Path | None) -> Any:
     """The frames and further inputs as files, and the job that reads them."""
     from cineflow.cli.bench.source import Job
 
@@ -136,7 +140,13 @@ def _write_source(source: Source, folder: Path, bundle: Bundle) -> Any:
     start, each = source.given.start, source.given.at(1)
     arrays: dict[str, Any] = {f"start.{name}": one for name, one in start.items()}
     arrays |= {f"each.{name}": one for name, one in each.items()}
-    job = Job(out="", mode="", frames=str(folder / "frames.npy"), model=bundle.served_name)
+    job = Job(
+        out="",
+        mode="",
+        frames=str(folder / "frames.npy"),
+        model=bundle.served_name,
+        secure="" if secure is None else str(secure.resolve()),
+    )
     if not arrays:
         return job
     np.savez(folder / "given.npz", **arrays)
@@ -160,11 +170,13 @@ def _command(
     streams: int,
     seconds: float,
     full: bool,
+    secure: Path | None,
 ) -> str:
     words = ["cineflow", "bench", "serve", model, "--rates", ",".join(f"{one:g}" for one in rates)]
     words += ["--streams", str(streams), "--seconds", f"{seconds:g}"]
     words += [] if clip is None else ["--input", str(clip)]
     words += [] if given is None else ["--given", str(given)]
+    words += [] if secure is None else ["--secure", str(secure)]
     return shlex.join([*words, *(["--full"] if full else [])])
 
 

@@ -44,6 +44,7 @@ class Job:
             "each.<name>"; "" without any.
         target: Address of the server, or folder of the bundle in process.
         model: Served name.
+        secure: Folder of the client's certificates; "" for a plain connection.
     """
 
     out: str
@@ -56,6 +57,7 @@ class Job:
     given: str = ""
     target: str = ""
     model: str = ""
+    secure: str = ""
 
     def to_json(self) -> str:
         """One line."""
@@ -104,7 +106,10 @@ def opened(job: Job) -> Iterator[Callable[[int], object]]:
     from cineflow_client import Client
 
     transport: Transport = "grpc" if job.mode == "grpc" else "shm"
-    with Client(job.target) as client, client.stream(job.model, transport) as there:
+    with (
+        Client(job.target, secure=job.secure or None) as client,
+        client.stream(job.model, transport) as there,
+    ):
 
         def push_there(k: int) -> object:
             frame, given = frames[k]

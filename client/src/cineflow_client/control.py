@@ -1,0 +1,139 @@
+"""What a server serves, changed while it runs: models are loaded, unloaded and rolled back.
+
+Only for programs of the server's own user on its machine (`local_key`). A live stream stays with
+the model that it began with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tritonclient.grpc import service_pb2
+
+from cineflow_client.connection import Connection
+from cineflow_client.errors import CineflowClientError, ModelNotFound, ServerRefused
+from cineflow_client.local_key import Desk, read_desk
+from cineflow_client.metadata import alias_target
+
+#: A model asks its engine for its known results before it is ready.
+_LOAD_S = 120.0
+#: The configuration of an alias, and the one that it had before (cineflow.export.triton).
+_TARGET = re.compile(r'^\s*model_name: "([^"]+)"', re.M)
+_NOW, _BEFORE = "config.pbtxt", "previous.pbtxt"
+
+
+class Control(Connection):
+    """A connection that also changes what is served."""
+
+    def models(self) -> dict[str, str]:
+        """Every model of the server's repository and its state ("READY"; empty: not loaded).
+
+        Raises:
+            ServerUnavailable: No server responds.
+            ServerRefused: Its models can be changed, which only its own user may see.
+        """
+        request = service_pb2.RepositoryIndexRequest()
+        index = self._ask(self.stub.RepositoryIndex, request, with_key=True)
+        return {model.name: model.state for model in index.models}
+
+    def aliases(self) -> dict[str, str]:
+        """The model behind each alias that is ready. Raises as `models`."""
+        ready = [name for name, state in self.models().items() if state == "READY"]
+        found = {name: alias_target(self._config(name)) for name in ready}
+        return {name: target for name, target in found.items() if target}
+
+    def load(self, model: str) -> None:
+        """Load a model of the server's repository, or an alias with the model that it stands for.
+
+        Streams go on meanwhile. Those of a model that is loaded again go on with their state.
+
+        Raises:
+            ServerRefused: Its models cannot change, only its own user may do that, or the model
+                does not load; the old one stays then.
+            ModelNotFound: The repository does not have it.
+            ServerUnavailable: No server responds.
+        """
+        request = service_pb2.RepositoryModelLoadRequest(model_name=model)
+        self._change(self.stub.RepositoryModelLoad, request, model)
+        self._keep(add=[model])
+
+    def unload(self, model: str) -> None:
+        """Unload a model, or an alias and the model that it stands for.
+
+        Its live streams end with `ModelUnloaded`. Raises as `load`.
+        """
+        if self.models().get(model) != "READY":
+            raise ModelNotFound(
+                f"a model {model!r} that is loaded", "none", "`Client.models()` lists them."
+            )
+        names = [name for name, target in self.aliases().items() if model in (name, target)]
+        names += [target for name, target in self.aliases().items() if name == model]
+        for name in dict.fromkeys([*names, model]):
+            request = service_pb2.RepositoryModelUnloadRequest(model_name=name)
+            self._change(self.stub.RepositoryModelUnload, request, name)
+        self._keep(remove=[*names, model])
+
+    def rollback(self, alias: str) -> str:
+        """Let an alias stand for the model before; returns the name of that model.
+
+        A second time brings the present one back. Streams stay with their models.
+
+        Raises:
+            ModelNotFound: There is no model before.
+            CineflowClientError: As `load`. If the model does not load, the alias stays as it is.
+        """
+        folder = Path(self._desk().repository, alias)
+        if Path(alias).name != alias or not (folder / _BEFORE).is_file():
+            raise ModelNotFound(
+                f"a model that {alias!r} stood for before",
+                "none",
+                "`cineflow load` keeps the one that it replaces.",
+            )
+        # First the model: if it does not load, the alias stands for the present one.
+        target = _TARGET.findall((folder / _BEFORE).read_text())[-1]
+        self.load(target)
+        _swap(folder)
+        self.load(alias)
+        return target
+
+    def _config(self, name: str) -> Any:
+        request = service_pb2.ModelConfigRequest(name=name)
+        return self._ask(self.stub.ModelConfig, request, model=name).config
+
+    def _change(self, method: Any, request: Any, model: str) -> None:
+        self._ask(method, request, model=model, with_key=True, timeout_s=_LOAD_S)
+
+    def _desk(self) -> Desk:
+        desk = read_desk(self.url)
+        if desk is None:
+            raise ServerRefused(
+                "a server of this user on this machine, whose models can change",
+                f"{self.url}",
+                "Run it as the user that started the server (`cineflow serve`).",
+            )
+        return desk
+
+    def _keep(self, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
+        """Note what a restarted server loads."""
+        try:
+            path = Path(self._desk().loaded)
+            names = dict.fromkeys([*json.loads(path.read_text()), *add])
+            new = path.with_suffix(f".{os.getpid()}")
+            new.write_text(json.dumps([name for name in names if name not in set(remove)]))
+            new.replace(path)
+        except (CineflowClientError, OSError):  # not a server of ours: it has no such list
+            return
+
+
+def _swap(folder: Path) -> None:
+    """Exchange the two configurations. Both files are new, so that Triton sees the change."""
+    texts = {_NOW: (folder / _BEFORE).read_text(), _BEFORE: (folder / _NOW).read_text()}
+    for name, text in texts.items():
+        new = folder / f"{name}.new"
+        new.write_text(text)
+        new.replace(folder / name)
