@@ -29,7 +29,7 @@ import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-CONTRACT = 3
+CONTRACT = 4
 #: Format of a value and its bytes, by datatype.
 TYPES = {
     "UINT8": "B", "BOOL": "?", "INT32": "i", "INT64": "q", "FP16": "e", "FP32": "f", "FP64": "d",
