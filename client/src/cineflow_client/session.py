@@ -20,7 +20,7 @@ from cineflow_client.errors import CineflowClientError, SharedMemoryUnavailable
 from cineflow_client.link import Link, ring_parts
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.ring import SharedRing
-from cineflow_client.served import LATE_FRAMES, ROUND_TRIP
+from cineflow_client.served import LATE_FRAMES, RESUMED, ROUND_TRIP
 from cineflow_client.wire import (
     Step,
     end_request,
@@ -54,6 +54,7 @@ class Session:
         link: The gRPC call, and the ring.
         transport: "shm" or "grpc"; "auto" until the first frame is sent.
         transport_reason: Why "auto" did not take shared memory; empty if it did.
+        resumed: How many sessions of the stream were lost before this one.
         started: Whether a request has begun the sequence.
         clock: The server's.
         settled: Whether it is known how frames travel, and the first request was made.
@@ -72,12 +73,13 @@ class Session:
         self.sequence_id = secrets.randbits(62) + 1  # 0 is refused by the server
         self.transport = transport
         self.transport_reason = ""
+        self.resumed = 0
         self.started = False
         self.clock = ServerClock()
         self.link = Link(connection, declared.traceparent)
         self._declared = declared
         # What the next frame tells the server, whose metrics cannot know it otherwise.
-        self._told: dict[str, int] = {}
+        self._told: dict[str, int | str] = {}
         self._model = model
         self._slots = slots
         self._wanted = list(wanted)
@@ -141,7 +143,9 @@ class Session:
         request = frame_request(name, self.sequence_id, request_id, step, wanted, ring, start=start)
         self.started = True
         told, self._told = self._told, {}
-        set_parameters(request, {**told, **(self._declared.parameters if start else {})})
+        if start:
+            told |= self._declared.parameters | ({RESUMED: self.resumed} if self.resumed else {})
+        set_parameters(request, told)
         return request
 
     def tell(self, round_trip_us: int, late_frames: int) -> None:

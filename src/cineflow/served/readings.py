@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .results import BeatInfo, Cause, Quality, Rhythm
+from cineflow.served.results import BeatInfo, Cause, Quality, Rhythm
 
 #: A ModelSpec in its JSON form.
 Spec = Mapping[str, Any]

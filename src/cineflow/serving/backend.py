@@ -27,7 +27,7 @@ from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.probing import require_probes
 from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
 from cineflow.runtime.stream import Stream
-from cineflow.served import KEEP_ALIVE, STATE, batch_limit, encode
+from cineflow.served import KEEP_ALIVE, RESUMED, STATE, batch_limit, encode
 from cineflow.serving.calls import CallRunner
 from cineflow.serving.deadlines import Deadlines, measure
 from cineflow.serving.errors import ServerStoppingError
@@ -267,7 +267,7 @@ class TritonPythonModel:
         if sequence not in self._streams:  # a live one keeps its trace
             self._events.begin(sequence, parameters)
         self._streams.begin(sequence, stream)
-        if self._input(request, STATE.name) is not None:
+        if RESUMED in parameters or self._input(request, STATE.name) is not None:
             self._events.stream("resumed", sequence)
 
     def _new_stream(self, request: Any) -> Stream:

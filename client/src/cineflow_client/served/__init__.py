@@ -2,8 +2,8 @@
 
 Ports, enums, results, and how a result becomes tensors and comes back, stand here and nowhere else.
 The Triton configuration, the backend, the client and the tables of docs/serving.md read this
-folder. The client carries an identical copy, because it is installed without cineflow; a test
-compares the two. Standard library and NumPy only. A spec is its JSON form here
+folder. The client carries a copy, because it is installed without cineflow; a test compares the
+two. Standard library and NumPy only. A spec is its JSON form here
 (`ModelSpec.to_json`).
 
 results.py   what a stream says about one frame
@@ -14,7 +14,7 @@ tensors.py   a result as tensors, and back
 
 from __future__ import annotations
 
-from .ports import (
+from cineflow_client.served.ports import (
     BUDGET,
     COMPUTED,
     CONTRACT,
@@ -27,6 +27,7 @@ from .ports import (
     MOST_LOST_FRAMES,
     NOTES,
     PERIOD,
+    RESUMED,
     ROUND_TRIP,
     STATE,
     TRACEPARENT,
@@ -39,14 +40,14 @@ from .ports import (
     stream_inputs,
     stream_outputs,
 )
-from .readings import (
+from cineflow_client.served.readings import (
     READINGS,
     Needs,
     Reading,
     has_reading,
     lacking,
 )
-from .results import (
+from cineflow_client.served.results import (
     BeatInfo,
     Cause,
     Deadline,
@@ -56,7 +57,7 @@ from .results import (
     Rhythm,
     Times,
 )
-from .tensors import (
+from cineflow_client.served.tensors import (
     decode,
     described_output,
     encode,
@@ -77,6 +78,7 @@ __all__ = [
     "NOTES",
     "PERIOD",
     "READINGS",
+    "RESUMED",
     "ROUND_TRIP",
     "STATE",
     "TRACEPARENT",

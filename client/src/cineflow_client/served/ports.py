@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .readings import READINGS, Reading, Spec, rank_of
+from cineflow_client.served.readings import READINGS, Reading, Spec, rank_of
 
 #: Version of this contract; it is a parameter of every served configuration.
 CONTRACT = 4
@@ -34,12 +34,14 @@ LAST_INDEX = 2**62
 MOST_LOST_FRAMES = 8
 
 #: Parameters of a stream's requests. With START: the time from one frame to the next and the time
-#: that a result may take, us, and a W3C trace context. With each frame: how long the last one took
+#: that a result may take, us, a W3C trace context, and how often the stream went on before. With
+#: each frame: how long the last one took
 #: at the client, us, and how many were later than the budget. Without a frame: the stream is frozen
 #: and keeps its place.
 PERIOD = "period_us"
 BUDGET = "budget_us"
 TRACEPARENT = "traceparent"
+RESUMED = "resumed"
 ROUND_TRIP = "round_trip_us"
 LATE_FRAMES = "late_frames"
 KEEP_ALIVE = "keep_alive"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .ports import (
+from cineflow_client.served.ports import (
     COMPUTED,
     DEADLINE,
     FLAGS,
@@ -19,8 +19,8 @@ from .ports import (
     STATE,
     raw_outputs,
 )
-from .readings import READINGS, Spec, lacking
-from .results import Deadline, Output, Result, Times
+from cineflow_client.served.readings import READINGS, Spec, lacking
+from cineflow_client.served.results import Deadline, Output, Result, Times
 
 
 def encode(result: Result, spec: Spec, wanted: Sequence[str] | None = None) -> dict[str, Any]:
