@@ -268,7 +268,7 @@ class TritonPythonModel:
             self._events.begin(sequence, parameters)
         self._streams.begin(sequence, stream)
         if RESUMED in parameters or self._input(request, STATE.name) is not None:
-            self._events.stream("resumed", sequence)
+            self._tell("resumed", sequence)
 
     def _new_stream(self, request: Any) -> Stream:
         spacing, saved = self._input(request, "spacing_mm"), self._input(request, STATE.name)

@@ -25,6 +25,18 @@ _NAMES = {"started": "opened"}
 _ENDS = {"refused", "ended", "gone", "expired"}
 
 
+def event_folder(folder: Path | None) -> dict[str, str]:
+    """The environment of a server that writes its events into a folder, which is made if missing.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if folder is None:
+        return {}
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {EVENTS_VARIABLE: str(folder.resolve())}
+
+
 class EventLog:
     """The events of one model. Any thread may write.
 

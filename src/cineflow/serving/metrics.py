@@ -36,8 +36,8 @@ HISTOGRAMS: Mapping[str, tuple[str, tuple[float, ...]]] = {
 COUNTERS: Mapping[str, str] = {
     "cineflow_frames_total": "Frames and calls: computed, rejected, dropped (gaps between "
     "indices), late (after the budget that the stream declared)",
-    "cineflow_streams_total": "Streams by event: started, refused (no place), ended, gone (its "
-    "client), expired (idle)",
+    "cineflow_streams_total": "Streams by event: started, resumed (of the started ones, after a "
+    "loss), refused (no place), ended, gone (its client), expired (idle)",
 }
 GAUGES: Mapping[str, str] = {"cineflow_live_streams": "Streams that are live now"}
 
@@ -153,7 +153,7 @@ class ModelMetrics:
         """Every series exists from the start: a rate cannot be read off one that has just come."""
         for result in ("computed", "rejected", "dropped", "late"):
             self._metric(self._key("cineflow_frames_total", {"result": result}))
-        for event in ("started", "refused", "ended", "gone", "expired"):
+        for event in ("started", "resumed", "refused", "ended", "gone", "expired"):
             self._metric(self._key("cineflow_streams_total", {"event": event}))
         for name, (_, ends) in HISTOGRAMS.items():
             for end in ends:
