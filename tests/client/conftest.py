@@ -1,4 +1,4 @@
-"""A server for two streams, which drops a stream that is idle for a second."""
+"""A server for two streams, which drops an idle stream after a second and logs its events."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cineflow.serving import TritonServer
+from cineflow.serving.events import event_folder
 
 
 @pytest.fixture(scope="session")
@@ -23,5 +24,6 @@ def small_server(
         assert wanted in text
         text = text.replace(wanted, small)
     config.write_text(text)
-    with TritonServer(models, binary=server_binary) as server:
+    events = event_folder(tmp_path_factory.mktemp("events"))
+    with TritonServer(models, binary=server_binary, environment=events) as server:
         yield server

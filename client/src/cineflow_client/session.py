@@ -144,7 +144,8 @@ class Session:
         self.started = True
         told, self._told = self._told, {}
         if start:
-            told |= self._declared.parameters | ({RESUMED: self.resumed} if self.resumed else {})
+            told.update(self._declared.parameters)
+            told.update({RESUMED: self.resumed} if self.resumed else {})
         set_parameters(request, told)
         return request
 
