@@ -380,22 +380,6 @@ def test_a_server_that_hangs(server_binary, repository, moving_frames):
             os.kill(server.pid, signal.SIGCONT)
 
 
-@pytest.fixture(scope="module")
-def small_server(server_binary, repository, tmp_path_factory):
-    """A server for two streams, which drops a stream that is idle for a second."""
-    import shutil
-
-    models = shutil.copytree(repository, tmp_path_factory.mktemp("small") / "models")
-    (config,) = models.glob("lucas_kanade-*/config.pbtxt")
-    text = config.read_text()
-    for wanted, small in (("60000000", "1000000"), ('string_value: "64"', 'string_value: "2"')):
-        assert wanted in text
-        text = text.replace(wanted, small)
-    config.write_text(text)
-    with TritonServer(models, binary=server_binary) as server:
-        yield server
-
-
 def test_a_stream_that_idled_too_long(small_server, moving_frames):
     with (
         Client(small_server.url) as client,

@@ -29,7 +29,7 @@ import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-CONTRACT = 3
+CONTRACT = 4
 #: Format of a value and its bytes, by datatype.
 TYPES = {
     "UINT8": "B", "BOOL": "?", "INT32": "i", "INT64": "q", "FP16": "e", "FP32": "f", "FP64": "d",
@@ -337,6 +337,7 @@ class Push:
         room: Bytes of an output's room in the ring, by name, where they are not the part's.
         start: Whether it begins the sequence; None: the first one does.
         end: Whether it ends the sequence.
+        parameters: Further parameters of the request.
     """
 
     frame: Tensor | None
@@ -345,6 +346,7 @@ class Push:
     room: Mapping[str, int] = field(default_factory=dict)
     start: bool | None = None
     end: bool = False
+    parameters: Mapping[str, bool | int | str] = field(default_factory=dict)
 
 
 class Stream:
@@ -475,6 +477,9 @@ class Stream:
         request.parameters["sequence_id"].int64_param = self.sequence
         request.parameters["sequence_start"].bool_param = start
         request.parameters["sequence_end"].bool_param = push.end
+        for name, value in push.parameters.items():
+            kind = {bool: "bool_param", int: "int64_param", str: "string_param"}[type(value)]
+            setattr(request.parameters[name], kind, value)
         slot = 0
         if push.frame is not None:
             name = "frame" if push.frame.datatype == "UINT8" else "frame_f32"

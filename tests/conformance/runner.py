@@ -78,6 +78,7 @@ class _Runner:
         self._streams: dict[str, Stream] = {}
         self._twins: dict[str, Any] = {}
         self._begun: set[str] = set()  # twins that have had their first frame
+        self._computed = [0, 0]  # the last frame's times at the server
         self._lost: Sequence[Mapping[str, Any]] = ()  # frames whose results have not come
         self._at_start = {name: tensor(one) for name, one in case.get("at_start", {}).items()}
         self.model = bare.find(self._name, SUITE["contract"])
@@ -100,6 +101,11 @@ class _Runner:
         elif "end" in step and "frame" not in step:
             answer = self._streams[name].push(Push(None, end=True))
             self._check(step, answer, None)
+        elif "frozen" in step:
+            parameters = {"keep_alive": True}
+            self._check(step, self._streams[name].push(Push(None, parameters=parameters)), None)
+            if self._twins[name] is not None:
+                self._twins[name].freeze()
         else:
             self._push(step, name)
 
@@ -154,7 +160,8 @@ class _Runner:
             frame = None
         wanted = step.get("ask") or [*self.model.default_outputs(), *self._on_request]
         room, start = step.get("room", {}), step.get("start")
-        return Push(frame, inputs, wanted, room, start, bool(step.get("end")))
+        ends, parameters = bool(step.get("end")), step.get("parameters", {})
+        return Push(frame, inputs, wanted, room, start, ends, parameters)
 
     def _stream(self, name: str, size: tuple[int, ...], id_of: str | None) -> Stream:
         if name not in self._streams:
@@ -249,12 +256,21 @@ class _Runner:
             assert sorted(answer.tensors) == sorted(step["outputs"])
         if "indices" in step:
             assert answer.tensors["indices"].values() == step["indices"]
+        if "computed" in answer.tensors:
+            before, self._computed = self._computed, answer.tensors["computed"].values()
+            assert before[0] < self._computed[0] < self._computed[1]
+        if "late_frames" in step:
+            holds, expected_ms, load, late_frames = answer.tensors["deadline"].values()
+            assert late_frames == step["late_frames"]
+            assert holds in (0.0, 1.0)
+            assert expected_ms > 0
+            assert load > 0
         if twin is not None:
             if "ask" not in step:
                 there = set(answer.tensors) - ({"state"} - set(self._on_request))
-                assert there == set(twin)
+                assert there - {"deadline"} == set(twin)
             for name, one in answer.tensors.items():
-                if name in twin:
+                if name in twin and name != "computed":
                     require_same(name, one, twin[name])
 
 

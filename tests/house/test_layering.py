@@ -48,7 +48,7 @@ class Room:
 
 ROOMS = [
     Room("cineflow.errors", "src/cineflow/errors.py"),
-    Room("cineflow.served", "src/cineflow/served.py", set(), {"numpy"}),
+    Room("cineflow.served", "src/cineflow/served", set(), {"numpy"}),
     Room("cineflow.local_key", "src/cineflow/local_key.py"),
     Room("cineflow.spec", "src/cineflow/spec", GROUND, {"numpy"}),
     Room("cineflow.ops", "src/cineflow/ops", {"_C"}, {"numpy"}, {"torch", "onnx", "cupy"}),

@@ -72,6 +72,8 @@ def result() -> served.Result:
         unit="mm",
         absent={"strain": "it was not asked for"},
         engine="onnxruntime 1.31.0",
+        times=served.Times(None, 41.5, 41.5, 41.512, 41.512),
+        deadline=served.Deadline(True, 12.5, 0.4, 3),
     )
 
 
@@ -86,9 +88,13 @@ def same(one, other) -> bool:
 
 
 def test_the_clients_copy_is_identical() -> None:
-    for name in ("served.py", "local_key.py"):
-        ours = (ROOT / "src/cineflow" / name).read_bytes()
-        assert (ROOT / "client/src/cineflow_client" / name).read_bytes() == ours
+    """But for the name of the package."""
+    here, there = ROOT / "src/cineflow", ROOT / "client/src/cineflow_client"
+    names = [path.name for path in sorted((here / "served").glob("*.py"))]
+    assert names == [path.name for path in sorted((there / "served").glob("*.py"))]
+    for name in ("local_key.py", *(f"served/{one}" for one in names)):
+        copy = (there / name).read_text().replace("cineflow_client.served", "cineflow.served")
+        assert copy == (here / name).read_text(), name
 
 
 def test_a_result_comes_back_as_it_went() -> None:
@@ -99,6 +105,14 @@ def test_a_result_comes_back_as_it_went() -> None:
         if part.name != "latency_ms":
             assert same(getattr(came, part.name), getattr(sent, part.name)), part.name
     assert came.outputs["move"].values is came.flow
+    assert came.times.compute_ms == pytest.approx(12.0)
+
+
+def test_what_a_server_has_not_measured_stays_unknown() -> None:
+    sent = replace(result(), deadline=served.Deadline(None, np.nan, 0.0, 0))
+    came = served.decode(served.encode(sent, SPEC), SPEC, None).deadline
+    assert came.holds is None
+    assert np.isnan(came.expected_ms)
 
 
 def test_every_tensor_that_is_sent_is_a_port_of_its_type_and_rank() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import shutil
 import threading
 import time
@@ -11,11 +14,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from cineflow.cli import _app
 from cineflow.serving import TritonServer
 from cineflow.serving.rarity import Rarity
+from cineflow.serving.scrape import Scrape
 from cineflow_client import Client, FrameRejected
 
+ROOT = Path(__file__).resolve().parents[2]
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
 
 
@@ -143,3 +150,69 @@ def test_ready_stays_ready_while_a_model_loads(
         assert client.models()["other"] == "READY"
     assert len(polls) > 5
     assert all(polls)
+
+
+# -- who reads them ------------------------------------------------------------------------------
+
+
+def test_the_dashboard_asks_for_what_there_is(server: TritonServer) -> None:
+    page = json.loads((ROOT / "deploy" / "grafana" / "cineflow.json").read_text())
+    queries = [target["expr"] for panel in page["panels"] for target in panel["targets"]]
+    queries += [one["query"] for one in page["templating"]["list"] if one["type"] == "query"]
+    assert len(queries) > 10
+    there = Scrape.of(scraped(server), 0.0).values
+    asked = {name for query in queries for name in re.findall(r"\b(?:cineflow|nv)_\w+", query)}
+    assert asked - there.keys() == set()
+    assert {name for name in there if name.startswith("cineflow_")} >= {"cineflow_live_streams"}
+    for query in queries:  # labels and their values exist as well
+        for name, labels in re.findall(r"(\w+)\{([^}]*)\}", query):
+            known = {pair for key in there[name] for pair in key}
+            for label, sign, value in re.findall(r'(\w+)(=~?)"([^"]*)"', labels):
+                assert label in dict(known), query
+                assert sign == "=~" or (label, value) in known, query
+
+
+def test_top_prints_the_sums(server: TritonServer) -> None:
+    with Client(server.url) as client, client.stream("lucas_kanade") as stream:
+        for _ in range(3):
+            stream.push(FRAME)
+        address = server.metrics_url.split("/")[2]
+        ended = CliRunner().invoke(_app(), ["top", address, "--once"], env={"COLUMNS": "200"})
+        for _ in range(30):
+            if " 0 " not in ended.output.splitlines()[1][:60]:
+                break
+            time.sleep(0.1)
+            ended = CliRunner().invoke(_app(), ["top", address, "--once"], env={"COLUMNS": "200"})
+    assert ended.exit_code == 0, ended.output
+    head, row = ended.output.splitlines()[:2]
+    assert head.split()[:4] == ["model", "live", "frames", "late"]
+    cells = row.split()
+    assert cells[0].startswith("lucas_kanade-")
+    assert int(cells[1]) >= 1
+    assert int(cells[2]) >= 3
+    assert all(float(cell) > 0 for cell in cells[9:13])  # p50, p95, p99, model p99
+    assert 0 < float(cells[13]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("8002", "HOST:PORT"), ("127.0.0.1:1", "metrics at"), ("http://[", "metrics at")],
+)
+def test_top_without_a_server(address: str, said: str) -> None:
+    ended = CliRunner().invoke(_app(), ["top", address, "--once"])
+    assert ended.exit_code == 2
+    assert said in ended.output
+
+
+def test_a_quantile_is_that_of_prometheus() -> None:
+    page = "\n".join(
+        f'h_bucket{{model="{model}",le="{end}"}} {count}'
+        for model, scale in (("a", 1), ("b", 0))
+        for end, count in (("1", 2 * scale), ("2", 6 * scale), ("+Inf", 8 * scale))
+    )
+    now = Scrape.of(page, 1.0)
+    assert now.quantile("h", 0.5, None, model="a") == pytest.approx(1.5)
+    assert now.quantile("h", 0.125, None, model="a") == pytest.approx(0.5)
+    assert now.quantile("h", 0.99, None, model="a") == 2.0  # above the last finite end
+    assert math.isnan(now.quantile("h", 0.5, None, model="b"))
+    assert math.isnan(now.quantile("h", 0.5, now, model="a"))  # nothing since

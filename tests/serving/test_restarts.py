@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -202,6 +203,46 @@ def test_a_request_that_hangs(server_binary: Any, repository: Path, tmp_path: Pa
         assert stream.push(FRAME).previous == 0
         with client.stream("lucas_kanade") as again:
             assert again.push(FRAME).current == 0
+
+
+@pytest.mark.slow
+def test_a_frame_that_takes_many_budgets_is_ended(
+    server_binary: Any, repository: Path, tmp_path: Path
+) -> None:
+    """The limit of its stream (100 budgets) comes long before that of the server."""
+    models = shutil.copytree(repository, tmp_path / "models")
+    (program,) = models.glob("lucas_kanade-*/1/model.py")
+    # It hangs in what is asked for with each frame.
+    given = HANGING_MODEL.replace("_frame(self", "_given(self").replace("._frame(", "._given(")
+    given = given.replace("frame[0, 0] == 13", "self._frame(request)[0, 0] == 13")
+    program.write_text(given)
+    bad = FRAME.copy()
+    bad[0, 0] = 13
+    with (
+        TritonServer(
+            models,
+            binary=server_binary,
+            restarts=9,
+            environment={"CINEFLOW_EVENTS": str(tmp_path)},
+        ) as server,
+        Client(server.url) as client,
+    ):
+        stream = client.stream("lucas_kanade", rate=20, budget_ms=25)
+        for _ in range(3):
+            stream.push(FRAME)
+        began = time.monotonic()
+        with pytest.raises(FrameRejected, match="twice took the server down"):
+            stream.push(bad)
+        assert time.monotonic() - began < 55
+        until(lambda: server.restarts == 2)
+        assert server.restart_reason.endswith("has ended")
+        assert stream.push(FRAME).previous == 2
+        assert server.log_file is not None
+        said = server.log_file.read_text()
+    assert said.count("a frame has computed for 2.5 s and hangs: its process ends") == 2
+    (events,) = tmp_path.glob("*.jsonl")
+    names = [json.loads(line)["event"] for line in events.read_text().splitlines()]
+    assert names == ["opened", "hung", *("opened", "resumed", "hung"), "opened", "resumed", "ended"]
 
 
 @pytest.mark.slow

@@ -27,7 +27,16 @@ from cineflow_client.errors import (
 from cineflow_client.latency import LatencyLog, LatencySummary, ServerTimes
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.pending import Pending
-from cineflow_client.served import BeatInfo, Cause, Output, Quality, Result, Rhythm
+from cineflow_client.served import (
+    BeatInfo,
+    Cause,
+    Deadline,
+    Output,
+    Quality,
+    Result,
+    Rhythm,
+    Times,
+)
 from cineflow_client.stream import Stream
 
 __all__ = [
@@ -37,6 +46,7 @@ __all__ = [
     "Certificates",
     "CineflowClientError",
     "Client",
+    "Deadline",
     "FrameDropped",
     "FrameRejected",
     "LatencyLog",
@@ -63,4 +73,5 @@ __all__ = [
     "StreamClosed",
     "StreamExpired",
     "StreamTimeout",
+    "Times",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from functools import partial
 from types import TracebackType
 
 import grpc
@@ -12,6 +13,7 @@ from tritonclient.grpc import service_pb2
 
 from cineflow_client.connection import Secure
 from cineflow_client.control import Control
+from cineflow_client.declared import Declared
 from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
@@ -119,6 +121,9 @@ class Client(Control):
         state: bytes | None = None,
         spacing_mm: tuple[float, ...] | None = None,
         readings: tuple[str, ...] = (),
+        rate: float | None = None,
+        budget_ms: float | None = None,
+        traceparent: str = "",
     ) -> Stream:
         """Open a stream of frames to a model.
 
@@ -143,6 +148,11 @@ class Client(Control):
             spacing_mm: mm per pixel along the frame's axes, (row, column) or (slice, row, column):
                 lengths and areas come in mm then.
             readings: What comes only where it is asked for: "strain", "state".
+            rate: Frames per second that will come. The server says with each result whether it
+                holds them (`Result.deadline`).
+            budget_ms: Time that a result may take; goes with `rate`. Later ones are counted.
+            traceparent: The trace that the stream belongs to, as W3C writes it. The server's log of
+                events has it.
 
         Raises:
             ModelNotFound: As `model`, or the model takes calls.
@@ -165,6 +175,7 @@ class Client(Control):
                 f"{info.served_name}, which takes calls",
                 "client.call(model, name=array, ...)",
             )
+        declared = Declared(rate, budget_ms, traceparent)
         opened = Stream(
             self,
             info,
@@ -176,6 +187,21 @@ class Client(Control):
             state=state,
             spacing_mm=spacing_mm,
             readings=readings,
+            declared=declared,
+            another=partial(
+                self.stream,
+                info.served_name,
+                transport,
+                slots=slots,
+                timeout_s=timeout_s,
+                resume_s=resume_s,
+                policy=policy,
+                deadline_ms=deadline_ms,
+                readings=readings,
+                rate=rate,
+                budget_ms=budget_ms,
+                traceparent=traceparent,
+            ),
         )
         self._streams.add(opened)
         return opened

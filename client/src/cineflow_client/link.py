@@ -35,12 +35,16 @@ _RELEASE_S, _RELEASE_STEP_S = 10.0, 0.05
 class Link:
     """A bidirectional gRPC call, and a ring next to it.
 
+    Args:
+        connection: To the server.
+        traceparent: The trace that the call belongs to, as W3C writes it; "" for none.
+
     Attributes:
         ring: The shared memory, once it was opened.
         responses: The server's responses, in the order in which they come.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, traceparent: str = "") -> None:
         self.ring: SharedRing | None = None
         self._connection = connection
         self._lock = threading.Lock()  # of the ring
@@ -49,7 +53,10 @@ class Link:
         self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()  # at most slots + the end
         self._watch: Any = None
         self._hung_up = False
-        self.responses: Any = connection.stub.ModelStreamInfer(_requests(self._outbox))
+        # Triton's own trace takes the context from the call.
+        metadata = (("traceparent", traceparent),) if traceparent else ()
+        requests = _requests(self._outbox)
+        self.responses: Any = connection.stub.ModelStreamInfer(requests, metadata=metadata)
 
     @property
     def is_own(self) -> bool:

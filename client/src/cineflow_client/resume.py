@@ -181,6 +181,7 @@ class Resumer:
     def _begin(self, size: tuple[int, ...]) -> Session:
         self._is_ready()
         session = self._make_session(self._beginning())
+        session.resumed = self.resumed + 1
         try:
             session.settle(size)
             with self._leaving:

@@ -13,15 +13,26 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cineflow_client.clock import ServerClock
 from cineflow_client.connection import Connection
+from cineflow_client.declared import Declared
 from cineflow_client.errors import CineflowClientError, SharedMemoryUnavailable
 from cineflow_client.link import Link, ring_parts
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.ring import SharedRing
-from cineflow_client.wire import Step, end_request, frame_request, watch_request
+from cineflow_client.served import LATE_FRAMES, RESUMED, ROUND_TRIP
+from cineflow_client.wire import (
+    Step,
+    end_request,
+    frame_request,
+    keep_alive_request,
+    set_parameters,
+    watch_request,
+)
 
 Transport = Literal["auto", "shm", "grpc"]
-END_ID = "end"
+#: Ids of requests without a frame.
+END_ID, ALIVE_ID = "end", "alive"
 
 
 class Session:
@@ -35,6 +46,7 @@ class Session:
         transport: "auto" takes shared memory where it works.
         slots: Of the ring.
         wanted: Outputs that the ring has room for.
+        declared: What goes with the first frame, for the server to know.
         at_start: What goes with the first frame. It may be filled until that is sent.
 
     Attributes:
@@ -42,9 +54,9 @@ class Session:
         link: The gRPC call, and the ring.
         transport: "shm" or "grpc"; "auto" until the first frame is sent.
         transport_reason: Why "auto" did not take shared memory; empty if it did.
+        resumed: How many sessions of the stream were lost before this one.
         started: Whether a request has begun the sequence.
-        round_trip_us: Of the last frame, until the next one tells the server, whose metrics cannot
-            know it otherwise.
+        clock: The server's.
         settled: Whether it is known how frames travel, and the first request was made.
     """
 
@@ -55,14 +67,19 @@ class Session:
         transport: Transport,
         slots: int,
         wanted: Iterable[str],
+        declared: Declared,
         at_start: Mapping[str, np.ndarray],
     ) -> None:
         self.sequence_id = secrets.randbits(62) + 1  # 0 is refused by the server
         self.transport = transport
         self.transport_reason = ""
+        self.resumed = 0
         self.started = False
-        self.round_trip_us = 0
-        self.link = Link(connection)
+        self.clock = ServerClock()
+        self.link = Link(connection, declared.traceparent)
+        self._declared = declared
+        # What the next frame tells the server, whose metrics cannot know it otherwise.
+        self._told: dict[str, int | str] = {}
         self._model = model
         self._slots = slots
         self._wanted = list(wanted)
@@ -125,10 +142,20 @@ class Session:
         name = self._model.served_name
         request = frame_request(name, self.sequence_id, request_id, step, wanted, ring, start=start)
         self.started = True
-        if self.round_trip_us:
-            request.parameters["round_trip_us"].int64_param = self.round_trip_us
-            self.round_trip_us = 0
+        told, self._told = self._told, {}
+        if start:
+            told.update(self._declared.parameters)
+            told.update({RESUMED: self.resumed} if self.resumed else {})
+        set_parameters(request, told)
         return request
+
+    def tell(self, round_trip_us: int, late_frames: int) -> None:
+        """What the next frame tells the server: how long the last one took, and how many were late.
+
+        From the thread that receives.
+        """
+        late = {LATE_FRAMES: late_frames} if late_frames else {}
+        self._told = {ROUND_TRIP: round_trip_us, **late}
 
     @property
     def ring(self) -> SharedRing | None:
@@ -138,6 +165,12 @@ class Session:
     def give_up_ring(self, reason: str) -> None:
         """Let the frames from here on travel inside the messages."""
         self.transport, self.transport_reason = "grpc", reason
+
+    def keep_alive(self) -> None:
+        """Tell the server that the sequence lives, without a frame."""
+        if self.started:
+            name = self._model.served_name
+            self.link.send(keep_alive_request(name, self.sequence_id, ALIVE_ID))
 
     def end(self) -> None:
         """Tell the server that the sequence ends. From any thread."""

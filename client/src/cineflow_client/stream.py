@@ -15,40 +15,33 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any
 
-import grpc
 import numpy as np
 
 from cineflow_client.connection import Connection
+from cineflow_client.declared import Declared
+from cineflow_client.delivery import Delivery
 from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
-    ModelNotFound,
-    ModelUnloaded,
     OtherProcess,
-    RingLost,
-    ServerBusy,
-    ServerDied,
-    ServerStopping,
-    StreamBroken,
     StreamBusy,
     StreamClosed,
 )
-from cineflow_client.frames import checked_arrays, checked_frame, checked_spacing, require_numbers
+from cineflow_client.freeze import Freeze
+from cineflow_client.intake import Intake
 from cineflow_client.metadata import ModelInfo
-from cineflow_client.padding import Padding
 from cineflow_client.pending import Pending
-from cineflow_client.resume import AGAIN, Resumer
+from cineflow_client.reading import read
+from cineflow_client.resume import Resumer
 from cineflow_client.served import STATE, Result
-from cineflow_client.session import END_ID, Session, Transport
-from cineflow_client.slots import NO_SLOT, Slots
+from cineflow_client.session import Session, Transport
+from cineflow_client.slots import Slots
 from cineflow_client.waiting import Waiting
-from cineflow_client.wire import Step, error_from_message, names_a_lost_region, read_result
 
 _END_TIMEOUT_S = 2.0
 #: What a lock can wait at most; it refuses more, and infinity.
@@ -78,36 +71,38 @@ class Stream:
         state: bytes | None,
         spacing_mm: tuple[float, ...] | None,
         readings: tuple[str, ...],
+        declared: Declared,
+        another: Callable[..., Stream],
     ) -> None:
         self.model = model
         self.timeout_s = timeout_s
         self._process = os.getpid()
         self._slots = Slots(slots, waiting)
-        self._size: tuple[int, ...] | None = None  # of the caller's frames
-        self._padding: Padding | None = None
-        self._at_start: dict[str, np.ndarray] = {}
-        if spacing_mm is not None:
-            self._at_start["spacing_mm"] = checked_spacing(spacing_mm, model.frame_rank)
-        if state is not None:
-            self._at_start[STATE.name] = np.frombuffer(state, np.uint8)
-        self._given_at_start = state is None  # a state brings what is given at START
+        self._another = another
+        self._freeze: Freeze | None = None
+        self._intake = Intake(model, state, spacing_mm)
         wanted = model.wanted_outputs(readings)
-        self._shows_state = STATE.name in wanted
-        self._dark = True  # every frame so far was black, so a scale of 0..1 can still show
         self._sending = threading.Lock()  # whoever has it has the turn to send
-        self._ended = threading.Event()
         self._resumer = Resumer(
-            partial(Session, connection, model, transport, slots, wanted),
+            partial(Session, connection, model, transport, slots, wanted, declared),
             partial(connection.require_ready, model.served_name),
-            self._at_start,
+            self._intake.at_start,
             state,
             wanted,
             resume_s,
         )
+        self._delivery = Delivery(
+            model,
+            self._slots,
+            self._resumer,
+            self._intake,
+            declared,
+            shows_state=STATE.name in wanted,
+        )
         # The thread does not hold the stream, so that one that is dropped goes, and its ring too.
         self._reader = threading.Thread(
-            target=_read,
-            args=(weakref.ref(self), self._resumer),
+            target=read,
+            args=(weakref.ref(self._delivery), self._resumer.session),
             name="cineflow-stream",
             daemon=True,
         )
@@ -123,6 +118,11 @@ class Stream:
     def dropped(self) -> int:
         """How many frames its policy has dropped."""
         return self._slots.dropped
+
+    @property
+    def late_frames(self) -> int:
+        """Frames whose result came later than the declared budget."""
+        return self._delivery.late_frames
 
     @property
     def resumed(self) -> int:
@@ -162,8 +162,8 @@ class Stream:
             beat: Whether an R wave came with this frame. True makes it the reference frame of the
                 displacement from here on. None means that there are no triggers: end-diastole is
                 found in the motion, some frames late, after about two beats (`Result.beat_info`).
-            time_ms: When the frame was taken, so that impossible heart rates are noticed. Give it
-                for every frame of a stream or for none.
+            time_ms: When the frame was taken, on a clock of yours, so that impossible heart rates
+                are noticed. `Result.times` has it again. Give it for every frame or for none.
             given: The model's further inputs by name: those `at_start` with the first frame, the
                 others with every frame.
 
@@ -210,6 +210,7 @@ class Stream:
             CineflowClientError: As `push`.
         """
         self.require_own_process()
+        self.unfreeze()
         sent_at = time.perf_counter()
         until = sent_at + min(max(wait_s, 0.0), _LONGEST_WAIT_S)
         if not self._sending.acquire(timeout=max(until - time.perf_counter(), 0.0)):
@@ -252,173 +253,69 @@ class Stream:
         until: float,
     ) -> Pending:
         """Check, claim a slot and send, one frame at a time."""
-        array = checked_frame(frame, self.model, self._size, dark=self._dark)
-        own_size = array.shape
-        if self._size is None:
-            self._padding = Padding(self.model, own_size)
-        assert self._padding is not None
-        array = self._padding.pad(array)
-        require_numbers(index, beat, time_ms)
-        arrays = self._checked_given(given, array.shape)
-        step = Step(array, index, beat, time_ms, NO_SLOT, arrays)
+        step = self._intake.step(frame, index, beat, time_ms, given)
         if self._slots.drops:
-            if index is None and not self._given_at_start:
+            if index is None and not self._intake.begins_anew:
                 raise FrameRejected(
                     "a frame's index, because the stream goes on from a state and may drop frames",
                     "none",
                     "Go on counting from the state's result: its `current`.",
                 )
-            step = replace(step, frame=array.copy())  # the caller may write to its array again
+            step = replace(step, frame=step.frame.copy())  # the caller may write to its array again
             pending = self._slots.wait_in_line(self, step, sent_at)
-            self._slots.send_waiting(self._leave)
+            self._slots.send_waiting(self._delivery.leave)
         else:
             pending = self._slots.claim(self, step, sent_at, until)
             if self._resumer.keeps_frames:
-                pending.step = replace(pending.step, frame=array.copy())
+                pending.step = replace(pending.step, frame=step.frame.copy())
             try:
-                self._leave(pending)
+                self._delivery.leave(pending)
             except BaseException as error:  # nothing was sent: the next frame may use the slot
                 self._slots.release(pending)
                 raise (self._slots.broken or error) from None
-        self._size = own_size
-        self._dark = self._dark and not array.any()
+        self._intake.taken(step)
         return pending
 
-    def _leave(self, pending: Pending) -> None:
-        self._resumer.send(pending.request_id, pending.step, partial(self._not_sent, pending))
+    # -- freezing, and another depth or probe ----------------------------------------------------
 
-    def _not_sent(self, pending: Pending, error: Exception, useless: bool) -> None:
-        """A first frame did not leave; `useless` says that no other one can."""
-        if useless and isinstance(error, CineflowClientError):
-            self.fail(error)
-        else:
-            self._slots.release(pending)
-            pending.settle(None, error)
+    def freeze(self) -> None:
+        """The picture is frozen: no frames come for a while, and the stream keeps its place.
 
-    def _checked_given(
-        self, given: Mapping[str, np.ndarray], shape: tuple[int, ...]
-    ) -> dict[str, np.ndarray]:
-        """The further inputs of this frame. Those that come once are kept for the first request."""
-        feed = self.model.spec["feed"]
-        first = self._size is None and self._given_at_start
-        not_now = {*feed["inputs"], *(() if first else feed["at_start"])}
-        now = [item for item in self.model.spec["inputs"] if item["name"] not in not_now]
-        sizes = self.model.axis_sizes(shape)
-        arrays = checked_arrays(self.model.served_name, now, given, sizes)
-        once = {name: arrays.pop(name).copy() for name in feed["at_start"] if name in arrays}
-        self._at_start |= once
-        return arrays
+        The server is told now and then that the stream lives, however long that lasts. It goes on
+        with the next frame. Frames that the freeze left out are a gap: go on counting as if they
+        were lost (`index`).
+        """
+        self.require_own_process()
+        if self._freeze is None:
+            self._freeze = Freeze(self, self.model.idle_timeout_s)
 
-    # -- receiving -------------------------------------------------------------------------------
+    def unfreeze(self) -> None:
+        """Frames come again. The next frame says so by itself."""
+        if self._freeze is not None:
+            self._freeze.end()
+            self._freeze = None
 
-    def _deliver(self, response: Any, session: Session) -> None:
-        inferred, said = response.infer_response, response.error_message
-        if inferred.id == END_ID:
-            self._ended.set()
-            if self._slots.broken is not None or self._resumer.interrupted is not None:
-                session.link.hang_up()
-            return
-        if self._resumer.interrupted is not None:
-            return  # this frame is sent again
-        error = error_from_message(said, self.model.served_name) if said else None
-        if isinstance(error, ModelNotFound):
-            error = ModelUnloaded(
-                f"{self.model.served_name}, the stream's model, at the server",
-                "it was unloaded",
-                "Open a new stream to what is served now; displacement starts from a new "
-                "reference frame.",
-            )
-        if inferred.id.startswith(AGAIN):
-            if error is not None:
-                self._lose(session, error)
-            return
-        # It stays listed until it is read: the end of the stream settles it too.
-        pending = self._slots.find(inferred.id)
-        if pending is None:
-            return
-        result: Result | None = None
-        if names_a_lost_region(said):
-            error = self._without_ring(pending, session, said)
-        elif error is None:
-            elapsed_ms = 1e3 * (time.perf_counter() - pending.sent_at)
-            session.round_trip_us = round(1e3 * elapsed_ms)
-            ring = session.link.ring
-            try:
-                result = read_result(inferred, pending.step, self.model.spec, ring, elapsed_ms)
-            except CineflowClientError as refused:
-                error = refused
-        if isinstance(error, StreamBroken):
-            self._lose(session, error)
-            return
-        self._resumer.settle(inferred.id, result, error)
-        if result is not None:
-            assert self._padding is not None
-            result = self._padding.crop(result)
-            if not self._shows_state:
-                result = replace(result, state=None)
-        self._slots.release(pending)
-        self._slots.send_waiting(self._leave)
-        pending.settle(result, error)
+    def keep_alive(self) -> bool:
+        """Tell the server that the stream lives; returns whether it goes on."""
+        with self._sending:
+            if self._freeze is not None and self._resumer.interrupted is None:
+                self._resumer.session.keep_alive()
+        return self._slots.broken is None and self._slots.closed is None
 
-    def _lose(self, session: Session, error: CineflowClientError) -> None:
-        """The session is of no more use: another one goes on, or the stream ends."""
-        if self._resumer.may_resume(error):
-            self._resumer.interrupt(error)
-        else:
-            self._slots.end(error)
-        if isinstance(error, (ServerStopping, ServerBusy)):  # Triton still counts the sequence
-            session.end()
-        else:
-            session.link.hang_up()
+    def another(self, *, spacing_mm: tuple[float, ...] | None = None) -> Stream:
+        """End this stream, and open one with its settings for another depth or probe.
 
-    def _without_ring(
-        self, pending: Pending, session: Session, message: str
-    ) -> CineflowClientError:
-        """The server has lost the ring, and the frame with it."""
-        lost = RingLost(
-            "a server that maps the stream's shared memory",
-            message,
-            "The stream goes on with gRPC tensors. Send this frame again, or leave it out.",
-        )
-        if self._resumer.may_resume(lost):
-            return lost
-        if pending.request_id == "0":  # no frame has reached the model
-            session.started = False
-        session.give_up_ring(f"a server that no longer maps this stream's memory ({message})")
-        return FrameRejected(lost.wanted, lost.got, lost.remedy)
+        Its frames may have another size. It begins with a new reference frame, because nothing can
+        be tracked from one geometry to another.
 
-    def _after(self, session: Session, reason: CineflowClientError) -> Session | None:
-        """The next session after the call of one has ended; None where the stream ends with it."""
-        reason = self._resumer.interrupted or reason
-        going_on = self._slots.broken is None and self._resumer.may_resume(reason)
-        if going_on:
-            self._resumer.interrupt(reason)  # nothing is written to the ring from here on
-        else:
-            self.fail(reason)
-            self._ended.set()
-        session.link.free_ring()
-        if not going_on:
-            return None
-        assert self._padding is not None  # a result has come
-        if killing := self._resumer.leave_out_what_kills():
-            self._leave_out(killing)
-        try:
-            return self._resumer.next_session(self._padding.size)
-        except CineflowClientError as error:
-            self.fail(error)
-            self._ended.set()
-            return None
+        Args:
+            spacing_mm: mm per pixel of the new frames, as in `Client.stream`.
 
-    def _leave_out(self, request_id: str) -> None:
-        pending = self._slots.find(request_id)
-        if pending is not None:
-            self._slots.release(pending)
-            error = FrameRejected(
-                "a frame that the server survives",
-                "one that twice took the server down, or was lost with it",
-                "Look into the server's log. The stream goes on without this frame.",
-            )
-            pending.settle(None, error)
+        Raises:
+            CineflowClientError: As `Client.stream`.
+        """
+        self.close()
+        return self._another(spacing_mm=spacing_mm)
 
     # -- ending ----------------------------------------------------------------------------------
 
@@ -437,8 +334,7 @@ class Stream:
 
     def fail(self, error: CineflowClientError) -> None:
         """End the stream with `error`, which every frame in flight and every later call raises."""
-        self._slots.end(error)
-        self._resumer.hang_up()
+        self._delivery.fail(error)
 
     def close(self) -> None:
         """End the sequence at the server and release everything. Safe to call twice.
@@ -448,6 +344,7 @@ class Stream:
         """
         if not (self._hang_up.alive and os.getpid() == self._process):
             return
+        self.unfreeze()
         closed = StreamClosed("an open stream", "one that was closed", "Open a new stream.")
         self._slots.close(closed)
         self._resumer.close()
@@ -459,7 +356,7 @@ class Stream:
         if idle:
             self._sending.release()
         if live:
-            self._ended.wait(min(_END_TIMEOUT_S, self.timeout_s))
+            self._delivery.ended.wait(min(_END_TIMEOUT_S, self.timeout_s))
         self.fail(closed)
         self._hang_up()
         self._reader.join(_END_TIMEOUT_S)
@@ -474,38 +371,3 @@ class Stream:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _read(stream_ref: weakref.ref[Stream], resumer: Resumer) -> None:
-    """Hand each response to its frame, from one session after the other."""
-    session: Session | None = resumer.session
-    while session is not None:
-        reason = _hand_over(stream_ref, session)
-        stream = stream_ref()
-        if stream is None:
-            session.link.free_ring()
-            return
-        session = stream._after(session, reason)
-        del stream
-
-
-def _hand_over(stream_ref: weakref.ref[Stream], session: Session) -> ServerDied:
-    """Hand over the responses of a session until its call ends; returns why it did."""
-    try:
-        for response in session.link.responses:
-            stream = stream_ref()
-            if stream is None:
-                break
-            stream._deliver(response, session)
-            del stream, response
-        reason = "the server closed the stream"
-    except grpc.RpcError as error:
-        reason = f"{error.code().name}: {error.details()}"
-    except Exception as error:  # also after a bug here, a caller must not wait for ever
-        reason = f"{type(error).__name__}: {error}"
-    return ServerDied(
-        "a live connection to the server",
-        reason,
-        "Start the server again and open a new stream; displacement starts from a new reference "
-        "frame.",
-    )

@@ -24,7 +24,7 @@ from cineflow_client.errors import (
     StreamExpired,
 )
 from cineflow_client.ring import SharedRing
-from cineflow_client.served import DATATYPES, Result, decode
+from cineflow_client.served import DATATYPES, KEEP_ALIVE, Result, decode
 
 _INPUT_NAMES = {"uint8": "frame", "float32": "frame_f32"}
 _DTYPES = {datatype: name for name, datatype in DATATYPES.items()}
@@ -102,6 +102,22 @@ def end_request(model: str, sequence: int, request_id: str, *, start: bool) -> A
     request = _request(model, sequence, request_id, start=start)
     request.parameters["sequence_end"].bool_param = True
     return request
+
+
+def keep_alive_request(model: str, sequence: int, request_id: str) -> Any:
+    """A ModelInferRequest that keeps the place of a sequence while no frames come."""
+    request = _request(model, sequence, request_id, start=False)
+    request.parameters[KEEP_ALIVE].bool_param = True
+    return request
+
+
+def set_parameters(request: Any, values: Mapping[str, int | str]) -> None:
+    """Add parameters to a ModelInferRequest."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            request.parameters[name].string_param = value
+        else:
+            request.parameters[name].int64_param = value
 
 
 def watch_request(model: str, watched: int, sequence: int) -> Any:

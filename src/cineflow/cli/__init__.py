@@ -14,6 +14,7 @@
     call.py     the arrays of one study to a running server
     phantom.py  a synthetic cine with exactly known motion
     bench/      which frame rates hold with a real server
+    top.py      streams, latencies and deadlines of a server, live
     doctor.py   what is installed, what is missing, what would be used
     version.py  the option --version
 
@@ -47,6 +48,7 @@ _COMMANDS = (
     "call",
     "phantom",
     "bench",
+    "top",
     "doctor",
     "version",
 )

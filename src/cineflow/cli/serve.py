@@ -61,6 +61,10 @@ def serve(
         typer.Option(help="Keep the model repository here; default: a temporary folder."),
     ] = None,
     log: Annotated[Path | None, typer.Option(help="File for the server's log.")] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what happens to streams: JSON lines, in files that rotate."),
+    ] = None,
     server_dir: Annotated[
         Path | None, typer.Option(help="Folder of the server's wheel, installed there if missing.")
     ] = None,
@@ -71,6 +75,7 @@ def serve(
     from cineflow.export.triton import Limits, aliases_of
     from cineflow.runtime import Bundle
     from cineflow.serving import TritonServer
+    from cineflow.serving.events import event_folder
 
     opened = [Bundle.load(bundle) for bundle in bundles or ["lucas_kanade"]]
     binary = obtain_server(server_dir)
@@ -99,6 +104,7 @@ def serve(
             log_file=log,
             restarts=RESTARTS,
             temporary=temporary,
+            environment=event_folder(events),
         )
         with err.status("starting tritonserver"):
             stack.enter_context(server)

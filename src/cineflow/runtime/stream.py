@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -40,6 +41,7 @@ from cineflow.served import (
     Quality,
     Result,
     Rhythm,
+    Times,
     has_reading,
     lacking,
     motion_outputs,
@@ -152,6 +154,7 @@ class Stream:
             EngineError: The engine failed or gave an output that is not finite; the state is as
                 before.
         """
+        started_s = time.perf_counter()
         if not self._lock.acquire(blocking=False):
             raise FrameError(
                 "one frame at a time", "a push while another thread's is running",
@@ -165,7 +168,10 @@ class Stream:
             result, self._state = self._next(frame, index, beat, time_ms, given or {})
         finally:
             self._lock.release()
-        return result
+        ended_s = time.perf_counter()
+        captured_ms = None if time_ms is None else float(time_ms)
+        times = Times(captured_ms, started_s, started_s, ended_s, ended_s)
+        return replace(result, times=times)
 
     # -- one frame ---------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import ctypes
 import importlib
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,9 +27,12 @@ from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.probing import require_probes
 from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
 from cineflow.runtime.stream import Stream
-from cineflow.served import STATE, batch_limit, encode
+from cineflow.served import KEEP_ALIVE, RESUMED, STATE, batch_limit, encode
 from cineflow.serving.calls import CallRunner
+from cineflow.serving.deadlines import Deadlines, measure
 from cineflow.serving.errors import ServerStoppingError
+from cineflow.serving.events import EVENTS_VARIABLE, EventLog
+from cineflow.serving.hanging import HangWatch
 from cineflow.serving.metrics import ModelMetrics
 from cineflow.serving.rarity import Rarity
 from cineflow.serving.streams import StreamTable
@@ -104,9 +108,12 @@ class TritonPythonModel:
         batching = config.get("sequence_batching", {})
         idle_s = int(batching.get("max_sequence_idle_microseconds", 0)) / 1e6
         self._metrics = ModelMetrics(self._pb, bundle.served_name, lambda: len(self._streams))
-        self._streams = StreamTable(
-            idle_s, int(parameters.get("places", 0)), tell=self._metrics.stream
-        )
+        self._events = EventLog(os.environ.get(EVENTS_VARIABLE), bundle.served_name)
+        self._streams = StreamTable(idle_s, int(parameters.get("places", 0)), tell=self._tell)
+        self._deadlines = Deadlines(self._metrics.late)
+        if bundle.spec.feed.streams:
+            measure(self._deadlines, bundle, self._engine)
+        self._hang = HangWatch(lambda seconds: self._events.write("hung", seconds=seconds))
         server = os.environ.get("CINEFLOW_SERVER_ID", "")
         self._vitals = Vitals(
             bundle.served_name,
@@ -136,6 +143,8 @@ class TritonPythonModel:
         """The process ends on purpose."""
         self._watches.close()
         self._metrics.close()
+        self._hang.close()
+        self._events.close()
         self._vitals.end()
 
     def _outcomes(self, requests: Sequence[Any]) -> list[Any]:
@@ -179,16 +188,23 @@ class TritonPythonModel:
             self._watches.add(parameters[WATCH_PARAMETER], request.get_response_sender())
             return None
         with self._metrics.frame(parameters):
-            outcome = self._frame_outcome(request)
+            outcome = self._frame_outcome(request, parameters)
         if parameters.get(FIELDS_PARAMETER) == "f16" and not isinstance(outcome, CineflowError):
             outcome = {name: _as_half(name, value) for name, value in outcome.items()}
         return self._response(request, outcome)
+
+    def _tell(self, event: str, sequence: int | str) -> None:
+        self._metrics.stream(event)
+        self._events.stream(event, sequence)
 
     def _finish_watch(self, sender: Any) -> None:
         final = self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
         sender.send(self._pb.InferenceResponse(output_tensors=[]), flags=final)
 
-    def _frame_outcome(self, request: Any) -> Mapping[str, np.ndarray] | CineflowError:
+    def _frame_outcome(
+        self, request: Any, parameters: Mapping[str, Any]
+    ) -> Mapping[str, np.ndarray] | CineflowError:
+        began_s = time.perf_counter()
         sequence, flags = request.correlation_id(), request.flags()
         own = True  # whether the sequence is the client's that asks
         try:
@@ -196,11 +212,14 @@ class TritonPythonModel:
                 own = False
                 if self._streams.full:
                     self._watches.check()  # a place may be a gone client's
-                self._streams.begin(sequence, self._new_stream(request))
+                self._begin(sequence, request, parameters)
                 own = True
             frame = self._frame(request)
             if frame is None:
                 if flags & _SEQUENCE_END:
+                    return {}
+                if parameters.get(KEEP_ALIVE):
+                    self._streams.get(sequence)
                     return {}
                 raise FrameError(
                     "a frame, in `frame` or `frame_f32`",
@@ -217,25 +236,39 @@ class TritonPythonModel:
                     "frame.",
                 )
             stream = self._streams.get(sequence)
-            result = stream.push(
-                frame,
-                None if index is None else int(index[0]),
-                beat=None if beat is None else bool(beat[0]),
-                time_ms=None if time_ms is None else float(time_ms[0]),
-                given=self._given(request),
-            )
+            with self._hang.within(self._deadlines.hang_s(stream)):
+                result = stream.push(
+                    frame,
+                    None if index is None else int(index[0]),
+                    beat=None if beat is None else bool(beat[0]),
+                    time_ms=None if time_ms is None else float(time_ms[0]),
+                    given=self._given(request),
+                )
             self._metrics.computed(result)
+            deadline = self._deadlines.says(stream, frame.size, parameters)
+            result = replace(result, deadline=deadline)
             if STATE.name in request.requested_output_names():
                 state = stream.state()
                 assert state is not None  # a frame was taken
                 result = replace(result, state=state_to_bytes(state))
-            return encode(result, self._served, request.requested_output_names())
+            arrays = encode(result, self._served, request.requested_output_names())
+            self._deadlines.took(stream, frame.size, time.perf_counter() - began_s)
+            return arrays
         except CineflowError as error:
             return error
         finally:
             if flags & _SEQUENCE_END and own:
                 self._streams.end(sequence)
                 self._watches.end(sequence)
+
+    def _begin(self, sequence: int | str, request: Any, parameters: Mapping[str, Any]) -> None:
+        stream = self._new_stream(request)
+        self._deadlines.begin(stream, parameters)
+        if sequence not in self._streams:  # a live one keeps its trace
+            self._events.begin(sequence, parameters)
+        self._streams.begin(sequence, stream)
+        if RESUMED in parameters or self._input(request, STATE.name) is not None:
+            self._tell("resumed", sequence)
 
     def _new_stream(self, request: Any) -> Stream:
         spacing, saved = self._input(request, "spacing_mm"), self._input(request, STATE.name)

@@ -18,10 +18,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from cineflow.served import Result
+from cineflow.served import ROUND_TRIP, Result
 
-#: Name of the request parameter with the time that the last frame took at its client, in us.
-ROUND_TRIP_PARAMETER = "round_trip_us"
 _LONGEST_US = 3_600_000_000
 
 _FLUSH_S = 1.0
@@ -36,9 +34,10 @@ HISTOGRAMS: Mapping[str, tuple[str, tuple[float, ...]]] = {
     "cineflow_quality": ("Quality of the motion of a frame, 0..1", _SHARES),
 }
 COUNTERS: Mapping[str, str] = {
-    "cineflow_frames_total": "Frames and calls: computed, rejected, dropped (gaps between indices)",
-    "cineflow_streams_total": "Streams by event: started, refused (no place), ended, gone (its "
-    "client), expired (idle)",
+    "cineflow_frames_total": "Frames and calls: computed, rejected, dropped (gaps between "
+    "indices), late (after the budget that the stream declared)",
+    "cineflow_streams_total": "Streams by event: started, resumed (of the started ones, after a "
+    "loss), refused (no place), ended, gone (its client), expired (idle)",
 }
 GAUGES: Mapping[str, str] = {"cineflow_live_streams": "Streams that are live now"}
 
@@ -89,7 +88,7 @@ class ModelMetrics:
         Args:
             parameters: Those of the request. A client says with a frame how long its last one took.
         """
-        took_us = parameters.get(ROUND_TRIP_PARAMETER)
+        took_us = parameters.get(ROUND_TRIP)
         if isinstance(took_us, int) and 0 < took_us < _LONGEST_US:
             self.observe("cineflow_round_trip_seconds", 1e-6 * took_us)
         start = time.perf_counter()
@@ -105,6 +104,10 @@ class ModelMetrics:
             self.count("cineflow_frames_total", dropped, result="dropped")
         if result.quality is not None:
             self.observe("cineflow_quality", result.quality)
+
+    def late(self, frames: int) -> None:
+        """Results came after the budget of their stream."""
+        self.count("cineflow_frames_total", frames, result="late")
 
     def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
         """Add to a counter."""
@@ -148,9 +151,9 @@ class ModelMetrics:
 
     def _start_at_zero(self) -> None:
         """Every series exists from the start: a rate cannot be read off one that has just come."""
-        for result in ("computed", "rejected", "dropped"):
+        for result in ("computed", "rejected", "dropped", "late"):
             self._metric(self._key("cineflow_frames_total", {"result": result}))
-        for event in ("started", "refused", "ended", "gone", "expired"):
+        for event in ("started", "resumed", "refused", "ended", "gone", "expired"):
             self._metric(self._key("cineflow_streams_total", {"event": event}))
         for name, (_, ends) in HISTOGRAMS.items():
             for end in ends:

@@ -28,7 +28,8 @@ class StreamTable:
         idle_s: Seconds without a frame after which a sequence is forgotten.
         places: How many sequences may be live at once.
         clock: Seconds that only grow.
-        tell: Called with what happens: "started", "refused", "ended", "gone" or "expired".
+        tell: Called with what happens ("started", "refused", "ended", "gone" or "expired") and the
+            sequence.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class StreamTable:
         idle_s: float,
         places: int,
         clock: Callable[[], float] = time.monotonic,
-        tell: Callable[[str], None] = lambda event: None,
+        tell: Callable[[str, int | str], None] = lambda event, sequence: None,
     ) -> None:
         self._idle_s = idle_s
         self._places = places
@@ -77,20 +78,20 @@ class StreamTable:
                     "Draw a random id of 62 bits for each sequence, or end the other one first.",
                 )
             if len(self._live) >= self._places:
-                self._tell("refused")
+                self._tell("refused", sequence)
                 raise PlacesTakenError(
                     f"a free place among the {self._places} of this model",
                     "as many live streams",
                     "Wait until a stream ends, or serve with more places.",
                 )
             self._live[sequence] = _Live(stream, self._clock())
-            self._tell("started")
+            self._tell("started", sequence)
 
     def end(self, sequence: int | str, event: str = "ended") -> None:
         """Forget a sequence. An unknown one is fine."""
         with self._lock:
             if self._live.pop(sequence, None) is not None:
-                self._tell(event)
+                self._tell(event, sequence)
 
     def get(self, sequence: int | str) -> Stream:
         """The stream of a sequence; it counts as used now.
@@ -116,6 +117,6 @@ class StreamTable:
         """Drop what was idle for too long; returns the time."""
         now = self._clock()
         while self._live and now - next(iter(self._live.values())).last_used_s > self._idle_s:
-            self._live.popitem(last=False)
-            self._tell("expired")
+            sequence, _ = self._live.popitem(last=False)
+            self._tell("expired", sequence)
         return now

@@ -1,0 +1,202 @@
+"""Delivery: what becomes of the responses of a stream, and of a session that is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from cineflow_client.declared import Declared
+from cineflow_client.errors import (
+    CineflowClientError,
+    FrameRejected,
+    ModelNotFound,
+    ModelUnloaded,
+    RingLost,
+    ServerBusy,
+    ServerStopping,
+    StreamBroken,
+)
+from cineflow_client.intake import Intake
+from cineflow_client.metadata import ModelInfo
+from cineflow_client.pending import Pending
+from cineflow_client.resume import AGAIN, Resumer
+from cineflow_client.served import Result
+from cineflow_client.session import ALIVE_ID, END_ID, Session
+from cineflow_client.slots import Slots
+from cineflow_client.wire import error_from_message, names_a_lost_region, read_result
+
+
+class Delivery:
+    """Settles the frames of one stream, from the thread that reads its responses.
+
+    Args:
+        model: The stream's.
+        slots: Its frames in flight.
+        resumer: Its sessions.
+        intake: Knows the size of its frames.
+        declared: Its budget.
+        shows_state: Whether results keep their state.
+
+    Attributes:
+        late_frames: Frames whose result came later than the budget.
+        ended: Set once no more response comes.
+    """
+
+    def __init__(
+        self,
+        model: ModelInfo,
+        slots: Slots,
+        resumer: Resumer,
+        intake: Intake,
+        declared: Declared,
+        *,
+        shows_state: bool,
+    ) -> None:
+        self.late_frames = 0
+        self.ended = threading.Event()
+        self._model = model
+        self._slots = slots
+        self._resumer = resumer
+        self._intake = intake
+        self._declared = declared
+        self._shows_state = shows_state
+
+    def deliver(self, response: Any, session: Session) -> None:
+        """Hand a response to its frame. For the reader."""
+        inferred, said = response.infer_response, response.error_message
+        if inferred.id == END_ID:
+            self.ended.set()
+            if self._slots.broken is not None or self._resumer.interrupted is not None:
+                session.link.hang_up()
+            return
+        if self._resumer.interrupted is not None:
+            return  # this frame is sent again
+        error = error_from_message(said, self._model.served_name) if said else None
+        if isinstance(error, ModelNotFound):
+            error = ModelUnloaded(
+                f"{self._model.served_name}, the stream's model, at the server",
+                "it was unloaded",
+                "Open a new stream to what is served now; displacement starts from a new "
+                "reference frame.",
+            )
+        if inferred.id == ALIVE_ID or inferred.id.startswith(AGAIN):
+            if error is not None:
+                self._lose(session, error)
+            return
+        # It stays listed until it is read: the end of the stream settles it too.
+        pending = self._slots.find(inferred.id)
+        if pending is None:
+            return
+        result: Result | None = None
+        if names_a_lost_region(said):
+            error = self._without_ring(pending, session, said)
+        elif error is None:
+            try:
+                result = self._result(inferred, pending, session)
+            except CineflowClientError as refused:
+                error = refused
+        if isinstance(error, StreamBroken):
+            self._lose(session, error)
+            return
+        self._resumer.settle(inferred.id, result, error)
+        if result is not None:
+            result = self._intake.crop(result)
+            if not self._shows_state:
+                result = replace(result, state=None)
+        self._slots.release(pending)
+        self._slots.send_waiting(self.leave)
+        pending.settle(result, error)
+
+    def _result(self, inferred: Any, pending: Pending, session: Session) -> Result:
+        received_s = time.perf_counter()
+        elapsed_ms = 1e3 * (received_s - pending.sent_at)
+        step = pending.step
+        result = read_result(inferred, step, self._model.spec, session.link.ring, elapsed_ms)
+        self.late_frames += self._declared.late(elapsed_ms)
+        session.tell(round(1e3 * elapsed_ms), self.late_frames)
+        assert result.times is not None  # every response of a frame has them
+        times = session.clock.placed(result.times, step.time_ms, pending.sent_at, received_s)
+        deadline = result.deadline
+        if deadline is not None:
+            late_frames = max(deadline.late_frames, self.late_frames)
+            deadline = replace(deadline, late_frames=late_frames)
+        return replace(result, times=times, deadline=deadline)
+
+    def _lose(self, session: Session, error: CineflowClientError) -> None:
+        """The session is of no more use: another one goes on, or the stream ends."""
+        if self._resumer.may_resume(error):
+            self._resumer.interrupt(error)
+        else:
+            self._slots.end(error)
+        if isinstance(error, (ServerStopping, ServerBusy)):  # Triton still counts the sequence
+            session.end()
+        else:
+            session.link.hang_up()
+
+    def _without_ring(
+        self, pending: Pending, session: Session, message: str
+    ) -> CineflowClientError:
+        """The server has lost the ring, and the frame with it."""
+        lost = RingLost(
+            "a server that maps the stream's shared memory",
+            message,
+            "The stream goes on with gRPC tensors. Send this frame again, or leave it out.",
+        )
+        if self._resumer.may_resume(lost):
+            return lost
+        if pending.request_id == "0":  # no frame has reached the model
+            session.started = False
+        session.give_up_ring(f"a server that no longer maps this stream's memory ({message})")
+        return FrameRejected(lost.wanted, lost.got, lost.remedy)
+
+    def after(self, session: Session, reason: CineflowClientError) -> Session | None:
+        """The next session after the call of one has ended; None where the stream ends with it."""
+        reason = self._resumer.interrupted or reason
+        going_on = self._slots.broken is None and self._resumer.may_resume(reason)
+        if going_on:
+            self._resumer.interrupt(reason)  # nothing is written to the ring from here on
+        else:
+            self.fail(reason)
+            self.ended.set()
+        session.link.free_ring()
+        if not going_on:
+            return None
+        if killing := self._resumer.leave_out_what_kills():
+            self._leave_out(killing)
+        try:
+            return self._resumer.next_session(self._intake.size)
+        except CineflowClientError as error:
+            self.fail(error)
+            self.ended.set()
+            return None
+
+    def _leave_out(self, request_id: str) -> None:
+        pending = self._slots.find(request_id)
+        if pending is not None:
+            self._slots.release(pending)
+            error = FrameRejected(
+                "a frame that the server survives",
+                "one that twice took the server down, or was lost with it",
+                "Look into the server's log. The stream goes on without this frame.",
+            )
+            pending.settle(None, error)
+
+    def leave(self, pending: Pending) -> None:
+        """Send a frame that has a slot."""
+        self._resumer.send(pending.request_id, pending.step, partial(self._not_sent, pending))
+
+    def _not_sent(self, pending: Pending, error: Exception, useless: bool) -> None:
+        """A first frame did not leave; `useless` says that no other one can."""
+        if useless and isinstance(error, CineflowClientError):
+            self.fail(error)
+        else:
+            self._slots.release(pending)
+            pending.settle(None, error)
+
+    def fail(self, error: CineflowClientError) -> None:
+        """End the stream with `error`, which every frame in flight and every later call raises."""
+        self._slots.end(error)
+        self._resumer.hang_up()

@@ -1,0 +1,95 @@
+"""Intake: an application's frame becomes what travels, and its result comes back in its size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cineflow_client.frames import checked_arrays, checked_frame, checked_spacing, require_numbers
+from cineflow_client.metadata import ModelInfo
+from cineflow_client.padding import Padding
+from cineflow_client.served import STATE, Result
+from cineflow_client.slots import NO_SLOT
+from cineflow_client.wire import Step
+
+
+class Intake:
+    """Checks the frames of one stream. One thread at a time.
+
+    Args:
+        model: That takes the frames.
+        state: The state that the stream begins with; None for a new one.
+        spacing_mm: mm per pixel; None if it is not known.
+
+    Attributes:
+        at_start: What goes with the first frame.
+        begins_anew: Whether there is no state, which would bring what is given at START.
+    """
+
+    def __init__(
+        self, model: ModelInfo, state: bytes | None, spacing_mm: tuple[float, ...] | None
+    ) -> None:
+        self.at_start: dict[str, np.ndarray] = {}
+        if spacing_mm is not None:
+            self.at_start["spacing_mm"] = checked_spacing(spacing_mm, model.frame_rank)
+        if state is not None:
+            self.at_start[STATE.name] = np.frombuffer(state, np.uint8)
+        self.begins_anew = state is None
+        self._model = model
+        self._size: tuple[int, ...] | None = None  # of the caller's frames
+        self._offered: tuple[int, ...] = ()  # of the frame that is being sent
+        self._padding: Padding | None = None
+        self._dark = True  # every frame so far was black, so a scale of 0..1 can still show
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Of the frames that travel. Only after the first one."""
+        assert self._padding is not None
+        return self._padding.size
+
+    def step(
+        self,
+        frame: np.ndarray,
+        index: int | None,
+        beat: bool | None,
+        time_ms: float | None,
+        given: Mapping[str, np.ndarray],
+    ) -> Step:
+        """What is sent of a frame, without a slot yet.
+
+        Raises:
+            FrameRejected: Something does not fit.
+        """
+        array = checked_frame(frame, self._model, self._size, dark=self._dark)
+        if self._size is None:
+            self._padding = Padding(self._model, array.shape)
+        assert self._padding is not None
+        self._offered = array.shape
+        array = self._padding.pad(array)
+        require_numbers(index, beat, time_ms)
+        return Step(array, index, beat, time_ms, NO_SLOT, self._given(given, array.shape))
+
+    def taken(self, step: Step) -> None:
+        """The frame was sent: those that follow have its size."""
+        self._size = self._offered
+        self._dark = self._dark and not step.frame.any()
+
+    def crop(self, result: Result) -> Result:
+        """The result in the size of the caller's frames."""
+        assert self._padding is not None
+        return self._padding.crop(result)
+
+    def _given(
+        self, given: Mapping[str, np.ndarray], shape: tuple[int, ...]
+    ) -> dict[str, np.ndarray]:
+        """The further inputs of this frame. Those that come once are kept for the first request."""
+        feed = self._model.spec["feed"]
+        first = self._size is None and self.begins_anew
+        not_now = {*feed["inputs"], *(() if first else feed["at_start"])}
+        now = [item for item in self._model.spec["inputs"] if item["name"] not in not_now]
+        sizes = self._model.axis_sizes(shape)
+        arrays = checked_arrays(self._model.served_name, now, given, sizes)
+        once = {name: arrays.pop(name).copy() for name in feed["at_start"] if name in arrays}
+        self.at_start |= once
+        return arrays

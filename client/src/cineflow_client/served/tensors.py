@@ -1,0 +1,111 @@
+"""A result as tensors, and back."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cineflow_client.served.ports import (
+    COMPUTED,
+    DEADLINE,
+    FLAGS,
+    INDEX_NAMES,
+    INDICES,
+    NOTES,
+    STATE,
+    raw_outputs,
+)
+from cineflow_client.served.readings import READINGS, Spec, lacking
+from cineflow_client.served.results import Deadline, Output, Result, Times
+
+
+def encode(result: Result, spec: Spec, wanted: Sequence[str] | None = None) -> dict[str, Any]:
+    """The tensors of a result by port; `wanted` limits them to some names."""
+    arrays = {name: result.outputs[name].values for name in _raw_names(spec, result.outputs)}
+    for row in READINGS:
+        value = getattr(result, row.name)
+        if value is not None:
+            arrays[row.name] = np.asarray(row.pack(value) if row.pack else value, row.dtype)
+    indices = [int(getattr(result, name)) for name in INDEX_NAMES]
+    notes = {"unit": result.unit, "absent": dict(result.absent), "engine": result.engine}
+    if result.state is not None:
+        arrays[STATE.name] = np.frombuffer(bytearray(result.state), np.uint8)
+    if result.times is not None:
+        span = (result.times.started_s, result.times.computed_s)
+        arrays[COMPUTED.name] = np.array([round(1e9 * one) for one in span], np.int64)
+    if result.deadline is not None:
+        arrays[DEADLINE.name] = _pack_deadline(result.deadline)
+    arrays[INDICES.name] = np.array(indices, np.int64)
+    arrays[NOTES.name] = np.frombuffer(bytearray(json.dumps(notes).encode()), np.uint8)
+    return arrays if wanted is None else {k: v for k, v in arrays.items() if k in wanted}
+
+
+def decode(arrays: Mapping[str, np.ndarray], spec: Spec, latency_ms: float | None) -> Result:
+    """The result that `encode` was given. Its times are those of the server alone.
+
+    Raises:
+        KeyError: A tensor that every answer has is missing: another version of this contract.
+    """
+    notes = json.loads(bytes(arrays[NOTES.name]))
+    indices = dict(zip(INDEX_NAMES, arrays[INDICES.name].tolist(), strict=True))
+    readings: dict[str, Any] = {
+        row.name: row.unpack(arrays[row.name]) if row.unpack else arrays[row.name]
+        for row in READINGS
+        if row.name in arrays
+    }
+    by_name = {item["name"]: item for item in spec["outputs"]}
+    outputs = {
+        name: described_output(by_name[name], arrays[name]) for name in _raw_names(spec, arrays)
+    }
+    state = arrays.get(STATE.name)
+    return Result(
+        **indices | {name: bool(indices[name]) for name in FLAGS},
+        **readings,
+        outputs=outputs | motion_outputs(spec, readings),
+        unit=notes["unit"],
+        absent=notes["absent"] | lacking(spec),
+        engine=notes["engine"],
+        state=None if state is None else state.tobytes(),
+        latency_ms=latency_ms,
+        times=_span(arrays[COMPUTED.name]),
+        deadline=_unpack_deadline(arrays[DEADLINE.name]) if DEADLINE.name in arrays else None,
+    )
+
+
+def _span(computed: np.ndarray) -> Times:
+    started_s, computed_s = (1e-9 * computed).tolist()
+    return Times(None, started_s, started_s, computed_s, computed_s)
+
+
+def _pack_deadline(deadline: Deadline) -> np.ndarray:
+    holds = math.nan if deadline.holds is None else float(deadline.holds)
+    return np.array([holds, deadline.expected_ms, deadline.load, deadline.late_frames])
+
+
+def _unpack_deadline(values: np.ndarray) -> Deadline:
+    holds, expected_ms, load, late_frames = values.tolist()
+    return Deadline(None if math.isnan(holds) else bool(holds), expected_ms, load, int(late_frames))
+
+
+def described_output(item: Mapping[str, Any], values: np.ndarray) -> Output:
+    """An output's values with what its spec says about them."""
+    names, places = tuple(item["names"]), tuple(item.get("places", ()))
+    return Output(values, item["unit"], item["frame"], item["role"], names, places)
+
+
+def motion_outputs(spec: Spec, readings: Mapping[str, Any]) -> dict[str, Output]:
+    """Flow and displacement under the names of the spec: they are the readings, in pixels."""
+    raw = {item["name"] for item in raw_outputs(spec)}
+    return {
+        item["name"]: Output(readings[item["role"]], "px", item["frame"], item["role"])
+        for item in spec["outputs"]
+        if item["name"] not in raw and readings.get(item["role"]) is not None
+    }
+
+
+def _raw_names(spec: Spec, there: Mapping[str, Any]) -> list[str]:
+    return [item["name"] for item in raw_outputs(spec) if item["name"] in there]

@@ -1,0 +1,61 @@
+"""Ends the process of a model whose frame hangs.
+
+A computation that hangs cannot be stopped from outside of it. So the process ends; the supervisor
+starts the server again, and the streams go on from their last state. A frame that does so twice is
+left out by its client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+_LOOK_S = 0.1
+#: Exit status of a process that ended because a frame hung.
+HUNG = 75
+
+
+class HangWatch:
+    """Watches the computation of one frame at a time.
+
+    Args:
+        told: Called before the end, with the seconds that the frame was given.
+    """
+
+    def __init__(self, told: Callable[[float], None]) -> None:
+        self._told = told
+        self._limit: tuple[float, float] | None = None  # when, and seconds
+        self._closed = threading.Event()
+        threading.Thread(target=self._look_on, name="cineflow-hang", daemon=True).start()
+
+    @contextlib.contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """What runs inside must end within that time; infinity watches nothing."""
+        if not math.isfinite(seconds):
+            yield
+            return
+        self._limit = (time.monotonic() + seconds, seconds)
+        try:
+            yield
+        finally:
+            self._limit = None
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._closed.set()
+
+    def _look_on(self) -> None:
+        while not self._closed.wait(_LOOK_S):
+            limit = self._limit
+            if limit is None or time.monotonic() <= limit[0]:
+                continue
+            with contextlib.suppress(Exception):
+                self._told(limit[1])
+            words = f"a frame has computed for {limit[1]:g} s and hangs: its process ends"
+            print(words, file=sys.stderr, flush=True)
+            os._exit(HUNG)
