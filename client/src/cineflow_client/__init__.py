@@ -20,6 +20,7 @@ from cineflow_client.errors import (
     StreamClosed,
     StreamExpired,
     StreamTimeout,
+    UntrainedWeights,
 )
 from cineflow_client.latency import LatencyLog, LatencySummary, ServerTimes
 from cineflow_client.metadata import ModelInfo
@@ -57,4 +58,5 @@ __all__ = [
     "StreamClosed",
     "StreamExpired",
     "StreamTimeout",
+    "UntrainedWeights",
 ]

@@ -56,6 +56,7 @@ class Client(Connection):
         super().__init__(url, timeout_s=timeout_s, credentials=credentials)
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._known: dict[str, tuple[ModelInfo, float]] = {}  # and when it was asked for
+        self._called: set[str] = set()  # served names
 
     # -- what the server is ----------------------------------------------------------------------
 
@@ -152,6 +153,9 @@ class Client(Connection):
                 lengths and areas come in mm then.
             readings: What comes only where it is asked for: "strain", "state".
 
+        Warns:
+            UntrainedWeights: The model has random numbers for weights; see `Stream.untrained`.
+
         Raises:
             ModelNotFound: As `model`, or the model takes calls.
             ServerUnavailable: As `model`.
@@ -173,6 +177,7 @@ class Client(Connection):
                 f"{info.served_name}, which takes calls",
                 "client.call(model, name=array, ...)",
             )
+        info.warn_if_untrained()
         opened = Stream(
             self,
             info,
@@ -201,6 +206,10 @@ class Client(Connection):
         Returns:
             Every output of the model by its name, with unit, frame, role and names.
 
+        Warns:
+            UntrainedWeights: The model has random numbers for weights. Only a client's first call
+                of a model warns.
+
         Raises:
             FrameRejected: A name is unknown or missing, or a dtype, shape or value does not fit.
             ModelNotFound: As `model`, or the model takes a stream.
@@ -214,6 +223,9 @@ class Client(Connection):
                 f"{info.served_name}, which takes a stream of frames",
                 "client.stream(model)",
             )
+        if info.served_name not in self._called:
+            self._called.add(info.served_name)
+            info.warn_if_untrained()
         checked = checked_arrays(info.served_name, info.spec["inputs"], arrays, {})
         if wrong := misplaced_points(info.spec["inputs"], checked):
             raise FrameRejected(
