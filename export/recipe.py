@@ -7,6 +7,11 @@ A recipe file may be anywhere on disk. It defines three names:
                                                 order (then the states) and returns the outputs
     def example_inputs(sizes, seed)             a distinct torch tensor for each input, by name,
         -> dict[str, torch.Tensor]              with realistic values; `sizes`: axis name -> size
+
+A model that comes in several variants, a small and a large one, defines two names instead:
+
+    VARIANTS = {"small": ..., "paper": ...}     what each is made of; the first is the default
+    def recipe(variant) -> Recipe               the recipe of one of these values
 """
 
 from __future__ import annotations
@@ -53,6 +58,9 @@ class Recipe:
         origin: File the recipe came from, for messages.
         built_in: Whether it ships with cineflow and is found by its name.
         sha256: Of the file, hexadecimal; "" without a file.
+        variant: Which one of the file's `VARIANTS`; "" where it has none.
+        own_keys: Turns the state dict of a public checkpoint into that of the module, and returns
+            any other one as it is.
     """
 
     spec: ModelSpec
@@ -61,6 +69,8 @@ class Recipe:
     origin: str = "a Recipe object"
     built_in: bool = False
     sha256: str = ""
+    variant: str = ""
+    own_keys: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] = dict
 
     @property
     def name(self) -> str:
@@ -139,11 +149,16 @@ def builtin_recipes() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in RECIPES_DIR.glob("*.py") if file.stem[0] != "_"))
 
 
-def load_recipe(source: str | Path) -> Recipe:
+def load_recipe(source: str | Path, variant: str = "") -> Recipe:
     """Read a recipe by built-in name ("lucas_kanade") or from a Python file.
 
+    Args:
+        source: The name or the file.
+        variant: One of the file's `VARIANTS`; "" means the first. Any other than the first is added
+            to the model's name ("flow4d_paper").
+
     Raises:
-        ExportError: There is no such recipe, it does not import, or lacks one of its three names.
+        ExportError: There is no such recipe or variant, it does not import, or lacks a name.
     """
     built_in = isinstance(source, str) and source in builtin_recipes()
     if built_in:
@@ -156,25 +171,34 @@ def load_recipe(source: str | Path) -> Recipe:
                 repr(str(source)),
                 "Give one of these names, or the path of a recipe: `cineflow export ./mine.py`",
             )
-    module = _import_file(file)
-    try:
-        spec, build, example_inputs = module.SPEC, module.build, module.example_inputs
-    except AttributeError as error:
+    found = _recipe_in(_import_file(file), file, variant)
+    return replace(found, origin=file.name, built_in=built_in, sha256=file_sha256(file))
+
+
+def _recipe_in(module: ModuleType, file: Path, variant: str) -> Recipe:
+    """What a recipe's module defines."""
+    variants = getattr(module, "VARIANTS", {})
+    if variant and variant not in variants:
         raise ExportError(
-            f"SPEC, build and example_inputs in {file.name}",
-            str(error),
-            _TUTORIAL,
-        ) from error
-    if not isinstance(spec, ModelSpec):
-        raise ExportError(f"SPEC of {file.name} to be a ModelSpec", type(spec).__name__, _TUTORIAL)
-    return Recipe(
-        spec,
-        build,
-        example_inputs,
-        origin=file.name,
-        built_in=built_in,
-        sha256=file_sha256(file),
-    )
+            f"a variant of {file.name}: {', '.join(variants) or 'it has none'}",
+            repr(variant),
+            "Give one of these as --variant, or leave it out for the first",
+        )
+    wanted = ("recipe",) if variants else ("SPEC", "build", "example_inputs")
+    if missing := [name for name in wanted if not hasattr(module, name)]:
+        raise ExportError(f"{', '.join(wanted)} in {file.name}", f"no {missing[0]}", _TUTORIAL)
+    if not variants:
+        found = Recipe(module.SPEC, module.build, module.example_inputs)
+    else:
+        default = next(iter(variants))
+        found = module.recipe(variants[variant or default])
+        if variant and variant != default:
+            found = replace(found, spec=replace(found.spec, name=f"{found.spec.name}_{variant}"))
+        found = replace(found, variant=variant or default)
+    if not isinstance(found.spec, ModelSpec):
+        got = type(found.spec).__name__
+        raise ExportError(f"SPEC of {file.name} to be a ModelSpec", got, _TUTORIAL)
+    return found
 
 
 def trace_sizes(spec: ModelSpec) -> dict[str, int]:

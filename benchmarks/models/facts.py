@@ -14,23 +14,28 @@ from cineflow.export.bundle import build_module
 from cineflow.export.recipe import Recipe, spec_axes, trace_sizes
 from cineflow.spec import FeedKind, ModelSpec
 
-#: The systems of the sources, small and paper, in the order of the table.
+#: The recipes of the systems of the sources, in the order of the table.
 SYSTEMS: Mapping[str, tuple[str, ...]] = {
-    "A": ("flow4d", "flow4d_window", "flow4d_paper", "flow4d_window_paper"),
-    "B": ("joint_motion_seg", "joint_motion_seg_paper"),
-    "C": ("motion_scoring", "motion_scoring_paper"),
+    "A": ("flow4d", "flow4d_window"),
+    "B": ("joint_motion_seg",),
+    "C": ("motion_scoring",),
     "D": (
         *("pairwise_motion", "pairwise_motion_reference", "pairwise_motion_window"),
-        *("pairwise_motion_refine", "pairwise_motion_paper"),
+        "pairwise_motion_refine",
     ),
-    "E": ("keypoint_tracking", "keypoint_tracking_paper", "flow_pwc"),
+    "E": ("keypoint_tracking", "flow_pwc"),
 }
+
+#: The variants that each of them has.
+VARIANTS = ("small", "paper")
 
 #: Sizes of the axes that a model leaves open: those at which the sources work.
 _SIZES = {
     "flow_pwc": {"height": 224, "width": 224},
     "joint_motion_seg": {"height": 192, "width": 192},
     "pairwise_motion": {"height": 128, "width": 128},
+    "pairwise_motion_refine": {"height": 128, "width": 128, "time": 24},
+    "motion_scoring": {"frames": 25, "height": 160, "width": 168},
     "flow4d": {"depth": 64, "height": 64, "width": 64},
 }
 
@@ -41,6 +46,7 @@ class Facts:
 
     Attributes:
         name: Of the recipe.
+        variant: "small" or "paper".
         parameters: Trainable values.
         macs: Multiplications of convolutions and matrix products in one run, and of each frame of
             it. Our own operations are not counted.
@@ -51,6 +57,7 @@ class Facts:
     """
 
     name: str
+    variant: str
     parameters: int
     macs: int
     frames: int
@@ -61,8 +68,8 @@ class Facts:
 
 def sizes_of(recipe: Recipe) -> dict[str, int]:
     """Sizes of the axes for a benchmark: the next that fit, as the client pads frames."""
-    name = recipe.spec.name
-    wanted = next((size for start, size in _SIZES.items() if name.startswith(start)), {})
+    fitting_names = [name for name in _SIZES if recipe.name.startswith(name)]
+    wanted = _SIZES[max(fitting_names, key=len)] if fitting_names else {}
     axes = spec_axes(recipe.spec)
     fitting = {
         key: -(-size // axes[key].multiple) * axes[key].multiple for key, size in wanted.items()
@@ -70,9 +77,9 @@ def sizes_of(recipe: Recipe) -> dict[str, int]:
     return {**trace_sizes(recipe.spec), **fitting}
 
 
-def facts_of(name: str) -> Facts:
+def facts_of(name: str, variant: str) -> Facts:
     """The facts of a built-in recipe or a recipe's file."""
-    recipe = load_recipe(name)
+    recipe = load_recipe(name, variant)
     sizes = sizes_of(recipe)
     module = build_module(recipe).eval()
     inputs = tuple(recipe.examples(sizes, 0).values())
@@ -81,6 +88,7 @@ def facts_of(name: str) -> Facts:
     feed = recipe.spec.feed
     return Facts(
         name=Path(name).stem,
+        variant=variant,
         parameters=sum(one.numel() for one in module.parameters()),
         macs=counter.get_total_flops() // 2,
         frames=feed.hop if feed.kind == FeedKind.WINDOW else 1,

@@ -21,15 +21,14 @@ def write_table(rows: Sequence[Facts]) -> None:
 
 def table(rows: Sequence[Facts]) -> str:
     """The facts as Markdown."""
-    lines = [
-        "| System | Recipe | Input | M parameters | G MACs | Feed | Outputs (role) | Trained |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    titles = ["System", "Recipe", "Variant", "Input", "M parameters", "G MACs", "Feed"]
+    titles += ["Outputs (role)", "Trained"]
+    lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     system = {name: letter for letter, names in SYSTEMS.items() for name in names}
     for row in rows:
         numbers = f"{row.parameters / 1e6:.2f} | {row.macs / 1e9:.2f}"
         lines.append(
-            f"| {system.get(row.name, '')} | `{row.name}` | {row.size} | {numbers} | {row.feed} "
-            f"| {row.outputs} | no |"
+            f"| {system.get(row.name, '')} | `{row.name}` | {row.variant} | {row.size} | {numbers} "
+            f"| {row.feed} | {row.outputs} | no |"
         )
     return "\n".join(lines)

@@ -12,10 +12,12 @@ import torch
 
 from benchmarks.export.models import BODIES, EAGER, LIBRARY
 from benchmarks.export.timing import in_turn
-from benchmarks.models.facts import Facts, facts_of, sizes_of
+from benchmarks.models.facts import facts_of, sizes_of
+from benchmarks.models.memory import peak_mb
 from cineflow.export import export_bundle, load_recipe, write_repository
 from cineflow.export.bundle import build_module
 from cineflow.export.recipe import Recipe
+from cineflow.export.triton import Limits
 from cineflow.runtime.bundle import Bundle
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, op_library_path
@@ -28,19 +30,20 @@ SERVED = "through Triton"
 RATES = (30, 60)
 
 
-def measure(name: str, rounds: int, threads: int) -> dict[str, Any]:
+def measure(name: str, variant: str, rounds: int, threads: int) -> dict[str, Any]:
     """One model in every runtime, in turn, then served.
 
     Returns:
-        `facts`; `ms` of one run by runtime (best and median); `fps` by runtime: frames that one run
-        is for, over its median; `holds`: rates that the served model keeps up with.
+        `facts`; `peak_mb` of ONNX Runtime with our library; `ms` of one run by runtime (best and
+        median); `fps` by runtime: frames that one run is for, over its median; `holds`: rates that
+        the served model keeps up with.
     """
-    facts = facts_of(name)
-    recipe = load_recipe(name)
+    facts = facts_of(name, variant)
+    recipe = load_recipe(name, variant)
     inputs = {key: value.numpy() for key, value in recipe.examples(sizes_of(recipe), 0).items()}
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
-        bundle = export_bundle(name, Path(folder) / "bundle")
+        bundle = export_bundle(recipe, Path(folder) / "bundle")
         engines: dict[str, Engine] = {
             EAGER: TorchEngine(build_module(recipe), recipe.spec),
             BODIES: OnnxRuntimeEngine(bundle, threads, use_op_library=False),
@@ -52,12 +55,15 @@ def measure(name: str, rounds: int, threads: int) -> dict[str, Any]:
             rounds,
         )
         found = {key: value.to_dict() for key, value in times.items()}
-        found[SERVED] = _served(bundle, recipe, inputs, rounds, Path(folder))
+        del engines  # their threads spin
+        found[SERVED] = _served(bundle, recipe, inputs, rounds, threads, Path(folder))
         size = bundle.onnx_path.stat().st_size
+        memory = peak_mb(bundle.path, inputs, threads)
     fps = {key: 1e3 * facts.frames / one["median"] for key, one in found.items()}
     return {
         "facts": vars(facts),
         "onnx_mb": round(size / 1e6, 1),
+        "peak_mb": round(memory, 1),
         "ms": found,
         "fps": {key: round(value, 1) for key, value in fps.items()},
         "holds": {str(rate): fps[SERVED] >= rate for rate in RATES},
@@ -65,10 +71,18 @@ def measure(name: str, rounds: int, threads: int) -> dict[str, Any]:
 
 
 def _served(
-    bundle: Bundle, recipe: Recipe, inputs: dict[str, np.ndarray], rounds: int, folder: Path
+    bundle: Bundle,
+    recipe: Recipe,
+    inputs: dict[str, np.ndarray],
+    rounds: int,
+    threads: int,
+    folder: Path,
 ) -> dict[str, float]:
-    """A run through the server: a call, or a frame for which the model runs."""
-    repository = write_repository([bundle], folder / "models")
+    """A run through the server: a call, or a frame for which the model runs.
+
+    The client waits for each result, so that the model may have all cores.
+    """
+    repository = write_repository([bundle], folder / "models", limits=Limits(threads=threads))
     taken: list[float] = []
     with TritonServer(repository) as server, Client(server.url) as client:
         if not recipe.spec.feed.streams:
@@ -90,17 +104,13 @@ def _streamed(client: Client, bundle: Bundle, recipe: Recipe, rounds: int) -> li
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (8, *size)).astype(np.uint8)
     taken: list[float] = []
-    with client.stream(bundle.served_name) as stream:
+    with client.stream(bundle.served_name, timeout_s=60) as stream:
+        start = time.perf_counter()
         for k in range(10_000):
-            start = time.perf_counter()
             result = stream.push(frames[k % 8])
-            if result.outputs:  # the model ran
+            if result.outputs:  # the model ran; the frames since the last time belong to it
                 taken.append(1e3 * (time.perf_counter() - start))
+                start = time.perf_counter()
             if len(taken) == 2 + rounds:
                 break
     return taken[2:]
-
-
-def as_facts(row: dict[str, Any]) -> Facts:
-    """The facts of a row."""
-    return Facts(**row["facts"])

@@ -45,6 +45,7 @@ def export_bundle(
     recipe: Recipe | str | Path,
     out_dir: str | Path,
     *,
+    variant: str = "",
     weights: str | Path | None = None,
     precision: str = "fp32",
     sizes: Mapping[str, int] | None = None,
@@ -57,6 +58,7 @@ def export_bundle(
     Args:
         recipe: A recipe, a built-in recipe's name, or a recipe file.
         out_dir: Directory to write. An older bundle there is replaced; anything else is refused.
+        variant: Of the recipe ("paper"), where `recipe` is a name or a file; "" means its first.
         weights: Checkpoint for the module; None keeps what `build()` made.
         precision: "fp32", or "fp16" for features in half precision.
         sizes: Fix these dynamic axes, by name ("height", "width").
@@ -71,7 +73,7 @@ def export_bundle(
         MissingDependencyError: torch or onnxscript is not installed.
     """
     if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe)
+        recipe = load_recipe(recipe, variant)
     if precision not in PRECISIONS:
         raise ExportError(
             f"a precision of {', '.join(PRECISIONS)}",

@@ -36,5 +36,5 @@ def build_module(recipe: Recipe, weights: str | Path | None = None) -> torch.nn.
             "Return the network itself; weights come from --weights or from build()",
         )
     if weights is not None:
-        load_weights(module, weights)
+        load_weights(module, weights, recipe.own_keys)
     return module.eval().requires_grad_(False)

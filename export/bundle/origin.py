@@ -51,10 +51,13 @@ class Checkpoint:
 
 def manifest_entry(recipe: Recipe | None, weights: Checkpoint | None) -> dict[str, Any]:
     """`origin` of a manifest; without a recipe if the graph came as a file."""
+    made_by: dict[str, Any] | None = None
+    if recipe is not None:
+        made_by = {"name": recipe.name, "built_in": recipe.built_in, "sha256": recipe.sha256}
+        if recipe.variant:
+            made_by["variant"] = recipe.variant
     return {
-        "recipe": None
-        if recipe is None
-        else {"name": recipe.name, "built_in": recipe.built_in, "sha256": recipe.sha256},
+        "recipe": made_by,
         "weights": None
         if weights is None
         else {"name": weights.file.name, "sha256": weights.sha256},
@@ -74,7 +77,10 @@ def read_origin(bundle: Bundle) -> tuple[Mapping[str, Any] | None, Mapping[str, 
     }
     try:
         for part, kinds in wanted.items():
-            if origin[part] is not None and {k: type(v) for k, v in origin[part].items()} != kinds:
+            if origin[part] is None:
+                continue
+            found = {key: type(value) for key, value in origin[part].items()}
+            if found not in (kinds, {**kinds, "variant": str}):
                 raise KeyError(part)
         return origin["recipe"], origin["weights"]
     except (KeyError, TypeError, AttributeError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,11 @@ _SHOWN = 6
 _COUNTERS = ".num_batches_tracked"
 
 
-def load_weights(module: torch.nn.Module, file: str | Path) -> None:
+def load_weights(
+    module: torch.nn.Module,
+    file: str | Path,
+    own_keys: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] = dict,
+) -> None:
     """Load a checkpoint into `module`; their keys must match completely.
 
     Only the counters of batch normalisation may be missing.
@@ -31,12 +35,13 @@ def load_weights(module: torch.nn.Module, file: str | Path) -> None:
         module: Receives the values.
         file: A `.safetensors` file, or one that `torch.load(weights_only=True)` reads: a state
             dict, bare or under "state_dict", "model_state_dict" or "model".
+        own_keys: Turns a public checkpoint's state dict into the module's (`Recipe.own_keys`).
 
     Raises:
         ExportError: The file is unreadable or holds more than tensors, or keys are missing,
             unexpected, or of the wrong shape or kind.
     """
-    state = _read(Path(file))
+    state = own_keys(_read(Path(file)))
     wanted = module.state_dict()
     if state and not set(state) & set(wanted) and all(k.startswith("module.") for k in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}  # DataParallel

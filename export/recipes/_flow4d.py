@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import torch
 
 from cineflow.export.recipes._speckle import moved_volume
-from cineflow.models.flow4d import MULTIPLE, WINDOW
+from cineflow.models.flow4d import MULTIPLE, PAPER, SMALL, WINDOW
 from cineflow.spec import Axis, Dim, Feed, FeedKind, ModelSpec, Role, TensorSpec, Weights
+
+VARIANTS = {"small": SMALL, "paper": PAPER}
 
 DEPTH = Axis("depth", minimum=16, maximum=256, multiple=MULTIPLE)
 HEIGHT = Axis("height", minimum=16, maximum=256, multiple=MULTIPLE)

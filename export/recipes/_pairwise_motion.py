@@ -16,8 +16,11 @@ from cineflow.export.recipes._cine_mr import (
     frame,
     scales,
 )
-from cineflow.models.pairwise_motion import WINDOW, Size
+from cineflow.models.pairwise_motion import PAPER, SMALL, WINDOW, Size
 from cineflow.spec import Axis, Feed, FeedKind, ModelSpec, Role, TensorSpec, Weights
+
+#: `paper` has the widths of Qin et al.'s public code.
+VARIANTS = {"small": SMALL, "paper": PAPER}
 
 _UNTRAINED = Weights(source="seed 0", licence="Apache-2.0", trained=False)
 _SOURCE = "US 2025/0259316 A1 (an application); widths of Qin et al.'s public code"

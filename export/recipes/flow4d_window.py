@@ -5,21 +5,15 @@ Its weights are random (seeded) and its outputs are meaningless without `--weigh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import torch
-
+from cineflow.export.recipe import Recipe
 from cineflow.export.recipes import _flow4d as shared
-from cineflow.models.flow4d import SMALL, Flow4dWindow
+from cineflow.models.flow4d import Flow4dWindow, Size
 
-SPEC = shared.window_spec("flow4d_window")
-
-
-def build() -> torch.nn.Module:
-    """The network with its seeded weights."""
-    return Flow4dWindow(SMALL)
+VARIANTS = shared.VARIANTS
 
 
-def example_inputs(sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
-    """A window in the middle of a stream."""
-    return shared.window_inputs(sizes, seed)
+def recipe(size: Size) -> Recipe:
+    """The network with its seeded weights, and a window in the middle of a stream."""
+    return Recipe(
+        shared.window_spec("flow4d_window"), lambda: Flow4dWindow(size), shared.window_inputs
+    )

@@ -1,7 +1,7 @@
 """Recipe of `flow_pwc`, a PWC-style flow network: an example of a learned model.
 
 Without `--weights` its weights are random (seeded) and its flow is meaningless; it then serves for
-export and speed only.
+export and speed only. `--weights` also takes a public checkpoint of ARFlow's PWCLite.
 """
 
 from __future__ import annotations
@@ -10,8 +10,13 @@ from collections.abc import Mapping
 
 import torch
 
+from cineflow.export.recipe import Recipe
 from cineflow.export.recipes._speckle import moved_speckle
+from cineflow.models.flow_pwc import PAPER, SMALL, FlowPwc, Size, pwclite_keys
 from cineflow.spec import Axis, ModelSpec, TensorSpec, Weights
+
+#: The first is the size of the public checkpoints.
+VARIANTS = {"paper": PAPER, "small": SMALL}
 
 HEIGHT = Axis("height", minimum=64, maximum=1024, multiple=64)
 WIDTH = Axis("width", minimum=64, maximum=1024, multiple=64)
@@ -28,7 +33,7 @@ def _frame(name: str, which: str) -> TensorSpec:
     )
 
 
-SPEC = ModelSpec(
+_SPEC = ModelSpec(
     name="flow_pwc",
     summary="Dense motion between two frames: PWC-style flow network.",
     inputs=(_frame("previous", "earlier"), _frame("current", "later")),
@@ -48,11 +53,9 @@ SPEC = ModelSpec(
 )
 
 
-def build() -> torch.nn.Module:
+def recipe(size: Size) -> Recipe:
     """The network with its seeded weights."""
-    from cineflow.models.flow_pwc import FlowPwc
-
-    return FlowPwc()
+    return Recipe(_SPEC, lambda: FlowPwc(size), example_inputs, own_keys=pwclite_keys)
 
 
 def example_inputs(sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:

@@ -1,27 +1,110 @@
 """Recipe of `keypoint_tracking`: borders of the left ventricle's walls in a parasternal long axis.
 
-This is the size `small`, with a quarter of the widths of `paper` (`keypoint_tracking_paper`).
-Without `--weights` the weights are random (seeded) and the points are meaningless.
+Without `--weights` the weights are random (seeded) and the points are meaningless. In the variant
+`paper` SK-net has the widths of HRNet-W32, and TR-net those of PIPs; `small` has a quarter of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 
-from cineflow.export.recipes._keypoint_tracking import example_clip, spec_of
+from cineflow.export.recipe import Recipe
+from cineflow.models.keypoint_tracking import PAPER, SMALL, KeypointTracking, Size
+from cineflow.motion.ventricle import BORDERS
+from cineflow.phantom import Beat, parasternal_long_axis
+from cineflow.spec import Feed, ModelSpec, TensorSpec, Weights
 
-SPEC = spec_of("keypoint_tracking")
+VARIANTS = {"small": SMALL, "paper": PAPER}
+
+FRAMES = 24
+SIDE = 224
 
 
-def build() -> torch.nn.Module:
-    """The network with its seeded weights."""
-    from cineflow.models.keypoint_tracking import SMALL, KeypointTracking
-
-    return KeypointTracking(SMALL)
+def recipe(size: Size) -> Recipe:
+    """The network with its seeded weights, and a phantom's beat, other speckle for each seed."""
+    return Recipe(spec_of(), lambda: KeypointTracking(size), lambda sizes, seed: example_clip(seed))
 
 
-def example_inputs(sizes: Mapping[str, int], seed: int) -> Mapping[str, torch.Tensor]:
-    """A phantom's beat, other speckle for each seed."""
-    return example_clip(seed)
+def spec_of(frames: int = FRAMES, height: int = SIDE, width: int = SIDE) -> ModelSpec:
+    """The spec of one size; the source's windows have 24 frames of 224 x 224 pixels.
+
+    Args:
+        frames: T.
+        height: Rows of a frame.
+        width: Its columns.
+    """
+
+    def points(name: str, role: str, description: str) -> TensorSpec:
+        return TensorSpec(
+            name,
+            dtype="float32",
+            shape=(1, frames, len(BORDERS), 2),
+            unit="px",
+            frame="each frame of the window; x right, y down",
+            tolerance=0.05,
+            description=description,
+            role=role,
+            names=BORDERS,
+            time_axis=1,
+        )
+
+    return ModelSpec(
+        name="keypoint_tracking",
+        summary="Four borders of the left ventricle's walls in a clip of the parasternal long "
+        "axis: SK-net and TR-net.",
+        inputs=(
+            TensorSpec(
+                "clip",
+                dtype="float32",
+                shape=(1, frames, 1, height, width),
+                unit="grey level",
+                frame="x right, y down",
+                description="A window of frames, 0..255, oldest first.",
+            ),
+        ),
+        outputs=(
+            points("tracks", "points", "Refined points of each frame."),
+            points("static_points", "", "What SK-net finds in each frame by itself."),
+            TensorSpec(
+                "heights",
+                dtype="float32",
+                shape=(1, frames, len(BORDERS)),
+                unit="1",
+                frame="each frame of the window",
+                tolerance=1e-3,
+                description="Peak of SK-net's heat map for each point.",
+                names=BORDERS,
+                time_axis=1,
+            ),
+            TensorSpec(
+                "reference_frame",
+                dtype="int64",
+                shape=(1,),
+                unit="frame of the window, from 0",
+                description="The frame with the highest peaks; its points are SK-net's.",
+            ),
+        ),
+        weights=Weights(source="seed 0", licence="Apache-2.0", trained=False),
+        source="Oh et al., Semi-supervised Key-Point Estimation for Echocardiography Video; "
+        "layouts of HRNet-W32 and of the mixer of PIPs",
+        feed=Feed("window", ("clip",), length=frames, hop=frames, time_axis=1),
+        view="parasternal long axis (PLAX)",
+    )
+
+
+def example_clip(
+    seed: int, frames: int = FRAMES, height: int = SIDE, width: int = SIDE
+) -> Mapping[str, torch.Tensor]:
+    """A phantom's beat in the parasternal long axis, `clip` [1, T, 1, H, W]."""
+    return {"clip": _beat(seed, frames, height, width).clone()}
+
+
+@lru_cache(maxsize=8)  # an export asks for the same clips again
+def _beat(seed: int, frames: int, height: int, width: int) -> torch.Tensor:
+    phantom = parasternal_long_axis(seed, beat=Beat(frame_rate_hz=frames))
+    grey = torch.from_numpy(phantom.frames).float()[:, None]
+    small = torch.nn.functional.interpolate(grey, size=(height, width), mode="area")
+    return small.round()[None]

@@ -5,21 +5,17 @@ Its weights are random (seeded) and its outputs are meaningless without `--weigh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import torch
-
+from cineflow.export.recipe import Recipe
 from cineflow.export.recipes import _pairwise_motion as shared
-from cineflow.models.pairwise_motion import SMALL, RefineSeries
+from cineflow.models.pairwise_motion import RefineSeries, Size
 
-SPEC = shared.refine_spec("pairwise_motion_refine")
-
-
-def build() -> torch.nn.Module:
-    """The network with its seeded weights."""
-    return RefineSeries(SMALL)
+VARIANTS = shared.VARIANTS
 
 
-def example_inputs(sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
-    """Smooth fields of a few pixels."""
-    return shared.refine_inputs(sizes, seed)
+def recipe(size: Size) -> Recipe:
+    """The network with its seeded weights, and smooth fields of a few pixels."""
+    return Recipe(
+        shared.refine_spec("pairwise_motion_refine"),
+        lambda: RefineSeries(size),
+        shared.refine_inputs,
+    )

@@ -5,21 +5,17 @@ Its weights are random (seeded) and its outputs are meaningless without `--weigh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import torch
-
+from cineflow.export.recipe import Recipe
 from cineflow.export.recipes import _pairwise_motion as shared
-from cineflow.models.pairwise_motion import SMALL, PairwiseMotionWindow
+from cineflow.models.pairwise_motion import PairwiseMotionWindow, Size
 
-SPEC = shared.window_spec("pairwise_motion_window")
-
-
-def build() -> torch.nn.Module:
-    """The network with its seeded weights."""
-    return PairwiseMotionWindow(SMALL)
+VARIANTS = shared.VARIANTS
 
 
-def example_inputs(sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:
-    """A texture, and a window in which it moves."""
-    return shared.window_inputs(sizes, seed)
+def recipe(size: Size) -> Recipe:
+    """The network with its seeded weights, and a texture that moves on over a window."""
+    return Recipe(
+        shared.window_spec("pairwise_motion_window"),
+        lambda: PairwiseMotionWindow(size),
+        shared.window_inputs,
+    )

@@ -54,7 +54,7 @@ def reference(
     if recipe is None:
         return Reference(missing=_no_recipe(known))
     if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe)
+        recipe = load_recipe(recipe, (known or {}).get("variant", ""))
     if recipe.spec.name != bundle.spec.name:
         raise ExportError(
             f"the recipe of {bundle.spec.name}",

@@ -210,6 +210,7 @@ def test_a_stream_that_is_closed_while_threads_push(client, moving_frames):
 
 def test_what_the_server_says_about_a_model(client, server):
     model = client.model("lucas_kanade")
+    assert not model.untrained, "it has nothing to train"
     assert model.served_name.startswith("lucas_kanade-")
     assert model.spec["outputs"][0]["unit"] == "px"
     assert model.spec["outputs"][0]["tolerance"] > 0

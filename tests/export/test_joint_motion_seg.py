@@ -20,7 +20,7 @@ from cineflow.models.joint_motion_seg import CLASSES, JointMotionSeg
 from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineStore
 from cineflow.serving import TritonServer
-from cineflow_client import Client
+from cineflow_client import Client, UntrainedWeights
 from tests.models.streams import cine_mr, run_through
 from tests.models.test_joint_motion_seg import constant
 
@@ -135,6 +135,11 @@ def test_everything_that_names_the_model_says_untrained(client: Client, bundle: 
     assert bundle.spec.weights.describe() == "seed 0 (untrained)"
     weights = client.model("joint_motion_seg").spec["weights"]
     assert weights == {"source": "seed 0", "licence": "Apache-2.0", "trained": False}
+    with (
+        pytest.warns(UntrainedWeights, match="outputs are meaningless"),
+        client.stream("joint_motion_seg") as stream,
+    ):
+        assert stream.untrained
 
 
 @needs_rtx

@@ -18,7 +18,7 @@ from cineflow.export import export_bundle, write_repository
 from cineflow.export.check import check_file
 from cineflow.export.engines.build import build_engines
 from cineflow.export.recipe import Recipe
-from cineflow.export.recipes._keypoint_tracking import example_clip, spec_of
+from cineflow.export.recipes.keypoint_tracking import example_clip, spec_of
 from cineflow.models.keypoint_tracking import REFINEMENTS, KeypointTracking
 from cineflow.motion.ventricle import BORDERS
 from cineflow.runtime import Bundle
@@ -40,7 +40,7 @@ MOVES = np.arange(8.0).reshape(4, 2) / 16  # of TR-net, px in each refinement
 def recipe_of(build: Callable[[], torch.nn.Module]) -> Recipe:
     """The recipe in the tests' size, which every part of the built-in ones is in."""
     return Recipe(
-        spec_of("keypoint_tracking", FRAMES, *SIZE),
+        spec_of(FRAMES, *SIZE),
         build,
         lambda sizes, seed: example_clip(seed, FRAMES, *SIZE),
     )

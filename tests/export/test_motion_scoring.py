@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +21,13 @@ from cineflow.export import export_bundle, write_repository
 from cineflow.export.check import check_file
 from cineflow.export.engines.build import build_engines
 from cineflow.export.recipe import Recipe
-from cineflow.export.recipes._motion_scoring import example_study, spec_of
+from cineflow.export.recipes.motion_scoring import example_study, spec_of
 from cineflow.models.motion_scoring import SMALL, MotionScoring
 from cineflow.motion.aha import NAMES
 from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineStore
 from cineflow.serving import TritonServer
-from cineflow_client import Client
+from cineflow_client import Client, UntrainedWeights
 from cineflow_client.errors import FrameRejected
 from tests.models.known_scores import AKINETIC, MOTION, TINY, planted, sees_brightness
 
@@ -42,7 +44,7 @@ needs_rtx = pytest.mark.skipif(
 
 def recipe_of(name: str, build: Callable[[], torch.nn.Module]) -> Recipe:
     """The recipe with few polar samples; every part of the built-in ones is in it."""
-    return Recipe(spec_of(name), build, example_study)
+    return Recipe(replace(spec_of(), name=name), build, example_study)
 
 
 def seeded() -> MotionScoring:
@@ -177,11 +179,12 @@ def test_the_call_command_writes_a_bulls_eye_and_says_untrained(
     done = CliRunner().invoke(_app(), list(map(str, [*arguments, "--report", page])))
     assert done.exit_code == 0, done.output
     text = " ".join(done.output.split())
-    for words in ("mid anteroseptal", "motion_score_index 1.125", "(untrained)", "short-axis"):
+    untrained = "Untrained weights: outputs are meaningless"
+    for words in ("mid anteroseptal", "motion_score_index 1.125", untrained, "short-axis"):
         assert words in text, text
     html = page.read_text()
     for words in (
-        "Untrained weights: outputs are meaningless", "Bull's eye of probabilities",
+        untrained, "Bull's eye of probabilities",
         "1 normal, 2 hypokinetic, 3 akinetic, 4 dyskinetic", "Research use, not for diagnosis",
     ):  # fmt: skip
         assert words in html, words
@@ -193,10 +196,22 @@ def test_the_call_command_writes_a_bulls_eye_and_says_untrained(
     assert about["arrays"]["probabilities"]["places"][7] == "mid anteroseptal"
 
 
-def test_everything_that_names_the_model_says_untrained(client: Client, bundle: Bundle) -> None:
+def test_everything_that_names_the_model_says_untrained(
+    server: TritonServer, bundle: Bundle
+) -> None:
     assert bundle.spec.weights.describe() == "seed 0 (untrained)"
-    weights = client.model("motion_scoring").spec["weights"]
-    assert weights == {"source": "seed 0", "licence": "Apache-2.0", "trained": False}
+    with Client(server.url) as client:
+        info = client.model("motion_scoring")
+        assert info.spec["weights"] == {
+            "source": "seed 0", "licence": "Apache-2.0", "trained": False,
+        }  # fmt: skip
+        assert info.untrained
+        study = arrays_of(*planted(1))
+        with pytest.warns(UntrainedWeights, match="outputs are meaningless"):
+            client.call("probe_scoring", **study)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UntrainedWeights)
+            client.call("probe_scoring", **study)
 
 
 def test_every_runtime_is_within_tolerance_with_and_without_the_library(bundle: Bundle) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from cineflow.errors import BundleError, ExportError
 from cineflow.export import Recipe, export_bundle, load_recipe
+from cineflow.export.bundle.origin import manifest_entry
 from cineflow.export.verify import verify_bundle
 from cineflow.export.verify.reference import reference
 from cineflow.runtime import Bundle
@@ -141,3 +142,34 @@ def test_recipe_without_a_file_is_known_by_its_kind(recipe: Path, tmp_path: Path
     bundle = export_bundle(made, tmp_path / "bundle")
     assert "a Recipe object" in verify_bundle(bundle).not_proven[0]
     assert verify_bundle(bundle, made).not_proven == []
+
+
+def test_variants_of_a_recipe(recipe: Path, recipe_text: str) -> None:
+    recipe.write_text(
+        f"{recipe_text}\nfrom cineflow.export import Recipe\n\nVARIANTS = {{'one': 1, 'two': 2}}\n"
+        "def recipe(number):\n    return Recipe(SPEC, lambda: number, example_inputs)\n"
+    )
+    first, same, second = (load_recipe(recipe, variant) for variant in ("", "one", "two"))
+    name = first.spec.name
+    assert [one.build() for one in (first, same, second)] == [1, 1, 2]
+    assert [one.variant for one in (first, same, second)] == ["one", "one", "two"]
+    assert [one.spec.name for one in (first, same, second)] == [name, name, f"{name}_two"]
+    with pytest.raises(ExportError, match="one, two") as caught:
+        load_recipe(recipe, "three")
+    assert "--variant" in caught.value.remedy
+    recipe.write_text(f"{recipe_text}\nVARIANTS = {{'one': 1}}\n")
+    with pytest.raises(ExportError, match="recipe in"):
+        load_recipe(recipe)
+
+
+def test_a_built_in_variant_is_found_again() -> None:
+    bundle = Bundle.load("lucas_kanade")
+    made = load_recipe("flow4d", "paper")
+    entry = manifest_entry(made, None)
+    assert entry["recipe"] == {
+        "name": "flow4d", "built_in": True, "sha256": made.sha256, "variant": "paper",
+    }  # fmt: skip
+    exported = replace(bundle, spec=made.spec, manifest={**bundle.manifest, "origin": entry})
+    found = reference(exported, None, None)
+    assert found.recipe is not None
+    assert found.recipe.spec == made.spec

@@ -177,7 +177,7 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     """Every graph of ours: the built-in models, all ops, and each example."""
     folder = tmp_path_factory.mktemp("graphs")
     examples = sorted(ROOT.glob("examples/**/*.py"))
-    built_in = [name for name in builtin_recipes() if not name.endswith("_paper")]  # only wider
+    built_in = builtin_recipes()
     ours = [*built_in, *examples, ROOT / "tests/export/all_ops_recipe.py"]
     written = {}
     for source in ours:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -303,9 +304,9 @@ def test_the_causal_form_does_not_look_ahead() -> None:
 
 
 def test_recipes_say_untrained_and_take_volumes() -> None:
-    for name in ("flow4d", "flow4d_paper", "flow4d_window", "flow4d_window_paper"):
-        spec = load_recipe(name).spec
-        assert spec.name == name
+    for name, variant in itertools.product(("flow4d", "flow4d_window"), ("small", "paper")):
+        spec = load_recipe(name, variant).spec
+        assert spec.name == (name if variant == "small" else f"{name}_paper")
         assert spec.weights.describe() == "seed 0 (untrained)"
         assert spec.weights.seeded
         assert spec.feed.volume

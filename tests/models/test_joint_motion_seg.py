@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from cineflow.errors import ExportError
 from cineflow.export.bundle.weights import load_weights
 from cineflow.export.recipe import load_recipe
-from cineflow.export.recipes import _joint_motion_seg as shared
+from cineflow.export.recipes.joint_motion_seg import spec_of
 from cineflow.models.blocks import pyramid_of
 from cineflow.models.joint_motion_seg import CLASSES, PAPER, SMALL, JointMotionSeg, Size
 from tests.models.streams import (
@@ -27,8 +27,8 @@ from tests.models.streams import (
 )
 
 SPEC = load_recipe("joint_motion_seg").spec
-PUBLIC = load_recipe("joint_motion_seg_public").spec
-PUBLIC_SMALL = shared.spec_of("small", SMALL, recurrent=False)
+PUBLIC = load_recipe("joint_motion_seg", "public").spec
+PUBLIC_SMALL = spec_of(SMALL, recurrent=False)
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +37,11 @@ def network() -> JointMotionSeg:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "size"),
-    [
-        ("joint_motion_seg", SMALL),
-        pytest.param("joint_motion_seg_paper", PAPER, marks=pytest.mark.slow),
-    ],
+    ("variant", "size"),
+    [("small", SMALL), pytest.param("paper", PAPER, marks=pytest.mark.slow)],
 )
-def test_untrained_outputs_are_alive_at_full_size(recipe: str, size: Size) -> None:
-    spec = load_recipe(recipe).spec
+def test_untrained_outputs_are_alive_at_full_size(variant: str, size: Size) -> None:
+    spec = load_recipe("joint_motion_seg", variant).spec
     results = run_through(JointMotionSeg(size).eval(), spec, cine_mr(192, 192))
     for displacement, labels, probabilities, aligned, *_ in results:
         assert displacement.shape == (1, 2, 192, 192)
@@ -266,9 +263,9 @@ def test_a_checkpoint_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 def test_recipes_say_untrained_and_name_the_classes() -> None:
-    for name in ("joint_motion_seg", "joint_motion_seg_paper", "joint_motion_seg_public"):
-        spec = load_recipe(name).spec
-        assert spec.name == name
+    for variant, added in (("small", ""), ("paper", "_paper"), ("public", "_public")):
+        spec = load_recipe("joint_motion_seg", variant).spec
+        assert spec.name == f"joint_motion_seg{added}"
         assert spec.weights.describe() == "seed 0 (untrained)"
         assert spec.outputs[1].names == CLASSES
     assert [one.name for one in PUBLIC.states] == [one.name for one in SPEC.states[:-1]]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cineflow.export.recipe import load_recipe
-from cineflow.export.recipes._keypoint_tracking import spec_of
+from cineflow.export.recipes.keypoint_tracking import spec_of
 from cineflow.models.heat_maps import heat_map_points
 from cineflow.models.high_resolution import HighResolutionNet
 from cineflow.models.keypoint_tracking import (
@@ -193,7 +193,7 @@ def test_sk_net_sees_each_frame_of_a_stream_once() -> None:
     passes_the_picture(network)
     seen: list[int] = []
     network.sk.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
-    spec = spec_of("keypoint_tracking", FRAMES, *SIZE)
+    spec = spec_of(FRAMES, *SIZE)
     stream = Stream(TorchEngine(network, spec), spec, spacing_mm=(0.5, 0.5))
     places = [(12.3 + 0.8 * t, 14.6 - 0.4 * t) for t in range(3 * FRAMES)]
     frames = blobs(places, SIZE)
@@ -210,9 +210,9 @@ def test_sk_net_sees_each_frame_of_a_stream_once() -> None:
         np.testing.assert_allclose(result.lengths, chain_lengths(tracks[0, -1]) / 2, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["keypoint_tracking", "keypoint_tracking_paper"])
-def test_recipes_say_what_they_are(name: str) -> None:
-    spec = load_recipe(name).spec
+@pytest.mark.parametrize("variant", ["small", "paper"])
+def test_recipes_say_what_they_are(variant: str) -> None:
+    spec = load_recipe("keypoint_tracking", variant).spec
     assert spec.weights.describe() == "seed 0 (untrained)"
     assert spec.view == "parasternal long axis (PLAX)"
     assert (spec.feed.length, spec.feed.hop) == (24, 24)

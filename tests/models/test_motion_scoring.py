@@ -16,7 +16,7 @@ from cineflow import ops
 from cineflow.errors import ExportError, SpecError
 from cineflow.export.bundle.weights import load_weights
 from cineflow.export.recipe import load_recipe
-from cineflow.export.recipes._motion_scoring import example_study
+from cineflow.export.recipes.motion_scoring import example_study
 from cineflow.models.clahe import ALPHA, LEVELS, Clahe
 from cineflow.models.motion_scoring import (
     DISTANCE,
@@ -356,8 +356,8 @@ def test_a_checkpoint_of_this_network_loads_and_another_size_is_refused(tmp_path
 
 
 def test_recipes_say_untrained_and_name_scores_and_segments() -> None:
-    for name in ("motion_scoring", "motion_scoring_paper"):
-        spec = load_recipe(name).spec
+    for variant, name in (("", "motion_scoring"), ("paper", "motion_scoring_paper")):
+        spec = load_recipe("motion_scoring", variant).spec
         assert spec.name == name
         assert spec.weights.describe() == "seed 0 (untrained)"
         assert spec.outputs[0].names == SCORES

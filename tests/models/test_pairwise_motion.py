@@ -46,8 +46,8 @@ def window_of(frames: np.ndarray) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_untrained_motion_is_alive_at_full_size(size: Size) -> None:
-    recipe = "pairwise_motion" if size is SMALL else "pairwise_motion_paper"
-    results = run_through(PairwiseMotion(size).eval(), load_recipe(recipe).spec, cine_mr(192, 192))
+    spec = load_recipe("pairwise_motion", "small" if size is SMALL else "paper").spec
+    results = run_through(PairwiseMotion(size).eval(), spec, cine_mr(192, 192))
     assert results[0][0].shape == (1, 2, 192, 192)
     assert not results[0][0].any(), "the first frame is not a pair"
     for motion, *_ in results[1:]:
@@ -204,7 +204,7 @@ def test_sizes_and_labels() -> None:
     assert tuple(4 * width for width in SMALL.widths) == PAPER.widths
     assert 4 * SMALL.hidden == PAPER.hidden
     for stem in ("", "_reference", "_window", "_refine"):
-        for suffix in ("", "_paper"):
-            spec = load_recipe(f"pairwise_motion{stem}{suffix}").spec
-            assert spec.name == f"pairwise_motion{stem}{suffix}"
+        for variant, added in (("", ""), ("paper", "_paper")):
+            spec = load_recipe(f"pairwise_motion{stem}", variant).spec
+            assert spec.name == f"pairwise_motion{stem}{added}"
             assert spec.weights.describe() == "seed 0 (untrained)"

@@ -23,6 +23,7 @@ from cineflow_client.errors import (
     StreamClosed,
     StreamExpired,
     StreamTimeout,
+    UntrainedWeights,
 )
 from cineflow_client.latency import LatencyLog, LatencySummary, ServerTimes
 from cineflow_client.metadata import ModelInfo
@@ -74,4 +75,5 @@ __all__ = [
     "StreamExpired",
     "StreamTimeout",
     "Times",
+    "UntrainedWeights",
 ]

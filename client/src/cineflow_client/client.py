@@ -61,6 +61,7 @@ class Client(Control):
         super().__init__(url, timeout_s=timeout_s, secure=secure, credentials=credentials)
         self._streams: weakref.WeakSet[Stream] = weakref.WeakSet()
         self._known: dict[str, tuple[ModelInfo, float]] = {}  # and when it was asked for
+        self._called: set[str] = set()  # served names
 
     # -- what the server is ----------------------------------------------------------------------
 
@@ -154,6 +155,9 @@ class Client(Control):
             traceparent: The trace that the stream belongs to, as W3C writes it. The server's log of
                 events has it.
 
+        Warns:
+            UntrainedWeights: The model has random numbers for weights; see `Stream.untrained`.
+
         Raises:
             ModelNotFound: As `model`, or the model takes calls.
             ServerUnavailable: As `model`.
@@ -176,6 +180,7 @@ class Client(Control):
                 "client.call(model, name=array, ...)",
             )
         declared = Declared(rate, budget_ms, traceparent)
+        info.warn_if_untrained()
         opened = Stream(
             self,
             info,
@@ -219,6 +224,10 @@ class Client(Control):
         Returns:
             Every output of the model by its name, with unit, frame, role and names.
 
+        Warns:
+            UntrainedWeights: The model has random numbers for weights. Only a client's first call
+                of a model warns.
+
         Raises:
             FrameRejected: A name is unknown or missing, or a dtype, shape or value does not fit.
             ModelNotFound: As `model`, or the model takes a stream.
@@ -232,6 +241,9 @@ class Client(Control):
                 f"{info.served_name}, which takes a stream of frames",
                 "client.stream(model)",
             )
+        if info.served_name not in self._called:
+            self._called.add(info.served_name)
+            info.warn_if_untrained()
         checked = checked_arrays(info.served_name, info.spec["inputs"], arrays, {})
         if wrong := misplaced_points(info.spec["inputs"], checked):
             raise FrameRejected(

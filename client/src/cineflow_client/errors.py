@@ -24,6 +24,10 @@ class CineflowClientError(Exception):
         super().__init__(f"{message}. {remedy}" if remedy else message)
 
 
+class UntrainedWeights(UserWarning):
+    """A model has random numbers for weights, so its outputs are meaningless."""
+
+
 class ServerUnavailable(CineflowClientError):  # noqa: N818
     """No server responds at the address, or it is not ready."""
 

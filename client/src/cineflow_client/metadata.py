@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cineflow_client.errors import CineflowClientError, FrameRejected, ModelNotFound
+from cineflow_client.errors import (
+    CineflowClientError,
+    FrameRejected,
+    ModelNotFound,
+    UntrainedWeights,
+)
 from cineflow_client.served import CONTRACT, READINGS, STATE, stream_outputs
 from cineflow_client.shapes import describe, fits
 
@@ -36,6 +42,22 @@ class ModelInfo:
     def streams(self) -> bool:
         """Whether frames are streamed to it; else it takes calls."""
         return bool(self.spec["feed"]["kind"] != "call")
+
+    @property
+    def untrained(self) -> bool:
+        """Whether its weights are random numbers, so that its outputs are meaningless."""
+        weights = self.spec["weights"]
+        return not weights["trained"] and str(weights["source"]).startswith("seed ")
+
+    def warn_if_untrained(self) -> None:
+        """Warn with `UntrainedWeights`, at the line that called the client."""
+        if self.untrained:
+            warnings.warn(
+                f"Untrained weights: outputs are meaningless. {self.served_name} has random "
+                f"numbers for weights ({self.spec['weights']['source']}).",
+                UntrainedWeights,
+                stacklevel=3,
+            )
 
     @property
     def frame_rank(self) -> int:

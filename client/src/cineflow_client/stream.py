@@ -115,6 +115,11 @@ class Stream:
         return self._resumer.session.sequence_id
 
     @property
+    def untrained(self) -> bool:
+        """Whether the model has random numbers for weights, so that its outputs are meaningless."""
+        return self.model.untrained
+
+    @property
     def dropped(self) -> int:
         """How many frames its policy has dropped."""
         return self._slots.dropped

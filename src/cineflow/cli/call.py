@@ -39,6 +39,7 @@ def call(
     import cineflow
     from cineflow.cli.given import in_spec_type, read_arrays
     from cineflow.cli.outcome import import_client
+    from cineflow.cli.pacing import weights_notes
     from cineflow.errors import ArgumentError
     from cineflow.report import Provenance, write_arrays, write_call_report
     from cineflow.report.arrays import described_output
@@ -64,6 +65,8 @@ def call(
         outputs = client.call(info.served_name, **cast)
         version = client.server_version()
     _print(outputs)
+    for note in weights_notes(spec):
+        out.print(note, markup=False, style="bold")
     if spec.view:
         out.print(f"This model is for {spec.view}. The pictures were not checked.", markup=False)
     out.print(

@@ -35,6 +35,9 @@ def export(
     out_dir: Annotated[
         Path, typer.Option("--out", help="Bundle to write; it replaces an older bundle there.")
     ],
+    variant: Annotated[
+        str, typer.Option("--variant", help="Of a recipe that has several: small, paper.")
+    ] = "",
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Checkpoint: .safetensors or a state dict.")
     ] = None,
@@ -60,6 +63,7 @@ def export(
         bundle = export_bundle(
             recipe,
             out_dir,
+            variant=variant,
             weights=weights,
             precision=precision,
             sizes=dict(zip(("height", "width"), size, strict=True)) if size else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 def import_client() -> Any:
     """The module `cineflow_client`, which is a separate distribution.
 
+    Its warning of untrained weights is off: the commands say it in their own words.
+
     Raises:
         MissingDependencyError: It is not installed.
     """
@@ -44,6 +47,7 @@ def import_client() -> Any:
             str(error),
             "In a clone: `pip install ./client '.[serve,client]'`",
         ) from error
+    warnings.simplefilter("ignore", cineflow_client.UntrainedWeights)
     return cineflow_client
 
 

@@ -257,7 +257,7 @@ def stream_paced(
             *source.notes,
             *_window_notes(source.spec, len(cine)),
             *_view_notes(source.spec),
-            *_weights_notes(source.spec),
+            *weights_notes(source.spec),
             *repeat_notes(repeats),
         ),
     )
@@ -333,7 +333,8 @@ def _view_notes(spec: ModelSpec) -> list[str]:
     ]
 
 
-def _weights_notes(spec: ModelSpec) -> list[str]:
+def weights_notes(spec: ModelSpec) -> list[str]:
+    """What has to be said of a model's weights: that they are random, if they are."""
     if not spec.weights.seeded:
         return []
     return [

@@ -3,8 +3,10 @@
 It works from coarse to fine on a feature pyramid of both frames. At each level the second frame's
 features are warped by the flow so far and correlated with the first's over a window of 9 x 9
 displacements. A small dense network turns the correlation into a correction of the flow. Oh et al.
-train their key points with this network. The layout is the compact one of ARFlow: five levels that
-share one flow estimator and one context network, and an output at a quarter of the resolution.
+train their key points with this network. The layout is the compact one of ARFlow (lliuz/ARFlow,
+MIT, `models/pwclite.py`, with `reduce_dense`): five levels that share one flow estimator and one
+context network, an output at a quarter of the resolution, enlargements that keep the centres of the
+corner pixels. `pwclite_keys` reads its checkpoints.
 
 Without a checkpoint the weights are random, drawn from a seed. The flow heads are scaled so that
 the flow spreads over a few pixels, as a trained network's would. That makes the figures of export
@@ -15,52 +17,86 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812, torch's own idiom
 from torch import Tensor, nn
 
-import cineflow.ops.torch_library  # noqa: F401, registers torch.ops.cineflow
-
-#: Feature channels from half resolution down to 1/64. Six halvings: height and width of the frames
-#: are multiples of 64.
-CHANNELS = (16, 32, 64, 96, 128, 192)
+from cineflow import ops
 
 #: Levels on which flow is estimated. The last one is at a quarter of the resolution.
 LEVELS = 5
 
 RADIUS = 4
 _SLOPE = 0.1
-_REDUCED = 32
 _DILATIONS = (1, 2, 4, 8, 16, 1)
-_CONTEXT = (128, 128, 128, 96, 64, 32)
 
-#: Gain of the flow heads. On moved speckle of 256 x 256 px the untrained flow has a standard
-#: deviation of 2.5 px. On smaller frames it is less (1.8 px at 128 x 128), because more windows
-#: reach into the padding.
-_HEAD_GAIN = 0.36
+
+@dataclass(frozen=True)
+class Size:
+    """Widths of the network; everything else is the same in every size.
+
+    Attributes:
+        channels: Of the features, from half resolution down to 1/64. Six halvings: height and width
+            of the frames are multiples of 64.
+        reduced: Channels of the first frame's features that the estimator sees, and of its last
+            layer.
+        estimator: Channels of its four layers before the last one.
+        context: Channels of the context network's layers.
+        head_gain: Of the untrained flow heads. On moved speckle of 256 x 256 px the untrained flow
+            then has a standard deviation of at least 2 px. On smaller frames it is less, because
+            more windows reach into the padding.
+    """
+
+    channels: tuple[int, int, int, int, int, int]
+    reduced: int
+    estimator: tuple[int, int, int, int]
+    context: tuple[int, int, int, int, int, int]
+    head_gain: float
+
+
+PAPER = Size(
+    channels=(16, 32, 64, 96, 128, 192),
+    reduced=32,
+    estimator=(128, 128, 96, 64),
+    context=(128, 128, 128, 96, 64, 32),
+    head_gain=0.36,
+)
+
+#: A quarter of the widths, but never less than the 8 channels that a processor computes at once.
+SMALL = Size(
+    channels=(8, 8, 16, 24, 32, 48),
+    reduced=8,
+    estimator=(32, 32, 24, 16),
+    context=(32, 32, 32, 24, 16, 8),
+    head_gain=0.36,
+)
 
 
 class FlowPwc(nn.Module):
     """Flow from one frame to the next, in pixels, on the previous frame's grid.
 
     Args:
+        size: `PAPER` or `SMALL`.
         seed: Seed of the untrained weights.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, size: Size = PAPER, *, seed: int = 0) -> None:
         super().__init__()
-        sizes = (1, *CHANNELS)
+        sizes = (1, *size.channels)
         self.encoder = nn.ModuleList(
             nn.Sequential(_conv(a, b, stride=2), _conv(b, b)) for a, b in itertools.pairwise(sizes)
         )
         self.reduce = nn.ModuleList(
-            _conv(channels, _REDUCED, kernel=1) for channels in CHANNELS[: -LEVELS - 1 : -1]
+            _conv(channels, size.reduced, kernel=1)
+            for channels in size.channels[: -LEVELS - 1 : -1]
         )
-        self.estimator = _Estimator((2 * RADIUS + 1) ** 2 + _REDUCED + 2)
-        self.context = _context(_REDUCED + 2)
-        self._initialise(seed)
+        seen = (2 * RADIUS + 1) ** 2 + size.reduced + 2
+        self.estimator = _Estimator(seen, size.estimator, size.reduced)
+        self.context = _context(size.reduced + 2, size.context)
+        self._initialise(size.head_gain, seed)
 
     def forward(self, previous: Tensor, current: Tensor) -> Tensor:
         """Flow of a frame pair.
@@ -85,42 +121,79 @@ class FlowPwc(nn.Module):
             first, second = both[:batch], both[batch:]
             if level > 0:
                 flow = 2.0 * _enlarge(flow, 2)
-                second = torch.ops.cineflow.warp(second, flow, "zeros")
-            volume = torch.ops.cineflow.correlation(
-                first, second, RADIUS, 1, 1.0 / CHANNELS[-1 - level], False
-            )
+                second = ops.warp(second, flow, border="zeros")
+            volume = ops.correlation(first, second, radius=RADIUS)
             seen = [F.leaky_relu(volume, _SLOPE), self.reduce[level](first), flow]
             estimate, step = self.estimator(torch.cat(seen, dim=1))
             flow = flow + step
             flow = flow + self.context(torch.cat([estimate, flow], dim=1))
         return 4.0 * _enlarge(flow, 4)
 
-    def _initialise(self, seed: int) -> None:
+    def _initialise(self, head_gain: float, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d):
                 fan_in = module.weight.shape[1] * math.prod(module.kernel_size)
                 gain = math.sqrt(2.0 / (1.0 + _SLOPE**2) / fan_in)
-                head = name in ("estimator.flow", f"context.{len(_CONTEXT)}")
+                head = name in ("estimator.flow", f"context.{len(_DILATIONS)}")
                 with torch.no_grad():
                     module.weight.normal_(
-                        0.0, gain * (_HEAD_GAIN if head else 1.0), generator=generator
+                        0.0, gain * (head_gain if head else 1.0), generator=generator
                     )
                     assert module.bias is not None  # nn.Conv2d's default
                     module.bias.zero_()
 
 
+def pwclite_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters of ARFlow's PWCLite as `FlowPwc` has them: for two frames, `reduce_dense`.
+
+    The first convolution's weights for red, green and blue are added, which is the same on a grey
+    picture. Any other state dict is returned as it is.
+
+    Args:
+        state: A state dict, with or without `module.` before its keys.
+    """
+    found = {}
+    for key, value in state.items():
+        name = key.removeprefix("module.")
+        for public, ours in _PUBLIC_KEYS.items():
+            if name.startswith(public):
+                name = ours + name.removeprefix(public)
+                if name == "encoder.0.0.0.weight" and value.shape[1] == 3:
+                    value = value.sum(dim=1, keepdim=True)
+                break
+        else:
+            name = key
+        found[name] = value
+    return found
+
+
+_PUBLIC_KEYS = {
+    "feature_pyramid_extractor.convs.": "encoder.",
+    "conv_1x1.": "reduce.",
+    "flow_estimators.conv1.": "estimator.first.",
+    "flow_estimators.conv2.": "estimator.second.",
+    "flow_estimators.conv3.": "estimator.third.",
+    "flow_estimators.conv4.": "estimator.fourth.",
+    "flow_estimators.conv5.": "estimator.fifth.",
+    "flow_estimators.predict_flow.0.": "estimator.flow.",
+    **{f"context_networks.convs.{k}.": f"context.{k}." for k in range(len(_DILATIONS))},
+    f"context_networks.convs.{len(_DILATIONS)}.0.": f"context.{len(_DILATIONS)}.",
+}
+
+
 class _Estimator(nn.Module):
     """Flow correction and features of one level. Each layer reads the two before it."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, widths: tuple[int, int, int, int], last: int) -> None:
         super().__init__()
-        self.first = _conv(channels, 128)
-        self.second = _conv(128, 128)
-        self.third = _conv(256, 96)
-        self.fourth = _conv(224, 64)
-        self.fifth = _conv(160, _REDUCED)
-        self.flow = nn.Conv2d(64 + _REDUCED, 2, 3, padding=1)
+        one, two, three, four = widths
+        self.first = _conv(channels, one)
+        self.second = _conv(one, two)
+        self.third = _conv(one + two, three)
+        self.fourth = _conv(two + three, four)
+        self.fifth = _conv(three + four, last)
+        self.flow = nn.Conv2d(four + last, 2, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x1 = self.first(x)
@@ -131,13 +204,12 @@ class _Estimator(nn.Module):
         return x5, self.flow(torch.cat([x4, x5], dim=1))
 
 
-def _context(channels: int) -> nn.Sequential:
+def _context(channels: int, widths: Sequence[int]) -> nn.Sequential:
     """Flow correction from the estimate: dilated convolutions with a growing receptive field."""
     layers: list[nn.Module] = []
-    sizes: Sequence[int] = (channels, *_CONTEXT)
-    for (a, b), dilation in zip(itertools.pairwise(sizes), _DILATIONS, strict=True):
+    for (a, b), dilation in zip(itertools.pairwise((channels, *widths)), _DILATIONS, strict=True):
         layers.append(_conv(a, b, dilation=dilation))
-    layers.append(nn.Conv2d(_CONTEXT[-1], 2, 3, padding=1))
+    layers.append(nn.Conv2d(widths[-1], 2, 3, padding=1))
     return nn.Sequential(*layers)
 
 
@@ -147,5 +219,5 @@ def _conv(a: int, b: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1
 
 
 def _enlarge(x: Tensor, factor: int) -> Tensor:
-    """Bilinear enlargement; pixel centres stay where they are."""
-    return F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=False)
+    """Bilinear enlargement that keeps the centres of the corner pixels."""
+    return F.interpolate(x, scale_factor=float(factor), mode="bilinear", align_corners=True)
