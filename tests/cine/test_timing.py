@@ -29,7 +29,18 @@ VECTOR = [0.0, *range(10, 21)]
         ({"FrameTime": 0.001}, 1000 / 30, "no frame time of 1 to 1000 ms"),
         ({"FrameTime": 1e6}, 1000 / 30, "no frame time of 1 to 1000 ms"),
         ({"FrameTime": 1e6, "FrameTimeVector": VECTOR}, VECTOR[1:], "FrameTimeVector was used"),
-        ({"FrameTime": None, "FrameTimeVector": [0.0, 1e6] + 10 * [20.0]}, 1000 / 30, "assumed"),
+        (
+            {"FrameTime": None, "FrameTimeVector": [0.0, 1e6] + 10 * [20.0]},
+            [1e6] + 10 * [20.0],
+            "1 gap in time",
+        ),
+        ({"FrameTime": None, "FrameTimeVector": [0.0, 0.0] + 10 * [20.0]}, 1000 / 30, "assumed"),
+        ({"FrameTime": None, "FrameTimeVector": 12 * [1e6]}, 1000 / 30, "assumed"),
+        (
+            {"FrameIncrementPointer": 0x00181065, "FrameTimeVector": [0, 0.4] + 10 * [20.0]},
+            [0.4] + 10 * [20.0],
+            "",
+        ),
         ({"FrameTime": None, "CineRate": 100000}, 1000 / 30, "30 Hz was assumed"),
     ],
 )

@@ -55,7 +55,13 @@ ROOMS = [
     Room("cineflow.reference", "src/cineflow/reference", set(), {"numpy"}),
     Room("cineflow.models", "src/cineflow/models", {"ops"}, {"numpy", "torch"}),
     Room("cineflow.motion", "src/cineflow/motion", {"ops"}, {"numpy"} | FORMATS),
-    Room("cineflow.cine", "src/cineflow/cine", {"ops"}, {"numpy"} | FORMATS),
+    Room(
+        "cineflow.cine",
+        "src/cineflow/cine",
+        {"ops"},
+        {"numpy"} | FORMATS,
+        {"SimpleITK", "jpeg_ls", "openjpeg"},
+    ),
     Room("cineflow.phantom", "src/cineflow/phantom", {"ops", "cine"}, {"numpy"} | FORMATS),
     Room(
         "cineflow.report",

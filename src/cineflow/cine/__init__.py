@@ -6,13 +6,16 @@ from cineflow.cine.errors import (
     EmptyVideoError,
     MissingFileError,
     NoPixelDataError,
+    NotCineError,
     NotDicomError,
+    SeveralCinesError,
     SingleFrameError,
+    TooLargeError,
     TruncatedError,
     UnknownTypeError,
 )
 from cineflow.cine.geometry import Geometry, fit_to
-from cineflow.cine.read import default_clip, read_cine
+from cineflow.cine.read import default_clip, read_cine, read_cines
 from cineflow.cine.volumes import PLANES, Plane, VolumeCine, read_clip, read_volumes
 
 __all__ = [
@@ -23,15 +26,19 @@ __all__ = [
     "Geometry",
     "MissingFileError",
     "NoPixelDataError",
+    "NotCineError",
     "NotDicomError",
     "Plane",
+    "SeveralCinesError",
     "SingleFrameError",
+    "TooLargeError",
     "TruncatedError",
     "UnknownTypeError",
     "VolumeCine",
     "default_clip",
     "fit_to",
     "read_cine",
+    "read_cines",
     "read_clip",
     "read_volumes",
 ]

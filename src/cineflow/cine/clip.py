@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cineflow.cine.timing import gaps_in
 from cineflow.errors import ArgumentError
 
 
@@ -24,6 +25,10 @@ class Cine:
         sector: bool [H, W], True inside the scan sector.
         notes: What was converted, assumed or resized, as sentences for the user.
         name: A name that is safe to print. It is never the file's name.
+        triggers_ms: R waves on the clock of `times_ms`, float64 [N], ascending, from the file; they
+            may lie before the first frame. None if the file has none.
+        burned_in: What the file says about text burned into its pixels, for the provenance of a
+            report; "" where the format cannot say it.
 
     Raises:
         ArgumentError: A wrong shape or dtype, fewer than two frames, or times that do not increase.
@@ -36,6 +41,8 @@ class Cine:
     sector: np.ndarray
     notes: tuple[str, ...] = ()
     name: str = ""
+    triggers_ms: np.ndarray | None = None
+    burned_in: str = ""
 
     def __post_init__(self) -> None:
         frames, times = self.frames, self.times_ms
@@ -69,7 +76,12 @@ class Cine:
         """Median time between frames, ms: the deadline of a live stream."""
         return float(np.median(np.diff(self.times_ms)))
 
+    @property
+    def gaps(self) -> np.ndarray:
+        """Frames before which frames are missing, int [N]: i stands for the pair (i - 1, i)."""
+        return gaps_in(self.times_ms)
+
 
 def _digest(frames: np.ndarray) -> str:
     """Eight hex digits of the pixels' SHA-256: a name that reveals nothing about the patient."""
-    return hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()[:8]
+    return hashlib.sha256(np.ascontiguousarray(frames).data).hexdigest()[:8]

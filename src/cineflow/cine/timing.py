@@ -1,47 +1,17 @@
-"""Frame times from a DICOM header."""
+"""Times of frames: what is plausible, and where a clip has gaps."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from pydicom.dataset import Dataset
 
 #: Rate assumed if a clip does not state one, Hz.
 FALLBACK_HZ = 30.0
 #: Shortest and longest plausible time per frame, ms: from ultrafast imaging to one frame a second.
 SHORTEST_MS, LONGEST_MS = 1.0, 1000.0
+#: An interval this many times the median is a gap: frames are missing there.
+GAP_RATIO = 1.75
 
-_FRAME_TIME = 0x00181063
-_FRAME_TIME_VECTOR = 0x00181065
-
-
-def frame_times(header: Dataset, count: int) -> tuple[np.ndarray, str]:
-    """Times of `count` frames since the first, and a note if the header does not state them.
-
-    The sources, in this order: the tag that FrameIncrementPointer names, FrameTime,
-    FrameTimeVector, the two display rates, 30 Hz. A time per frame outside
-    `SHORTEST_MS`..`LONGEST_MS` counts as not stated.
-
-    Returns:
-        float64 [count] in ms, strictly increasing; and a sentence for the user, or "".
-    """
-    pointer = header.get("FrameIncrementPointer")
-    pointed = _times_of(header, int(pointer), count) if isinstance(pointer, int) else None
-    if pointed is not None:
-        return pointed, ""
-    for tag, name in ((_FRAME_TIME, "FrameTime"), (_FRAME_TIME_VECTOR, "FrameTimeVector")):
-        times = _times_of(header, tag, count)
-        if times is not None:
-            return times, f"FrameIncrementPointer names no usable frame time; {name} was used."
-    states = f"The file states no frame time of {SHORTEST_MS:g} to {LONGEST_MS:g} ms"
-    for keyword in ("CineRate", "RecommendedDisplayFrameRate"):
-        rate = _number(header.get(keyword))
-        if rate is not None and is_plausible(1000 / rate):
-            return _evenly(1000 / rate, count), (
-                f"{states}; {keyword} ({rate:g} Hz), a display rate, was used."
-            )
-    return _evenly(1000 / FALLBACK_HZ, count), f"{states}; {FALLBACK_HZ:g} Hz was assumed."
+_MOST_NAMED = 5
 
 
 def is_plausible(step_ms: float | np.ndarray) -> bool:
@@ -50,31 +20,45 @@ def is_plausible(step_ms: float | np.ndarray) -> bool:
     return bool(((steps >= SHORTEST_MS) & (steps <= LONGEST_MS)).all())
 
 
-def _times_of(header: Dataset, tag: int, count: int) -> np.ndarray | None:
-    element = header.get(tag)
-    if element is None or tag not in (_FRAME_TIME, _FRAME_TIME_VECTOR):
-        return None
-    if tag == _FRAME_TIME:
-        period = _number(element.value)
-        return None if period is None or not is_plausible(period) else _evenly(period, count)
-    try:
-        steps = np.asarray(element.value, np.float64).reshape(-1)
-    except (TypeError, ValueError):
-        return None
-    # Each entry is the time since the frame before, so the first entry has no meaning.
-    if steps.size != count or not is_plausible(steps[1:]):
-        return None
-    return np.concatenate([[0.0], np.cumsum(steps[1:])])
+def usable_steps(steps_ms: np.ndarray) -> bool:
+    """True if the times between frames, ms, can be kept as they are.
+
+    All must be positive, and most plausible. A few implausible ones are true gaps.
+    """
+    steps = np.asarray(steps_ms, np.float64)
+    positive = steps.size > 0 and bool(np.isfinite(steps).all()) and bool((steps > 0).all())
+    return positive and is_plausible(np.median(steps))
 
 
-def _evenly(period_ms: float, count: int) -> np.ndarray:
+def evenly(period_ms: float, count: int) -> np.ndarray:
+    """Times of `count` frames, float64 [count], ms."""
     return np.arange(count, dtype=np.float64) * period_ms
 
 
-def _number(value: object) -> float | None:
-    """`value` as a positive finite number, or None."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) and number > 0 else None
+def gaps_in(times_ms: np.ndarray) -> np.ndarray:
+    """Frames before which frames are missing, int [N]: index i stands for the pair (i - 1, i).
+
+    A pair is a gap if its interval is `GAP_RATIO` times the median interval, or above
+    `LONGEST_MS`.
+    """
+    steps = np.diff(times_ms)
+    if not steps.size:
+        return np.zeros(0, np.intp)
+    return np.flatnonzero((steps > GAP_RATIO * np.median(steps)) | (steps > LONGEST_MS)) + 1
+
+
+def gap_note(times_ms: np.ndarray) -> str:
+    """A sentence about the gaps, or ""."""
+    gaps = gaps_in(times_ms)
+    if not gaps.size:
+        return ""
+    steps = np.diff(times_ms)
+    named = ", ".join(
+        f"{index} to {index + 1} ({steps[index - 1]:.4g} ms)" for index in gaps[:_MOST_NAMED]
+    )
+    more = f" and {len(gaps) - _MOST_NAMED} more" if len(gaps) > _MOST_NAMED else ""
+    return (
+        f"The clip has {len(gaps)} gap{'s' if len(gaps) > 1 else ''} in time, where the usual "
+        f"interval is {np.median(steps):.4g} ms: frames {named}{more}. Motion across a gap is less "
+        "certain."
+    )

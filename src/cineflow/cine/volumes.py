@@ -1,28 +1,17 @@
-"""Sequences of volumes: the type `VolumeCine`, and the readers of .npz and NIfTI files."""
+"""Sequences of volumes: the type `VolumeCine`, and the readers that load one."""
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from cineflow.cine.arrays import ARRAY_SUFFIXES, LAYOUT, Stored, cine_of, read_array
 from cineflow.cine.clip import Cine
 from cineflow.cine.errors import DecodeError, MissingFileError, SingleFrameError
 from cineflow.cine.read import read_cine
 from cineflow.errors import ArgumentError
-
-#: Suffixes of files of volumes. A clip of images has other suffixes.
-VOLUME_SUFFIXES = (".npz", ".nii", ".nii.gz")
-
-#: Time between volumes of a file that does not say it.
-ASSUMED_PERIOD_MS = 50.0
-
-_MM = {"mm": 1.0, "meter": 1000.0, "micron": 0.001}
-_MS = {"sec": 1000.0, "msec": 1.0, "usec": 0.001}
 
 
 @dataclass(frozen=True)
@@ -151,117 +140,72 @@ class VolumeCine:
         )
 
 
-def read_clip(path: str | Path) -> Cine | VolumeCine:
-    """Read a clip of images (`read_cine`) or a sequence of volumes (.npz, .nii, .nii.gz).
+def read_clip(
+    path: str | Path, *, part: int | None = None, limit_bytes: int | None = None
+) -> Cine | VolumeCine:
+    """Read a clip of images (`read_cine`) or a sequence of volumes (an array file that holds them).
+
+    Args:
+        path: The clip.
+        part: Which cine of a file that holds several.
+        limit_bytes: Most bytes of grey frames.
 
     Raises:
         CineError, ArgumentError: As `read_cine` and `read_volumes`.
     """
-    return (
-        read_volumes(path) if Path(path).name.lower().endswith(VOLUME_SUFFIXES) else read_cine(path)
-    )
+    path = Path(path)
+    if not path.name.lower().endswith(ARRAY_SUFFIXES) or path.is_dir():
+        return read_cine(path, part=part, limit_bytes=limit_bytes)
+    if not path.is_file():
+        raise MissingFileError("a clip", f"no file at {path}", "Check the path.")
+    stored = read_array(path, limit_bytes)
+    return _volumes_of(stored, "") if _holds_volumes(stored) else cine_of(stored)
 
 
-def read_volumes(path: str | Path, name: str = "") -> VolumeCine:
+def read_volumes(path: str | Path, name: str = "", limit_bytes: int | None = None) -> VolumeCine:
     """Read a sequence of volumes.
 
     A .npz file has `frames` [T, D, H, W], and may have `times_ms` [T], `spacing_mm` (slice, row,
-    column) and `sector` [D, H, W], as `cineflow phantom ventricle` writes it. A NIfTI file has the
-    axes x, y, z, time; they are taken as they are stored. Grey levels that are not uint8 are scaled
-    to 0..255 over the whole sequence.
+    column) and `sector` [D, H, W], as `cineflow phantom ventricle` writes it. A NIfTI, .mhd or
+    .nrrd file has the axes x, y, z, time; they are taken as they are stored. Grey levels that are
+    not uint8 are scaled to 0..255 over the whole sequence.
 
     Args:
         path: The file. Its name is not kept, because it is often the patient's name.
         name: Printable name without identity; "" names the sequence by its pixels.
+        limit_bytes: Most bytes of grey frames.
 
     Raises:
         MissingFileError: There is no such file.
         DecodeError: It cannot be read, or holds something else.
         SingleFrameError: It has one volume.
+        TooLargeError: The frames exceed the limit.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingFileError("a file of volumes", f"no file at {path}", "Check the path.")
-    read = _read_npz if path.suffix.lower() == ".npz" else _read_nifti
+    return _volumes_of(read_array(path, limit_bytes), name)
+
+
+def _holds_volumes(stored: Stored) -> bool:
+    return stored.frames.ndim == 4 and stored.frames.shape[1] > 1
+
+
+def _volumes_of(stored: Stored, name: str) -> VolumeCine:
+    frames, sector = stored.frames, stored.sector
     try:
-        parts, notes = read(path)
-        frames, scaled = _grey(parts["frames"])
+        if frames.ndim != 4:
+            raise ArgumentError("frames [T, D, H, W]", f"{frames.dtype} {list(frames.shape)}")
         if len(frames) < 2:
             raise SingleFrameError("two volumes or more", "one", "Motion needs a sequence.")
-        if "times_ms" not in parts:
-            parts["times_ms"] = ASSUMED_PERIOD_MS * np.arange(len(frames))
-            notes.append(f"The file has no times; {ASSUMED_PERIOD_MS:g} ms per volume are assumed.")
-        spacing = parts.get("spacing_mm")
         return VolumeCine(
             frames,
-            np.asarray(parts["times_ms"], np.float64),
-            None if spacing is None else tuple(float(step) for step in np.ravel(spacing)),  # type: ignore[arg-type]
-            "the file's spacing" if spacing is not None else "the file has no spacing",
-            np.asarray(parts.get("sector", np.ones(frames.shape[1:], bool))),
-            tuple(notes + scaled),
+            stored.times_ms,
+            stored.spacing_mm,  # type: ignore[arg-type]
+            stored.spacing_reason,
+            np.ones(frames.shape[1:], bool) if sector is None else sector,
+            tuple(stored.notes),
             name,
         )
     except ArgumentError as error:
-        raise DecodeError(f"volumes with {error.wanted}", error.got, _LAYOUT) from error
-
-
-_LAYOUT = (
-    "A .npz file has frames [T, D, H, W], times_ms [T] and spacing_mm (slice, row, column), as "
-    "`cineflow phantom ventricle --out FILE.npz` writes it; a NIfTI file has x, y, z and time."
-)
-
-
-def _grey(stored: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """The frames as uint8, and a note where they were scaled."""
-    if stored.ndim != 4 or stored.dtype.kind not in "uif" or 0 in stored.shape:
-        raise ArgumentError(
-            "frames [T, D, H, W] of numbers", f"{stored.dtype} {list(stored.shape)}"
-        )
-    if stored.dtype == np.uint8:
-        return np.ascontiguousarray(stored), []
-    low, high = float(stored.min()), float(stored.max())
-    if not np.isfinite(high - low) or high == low:
-        raise ArgumentError("finite grey levels that differ", f"{low:g} to {high:g}")
-    grey = np.rint((stored.astype(np.float32) - low) * np.float32(255 / (high - low)))
-    return grey.astype(np.uint8), [f"Grey levels {low:g}..{high:g} were scaled to 0..255."]
-
-
-def _read_npz(path: Path) -> tuple[dict[str, Any], list[str]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            known = ("frames", "times_ms", "spacing_mm", "sector")
-            parts = {key: file[key] for key in known if key in file.files}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise DecodeError("a .npz file", f"{type(error).__name__}: {error}", _LAYOUT) from error
-    if "frames" not in parts:
-        raise ArgumentError("the array `frames`", "none")
-    return parts, []
-
-
-def _read_nifti(path: Path) -> tuple[dict[str, Any], list[str]]:
-    import nibabel  # takes a while to load; only this format needs it
-
-    try:
-        image: Any = nibabel.load(path)
-        stored = np.asanyarray(image.dataobj)
-        zooms = [float(zoom) for zoom in image.header.get_zooms()]
-        length, time = image.header.get_xyzt_units()
-    except Exception as error:  # nibabel and zlib raise many types for a damaged file
-        raise DecodeError("a NIfTI file", f"{type(error).__name__}: {error}", _LAYOUT) from error
-    if stored.ndim != 4:
-        raise ArgumentError("the axes x, y, z and time", f"{list(stored.shape)}")
-    parts: dict[str, Any] = {"frames": stored.transpose(3, 2, 1, 0)}
-    parts |= _nifti_scales(zooms, {"length": length, "time": time}, stored.shape[3])
-    return parts, []
-
-
-def _nifti_scales(
-    zooms: list[float], units: Mapping[str, str], count: int
-) -> dict[str, np.ndarray]:
-    """Times and spacing, where the header states their units."""
-    scales: dict[str, np.ndarray] = {}
-    if units["length"] in _MM and min(zooms[:3]) > 0:
-        scales["spacing_mm"] = np.array(zooms[2::-1]) * _MM[units["length"]]
-    if units["time"] in _MS and zooms[3] > 0:
-        scales["times_ms"] = np.arange(count) * zooms[3] * _MS[units["time"]]
-    return scales
+        raise DecodeError(f"volumes with {error.wanted}", error.got, LAYOUT) from error

@@ -8,12 +8,14 @@ factor of two in pydicom's `ybr_color` example. Regions that do not fit the pixe
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset
 
-_TISSUE = 1  # RegionDataType
+_PLANE = 1  # RegionSpatialFormat: 2-D, not M-mode, spectral or a curve
+_TISSUE, _COLOUR = 1, 2  # RegionDataType
 _CENTIMETRE = 3  # PhysicalUnitsXDirection: the only code that stands for a length
 # A region that covers a smaller share of the sector was calibrated for a different picture.
 _LEAST_SECTOR_SHARE = 0.5
@@ -31,11 +33,22 @@ class _Region:
     x1: int
     y1: int
     tissue: bool
+    picture: bool
     spacing_mm: Spacing
 
-    def share_of(self, sector: np.ndarray) -> float:
-        inside = sector[self.y0 : self.y1 + 1, self.x0 : self.x1 + 1].sum()
-        return float(inside / max(1, sector.sum()))
+    def fits(self, rows: int, columns: int) -> bool:
+        """Whether it lies inside a picture. Some vendors store the pixel after the region as its
+        last, so one more is accepted.
+        """
+        return 0 <= self.x0 < self.x1 <= columns and 0 <= self.y0 < self.y1 <= rows
+
+
+def _share(regions: Iterable[_Region], sector: np.ndarray) -> float:
+    """Share of the sector that regions cover together."""
+    covered = np.zeros_like(sector)
+    for region in regions:
+        covered[region.y0 : region.y1 + 1, region.x0 : region.x1 + 1] = True
+    return float((covered & sector).sum() / max(1, sector.sum()))
 
 
 def pixel_spacing(header: Dataset, sector: np.ndarray) -> tuple[Spacing, str]:
@@ -48,7 +61,7 @@ def pixel_spacing(header: Dataset, sector: np.ndarray) -> tuple[Spacing, str]:
     Returns:
         (row, column) spacing in mm and its source, or None and the reason.
     """
-    items = header.get("SequenceOfUltrasoundRegions")
+    items = _items(header)
     if items:
         return _from_regions([_region(i + 1, item) for i, item in enumerate(items)], sector)
     return _from_pixel_spacing(header)
@@ -59,8 +72,7 @@ def _from_regions(regions: list[_Region | None], sector: np.ndarray) -> tuple[Sp
     for number, region in enumerate(regions, start=1):
         if region is None:
             return None, f"ultrasound region {number} has no readable location: pixels only"
-        # Some vendors store the first pixel after the region as its last, so one more is accepted.
-        if not (0 <= region.x0 < region.x1 <= columns and 0 <= region.y0 < region.y1 <= rows):
+        if not region.fits(rows, columns):
             return None, (
                 f"ultrasound region {number} spans x {region.x0}..{region.x1}, "
                 f"y {region.y0}..{region.y1}, outside the {columns}x{rows} pixels: the picture was "
@@ -69,21 +81,75 @@ def _from_regions(regions: list[_Region | None], sector: np.ndarray) -> tuple[Sp
     usable = [r for r in regions if r is not None and r.tissue and r.spacing_mm is not None]
     if not usable:
         return None, "none of the ultrasound regions is calibrated in cm for tissue: pixels only"
-    region = max(usable, key=lambda r: r.share_of(sector))
-    if region.share_of(sector) < _LEAST_SECTOR_SHARE:
-        return None, (
-            f"the calibrated region covers {region.share_of(sector):.0%} of the scan sector: it "
-            "belongs to a different picture, so lengths stay in pixels"
+    # Regions of one calibration count together: the two planes of a biplane picture have the same.
+    groups: dict[Spacing, list[_Region]] = {}
+    for region in usable:
+        groups.setdefault(region.spacing_mm, []).append(region)
+    chosen = max(groups.values(), key=lambda group: _share(group, sector))
+    share = _share(chosen, sector)
+    if share < _LEAST_SECTOR_SHARE:
+        belongs = (
+            "the regions have different calibrations"
+            if _share(usable, sector) >= _LEAST_SECTOR_SHARE
+            else "it belongs to a different picture"
         )
-    several = f", the one of {len(usable)} that covers the sector" if len(usable) > 1 else ""
-    return region.spacing_mm, f"SequenceOfUltrasoundRegions, region {region.number}{several}"
+        return None, (
+            f"the calibrated region covers {share:.0%} of the scan sector: {belongs}, so lengths "
+            "stay in pixels"
+        )
+    numbers = " and ".join(str(region.number) for region in chosen)
+    several = f", the one of {len(usable)} that covers the sector" if len(groups) > 1 else ""
+    plural = "s" if len(chosen) > 1 else ""
+    return (
+        chosen[0].spacing_mm,
+        f"SequenceOfUltrasoundRegions, region{plural} {numbers}{several}",
+    )
+
+
+def picture_regions(header: Dataset, shape: tuple[int, int]) -> np.ndarray | None:
+    """Pixels of the 2-D regions that the tags state, bool [H, W]; None if they state none that can
+    be trusted.
+    """
+    rows, columns = shape
+    regions = [_region(i + 1, item) for i, item in enumerate(_items(header))]
+    if not regions or not all(region is not None and region.fits(*shape) for region in regions):
+        return None
+    inside = np.zeros(shape, bool)
+    for region in regions:
+        if region is not None and region.picture:
+            inside[
+                region.y0 : min(region.y1 + 1, rows), region.x0 : min(region.x1 + 1, columns)
+            ] = 1
+    return inside if inside.any() else None
+
+
+def pixel_aspect(header: Dataset) -> float:
+    """Height of a pixel relative to its width, from PixelAspectRatio; 1 where it is absent."""
+    values = _floats(header.get("PixelAspectRatio"))
+    if len(values) != 2 or not all(math.isfinite(v) and v > 0 for v in values):
+        return 1.0
+    return values[0] / values[1]
+
+
+def measured_spacing(item: Dataset) -> Spacing:
+    """PixelSpacing (row, column) in mm of a header or functional group, or None."""
+    values = _floats(item.get("PixelSpacing"))
+    if len(values) == 2 and all(math.isfinite(v) and v > 0 for v in values):
+        return values[0], values[1]
+    return None
 
 
 def _from_pixel_spacing(header: Dataset) -> tuple[Spacing, str]:
-    values = _floats(header.get("PixelSpacing"))
-    if len(values) == 2 and all(math.isfinite(v) and v > 0 for v in values):
-        return (values[0], values[1]), "PixelSpacing"
+    spacing = measured_spacing(header)
+    if spacing is not None:
+        return spacing, "PixelSpacing"
+    if "ImagerPixelSpacing" in header:
+        return None, "the file states the spacing at the detector, not in the body: pixels only"
     return None, "the file has no calibration: pixels only"
+
+
+def _items(header: Dataset) -> Sequence[Dataset]:
+    return header.get("SequenceOfUltrasoundRegions") or []
 
 
 def _region(number: int, item: Dataset) -> _Region | None:
@@ -116,6 +182,8 @@ def _region(number: int, item: Dataset) -> _Region | None:
         x1=x1,
         y1=y1,
         tissue=item.get("RegionDataType") == _TISSUE,
+        picture=item.get("RegionSpatialFormat") == _PLANE
+        and item.get("RegionDataType") in (_TISSUE, _COLOUR),
         spacing_mm=(10 * deltas_cm[0], 10 * deltas_cm[1]) if measured else None,
     )
 

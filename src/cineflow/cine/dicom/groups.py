@@ -1,0 +1,223 @@
+"""Functional groups of enhanced objects: which frames belong to one slice, when, and how large.
+
+An enhanced MR object may hold several slices at several phases, in any order (PS3.3 C.7.6.16). Each
+slice with two phases or more is a cine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.valuerep import DT
+
+from cineflow.cine.dicom.grey import Scale, Window, window_of
+from cineflow.cine.dicom.spacing import Spacing, measured_spacing
+from cineflow.cine.dicom.times import number_of
+from cineflow.cine.errors import NotCineError, SingleFrameError, TruncatedError
+
+
+@dataclass(frozen=True)
+class Member:
+    """One frame, as its functional groups describe it.
+
+    Attributes:
+        index: Its position in the object.
+        place: What tells its slice apart: orientation, position, echo, kind of picture.
+        position_mm: Distance of its slice along the slices' normal.
+        time_ms: Its time, on a clock of its source.
+        source: The tag that gave the time, or "".
+        interval_ms: Time between R waves, if it is stated.
+        spacing_mm: (row, column), if it is stated.
+        scale: Its rescaling.
+        window: Its window.
+        order: TemporalPositionIndex, for frames without times.
+    """
+
+    index: int
+    place: tuple[object, ...]
+    position_mm: float
+    time_ms: float | None
+    source: str
+    interval_ms: float | None
+    spacing_mm: Spacing
+    scale: Scale | None
+    window: Window | None
+    order: int = 0
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The frames of one slice, in the order of their times.
+
+    Attributes:
+        members: Its frames.
+        label: Which slice it is, for the user; "" if it is the only one.
+    """
+
+    members: tuple[Member, ...]
+    label: str
+
+
+def slices_of(header: Dataset, count: int) -> list[Slice]:
+    """Group the frames of an enhanced object by slice, and sort them by time.
+
+    Raises:
+        NotCineError: No slice has two times, or frames of one slice share a time.
+        TruncatedError: There are fewer groups than frames.
+    """
+    per_frame = header.get("PerFrameFunctionalGroupsSequence")
+    if not per_frame:
+        raise NotCineError(
+            "frames with their slice and time",
+            f"{count} frames without functional groups",
+            "The object does not say which slice and time a frame has. Export the series again.",
+        )
+    if len(per_frame) < count:
+        raise TruncatedError(
+            f"functional groups of {count} frames",
+            f"{len(per_frame)}",
+            "The object is incomplete. Export the series again.",
+        )
+    shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    members = [_member(index, per_frame[index], shared) for index in range(count)]
+    return group_members(members)
+
+
+def group_members(members: list[Member]) -> list[Slice]:
+    """Slices of frames, in the order of their positions.
+
+    Raises:
+        NotCineError: No slice has two times, or frames of one slice share a time.
+        SingleFrameError: There is one frame.
+    """
+    if len(members) == 1:
+        raise SingleFrameError(
+            "a cine of at least 2 frames", "1 frame", "Export the loop, not a still image."
+        )
+    places: dict[tuple[object, ...], list[Member]] = {}
+    for member in members:
+        places.setdefault(member.place, []).append(member)
+    cines = [found for found in places.values() if len(found) > 1]
+    if not cines:
+        raise NotCineError(
+            "a slice at two times or more",
+            f"a stack of {len(places)} slices at one time each",
+            "It is not a cine. Export the phases of one slice.",
+        )
+    cines.sort(key=lambda found: found[0].position_mm)
+    slices = []
+    for number, found in enumerate(cines, start=1):
+        found = sorted(found, key=lambda member: (member.order, member.index))
+        if all(member.time_ms is not None for member in found) and _vary(found):
+            found = sorted(found, key=lambda member: member.time_ms or 0.0)
+            times = np.array([member.time_ms for member in found], np.float64)
+            if not (np.diff(times) > 0).all():
+                raise NotCineError(
+                    "frames of a slice at different times",
+                    f"{len(found)} frames of which some share a time",
+                    "They differ in something else than time. Export one of the kinds.",
+                )
+        label = (
+            f"slice {number} of {len(cines)}, at {found[0].position_mm:.1f} mm"
+            if len(cines) > 1
+            else ""
+        )
+        slices.append(Slice(tuple(found), label))
+    return slices
+
+
+def times_of(members: tuple[Member, ...]) -> np.ndarray | None:
+    """Times since the first frame, float64 [T], ms; None if they are not stated."""
+    times = [member.time_ms for member in members]
+    if any(time is None for time in times) or not _vary(members):
+        return None
+    return np.array(times, np.float64) - float(times[0] or 0.0)
+
+
+def triggers_of(members: tuple[Member, ...]) -> np.ndarray | None:
+    """R waves on the clock of `times_of`, ms: the trigger, and the next one after the interval."""
+    first = members[0]
+    if first.time_ms is None or "Trigger" not in first.source:
+        return None
+    triggers = [-first.time_ms]
+    if first.interval_ms is not None:
+        triggers.append(first.interval_ms - first.time_ms)
+    return np.array(triggers)
+
+
+def _vary(members: Sequence[Member]) -> bool:
+    """False where every frame has one time: the moment of a gated acquisition is not a phase."""
+    return len({member.time_ms for member in members}) > 1
+
+
+def _member(index: int, own: Dataset, shared: Dataset) -> Member:
+    def items(keyword: str) -> Iterator[Dataset]:
+        for group in (own, shared):
+            yield from (group.get(keyword) or [])[:1]
+
+    def first(keyword: str) -> Dataset:
+        return next(items(keyword), Dataset())
+
+    orientation = tuple(
+        round(float(v), 3)
+        for v in first("PlaneOrientationSequence").get("ImageOrientationPatient") or ()
+    )
+    position = [float(v) for v in first("PlanePositionSequence").get("ImagePositionPatient") or ()]
+    content = first("FrameContentSequence")
+    kind = first("MRImageFrameTypeSequence")
+    place = (
+        content.get("StackID"),
+        content.get("InStackPositionNumber") if not position else None,
+        orientation,
+        tuple(round(value, 2) for value in position),
+        kind.get("ComplexImageComponent"),
+        first("MREchoSequence").get("EffectiveEchoTime"),
+    )
+    time, source = _time_of(first("CardiacSynchronizationSequence"), items, content)
+    interval = number_of(first("CardiacSynchronizationSequence").get("RRIntervalTimeNominal"))
+    transform = first("PixelValueTransformationSequence")
+    scale = None
+    if "RescaleSlope" in transform:
+        scale = Scale(float(transform.RescaleSlope), float(transform.get("RescaleIntercept", 0)))
+    return Member(
+        index,
+        place,
+        along_normal(orientation, position, content.get("InStackPositionNumber")),
+        time,
+        source,
+        interval,
+        measured_spacing(first("PixelMeasuresSequence")),
+        scale,
+        window_of(first("FrameVOILUTSequence")),
+        int(content.get("TemporalPositionIndex") or 0),
+    )
+
+
+def along_normal(
+    orientation: tuple[float, ...], position: list[float], fallback: object = None
+) -> float:
+    """Distance of a slice along its normal, mm; its number where there is no position."""
+    if len(orientation) == 6 and len(position) == 3:
+        return float(np.cross(orientation[:3], orientation[3:]) @ np.array(position))
+    return number_of(fallback) or 0.0
+
+
+def _time_of(heart: Dataset, items: object, content: Dataset) -> tuple[float | None, str]:
+    """Time of a frame, ms, and the tag that gave it."""
+    delay = heart.get("NominalCardiacTriggerDelayTime")
+    if delay is not None:
+        return float(delay), "NominalCardiacTriggerDelayTime"
+    for item in items("TemporalPositionSequence"):  # type: ignore[operator]
+        if item.get("TemporalPositionTimeOffset") is not None:
+            return 1000.0 * float(item.TemporalPositionTimeOffset), "TemporalPositionTimeOffset"
+    for keyword in ("FrameReferenceDateTime", "FrameAcquisitionDateTime"):
+        value = content.get(keyword)
+        if value:
+            moment = DT(str(value))
+            if isinstance(moment, datetime):
+                return 1000.0 * moment.timestamp(), keyword
+    return None, ""

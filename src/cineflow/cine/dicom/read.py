@@ -1,0 +1,198 @@
+"""DICOM objects to cines: the order of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from cineflow.cine.assemble import Parts, assemble
+from cineflow.cine.clip import Cine
+from cineflow.cine.dicom import groups
+from cineflow.cine.dicom.annotation import burned_in
+from cineflow.cine.dicom.codecs import VIDEO
+from cineflow.cine.dicom.embedded import read_embedded
+from cineflow.cine.dicom.frames import Frames, find_frames
+from cineflow.cine.dicom.header import Opened, open_pixels, open_tags
+from cineflow.cine.dicom.kinds import ENHANCED_MR, WITH_GROUPS, require_cine, require_picture
+from cineflow.cine.dicom.pixels import Shown, read_grey
+from cineflow.cine.dicom.series import open_series
+from cineflow.cine.dicom.spacing import Spacing, picture_regions, pixel_aspect, pixel_spacing
+from cineflow.cine.dicom.times import frame_times, r_waves
+from cineflow.cine.errors import DecodeError, SingleFrameError
+from cineflow.errors import CineflowError
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """One cine before its pixels are decoded.
+
+    Attributes:
+        header: The object that describes it; of a series, the first frame's.
+        shown: Its frames.
+        times_ms: Their times.
+        notes: What was assumed so far.
+        label: Which slice it is; "" if the file holds one cine.
+        spacing_mm: Spacing from functional groups; None leaves it to the header.
+        spacing_source: Where that came from.
+        triggers_ms: R waves on the clock of `times_ms`.
+    """
+
+    header: Dataset
+    shown: Sequence[Shown]
+    times_ms: np.ndarray
+    notes: list[str] = field(default_factory=list)
+    label: str = ""
+    spacing_mm: Spacing = None
+    spacing_source: str = ""
+    triggers_ms: np.ndarray | None = None
+
+
+def read_dicom(
+    paths: Sequence[Path], part: int | None = None, limit_bytes: int | None = None
+) -> tuple[list[Cine], int]:
+    """Read a DICOM object, or the single frames of a series.
+
+    Args:
+        paths: One part-10 file, or the files of a series.
+        part: The one cine that is wanted, counted from 0; None for all.
+        limit_bytes: Most bytes of grey frames; None for the default.
+
+    Returns:
+        The cines, in grey and blank outside the sector; and how many the object holds. The rest of
+        the header is dropped.
+
+    Raises:
+        NotDicomError: The DICM prefix is missing.
+        NotCineError: The frames are slices, doses, masks or pages.
+        UnknownTypeError: The frames are volumes.
+        TruncatedError: The file or its pixel data ends early.
+        NoPixelDataError: The pixel data element is missing.
+        SingleFrameError: The object has a single frame.
+        TooLargeError: The frames exceed the limit.
+        DecodeError: The compression or photometric interpretation is not supported, or a tag is
+            damaged.
+    """
+    with ExitStack() as files:
+        try:
+            return _read(paths, part, limit_bytes, files)
+        except (CineflowError, MemoryError):
+            raise
+        except OSError as error:
+            if error.filename is not None:  # the system's word on the file, not on its content
+                raise
+            raise _damaged(error) from error
+        except Exception as error:  # pydicom reads tags lazily and raises many types
+            raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> DecodeError:
+    # The text of the error may hold a tag's value or a memory address, so it is left out.
+    return DecodeError(
+        "a DICOM object with readable tags",
+        f"a tag that cannot be read ({type(error).__name__})",
+        "The file is damaged or does not follow the standard. Fetch or export it again.",
+    )
+
+
+def _read(
+    paths: Sequence[Path], part: int | None, limit_bytes: int | None, files: ExitStack
+) -> tuple[list[Cine], int]:
+    if len(paths) > 1:
+        planned = _of_series(*open_series(list(paths), files))
+    else:
+        header, file = open_tags(files.enter_context(paths[0].open("rb")))
+        if file is not None:
+            files.callback(file.close)
+        require_cine(header)
+        require_picture(header)
+        opened = open_pixels(header, file)
+        if opened.syntax in VIDEO:
+            return [_embedded(opened, limit_bytes)], 1
+        planned = _of_object(opened)
+    wanted = planned if part is None else planned[part : part + 1]
+    return [_finish(one, limit_bytes) for one in wanted], len(planned)
+
+
+def _of_object(opened: Opened) -> list[Planned]:
+    frames = find_frames(opened)
+    header, count = opened.header, len(frames)
+    if count < 2:
+        raise SingleFrameError(
+            "a cine of at least 2 frames", "1 frame", "Export the loop, not a still image."
+        )
+    uid = str(header.get("SOPClassUID", ""))
+    if uid in ENHANCED_MR or (uid in WITH_GROUPS and "PerFrameFunctionalGroupsSequence" in header):
+        slices = groups.slices_of(header, count)
+        return [_of_slice(one, header, [frames] * count, frames.note) for one in slices]
+    times_ms, note = frame_times(header, count)
+    shown = [Shown(frames, index) for index in range(count)]
+    notes = [text for text in (frames.note, note) if text]
+    return [Planned(header, shown, times_ms, notes, triggers_ms=r_waves(header))]
+
+
+def _of_series(slices: list[groups.Slice], stored: list[Frames]) -> list[Planned]:
+    header = stored[slices[0].members[0].index].opened.header
+    return [_of_slice(one, header, stored, "") for one in slices]
+
+
+def _of_slice(one: groups.Slice, header: Dataset, stored: Sequence[Frames], note: str) -> Planned:
+    members = one.members
+    several = len({id(frames) for frames in stored}) > 1
+    shown = [Shown(stored[m.index], 0 if several else m.index, m.scale, m.window) for m in members]
+    times_ms = groups.times_of(members)
+    notes = [text for text in (note, one.label and f"This is {one.label}.") if text]
+    if times_ms is None:
+        times_ms, assumed = frame_times(header, len(members))
+        notes.append(assumed or "The frames have no times of their own; FrameTime was used.")
+    spacings = {member.spacing_mm for member in members}
+    spacing = spacings.pop() if len(spacings) == 1 else None
+    source = "PixelSpacing" if several else "PixelMeasuresSequence, PixelSpacing"
+    return Planned(
+        header, shown, times_ms, notes, one.label, spacing, source, groups.triggers_of(members)
+    )
+
+
+def _finish(planned: Planned, limit_bytes: int | None) -> Cine:
+    """Decode the frames of one cine, and assemble it."""
+    grey = read_grey(planned.shown, limit_bytes)
+    header = planned.header
+    regions = picture_regions(header, grey.frames.shape[1:])
+    known = (planned.spacing_mm, planned.spacing_source) if planned.spacing_mm else None
+    return assemble(
+        Parts(
+            frames=grey.frames,
+            times_ms=planned.times_ms,
+            spacing=lambda sector: known or pixel_spacing(header, sector),
+            notes=[*planned.notes, *grey.notes],
+            coloured=grey.coloured,
+            regions=regions,
+            aspect=pixel_aspect(header),
+            triggers_ms=planned.triggers_ms,
+            burned_in=burned_in(header),
+        )
+    )
+
+
+def _embedded(opened: Opened, limit_bytes: int | None) -> Cine:
+    header = opened.header
+    video = read_embedded(opened, limit_bytes)
+    times_ms, note = frame_times(header, len(video.frames))
+    if "assumed" in note:  # the header states no time, but the video has its own
+        times_ms, note = video.times_ms, "The times are those of the video stream."
+    return assemble(
+        Parts(
+            frames=video.frames,
+            times_ms=times_ms,
+            spacing=lambda sector: pixel_spacing(header, sector),
+            notes=[*video.notes, note] if note else video.notes,
+            regions=picture_regions(header, video.frames.shape[1:]),
+            aspect=pixel_aspect(header) if "PixelAspectRatio" in header else video.aspect,
+            triggers_ms=r_waves(header),
+            burned_in=burned_in(header),
+        )
+    )

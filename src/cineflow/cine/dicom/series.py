@@ -1,0 +1,116 @@
+"""A series of single frames, one file each, as scanners store cine MR: one cine per slice."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from cineflow.cine.dicom.frames import Frames, find_frames
+from cineflow.cine.dicom.grey import Scale, window_of
+from cineflow.cine.dicom.groups import Member, Slice, along_normal, group_members
+from cineflow.cine.dicom.header import Opened, open_pixels, open_tags
+from cineflow.cine.dicom.kinds import require_cine, require_picture
+from cineflow.cine.dicom.spacing import measured_spacing
+from cineflow.cine.dicom.times import number_of
+from cineflow.cine.errors import NotCineError
+
+_MOST_FILES = 20_000
+
+
+def open_series(paths: list[Path], files: ExitStack) -> tuple[list[Slice], list[Frames]]:
+    """Open the single frames of one series, and group them by slice.
+
+    Args:
+        paths: The DICOM files of a folder.
+        files: Closes them.
+
+    Returns:
+        The slices, whose members' indices count the files; and the files.
+
+    Raises:
+        NotCineError: They are several series, a stack at one time, or of a class that is no cine.
+    """
+    if len(paths) > _MOST_FILES:
+        raise NotCineError(
+            f"a series of at most {_MOST_FILES} files", f"{len(paths)}", "Give one series."
+        )
+    stored: list[Frames] = []
+    members: list[Member] = []
+    series = set()
+    for index, path in enumerate(paths):
+        header, file = open_tags(files.enter_context(path.open("rb")))
+        require_cine(header)
+        require_picture(header)
+        opened = open_pixels(header, file)
+        series.add(str(header.get("SeriesInstanceUID", "")))
+        if len(series) > 1:
+            raise NotCineError(
+                "the files of one series",
+                "files of several series",
+                "Give a folder that holds one series, or one file.",
+            )
+        frames = find_frames(opened)
+        if len(frames) > 1:
+            raise NotCineError(
+                "a series of single frames",
+                "a folder with multi-frame objects",
+                "Give one of the files.",
+            )
+        members.append(_member(index, header, opened))
+        stored.append(frames)
+    _require_one_layout(stored)
+    slices = group_members(members)
+    return [_by_number(one, stored) for one in slices], stored
+
+
+def _member(index: int, header: Dataset, opened: Opened) -> Member:
+    orientation = tuple(
+        round(float(value), 3) for value in header.get("ImageOrientationPatient") or ()
+    )
+    position = [float(value) for value in header.get("ImagePositionPatient") or ()]
+    location = header.get("SliceLocation")
+    where = tuple(round(value, 2) for value in position) or (location,)
+    trigger = header.get("TriggerTime")
+    time = None if trigger is None else float(trigger)
+    position_number = number_of(header.get("TemporalPositionIdentifier"))
+    resolution = number_of(header.get("TemporalResolution"))
+    if time is None and position_number is not None and resolution is not None:
+        time, source = position_number * resolution, "TemporalPositionIdentifier"
+    else:
+        source = "" if time is None else "TriggerTime"
+    scale = None
+    if "RescaleSlope" in header:
+        scale = Scale(float(header.RescaleSlope), float(header.get("RescaleIntercept", 0)))
+    kind = header.get("ImageType") or ()
+    return Member(
+        index,
+        (orientation, where, header.get("EchoTime"), tuple(kind)[2:3]),
+        along_normal(orientation, position, location),
+        time,
+        source,
+        number_of(header.get("NominalInterval")),
+        measured_spacing(header),
+        scale,
+        window_of(header),
+        int(header.get("InstanceNumber") or 0),
+    )
+
+
+def _by_number(one: Slice, stored: list[Frames]) -> Slice:
+    """Frames without times, in the order of their instance numbers."""
+    if all(member.time_ms is not None for member in one.members):
+        return one
+    return replace(one, members=tuple(sorted(one.members, key=lambda member: member.order)))
+
+
+def _require_one_layout(stored: list[Frames]) -> None:
+    layouts = {frames.opened.layout for frames in stored}
+    if len(layouts) > 1:
+        raise NotCineError(
+            "frames of one size and type",
+            f"{len(layouts)} kinds of frames in one folder",
+            "Give a folder that holds one series.",
+        )
