@@ -24,7 +24,7 @@ class CineflowClientError(Exception):
         super().__init__(f"{message}. {remedy}" if remedy else message)
 
 
-class UntrainedWeights(UserWarning):  # noqa: N818
+class UntrainedWeights(UserWarning):
     """A model has random numbers for weights, so its outputs are meaningless."""
 
 
