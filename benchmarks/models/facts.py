@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch._subclasses import FakeTensorMode
+from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from cineflow.export import load_recipe
@@ -53,6 +55,7 @@ class Facts:
         frames: Frames that one run is for: the hop of a window, else 1.
         feed: In words.
         outputs: Names of the outputs, with their roles.
+        served: "stream" or "call".
         size: Extents of the frame inputs' last axes, or of the first input of a call.
     """
 
@@ -63,6 +66,7 @@ class Facts:
     frames: int
     feed: str
     outputs: str
+    served: str
     size: str
 
 
@@ -83,8 +87,11 @@ def facts_of(name: str, variant: str) -> Facts:
     sizes = sizes_of(recipe)
     module = build_module(recipe).eval()
     inputs = tuple(recipe.examples(sizes, 0).values())
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(*inputs)
+    # Shapes only: nothing is computed.
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
+        state = {key: fake.from_tensor(value) for key, value in module.state_dict().items()}
+        with FlopCounterMode(display=False) as counter:
+            functional_call(module, state, tuple(map(fake.from_tensor, inputs)))
     feed = recipe.spec.feed
     return Facts(
         name=Path(name).stem,
@@ -97,6 +104,7 @@ def facts_of(name: str, variant: str) -> Facts:
             f"{one.name} ({one.role})" if one.role and one.role != one.name else one.name
             for one in recipe.spec.outputs
         ),
+        served="stream" if feed.streams else "call",
         size="x".join(map(str, inputs[0].shape[-feed.rank :] if feed.streams else inputs[0].shape)),
     )
 

@@ -22,13 +22,13 @@ def write_table(rows: Sequence[Facts]) -> None:
 def table(rows: Sequence[Facts]) -> str:
     """The facts as Markdown."""
     titles = ["System", "Recipe", "Variant", "Input", "M parameters", "G MACs", "Feed"]
-    titles += ["Outputs (role)", "Trained"]
+    titles += ["Outputs (role)", "Served", "Trained"]
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     system = {name: letter for letter, names in SYSTEMS.items() for name in names}
     for row in rows:
         numbers = f"{row.parameters / 1e6:.2f} | {row.macs / 1e9:.2f}"
         lines.append(
             f"| {system.get(row.name, '')} | `{row.name}` | {row.variant} | {row.size} | {numbers} "
-            f"| {row.feed} | {row.outputs} | no |"
+            f"| {row.feed} | {row.outputs} | {row.served} | no |"
         )
     return "\n".join(lines)

@@ -110,6 +110,7 @@ def spec_of(size: Size, *, recurrent: bool) -> ModelSpec:
         weights=Weights(source="seed 0", licence="Apache-2.0", trained=False),
         source="Qin et al. 2018 (arXiv 1806.04066); layout of its public code",
         feed=current_frame_alone("reference"),
+        view="short-axis slices of cine-MR",
     )
 
 

@@ -214,14 +214,25 @@ def test_swapped_states_change_the_stream(bundle: Bundle) -> None:
 def test_volumes_that_do_not_fit_are_refused_and_the_stream_goes_on(client: Client) -> None:
     first, second = clip(2)
     with client.stream("probe_volumes") as stream:
-        with pytest.raises(FrameRejected, match=r"a depth of 16\.\.40 by 8.*got 20"):
-            stream.push(np.zeros((20, 24, 32), np.uint8))
+        with pytest.raises(FrameRejected, match=r"a depth of 16\.\.40 by 8.*got 12"):
+            stream.push(np.zeros((12, 24, 32), np.uint8))
         stream.push(first)
         with pytest.raises(FrameRejected, match=r"16x24x32.*16x32x24"):
             stream.push(np.ascontiguousarray(second.transpose(0, 2, 1)))
         with pytest.raises(FrameRejected, match=r"\[D, H, W\]"):
             stream.push(second[0])
         assert stream.push(second).displacement.shape == (3, *SIZE)
+
+
+def test_a_volume_between_two_sizes_is_padded_and_cropped_back(client: Client) -> None:
+    size = (20, 17, 30)
+    volume = np.random.default_rng(1).integers(0, 256, size).astype(np.uint8)
+    with client.stream("probe_volumes") as stream:
+        for _ in range(2):
+            displacement = stream.push(volume).displacement
+            assert displacement.shape == (3, *size)
+            for component, wanted in zip(displacement, SHIFT, strict=True):
+                assert (component == wanted).all()
 
 
 def stream_file(

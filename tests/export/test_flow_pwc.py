@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cineflow.export import export_bundle
+from cineflow.export import export_bundle, load_recipe, write_repository
 from cineflow.export.check import check_file
 from cineflow.export.engines.build import build_engines
+from cineflow.models.flow_pwc import SMALL, FlowPwc
 from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineStore
+from cineflow.serving import TritonServer
+from cineflow_client import Client
 from tests.export.steps import step_counts
+from tests.models.test_flow_pwc import constant
 
 needs_rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt-rtx-cu13 is not installed"
@@ -42,6 +48,22 @@ def test_graph_keeps_our_ops_and_their_bodies(bundle: Bundle) -> None:
 def test_it_is_cut_at_every_op(bundle: Bundle) -> None:
     counts = step_counts(bundle)
     assert (counts["Correlation"], counts["Warp"]) == (5, 4)
+
+
+@pytest.mark.slow
+def test_the_client_gets_the_planted_flow_at_every_size(tmp_path: Path) -> None:
+    recipe = load_recipe("flow_pwc", "small")
+    spec = replace(recipe.spec, name="probe_flow")
+    probe = replace(recipe, spec=spec, build=lambda: constant(FlowPwc(SMALL)))
+    repository = write_repository([export_bundle(probe, tmp_path / "b")], tmp_path / "models")
+    with TritonServer(repository) as server, Client(server.url) as client:
+        for size in ((64, 128), (128, 64), (100, 90)):
+            frames = np.random.default_rng(0).integers(0, 256, (2, *size)).astype(np.uint8)
+            with client.stream("probe_flow") as stream:
+                _, result = (stream.push(frame) for frame in frames)
+            assert result.flow.shape == (2, *size), "padded, and cropped back"
+            np.testing.assert_allclose(result.flow[0], 3.0, atol=1e-3)
+            np.testing.assert_allclose(result.flow[1], -2.0, atol=1e-3)
 
 
 @needs_rtx

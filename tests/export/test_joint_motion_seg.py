@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from cineflow.cli import _app
 from cineflow.export import export_bundle, write_repository
 from cineflow.export.engines.build import build_engines
 from cineflow.export.recipe import load_recipe
@@ -83,10 +85,13 @@ def stem(name: str) -> str:
 
 
 def test_the_graph_has_every_convolution_once(bundle: Bundle) -> None:
-    """Two passes of the encoder for one frame would show as 13 more."""
+    """Two passes of the encoder for one frame would show as 13 more.
+
+    The convolution of all scales is one for each, in both branches.
+    """
     counts = Counter(node.op_type for node in onnx.load(bundle.onnx_path).graph.node)
     modules = [one for one in JointMotionSeg().modules() if isinstance(one, torch.nn.Conv2d)]
-    assert counts["Conv"] == len(modules) == 13 + 2 * (5 + 3) + 1
+    assert counts["Conv"] == len(modules) + 2 * 4 == 13 + 2 * (5 + 3 + 4) + 1
     assert counts["Warp"] == 1
 
 
@@ -129,6 +134,25 @@ def test_the_client_gets_the_planted_motion_and_class(client: Client) -> None:
         assert (result.outputs["labels"].values == CLASSES.index("myocardium")).all()
         np.testing.assert_allclose(result.areas, [0, 0, HEIGHT * WIDTH * 3.0, 0])
         assert result.unit == "mm"
+
+
+def test_the_stream_command_shows_labels_and_strain(
+    client: Client, write_dicom: Callable[..., Path], tmp_path: Path
+) -> None:
+    clip = write_dicom(cine_mr(HEIGHT, WIDTH), PixelSpacing=[0.5, 0.5])
+    out = tmp_path / "out"
+    arguments = ["stream", clip, "--url", client.url, "--model", "joint_motion_seg", "--out", out]
+    done = CliRunner().invoke(_app(), list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    for words in ("Untrained weights: outputs are meaningless", "short-axis slices of cine-MR"):
+        assert words in " ".join(done.output.split())
+    page = (out / "report.html").read_text()
+    for words in (
+        "Untrained weights: outputs are meaningless", "area strain -30 % or less",
+        "paths of points", "data:image/webp",
+    ):  # fmt: skip
+        assert words in page, words
+    assert any(f"</span>{name}</span>" in page for name in CLASSES[1:]), "a class in the legend"
 
 
 def test_everything_that_names_the_model_says_untrained(client: Client, bundle: Bundle) -> None:

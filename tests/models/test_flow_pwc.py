@@ -72,17 +72,21 @@ def test_every_parameter_changes_the_flow(small: FlowPwc) -> None:
     require_all_alive(network, [network(*moved_speckle(128, 128, 0))])
 
 
-@pytest.mark.parametrize("size", [(64, 128), (128, 64)])
-def test_a_constant_head_is_that_flow(size: tuple[int, int]) -> None:
-    """In pixels, x first. Each of the five levels adds the constant and doubles what it was given;
-    the flow then grows to the full resolution."""
-    network = FlowPwc(SMALL).eval()
+def constant(network: FlowPwc) -> FlowPwc:
+    """The flow heads set to (3, -2) px."""
     grown = 4 * sum(2**level for level in range(LEVELS))
     with torch.no_grad():
         for head in (network.estimator.flow, network.context[-1]):
             head.weight.zero_()
         network.estimator.flow.bias.copy_(torch.tensor([3.0, -2.0]) / grown)
-    flow = flow_of(network, *size, 0)
+    return network
+
+
+@pytest.mark.parametrize("size", [(64, 128), (128, 64)])
+def test_a_constant_head_is_that_flow(size: tuple[int, int]) -> None:
+    """In pixels, x first. Each of the five levels adds the constant and doubles what it was given;
+    the flow then grows to the full resolution."""
+    flow = flow_of(constant(FlowPwc(SMALL).eval()), *size, 0)
     torch.testing.assert_close(flow[:, 0], torch.full((1, *size), 3.0))
     torch.testing.assert_close(flow[:, 1], torch.full((1, *size), -2.0))
 

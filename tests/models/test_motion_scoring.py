@@ -287,7 +287,7 @@ def test_encoding_each_frame_once_gains_what_its_multiplications_predict() -> No
 
     shortest = {once: math.inf, twice: math.inf}
     with torch.inference_mode():
-        predicted = macs_of(flow, twice) / macs_of(flow, once)
+        predicted = macs_of(twice) / macs_of(once)
         for one, other in zip(once(), twice(), strict=True):
             torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
         for _ in range(8):

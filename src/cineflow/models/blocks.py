@@ -22,6 +22,26 @@ BLOCKS = (2, 2, 3, 3, 3)
 MULTIPLE = 2 ** (len(BLOCKS) - 1)
 
 
+#: Channels that a processor computes at once. ONNX Runtime's fast layout takes whole multiples.
+LANES = 8
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """`parts` [B, *, H, W] along the channels, then channels of zeros up to a multiple of `LANES`.
+
+    A layer whose input has been filled up takes `filled_weight`. The result is the same.
+    """
+    more = -sum(one.shape[1] for one in parts) % LANES
+    zeros = torch.zeros_like(parts[0][:, :1]).expand(-1, more, -1, -1)
+    return torch.cat([*parts, zeros] if more else [*parts], dim=1)
+
+
+def filled_weight(weight: Tensor, x: Tensor) -> Tensor:
+    """Weights [b, a, 3, 3] for an input [B, a + zeros, H, W] that was `joined`."""
+    zeros = x.shape[1] - weight.shape[1]
+    return F.pad(weight, (0, 0, 0, 0, 0, zeros)) if zeros else weight
+
+
 def conv_bn(a: int, b: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolution without bias, batch normalisation, ReLU: [B, a, H, W] -> [B, b, H/s, W/s]."""
     convolution = nn.Conv2d(a, b, kernel, stride, kernel // 2, bias=False)
@@ -54,22 +74,34 @@ def pyramid_of(encoder: nn.Sequential, image: Tensor) -> list[Tensor]:
     return features
 
 
-def fuse_scales(maps: Sequence[Tensor]) -> Tensor:
-    """All scales at the finest one's resolution, one after the other along the channels.
+def fused_scales(layer: nn.Conv2d, maps: Sequence[Tensor]) -> Tensor:
+    """A 1 x 1 convolution of all scales, enlarged to the finest one and put one after the other.
+
+    Each scale is convolved before it is enlarged. An enlargement weighs samples with shares that
+    add up to 1, the same in every channel, so the result is the same; the work is less.
 
     Args:
+        layer: From C * scales channels to others.
         maps: [B, C, H / 2^k, W / 2^k] for each scale k, finest first.
 
     Returns:
-        [B, C * scales, H, W]. The enlargement is bilinear and keeps the centres of the corner
+        [B, channels, H, W]. The enlargement is bilinear and keeps the centres of the corner
         pixels (`align_corners=True`), as Qin et al.'s public code has it.
     """
-    enlarged = [maps[0]]
-    for scale, one in enumerate(maps[1:], start=1):
-        enlarged.append(
-            F.interpolate(one, scale_factor=float(2**scale), mode="bilinear", align_corners=True)
+    first, *others = layer.weight.split(maps[0].shape[1], dim=1)
+    fused = F.conv2d(maps[0], first, layer.bias)
+    for scale, (one, weight) in enumerate(zip(maps[1:], others, strict=True), start=1):
+        small = F.conv2d(one, weight)
+        fused = fused + F.interpolate(
+            small, scale_factor=float(2**scale), mode="bilinear", align_corners=True
         )
-    return torch.cat(enlarged, dim=1)
+    return fused
+
+
+def class_probabilities(scores: Tensor) -> Tensor:
+    """Softmax over the channels of [B, C, H, W]; runtimes are slow along an axis in the middle."""
+    grown = torch.exp(scores - scores.amax(dim=1, keepdim=True))
+    return grown / grown.sum(dim=1, keepdim=True)
 
 
 def remembered(begun: Tensor, kept: Sequence[Tensor], now: Sequence[Tensor]) -> list[Tensor]:
@@ -177,8 +209,9 @@ class RingConv(nn.Conv2d):
         super().__init__(a, b, 3, padding=(0, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """One layer, [B, a, A, R] -> [B, b, A, R]."""
-        return super().forward(torch.cat([x[:, :, -1:], x, x[:, :, :1]], dim=2))
+        """One layer, [B, a, A, R] -> [B, b, A, R]; the input may have been `joined`."""
+        ring = torch.cat([x[:, :, -1:], x, x[:, :, :1]], dim=2)
+        return F.conv2d(ring, filled_weight(self.weight, x), self.bias, padding=(0, 1))
 
 
 class SqueezeExcitation(nn.Module):

@@ -25,6 +25,7 @@ import torch.nn.functional as F  # noqa: N812, torch's own idiom
 from torch import Tensor, nn
 
 from cineflow import ops
+from cineflow.models.blocks import filled_weight, joined
 
 #: Levels on which flow is estimated. The last one is at a quarter of the resolution.
 LEVELS = 5
@@ -62,16 +63,16 @@ PAPER = Size(
     reduced=32,
     estimator=(128, 128, 96, 64),
     context=(128, 128, 128, 96, 64, 32),
-    head_gain=0.36,
+    head_gain=0.38,
 )
 
-#: A quarter of the widths, but never less than the 8 channels that a processor computes at once.
+#: A quarter of the widths, but never less than `blocks.LANES`.
 SMALL = Size(
     channels=(8, 8, 16, 24, 32, 48),
     reduced=8,
     estimator=(32, 32, 24, 16),
     context=(32, 32, 32, 24, 16, 8),
-    head_gain=0.36,
+    head_gain=0.42,
 )
 
 
@@ -124,9 +125,9 @@ class FlowPwc(nn.Module):
                 second = ops.warp(second, flow, border="zeros")
             volume = ops.correlation(first, second, radius=RADIUS)
             seen = [F.leaky_relu(volume, _SLOPE), self.reduce[level](first), flow]
-            estimate, step = self.estimator(torch.cat(seen, dim=1))
+            estimate, step = self.estimator(joined(seen))
             flow = flow + step
-            flow = flow + self.context(torch.cat([estimate, flow], dim=1))
+            flow = flow + self.context(joined([estimate, flow]))
         return 4.0 * _enlarge(flow, 4)
 
     def _initialise(self, head_gain: float, seed: int) -> None:
@@ -188,7 +189,7 @@ class _Estimator(nn.Module):
     def __init__(self, channels: int, widths: tuple[int, int, int, int], last: int) -> None:
         super().__init__()
         one, two, three, four = widths
-        self.first = _conv(channels, one)
+        self.first = _conv(channels, one, kind=_FilledConv)
         self.second = _conv(one, two)
         self.third = _conv(one + two, three)
         self.fourth = _conv(two + three, four)
@@ -208,14 +209,32 @@ def _context(channels: int, widths: Sequence[int]) -> nn.Sequential:
     """Flow correction from the estimate: dilated convolutions with a growing receptive field."""
     layers: list[nn.Module] = []
     for (a, b), dilation in zip(itertools.pairwise((channels, *widths)), _DILATIONS, strict=True):
-        layers.append(_conv(a, b, dilation=dilation))
+        kind = nn.Conv2d if layers else _FilledConv
+        layers.append(_conv(a, b, dilation=dilation, kind=kind))
     layers.append(nn.Conv2d(widths[-1], 2, 3, padding=1))
     return nn.Sequential(*layers)
 
 
-def _conv(a: int, b: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+class _FilledConv(nn.Conv2d):
+    """A convolution whose input is `joined`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, a + zeros, H, W] -> [B, b, H, W]."""
+        weight = filled_weight(self.weight, x)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation)
+
+
+def _conv(
+    a: int,
+    b: int,
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+    kind: type[nn.Conv2d] = nn.Conv2d,
+) -> nn.Sequential:
     padding = dilation * (kernel - 1) // 2
-    return nn.Sequential(nn.Conv2d(a, b, kernel, stride, padding, dilation), nn.LeakyReLU(_SLOPE))
+    return nn.Sequential(kind(a, b, kernel, stride, padding, dilation), nn.LeakyReLU(_SLOPE))
 
 
 def _enlarge(x: Tensor, factor: int) -> Tensor:

@@ -33,9 +33,10 @@ from torch import Tensor, nn
 
 import cineflow.ops.torch_library  # noqa: F401, registers torch.ops.cineflow
 from cineflow.models.blocks import (
+    class_probabilities,
     conv_bn,
     encoder_pyramid,
-    fuse_scales,
+    fused_scales,
     pyramid_of,
     remembered,
     seed_weights,
@@ -135,8 +136,8 @@ class JointMotionSeg(nn.Module):
         return (
             displacement,
             scores.argmax(dim=1).to(torch.int32),
-            torch.softmax(scores, dim=1),
-            torch.ops.cineflow.warp(current, displacement, border="zeros"),
+            class_probabilities(scores),
+            torch.ops.cineflow.warp(src=current, flow=displacement, border="zeros"),
             torch.ones_like(begun),
             *reference,
             *(() if self.recurrence is None else (after,)),
@@ -156,7 +157,7 @@ class JointMotionSeg(nn.Module):
             block(torch.cat([a, b], dim=1))
             for block, a, b in zip(self.conv, source, target, strict=True)
         ]
-        motion = self.conv8(self.conv7(self.conv6(fuse_scales(joined))))
+        motion = self.conv8(self.conv7(fused_scales(self.conv6, joined)))
         if self.recurrence is not None:
             assert before is not None
             motion = motion + self.recurrence(before)
@@ -165,5 +166,5 @@ class JointMotionSeg(nn.Module):
     def scores_of(self, features: list[Tensor]) -> Tensor:
         """Score of each class before the softmax, [B, 4, H, W]."""
         joined = [block(one) for block, one in zip(self.convs, features, strict=True)]
-        scores: Tensor = self.conv8s(self.conv7s(self.conv6s(fuse_scales(joined))))
+        scores: Tensor = self.conv8s(self.conv7s(fused_scales(self.conv6s, joined)))
         return scores

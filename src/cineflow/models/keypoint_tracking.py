@@ -84,8 +84,9 @@ class Size:
 #: HRNet-W32 and the mixer of PIPs.
 PAPER = Size(width=32, stem=64, blocks=4, embedding=128, mixer=512, depth=12)
 
-#: A quarter of the widths. Two blocks per branch, as in the small HRNets of its authors.
-SMALL = Size(width=8, stem=16, blocks=2, embedding=32, mixer=128, depth=12)
+#: A quarter of the widths, and one block per branch instead of four. With four, two CPU cores would
+#: need longer for a beat than it lasts.
+SMALL = Size(width=8, stem=16, blocks=1, embedding=32, mixer=128, depth=12)
 
 
 class KeypointTracking(nn.Module):

@@ -41,7 +41,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812, torch's own idiom
 from torch import Tensor, nn
 
-from cineflow.models.blocks import NonLocal, RingConv, SqueezeExcitation, seed_weights
+from cineflow.models.blocks import NonLocal, RingConv, SqueezeExcitation, joined, seed_weights
 from cineflow.models.short_axis import SEGMENTS, SLICES, Layout, PolarSlices, to_segments
 
 #: The scores 1 to 4, in order (Lang et al. 2015).
@@ -197,7 +197,7 @@ class FlowBranch(nn.Module):
             given = [*skip, _twice(x)]
             if flows:
                 given.append(2.0 * _twice(flows[-1]))
-            x = block(torch.cat(given, dim=1))
+            x = block(joined(given))
             flows.append(head(x))
         return [one.unflatten(0, (SLICES, -1)) for one in reversed(flows)]
 

@@ -39,7 +39,7 @@ from cineflow.models.blocks import (
     TemporalAttention,
     conv_bn,
     encoder_pyramid,
-    fuse_scales,
+    fused_scales,
     pyramid_of,
     remembered,
     seed_weights,
@@ -92,7 +92,7 @@ class _Decoder(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Motion [B, 2, H, W] px of maps [B, hidden, H / 2^k, W / 2^k], finest first."""
-        motion: Tensor = self.motion(self.mix(self.join(fuse_scales(maps))))
+        motion: Tensor = self.motion(self.mix(fused_scales(self.join, maps)))
         return motion
 
 

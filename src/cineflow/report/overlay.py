@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from cineflow.cine import Cine
 from cineflow.cine.sector import sector_box
+from cineflow.report.area_strain import colour_of_strain
 from cineflow.report.palette import CLASS_COLOURS, brighten
 from cineflow.report.readings import Readings
 
@@ -139,10 +140,12 @@ def _draw_points(
         return
     radius = 1.8 * thin
     opacity = 255 if shown[-1] == index else 110  # the last known place, between two results
+    strains = readings.strains.get(shown[-1])
     for k, (x, y) in enumerate(place(readings.points[shown[-1]])):
+        colour = colour_of(k if named else 0) if strains is None else colour_of_strain(strains[k])
         draw.ellipse(
             (x - radius, y - radius, x + radius, y + radius),
-            fill=(*colour_of(k if named else 0), opacity),
+            fill=(*colour, opacity),
             outline=(0, 0, 0, opacity),
             width=max(1, round(0.4 * thin)),
         )

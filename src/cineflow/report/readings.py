@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
 from cineflow.cine import Cine, Geometry, Plane
 from cineflow.motion.landmarks import peaks
+from cineflow.report.area_strain import area_strain
 from cineflow.report.curves import Curves, curves_of
 from cineflow.report.points import choose_wall_points, sample_field
 from cineflow.report.scalars import Row, names_of
@@ -31,6 +32,8 @@ class Readings:
         absent: For each reading or output that was missing: the reason, and in how many frames.
         curves: Lengths of every frame, for a model that gives the points of a whole window; None
             for the others, whose lengths are in `rows`.
+        strains: Area strain of each wall point by frame, float32 [K], a fraction; a frame without
+            it is missing.
     """
 
     labels: Mapping[int, np.ndarray]
@@ -40,6 +43,7 @@ class Readings:
     rows: tuple[Row, ...]
     absent: Mapping[str, tuple[str, int]]
     curves: Curves | None = None
+    strains: Mapping[int, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class ReadingsRecorder:
         self._view = view
         self._labels: dict[int, np.ndarray] = {}
         self._points: dict[int, np.ndarray] = {}
+        self._strains: dict[int, np.ndarray] = {}
         self._anchors: tuple[int, np.ndarray] | None = None
 
     def add(self, result: Result) -> None:
@@ -104,7 +109,7 @@ class ReadingsRecorder:
                 np.float32
             )
         elif result.displacement is not None:
-            self._points[result.described] = self._wall_points(result, result.displacement)
+            self._add_wall_points(result.described, result, result.displacement)
 
     def finish(self, rows: Sequence[Row], absent: Mapping[str, tuple[str, int]]) -> Readings:
         """Everything collected so far; the arguments are `Readings`' own."""
@@ -119,6 +124,7 @@ class ReadingsRecorder:
             rows=tuple(rows),
             absent=absent,
             curves=curves_of(self._cine, self._points, names) if windows else None,
+            strains=self._strains,
         )
 
     def _window_output(self) -> TensorSpec | None:
@@ -139,7 +145,7 @@ class ReadingsRecorder:
                 continue
             if tensor.role == Role.DISPLACEMENT:
                 motion = motion_in_pixels(tensor, one, one.shape[1:])
-                self._points[index] = self._wall_points(result, motion)
+                self._add_wall_points(index, result, motion)
                 continue
             if tensor.role == Role.HEAT_MAPS:
                 points, _ = peaks(one, self._geometry.model)
@@ -179,7 +185,7 @@ class ReadingsRecorder:
         inside = whole[: geometry.content[0], : geometry.content[1]]
         return _resized(inside, geometry.source)
 
-    def _wall_points(self, result: Result, displacement: np.ndarray) -> np.ndarray:
+    def _add_wall_points(self, index: int, result: Result, displacement: np.ndarray) -> None:
         if self._anchors is None:
             self._anchors = result.reference, choose_wall_points(self._cine)
         reference, anchors = self._anchors
@@ -187,8 +193,10 @@ class ReadingsRecorder:
             anchors = self._points.get(result.reference, anchors)
             self._anchors = result.reference, anchors
         within = self._shown_slice(displacement[list(self._components)])
-        field = self._geometry.field_to_source(within)
-        return anchors + sample_field(field, anchors)
+        motion = self._geometry.field_to_source(within)
+        self._points[index] = anchors + sample_field(motion, anchors)
+        if self._view is None:  # a slice does not show how a volume changes
+            self._strains[index] = area_strain(motion, anchors)
 
 
 def _resized(classes: np.ndarray, size: tuple[int, int]) -> np.ndarray:

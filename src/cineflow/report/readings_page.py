@@ -11,6 +11,7 @@ import numpy as np
 
 from cineflow.cine import Cine
 from cineflow.cine.sector import covers_the_frame
+from cineflow.report.area_strain import strain_keys
 from cineflow.report.charts import HEIGHT, WIDTH, Chart, curve
 from cineflow.report.curves import Curves
 from cineflow.report.latency import Latency
@@ -95,6 +96,7 @@ def write_readings_report(
         absent=readings.absent,
         curves=readings.curves,
         wall_points=bool(readings.points) and not readings.point_names,
+        strains=bool(readings.strains),
         unit=Unit.of(cine),
         chart_size=(WIDTH, HEIGHT),
         whole_frame=covers_the_frame(cine.sector),
@@ -112,7 +114,9 @@ def _keys(shown: Sequence[Readings]) -> list[tuple[str, tuple[int, int, int]]]:
         named = label < len(readings.classes)
         keys.append((readings.classes[label] if named else f"class {label}", colour_of(label)))
     if any(one.points for one in shown) and not readings.point_names:
-        keys.append(("points", colour_of(0)))
+        keys.append(("paths of points", colour_of(0)))
+    if any(one.strains for one in shown):
+        keys += strain_keys()
     return keys + [(name, colour_of(k)) for k, name in enumerate(readings.point_names)]
 
 
