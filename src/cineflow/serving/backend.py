@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,11 @@ from cineflow.serving.deadlines import Deadlines, measure
 from cineflow.serving.errors import ServerStoppingError
 from cineflow.serving.events import EVENTS_VARIABLE, EventLog
 from cineflow.serving.hanging import HangWatch
+from cineflow.serving.kept import KeptRequest
 from cineflow.serving.metrics import ModelMetrics
 from cineflow.serving.rarity import Rarity
 from cineflow.serving.streams import StreamTable
+from cineflow.serving.turns import Turns, workers_for
 from cineflow.serving.vitals import VITALS_VARIABLE, Vitals
 from cineflow.serving.watches import WATCH_PARAMETER, Watches
 
@@ -122,6 +125,7 @@ class TritonPythonModel:
         )
         self._stopping = Path(os.environ.get(STOPPING_VARIABLE, "/nonexistent"))
         self._errors = Rarity(_ERRORS_PER_S)
+        self._turns = Turns(workers_for(getattr(self._engine, "concurrent", False)))
         self._watches = Watches(self._streams, self._finish_watch, self._stopping.exists)
         ends = f"idle streams end after {idle_s:g} s" if self._spec.feed.streams else "calls"
         self._pb.Logger.log_info(
@@ -141,6 +145,7 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """The process ends on purpose."""
+        self._turns.close()
         self._watches.close()
         self._metrics.close()
         self._hang.close()
@@ -187,11 +192,33 @@ class TritonPythonModel:
         if WATCH_PARAMETER in parameters:
             self._watches.add(parameters[WATCH_PARAMETER], request.get_response_sender())
             return None
+        sequence = request.correlation_id()
+        others = len(self._streams) - (sequence in self._streams)
+        if others or self._turns.holds(sequence):
+            kept = KeptRequest(request)
+            self._turns.put(sequence, partial(self._respond_later, kept, parameters))
+            return None
+        return self._response(request, self._computed(request, parameters))
+
+    def _respond_later(self, kept: KeptRequest, parameters: Mapping[str, Any]) -> None:
+        """Compute a frame and send its response. A client must not wait for ever after a bug."""
+        try:
+            with self._vitals.busy():
+                response = self._response(kept, self._computed(kept, parameters), alone=False)
+        except Exception as error:
+            failure = self._pb.TritonError(f"{type(error).__name__}: {error}")
+            response = self._pb.InferenceResponse(output_tensors=[], error=failure)
+        final = self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+        kept.sender.send(response, flags=final)
+
+    def _computed(
+        self, request: Any, parameters: Mapping[str, Any]
+    ) -> Mapping[str, np.ndarray] | CineflowError:
         with self._metrics.frame(parameters):
             outcome = self._frame_outcome(request, parameters)
         if parameters.get(FIELDS_PARAMETER) == "f16" and not isinstance(outcome, CineflowError):
             outcome = {name: _as_half(name, value) for name, value in outcome.items()}
-        return self._response(request, outcome)
+        return outcome
 
     def _tell(self, event: str, sequence: int | str) -> None:
         self._metrics.stream(event)
@@ -299,6 +326,8 @@ class TritonPythonModel:
 
     def _input(self, request: Any, name: str) -> np.ndarray | None:
         """A view of an input in the server's memory, which is valid only during this request."""
+        if isinstance(request, KeptRequest):
+            return request.arrays.get(name)
         tensor = self._pb.get_input_tensor_by_name(request, name)
         return None if tensor is None else np.from_dlpack(tensor)
 

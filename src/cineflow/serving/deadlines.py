@@ -1,14 +1,16 @@
 """Whether the process of a model holds the rates and budgets that its streams declare.
 
-One process runs the frames of a model one after the other. So a frame waits, at the longest, for
-one frame of each other live stream, and streams hold together if their shares of the process' time
-add up to less than all of it. Both follow from the times that this process has measured itself. The
-way from the client and back is not in them, and neither are other models and other programs.
+Streams take fair turns (turns.py). So a frame waits, at the longest, for one frame of each other
+live stream, and streams hold together if their shares of one worker's time add up to less than all
+of it; more workers only make it better. Both follow from the times that this process has measured
+itself. The way from the client and back is not in them, and neither are other models and other
+programs.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import time
 import weakref
 from collections import deque
@@ -63,7 +65,7 @@ class _Pace:
 class Deadlines:
     """The pace of the live streams of one model.
 
-    A stream is forgotten with its object. One thread uses this.
+    A stream is forgotten with its object. Any thread may use this.
 
     Args:
         late: Called with the number of frames that were late.
@@ -75,12 +77,14 @@ class Deadlines:
     ) -> None:
         self._late = late
         self._clock = clock
+        self._lock = threading.RLock()
         self._per_pixel: deque[float] = deque(maxlen=_KEPT)
         self._paces: weakref.WeakKeyDictionary[Stream, _Pace] = weakref.WeakKeyDictionary()
 
     def note(self, pixels: int, took_s: float) -> None:
         """A frame took that long, of whatever stream: a measure for those that have none yet."""
-        self._per_pixel.append(took_s / pixels)
+        with self._lock:
+            self._per_pixel.append(took_s / pixels)
 
     def begin(self, stream: Stream, parameters: Mapping[str, Any]) -> None:
         """A stream starts, with the parameters of its first request.
@@ -88,19 +92,20 @@ class Deadlines:
         Raises:
             ArgumentError: It declares a rate without a budget, or what is not a time.
         """
-        period, budget = parameters.get(PERIOD), parameters.get(BUDGET)
-        if period is None and budget is None:
-            self._paces[stream] = _Pace(0.0, 0.0)
-            return
-        if not all(type(one) is int and 0 < one <= _LONGEST_US for one in (period, budget)):
-            raise ArgumentError(
-                f"`{PERIOD}` and `{BUDGET}` from 1 to {_LONGEST_US} us, or neither",
-                f"{period!r} and {budget!r}",
-                "The period is the time from one frame to the next.",
-            )
-        assert period is not None
-        assert budget is not None
-        self._paces[stream] = _Pace(1e-6 * period, 1e-6 * budget)
+        with self._lock:
+            period, budget = parameters.get(PERIOD), parameters.get(BUDGET)
+            if period is None and budget is None:
+                self._paces[stream] = _Pace(0.0, 0.0)
+                return
+            if not all(type(one) is int and 0 < one <= _LONGEST_US for one in (period, budget)):
+                raise ArgumentError(
+                    f"`{PERIOD}` and `{BUDGET}` from 1 to {_LONGEST_US} us, or neither",
+                    f"{period!r} and {budget!r}",
+                    "The period is the time from one frame to the next.",
+                )
+            assert period is not None
+            assert budget is not None
+            self._paces[stream] = _Pace(1e-6 * period, 1e-6 * budget)
 
     def says(self, stream: Stream, pixels: int, parameters: Mapping[str, Any]) -> Deadline | None:
         """How a stream stands to what it declared; None if it declared nothing.
@@ -110,42 +115,45 @@ class Deadlines:
             pixels: Of its frames.
             parameters: Of the request. A client says with a frame how many were late so far.
         """
-        pace = self._paces.get(stream)
-        if pace is None or not pace.budget_s:
-            return None
-        told = parameters.get(LATE_FRAMES)
-        if type(told) is int and pace.late_frames < told <= pace.frames:
-            self._count(pace, told - pace.late_frames)
-        now = self._clock()
-        own_s = self._time_of(pace, pixels)
-        if own_s is None:
-            return Deadline(None, math.nan, 0.0, pace.late_frames)
-        paces = [(one, one.took_s) for one in self._paces.values() if one is not pace]
-        load = own_s * pace.per_s(now) + sum(took * one.per_s(now) for one, took in paces)
-        longest_s = own_s + sum(took for one, took in paces if one.per_s(now))
-        holds = longest_s <= pace.budget_s and load <= MOST_LOAD
-        return Deadline(holds, 1e3 * longest_s, load, pace.late_frames)
+        with self._lock:
+            pace = self._paces.get(stream)
+            if pace is None or not pace.budget_s:
+                return None
+            told = parameters.get(LATE_FRAMES)
+            if type(told) is int and pace.late_frames < told <= pace.frames:
+                self._count(pace, told - pace.late_frames)
+            now = self._clock()
+            own_s = self._time_of(pace, pixels)
+            if own_s is None:
+                return Deadline(None, math.nan, 0.0, pace.late_frames)
+            paces = [(one, one.took_s) for one in self._paces.values() if one is not pace]
+            load = own_s * pace.per_s(now) + sum(took * one.per_s(now) for one, took in paces)
+            longest_s = own_s + sum(took for one, took in paces if one.per_s(now))
+            holds = longest_s <= pace.budget_s and load <= MOST_LOAD
+            return Deadline(holds, 1e3 * longest_s, load, pace.late_frames)
 
     def took(self, stream: Stream, pixels: int, took_s: float) -> None:
         """A frame of a stream was computed in that time, with its results."""
-        pace = self._paces.get(stream)
-        if pace is None:
-            return
-        pace.add(took_s, self._clock())
-        if pace.frames > 1:
-            self.note(pixels, took_s)
-        if pace.budget_s and took_s > pace.budget_s:
-            self._count(pace, 1)
+        with self._lock:
+            pace = self._paces.get(stream)
+            if pace is None:
+                return
+            pace.add(took_s, self._clock())
+            if pace.frames > 1:
+                self.note(pixels, took_s)
+            if pace.budget_s and took_s > pace.budget_s:
+                self._count(pace, 1)
 
     def hang_s(self, stream: Stream) -> float:
         """Seconds after which a frame of a stream hangs; infinite where nothing is declared.
 
         The first frames are excused: an engine may still prepare itself for their size.
         """
-        pace = self._paces.get(stream)
-        if pace is None or not pace.budget_s or pace.frames < 2:
-            return math.inf
-        return max(HANG_BUDGETS * pace.budget_s, LEAST_HANG_S)
+        with self._lock:
+            pace = self._paces.get(stream)
+            if pace is None or not pace.budget_s or pace.frames < 2:
+                return math.inf
+            return max(HANG_BUDGETS * pace.budget_s, LEAST_HANG_S)
 
     def _time_of(self, pace: _Pace, pixels: int) -> float | None:
         if pace.frames > _ENOUGH:

@@ -21,7 +21,7 @@ HUNG = 75
 
 
 class HangWatch:
-    """Watches the computation of one frame at a time.
+    """Watches the computation of frames, one or several at once.
 
     Args:
         told: Called before the end, with the seconds that the frame was given.
@@ -29,7 +29,7 @@ class HangWatch:
 
     def __init__(self, told: Callable[[float], None]) -> None:
         self._told = told
-        self._limit: tuple[float, float] | None = None  # when, and seconds
+        self._limits: dict[object, tuple[float, float]] = {}  # frame -> when, and seconds
         self._closed = threading.Event()
         threading.Thread(target=self._look_on, name="cineflow-hang", daemon=True).start()
 
@@ -39,11 +39,12 @@ class HangWatch:
         if not math.isfinite(seconds):
             yield
             return
-        self._limit = (time.monotonic() + seconds, seconds)
+        frame = object()
+        self._limits[frame] = (time.monotonic() + seconds, seconds)
         try:
             yield
         finally:
-            self._limit = None
+            del self._limits[frame]
 
     def close(self) -> None:
         """Stop looking."""
@@ -51,11 +52,12 @@ class HangWatch:
 
     def _look_on(self) -> None:
         while not self._closed.wait(_LOOK_S):
-            limit = self._limit
-            if limit is None or time.monotonic() <= limit[0]:
+            now = time.monotonic()
+            seconds = [given for until, given in tuple(self._limits.values()) if now > until]
+            if not seconds:
                 continue
             with contextlib.suppress(Exception):
-                self._told(limit[1])
-            words = f"a frame has computed for {limit[1]:g} s and hangs: its process ends"
+                self._told(seconds[0])
+            words = f"a frame has computed for {seconds[0]:g} s and hangs: its process ends"
             print(words, file=sys.stderr, flush=True)
             os._exit(HUNG)

@@ -42,6 +42,8 @@ class Vitals:
         self._memory_prefix = memory_prefix
         self._ended = threading.Event()
         self._path: Path | None = None
+        self._lock = threading.Lock()
+        self._began: list[int] = []  # monotonic ns of the requests that run
         if folder is None or not os.path.isdir(folder):
             return
         self._path = Path(folder, str(os.getpid()))
@@ -54,15 +56,21 @@ class Vitals:
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:
-        """The present request runs inside."""
-        if self._path is None:
-            yield
-            return
-        self._memory[8:16] = time.monotonic_ns().to_bytes(8, "little")
+        """A request runs inside. Several threads may run one each; the oldest one counts."""
+        began = time.monotonic_ns()
+        with self._lock:
+            self._began.append(began)
+            self._show_oldest()
         try:
             yield
         finally:
-            self._memory[8:16] = bytes(8)
+            with self._lock:
+                self._began.remove(began)
+                self._show_oldest()
+
+    def _show_oldest(self) -> None:
+        if self._path is not None:
+            self._memory[8:16] = min(self._began, default=0).to_bytes(8, "little")
 
     def end(self) -> None:
         """The model is unloaded: its process may end."""

@@ -39,6 +39,7 @@ class Case:
         streams: Sources at once, each a process with a stream of its own.
         pause_every, pause_s: As in `Job`.
         load: Processes that only compute, next to it.
+        greedy: Further streams that send as fast as results come, four at a time.
     """
 
     name: str
@@ -49,6 +50,12 @@ class Case:
     pause_every: int = 0
     pause_s: float = 0.0
     load: int = 0
+    greedy: int = 0
+
+    @property
+    def split(self) -> bool:
+        """Whether Triton knows where the time went: of streams at once it only sees the queue."""
+        return self.mode != "in process" and self.streams + self.greedy == 1
 
     @property
     def seconds(self) -> float:
@@ -67,7 +74,7 @@ class Measured:
         stalls: Of the empty loop next to it, (due, woke) in s, f64 [K, 2].
         warm_up_ms: Latency of each stream's first frames, ms.
         server_ms: Mean time of a frame in the server's queue, and in the model (with the copies in
-            and out), ms; None in process.
+            and out), ms; None where `Case.split` says so.
     """
 
     case: Case
@@ -125,6 +132,13 @@ def standard_cases(rates: list[float], streams: int, seconds: float) -> list[Cas
             round(low * seconds / 2),
             load=os.cpu_count() or 1,
         ),
+        Case(
+            f"{low:g} fps beside a greedy stream",
+            "shm",
+            low,
+            round(low * seconds / 2),
+            greedy=1,
+        ),
     ]
 
 
@@ -171,26 +185,30 @@ class Runner:
             folder = Path(stack.enter_context(scratch))
             jobs = [self._job(case, folder / f"{k}.npz") for k in range(case.streams)]
             jobs.append(Job(out=str(folder / "empty.npz"), mode="empty"))
+            for k in range(case.greedy):
+                jobs.append(replace(self._job(case, folder / f"greedy-{k}.npz"), mode="greedy"))
             sources = [stack.enter_context(_source(job)) for job in jobs]
             for source in sources:
                 source.wait_ready()
+            paced, beside = sources[: case.streams], sources[case.streams :]
             for _ in range(case.load):
                 stack.enter_context(_busy())
             start_s = time.monotonic() + _LEAD_S
-            for source in sources[:-1]:
+            for source in paced:
                 source.say(repr(start_s))
-            for source in sources[:-1]:
+            for source in paced:
                 source.wait(alive)
-            sources[-1].say("end")
-            sources[-1].wait(alive)
-            found = [dict(np.load(job.out)) for job in jobs]
+            for source in beside:
+                source.say("end")
+                source.wait(alive)
+            found = [dict(np.load(job.out)) for job in jobs[: case.streams + 1]]
         period_s = 1 / case.fps if case.fps else 0.0
         return Measured(
             case,
             tuple(Times(one["due"], one["sent"], one["received"], period_s) for one in found[:-1]),
             found[-1]["stalls"],
             tuple(one["warm_up_ms"] for one in found[:-1]),
-            None if case.mode == "in process" else _per_frame(case, before, self._server_times()),
+            _per_frame(case, before, self._server_times()) if case.split else None,
         )
 
     def _job(self, case: Case, out: Path) -> Job:

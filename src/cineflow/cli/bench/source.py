@@ -13,6 +13,7 @@ import contextlib
 import json
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -22,10 +23,13 @@ import numpy as np
 from cineflow.cli.bench.loop import empty, paced
 
 if TYPE_CHECKING:
+    from cineflow_client import Pending
     from cineflow_client.session import Transport
 
 #: Frames before the measurement: a runtime plans its memory on the first it sees.
 WARM_UP_FRAMES = 10
+#: Frames of a greedy source on their way at once; a stream's default.
+_IN_FLIGHT = 4
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Job:
 
     Attributes:
         out: The .npz file that it writes.
-        mode: "empty", "in process", "grpc" or "shm".
+        mode: "empty", "greedy", "in process", "grpc" or "shm".
         count: Frames.
         period_s: From one frame to the next; 0: the next one when the last has come back.
         pause_every: After how many frames the source pauses; 0: never.
@@ -118,18 +122,46 @@ def opened(job: Job) -> Iterator[Callable[[int], object]]:
         yield push_there
 
 
+def _greedy(job: Job, ended: Callable[[], bool]) -> int:
+    """Send as fast as results come, with every slot in flight; returns how many came."""
+    from cineflow_client import Client
+
+    frames = Frames(job)
+    count = 0
+    with Client(job.target, secure=job.secure or None) as client, client.stream(job.model) as there:
+        frame, given = frames[0]
+        there.push(frame, given=given)
+        print("ready", flush=True)
+        waiting: deque[Pending] = deque()
+        while not ended():
+            frame, given = frames[count + 1]  # what comes once came with the first one
+            waiting.append(there.submit(frame, given=given, wait_s=60.0))
+            if len(waiting) == _IN_FLIGHT:
+                waiting.popleft().result()
+            count += 1
+    return count
+
+
+def _told_to_end() -> Callable[[], bool]:
+    """Whether a line has come on stdin since."""
+    ended = threading.Event()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.readline()
+        ended.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    return ended.is_set
+
+
 def main() -> None:
     job = Job(**json.loads(sys.stdin.readline()))
     if job.mode == "empty":
         print("ready", flush=True)
-        ended = threading.Event()
-
-        def wait_for_the_end() -> None:
-            sys.stdin.readline()
-            ended.set()
-
-        threading.Thread(target=wait_for_the_end, daemon=True).start()
-        np.savez(job.out, stalls=empty(ended.is_set))
+        np.savez(job.out, stalls=empty(_told_to_end()))
+        return
+    if job.mode == "greedy":
+        np.savez(job.out, frames=_greedy(job, _told_to_end()))
         return
     with opened(job) as push:
         warm = paced(push, np.zeros(WARM_UP_FRAMES), 0.0)

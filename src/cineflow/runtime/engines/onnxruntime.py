@@ -52,6 +52,8 @@ class OnnxRuntimeEngine:
     ) -> None:
         ort = _import_onnxruntime()
         self.name = "onnxruntime-cuda" if provider == CUDA_PROVIDER else "onnxruntime"
+        #: A session may run in several threads; on a card they would share one stream.
+        self.concurrent = provider == CPU_PROVIDER
         self.model = bundle.served_name
         self.spec = bundle.spec
         self._inputs = graph_inputs(bundle.spec)
