@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import re
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +42,24 @@ def repeats_of(path: Path) -> list[int]:
     return [k for k in range(1, len(frames)) if np.array_equal(frames[k], frames[k - 1])]
 
 
-def test_serve_stays_until_ctrl_c(cineflow, server_binary, tmp_path: Path) -> None:
+def test_serve_stays_until_ctrl_c(
+    cineflow, server_binary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And tells the service manager when it is ready, as the unit of deploy/ expects."""
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     models, log = tmp_path / "models", tmp_path / "server.log"
     (earlier := models / "lucas_kanade-deadbeef").mkdir(parents=True)
     (earlier / "config.pbtxt").write_text("nothing that loads")
-    ended = cineflow(
-        "serve", "--port", 0, "--repository", models, "--log", log, interrupt_at="Ctrl-C"
-    )
+    events = tmp_path / "new" / "events"
+    where = ("--repository", models, "--log", log, "--events", events)
+    ended = cineflow("serve", "--port", 0, *where, interrupt_at="Ctrl-C")
     assert ended.code == 130, log.read_text()
+    assert events.stat().st_mode & 0o777 == 0o700
+    with told:
+        told.settimeout(5.0)
+        assert told.recv(1000).startswith(b"READY=1\nSTATUS=serving on 127.0.0.1:")
     assert ended.left == []
     assert "lucas_kanade-" in ended.out
     assert "Traceback" not in ended.err

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cineflow.cli.console import ends_on_sigterm, err, go_on, guarded, out
+from cineflow.cli.notify import notify
 
 #: How often within ten minutes the server is started again.
 RESTARTS = 10
@@ -117,9 +118,12 @@ def serve(
                     out.print(f"  {bundle.served_name}")
             out.print(f"  metrics on {server.metrics_url}")
             err.print("Ctrl-C stops it")
+            notify(READY=1, STATUS=f"serving on {server.url}, metrics on {server.metrics_url}")
             go_on()
             server.wait(_say_restart)
+        notify(STOPPING=1)
 
 
 def _say_restart(reason: str) -> None:
+    notify(STATUS=f"{reason}. The server is being started again.")
     err.print(f"{reason}. The server is being started again.", soft_wrap=True, highlight=False)
