@@ -108,9 +108,12 @@ def open_tags(file: BinaryIO) -> tuple[Dataset, BinaryIO]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            if _is_deflated(file):
-                file = _inflated(file)
-            header = pydicom.dcmread(file, stop_before_pixels=True)
+            inside = _inflated(file)
+            if inside is None:
+                header = pydicom.dcmread(file, stop_before_pixels=True)
+            else:
+                file, header = inside, pydicom.dcmread(inside, stop_before_pixels=True, force=True)
+                header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
         except InvalidDicomError:
             raise NotDicomError(
                 "a DICOM file",
@@ -159,7 +162,7 @@ def stated_frames(header: Dataset) -> int | None:
     """NumberOfFrames; None if it is absent or not a number."""
     value = header.get("NumberOfFrames")
     with suppress(TypeError, ValueError):
-        count = int(value)  # type: ignore[arg-type]
+        count = int(value)
         if 1 <= count <= _MOST_FRAMES:
             return count
     return None
@@ -227,19 +230,27 @@ def _find_pixels(header: Dataset, file: BinaryIO) -> tuple[int, int | None, bool
     return file.tell(), None if length == _UNDEFINED else length, words
 
 
-def _is_deflated(file: BinaryIO) -> bool:
-    with suppress(Exception):  # a damaged start: pydicom says what is wrong when it reads the tags
-        meta = pydicom.filereader.read_file_meta_info(file)
+def _inflated(file: BinaryIO) -> BinaryIO | None:
+    """The data set of a deflated object, inflated; None for other objects.
+
+    pydicom would inflate any size.
+    """
+    start = file.read(132)
+    syntax = ""
+    while start[128:] == b"DICM":  # the elements of group 2 are explicit and little endian
+        at, head = file.tell(), file.read(8)
+        if len(head) < 8 or head[:2] != b"\x02\x00":
+            file.seek(at)
+            break
+        size = struct.unpack("<H", head[6:])[0]
+        if head[4:6] in (b"OB", b"UN", b"SQ", b"OW"):
+            size = struct.unpack("<I", (file.read(4) + bytes(4))[:4])[0]
+        value = file.read(size)
+        if head[2:4] == b"\x10\x00":
+            syntax = value.decode("ascii", "replace").strip("\0 ")
+    if syntax != DeflatedExplicitVRLittleEndian:
         file.seek(0)
-        return bool(meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian)
-    file.seek(0)
-    return False
-
-
-def _inflated(file: BinaryIO) -> BinaryIO:
-    """A deflated object as one in memory that is not deflated. pydicom would inflate any size."""
-    meta = pydicom.filereader.read_file_meta_info(file)
-    file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
+        return None
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inside = inflater.decompress(file.read(), _MOST_INFLATED)
     if inflater.unconsumed_tail:
@@ -248,10 +259,4 @@ def _inflated(file: BinaryIO) -> BinaryIO:
             "a larger one",
             "Store it without deflation if it is sound.",
         )
-    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    made = io.BytesIO()
-    made.write(b"\0" * 128 + b"DICM")
-    pydicom.filewriter.write_file_meta_info(made, meta, enforce_standard=False)
-    made.write(inside)
-    made.seek(0)
-    return made
+    return io.BytesIO(inside)
