@@ -175,7 +175,7 @@ def test_a_series_of_single_frames(series) -> None:
 def test_rescaling_of_its_own_in_each_frame(series) -> None:
     frames, tags = pictures(1, 4), mr_tags(1, 4)
     for index, more in enumerate(tags):
-        more |= {"RescaleSlope": 2.0 ** index, "RescaleIntercept": 0.0}
+        more |= {"RescaleSlope": 2.0**index, "RescaleIntercept": 0.0}
     stored = np.stack([frame >> index for index, frame in enumerate(frames)])
     clip = read_cine(series(stored, tags))
     for index, (frame, wanted) in enumerate(zip(clip.frames, frames, strict=True)):
@@ -207,9 +207,11 @@ def test_groups_that_are_missing_or_damaged(write_dicom) -> None:
         read_cine(write_dicom(pictures(1, 4), **tags))
     path = write_dicom(pictures(1, 4), **groups(1, 4, np.arange(4)))
     header = pydicom.dcmread(path)
-    header.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[
-        0
-    ].ImagePositionPatient = [0.0, float("nan"), 0.0]
+    header.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient = [
+        0.0,
+        float("nan"),
+        0.0,
+    ]
     header.save_as(path)
     with pytest.raises((NotCineError, DecodeError)):
         read_cine(path)
