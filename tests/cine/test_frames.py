@@ -11,13 +11,13 @@ import pytest
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.examples import get_path
 from pydicom.uid import (
+    MPEG4HP41,
     HTJ2KLossless,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSLossless,
     JPEGLSNearLossless,
-    MPEG4HP41,
     RLELossless,
 )
 

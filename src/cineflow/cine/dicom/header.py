@@ -29,7 +29,7 @@ from cineflow.cine.errors import (
 
 _UNDEFINED = 0xFFFFFFFF
 _PIXEL_DATA, _FLOATS, _DOUBLES = 0x7FE00010, 0x7FE00008, 0x7FE00009
-_MOST_INFLATED = 512 * 2**20
+_MOST_INFLATED, _PIECE = 512 * 2**20, 2**20
 _MOST_FRAMES = 2**31 - 1  # NumberOfFrames is an integer string
 
 
@@ -251,12 +251,15 @@ def _inflated(file: BinaryIO) -> BinaryIO | None:
     if syntax != DeflatedExplicitVRLittleEndian:
         file.seek(0)
         return None
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inside = inflater.decompress(file.read(), _MOST_INFLATED)
-    if inflater.unconsumed_tail:
-        raise TooLargeError(
-            f"a deflated object of at most {_MOST_INFLATED >> 20} MiB",
-            "a larger one",
-            "Store it without deflation if it is sound.",
-        )
-    return io.BytesIO(inside)
+    packed = file.read()
+    inflater, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, packed
+    while rest and not inflater.eof:  # the size first, in pieces that are thrown away
+        size += len(inflater.decompress(rest, _PIECE))
+        rest = inflater.unconsumed_tail
+        if size > _MOST_INFLATED:
+            raise TooLargeError(
+                f"a deflated object of at most {_MOST_INFLATED >> 20} MiB",
+                "a larger one",
+                "Store it without deflation if it is sound.",
+            )
+    return io.BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed))
