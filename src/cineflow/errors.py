@@ -17,11 +17,18 @@ class CineflowError(Exception):
     """
 
     def __init__(self, wanted: str, got: str, remedy: str = "") -> None:
-        self.wanted = wanted
-        self.got = got
-        self.remedy = remedy
-        message = f"wanted {wanted}; got {got}"
-        super().__init__(f"{message}. {remedy}" if remedy else message)
+        self.wanted = _printable(wanted)
+        self.got = _printable(got)
+        self.remedy = _printable(remedy)
+        message = f"wanted {self.wanted}; got {self.got}"
+        super().__init__(f"{message}. {self.remedy}" if remedy else message)
+
+
+def _printable(text: str) -> str:
+    """Without control characters: a file's content could otherwise command the terminal."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "?" for letter in str(text)
+    )
 
 
 class ArgumentError(CineflowError, ValueError):

@@ -95,3 +95,70 @@ def test_a_noisy_picture_between_black_bars_says_that_text_may_remain(drawn) -> 
     noisy = np.clip(np.rint(frames), 0, 255).astype(np.uint8)
     _, note = find_sector(np.pad(noisy, ((0, 0), (0, 0), (30, 30))))
     assert "text remains visible" in note
+
+
+def curved(picture: np.ndarray) -> tuple[int, int]:
+    """A curved array: a fan with a hollow face at the top."""
+    cv2.ellipse(picture, (160, -60), (280, 280), 0, 55, 125, 1, -1)
+    cv2.circle(picture, (160, -60), 110, 0, -1)
+    return 130, 40
+
+
+def notched(picture: np.ndarray) -> tuple[int, int]:
+    """A rectangle with a notch at the top."""
+    cv2.rectangle(picture, (40, 30), (280, 220), 1, -1)
+    cv2.rectangle(picture, (120, 30), (200, 90), 0, -1)
+    return 125, 70
+
+
+def biplane(picture: np.ndarray) -> tuple[int, int]:
+    """Two sectors next to each other."""
+    for x in (80, 240):
+        cv2.ellipse(picture, (x, 20), (190, 190), 0, 68, 112, 1, -1)
+    return 128, 60
+
+
+@pytest.mark.parametrize("draw", [curved, notched, biplane])
+@pytest.mark.parametrize(("noise", "level"), [(0.0, 255), (0.0, 60), (1.0, 255)])
+def test_a_name_in_a_hollow_of_the_sector_is_outside(draw, noise: float, level: int) -> None:
+    wedge = np.zeros((240, 320), np.uint8)
+    where = draw(wedge)
+    written = np.zeros_like(wedge)
+    cv2.putText(written, "DOE JOHN", where, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
+    rng = np.random.default_rng(3)
+    frames = np.zeros((12, 240, 320), np.uint8)
+    for index, frame in enumerate(frames):
+        speckle = cv2.GaussianBlur(rng.normal(0, 1, wedge.shape), (5, 5), 0)
+        frame[:] = np.where(wedge, np.clip(90 + 160 * speckle, 1, 255), 0)
+        frame[written > wedge] = level
+        clock = (where[0], where[1] + 12)  # text that changes
+        cv2.putText(frame, f"{index:02d}", clock, cv2.FONT_HERSHEY_SIMPLEX, 0.3, level)
+    if noise:
+        frames = np.clip(np.rint(frames + rng.normal(0, noise, frames.shape)), 0, 255)
+    sector, _ = find_sector(frames.astype(np.uint8))
+    assert not (sector & (written > wedge)).any()
+    assert overlap(sector, wedge > 0) > 0.85
+    if draw is biplane:
+        assert sector[:, :160].any()
+        assert sector[:, 160:].any()
+
+
+def test_the_regions_of_the_file_cut_the_sector_down(drawn) -> None:
+    frames, wedge = drawn
+    regions = np.zeros(wedge.shape, bool)
+    regions[:, 60:] = True
+    sector, _ = find_sector(frames, regions)
+    assert not sector[:, :60].any()
+    assert overlap(sector, wedge & regions) > 0.88
+    elsewhere = np.zeros(wedge.shape, bool)
+    elsewhere[:20] = True  # regions of a different picture
+    np.testing.assert_array_equal(find_sector(frames, elsewhere)[0], find_sector(frames)[0])
+
+
+def test_a_picture_that_fills_its_region_keeps_the_region() -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (6, 64, 80), dtype=np.uint8)
+    regions = np.zeros((64, 80), bool)
+    regions[10:50, 10:70] = True
+    sector, note = find_sector(noise, regions)
+    np.testing.assert_array_equal(sector, regions)
+    assert "region that the file states" in note

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,9 @@ from cineflow.cine import (
     UnknownTypeError,
     read_cine,
 )
+from cineflow.cine.video import decode_video
 
-CODECS = {".avi": "MJPG", ".mp4": "mp4v"}
+CODECS = {".avi": "MJPG", ".mp4": "mp4v", ".mkv": "MJPG"}
 
 
 def write_video(path: Path, frames: np.ndarray, hz: float = 25.0) -> Path:
@@ -46,6 +48,72 @@ def test_a_video_is_read_with_its_rate_and_in_pixels(drawn, tmp_path: Path, suff
     inside = wedge & clip.sector
     error = np.abs(clip.frames.astype(int) - frames)[:, inside].mean()
     assert error < 8, f"mean coding error {error:.1f} grey levels"
+
+
+def retimed(path: Path, steps_ms: list[float]) -> Path:
+    """Rewrite the sample table of an .mp4 that has 40 ms per frame: the duration of each frame."""
+    data = path.read_bytes()
+    at = data.index(b"stts") - 4
+    (size,) = struct.unpack(">I", data[at : at + 4])
+    (unit,) = struct.unpack(">I", data[at + 20 : at + 24])  # 40 ms in the track's time scale
+    table = b"".join(struct.pack(">II", 1, round(step * unit / 40)) for step in steps_ms)
+    box = struct.pack(">I4sII", 16 + len(table), b"stts", 0, len(steps_ms)) + table
+    made = bytearray(data[:at] + box + data[at + size :])
+    edit = made.index(b"edts")
+    made[edit : edit + 4] = b"free"  # the edit list would cut the clip to its old duration
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):  # the boxes around it grow
+        place = made.index(name) - 4
+        (before,) = struct.unpack(">I", made[place : place + 4])
+        made[place : place + 4] = struct.pack(">I", before + len(box) - size)
+    path.write_bytes(made)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("steps", "note"),
+    [
+        (4 * [20.0, 60.0, 20.0], "gaps in time"),
+        (5 * [40.0] + [500.0] + 6 * [40.0], "frames 6 to 7 (500 ms)"),  # a pause
+        (11 * [20.0] + [0.0], ""),  # the last frame has no duration
+        (5 * [40.0] + [120.0] + 6 * [40.0], "1 gap in time"),  # two frames were lost
+        (12 * [40.0], ""),
+    ],
+)
+def test_time_stamps_are_kept_as_they_are(drawn, steps, note, tmp_path: Path) -> None:
+    clip = read_cine(retimed(write_video(tmp_path / "clip.mp4", drawn[0]), steps))
+    np.testing.assert_allclose(np.diff(clip.times_ms), steps[:-1], atol=0.1)
+    said = " ".join(clip.notes)
+    assert note in said
+    assert ("gap" in said) == bool(note)
+    assert bool(clip.gaps.size) == bool(note)
+
+
+def test_pixels_that_are_not_square_become_square(drawn, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", drawn[0])
+    data = bytearray(path.read_bytes())
+    at = data.index(b"btrt")  # a box of bit rates becomes one of the pixel's width and height
+    data[at : at + 16] = b"pasp" + struct.pack(">II", 3, 2) + bytes(4)
+    path.write_bytes(data)
+    clip = read_cine(path)
+    assert clip.frames.shape == (12, 120, 240)
+    assert "Pixels are 0.6667 times as high as wide" in " ".join(clip.notes)
+
+
+def test_a_matroska_file_is_read(drawn, tmp_path: Path) -> None:
+    assert len(read_cine(write_video(tmp_path / "clip.mkv", drawn[0]))) == 12
+
+
+def test_a_text_file_cannot_name_other_files(drawn, tmp_path: Path) -> None:
+    write_video(tmp_path / "other.mp4", drawn[0])
+    text = tmp_path / "clip.avi"
+    text.write_text("ffconcat version 1.0\nfile other.mp4\n")
+    with pytest.raises(DecodeError, match="none of them"):
+        read_cine(text)
+    with pytest.raises(DecodeError, match="cannot be opened"):  # the second lock
+        decode_video(text)
+    text.write_text("#EXTM3U\n#EXTINF:1,\nother.mp4\n")
+    with pytest.raises(DecodeError, match="cannot be opened"):
+        decode_video(text, streams=True)
 
 
 def test_a_video_without_a_suffix_is_recognised_by_its_bytes(drawn, tmp_path: Path) -> None:
@@ -115,8 +183,9 @@ def test_ffmpeg_is_silent_about_damage_unless_the_user_asks(
 def test_a_missing_file_a_folder_and_another_type_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="no file"):
         read_cine(tmp_path / "gone.dcm")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(MissingFileError, match="folder"):
-        read_cine(tmp_path)
+        read_cine(tmp_path / "empty")
     picture = tmp_path / "clip.png"
     picture.write_bytes(b"\x89PNG\r\n")
     with pytest.raises(UnknownTypeError, match=r"\.png"):

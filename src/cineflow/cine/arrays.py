@@ -13,9 +13,9 @@ import numpy as np
 
 from cineflow.cine.assemble import Parts, assemble
 from cineflow.cine.clip import Cine
-from cineflow.cine.errors import CineError, DecodeError
+from cineflow.cine.errors import DecodeError
 from cineflow.cine.limits import check_size
-from cineflow.errors import ArgumentError, MissingDependencyError
+from cineflow.errors import ArgumentError, CineError, MissingDependencyError
 
 _ITK_SUFFIXES = (".mhd", ".mha", ".nrrd", ".nhdr")
 #: Suffixes of array files.

@@ -10,9 +10,10 @@ from PIL import Image
 
 from cineflow.cine.assemble import Parts, assemble
 from cineflow.cine.clip import Cine
-from cineflow.cine.errors import CineError, DecodeError, SingleFrameError
+from cineflow.cine.errors import DecodeError, SingleFrameError
 from cineflow.cine.limits import check_size
 from cineflow.cine.timing import FALLBACK_HZ, evenly
+from cineflow.errors import CineError
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm"}
 _FORMATS = ["PNG", "JPEG", "BMP", "TIFF", "PPM"]

@@ -184,7 +184,7 @@ def _read_all(
                 "Cut the video where its size changes.",
             )
         if count == len(frames):
-            check_size(count + 1, *grey.shape, limit_bytes)
+            check_size(count + 1, grey.shape[0], grey.shape[1], limit_bytes)
             frames.resize((max(_LEAST_BUFFER, count + count // 4), *grey.shape), refcheck=False)
         frames[count] = grey
         stamps.append(float(capture.get(cv2.CAP_PROP_POS_MSEC)))

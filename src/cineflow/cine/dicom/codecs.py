@@ -17,7 +17,8 @@ from PIL import Image
 
 from cineflow.cine.dicom.header import Layout, Opened, truncated
 from cineflow.cine.dicom.rle import decode_rle
-from cineflow.cine.errors import CineError, DecodeError
+from cineflow.cine.errors import DecodeError
+from cineflow.errors import CineError
 
 _UID = "1.2.840.10008.1.2"
 JPEG = {f"{_UID}.4.{number}" for number in (50, 51, 53, 55, 57, 70)}
@@ -145,7 +146,7 @@ def jpeg_values(data: bytes, mode: str, shrink: int = 1) -> np.ndarray:
     """
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         if mode != "RGB":
-            image.draft(mode, (image.width // shrink, image.height // shrink))
+            image.draft(mode, (max(1, image.width // shrink), max(1, image.height // shrink)))
         return np.asarray(image)
 
 
@@ -161,8 +162,6 @@ def _native(data: bytes, opened: Opened) -> np.ndarray:
     layout = opened.layout
     order = ">" if opened.big_endian else "<"
     values = np.frombuffer(data, f"{order}u{layout.allocated // 8}")
-    if opened.big_endian and layout.allocated == 8 and opened.words and values.size % 2 == 0:
-        values = values.reshape(-1, 2)[:, ::-1].reshape(-1)  # two pixels share a word
     shape = (layout.rows, layout.columns)
     if layout.photometric in ("YBR_FULL_422", "YBR_PARTIAL_422"):  # Y Y Cb Cr
         quads = values.reshape(layout.rows, -1, 4)
@@ -194,7 +193,7 @@ def _jpeg_2000(data: bytes) -> np.ndarray:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a JP2 header around the code stream
-        return np.asarray(openjpeg.decode_pixel_data(data))
+        return np.asarray(openjpeg.decode(data))
 
 
 def _size_of_jpeg(data: bytes) -> Stream | None:

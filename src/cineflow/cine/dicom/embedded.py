@@ -8,8 +8,9 @@ from pathlib import Path
 
 from cineflow.cine.dicom.frames import fragments_of
 from cineflow.cine.dicom.header import Opened
-from cineflow.cine.errors import CineError, DecodeError, TooLargeError, TruncatedError
+from cineflow.cine.errors import DecodeError, TooLargeError, TruncatedError
 from cineflow.cine.video import Decoded, decode_video
+from cineflow.errors import CineError
 
 
 def read_embedded(opened: Opened, limit_bytes: int | None) -> Decoded:

@@ -10,6 +10,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from cineflow.cine.dicom.header import Opened, contradiction, truncated
 
 _ITEM, _END = 0xFFFEE000, 0xFFFEE0DD
@@ -43,14 +45,22 @@ class Frames:
         Raises:
             TruncatedError: The file ends inside the frame.
         """
-        parts = []
-        for offset, length in self.pieces[index]:
-            self.opened.file.seek(offset)
-            part = self.opened.file.read(length)
-            if len(part) < length:
-                raise truncated(f"{len(part)} of the {length} bytes of a part of frame {index + 1}")
-            parts.append(part)
+        parts = [self._part(offset, length, index) for offset, length in self.pieces[index]]
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _part(self, offset: int, length: int, index: int) -> bytes:
+        opened = self.opened
+        # Two bytes share a word, and the second comes first. A frame may begin inside a word.
+        swapped = opened.big_endian and opened.words and opened.layout.allocated == 8
+        before = (offset - opened.start) % 2 if swapped else 0
+        wanted = before + length + ((before + length) % 2 if swapped else 0)
+        opened.file.seek(offset - before)
+        part = opened.file.read(wanted)
+        if len(part) < wanted:
+            raise truncated(f"{len(part)} of the {wanted} bytes of a part of frame {index + 1}")
+        if swapped:
+            part = np.frombuffer(part, "<u2").byteswap().tobytes()[before : before + length]
+        return part
 
 
 def find_frames(opened: Opened) -> Frames:
@@ -105,13 +115,13 @@ class _Even(Sequence[Sequence[Piece]]):
 
     start: int
     size: int
-    count: int
+    frames: int
 
     def __len__(self) -> int:
-        return self.count
+        return self.frames
 
     def __getitem__(self, index: int) -> Sequence[Piece]:  # type: ignore[override]
-        if not 0 <= index < self.count:
+        if not 0 <= index < self.frames:
             raise IndexError(index)
         return [(self.start + index * self.size, self.size)]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut
+from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from cineflow.cine.dicom.header import Layout
 
@@ -42,6 +42,7 @@ def codes_of(values: np.ndarray, layout: Layout) -> np.ndarray:
     shift = layout.high + 1 - layout.stored
     if values.dtype.kind == "u" and shift:
         values = values >> shift
+    values = values.view(f"{values.dtype.byteorder}u{values.dtype.itemsize}")
     mask = (1 << layout.stored) - 1
     if values.dtype.kind == "u" and values.dtype.itemsize * 8 == layout.stored:
         return values
@@ -98,6 +99,20 @@ def windowed(values: np.ndarray, window: Window) -> np.ndarray:
     if function != "LINEAR_EXACT":
         centre, width = centre - 0.5, max(width - 1, 1e-6)
     return np.clip((values - centre) / width + 0.5, 0, 1) * 255
+
+
+def looked_up(header: Dataset, layout: Layout) -> np.ndarray | None:
+    """Levels 0..255 of each code through the header's VOI LUT, float64 [2^stored], or None."""
+    if "VOILUTSequence" not in header:
+        return None
+    item = header.VOILUTSequence[0]
+    bits = int(item.LUTDescriptor[2])
+    if not 8 <= bits <= 16:
+        return None
+    values = apply_modality_lut(meanings(layout), header)
+    if values.dtype.kind == "f":
+        values = np.rint(values).astype(np.int32)
+    return np.asarray(apply_voi(values, header), np.float64) * (255 / ((1 << bits) - 1))
 
 
 def range_of(values: np.ndarray, counts: np.ndarray) -> tuple[float, float, list[str]]:

@@ -56,10 +56,12 @@ class Slice:
     Attributes:
         members: Its frames.
         label: Which slice it is, for the user; "" if it is the only one.
+        note: What was left out, or "".
     """
 
     members: tuple[Member, ...]
     label: str
+    note: str = ""
 
 
 def slices_of(header: Dataset, count: int) -> list[Slice]:
@@ -109,6 +111,8 @@ def group_members(members: list[Member]) -> list[Slice]:
             "It is not a cine. Export the phases of one slice.",
         )
     cines.sort(key=lambda found: found[0].position_mm)
+    left_out = len(members) - sum(len(found) for found in cines)
+    note = f"{left_out} frames of slices at one time each were left out." if left_out else ""
     slices = []
     for number, found in enumerate(cines, start=1):
         found = sorted(found, key=lambda member: (member.order, member.index))
@@ -126,7 +130,7 @@ def group_members(members: list[Member]) -> list[Slice]:
             if len(cines) > 1
             else ""
         )
-        slices.append(Slice(tuple(found), label))
+        slices.append(Slice(tuple(found), label, note))
     return slices
 
 
@@ -200,7 +204,15 @@ def _member(index: int, own: Dataset, shared: Dataset) -> Member:
 def along_normal(
     orientation: tuple[float, ...], position: list[float], fallback: object = None
 ) -> float:
-    """Distance of a slice along its normal, mm; its number where there is no position."""
+    """Distance of a slice along its normal, mm; its number where there is no position.
+
+    Raises:
+        NotCineError: The position is not finite.
+    """
+    if not np.isfinite([*orientation, *position]).all():
+        raise NotCineError(
+            "slices at known positions", "a position that is not finite", "Export the series again."
+        )
     if len(orientation) == 6 and len(position) == 3:
         return float(np.cross(orientation[:3], orientation[3:]) @ np.array(position))
     return number_of(fallback) or 0.0

@@ -29,7 +29,7 @@ from cineflow.cine.errors import (
 
 _UNDEFINED = 0xFFFFFFFF
 _PIXEL_DATA, _FLOATS, _DOUBLES = 0x7FE00010, 0x7FE00008, 0x7FE00009
-_MOST_INFLATED = 512 * 2**20
+_MOST_INFLATED, _PIECE = 512 * 2**20, 2**20
 _MOST_FRAMES = 2**31 - 1  # NumberOfFrames is an integer string
 
 
@@ -108,9 +108,12 @@ def open_tags(file: BinaryIO) -> tuple[Dataset, BinaryIO]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            if _is_deflated(file):
-                file = _inflated(file)
-            header = pydicom.dcmread(file, stop_before_pixels=True)
+            inside = _inflated(file)
+            if inside is None:
+                header = pydicom.dcmread(file, stop_before_pixels=True)
+            else:
+                file, header = inside, pydicom.dcmread(inside, stop_before_pixels=True, force=True)
+                header.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
         except InvalidDicomError:
             raise NotDicomError(
                 "a DICOM file",
@@ -159,7 +162,7 @@ def stated_frames(header: Dataset) -> int | None:
     """NumberOfFrames; None if it is absent or not a number."""
     value = header.get("NumberOfFrames")
     with suppress(TypeError, ValueError):
-        count = int(value)  # type: ignore[arg-type]
+        count = int(value)
         if 1 <= count <= _MOST_FRAMES:
             return count
     return None
@@ -227,31 +230,36 @@ def _find_pixels(header: Dataset, file: BinaryIO) -> tuple[int, int | None, bool
     return file.tell(), None if length == _UNDEFINED else length, words
 
 
-def _is_deflated(file: BinaryIO) -> bool:
-    with suppress(Exception):  # a damaged start: pydicom says what is wrong when it reads the tags
-        meta = pydicom.filereader.read_file_meta_info(file)
+def _inflated(file: BinaryIO) -> BinaryIO | None:
+    """The data set of a deflated object, inflated; None for other objects.
+
+    pydicom would inflate any size.
+    """
+    start = file.read(132)
+    syntax = ""
+    while start[128:] == b"DICM":  # the elements of group 2 are explicit and little endian
+        at, head = file.tell(), file.read(8)
+        if len(head) < 8 or head[:2] != b"\x02\x00":
+            file.seek(at)
+            break
+        size = struct.unpack("<H", head[6:])[0]
+        if head[4:6] in (b"OB", b"UN", b"SQ", b"OW"):
+            size = struct.unpack("<I", (file.read(4) + bytes(4))[:4])[0]
+        value = file.read(size)
+        if head[2:4] == b"\x10\x00":
+            syntax = value.decode("ascii", "replace").strip("\0 ")
+    if syntax != DeflatedExplicitVRLittleEndian:
         file.seek(0)
-        return bool(meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian)
-    file.seek(0)
-    return False
-
-
-def _inflated(file: BinaryIO) -> BinaryIO:
-    """A deflated object as one in memory that is not deflated. pydicom would inflate any size."""
-    meta = pydicom.filereader.read_file_meta_info(file)
-    file.seek(132 + 12 + int(meta.FileMetaInformationGroupLength))
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inside = inflater.decompress(file.read(), _MOST_INFLATED)
-    if inflater.unconsumed_tail:
-        raise TooLargeError(
-            f"a deflated object of at most {_MOST_INFLATED >> 20} MiB",
-            "a larger one",
-            "Store it without deflation if it is sound.",
-        )
-    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    made = io.BytesIO()
-    made.write(b"\0" * 128 + b"DICM")
-    pydicom.filewriter.write_file_meta_info(made, meta, enforce_standard=False)
-    made.write(inside)
-    made.seek(0)
-    return made
+        return None
+    packed = file.read()
+    inflater, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, packed
+    while rest and not inflater.eof:  # the size first, in pieces that are thrown away
+        size += len(inflater.decompress(rest, _PIECE))
+        rest = inflater.unconsumed_tail
+        if size > _MOST_INFLATED:
+            raise TooLargeError(
+                f"a deflated object of at most {_MOST_INFLATED >> 20} MiB",
+                "a larger one",
+                "Store it without deflation if it is sound.",
+            )
+    return io.BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from cineflow.cine.dicom.header import stated_frames
+from cineflow.cine.dicom.times import increments
 from cineflow.cine.errors import NoPixelDataError, NotCineError, UnknownTypeError
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1"
@@ -68,7 +70,10 @@ def require_cine(header: Dataset) -> None:
             _NOT_CINES[uid],
             "Its frames are not the times of a cine. Export one plane over time as a 2-D loop.",
         )
-    for tag in _pointers(header):
+    tags = increments(header)
+    if stated_frames(header) == 1 or _TIMES & set(tags):
+        return
+    for tag in tags:
         if tag in _VECTORS:
             raise NotCineError(
                 "frames that follow each other in time",
@@ -86,18 +91,9 @@ def require_picture(header: Dataset) -> None:
     if "Rows" in header or "Columns" in header:
         return
     name = UID(str(header.get("SOPClassUID", ""))).name.removesuffix(" Storage")
-    known = name and not name[0].isdigit()
+    known = name and not name.startswith("1.2.")
     raise NoPixelDataError(
         "a DICOM object with pixel data",
         f"an object without a picture ({name})" if known else "an object without a picture",
         "It is a report, a waveform, a plan or a header. Choose the clip instead.",
     )
-
-
-def _pointers(header: Dataset) -> list[int]:
-    """Tags that FrameIncrementPointer names, if no time is among them."""
-    value = header.get("FrameIncrementPointer")
-    if value is None:
-        return []
-    tags = [int(tag) for tag in (value if isinstance(value, list | tuple) else [value])]
-    return [] if _TIMES & set(tags) else tags

@@ -24,8 +24,9 @@ from cineflow.cine.dicom.codecs import (
 from cineflow.cine.dicom.frames import Frames
 from cineflow.cine.dicom.header import Layout, Opened
 from cineflow.cine.dicom.palette import luma_of, palette_of
-from cineflow.cine.errors import CineError, DecodeError
+from cineflow.cine.errors import DecodeError
 from cineflow.cine.limits import check_size
+from cineflow.errors import CineError
 
 # A pixel is coloured when its channels differ by more than JPEG's chroma error.
 _CHROMA_LEVELS = 24
@@ -208,7 +209,8 @@ def _tables(
         all((table == np.arange(256)).all() for table in values.values()) if plain else False
     )
     through = window is None or _is_identity(grey.windowed(np.arange(256.0), window))
-    if as_stored and through and layout.photometric == "MONOCHROME2":
+    looked_up = grey.looked_up(header, layout) if window is None and scales == [None] else None
+    if as_stored and through and looked_up is None and layout.photometric == "MONOCHROME2":
         return {}, []
     notes: list[str] = []
     counts = {}
@@ -229,6 +231,8 @@ def _tables(
         notes.append(
             f"The file's window was used: centre {window[0]:g}, width {window[1]:g} ({window[2]})."
         )
+    elif looked_up is not None:
+        notes.append("The file's VOI LUT was used.")
     elif as_stored and not more:
         low, high = 0.0, 255.0
     else:
@@ -237,6 +241,8 @@ def _tables(
     for scale in scales:
         if window is not None:
             level = grey.windowed(values[scale], window)
+        elif looked_up is not None:
+            level = looked_up
         else:
             level = np.clip((values[scale] - low) * (255 / max(high - low, 1e-6)), 0, 255)
         if layout.photometric == "MONOCHROME1":

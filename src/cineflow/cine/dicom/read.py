@@ -145,7 +145,8 @@ def _of_slice(one: groups.Slice, header: Dataset, stored: Sequence[Frames], note
     several = len({id(frames) for frames in stored}) > 1
     shown = [Shown(stored[m.index], 0 if several else m.index, m.scale, m.window) for m in members]
     times_ms = groups.times_of(members)
-    notes = [text for text in (note, one.label and f"This is {one.label}.") if text]
+    label = f"This is {one.label}." if one.label else ""
+    notes = [text for text in (note, label, one.note) if text]
     if times_ms is None:
         times_ms, assumed = frame_times(header, len(members))
         notes.append(assumed or "The frames have no times of their own; FrameTime was used.")

@@ -31,7 +31,7 @@ def frame_times(header: Dataset, count: int) -> tuple[np.ndarray, str]:
     Returns:
         float64 [count] in ms, strictly increasing; and a sentence for the user, or "".
     """
-    pointed = [_times_of(header, tag, count) for tag in _pointers(header)]
+    pointed = [_times_of(header, tag, count) for tag in increments(header)]
     found = next((times for times in pointed if times is not None), None)
     if found is not None:
         return found, ""
@@ -47,6 +47,15 @@ def frame_times(header: Dataset, count: int) -> tuple[np.ndarray, str]:
                 f"{states}; {keyword} ({rate:g} Hz), a display rate, was used."
             )
     return evenly(1000 / FALLBACK_HZ, count), f"{states}; {FALLBACK_HZ:g} Hz was assumed."
+
+
+def increments(header: Dataset) -> list[int]:
+    """Tags that FrameIncrementPointer names."""
+    value = header.get("FrameIncrementPointer")
+    try:
+        return [int(tag) for tag in ([value] if isinstance(value, int) else value or [])]
+    except (TypeError, ValueError):
+        return []
 
 
 def r_waves(header: Dataset) -> np.ndarray | None:
@@ -70,16 +79,6 @@ def number_of(value: object) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) and number > 0 else None
-
-
-def _pointers(header: Dataset) -> list[int]:
-    value = header.get("FrameIncrementPointer")
-    if value is None:
-        return []
-    try:
-        return [int(tag) for tag in (value if isinstance(value, list | tuple) else [value])]
-    except (TypeError, ValueError):
-        return []
 
 
 def _times_of(header: Dataset, tag: int, count: int) -> np.ndarray | None:

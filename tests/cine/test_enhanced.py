@@ -1,0 +1,217 @@
+"""Enhanced MR and series of single frames: one cine per slice, in the order of its times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from cineflow.cine import (
+    DecodeError,
+    NotCineError,
+    SeveralCinesError,
+    SingleFrameError,
+    read_cine,
+    read_cines,
+)
+
+ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+def item(**fields: object) -> Dataset:
+    made = Dataset()
+    for keyword, value in fields.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def one(**fields: object) -> Sequence:
+    return Sequence([item(**fields)])
+
+
+def pictures(slices: int, phases: int) -> np.ndarray:
+    """Noise [slices * phases, 48, 64] whose first pixel tells slice and phase."""
+    frames = np.random.default_rng(1).integers(0, 256, (slices, phases, 48, 64))
+    frames[:, :, 0, 1:3] = 0, 255
+    for at in np.ndindex(slices, phases):
+        frames[(*at, 0, 0)] = 10 * at[0] + at[1] + 1
+    return frames.reshape(-1, 48, 64).astype(np.uint16)
+
+
+def groups(slices: int, phases: int, order: np.ndarray, **time: object) -> dict[str, object]:
+    frames = []
+    for index in order:
+        z, phase = divmod(int(index), phases)
+        frames.append(
+            item(
+                FrameContentSequence=one(StackID="1", InStackPositionNumber=z + 1),
+                PlanePositionSequence=one(ImagePositionPatient=[0.0, 0.0, 8.0 * z]),
+                CardiacSynchronizationSequence=one(
+                    NominalCardiacTriggerDelayTime=10.0 + 45.0 * phase, RRIntervalTimeNominal=800.0
+                ),
+            )
+        )
+    shared = item(
+        PixelMeasuresSequence=one(PixelSpacing=[0.7, 0.9]),
+        PlaneOrientationSequence=one(ImageOrientationPatient=[1, 0, 0, 0, 1, 0]),
+    )
+    return {
+        "SOPClassUID": ENHANCED_MR,
+        "FrameTime": None,
+        "FrameIncrementPointer": None,
+        "SharedFunctionalGroupsSequence": Sequence([shared]),
+        "PerFrameFunctionalGroupsSequence": Sequence(frames),
+    }
+
+
+def test_one_slice_in_shuffled_phases(write_dicom) -> None:
+    frames, order = pictures(1, 6), np.random.default_rng(0).permutation(6)
+    clip = read_cine(write_dicom(frames[order], **groups(1, 6, order)))
+    np.testing.assert_array_equal(clip.frames, frames)
+    np.testing.assert_allclose(clip.times_ms, 45.0 * np.arange(6))
+    assert clip.spacing_mm == pytest.approx((0.7, 0.9))
+    assert "PixelMeasuresSequence" in clip.spacing_reason
+    assert clip.triggers_ms == pytest.approx([-10.0, 790.0])
+
+
+def test_several_slices_are_several_cines(write_dicom) -> None:
+    frames, order = pictures(3, 4), np.random.default_rng(0).permutation(12)
+    path = write_dicom(frames[order], **groups(3, 4, order))
+    cines = read_cines(path)
+    assert len(cines) == 3
+    for index, cine in enumerate(cines):
+        np.testing.assert_array_equal(cine.frames, frames[4 * index : 4 * index + 4])
+        assert f"slice {index + 1} of 3, at {8.0 * index:.1f} mm" in " ".join(cine.notes)
+    np.testing.assert_array_equal(read_cine(path, part=1).frames, cines[1].frames)
+    with pytest.raises(SeveralCinesError, match="part 0 to 2"):
+        read_cine(path)
+    with pytest.raises(SeveralCinesError, match="part 3"):
+        read_cine(path, part=3)
+
+
+def test_a_stack_at_one_time_is_no_cine(write_dicom) -> None:
+    order = np.arange(4)
+    with pytest.raises(NotCineError, match="a stack of 4 slices"):
+        read_cine(write_dicom(pictures(4, 1), **groups(4, 1, order)))
+
+
+def test_frames_that_share_a_time_are_no_cine(write_dicom) -> None:
+    tags = groups(1, 4, np.array([0, 1, 1, 2]))
+    with pytest.raises(NotCineError, match="share a time"):
+        read_cine(write_dicom(pictures(1, 4), **tags))
+
+
+def test_times_by_temporal_position(write_dicom) -> None:
+    tags = groups(1, 4, np.arange(4))
+    for index, frame in enumerate(tags["PerFrameFunctionalGroupsSequence"]):
+        del frame.CardiacSynchronizationSequence
+        frame.TemporalPositionSequence = one(TemporalPositionTimeOffset=0.03 * index)
+    clip = read_cine(write_dicom(pictures(1, 4), **tags))
+    np.testing.assert_allclose(clip.times_ms, 30.0 * np.arange(4))
+    assert clip.triggers_ms is None
+
+
+def test_frames_without_times_say_so(write_dicom) -> None:
+    tags = groups(1, 4, np.arange(4))
+    for frame in tags["PerFrameFunctionalGroupsSequence"]:
+        del frame.CardiacSynchronizationSequence
+    clip = read_cine(write_dicom(pictures(1, 4), **tags))
+    assert "30 Hz was assumed" in " ".join(clip.notes)
+
+
+@pytest.fixture
+def series(tmp_path: Path, write_dicom):
+    """Write single frames [N, H, W] with the tags of each into one folder."""
+
+    def write(frames: np.ndarray, tags: list[dict[str, object]]) -> Path:
+        folder = tmp_path / "series"
+        folder.mkdir(exist_ok=True)
+        for index, (frame, more) in enumerate(zip(frames, tags, strict=True)):
+            path = write_dicom(
+                frame[None],
+                NumberOfFrames=None,
+                FrameTime=None,
+                FrameIncrementPointer=None,
+                PixelSpacing=[0.7, 0.9],
+                **{"SOPClassUID": MR, "SeriesInstanceUID": "1.2.3", **more},
+            )
+            path.rename(folder / f"I{index:04d}")
+        return folder
+
+    return write
+
+
+def mr_tags(slices: int, phases: int) -> list[dict[str, object]]:
+    return [
+        {
+            "ImagePositionPatient": [0.0, 0.0, 8.0 * z],
+            "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+            "TriggerTime": 45.0 * phase,
+            "NominalInterval": 800,
+        }
+        for z in range(slices)
+        for phase in range(phases)
+    ]
+
+
+def test_a_series_of_single_frames(series) -> None:
+    frames, order = pictures(2, 5), np.random.default_rng(0).permutation(10)
+    tags = mr_tags(2, 5)
+    cines = read_cines(series(frames[order], [tags[index] for index in order]))
+    assert len(cines) == 2
+    for index, cine in enumerate(cines):
+        np.testing.assert_array_equal(cine.frames, frames[5 * index : 5 * index + 5])
+        np.testing.assert_allclose(cine.times_ms, 45.0 * np.arange(5))
+        assert cine.spacing_mm == pytest.approx((0.7, 0.9))
+        assert cine.triggers_ms == pytest.approx([0.0, 800.0])
+
+
+def test_rescaling_of_its_own_in_each_frame(series) -> None:
+    frames, tags = pictures(1, 4), mr_tags(1, 4)
+    for index, more in enumerate(tags):
+        more |= {"RescaleSlope": 2.0**index, "RescaleIntercept": 0.0}
+    stored = np.stack([frame >> index for index, frame in enumerate(frames)])
+    clip = read_cine(series(stored, tags))
+    for index, (frame, wanted) in enumerate(zip(clip.frames, frames, strict=True)):
+        assert np.abs(frame.astype(int) - (wanted >> index << index)).max() <= 1
+
+
+def test_a_folder_that_is_no_cine(series, tmp_path: Path) -> None:
+    frames = pictures(3, 1)
+    stack = [{**tags, "SOPClassUID": CT} for tags in mr_tags(3, 1)]
+    with pytest.raises(NotCineError, match="CT stack"):
+        read_cine(series(frames, stack))
+    with pytest.raises(NotCineError, match="a stack of 3 slices"):
+        read_cine(series(frames, mr_tags(3, 1)))
+    mixed = [{**tags, "SeriesInstanceUID": f"1.2.{i}"} for i, tags in enumerate(mr_tags(1, 3))]
+    with pytest.raises(NotCineError, match="several series"):
+        read_cine(series(frames, mixed))
+
+
+def test_one_file_of_a_series_is_one_frame(series) -> None:
+    folder = series(pictures(1, 2), mr_tags(1, 2))
+    with pytest.raises(SingleFrameError):
+        read_cine(next(iter(sorted(folder.iterdir()))))
+
+
+def test_groups_that_are_missing_or_damaged(write_dicom) -> None:
+    tags = groups(1, 4, np.arange(4))
+    tags["PerFrameFunctionalGroupsSequence"] = Sequence([])
+    with pytest.raises(NotCineError, match="without functional groups"):
+        read_cine(write_dicom(pictures(1, 4), **tags))
+    path = write_dicom(pictures(1, 4), **groups(1, 4, np.arange(4)))
+    header = pydicom.dcmread(path)
+    header.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient = [
+        0.0,
+        float("nan"),
+        0.0,
+    ]
+    header.save_as(path)
+    with pytest.raises((NotCineError, DecodeError)):
+        read_cine(path)

@@ -1,0 +1,136 @@
+"""Memory: small files that ask for much are refused before it is taken, and large clips fit.
+
+The peak is that of a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    RLELossless,
+)
+
+CHILD = """
+import json, resource, sys
+from cineflow.cine import default_clip, read_cine
+from cineflow.errors import CineflowError
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+default_clip()  # loads the libraries
+before, found = peak(), []
+for path in sys.argv[1:]:
+    try:
+        clip = read_cine(path)
+        found.append([clip.frames.nbytes, clip.notes])
+    except CineflowError as error:
+        found.append([type(error).__name__, error.got])
+    print(json.dumps([found[-1], peak() - before]))
+"""
+FRAMES = np.random.default_rng(1).integers(0, 256, (2, 64, 64)).astype(np.uint8)
+
+
+def read_apart(*paths: Path) -> list[tuple[list, int]]:
+    """For each file: what became of it, and the bytes that the process had grown by since then."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *map(str, paths)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def zeros(path: Path, count: int, rows: int, columns: int) -> Path:
+    """Grow the pixels of an object with one frame of 16 bits, as a sparse file of zeros."""
+    size = 2 * count * rows * columns
+    header = pydicom.dcmread(path)
+    header.NumberOfFrames, header.Rows, header.Columns = count, rows, columns
+    header.RescaleSlope, header.RescaleIntercept = 2.0, -10.0
+    header.PixelData = b""
+    header.save_as(path)
+    data = path.read_bytes()
+    assert data.endswith(b"OW" + bytes(6))
+    path.write_bytes(data[:-4] + size.to_bytes(4, "little"))
+    with path.open("r+b") as file:
+        file.truncate(len(data) + size)
+    return path
+
+
+def encoded(path: Path, frames: list[bytes], syntax: str, **tags: object) -> Path:
+    header = pydicom.dcmread(path)
+    header.file_meta.TransferSyntaxUID = syntax
+    header.PixelData = encapsulate(frames)
+    header["PixelData"].VR = "OB"
+    for keyword, value in tags.items():
+        setattr(header, keyword, value)
+    header.save_as(path)
+    return path
+
+
+def test_bombs_are_refused_before_memory_is_taken(write_dicom, tmp_path: Path) -> None:
+    run = b"\x81\x00" * 2_000_000  # 254 MB of zeros
+    rle = (1).to_bytes(4, "little") + (64).to_bytes(4, "little") + bytes(56) + run
+    wide = b"\xff\xd8\xff\xc0\x00\x0b\x08\xea\x60\xea\x60\x01\x01\x11\x00" + bytes(50)
+    deflated = write_dicom(FRAMES, name="deflated.dcm")
+    data = deflated.read_bytes()
+    at = data.index(b"\x08\x00\x16\x00")  # the first element after the file's own
+    header = pydicom.dcmread(deflated)
+    header.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    header.save_as(deflated)
+    start = deflated.read_bytes()
+    meta = 144 + int.from_bytes(start[140:144], "little")
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = packer.compress(data[at:]) + packer.flush(zlib.Z_FULL_FLUSH)
+    packed += 600 * (packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH))
+    packed += packer.flush()
+    deflated.write_bytes(start[:meta] + packed)
+    bombs = {
+        write_dicom(FRAMES, name="million.dcm", NumberOfFrames=1_000_000): "TruncatedError",
+        write_dicom(FRAMES, name="wide.dcm", Rows=60000, Columns=60000): "TruncatedError",
+        encoded(
+            write_dicom(FRAMES, name="jpeg.dcm"),
+            [wide, wide],
+            JPEGBaseline8Bit,
+            Rows=60000,
+            Columns=60000,
+        ): "TooLargeError",
+        encoded(
+            write_dicom(FRAMES, name="stream.dcm"), [wide, wide], JPEGBaseline8Bit
+        ): "DecodeError",
+        encoded(write_dicom(FRAMES, name="rle.dcm"), [rle, rle], RLELossless): "DecodeError",
+        encoded(
+            write_dicom(FRAMES, name="many.dcm"), [rle[:900]] * 2, RLELossless, NumberOfFrames=10**6
+        ): "TruncatedError",
+        deflated: "TooLargeError",
+    }
+    for (outcome, grown), error in zip(read_apart(*bombs), bombs.values(), strict=True):
+        assert outcome[0] == error, outcome
+        assert grown < 40e6, f"{error} after {grown / 1e6:.0f} MB"
+
+
+@pytest.mark.parametrize(
+    "size", [(48, 480, 640), pytest.param((600, 768, 1024), marks=pytest.mark.slow)]
+)
+def test_a_deep_clip_takes_little_more_than_its_grey_levels(size, write_dicom) -> None:
+    path = zeros(write_dicom(FRAMES[:1].astype(np.uint16)), *size)
+    (((nbytes, notes), grown),) = read_apart(path)
+    assert nbytes == np.prod(size)
+    assert "All frames are black" in " ".join(notes)
+    few_frames = 40 * size[1] * size[2]  # counting the values of a frame takes eight bytes for each
+    assert grown < 1.1 * nbytes + few_frames
+    if size[0] == 600:
+        assert grown < 1.5 * nbytes
