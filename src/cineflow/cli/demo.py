@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress, TaskID
 
+from cineflow.cli.clips import CLIP_HELP, LimitGb, Part, limit_bytes
 from cineflow.cli.console import err, go_on, guarded, out
 
 if TYPE_CHECKING:
@@ -37,10 +38,7 @@ def register(app: typer.Typer) -> None:
 def demo(
     clip: Annotated[
         Path | None,
-        typer.Option(
-            "--input",
-            help="DICOM multi-frame, .mp4 or .avi; volumes: .npz, .nii.gz. Default: a real echo.",
-        ),
+        typer.Option("--input", help=f"{CLIP_HELP} Default: a real echo."),
     ] = None,
     model: Annotated[
         str,
@@ -58,6 +56,8 @@ def demo(
     server_dir: Annotated[
         Path | None, typer.Option(help="Folder of the server's wheel, installed there if missing.")
     ] = None,
+    part: Part = None,
+    limit_gb: LimitGb = None,
 ) -> None:
     """Serve a model with Triton, stream a clip, write a report."""
     from cineflow.cine import default_clip, read_clip
@@ -67,7 +67,11 @@ def demo(
     from cineflow.serving import TritonServer
 
     client_library = import_client()  # first: if it is missing, nothing else is done
-    cine = default_clip() if clip is None else read_clip(clip)
+    cine: Cine | VolumeCine = (
+        default_clip()
+        if clip is None
+        else read_clip(clip, part=part, limit_bytes=limit_bytes(limit_gb))
+    )
     _done(f"clip: {len(cine)} frames of {'x'.join(map(str, cine.size))}, {cine.name}")
     out_dir.mkdir(parents=True, exist_ok=True)
     binary = obtain_server(server_dir)  # before an export, so that it fails early

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cineflow.cli.clips import CLIP_HELP, LimitGb, Part, limit_bytes
 from cineflow.cli.console import SECURE_HELP, err, go_on, guarded, out
 
 
@@ -16,12 +17,7 @@ def register(app: typer.Typer) -> None:
 
 @guarded
 def stream(
-    clip: Annotated[
-        Path,
-        typer.Argument(
-            help="DICOM multi-frame, .mp4 or .avi; volumes: .npz, .nii or .nii.gz with time."
-        ),
-    ],
+    clip: Annotated[Path, typer.Argument(help=CLIP_HELP)],
     url: Annotated[str, typer.Option(help="host:port of the server's gRPC interface.")],
     secure: Annotated[Path | None, typer.Option(help=SECURE_HELP)] = None,
     model: Annotated[str, typer.Option(help="An alias, or a served name.")] = "lucas_kanade",
@@ -35,6 +31,8 @@ def stream(
             "--out", help="Folder for report.html, result.npz, scalars.csv and summary.json."
         ),
     ] = None,
+    part: Part = None,
+    limit_gb: LimitGb = None,
 ) -> None:
     """Stream a clip to a running server, at the clip's own rate."""
     from cineflow.cine import read_clip
@@ -42,7 +40,7 @@ def stream(
     from cineflow.cli.pacing import prepare, stream_paced, sustained_fps
 
     client_library = import_client()
-    frames = read_clip(clip)
+    frames = read_clip(clip, part=part, limit_bytes=limit_bytes(limit_gb))
     with client_library.Client(url, secure=secure) as client:
         info = client.model(model)
         source = prepare(info, frames, given)

@@ -189,11 +189,11 @@ def _jpeg_ls(data: bytes, layout: Layout) -> np.ndarray:
 
 
 def _jpeg_2000(data: bytes) -> np.ndarray:
-    import openjpeg  # only objects with this code need it
+    from openjpeg.utils import decode as decode_code_stream  # only objects with this code need it
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a JP2 header around the code stream
-        return np.asarray(openjpeg.decode(data))
+        return np.asarray(decode_code_stream(data))
 
 
 def _size_of_jpeg(data: bytes) -> Stream | None:
