@@ -177,7 +177,7 @@ def load_recipe(source: str | Path, variant: str = "") -> Recipe:
 
 def _recipe_in(module: ModuleType, file: Path, variant: str) -> Recipe:
     """What a recipe's module defines."""
-    variants = getattr(module, "VARIANTS", {})
+    variants: Mapping[str, Any] = getattr(module, "VARIANTS", {})
     if variant and variant not in variants:
         raise ExportError(
             f"a variant of {file.name}: {', '.join(variants) or 'it has none'}",
@@ -187,18 +187,26 @@ def _recipe_in(module: ModuleType, file: Path, variant: str) -> Recipe:
     wanted = ("recipe",) if variants else ("SPEC", "build", "example_inputs")
     if missing := [name for name in wanted if not hasattr(module, name)]:
         raise ExportError(f"{', '.join(wanted)} in {file.name}", f"no {missing[0]}", _TUTORIAL)
-    if not variants:
-        found = Recipe(module.SPEC, module.build, module.example_inputs)
-    else:
-        default = next(iter(variants))
-        found = module.recipe(variants[variant or default])
-        if variant and variant != default:
-            found = replace(found, spec=replace(found.spec, name=f"{found.spec.name}_{variant}"))
-        found = replace(found, variant=variant or default)
-    if not isinstance(found.spec, ModelSpec):
-        got = type(found.spec).__name__
+    default = next(iter(variants), "")
+    try:
+        found: Any = (
+            module.recipe(variants[variant or default])
+            if variants
+            else Recipe(module.SPEC, module.build, module.example_inputs)
+        )
+    except ANYTHING as error:
+        raise ExportError(
+            f"recipe({variant or default}) of {file.name} to return a Recipe",
+            _say(error),
+            _TUTORIAL,
+        ) from error
+    spec: Any = getattr(found, "spec", None)
+    if not isinstance(found, Recipe) or not isinstance(spec, ModelSpec):
+        got = type(found if variants else spec).__name__
         raise ExportError(f"SPEC of {file.name} to be a ModelSpec", got, _TUTORIAL)
-    return found
+    if variant and variant != default:
+        spec = replace(spec, name=f"{spec.name}_{variant}")
+    return replace(found, spec=spec, variant=variant or default)
 
 
 def trace_sizes(spec: ModelSpec) -> dict[str, int]:

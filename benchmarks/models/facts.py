@@ -89,7 +89,9 @@ def facts_of(name: str, variant: str) -> Facts:
     inputs = tuple(recipe.examples(sizes, 0).values())
     # Shapes only: nothing is computed.
     with FakeTensorMode(allow_non_fake_inputs=True) as fake, torch.no_grad():
-        state = {key: fake.from_tensor(value) for key, value in module.state_dict().items()}
+        state: dict[str, torch.Tensor] = {
+            key: fake.from_tensor(value) for key, value in module.state_dict().items()
+        }
         with FlopCounterMode(display=False) as counter:
             functional_call(module, state, tuple(map(fake.from_tensor, inputs)))
     feed = recipe.spec.feed

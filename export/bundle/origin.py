@@ -71,7 +71,7 @@ def read_origin(bundle: Bundle) -> tuple[Mapping[str, Any] | None, Mapping[str, 
         BundleError: The manifest's `origin` is not what an export writes.
     """
     origin = bundle.manifest.get("origin") or {"recipe": None, "weights": None}
-    wanted = {
+    wanted: dict[str, dict[str, type]] = {
         "recipe": {"name": str, "built_in": bool, "sha256": str},
         "weights": {"name": str, "sha256": str},
     }

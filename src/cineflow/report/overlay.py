@@ -142,10 +142,10 @@ def _draw_points(
     opacity = 255 if shown[-1] == index else 110  # the last known place, between two results
     strains = readings.strains.get(shown[-1])
     for k, (x, y) in enumerate(place(readings.points[shown[-1]])):
-        colour = colour_of(k if named else 0) if strains is None else colour_of_strain(strains[k])
+        tint = colour_of(k if named else 0) if strains is None else colour_of_strain(strains[k])
         draw.ellipse(
             (x - radius, y - radius, x + radius, y + radius),
-            fill=(*colour, opacity),
+            fill=(*tint, opacity),
             outline=(0, 0, 0, opacity),
             width=max(1, round(0.4 * thin)),
         )
