@@ -115,5 +115,5 @@ def serve(
             server.wait(_say_restart)
 
 
-def _say_restart(reason: str) -> None:
-    err.print(f"{reason}. The server is being started again.", soft_wrap=True, highlight=False)
+def _say_restart(words: str) -> None:
+    err.print(words, soft_wrap=True, highlight=False, markup=False)

@@ -17,7 +17,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +39,7 @@ from cineflow.serving.errors import PortTakenError, ServerDiedError, ServerTimeo
 from cineflow.serving.install import ServerBinary, find_server
 from cineflow.serving.log import ServerLog, death
 from cineflow.serving.memory import require_shared_memory
+from cineflow.serving.plan import Plan, Scratch, State
 from cineflow.serving.ports import Ports, address, choose_ports
 
 _BIND_FAILED = re.compile(
@@ -217,7 +217,7 @@ class TritonServer:
                     supervisor.end_marked(environment_mark(self.name))  # the supervisor cannot
                 supervisor.sweep_shared_memory(shared_memory_prefix(self.name))
             if self._scratch is not None:
-                supervisor.remove_made(supervisor.Scratch.of(self._scratch))
+                supervisor.remove_made(Scratch.of(self._scratch))
                 shutil.rmtree(self._scratch, ignore_errors=True)
             for path, text in self._left.items():
                 local_key.remove(path, text)
@@ -283,8 +283,13 @@ class TritonServer:
 
     @property
     def restart_reason(self) -> str:
-        """Why it was started again the last time; empty if it never was."""
+        """Why it was started again the last time, or a model; empty if neither was."""
         return self._state().reason
+
+    @property
+    def reloads(self) -> int:
+        """How often a model was loaded again because its process had ended."""
+        return self._state().reloads
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of this server's output, also if earlier servers used the same file."""
@@ -295,19 +300,22 @@ class TritonServer:
         if not self.alive:
             raise self._died("a running server")
 
-    def wait(self, on_restart: Callable[[str], None] = lambda reason: None) -> None:
+    def wait(self, on_restart: Callable[[str], None] = lambda words: None) -> None:
         """Block until the server ends by itself, which raises `ServerDiedError`.
 
         Args:
-            on_restart: Called with the reason when it is being started again.
+            on_restart: Called with the reason and what is done, when it or one of its models is
+                being started again.
         """
-        seen = self.restarts
+        seen = self._state()
         while self.alive:
             time.sleep(0.2)
-            state = self._state()
-            if state.restarts > seen:
-                seen = state.restarts
-                on_restart(state.reason)
+            state, before = self._state(), seen
+            seen = state
+            if state.restarts > before.restarts:
+                on_restart(f"{state.reason}. The server is being started again.")
+            elif state.reloads > before.reloads:
+                on_restart(f"{state.reason}. Its model is being loaded again.")
         raise self._died("a running server")
 
     # -- models ----------------------------------------------------------------------------------
@@ -341,16 +349,16 @@ class TritonServer:
             self.repository,
             self._running_ports().http,
             self._key,
-            supervisor.Scratch.of(self._scratch).models,
+            Scratch.of(self._scratch).models,
             self._ready_timeout_s,
         )
 
-    def _state(self) -> supervisor.State:
+    def _state(self) -> State:
         if self._scratch is not None:
             with contextlib.suppress(FileNotFoundError):
-                path = supervisor.Scratch.of(self._scratch).state
-                return supervisor.State(*json.loads(path.read_text()))
-        return supervisor.State(0, 0, "")
+                path = Scratch.of(self._scratch).state
+                return State(*json.loads(path.read_text()))
+        return State(0, 0, "")
 
     def _launch(self, binary: ServerBinary) -> None:
         self.name = f"cineflow-{secrets.token_hex(6)}"
@@ -366,7 +374,7 @@ class TritonServer:
         self._left = leave_key(self._running_ports().grpc, self._key, desk)
         remove = [str(path) for path in (self._scratch, *self._left, *self._temporary)]
         self._claim = leftovers.claim(self._scratch, self.name, remove)
-        plan = supervisor.Plan(
+        plan = Plan(
             command=self._command.line(binary, self.name, self._running_ports(), self._scratch),
             parent=os.getpid(),
             log=str(self.log_file),
@@ -374,8 +382,10 @@ class TritonServer:
             grace_s=self._command.exit_timeout_s + 5.0,  # the stubs end after the sequences
             remove=remove,
             preload=str(ARGUMENTS_LIBRARY),
+            repository=str(self.repository),
             scratch=str(self._scratch),
             http_port=self._running_ports().http,
+            key_file=str(local_key.key_file(self._running_ports().grpc)),
             restarts=self._restarts,
             stall_s=_STALL_S,
             hang_s=self._hang_s,
@@ -383,7 +393,7 @@ class TritonServer:
         )
         with self.log_file.open("ab") as log:
             self._supervisor = subprocess.Popen(
-                [sys.executable, "-I", supervisor.__file__, plan.to_json()],
+                [*supervisor.COMMAND, plan.to_json()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -405,7 +415,7 @@ class TritonServer:
             if version is not None:
                 self.version = version
                 if self._scratch is not None:
-                    supervisor.Scratch.of(self._scratch).started.touch()
+                    Scratch.of(self._scratch).started.touch()
                 return
             time.sleep(0.05)
         raise ServerTimeoutError(
