@@ -16,7 +16,7 @@ import pytest
 from cineflow.export import write_repository
 from cineflow.runtime import Bundle
 from cineflow.serving import TritonServer
-from cineflow.serving.plan import PULSE, Scratch
+from cineflow.serving.plan import PULSE
 from cineflow_client import CineflowClientError, Client
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (8, 64, 80)).astype(np.uint8)
@@ -46,8 +46,7 @@ def two_models(
 
 
 def process_of(server: TritonServer, model: str) -> int:
-    assert server._scratch is not None
-    for path in Scratch.of(server._scratch).vitals.iterdir():
+    for path in server._belongings().files.vitals.iterdir():
         if path.read_bytes()[PULSE.size :].decode() == model:
             return int(path.name)
     raise AssertionError(f"no process of {model}")
