@@ -121,7 +121,7 @@ def test_a_case_of_two_sources_on_a_real_server(
     assert found.verdict.frames == 20
     figures = found.figures()
     assert 0 < figures["p50"] <= figures["p99"] <= figures["max"]
-    assert figures["model"] > 0
+    assert "model" not in figures  # of streams at once, Triton does not know it
     # each of the two: the warm-up, the frames, the watch, the end of the sequence
     assert after.requests - before.requests == 2 * (10 + 10 + 2)
 

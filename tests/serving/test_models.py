@@ -19,7 +19,7 @@ from cineflow.cli import _app
 from cineflow.export import write_repository
 from cineflow.export.triton import Limits
 from cineflow.runtime import Bundle
-from cineflow.serving import TritonServer, supervisor
+from cineflow.serving import TritonServer
 from cineflow_client import Client, ModelNotFound, ModelUnloaded, ServerRefused
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (4, 64, 80)).astype(np.uint8)
@@ -208,7 +208,7 @@ def test_only_for_its_own_user(
 def test_a_restarted_server_has_what_was_served(changing: TritonServer, client: Client) -> None:
     client.load(ALIAS)
     served = client.aliases()
-    processes = supervisor.Scratch.of(changing._scratch).vitals.iterdir()
+    processes = changing._belongings().files.vitals.iterdir()
     os.kill(int(next(processes).name), signal.SIGKILL)
     end = time.monotonic() + 60
     while not (changing.restarts == 1 and changing.ready):

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cineflow.serving import ServerDiedError, TritonServer, supervisor
+from cineflow.serving import ServerDiedError, TritonServer, watching
+from cineflow.serving.plan import PULSE, Pulse, Scratch
 from cineflow_client import (
     CineflowClientError,
     Client,
@@ -36,7 +37,7 @@ from cineflow.serving.backend import TritonPythonModel as Served
 class TritonPythonModel(Served):
     def _frame(self, request):
         frame = super()._frame(request)
-        if frame[0, 0] == 13:
+        if frame is not None and frame[0, 0] == 13:
             time.sleep(600)
         return frame
 """
@@ -97,22 +98,30 @@ def test_after_a_standstill_of_the_machine_nobody_is_blamed(
 ) -> None:
     """A paused virtual machine: the pulses are old, but nobody could run."""
     now = [100.0]
-    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    files = supervisor.Scratch.of(tmp_path)
+    monkeypatch.setattr(watching, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    files = Scratch.of(tmp_path)
     files.vitals.mkdir()
     (tmp_path / "log").touch()
-    pulse = supervisor.PULSE.pack(*supervisor.Pulse(round(100e9), 0))
+    pulse = PULSE.pack(*Pulse(round(100e9), 0, 0))
     (files.vitals / str(os.getpid())).write_bytes(pulse + b"a-model")
     plan = SimpleNamespace(log=tmp_path / "log", stall_s=5.0, hang_s=9.0, http_port=1, ready_s=60.0)
-    health = supervisor._Health(plan, files)  # type: ignore[arg-type]
+    health = watching.Health(plan, files)  # type: ignore[arg-type]
     now[0] = 130.0
-    assert health.complaint() == ""
-    for step in range(1, 6):
+    assert health.complaint() is None
+    for step in range(1, 5):
         now[0] = 130.0 + step
-        assert health.complaint() == ("" if step < 5 else f"{who(os.getpid())} has stalled for 5 s")
+        assert health.complaint() is None
+    now[0] = 135.0
+    assert words(health) == f"{who(os.getpid())} has stalled for 5 s"
     (files.vitals / "999999999").write_bytes(pulse + b"a-model")
     (files.vitals / str(os.getpid())).unlink()
-    assert health.complaint() == f"{who(999999999)} has ended"
+    assert words(health) == f"{who(999999999)} has ended"
+
+
+def words(health: watching.Health) -> str:
+    complaint = health.complaint()
+    assert complaint is not None
+    return complaint.words
 
 
 def who(pid: int) -> str:

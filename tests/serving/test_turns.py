@@ -135,7 +135,7 @@ def test_streams_at_once_have_the_results_of_streams_alone(server: TritonServer)
 
 @pytest.mark.slow
 def test_a_greedy_stream_leaves_a_paced_one_alone(server: TritonServer) -> None:
-    """The paced stream's slow frames with a greedy 512 x 512 stream beside it, to those without.
+    """The paced stream's slow frames with a greedy 512 x 512 stream next to it, to those without.
 
     In one process, in turns. When each frame waited for the greedy stream's, it was 4 to 9 times.
     """
@@ -163,7 +163,7 @@ def test_a_greedy_stream_leaves_a_paced_one_alone(server: TritonServer) -> None:
             for _ in stream.track(until(stop)):
                 done.append(1)
 
-    alone, beside, frames = [], [], []
+    alone, both, frames = [], [], []
     with Client(server.url) as client, Client(server.url) as other:
         for _ in range(3):
             alone.append(paced(client))
@@ -172,13 +172,13 @@ def test_a_greedy_stream_leaves_a_paced_one_alone(server: TritonServer) -> None:
             thread.start()
             while len(done) < 3:
                 time.sleep(0.01)
-            beside.append(paced(client))
+            both.append(paced(client))
             stop.set()
             thread.join()
             frames.append(len(done))
     assert min(frames) > 10  # it was greedy
-    ratio = min(np.percentile(one, 90) for one in beside) / min(
+    ratio = min(np.percentile(one, 90) for one in both) / min(
         np.percentile(one, 90) for one in alone
     )
-    print(f"90 % of the paced frames: {ratio:.2f} times as long beside a greedy stream")
+    print(f"90 % of the paced frames: {ratio:.2f} times as long next to a greedy stream")
     assert ratio < 3

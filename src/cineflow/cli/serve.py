@@ -124,6 +124,6 @@ def serve(
         notify(STOPPING=1)
 
 
-def _say_restart(reason: str) -> None:
-    notify(STATUS=f"{reason}. The server is being started again.")
-    err.print(f"{reason}. The server is being started again.", soft_wrap=True, highlight=False)
+def _say_restart(words: str) -> None:
+    notify(STATUS=words)
+    err.print(words, soft_wrap=True, highlight=False, markup=False)

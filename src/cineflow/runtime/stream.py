@@ -173,6 +173,18 @@ class Stream:
         times = Times(captured_ms, started_s, started_s, ended_s, ended_s)
         return replace(result, times=times)
 
+    def require_fits(
+        self,
+        frame: np.ndarray,
+        index: int | None = None,
+        *,
+        beat: bool | None = None,
+        time_ms: float | None = None,
+        given: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Raise what `push` raises before the model runs. Nothing changes, and it is quick."""
+        self._given(given or {}, self._accepted(frame, index, beat, time_ms)[2])
+
     # -- one frame ---------------------------------------------------------------------------------
 
     def _next(
@@ -185,12 +197,7 @@ class Stream:
     ) -> tuple[Result, StreamState]:
         """The result of a frame and the state after it; nothing is assigned here."""
         before = self._state
-        image = self._feed.checked(frame, None if before is None else before.feed)
-        number = self._numbered(index)
-        self._check_time(time_ms)
-        if beat is not None and not isinstance(beat, (bool, np.bool_)):
-            raise FrameError("a beat of True, False or None", repr(beat))
-        sizes = self._feed.image_sizes(image.shape)
+        image, number, sizes = self._accepted(frame, index, beat, time_ms)
         at_start, each = self._given(given, sizes)
         gap = 0 if before is None else number - before.index - 1
         # The frame before this one, as the model and the readings see it.
@@ -323,6 +330,17 @@ class Stream:
         )
 
     # -- checks ------------------------------------------------------------------------------------
+
+    def _accepted(
+        self, frame: np.ndarray, index: int | None, beat: bool | None, time_ms: float | None
+    ) -> tuple[np.ndarray, int, dict[str, int]]:
+        """A frame that may follow the last one: image, number, and the sizes of its axes."""
+        image = self._feed.checked(frame, None if self._state is None else self._state.feed)
+        number = self._numbered(index)
+        self._check_time(time_ms)
+        if beat is not None and not isinstance(beat, (bool, np.bool_)):
+            raise FrameError("a beat of True, False or None", repr(beat))
+        return image, number, self._feed.image_sizes(image.shape)
 
     def _given(
         self, given: Mapping[str, np.ndarray], sizes: dict[str, int]

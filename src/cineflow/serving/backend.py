@@ -55,6 +55,9 @@ _FIELDS = ("flow", "displacement", "strain")
 #: More errors than this do not go into the log; a client that sends bad frames would fill the disk.
 _ERRORS_PER_S = 20
 
+#: Streams count as running side by side for this long after a frame of another one, in s.
+_BESIDE_S = 1.0
+
 #: DLPack's name for a capsule whose memory has a new owner; a capsule keeps only the pointer.
 _TAKEN = b"used_dltensor"
 _rename = ctypes.pythonapi.PyCapsule_SetName
@@ -119,7 +122,7 @@ class TritonPythonModel:
         self._hang = HangWatch(lambda seconds: self._events.write("hung", seconds=seconds))
         server = os.environ.get("CINEFLOW_SERVER_ID", "")
         self._vitals = Vitals(
-            bundle.served_name,
+            args["model_name"],
             os.environ.get(VITALS_VARIABLE),
             f"triton_python_backend_shm_region_{server}_",
         )
@@ -193,12 +196,28 @@ class TritonPythonModel:
             self._watches.add(parameters[WATCH_PARAMETER], request.get_response_sender())
             return None
         sequence = request.correlation_id()
-        others = len(self._streams) - (sequence in self._streams)
-        if others or self._turns.holds(sequence):
+        if self._turns.holds(sequence) or self._takes_turns(sequence, request):
             kept = KeptRequest(request)
+            self._vitals.owe(1)
             self._turns.put(sequence, partial(self._respond_later, kept, parameters))
             return None
         return self._response(request, self._computed(request, parameters))
+
+    def _takes_turns(self, sequence: int | str, request: Any) -> bool:
+        """Whether a frame is computed in turns with those of other streams.
+
+        Not a first frame, and not one that is refused: an error in Triton's call is a failure in
+        Triton's metrics, a later one is not.
+        """
+        if request.flags() & _SEQUENCE_START or not self._streams.others_used(sequence, _BESIDE_S):
+            return False
+        try:
+            frame = self._frame(request)
+            if frame is not None:
+                self._streams.get(sequence).require_fits(frame, **self._with_frame(request))
+        except CineflowError:
+            return False
+        return frame is not None
 
     def _respond_later(self, kept: KeptRequest, parameters: Mapping[str, Any]) -> None:
         """Compute a frame and send its response. A client must not wait for ever after a bug."""
@@ -210,6 +229,7 @@ class TritonPythonModel:
             response = self._pb.InferenceResponse(output_tensors=[], error=failure)
         final = self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
         kept.sender.send(response, flags=final)
+        self._vitals.owe(-1)
 
     def _computed(
         self, request: Any, parameters: Mapping[str, Any]
@@ -253,8 +273,6 @@ class TritonPythonModel:
                     "neither",
                     "Send one; only a request that ends the sequence may come without.",
                 )
-            index, beat = self._input(request, "frame_index"), self._input(request, "beat")
-            time_ms = self._input(request, "time_ms")
             if self._stopping.exists():
                 raise ServerStoppingError(
                     "a server that keeps running",
@@ -264,13 +282,7 @@ class TritonPythonModel:
                 )
             stream = self._streams.get(sequence)
             with self._hang.within(self._deadlines.hang_s(stream)):
-                result = stream.push(
-                    frame,
-                    None if index is None else int(index[0]),
-                    beat=None if beat is None else bool(beat[0]),
-                    time_ms=None if time_ms is None else float(time_ms[0]),
-                    given=self._given(request),
-                )
+                result = stream.push(frame, **self._with_frame(request))
             self._metrics.computed(result)
             deadline = self._deadlines.says(stream, frame.size, parameters)
             result = replace(result, deadline=deadline)
@@ -318,6 +330,17 @@ class TritonPythonModel:
         return floating if grey is None else grey
 
     # -- tensors -----------------------------------------------------------------------------------
+
+    def _with_frame(self, request: Any) -> dict[str, Any]:
+        """What comes with a frame, as `Stream.push` takes it."""
+        index, beat = self._input(request, "frame_index"), self._input(request, "beat")
+        time_ms = self._input(request, "time_ms")
+        return {
+            "index": None if index is None else int(index[0]),
+            "beat": None if beat is None else bool(beat[0]),
+            "time_ms": None if time_ms is None else float(time_ms[0]),
+            "given": self._given(request),
+        }
 
     def _given(self, request: Any) -> dict[str, np.ndarray]:
         """The model's own inputs that a request carries, by name."""

@@ -16,8 +16,8 @@ from cineflow.serving.backend import STOPPING_VARIABLE
 from cineflow.serving.errors import ServerInstallError
 from cineflow.serving.install import ServerBinary, search_path
 from cineflow.serving.interpreter import libpython_folder, site_folders
+from cineflow.serving.plan import Scratch
 from cineflow.serving.ports import Ports
-from cineflow.serving.supervisor import Scratch
 from cineflow.serving.vitals import VITALS_VARIABLE
 
 #: What reaches beyond the models, and is only for programs of the server's own user. The list of

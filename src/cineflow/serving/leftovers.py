@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cineflow.serving.command import environment_mark, shared_memory_prefix
-from cineflow.serving.supervisor import Scratch, end_marked, remove_made, sweep_shared_memory
+from cineflow.serving.plan import Scratch
+from cineflow.serving.supervisor import end_marked, remove_made, sweep_shared_memory
 
 PREFIX = "cineflow-server-"
 _LOCK = "lock"

@@ -9,15 +9,10 @@ HTTP, and log.py reads its log.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
-import secrets
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,11 +22,11 @@ from types import TracebackType
 from cineflow import local_key
 from cineflow.errors import ArgumentError, ServerError
 from cineflow.serving import health, leftovers, supervisor
-from cineflow.serving.access import Access, leave_key
+from cineflow.serving.access import Access
+from cineflow.serving.belongings import Belongings
 from cineflow.serving.command import (
     ARGUMENTS_LIBRARY,
     ServerCommand,
-    environment_mark,
     shared_memory_prefix,
     stopping_file,
 )
@@ -40,6 +35,7 @@ from cineflow.serving.errors import PortTakenError, ServerDiedError, ServerTimeo
 from cineflow.serving.install import ServerBinary, find_server
 from cineflow.serving.log import ServerLog, death
 from cineflow.serving.memory import require_shared_memory
+from cineflow.serving.plan import Plan, State
 from cineflow.serving.ports import Ports, address, choose_ports
 
 _BIND_FAILED = re.compile(
@@ -145,12 +141,9 @@ class TritonServer:
             options=dict(options or {}),
             environment=dict(environment or {}),
         )
-        self._key = ""  # what a client of this user sends to be let in
-        self._left: dict[Path, str] = {}  # the key, and where it keeps its models
+        self._own: Belongings | None = None
         self._log: ServerLog | None = None
         self._ports: Ports | None = None
-        self._scratch: Path | None = None
-        self._claim: int | None = None  # of the scratch folder
         self._supervisor: subprocess.Popen[str] | None = None
 
     # -- life ------------------------------------------------------------------------------------
@@ -212,19 +205,10 @@ class TritonServer:
             if process is not None:
                 self._stop(process)
         finally:
-            if self.name:
-                if process is not None and process.returncode == -signal.SIGKILL:
-                    supervisor.end_marked(environment_mark(self.name))  # the supervisor cannot
-                supervisor.sweep_shared_memory(shared_memory_prefix(self.name))
-            if self._scratch is not None:
-                supervisor.remove_made(supervisor.Scratch.of(self._scratch))
-                shutil.rmtree(self._scratch, ignore_errors=True)
-            for path, text in self._left.items():
-                local_key.remove(path, text)
-            self._left = {}
-            if self._claim is not None:
-                os.close(self._claim)
-            self._scratch = self._claim = None
+            own, self._own = self._own, None
+            if own is not None:
+                killed = process is not None and process.returncode == -signal.SIGKILL
+                own.clear(processes=killed)  # a killed supervisor ends nothing
 
     def __enter__(self) -> TritonServer:
         return self.start()
@@ -269,7 +253,9 @@ class TritonServer:
     def ready(self) -> bool:
         """Whether the server takes frames now. False while it is being started again."""
         port = self._running_ports().http
-        return self.alive and health.ready_version(port, self.name, self._key) is not None
+        if self._own is None or not self.alive:
+            return False
+        return health.ready_version(port, self.name, self._own.key) is not None
 
     @property
     def pid(self) -> int | None:
@@ -283,8 +269,13 @@ class TritonServer:
 
     @property
     def restart_reason(self) -> str:
-        """Why it was started again the last time; empty if it never was."""
+        """Why it was started again the last time, or a model; empty if neither was."""
         return self._state().reason
+
+    @property
+    def reloads(self) -> int:
+        """How often a model was loaded again because its process had ended."""
+        return self._state().reloads
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of this server's output, also if earlier servers used the same file."""
@@ -295,19 +286,22 @@ class TritonServer:
         if not self.alive:
             raise self._died("a running server")
 
-    def wait(self, on_restart: Callable[[str], None] = lambda reason: None) -> None:
+    def wait(self, on_restart: Callable[[str], None] = lambda words: None) -> None:
         """Block until the server ends by itself, which raises `ServerDiedError`.
 
         Args:
-            on_restart: Called with the reason when it is being started again.
+            on_restart: Called with the reason and what is done, when it or one of its models is
+                being started again.
         """
-        seen = self.restarts
+        seen = self._state()
         while self.alive:
             time.sleep(0.2)
-            state = self._state()
-            if state.restarts > seen:
-                seen = state.restarts
-                on_restart(state.reason)
+            state, before = self._state(), seen
+            seen = state
+            if state.restarts > before.restarts:
+                on_restart(f"{state.reason}. The server is being started again.")
+            elif state.reloads > before.reloads:
+                on_restart(f"{state.reason}. Its model is being loaded again.")
         raise self._died("a running server")
 
     # -- models ----------------------------------------------------------------------------------
@@ -335,47 +329,39 @@ class TritonServer:
             raise ServerError("a server that was started", "one that was not", "Call start().")
         return self._ports
 
-    def _control(self) -> ModelControl:
-        assert self._scratch is not None  # it was started
-        return ModelControl(
-            self.repository,
-            self._running_ports().http,
-            self._key,
-            supervisor.Scratch.of(self._scratch).models,
-            self._ready_timeout_s,
-        )
+    def _belongings(self) -> Belongings:
+        if self._own is None:
+            raise ServerError("a server that was started", "one that was not", "Call start().")
+        return self._own
 
-    def _state(self) -> supervisor.State:
-        if self._scratch is not None:
-            with contextlib.suppress(FileNotFoundError):
-                path = supervisor.Scratch.of(self._scratch).state
-                return supervisor.State(*json.loads(path.read_text()))
-        return supervisor.State(0, 0, "")
+    def _control(self) -> ModelControl:
+        own, port = self._belongings(), self._running_ports().http
+        return ModelControl(self.repository, port, own.key, own.files.models, self._ready_timeout_s)
+
+    def _state(self) -> State:
+        return State(0, 0, "") if self._own is None else self._own.state()
 
     def _launch(self, binary: ServerBinary) -> None:
-        self.name = f"cineflow-{secrets.token_hex(6)}"
-        self._scratch = Path(tempfile.mkdtemp(prefix=leftovers.PREFIX))
-        self.log_file = self._wanted_log or self._scratch / "server.log"
+        own, ports = Belongings(), self._running_ports()
+        self._own, self.name = own, own.name
+        self.log_file = self._wanted_log or own.scratch / "server.log"
         self._log = ServerLog(self.log_file)
-        self._key = secrets.token_hex(16)
-        desk = None
         if self._models is not None:
-            control = self._control()
-            control.keep(add=self._models)
-            desk = local_key.Desk(str(self.repository), str(control.loaded))
-        self._left = leave_key(self._running_ports().grpc, self._key, desk)
-        remove = [str(path) for path in (self._scratch, *self._left, *self._temporary)]
-        self._claim = leftovers.claim(self._scratch, self.name, remove)
-        plan = supervisor.Plan(
-            command=self._command.line(binary, self.name, self._running_ports(), self._scratch),
+            self._control().keep(add=self._models)
+        changing = None if self._models is None else self.repository
+        own.leave(ports.grpc, changing, self._temporary)
+        plan = Plan(
+            command=self._command.line(binary, own.name, ports, own.scratch),
             parent=os.getpid(),
             log=str(self.log_file),
-            shared_memory_prefix=shared_memory_prefix(self.name),
+            shared_memory_prefix=shared_memory_prefix(own.name),
             grace_s=self._command.exit_timeout_s + 5.0,  # the stubs end after the sequences
-            remove=remove,
+            remove=own.remove,
             preload=str(ARGUMENTS_LIBRARY),
-            scratch=str(self._scratch),
-            http_port=self._running_ports().http,
+            repository=str(self.repository),
+            scratch=str(own.scratch),
+            http_port=ports.http,
+            key_file=str(local_key.key_file(ports.grpc)),
             restarts=self._restarts,
             stall_s=_STALL_S,
             hang_s=self._hang_s,
@@ -383,12 +369,12 @@ class TritonServer:
         )
         with self.log_file.open("ab") as log:
             self._supervisor = subprocess.Popen(
-                [sys.executable, "-I", supervisor.__file__, plan.to_json()],
+                [*supervisor.COMMAND, plan.to_json()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=self._command.process_environment(binary, self.name, self._key, self._scratch),
-                pass_fds=(self._claim,),
+                env=self._command.process_environment(binary, own.name, own.key, own.scratch),
+                pass_fds=(own.claim,),
                 start_new_session=True,  # Ctrl-C in a terminal reaches us only; we end the server
                 text=True,
             )
@@ -396,16 +382,15 @@ class TritonServer:
         self._supervisor.stdout.readline()  # the server's process is there, or the supervisor ended
 
     def _wait_until_ready(self) -> None:
-        port = self._running_ports().http
+        port, own = self._running_ports().http, self._belongings()
         deadline = time.monotonic() + self._ready_timeout_s
         while time.monotonic() < deadline:
             if not self.alive:
                 raise self._died(f"a server for {self.repository}")
-            version = health.ready_version(port, self.name, self._key)
+            version = health.ready_version(port, own.name, own.key)
             if version is not None:
                 self.version = version
-                if self._scratch is not None:
-                    supervisor.Scratch.of(self._scratch).started.touch()
+                own.files.started.touch()
                 return
             time.sleep(0.05)
         raise ServerTimeoutError(
@@ -416,8 +401,8 @@ class TritonServer:
 
     def _stop(self, process: subprocess.Popen[str]) -> None:
         """Tell live streams, and ask the supervisor to end the server; kill it if it does not."""
-        if self._scratch is not None:
-            stopping_file(self._scratch).touch()
+        if self._own is not None:
+            stopping_file(self._own.scratch).touch()
         process.terminate()
         try:
             process.wait(timeout=self._command.exit_timeout_s + 10.0)

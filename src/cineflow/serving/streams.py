@@ -54,6 +54,15 @@ class StreamTable:
             self._forget_idle()
             return sequence in self._live
 
+    def others_used(self, sequence: int | str, within_s: float) -> bool:
+        """Whether another sequence had a frame within that time."""
+        with self._lock:
+            since = self._clock() - within_s
+            for other, live in reversed(self._live.items()):  # the last used first
+                if other != sequence:
+                    return live.last_used_s >= since
+        return False
+
     @property
     def full(self) -> bool:
         """Whether every place is taken."""

@@ -3,7 +3,7 @@
 Problem: Triton hands a model one request after the other. A stream that sends large frames as fast
 as it can then makes every other one wait for a whole frame of its own, several times in a row.
 
-Solution: as soon as a second stream is live, the model returns from Triton's call at once, and
+Solution: while several streams send frames, the model returns from Triton's call at once, and
 worker threads compute the frames. Those of one stream run in their order, one at a time. A free
 worker takes the next frame of the stream that has had the least time so far. A stream that comes
 back from a pause starts at the time of the least one that waits, so a pause saves up nothing.

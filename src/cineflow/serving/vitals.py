@@ -6,7 +6,7 @@ which stops when the process is stopped or starved, and the time at which the pr
 which grows old when a request hangs. The file goes when the model is unloaded. A file without its
 process means that the process was killed or crashed.
 
-The supervisor reads the file (`supervisor.py` defines it).
+The supervisor reads the file (`plan.py` defines it).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cineflow.serving.supervisor import PULSE, Pulse, sweep_shared_memory
+from cineflow.serving.plan import PULSE, Pulse
+from cineflow.serving.supervisor import sweep_shared_memory
 
 #: Names the folder of the files.
 VITALS_VARIABLE = "CINEFLOW_VITALS"
@@ -43,12 +44,13 @@ class Vitals:
         self._ended = threading.Event()
         self._path: Path | None = None
         self._lock = threading.Lock()
+        self._owed = 0
         self._began: list[int] = []  # monotonic ns of the requests that run
         if folder is None or not os.path.isdir(folder):
             return
         self._path = Path(folder, str(os.getpid()))
         new = self._path.with_suffix(".new")
-        new.write_bytes(PULSE.pack(*Pulse(time.monotonic_ns(), 0)) + model.encode())
+        new.write_bytes(PULSE.pack(*Pulse(time.monotonic_ns(), 0, 0)) + model.encode())
         with new.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), PULSE.size)
         new.rename(self._path)
@@ -67,6 +69,13 @@ class Vitals:
             with self._lock:
                 self._began.remove(began)
                 self._show_oldest()
+
+    def owe(self, frames: int) -> None:
+        """So many more frames will have their response outside of Triton's call; or fewer."""
+        with self._lock:
+            self._owed += frames
+            if self._path is not None:
+                self._memory[16:24] = self._owed.to_bytes(8, "little")
 
     def _show_oldest(self) -> None:
         if self._path is not None:

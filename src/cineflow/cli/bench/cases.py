@@ -133,7 +133,7 @@ def standard_cases(rates: list[float], streams: int, seconds: float) -> list[Cas
             load=os.cpu_count() or 1,
         ),
         Case(
-            f"{low:g} fps beside a greedy stream",
+            f"{low:g} fps next to a greedy stream",
             "shm",
             low,
             round(low * seconds / 2),
@@ -190,7 +190,7 @@ class Runner:
             sources = [stack.enter_context(_source(job)) for job in jobs]
             for source in sources:
                 source.wait_ready()
-            paced, beside = sources[: case.streams], sources[case.streams :]
+            paced, others = sources[: case.streams], sources[case.streams :]
             for _ in range(case.load):
                 stack.enter_context(_busy())
             start_s = time.monotonic() + _LEAD_S
@@ -198,7 +198,7 @@ class Runner:
                 source.say(repr(start_s))
             for source in paced:
                 source.wait(alive)
-            for source in beside:
+            for source in others:
                 source.say("end")
                 source.wait(alive)
             found = [dict(np.load(job.out)) for job in jobs[: case.streams + 1]]
