@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cineflow.cli import _app
-from cineflow.cli.bench.cases import Case, Runner
+from cineflow.cli.bench.cases import Case, Runner, busy, gpu_load
 from cineflow.cli.bench.loop import MOST_EXCUSED, Times, Verdict, empty, judge, paced
 from cineflow.cli.bench.source import Job
 from cineflow.errors import ArgumentError
@@ -132,6 +132,29 @@ def test_a_source_that_fails_says_why(
     np.save(tmp_path / "frames.npy", np.zeros((3, 8, 8), np.uint8))
     with Client(server.url) as client, pytest.raises(ArgumentError, match=r"FrameRejected.*by 16"):
         runner(client).run(Case("a test", "grpc", 20.0, 5))
+
+
+def test_a_display_drops_what_it_cannot_show(
+    server: TritonServer, runner: Callable[[Client], Runner]
+) -> None:
+    """At a thousand frames per second; what it shows is not late, and the rest is counted."""
+    with Client(server.url) as client:
+        found = runner(client).run(Case("a test", "shm", 1000.0, 60, newest=True))
+    figures = found.figures()
+    assert figures["dropped"] == found.dropped > 0
+    assert len(found.latency_ms) == 60 - found.dropped > 0
+    assert np.isfinite(found.latency_ms).all()
+    assert found.verdict is None
+    assert np.isfinite(found.times[0].received[-1])  # the newest one is always shown
+
+
+@pytest.mark.slow
+def test_the_load_of_a_gpu_runs_on_another_device() -> None:
+    """There is no GPU here, so the same program computes on the CPU."""
+    with busy(gpu_load("cpu")) as process:
+        time.sleep(5.0)
+        assert process.poll() is None
+    assert process.returncode == -9
 
 
 @pytest.mark.parametrize("rates", ["", "a", "30,0", "-5", "1e9", "nan"])

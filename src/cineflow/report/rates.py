@@ -23,7 +23,7 @@ class RateRow:
         name: Of the case.
         frames: Frames that were measured.
         figures: ms by name: p50, p95, p99, p99.9, max, jitter, and at a server queue, model and
-            transport.
+            transport. "dropped" is a number of frames.
         verdict: In words; "" where nothing was paced.
         holds: Whether the rate holds.
         latency_ms: Of each frame, in order.

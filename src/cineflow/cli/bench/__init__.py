@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import shlex
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from cineflow.cli.pacing import Source
     from cineflow.runtime import Bundle
 
-_COLUMNS = ("p50", "p95", "p99", "p99.9", "max", "transport", "queue", "model")
+_COLUMNS = ("p50", "p95", "p99", "p99.9", "max", "jitter", "dropped", "transport", "queue", "model")
 
 
 def register(app: typer.Typer) -> None:
@@ -194,7 +195,7 @@ def _write(
     for one in measured:
         verdict, each = one.verdict, one.latency_ms
         words = "" if verdict is None else verdict.words()
-        paced = bool(one.case.fps) and not one.case.pause_every
+        paced = bool(one.case.fps) and not one.case.pause_every and not one.case.newest
         rows.append(
             RateRow(
                 one.case.name,
@@ -215,7 +216,10 @@ def _write(
                     {
                         "due": times.due.round(6).tolist(),
                         "sent": times.sent.round(6).tolist(),
-                        "received": times.received.round(6).tolist(),
+                        "received": [
+                            None if math.isnan(one) else one
+                            for one in times.received.round(6).tolist()
+                        ],
                     }
                     for times in one.times
                 ],
@@ -228,13 +232,19 @@ def _write(
     write_rates(folder / "report.html", rows, model=model, facts=facts, command=command)
 
 
+def _cell(name: str, figures: dict[str, Any]) -> str:
+    if name not in figures:
+        return "–"
+    return str(figures[name]) if name == "dropped" else f"{figures[name]:.1f}"
+
+
 def _print(measured: Sequence[Measured]) -> None:
     table = Table("case", *_COLUMNS, box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     for one in measured:
         figures = one.figures()
-        cells = (f"{figures[name]:.1f}" if name in figures else "–" for name in _COLUMNS)
+        cells = (_cell(name, figures) for name in _COLUMNS)
         table.add_row(one.case.name, *cells)
     out.print("latency from push to result, ms; queue and model are means at the server")
     out.print(table)

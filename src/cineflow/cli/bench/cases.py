@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import subprocess
@@ -40,6 +41,8 @@ class Case:
         pause_every, pause_s: As in `Job`.
         load: Processes that only compute, next to it.
         greedy: Further streams that send as fast as results come, four at a time.
+        gpu_load: Whether one more process keeps the GPU busy.
+        newest: As in `Job`.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Case:
     pause_s: float = 0.0
     load: int = 0
     greedy: int = 0
+    gpu_load: bool = False
+    newest: bool = False
 
     @property
     def split(self) -> bool:
@@ -85,16 +90,25 @@ class Measured:
 
     @property
     def latency_ms(self) -> np.ndarray:
-        """Of all frames of all streams; after a pause only those that it precedes."""
+        """Of all frames that have a result; after a pause only those that it precedes."""
         each = [one.latency_ms for one in self.times]
         if self.case.pause_every:
             each = [one[:: self.case.pause_every][1:] for one in each]
-        return np.concatenate(each)
+        found = np.concatenate(each)
+        return np.asarray(found[~np.isnan(found)])
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were dropped, of all streams."""
+        return sum(one.dropped for one in self.times)
 
     @property
     def verdict(self) -> Verdict | None:
-        """Whether the rate holds; None where nothing was paced. Own load excuses nothing."""
-        if not self.case.fps or self.case.pause_every:
+        """Whether the rate holds; None where nothing was paced. Own load excuses nothing.
+
+        A display drops frames instead of being late, so there is nothing to hold.
+        """
+        if not self.case.fps or self.case.pause_every or self.case.newest:
             return None
         stalls = self.stalls[:0] if self.case.load else self.stalls
         return sum((judge(one, stalls) for one in self.times), Verdict(0, 0, 0))
@@ -106,6 +120,7 @@ class Measured:
         names = ("p50", "p95", "p99", "p99.9")
         found: dict[str, Any] = dict(zip(names, points.tolist(), strict=True))
         found |= {"max": float(each.max()), "jitter": float(points[2] - points[0])}
+        found |= {"dropped": self.dropped}
         if self.server_ms is not None:
             queue, model = self.server_ms
             mean = float(each.mean())
@@ -115,7 +130,7 @@ class Measured:
 
 def standard_cases(rates: list[float], streams: int, seconds: float) -> list[Case]:
     """Those that fit into three minutes."""
-    low = min(rates)
+    low, top = min(rates), max(rates)
     return [
         *(Case(f"{mode}, unpaced", mode, 0.0, 200) for mode in ("in process", "grpc", "shm")),
         *(Case(f"{fps:g} fps", "shm", fps, round(fps * seconds)) for fps in rates),
@@ -139,6 +154,12 @@ def standard_cases(rates: list[float], streams: int, seconds: float) -> list[Cas
             round(low * seconds / 2),
             greedy=1,
         ),
+        *(
+            [Case(f"{low:g} fps, GPU busy", "shm", low, round(low * seconds / 2), gpu_load=True)]
+            if has_gpu()
+            else []
+        ),
+        Case(f"{top:g} fps, newest first", "shm", top, round(top * seconds / 3), newest=True),
     ]
 
 
@@ -192,7 +213,9 @@ class Runner:
                 source.wait_ready()
             paced, others = sources[: case.streams], sources[case.streams :]
             for _ in range(case.load):
-                stack.enter_context(_busy())
+                stack.enter_context(busy(_COMPUTE))
+            if case.gpu_load:
+                stack.enter_context(busy(gpu_load("cuda")))
             start_s = time.monotonic() + _LEAD_S
             for source in paced:
                 source.say(repr(start_s))
@@ -220,6 +243,7 @@ class Runner:
             period_s=1 / case.fps if case.fps else 0.0,
             pause_every=case.pause_every,
             pause_s=case.pause_s,
+            newest=case.newest,
             target=str(self._bundle) if case.mode == "in process" else self._client.url,
         )
 
@@ -287,13 +311,36 @@ def _source(job: Job) -> Iterator[_Process]:
         process.end()
 
 
+#: A program that only computes.
+_COMPUTE = "import os\np = os.getppid()\nwhile os.getppid() == p:\n    sum(range(100000))"
+
+
+def has_gpu() -> bool:
+    """Whether PyTorch, which makes the competing load, sees a GPU here."""
+    if importlib.util.find_spec("torch") is None or not Path("/proc/driver/nvidia").is_dir():
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def gpu_load(device: str) -> str:
+    """A program that keeps a device of PyTorch busy with products of large matrices."""
+    return (
+        "import os, torch\n"
+        "p = os.getppid()\n"
+        f"a = torch.ones(2048, 2048, device={device!r})\n"
+        "while os.getppid() == p:\n"
+        "    (a @ a).sum().item()\n"
+    )
+
+
 @contextlib.contextmanager
-def _busy() -> Iterator[None]:
+def busy(code: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that only computes. It ends with this one, also if this one is killed."""
-    code = "import os\np = os.getppid()\nwhile os.getppid() == p:\n    sum(range(100000))"
     process = subprocess.Popen([sys.executable, "-c", code])
     try:
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -11,9 +11,11 @@ misses void the run, because it then says nothing about the machine at rest.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -32,7 +34,7 @@ class Times:
     Attributes:
         due: When each frame was due.
         sent: When it was handed to the stream.
-        received: When its result was there.
+        received: When its result was there; NaN where it was dropped.
         period_s: From one frame to the next; 0 for frames that were not paced.
     """
 
@@ -43,8 +45,13 @@ class Times:
 
     @property
     def latency_ms(self) -> np.ndarray:
-        """From the call that sends a frame to its result, ms, f64 [N]."""
+        """From the call that sends a frame to its result, ms, f64 [N]; NaN where it was dropped."""
         return 1e3 * (self.received - self.sent)
+
+    @property
+    def dropped(self) -> int:
+        """How many frames were dropped instead of being late."""
+        return int(np.isnan(self.received).sum())
 
     @property
     def overshoot_s(self) -> np.ndarray:
@@ -104,6 +111,52 @@ def paced(push: Callable[[int], object], due: np.ndarray, period_s: float) -> Ti
         sent[k] = time.monotonic()
         push(k)
         received[k] = time.monotonic()
+    return Times(due, sent, received, period_s)
+
+
+class Sent(Protocol):
+    """A frame in flight."""
+
+    def add_done_callback(self, call: Callable[[Sent], None]) -> None:
+        """Have `call(self)` called when its result or an error is there."""
+
+
+def displayed(
+    submit: Callable[[int], Sent], dropped: Callable[[Sent], bool], due: np.ndarray, period_s: float
+) -> Times:
+    """Send each frame when it is due, whatever has come back: a display that wants the newest.
+
+    Args:
+        submit: Sends frame k, and does not wait.
+        dropped: Whether a frame that is done was dropped.
+        due: As in `paced`.
+        period_s: As in `paced`.
+
+    Raises:
+        Exception: What `dropped` raised first.
+    """
+    sent, received = np.empty(len(due)), np.full(len(due), np.nan)
+    done = threading.Semaphore(0)
+    failed: list[Exception] = []
+
+    def settle(k: int, one: Sent) -> None:
+        now = time.monotonic()
+        try:
+            if not dropped(one):
+                received[k] = now
+        except Exception as error:  # raised by the one who waits
+            failed.append(error)
+        finally:
+            done.release()
+
+    for k, when in enumerate(due):
+        time.sleep(max(0.0, when - time.monotonic()))
+        sent[k] = time.monotonic()
+        submit(k).add_done_callback(lambda one, k=k: settle(k, one))  # type: ignore[misc]
+    for _ in due:
+        done.acquire()
+    if failed:
+        raise failed[0]
     return Times(due, sent, received, period_s)
 
 

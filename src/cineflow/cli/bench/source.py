@@ -16,15 +16,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cineflow.cli.bench.loop import empty, paced
+from cineflow.cli.bench.loop import displayed, empty, paced
 
 if TYPE_CHECKING:
     from cineflow_client import Pending
     from cineflow_client.session import Transport
+    from cineflow_client.waiting import Policy
 
 #: Frames before the measurement: a runtime plans its memory on the first it sees.
 WARM_UP_FRAMES = 10
@@ -43,6 +44,7 @@ class Job:
         period_s: From one frame to the next; 0: the next one when the last has come back.
         pause_every: After how many frames the source pauses; 0: never.
         pause_s: For how long.
+        newest: Whether the source is a display, which drops frames instead of being late.
         frames: The .npy file with the frames; sent there and back, so that nothing jumps.
         given: The .npz file with the model's further inputs, named "start.<name>" and
             "each.<name>"; "" without any.
@@ -57,6 +59,7 @@ class Job:
     period_s: float = 0.0
     pause_every: int = 0
     pause_s: float = 0.0
+    newest: bool = False
     frames: str = ""
     given: str = ""
     target: str = ""
@@ -91,8 +94,11 @@ class Frames:
 
 
 @contextlib.contextmanager
-def opened(job: Job) -> Iterator[Callable[[int], object]]:
-    """A stream; the function sends frame k and waits for its result."""
+def opened(job: Job) -> Iterator[Callable[[int], Any]]:
+    """A stream; the function sends frame k and waits for its result.
+
+    For a display it does not wait, and returns the frame in flight.
+    """
     frames = Frames(job)
     if job.mode == "in process":
         from cineflow.runtime import Bundle, open_engine
@@ -110,10 +116,19 @@ def opened(job: Job) -> Iterator[Callable[[int], object]]:
     from cineflow_client import Client
 
     transport: Transport = "grpc" if job.mode == "grpc" else "shm"
+    policy: Policy = "newest" if job.newest else "every"
     with (
         Client(job.target, secure=job.secure or None) as client,
-        client.stream(job.model, transport) as there,
+        client.stream(job.model, transport, policy=policy) as there,
     ):
+
+        def submit_there(k: int) -> object:
+            frame, given = frames[k]
+            return there.submit(frame, given=given)
+
+        if job.newest:
+            yield submit_there
+            return
 
         def push_there(k: int) -> object:
             frame, given = frames[k]
@@ -154,6 +169,16 @@ def _told_to_end() -> Callable[[], bool]:
     return ended.is_set
 
 
+def _was_dropped(frame: Pending) -> bool:
+    from cineflow_client import FrameDropped
+
+    try:
+        frame.result()
+    except FrameDropped:
+        return True
+    return False
+
+
 def main() -> None:
     job = Job(**json.loads(sys.stdin.readline()))
     if job.mode == "empty":
@@ -164,10 +189,20 @@ def main() -> None:
         np.savez(job.out, frames=_greedy(job, _told_to_end()))
         return
     with opened(job) as push:
-        warm = paced(push, np.zeros(WARM_UP_FRAMES), 0.0)
+        warm = paced(
+            lambda k: push(k).result() if job.newest else push(k), np.zeros(WARM_UP_FRAMES), 0.0
+        )
         print("ready", flush=True)
         start_s = float(sys.stdin.readline())
-        times = paced(lambda k: push(WARM_UP_FRAMES + k), job.due(start_s), job.period_s)
+
+        def send(k: int) -> Any:
+            return push(WARM_UP_FRAMES + k)
+
+        due = job.due(start_s)
+        if job.newest:
+            times = displayed(send, _was_dropped, due, job.period_s)
+        else:
+            times = paced(send, due, job.period_s)
     np.savez(
         job.out,
         due=times.due,
