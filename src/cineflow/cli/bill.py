@@ -158,14 +158,14 @@ def _parse(text: str, extras: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | 
 
 def _licence(distribution: importlib.metadata.Distribution) -> tuple[str, bool]:
     about = distribution.metadata
-    if about.get("License-Expression"):
+    if "License-Expression" in about:
         return str(about["License-Expression"]), True
     classified = [
         line.rpartition("::")[2].strip()
         for line in about.get_all("Classifier") or ()
         if line.startswith("License ::") and line != "License :: OSI Approved"
     ]
-    stated = str(about.get("License") or "").strip().splitlines()
+    stated = str(about["License"] if "License" in about else "").strip().splitlines()
     return "; ".join(classified) or (stated[0].strip() if stated else "not stated"), False
 
 

@@ -192,7 +192,7 @@ def _jpeg_2000(data: bytes) -> np.ndarray:
 
 
 def _size_of_jpeg(data: bytes) -> Stream | None:
-    """The frame header of JPEG (SOF) or JPEG-LS (SOF55); None if there is none."""
+    """The frame header of JPEG (SOF) or JPEG-LS (SOF55); None if it is missing."""
     if data[:2] != b"\xff\xd8":
         return None
     at, transform = 2, None
@@ -218,7 +218,7 @@ def _size_of_jpeg(data: bytes) -> Stream | None:
 
 
 def _size_of_jpeg_2000(data: bytes) -> Stream | None:
-    """The SIZ segment of JPEG 2000; None if there is none."""
+    """The SIZ segment of JPEG 2000; None if it is missing."""
     at = data.find(b"\xff\x4f\xff\x51", 0, 4096)
     if at < 0 or len(data) < at + 43:
         return None

@@ -266,7 +266,7 @@ def _range(
 
 
 def _one_window(shown: Sequence[Shown], header: Dataset) -> grey.Window | None:
-    """The window of all frames; None if there is none or if frames have different ones."""
+    """The window of all frames; None if it is missing or if frames have different ones."""
     windows = {one.window for one in shown}
     if windows == {None}:
         return grey.window_of(header)
