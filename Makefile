@@ -68,7 +68,7 @@ format: $(READY)
 
 bench: $(READY)
 	@mkdir -p build/bench
-	$(BIN)/python -m pytest benchmarks/serving -o python_files='bench_*.py' -o python_functions='bench_*' \
+	$(BIN)/python -m pytest benchmarks/serving benchmarks/files -o python_files='bench_*.py' -o python_functions='bench_*' \
 	  --benchmark-only --benchmark-json=build/bench/serving.json
 
 # A wheel for other machines with this version of Python, in dist/. auditwheel refuses one that needs

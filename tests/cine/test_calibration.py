@@ -72,3 +72,35 @@ def test_pixel_spacing_is_the_fallback_and_without_it_lengths_are_pixels(
     without = read_cine(write_dicom(drawn[0]))
     assert without.spacing_mm is None
     assert "no calibration" in without.spacing_reason
+
+
+def test_two_planes_of_one_calibration(drawn, write_dicom, region, sequence) -> None:
+    halves = [region((0, 0, 79, 119), (0.05, 0.04)), region((80, 0, 159, 119), (0.05, 0.04))]
+    clip = read_cine(write_dicom(drawn[0], SequenceOfUltrasoundRegions=sequence(halves)))
+    assert clip.spacing_mm == pytest.approx((0.5, 0.4))
+    assert "regions 1 and 2" in clip.spacing_reason
+
+
+def test_two_planes_of_different_calibrations_stay_in_pixels(
+    drawn, write_dicom, region, sequence
+) -> None:
+    parts = [region((0, 0, 70, 119), (0.05, 0.04)), region((90, 0, 159, 119), (0.09, 0.04))]
+    clip = read_cine(write_dicom(drawn[0], SequenceOfUltrasoundRegions=sequence(parts)))
+    assert clip.spacing_mm is None
+    assert "different calibrations" in clip.spacing_reason
+
+
+def test_a_spacing_at_the_detector_is_not_one_in_the_body(drawn, write_dicom) -> None:
+    clip = read_cine(write_dicom(drawn[0], ImagerPixelSpacing=[0.2, 0.2]))
+    assert clip.spacing_mm is None
+    assert "at the detector" in clip.spacing_reason
+
+
+def test_pixels_that_are_not_square_become_square(drawn, write_dicom) -> None:
+    clip = read_cine(write_dicom(drawn[0], PixelAspectRatio=[2, 1]))
+    assert clip.frames.shape == (12, 240, 160)
+    assert clip.spacing_mm is None
+    assert "2 times as high as wide" in " ".join(clip.notes)
+    calibrated = read_cine(write_dicom(drawn[0], PixelAspectRatio=[2, 1], PixelSpacing=[0.6, 0.3]))
+    assert calibrated.frames.shape == (12, 120, 160)
+    assert calibrated.spacing_mm == pytest.approx((0.6, 0.3))

@@ -59,8 +59,8 @@ ROOMS = [
         "cineflow.cine",
         "src/cineflow/cine",
         {"ops"},
-        {"numpy"} | FORMATS,
-        {"SimpleITK", "jpeg_ls", "openjpeg"},
+        {"numpy", "jpeg_ls", "openjpeg"} | FORMATS,
+        {"SimpleITK"},
     ),
     Room("cineflow.phantom", "src/cineflow/phantom", {"ops", "cine"}, {"numpy"} | FORMATS),
     Room(

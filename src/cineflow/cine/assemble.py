@@ -90,9 +90,9 @@ def assemble(parts: Parts) -> Cine:
             )
     spacing_mm, reason = parts.spacing(sector)
     notes += [note for note in (sector_note, gap_note(times_ms)) if note]
-    outside = ~sector
+    inside = sector.astype(np.uint8)
     for frame in frames:
-        frame[outside] = 0
+        frame *= inside
     notes += _about_levels(frames, sector)
     if spacing_mm is None and abs(parts.aspect - 1) > _SQUARE:
         frames, sector, note = _squared(frames, sector, parts.aspect)

@@ -67,7 +67,7 @@ def read_video(path: Path, limit_bytes: int | None = None) -> Cine:
     """Read a video file. Lengths are in pixels: video containers have no calibration.
 
     Raises:
-        DecodeError: The file is no video container, its codec is not supported, or its index is
+        DecodeError: The file is not a video container, its codec is not supported, or its index is
             missing (an .mp4 cut short).
         EmptyVideoError: The video has no frames.
         SingleFrameError: The video has a single frame.
@@ -84,7 +84,7 @@ def read_video(path: Path, limit_bytes: int | None = None) -> Cine:
         if not is_container(file.read(16)):
             raise DecodeError(
                 "a video in an MP4, AVI or Matroska container",
-                "a file with a video's name that is none of them",
+                "a file of another kind with a video's name",
                 "The copy is damaged, or the file is of another kind. Try: ffmpeg -i CLIP out.mp4.",
             )
     video = decode_video(path, limit_bytes)

@@ -16,10 +16,12 @@
     bench/      which frame rates hold with a real server
     top.py      streams, latencies and deadlines of a server, live
     doctor.py   what is installed, what is missing, what would be used
+    sbom.py     the packages that it runs with, with licences
     version.py  the option --version
 
 Shared by the commands: `console.py` prints errors and handles Ctrl-C, `obtain.py` finds or installs
-a server, `given.py` reads arrays, `pacing.py` sends a clip at its own rate, `collect.py` collects
+a server, `clips.py` has the options for clips, `given.py` reads arrays, `bill.py` lists packages,
+`pacing.py` sends a clip at its own rate, `collect.py` collects
 the results of that, and `outcome.py` writes them.
 """
 
@@ -50,6 +52,7 @@ _COMMANDS = (
     "bench",
     "top",
     "doctor",
+    "sbom",
     "version",
 )
 

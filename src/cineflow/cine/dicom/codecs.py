@@ -42,6 +42,8 @@ class Stream:
         samples: Components.
         bits: Bits of a component.
         process: Number of JPEG's start-of-frame marker; 0 for other codes.
+        transform: The colour transform of JPEG's Adobe marker: 0 for RGB, 1 for YCbCr; None
+            without the marker.
     """
 
     rows: int
@@ -49,6 +51,7 @@ class Stream:
     samples: int
     bits: int
     process: int = 0
+    transform: int | None = None
 
 
 def decode(data: bytes, opened: Opened) -> np.ndarray:
@@ -150,14 +153,6 @@ def jpeg_values(data: bytes, mode: str, shrink: int = 1) -> np.ndarray:
         return np.asarray(image)
 
 
-def adobe_transform(data: bytes) -> int | None:
-    """The colour transform of JPEG's Adobe marker: 0 for RGB, 1 for YCbCr; None without marker."""
-    at = data.find(b"\xff\xee", 0, 65536)
-    if at < 0 or data[at + 4 : at + 9] != b"Adobe" or at + 16 > len(data):
-        return None
-    return data[at + 15]
-
-
 def _native(data: bytes, opened: Opened) -> np.ndarray:
     layout = opened.layout
     order = ">" if opened.big_endian else "<"
@@ -197,10 +192,10 @@ def _jpeg_2000(data: bytes) -> np.ndarray:
 
 
 def _size_of_jpeg(data: bytes) -> Stream | None:
-    """The frame header of JPEG (SOF) or JPEG-LS (SOF55); None if there is none."""
+    """The frame header of JPEG (SOF) or JPEG-LS (SOF55); None if it is missing."""
     if data[:2] != b"\xff\xd8":
         return None
-    at = 2
+    at, transform = 2, None
     while at + 4 <= len(data):
         if data[at] != 0xFF:
             return None
@@ -213,15 +208,17 @@ def _size_of_jpeg(data: bytes) -> Stream | None:
             if at + 10 > len(data):
                 return None
             bits, rows, columns, samples = struct.unpack(">BHHB", data[at + 4 : at + 10])
-            return Stream(rows, columns, samples, bits, marker)
+            return Stream(rows, columns, samples, bits, marker, transform)
         if marker == 0xDA or length < 2:  # the scan has begun
             return None
+        if marker == 0xEE and data[at + 4 : at + 9] == b"Adobe" and length >= 14:
+            transform = data[at + 15]
         at += 2 + length
     return None
 
 
 def _size_of_jpeg_2000(data: bytes) -> Stream | None:
-    """The SIZ segment of JPEG 2000; None if there is none."""
+    """The SIZ segment of JPEG 2000; None if it is missing."""
     at = data.find(b"\xff\x4f\xff\x51", 0, 4096)
     if at < 0 or len(data) < at + 43:
         return None

@@ -15,7 +15,6 @@ from pydicom.dataset import Dataset
 from cineflow.cine.dicom import grey
 from cineflow.cine.dicom.codecs import (
     JPEG,
-    adobe_transform,
     broken,
     check_stream,
     decode,
@@ -30,6 +29,8 @@ from cineflow.errors import CineError
 
 # A pixel is coloured when its channels differ by more than JPEG's chroma error.
 _CHROMA_LEVELS = 24
+# Colour lasts for many frames (flow), so not every frame is searched for it.
+_COLOUR_STEP = 4
 _MOST_STORED = 16  # bits of a grey value
 _PARTIAL = (16, 219)  # luma of YBR_PARTIAL: offset and range
 
@@ -104,23 +105,24 @@ def read_grey(shown: Sequence[Shown], limit_bytes: int | None = None) -> Grey:
     return _collect(shown, layout, luma, "")
 
 
-Luma = Callable[[bytes, Opened], tuple[np.ndarray, np.ndarray]]
-"""Stored bytes to grey [H, W] and coloured pixels, bool, of that size or smaller."""
+Luma = Callable[[bytes, Opened, bool], tuple[np.ndarray, np.ndarray | None]]
+"""Stored bytes to grey [H, W] and, if asked, coloured pixels: bool, of that size or smaller."""
 
 
 def _collect(shown: Sequence[Shown], layout: Layout, luma: Luma, note: str) -> Grey:
     size = (layout.rows, layout.columns)
     frames = np.empty((len(shown), *size), np.uint8)
     coloured: np.ndarray | None = None
-    for target, one in zip(frames, shown, strict=True):
+    for index, (target, one) in enumerate(zip(frames, shown, strict=True)):
         data = one.frames.read(one.index)
         try:
-            target[:], found = luma(data, one.opened)
+            target[:], found = luma(data, one.opened, index % _COLOUR_STEP == 0)
         except CineError:
             raise
         except Exception as error:  # Pillow raises many types on damaged code
             raise broken(one.opened, error) from error
-        coloured = found if coloured is None else coloured | found
+        if found is not None:
+            coloured = found if coloured is None else coloured | found
     assert coloured is not None
     if coloured.shape != size:
         coloured = cv2.resize(
@@ -130,30 +132,29 @@ def _collect(shown: Sequence[Shown], layout: Layout, luma: Luma, note: str) -> G
     return Grey(frames, coloured, notes)
 
 
-def _jpeg(data: bytes, opened: Opened) -> tuple[np.ndarray, np.ndarray]:
+def _jpeg(data: bytes, opened: Opened, colours: bool) -> tuple[np.ndarray, np.ndarray | None]:
     """libjpeg gives the luma alone, and the colours of an eighth of the pixels, without delay."""
-    process = check_stream(data, opened).process
-    transform = adobe_transform(data)
-    if transform == 0 or process == 0xC3:  # RGB; lossless JPEG has no transform
+    stream = check_stream(data, opened)
+    if stream.transform == 0 or stream.process == 0xC3:  # RGB; lossless JPEG has no transform
         return _of_rgb(jpeg_values(data, "RGB"))
-    if transform is None and opened.layout.photometric == "RGB":
+    if stream.transform is None and opened.layout.photometric == "RGB":
         return _of_rgb(jpeg_values(data, "YCbCr"))
-    small = jpeg_values(data, "YCbCr", shrink=8)
-    return jpeg_values(data, "L"), _is_coloured(_rgb_of(small))
+    found = _is_coloured(_rgb_of(jpeg_values(data, "YCbCr", shrink=8))) if colours else None
+    return jpeg_values(data, "L"), found
 
 
-def _rgb(data: bytes, opened: Opened) -> tuple[np.ndarray, np.ndarray]:
+def _rgb(data: bytes, opened: Opened, colours: bool) -> tuple[np.ndarray, np.ndarray | None]:
     return _of_rgb(_bytes_of(decode(data, opened), opened.layout))
 
 
-def _ybr(data: bytes, opened: Opened) -> tuple[np.ndarray, np.ndarray]:
+def _ybr(data: bytes, opened: Opened, colours: bool) -> tuple[np.ndarray, np.ndarray | None]:
     ybr = np.ascontiguousarray(_bytes_of(decode(data, opened), opened.layout))
     luma = ybr[..., 0]
     if opened.layout.photometric.startswith("YBR_PARTIAL"):
         offset, extent = _PARTIAL
         luma = np.clip((luma.astype(np.float32) - offset) * (255 / extent), 0, 255)
         luma = np.rint(luma).astype(np.uint8)
-    return luma, _is_coloured(_rgb_of(ybr))
+    return luma, _is_coloured(_rgb_of(ybr)) if colours else None
 
 
 def _palette(opened: Opened) -> Luma:
@@ -164,7 +165,7 @@ def _palette(opened: Opened) -> Luma:
     entry = np.clip(meanings - first, 0, len(colours) - 1)
     lumas, are_coloured = luma[entry], coloured[entry]
 
-    def look_up(data: bytes, opened: Opened) -> tuple[np.ndarray, np.ndarray]:
+    def look_up(data: bytes, opened: Opened, colours: bool) -> tuple[np.ndarray, np.ndarray | None]:
         codes = grey.codes_of(decode(data, opened), opened.layout)
         return lumas[codes], are_coloured[codes]
 
@@ -265,7 +266,7 @@ def _range(
 
 
 def _one_window(shown: Sequence[Shown], header: Dataset) -> grey.Window | None:
-    """The window of all frames; None if there is none or if frames have different ones."""
+    """The window of all frames; None if it is missing or if frames have different ones."""
     windows = {one.window for one in shown}
     if windows == {None}:
         return grey.window_of(header)
@@ -298,7 +299,10 @@ def _rgb_of(ybr: np.ndarray) -> np.ndarray:
 
 
 def _is_coloured(rgb: np.ndarray) -> np.ndarray:
-    return np.ptp(rgb, axis=-1) > _CHROMA_LEVELS
+    first, second, third = cv2.split(np.ascontiguousarray(rgb))
+    most = cv2.max(cv2.max(first, second), third)
+    least = cv2.min(cv2.min(first, second), third)
+    return cv2.subtract(most, least) > _CHROMA_LEVELS
 
 
 def _unfit(got: str) -> DecodeError:

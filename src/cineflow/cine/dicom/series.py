@@ -31,7 +31,8 @@ def open_series(paths: list[Path], files: ExitStack) -> tuple[list[Slice], list[
         The slices, whose members' indices count the files; and the files.
 
     Raises:
-        NotCineError: They are several series, a stack at one time, or of a class that is no cine.
+        NotCineError: They are several series, a stack at one time, or of a class whose frames are
+            not a cine.
     """
     if len(paths) > _MOST_FILES:
         raise NotCineError(

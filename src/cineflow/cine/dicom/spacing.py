@@ -19,6 +19,8 @@ _TISSUE, _COLOUR = 1, 2  # RegionDataType
 _CENTIMETRE = 3  # PhysicalUnitsXDirection: the only code that stands for a length
 # A region that covers a smaller share of the sector was calibrated for a different picture.
 _LEAST_SECTOR_SHARE = 0.5
+# A second calibration that covers more than this share of the sector makes lengths ambiguous.
+_SECOND_SHARE = 0.1
 
 Spacing = tuple[float, float] | None
 
@@ -85,18 +87,16 @@ def _from_regions(regions: list[_Region | None], sector: np.ndarray) -> tuple[Sp
     groups: dict[Spacing, list[_Region]] = {}
     for region in usable:
         groups.setdefault(region.spacing_mm, []).append(region)
-    chosen = max(groups.values(), key=lambda group: _share(group, sector))
-    share = _share(chosen, sector)
-    if share < _LEAST_SECTOR_SHARE:
-        belongs = (
-            "the regions have different calibrations"
-            if _share(usable, sector) >= _LEAST_SECTOR_SHARE
-            else "it belongs to a different picture"
-        )
+    shares = {spacing: _share(group, sector) for spacing, group in groups.items()}
+    chosen = groups[max(shares, key=lambda spacing: shares[spacing])]
+    share = max(shares.values())
+    if share < _LEAST_SECTOR_SHARE and sum(shares.values()) < _LEAST_SECTOR_SHARE:
         return None, (
-            f"the calibrated region covers {share:.0%} of the scan sector: {belongs}, so lengths "
-            "stay in pixels"
+            f"the calibrated region covers {share:.0%} of the scan sector: it belongs to a "
+            "different picture, so lengths stay in pixels"
         )
+    if share < _LEAST_SECTOR_SHARE or sum(s > _SECOND_SHARE for s in shares.values()) > 1:
+        return None, "parts of the scan sector have different calibrations: pixels only"
     numbers = " and ".join(str(region.number) for region in chosen)
     several = f", the one of {len(usable)} that covers the sector" if len(groups) > 1 else ""
     plural = "s" if len(chosen) > 1 else ""
