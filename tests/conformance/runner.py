@@ -1,4 +1,4 @@
-"""Runs a case of cases.json: by the bare client, with a stream of cineflow_client next to it."""
+"""Runs a case of cases.json: by the bare client, with a stream of another client next to it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,23 @@ def cases(server: str) -> list[Any]:
     ]
 
 
-def run(case: Mapping[str, Any], transport: str, server: TritonServer) -> None:
-    """Run a case; an AssertionError says which step failed."""
+def run(
+    case: Mapping[str, Any],
+    transport: str,
+    server: TritonServer,
+    connect: Callable[[str], Any] = Client,
+) -> None:
+    """Run a case; an AssertionError says which step failed.
+
+    Args:
+        case: Of cases.json.
+        transport: "grpc" or "ring".
+        server: Runs the model.
+        connect: Makes the client of the twins. Its results may also be tensors by name.
+    """
     bare = Server(server.url)
     try:
-        with Client(server.url) as client:
+        with connect(server.url) as client:
             runner = _Runner(case, transport, bare, client)
             try:
                 for position, step in enumerate(case["steps"]):
@@ -64,7 +76,7 @@ def run(case: Mapping[str, Any], transport: str, server: TritonServer) -> None:
 
 class _Runner:
     def __init__(
-        self, case: Mapping[str, Any], transport: str, bare: Server, client: Client
+        self, case: Mapping[str, Any], transport: str, bare: Server, client: Any
     ) -> None:
         self._case, self._bare, self._client = case, bare, client
         self._in_ring = transport == "ring"
@@ -215,7 +227,7 @@ class _Runner:
             return None
         result = push()
         self._begun.add(name)
-        return encode(result, self.model.spec)
+        return result if isinstance(result, dict) else encode(result, self.model.spec)
 
     def _call(self, step: Mapping[str, Any]) -> None:
         inputs = {name: tensor(one) for name, one in step["call"].items()}
