@@ -2,9 +2,10 @@
 
     python -m benchmarks.client [--rounds N] [--frames N] [--growth FRAMES]
 
-The models are one that returns an 800 x 600 frame as float16, and the default tracker at 256 x 256.
-Each client is a process of its own with one stream. They take turns, so that both see the same
-machine. `--growth` also sends that many frames through each, and prints how the resident memory grew.
+The models are one that returns an 800 x 600 frame as float16, and the default tracker at
+256 x 256. Each client is a process of its own with one stream. They take turns, so that both see
+the same machine. `--growth` also sends that many frames through each, and prints how the resident
+memory grew.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Pace:
         self.resident_kb: list[int] = []
 
     def round(self, frames: int, *, keep: bool = True) -> None:
-        """Send so many frames."""
+        """Send that many frames."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(frames, file=self.process.stdin, flush=True)
@@ -104,9 +105,7 @@ def main() -> None:
     print(f"libcineflow_client.so: {library / 1e6:.2f} MB (limit {LIMIT_BYTES / 1e6:.0f} MB)")
     with tempfile.TemporaryDirectory() as folder:
         returned = export_bundle(recipe(), Path(folder) / "bundle")
-        models = write_repository(
-            [returned, Bundle.load("lucas_kanade")], Path(folder) / "models"
-        )
+        models = write_repository([returned, Bundle.load("lucas_kanade")], Path(folder) / "models")
         with TritonServer(models, binary=install_server()) as server:
             for transport in ("shm", "grpc"):
                 compare(server.url, returned.spec.name, (600, 800), transport, options)

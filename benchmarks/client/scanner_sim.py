@@ -1,6 +1,6 @@
 """Run the example client/cpp/examples/scanner_sim.cpp against a server that this starts.
 
-    python -m benchmarks.client.scanner_sim [SECONDS]
+python -m benchmarks.client.scanner_sim [SECONDS]
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The C++ client as an object of Python: a program that takes commands (client/cpp/tests/driver.cpp).
+"""The C++ client as an object of Python: a program that takes commands (driver.cpp).
 
-Its streams have the methods of `cineflow_client.Stream` that the conformance runner calls. Errors of
-the C++ client arrive as the class of the same name.
+Its streams have the methods of `cineflow_client.Stream` that the conformance runner calls. Errors
+of the C++ client arrive as the class of the same name.
 """
 
 from __future__ import annotations
@@ -162,9 +162,14 @@ class CppStream:
         words, tensors = self._driver.ask("next", self._name, f"{wait_s}")
         return None if words == ["none"] else (int(words[0]), tensors)
 
+    def ask(self, verb: str) -> list[str]:
+        """Another command about the stream."""
+        words, _ = self._driver.ask(verb, self._name)
+        return words
+
     def about(self) -> Any:
         """What the stream says about itself."""
-        words, _ = self._driver.ask("about", self._name)
+        words = self.ask("about")
         names = ("transport", "resumed", "dropped", "unread", "error")
         return SimpleNamespace(**dict(zip(names, words, strict=True)))
 

@@ -75,9 +75,7 @@ def run(
 
 
 class _Runner:
-    def __init__(
-        self, case: Mapping[str, Any], transport: str, bare: Server, client: Any
-    ) -> None:
+    def __init__(self, case: Mapping[str, Any], transport: str, bare: Server, client: Any) -> None:
         self._case, self._bare, self._client = case, bare, client
         self._in_ring = transport == "ring"
         self._name = case.get("model", "lucas_kanade")

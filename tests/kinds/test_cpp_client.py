@@ -17,5 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first one buil
 
 
 @pytest.mark.parametrize(("case", "transport"), cases("kinds"))
-def test_case(case: Mapping[str, Any], transport: str, server: TritonServer, driver: Driver) -> None:
+def test_case(
+    case: Mapping[str, Any], transport: str, server: TritonServer, driver: Driver
+) -> None:
     run(case, transport, server, connect(driver, case))

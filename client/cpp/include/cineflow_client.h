@@ -63,7 +63,7 @@ typedef struct cfc_error {
 
 /* A view of values, valid as long as the result that it came from. Strides are in bytes. */
 typedef struct cfc_tensor {
-  const void* data; /* NULL: there is none */
+  const void* data; /* NULL: it is missing */
   cfc_dtype dtype;
   int32_t rank;
   int64_t shape[8];
@@ -168,7 +168,7 @@ CFC_API cfc_code cfc_acquire(cfc_stream* stream, double wait_s, cfc_slot* slot);
 CFC_API cfc_code cfc_submit(cfc_slot* slot, const cfc_frame_info* info, uint64_t* frame);
 CFC_API void cfc_give_back(cfc_slot* slot);
 /* Take the oldest outcome, if there is one within `wait_s`. Returns what became of frame `frame`,
- * and CFC_STREAM_BUSY with `frame` UINT64_MAX if there is none. The result is to be freed. */
+ * and CFC_STREAM_BUSY with `frame` UINT64_MAX if it is missing. The result is to be freed. */
 CFC_API cfc_code cfc_next(cfc_stream* stream, double wait_s, uint64_t* frame, cfc_result** result,
                           cfc_error* error);
 /* Copy a frame, send it, and wait for its result. */

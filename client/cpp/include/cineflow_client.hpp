@@ -87,7 +87,7 @@ inline constexpr int kMostAxes = 8;
 
 /// A view of values that someone else holds.
 struct CINEFLOW_CLIENT_API Tensor {
-  const void* data = nullptr;  // null: there is none
+  const void* data = nullptr;  // null: it is missing
   DataType dtype = DataType::kFloat32;
   int rank = 0;
   std::int64_t shape[kMostAxes] = {};
@@ -299,7 +299,7 @@ class CINEFLOW_CLIENT_API Stream {
   Stream(const Stream&) = delete;
   ~Stream();  // closes
 
-  /// Memory for the next frame; empty with kStreamBusy if there is none within `wait_s`.
+  /// Memory for the next frame; empty with kStreamBusy if nothing comes within `wait_s`.
   Slot acquire(double wait_s = 0) noexcept;
   /// The same for a frame of bytes in a stream that was opened for floats, and the other way round.
   Slot acquire(double wait_s, DataType dtype) noexcept;
@@ -309,7 +309,7 @@ class CINEFLOW_CLIENT_API Stream {
   /// Send a frame and wait for its result. Throws what became of it. Not with `on_outcome`.
   std::shared_ptr<const Result> push(const FrameView& frame, const FrameInfo& info = {});
 
-  /// The oldest outcome that was not taken yet; `frame` and code tell; false: there is none.
+  /// The oldest outcome that was not taken yet; `frame` and code tell; false: nothing was moved.
   bool poll(Outcome* outcome) noexcept;
   /// As `poll`, but waits.
   bool next(Outcome* outcome, double wait_s) noexcept;

@@ -144,6 +144,7 @@ Slot::Slot(Slot&& other) noexcept { *this = std::move(other); }
 Slot& Slot::operator=(Slot&& other) noexcept {
   if (this == &other) return *this;
   if (data_ != nullptr) live_->give_back(*this);
+  if (live_ != nullptr && !live_->is_own()) forget(std::move(live_));
   live_ = std::move(other.live_);
   frames_ = std::move(other.frames_);
   buffer_ = other.buffer_;

@@ -32,7 +32,7 @@ class Desk {
   // -- a sender's side: no allocation, no waiting but for what is stated
   // ---------------------------
 
-  /// A free buffer; empty with `*code` set if there is none by `until_ns`.
+  /// A free buffer; empty with `*code` set if all are used until `until_ns`.
   FrameRef acquire(std::int64_t until_ns, Code* code) noexcept;
   void give_back(const FrameRef& frame) noexcept;
   Submitted submit(const FrameRef& frame) noexcept;
@@ -59,7 +59,7 @@ class Desk {
   // -- anybody's
   // ------------------------------------------------------------------------------------
 
-  /// A frame's flight; `used` is false if there is none.
+  /// A frame's flight; `used` is false if it is missing.
   Flight find(std::uint64_t number) noexcept;
   /// Where a frame's results go, and whether the desk frees its buffer afterwards.
   void set_area(std::uint64_t number, std::shared_ptr<Memory> memory, int area) noexcept;

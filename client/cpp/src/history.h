@@ -47,7 +47,8 @@ class History {
   /// Note that a session was lost with a dead server or model. Returns the number of a frame that
   /// is not sent again, because two sessions were lost with it.
   std::optional<std::uint64_t> leave_out_what_kills(std::vector<FrameRef>& freed);
-  /// Copy the oldest frame that still lies in a buffer, which is free then; false: there is none.
+  /// Copy the oldest frame that still lies in a buffer, which is free then; false: nothing was
+  /// moved.
   bool move_out_oldest(std::vector<FrameRef>& freed);
 
  private:

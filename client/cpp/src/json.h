@@ -31,7 +31,7 @@ class Json {
   std::vector<std::pair<std::string, Json>> members;
 
   bool is_null() const noexcept { return kind == Kind::kNull; }
-  /// Null where there is none.
+  /// Null where it is missing.
   const Json* find(std::string_view name) const noexcept;
   /// These throw JsonError where the value is of another kind.
   const Json& at(std::string_view name) const;
@@ -41,7 +41,7 @@ class Json {
   bool as_bool() const;
   const std::vector<Json>& as_list() const;
   std::vector<std::string> as_texts() const;
-  /// The text of a member; "" where there is none.
+  /// The text of a member; "" where it is missing.
   std::string text_of(std::string_view name) const;
 };
 

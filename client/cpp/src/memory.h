@@ -28,7 +28,7 @@ class Memory {
   static std::shared_ptr<Memory> shared(
       int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts,
       const std::function<void(const std::string&, std::size_t)>& register_region);
-  /// Memory of this process. Throws kCineflowClientError: there is none.
+  /// Memory of this process. Throws kCineflowClientError: not enough.
   static std::shared_ptr<Memory> own(int frames, std::size_t frame_bytes);
   ~Memory();
   Memory(const Memory&) = delete;
@@ -48,7 +48,7 @@ class Memory {
   }
   const unsigned char* at(std::size_t offset) const noexcept { return start_ + offset; }
 
-  /// An area that no frame and no result uses; -1: there is none.
+  /// An area that no frame and no result uses; -1: all are used.
   int take_area() noexcept;
   void free_area(int area) noexcept;
   int areas_left() noexcept;
