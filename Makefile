@@ -9,10 +9,11 @@ OUT    ?= build/demo
 DIST   ?= dist
 
 NATIVE := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.h' -o -name CMakeLists.txt)
+CLIENT := $(shell find client/cpp -name '*.cpp' -o -name '*.c' -o -name '*.h' -o -name '*.hpp')
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 
-.PHONY: demo test test-builds test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-ops bench-export bench-models bench-accuracy setup wheel clean
+.PHONY: demo test test-builds test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-ops bench-export bench-models bench-accuracy bench-client client-cpp scanner-sim setup wheel clean
 
 setup: $(READY)
 
@@ -59,12 +60,12 @@ lint-mypy: $(READY)
 	MYPYPATH=build/typecheck $(BIN)/mypy -p cineflow -p cineflow_client -p benchmarks
 
 lint-clang-format: $(READY)
-	$(BIN)/clang-format --dry-run --Werror $(filter-out %CMakeLists.txt,$(NATIVE))
+	$(BIN)/clang-format --dry-run --Werror $(filter-out %CMakeLists.txt,$(NATIVE)) $(CLIENT)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(filter-out %CMakeLists.txt,$(NATIVE))
+	$(BIN)/clang-format -i $(filter-out %CMakeLists.txt,$(NATIVE)) $(CLIENT)
 
 bench: $(READY)
 	@mkdir -p build/bench
@@ -105,6 +106,22 @@ bench-accuracy: $(PEERS)
 	$(BIN)/python -m benchmarks.accuracy.large_motion
 	$(BIN)/python -m benchmarks.accuracy.volumes
 	$(BIN)/python -m benchmarks.accuracy.pace
+
+# libcineflow_client with its examples, in build/client_cpp. It needs libgrpc++-dev, libprotobuf-dev and
+# protobuf-compiler, and stands alone: cmake -S client/cpp works without this file.
+client-cpp:
+	cmake -S client/cpp -B build/client_cpp -DCINEFLOW_CLIENT_EXAMPLES=ON
+	cmake --build build/client_cpp --parallel
+
+# A scanner that sends a phantom at 30, 60 and 120 frames per second to a server that this starts.
+scanner-sim: $(READY) client-cpp
+	$(BIN)/python -m benchmarks.client.scanner_sim
+
+# The C++ client compared with the Python client.
+bench-client: $(READY)
+	cmake -S client/cpp -B build/client_cpp -DCINEFLOW_CLIENT_TESTS=ON
+	cmake --build build/client_cpp --parallel
+	$(BIN)/python -m benchmarks.client
 
 clean:
 	rm -rf build $(VENV)

@@ -1,4 +1,4 @@
-"""Runs a case of cases.json: by the bare client, with a stream of cineflow_client next to it."""
+"""Runs a case of cases.json: by the bare client, with a stream of another client next to it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +46,26 @@ def cases(server: str) -> list[Any]:
 
 
 def run(
-    case: Mapping[str, Any], transport: str, server: TritonServer, secure: Path | None = None
+    case: Mapping[str, Any],
+    transport: str,
+    server: TritonServer,
+    secure: Path | None = None,
+    connect: Callable[[str], Any] | None = None,
 ) -> None:
-    """Run a case, with TLS by the certificates of `secure`.
+    """Run a case; an AssertionError says which step failed.
 
-    An AssertionError says which step failed.
+    Args:
+        case: Of cases.json.
+        transport: "grpc" or "ring".
+        server: Runs the model.
+        secure: Certificates for TLS.
+        connect: Makes the client of the twins instead of `Client`. Its results may also be tensors
+            by name.
     """
     bare = Server(server.url, secure)
+    connect = connect or partial(Client, secure=secure)
     try:
-        with Client(server.url, secure=secure) as client:
+        with connect(server.url) as client:
             runner = _Runner(case, transport, bare, client)
             try:
                 for position, step in enumerate(case["steps"]):
@@ -68,9 +80,7 @@ def run(
 
 
 class _Runner:
-    def __init__(
-        self, case: Mapping[str, Any], transport: str, bare: Server, client: Client
-    ) -> None:
+    def __init__(self, case: Mapping[str, Any], transport: str, bare: Server, client: Any) -> None:
         self._case, self._bare, self._client = case, bare, client
         self._in_ring = transport == "ring"
         self._name = case.get("model", "lucas_kanade")
@@ -227,7 +237,7 @@ class _Runner:
             return None
         result = push()
         self._begun.add(name)
-        return encode(result, self.model.spec)
+        return result if isinstance(result, dict) else encode(result, self.model.spec)
 
     def _call(self, step: Mapping[str, Any]) -> None:
         inputs = {name: tensor(one) for name, one in step["call"].items()}

@@ -1,0 +1,63 @@
+// The gRPC channel to one server, and the calls that client and streams make on it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cineflow_client.hpp"
+#include "spec.h"
+#include "wire.pb.h"
+
+namespace grpc {
+class Channel;
+}
+
+namespace cineflow_client {
+
+/// Paths of the methods.
+inline constexpr const char* kStreamInfer = "/inference.GRPCInferenceService/ModelStreamInfer";
+inline constexpr const char* kInfer = "/inference.GRPCInferenceService/ModelInfer";
+
+class Connection {
+ public:
+  /// Throws kServerUnavailable: `url` is not an address host:port.
+  Connection(const std::string& url, const ClientOptions& options);
+
+  const std::shared_ptr<grpc::Channel>& channel() const noexcept { return channel_; }
+  double timeout_s() const noexcept { return timeout_s_; }
+  /// gRPC does not work in a forked child that inherited it.
+  bool is_own() const noexcept;
+  void close() noexcept { closed_ = true; }
+
+  bool ready();
+  std::string server_version();
+  std::map<std::string, std::string> models();
+  Model model(const std::string& name);
+  cineflow_wire::ModelInferResponse infer(const cineflow_wire::ModelInferRequest& request);
+  /// Throws unless the server responds and has `model` ready.
+  void require_ready(const std::string& model);
+
+  /// Make the server map /dev/shm/`name`. Throws kSharedMemoryUnavailable, kServerUnavailable.
+  void register_memory(const std::string& name, std::size_t byte_size);
+  /// Make the server unmap a region of a stream that has ended. It may still compute with it.
+  void release_memory(const std::string& name) noexcept;
+
+ private:
+  template <typename Request, typename Response>
+  void ask(const char* method, const Request& request, Response& response,
+           const std::string& about = "the server", bool with_key = false);
+  cineflow_wire::ModelConfig config(const std::string& name);
+  void release_orphans() noexcept;
+
+  std::string url_;
+  double timeout_s_;
+  pid_t process_;
+  std::atomic<bool> closed_{false};
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+}  // namespace cineflow_client

@@ -1,0 +1,123 @@
+// The desk of a stream: which frames wait, which are in flight, and what became of the others.
+//
+// One lock guards all of it. Nobody holds it for more than a few steps per frame in flight: no
+// allocation by a sender, no call to the network, no callback.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "step.h"
+
+namespace cineflow_client {
+
+/// A frame that the server has, or that is about to leave.
+struct Flight {
+  std::uint64_t number = 0;
+  bool used = false;
+  FrameRef frame;                  // none while the history keeps it
+  std::shared_ptr<Memory> memory;  // with `area`
+  int area = -1;
+  std::int64_t sent_ns = 0;   // when the caller sent it
+  std::int64_t waits_ns = 0;  // since when its result is waited for
+};
+
+class Desk {
+ public:
+  Desk(const StreamOptions& options, bool from_state);
+
+  // -- a sender's side: no allocation, no waiting but for what is stated
+  // ---------------------------
+
+  /// A free buffer; empty with `*code` set if all are used until `until_ns`.
+  FrameRef acquire(std::int64_t until_ns, Code* code) noexcept;
+  void give_back(const FrameRef& frame) noexcept;
+  Submitted submit(const FrameRef& frame) noexcept;
+  bool take(Outcome* outcome, std::int64_t until_ns) noexcept;
+
+  // -- the feeding thread's side
+  // -------------------------------------------------------------------
+
+  enum class Work { kSend, kDropped, kLate, kStop };
+  struct Item {
+    Work work = Work::kStop;
+    FrameRef frame;            // kSend
+    std::uint64_t number = 0;  // kDropped
+    std::int64_t index = 0;    // kDropped
+  };
+  /// Wait for something to do. `done` has been called for the last frame before.
+  Item next_work(std::int64_t timeout_ns) noexcept;
+  /// The frame that `next_work` gave is on its way, or kept for the next session.
+  void sent() noexcept;
+  void stop() noexcept;
+  /// Wait until all frames that were submitted have left, at most until `until_ns`.
+  void drain(std::int64_t until_ns) noexcept;
+
+  // -- anybody's
+  // ------------------------------------------------------------------------------------
+
+  /// A frame's flight; `used` is false if it is missing.
+  Flight find(std::uint64_t number) noexcept;
+  /// Where a frame's results go, and whether the desk frees its buffer afterwards.
+  void set_area(std::uint64_t number, std::shared_ptr<Memory> memory, int area) noexcept;
+  void keep_buffer(std::uint64_t number) noexcept;
+  /// What became of a frame. False: nobody waits for it any more.
+  bool finish(std::uint64_t number, Outcome outcome);
+  void free_buffers(const std::vector<FrameRef>& frames) noexcept;
+  /// Every frame ends with `error`, or with what ended the stream before.
+  void end(const Error& error);
+  void close() noexcept;
+  /// Frames wait here until `resume`.
+  void interrupt() noexcept;
+  /// `frames`: new buffers; null: as before.
+  void resume(std::shared_ptr<Frames> frames) noexcept;
+  void use(std::shared_ptr<Frames> frames) noexcept { frames_ = std::move(frames); }
+
+  Outcome wait(std::uint64_t number);  // throws kCineflowClientError: it is not known
+  /// Why the stream has ended or is closed; null while it lives.
+  std::shared_ptr<const Error> ended() noexcept;
+  bool broken() noexcept;
+  int buffers_left() noexcept;
+  std::uint64_t dropped() const noexcept { return dropped_count_; }
+  std::uint64_t unread() const noexcept { return unread_; }
+
+ private:
+  struct Drop {
+    std::uint64_t number = 0;
+    std::int64_t index = 0;
+  };
+  void drop_oldest() noexcept;
+  void drop_late() noexcept;
+  bool is_pending(std::uint64_t number) noexcept;
+  void put_outcome(Outcome outcome, std::vector<Outcome>& given_up);
+  void release(FrameRef& frame) noexcept;
+  Flight* flight(std::uint64_t number) noexcept;
+  void deliver(const Outcome& outcome) noexcept;
+
+  const Policy policy_;
+  const bool from_state_;
+  const int slots_;
+  const std::size_t line_most_;
+  const std::int64_t oldest_ns_;
+  const std::function<void(const Outcome&)> on_outcome_;
+
+  Lock lock_;
+  Signal work_, freed_, arrived_, left_;
+  std::shared_ptr<Frames> frames_;
+  FixedQueue<FrameRef> queue_;  // frames that leave next
+  FixedQueue<FrameRef> line_;   // frames that wait for a slot, and may be dropped
+  FixedQueue<Drop> drops_;      // dropped frames of which nobody was told yet
+  FixedQueue<Outcome> outcomes_;
+  std::vector<Flight> flights_;
+  int in_use_ = 0;  // slots: flights, and with kEvery also what was acquired or waits to leave
+  std::uint64_t next_number_ = 0;
+  bool interrupted_ = false, stopped_ = false, sending_ = false, closed_ = false;
+  std::shared_ptr<const Error> broken_, closed_error_;
+  std::atomic<std::uint64_t> dropped_count_{0}, unread_{0};
+  std::mutex callback_;  // one callback at a time
+};
+
+}  // namespace cineflow_client

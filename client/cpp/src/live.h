@@ -1,0 +1,105 @@
+// The inside of a stream: a thread that feeds its session, and one that receives and resumes.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "desk.h"
+#include "history.h"
+#include "padding.h"
+#include "result_reader.h"
+#include "session.h"
+
+namespace cineflow_client {
+
+/// Areas beyond the slots: results that the caller may keep before they are copied.
+inline constexpr int kLeases = 4;
+
+class Live : public std::enable_shared_from_this<Live> {
+ public:
+  /// Throws as `Client::stream`.
+  Live(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> model,
+       const StreamOptions& options);
+  ~Live();
+
+  Slot acquire(double wait_s, DataType dtype) noexcept;
+  void give_back(Slot& slot) noexcept;
+  Submitted submit(Slot& slot, const FrameInfo& info) noexcept;
+  void copy_into(const Slot& slot, const FrameView& frame) const;  // throws kFrameRejected
+  void close() noexcept;
+
+  bool is_own() const noexcept;
+  Desk& desk() noexcept { return desk_; }
+  const Model& model() const noexcept { return *model_; }
+  const StreamOptions& options() const noexcept { return options_; }
+  std::uint64_t sequence_id();
+  Transport transport();
+  std::string transport_reason();
+  std::uint64_t resumed() const noexcept { return resumed_; }
+
+ private:
+  // The feeding thread.
+  void feed() noexcept;
+  void send(const FrameRef& frame);
+  bool check(const FrameRef& frame);  // throws kFrameRejected; returns whether it is black
+
+  // The receiving thread.
+  void receive() noexcept;
+  void deliver(Session& session, std::unique_ptr<Response> response);
+  void refuse(std::uint64_t number, const Error& error);
+  bool without_ring(Session& session, std::uint64_t number, const std::string& said);
+  void lose(Session& session, const Error& error);
+  std::shared_ptr<Session> after(std::shared_ptr<Session> session, const std::string& reason);
+  std::shared_ptr<Session> next_session();  // throws
+  std::shared_ptr<Session> begin();         // throws
+
+  bool may_resume(Code code) const noexcept;
+  void interrupt(const Error& error);
+  std::optional<Error> interrupted();
+  std::shared_ptr<Session> session();
+  void fail(const Error& error);
+  std::map<std::string, Given> beginning() const;
+  std::vector<std::string> outputs(bool asked) const;
+  int take_area(Session& session, std::uint64_t number);
+  void sequence_ended();
+
+  const std::shared_ptr<Connection> connection_;
+  const std::shared_ptr<const Model> model_;
+  const StreamOptions options_;
+  const pid_t process_;
+  const double timeout_s_;
+  Padding padding_;
+  std::size_t frame_bytes_ = 0;
+  int buffers_ = 0;
+  std::vector<std::string> wanted_;
+  bool shows_state_ = false;
+  Desk desk_;
+  std::unique_ptr<ResultReader> reader_;
+
+  std::mutex session_lock_;  // of what follows; a sender never takes it
+  std::shared_ptr<Session> session_;
+  std::optional<Error> interrupted_;
+  std::map<std::string, Given> at_start_;
+  bool wants_given_ = true;  // what is given at START has not come yet
+  History history_;
+
+  bool dark_ = true;  // the feeding thread's
+  std::atomic<bool> alive_{false};
+  std::atomic<std::uint64_t> resumed_{0};
+  int attempts_ = 0;           // the receiving thread's, since the last result
+  std::int64_t until_ns_ = 0;  // when they end
+
+  std::mutex end_lock_;
+  std::condition_variable end_;
+  std::atomic<bool> closing_{false};
+  bool sequence_ended_ = false, joined_ = false;
+  std::thread feeder_, receiver_;
+};
+
+}  // namespace cineflow_client

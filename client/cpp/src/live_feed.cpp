@@ -1,0 +1,122 @@
+// The thread that feeds a stream's session.
+#include <algorithm>
+#include <cstdio>
+
+#include "checks.h"
+#include "errors.h"
+#include "live.h"
+
+namespace cineflow_client {
+
+void Live::feed() noexcept {
+  const auto timeout_ns = static_cast<std::int64_t>(std::min(timeout_s_, 1e9) * 1e9);
+  while (true) {
+    Desk::Item item = desk_.next_work(timeout_ns);
+    switch (item.work) {
+      case Desk::Work::kStop:
+        return;
+      case Desk::Work::kDropped: {
+        Outcome outcome;
+        outcome.error = std::make_shared<const Error>(
+            Code::kFrameDropped, "a free slot in time",
+            "none for frame " + std::to_string(item.index) + ", which was not sent",
+            "Send fewer frames, or open the stream with more slots. The next result states the "
+            "gap (`gap_frames`).");
+        desk_.finish(item.number, std::move(outcome));
+        break;
+      }
+      case Desk::Work::kLate: {
+        char seconds[32];
+        std::snprintf(seconds, sizeof(seconds), "%g", timeout_s_);
+        fail(Error(Code::kStreamTimeout, std::string("a result within ") + seconds + " s", "none",
+                   "The server hangs or is overloaded. Open a new stream."));
+        break;
+      }
+      case Desk::Work::kSend:
+        try {
+          send(item.frame);
+        } catch (const Error& error) {
+          refuse(item.frame.step().number, error);
+        } catch (const std::exception& error) {  // also after a bug nobody must wait for ever
+          refuse(item.frame.step().number,
+                 Error(Code::kFrameRejected, "a frame that can be sent", error.what()));
+        }
+        desk_.sent();
+        break;
+    }
+  }
+}
+
+bool Live::check(const FrameRef& frame) {
+  Step& step = frame.step();
+  const bool black = check_values(*model_, frame.pixels(), step.dtype, padding_.size(), dark_);
+  std::vector<const TensorSpec*> now;
+  const auto has = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  for (const TensorSpec& input : model_->inputs) {
+    if (has(model_->feed_inputs, input.name)) continue;
+    if (wants_given_ || !has(model_->at_start, input.name)) now.push_back(&input);
+  }
+  AxisSizes sizes;
+  if (!now.empty()) sizes = model_->axis_sizes(padding_.size());
+  check_arrays(model_->info.served_name, now, step.given, step.given_count, sizes);
+  for (std::size_t k = 0; k < step.given_count;) {
+    if (!has(model_->at_start, step.given[k].name)) {
+      ++k;
+      continue;
+    }
+    at_start_[step.given[k].name] = step.given[k];
+    std::swap(step.given[k], step.given[--step.given_count]);
+  }
+  return black;
+}
+
+void Live::send(const FrameRef& frame) {
+  const std::lock_guard<std::mutex> guard(session_lock_);
+  const bool black = check(frame);
+  wants_given_ = false;
+  dark_ = dark_ && black;
+  const std::uint64_t number = frame.step().number;
+  bool asked = false;
+  if (options_.resume_s > 0) {
+    asked = history_.add(frame);
+    desk_.keep_buffer(number);
+    std::vector<FrameRef> freed;
+    while (desk_.buffers_left() + static_cast<int>(freed.size()) < options_.slots &&
+           history_.move_out_oldest(freed)) {
+      continue;
+    }
+    desk_.free_buffers(freed);
+    if (interrupted_) return;  // the next session sends it
+  }
+  Session& session = *session_;
+  if (!session.started) session.at_start = beginning();
+  const int area = take_area(session, number);
+  session.link.send(session.request(std::to_string(number), frame.step(), frame.pixels(),
+                                    padding_.size(), frame, area, outputs(asked)));
+}
+
+int Live::take_area(Session& session, std::uint64_t number) {
+  if (session.memory == nullptr) return -1;
+  const int area = session.memory->take_area();
+  desk_.set_area(number, session.memory, area);
+  return area;
+}
+
+std::map<std::string, Given> Live::beginning() const {
+  if (history_.state().empty()) return at_start_;
+  Given state;
+  const std::string& bytes = history_.state();
+  copy_given({"state", DataType::kUint8, {static_cast<std::int64_t>(bytes.size())}, bytes.data()},
+             state);
+  return {{"state", state}};
+}
+
+std::vector<std::string> Live::outputs(bool asked) const {
+  std::vector<std::string> names = wanted_;
+  if (asked && !shows_state_) names.push_back("state");
+  return names;
+}
+
+}  // namespace cineflow_client

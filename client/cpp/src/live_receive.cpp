@@ -1,0 +1,264 @@
+// The thread that receives the results of a stream, and goes on in another session after a loss.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "errors.h"
+#include "live.h"
+
+namespace cineflow_client {
+
+void Live::receive() noexcept {
+  std::shared_ptr<Session> current = session();
+  while (current != nullptr) {
+    bool failed = false;
+    std::string reason;
+    const std::string ended = current->link.run([&](std::unique_ptr<Response> response) {
+      try {
+        deliver(*current, std::move(response));
+      } catch (const std::exception& error) {  // also after a bug nobody must wait for ever
+        reason = error.what();
+        failed = true;
+        current->link.hang_up();
+      }
+    });
+    if (!failed) reason = ended;
+    current = after(std::move(current), reason);
+  }
+}
+
+void Live::deliver(Session& session, std::unique_ptr<Response> response) {
+  const std::string id = response->infer_response().id();
+  const std::string said = response->error_message();
+  if (id == kEndId) {
+    sequence_ended();
+    if (desk_.broken() || interrupted()) session.link.hang_up();
+    return;
+  }
+  if (interrupted()) return;  // this frame is sent again
+  const std::string again = kAgain;
+  if (id.compare(0, again.size(), again) == 0) {
+    if (!said.empty()) lose(session, error_from_message(said, model_->info.served_name));
+    return;
+  }
+  if (id.empty() || id.size() > 19 || id.find_first_not_of("0123456789") != std::string::npos) {
+    return;
+  }
+  const std::uint64_t number = std::stoull(id);
+  Flight flight = desk_.find(number);
+  if (!flight.used) return;
+  if (names_a_lost_region(said)) {
+    if (without_ring(session, number, said)) return;
+    lose(session, Error(Code::kServerDied, "a server that maps the stream's shared memory", said));
+    return;
+  }
+  if (!said.empty()) {
+    if (flight.area >= 0) flight.memory->free_area(flight.area);
+    const Error error = error_from_message(said, model_->info.served_name);
+    if (ends_stream(error.code())) {
+      lose(session, error);
+    } else {
+      refuse(number, error);
+    }
+    return;
+  }
+  const double latency_ms = static_cast<double>(now_ns() - flight.sent_ns) / 1e6;
+  std::shared_ptr<Result> result;
+  std::string state;
+  try {
+    result = reader_->read(std::move(response), std::move(flight.memory), flight.area,
+                           options_.slots, &state);
+  } catch (const Error& error) {
+    refuse(number, error);
+    return;
+  }
+  result->latency_ms = latency_ms;
+  alive_ = true;
+  attempts_ = 0;
+  std::vector<FrameRef> freed;
+  {
+    const std::lock_guard<std::mutex> guard(session_lock_);
+    session.round_trip_us = std::llround(1e3 * latency_ms);
+    if (options_.resume_s > 0) history_.answered(number, std::move(state), freed);
+  }
+  desk_.free_buffers(freed);
+  Outcome outcome;
+  outcome.result = std::move(result);
+  desk_.finish(number, std::move(outcome));
+}
+
+void Live::refuse(std::uint64_t number, const Error& error) {
+  std::vector<FrameRef> freed;
+  {
+    const std::lock_guard<std::mutex> guard(session_lock_);
+    history_.refused(number, freed);
+  }
+  desk_.free_buffers(freed);
+  Outcome outcome;
+  outcome.error = std::make_shared<const Error>(error);
+  desk_.finish(number, std::move(outcome));
+}
+
+bool Live::without_ring(Session& session, std::uint64_t number, const std::string& said) {
+  if (may_resume(Code::kServerDied)) return false;
+  {
+    const std::lock_guard<std::mutex> guard(session_lock_);
+    if (number == 0) session.started = false;  // no frame has reached the model
+    session.memory.reset();
+    session.transport = Transport::kGrpc;
+    session.transport_reason = "a server that no longer maps this stream's memory (" + said + ")";
+  }
+  refuse(number, Error(Code::kFrameRejected, "a server that maps the stream's shared memory", said,
+                       "The stream goes on with gRPC tensors. Send this frame again, or leave it "
+                       "out."));
+  return true;
+}
+
+bool Live::may_resume(Code code) const noexcept {
+  const bool lost = ends_stream(code) && code != Code::kStreamTimeout;
+  return lost && alive_ && options_.resume_s > 0 && !closing_;
+}
+
+void Live::interrupt(const Error& error) {
+  const std::lock_guard<std::mutex> guard(session_lock_);
+  if (!interrupted_) interrupted_ = error;
+  desk_.interrupt();
+}
+
+std::optional<Error> Live::interrupted() {
+  const std::lock_guard<std::mutex> guard(session_lock_);
+  return interrupted_;
+}
+
+std::shared_ptr<Session> Live::session() {
+  const std::lock_guard<std::mutex> guard(session_lock_);
+  return session_;
+}
+
+void Live::fail(const Error& error) {
+  desk_.end(error);
+  session()->link.hang_up();
+}
+
+void Live::lose(Session& session, const Error& error) {
+  if (may_resume(error.code())) {
+    interrupt(error);
+  } else {
+    desk_.end(error);
+  }
+  if (error.code() == Code::kServerStopping || error.code() == Code::kServerBusy) {
+    session.link.send(session.end_request());  // Triton still counts the sequence
+  } else {
+    session.link.hang_up();
+  }
+}
+
+std::shared_ptr<Session> Live::after(std::shared_ptr<Session> ended, const std::string& reason) {
+  const auto said = interrupted();
+  const Error why = said ? *said
+                         : Error(Code::kServerDied, "a live connection to the server", reason,
+                                 "Start the server again and open a new stream; displacement "
+                                 "starts from a new reference frame.");
+  const bool going_on = !desk_.broken() && may_resume(why.code());
+  if (going_on) {
+    interrupt(why);
+  } else {
+    desk_.end(why);
+    sequence_ended();
+  }
+  ended->release();
+  if (!going_on) return nullptr;
+  if (why.code() == Code::kServerDied) {
+    std::vector<FrameRef> freed;
+    std::optional<std::uint64_t> killing;
+    {
+      const std::lock_guard<std::mutex> guard(session_lock_);
+      killing = history_.leave_out_what_kills(freed);
+    }
+    desk_.free_buffers(freed);
+    if (killing) {
+      refuse(*killing, Error(Code::kFrameRejected, "a frame that the server survives",
+                             "one that twice took the server down, or was lost with it",
+                             "Look into the server's log. The stream goes on without this frame."));
+    }
+  }
+  try {
+    return next_session();
+  } catch (const Error& error) {
+    desk_.end(error);
+  } catch (const std::exception& error) {
+    desk_.end(Error(Code::kServerDied, "a stream that goes on", error.what()));
+  }
+  sequence_ended();
+  return nullptr;
+}
+
+std::shared_ptr<Session> Live::next_session() {
+  Error reason = *interrupted();
+  if (attempts_ == 0) until_ns_ = cineflow_client::after(options_.resume_s);
+  while (true) {
+    const double wait_s = std::min(0.05 * std::pow(2, std::min(attempts_, 8)), 1.0);
+    if (cineflow_client::after(wait_s) > until_ns_) {
+      if (ends_stream(reason.code())) throw reason;
+      char seconds[32];
+      std::snprintf(seconds, sizeof(seconds), "%g", options_.resume_s);
+      throw Error(Code::kServerDied,
+                  std::string("a server that takes the stream again within ") + seconds + " s",
+                  reason.what(),
+                  "Open a new stream; displacement starts from a new reference frame.");
+    }
+    {
+      std::unique_lock<std::mutex> guard(end_lock_);
+      end_.wait_for(guard, std::chrono::duration<double>(wait_s),
+                    [this] { return closing_.load(); });
+      if (closing_) throw closed_stream();
+    }
+    ++attempts_;
+    try {
+      return begin();
+    } catch (const Error& error) {
+      reason = error;
+    }
+  }
+}
+
+std::shared_ptr<Session> Live::begin() {
+  connection_->require_ready(model_->info.served_name);
+  std::map<std::string, Given> first;
+  {
+    const std::lock_guard<std::mutex> guard(session_lock_);
+    first = beginning();
+  }
+  auto next = std::make_shared<Session>(connection_, model_, std::move(first));
+  std::shared_ptr<Memory> memory;
+  try {
+    memory = next->settle(options_.transport, buffers_, frame_bytes_, options_.slots + kLeases,
+                          wanted_, padding_.size());
+  } catch (...) {
+    next->release();
+    throw;
+  }
+  auto frames = std::make_shared<Frames>(memory, buffers_);
+  const std::lock_guard<std::mutex> guard(session_lock_);
+  for (const Sent& sent : history_.to_send_again()) {
+    const std::string id = std::to_string(sent.number);
+    const Sizes& size = padding_.size();
+    if (sent.answered) {
+      // Readings on request are those that the first request names.
+      const auto names = next->started ? std::vector<std::string>{"indices"} : wanted_;
+      next->link.send(
+          next->request(kAgain + id, sent.step(), sent.pixels(), size, FrameRef(), -1, names));
+    } else {
+      const int area = take_area(*next, sent.number);
+      next->link.send(next->request(id, sent.step(), sent.pixels(), size, FrameRef(), area,
+                                    outputs(sent.asked)));
+    }
+  }
+  session_ = next;
+  interrupted_.reset();
+  ++resumed_;
+  desk_.resume(std::move(frames));
+  return next;
+}
+
+}  // namespace cineflow_client

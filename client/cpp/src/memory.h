@@ -1,0 +1,70 @@
+// Memory of a stream: buffers for frames, and areas that results are written to.
+//
+// In shared memory it is the ring that the server maps; else it has frames only. The segment's name
+// exists only until the server has mapped it, so no crash later can leave it in /dev/shm.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lock.h"
+
+namespace cineflow_client {
+
+/// The part of an area that holds one output.
+struct Part {
+  std::string name;
+  std::size_t bytes = 0;
+  std::size_t offset = 0;  // from the area's start
+};
+
+class Memory {
+ public:
+  /// Shared memory for `frames` frames and `areas` results. `register_region` makes the server map
+  /// it, and throws if it cannot. Throws kSharedMemoryUnavailable.
+  static std::shared_ptr<Memory> shared(
+      int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts,
+      const std::function<void(const std::string&, std::size_t)>& register_region);
+  /// Memory of this process. Throws kCineflowClientError: not enough.
+  static std::shared_ptr<Memory> own(int frames, std::size_t frame_bytes);
+  ~Memory();
+  Memory(const Memory&) = delete;
+
+  /// The region's name at the server; "" if it does not map it.
+  const std::string& region() const noexcept { return region_; }
+  std::size_t frame_bytes() const noexcept { return frame_bytes_; }
+  std::size_t frame_offset(int buffer) const noexcept {
+    return static_cast<std::size_t>(buffer) * frame_stride_;
+  }
+  unsigned char* frame(int buffer) const noexcept { return start_ + frame_offset(buffer); }
+
+  /// Null: that output travels in the message.
+  const Part* part(const std::string& name) const noexcept;
+  std::size_t part_offset(int area, const Part& part) const noexcept {
+    return areas_offset_ + static_cast<std::size_t>(area) * area_stride_ + part.offset;
+  }
+  const unsigned char* at(std::size_t offset) const noexcept { return start_ + offset; }
+
+  /// An area that no frame and no result uses; -1: all are used.
+  int take_area() noexcept;
+  void free_area(int area) noexcept;
+  int areas_left() noexcept;
+
+ private:
+  Memory(int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts);
+
+  std::string region_;
+  std::size_t frame_bytes_, frame_stride_ = 0, areas_offset_ = 0, area_stride_ = 0, bytes_ = 0;
+  std::vector<Part> parts_;
+  unsigned char* start_ = nullptr;
+  Lock lock_;  // of the free areas
+  std::vector<int> free_areas_;
+};
+
+/// Those of `names` that are rings of a program that no longer runs.
+std::vector<std::string> orphaned(const std::vector<std::string>& names);
+
+}  // namespace cineflow_client

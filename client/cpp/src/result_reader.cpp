@@ -1,0 +1,202 @@
+#include "result_reader.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "json.h"
+
+namespace cineflow_client {
+namespace {
+
+[[noreturn]] void other_version(const std::string& got) {
+  throw Error(Code::kServerRefused, "a response as this version of the contract has it", got,
+              "Server and client have different versions: install the same version of both.");
+}
+
+/// A dense view of `bytes` bytes. `data` may hold more.
+Tensor view_of(const cineflow_wire::ModelInferResponse::InferOutputTensor& output, const void* data,
+               std::size_t bytes, bool exactly) {
+  Tensor view;
+  const auto dtype = dtype_on_wire(output.datatype());
+  if (!dtype) other_version(output.name() + " of the datatype " + output.datatype());
+  const Sizes shape(output.shape().begin(), output.shape().end());
+  const auto count = product(shape);
+  if (shape.size() > kMostAxes || !count) {
+    other_version(output.name() + " of the shape [" + words(shape, ", ") + "]");
+  }
+  const auto wanted = static_cast<std::uint64_t>(*count) * size_of(*dtype);
+  if (*count > (std::int64_t{1} << 48) || (exactly ? wanted != bytes : wanted > bytes)) {
+    other_version(output.name() + " [" + words(shape, ", ") + "] with " + std::to_string(bytes) +
+                  " bytes");
+  }
+  view.data = data;
+  view.dtype = *dtype;
+  view.rank = static_cast<int>(shape.size());
+  auto stride = static_cast<std::int64_t>(size_of(*dtype));
+  for (int axis = view.rank; axis-- > 0;) {
+    view.shape[axis] = shape[static_cast<std::size_t>(axis)];
+    view.strides[axis] = stride;
+    stride *= std::max<std::int64_t>(view.shape[axis], 1);
+  }
+  return view;
+}
+
+template <typename Value, std::size_t kCount>
+bool numbers(const Tensor& view, DataType dtype, Value (&values)[kCount]) {
+  if (!view) return false;
+  if (view.dtype != dtype || view.rank != 1 || view.shape[0] != kCount) {
+    other_version("numbers of another type or count");
+  }
+  std::memcpy(values, view.data, sizeof(values));
+  return true;
+}
+
+Notes read_notes(const std::string& text) {
+  Notes notes;
+  try {
+    const Json json = Json::parse(text);
+    notes.unit = json.at("unit").as_text();
+    notes.engine = json.at("engine").as_text();
+    for (const auto& [name, why] : json.at("absent").members) notes.absent[name] = why.as_text();
+  } catch (const JsonError& error) {
+    other_version(std::string("notes with ") + error.what());
+  }
+  return notes;
+}
+
+std::int64_t whole(double value) {
+  if (!(std::abs(value) < 9e15)) other_version("a beat that is not a number");
+  return static_cast<std::int64_t>(value);
+}
+
+}  // namespace
+
+std::shared_ptr<Result> ResultReader::read(std::unique_ptr<Response> response,
+                                           std::shared_ptr<Memory> memory, int area, int spare,
+                                           std::string* state) {
+  auto kept = std::make_shared<Result::Kept>();
+  kept->response = std::move(response);
+  kept->model = model_;
+  kept->memory = std::move(memory);
+  kept->area = area;
+  auto result = std::make_shared<Result>();
+  read_tensors(*result, *kept);
+  if (const Tensor found = result->tensor("state")) {
+    state->assign(static_cast<const char*>(found.data), found.byte_size());
+  }
+  if (kept->area >= 0 && kept->memory->areas_left() < spare) {  // the caller keeps many results
+    std::size_t bytes = 0;
+    const auto in_ring = [&kept](const std::string& name) { return kept->memory->part(name); };
+    for (const auto& [name, view] : result->tensors) {
+      if (in_ring(name) != nullptr) bytes += (view.byte_size() + 63) / 64 * 64;
+    }
+    kept->copied.resize(bytes);
+    bytes = 0;
+    for (auto& [name, view] : result->tensors) {
+      if (in_ring(name) == nullptr || view.byte_size() == 0) continue;
+      std::memcpy(kept->copied.data() + bytes, view.data, view.byte_size());
+      view.data = kept->copied.data() + bytes;
+      bytes += (view.byte_size() + 63) / 64 * 64;
+    }
+    kept->free_area();
+  }
+  read_readings(*result, *kept);
+  result->kept = std::move(kept);
+  return result;
+}
+
+std::shared_ptr<Result> ResultReader::read_call(std::unique_ptr<Response> response) {
+  auto kept = std::make_shared<Result::Kept>();
+  kept->response = std::move(response);
+  kept->model = model_;
+  auto result = std::make_shared<Result>();
+  read_tensors(*result, *kept);
+  for (const TensorSpec& output : model_->outputs) {
+    const Tensor view = result->tensor(output.name);
+    if (!view) {
+      throw Error(Code::kServerRefused, "the output " + output.name, "none of that name");
+    }
+    result->outputs.push_back({&output, view});
+  }
+  result->kept = std::move(kept);
+  return result;
+}
+
+void ResultReader::read_tensors(Result& result, Result::Kept& kept) const {
+  const auto& message = kept.response->infer_response();
+  const int count = message.outputs_size(), raw_count = message.raw_output_contents_size();
+  const bool each = raw_count >= count;
+  int next = 0;
+  result.tensors.reserve(static_cast<std::size_t>(count));
+  for (const auto& output : message.outputs()) {
+    const Part* part = kept.area >= 0 ? kept.memory->part(output.name()) : nullptr;
+    if (part != nullptr) {
+      if (each) ++next;
+      const auto* data = kept.memory->at(kept.memory->part_offset(kept.area, *part));
+      result.tensors.emplace_back(output.name(), view_of(output, data, part->bytes, false));
+      continue;
+    }
+    if (next >= raw_count) other_version(output.name() + " without values");
+    const std::string& raw = message.raw_output_contents(next++);
+    result.tensors.emplace_back(output.name(), view_of(output, raw.data(), raw.size(), true));
+  }
+}
+
+void ResultReader::read_readings(Result& result, Result::Kept& kept) {
+  std::int64_t indices[7];
+  if (!numbers(result.tensor("indices"), DataType::kInt64, indices)) {
+    other_version("a response without indices");
+  }
+  result.current = indices[0];
+  result.previous = indices[1];
+  result.reference = indices[2];
+  result.described = indices[3];
+  result.repeat = indices[4] != 0;
+  result.gap_frames = indices[5];
+  result.re_referenced = indices[6] != 0;
+  const Tensor notes = result.tensor("notes");
+  if (!notes || notes.dtype != DataType::kUint8) other_version("a response without notes");
+  const std::string_view text(static_cast<const char*>(notes.data), notes.byte_size());
+  if (notes_ == nullptr || text != last_notes_) {
+    last_notes_.assign(text);
+    notes_ = std::make_shared<Notes>(read_notes(last_notes_));
+  }
+  kept.notes = notes_;
+  double parts[9], beat[5];
+  if (numbers(result.tensor("quality_parts"), DataType::kFloat64, parts)) {
+    result.quality = Quality{parts[0], parts[1], parts[2], parts[3], parts[4],
+                             parts[5], parts[6], parts[7], parts[8]};
+  }
+  if (numbers(result.tensor("beat_info"), DataType::kFloat64, beat)) {
+    result.beat = BeatInfo{whole(beat[0]), static_cast<Cause>(whole(beat[1])), whole(beat[2]),
+                           static_cast<Rhythm>(whole(beat[3])), beat[4]};
+  }
+  if (!shows_state_) {
+    const auto end = std::remove_if(result.tensors.begin(), result.tensors.end(),
+                                    [](const auto& one) { return one.first == "state"; });
+    result.tensors.erase(end, result.tensors.end());
+  }
+  for (auto& [name, view] : result.tensors) padding_.crop(name, view);
+  const std::pair<const char*, Tensor*> readings[] = {
+      {"flow", &result.flow},       {"displacement", &result.displacement},
+      {"points", &result.points},   {"confidence", &result.confidence},
+      {"lengths", &result.lengths}, {"areas", &result.areas},
+      {"strain", &result.strain},   {"state", &result.state},
+  };
+  for (const auto& [name, view] : readings) *view = result.tensor(name);
+  add_outputs(result);
+}
+
+void ResultReader::add_outputs(Result& result) const {
+  for (const TensorSpec& output : model_->outputs) {
+    if (!model_->travels_raw(output)) continue;
+    if (const Tensor view = result.tensor(output.name)) result.outputs.push_back({&output, view});
+  }
+  for (const TensorInfo& info : model_->in_pixels) {
+    const Tensor& view = info.role == "flow" ? result.flow : result.displacement;
+    if (view) result.outputs.push_back({&info, view});
+  }
+}
+
+}  // namespace cineflow_client

@@ -1,0 +1,57 @@
+// One sequence at the server, and how its frames travel. A stream has one after the other.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "link.h"
+#include "step.h"
+
+namespace cineflow_client {
+
+inline constexpr const char* kEndId = "end";
+/// Start of the request ids of frames that are sent again although their result has come.
+inline constexpr const char* kAgain = "again-";
+
+class Session {
+ public:
+  Session(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> model,
+          std::map<std::string, Given> at_start);
+
+  /// Have the server map a ring of `frames` frames, or fall back to gRPC tensors. Returns the
+  /// memory for frames. Throws kSharedMemoryUnavailable (kSharedMemory only), kServerUnavailable.
+  std::shared_ptr<Memory> settle(Transport transport, int frames, std::size_t frame_bytes,
+                                 int areas, const std::vector<std::string>& wanted,
+                                 const Sizes& size);
+
+  /// The message for a frame. It points at memory that the server maps, and else holds the frame.
+  /// `area` is for its results; -1: they come in the message.
+  Request request(const std::string& id, const Step& step, const unsigned char* pixels,
+                  const Sizes& size, const FrameRef& frame, int area,
+                  const std::vector<std::string>& outputs);
+  /// The end of the sequence.
+  Request end_request() const;
+  /// Unmap the ring at the server. Only after the call has ended.
+  void release() noexcept;
+
+  const std::uint64_t sequence_id;
+  Link link;
+  std::shared_ptr<Memory> memory;  // that the server maps; null: none
+  Transport transport = Transport::kGrpc;
+  std::string transport_reason;    // why kAuto did not take shared memory
+  bool started = false;            // a request has begun the sequence
+  std::int64_t round_trip_us = 0;  // of the last frame, for the server's metrics
+  std::map<std::string, Given> at_start;
+
+ private:
+  std::shared_ptr<Connection> connection_;
+  std::shared_ptr<const Model> model_;
+  std::string region_;
+};
+
+/// The message for a call of a stateless model.
+Request call_request(const Model& model, const std::vector<Given>& arrays);
+
+}  // namespace cineflow_client

@@ -1,0 +1,294 @@
+// Runs commands of tests/client_cpp/driver.py from its standard input, and prints what came of
+// them.
+//
+// A command is a line of words, then the bytes that its words announce. A word with a tensor is
+// KIND:NAME:DTYPE:SIZExSIZE:BYTES. An answer is "ok WORDS...", with tensors in the same way, or
+// "error NAME BYTES BYTES BYTES" and the three texts.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <map>
+#include <sstream>
+
+#include "cineflow_client.hpp"
+
+using namespace cineflow_client;
+
+namespace {
+
+std::vector<std::string> split(const std::string& text, char by) {
+  std::vector<std::string> parts;
+  std::stringstream rest(text);
+  for (std::string part; std::getline(rest, part, by);) parts.push_back(part);
+  return parts;
+}
+
+DataType dtype_of(const std::string& text) {
+  for (int k = 0; k < 7; ++k) {
+    if (text == name(static_cast<DataType>(k))) return static_cast<DataType>(k);
+  }
+  std::cerr << "no dtype " << text << "\n";
+  std::exit(2);
+}
+
+/// The words of a command, and its tensors.
+struct Command {
+  std::vector<std::string> words;
+  std::map<std::string, std::string> options;
+  Array frame;
+  std::vector<Array> given;
+  std::vector<std::unique_ptr<std::vector<unsigned char>>> bytes;
+
+  explicit Command(const std::string& line) {
+    for (const std::string& word : split(line, ' ')) {
+      const auto parts = split(word, ':');
+      if (parts[0] == "frame" || parts[0] == "given") {
+        Array array{parts[1], dtype_of(parts[2]), {}, nullptr};
+        for (const std::string& size : split(parts[3], 'x'))
+          array.shape.push_back(std::stoll(size));
+        bytes.push_back(std::make_unique<std::vector<unsigned char>>(std::stoull(parts[4]) + 1));
+        std::cin.read(reinterpret_cast<char*>(bytes.back()->data()),
+                      static_cast<std::streamsize>(bytes.back()->size() - 1));
+        array.data = bytes.back()->data();
+        (parts[0] == "frame" ? frame : given.emplace_back()) = array;
+      } else if (const auto equals = word.find('='); equals != std::string::npos) {
+        options[word.substr(0, equals)] = word.substr(equals + 1);
+      } else {
+        words.push_back(word);
+      }
+    }
+  }
+
+  std::string option(const std::string& key, const std::string& otherwise = "") const {
+    const auto found = options.find(key);
+    return found == options.end() ? otherwise : found->second;
+  }
+};
+
+class Answer {
+ public:
+  void word(const std::string& text) { head_ += " " + text; }
+  void tensor(const std::string& name_, const Tensor& view) {
+    std::string sizes;
+    for (int axis = 0; axis < view.rank; ++axis) {
+      sizes += (sizes.empty() ? "" : "x") + std::to_string(view.shape[axis]);
+    }
+    word("tensor:" + name_ + ":" + name(view.dtype) + ":" + sizes + ":" +
+         std::to_string(view.byte_size()));
+    const std::size_t before = bytes_.size();
+    bytes_.resize(before + view.byte_size());
+    view.copy_to(bytes_.data() + before);
+  }
+  template <typename Value, std::size_t kCount>
+  void numbers(const std::string& name_, DataType dtype, const Value (&values)[kCount]) {
+    Tensor view;
+    view.data = values;
+    view.dtype = dtype;
+    view.rank = 1;
+    view.shape[0] = kCount;
+    view.strides[0] = sizeof(Value);
+    tensor(name_, view);
+  }
+  void send() {
+    std::cout << "ok" << head_ << "\n";
+    std::cout.write(bytes_.data(), static_cast<std::streamsize>(bytes_.size()));
+    std::cout.flush();
+  }
+
+ private:
+  std::string head_;
+  std::vector<char> bytes_;
+};
+
+void send_error(const Error& error) {
+  std::cout << "error " << name(error.code()) << " " << error.wanted().size() << " "
+            << error.got().size() << " " << error.remedy().size() << "\n"
+            << error.wanted() << error.got() << error.remedy();
+  std::cout.flush();
+}
+
+/// A result as the wire had it, made from what the library read.
+void put(Answer& answer, const Result& result, bool call) {
+  if (call) {
+    for (const Output& output : result.outputs) answer.tensor(output.info->name, output.values);
+    return;
+  }
+  answer.word("unit=" + result.unit());
+  for (const auto& [key, view] : result.tensors) {
+    const bool made = key == "indices" || key == "quality_parts" || key == "beat_info";
+    if (!made) answer.tensor(key, view);
+  }
+  const std::int64_t indices[] = {result.current,      result.previous, result.reference,
+                                  result.described,    result.repeat,   result.gap_frames,
+                                  result.re_referenced};
+  answer.numbers("indices", DataType::kInt64, indices);
+  if (result.quality) {
+    const Quality& q = *result.quality;
+    const double parts[] = {q.index,          q.expected_error_px,   q.correlation,
+                            q.photometric_px, q.deformation,         q.appearance,
+                            q.temporal_px,    q.forward_backward_px, q.folding_percent};
+    answer.numbers("quality_parts", DataType::kFloat64, parts);
+  }
+  if (result.beat) {
+    const BeatInfo& beat = *result.beat;
+    const double parts[] = {static_cast<double>(beat.number), static_cast<double>(beat.cause),
+                            static_cast<double>(beat.delay_frames),
+                            static_cast<double>(beat.rhythm), beat.drift_px};
+    answer.numbers("beat_info", DataType::kFloat64, parts);
+  }
+  for (const Output& output : result.outputs) {
+    if (!output.values) throw std::runtime_error("an output without values");
+  }
+}
+
+StreamOptions stream_options(const Command& command) {
+  StreamOptions options;
+  for (const std::string& size : split(command.option("size"), 'x')) {
+    options.size.push_back(std::stoll(size));
+  }
+  options.dtype = dtype_of(command.option("dtype", "uint8"));
+  const std::string transport = command.option("transport", "auto");
+  options.transport = transport == "shm"    ? Transport::kSharedMemory
+                      : transport == "grpc" ? Transport::kGrpc
+                                            : Transport::kAuto;
+  const std::string policy = command.option("policy", "every");
+  options.policy = policy == "newest"     ? Policy::kNewest
+                   : policy == "deadline" ? Policy::kDeadline
+                                          : Policy::kEvery;
+  options.deadline_ms = std::stod(command.option("deadline_ms", "0"));
+  options.slots = std::stoi(command.option("slots", "4"));
+  options.resume_s = std::stod(command.option("resume_s", "30"));
+  options.timeout_s = std::stod(command.option("timeout_s", "0"));
+  for (const std::string& one : split(command.option("spacing"), ',')) {
+    options.spacing_mm.push_back(std::stod(one));
+  }
+  options.readings = split(command.option("readings"), ',');
+  for (const Array& one : command.given) {
+    if (one.name == "state") {
+      options.state.assign(static_cast<const char*>(one.data),
+                           static_cast<std::size_t>(one.shape.at(0)));
+    }
+  }
+  return options;
+}
+
+class Driver {
+ public:
+  void run(const Command& command) {
+    const std::string& verb = command.words.at(0);
+    Answer answer;
+    if (verb == "client") {
+      streams_.clear();
+      client_.reset();
+      ClientOptions options;
+      options.timeout_s = std::stod(command.option("timeout_s", "10"));
+      client_ = std::make_unique<Client>(command.words.at(1), options);
+    } else if (verb == "ready") {
+      answer.word(client_->is_ready() ? "yes" : "no");
+    } else if (verb == "version") {
+      answer.word(client_->server_version());
+    } else if (verb == "model") {
+      const ModelInfo info = client_->model(command.words.at(1));
+      answer.word(info.served_name);
+      answer.word(info.streams ? "stream" : "call");
+      answer.word(std::to_string(info.frame_rank));
+    } else if (verb == "call") {
+      put(answer, *client_->call(command.words.at(1), command.given), true);
+    } else if (verb == "stream") {
+      streams_.erase(command.words.at(1));
+      streams_.emplace(command.words.at(1),
+                       client_->stream(command.words.at(2), stream_options(command)));
+    } else {
+      with_stream(verb, streams_.at(command.words.at(1)), command, answer);
+    }
+    answer.send();
+  }
+
+ private:
+  void with_stream(const std::string& verb, Stream& stream, const Command& command,
+                   Answer& answer) {
+    FrameInfo info;
+    if (!command.option("index").empty()) info.index = std::stoll(command.option("index"));
+    if (!command.option("beat").empty()) info.beat = command.option("beat") == "1";
+    if (!command.option("time_ms").empty()) info.time_ms = std::stod(command.option("time_ms"));
+    info.given = command.given.data();
+    info.given_count = command.given.size();
+    const FrameView frame{command.frame.data, command.frame.dtype, command.frame.shape};
+    if (verb == "push") {
+      put(answer, *stream.push(frame, info), false);
+    } else if (verb == "submit") {
+      answer.word(
+          std::to_string(stream.submit(frame, info, std::stod(command.option("wait_s", "0")))));
+    } else if (verb == "next") {
+      Outcome outcome;
+      if (!stream.next(&outcome, std::stod(command.words.at(2)))) {
+        answer.word("none");
+        return;
+      }
+      if (outcome.error) throw *outcome.error;
+      answer.word(std::to_string(outcome.frame));
+      put(answer, *outcome.result, false);
+    } else if (verb == "about") {
+      answer.word(stream.transport() == Transport::kSharedMemory ? "shm" : "grpc");
+      answer.word(std::to_string(stream.resumed()));
+      answer.word(std::to_string(stream.dropped()));
+      answer.word(std::to_string(stream.unread()));
+      answer.word(stream.error() ? name(stream.error()->code()) : "Ok");
+    } else if (verb == "fork") {
+      answer.word(std::to_string(in_a_child(stream)));
+    } else if (verb == "close") {
+      stream.close();
+      streams_.erase(command.words.at(1));
+    } else {
+      std::cerr << "no command " << verb << "\n";
+      std::exit(2);
+    }
+  }
+
+  /// What a forked child gets: 0 if everything is refused, and its end touches nothing.
+  int in_a_child(Stream& stream) {
+    Slot inherited = stream.acquire();
+    const pid_t child = fork();
+    if (child == 0) {
+      int wrong = inherited.submit().code == Code::kOtherProcess ? 0 : 1;
+      if (stream.acquire().code() != Code::kOtherProcess) wrong |= 2;
+      try {
+        client_->model("lucas_kanade");
+        wrong |= 4;
+      } catch (const Error& error) {
+        if (error.code() != Code::kOtherProcess) wrong |= 8;
+      }
+      inherited = Slot();
+      stream.close();
+      streams_.clear();
+      client_.reset();
+      _exit(wrong);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  std::unique_ptr<Client> client_;
+  std::map<std::string, Stream> streams_;
+};
+
+}  // namespace
+
+int main() {
+  std::ios::sync_with_stdio(false);
+  Driver driver;
+  for (std::string line; std::getline(std::cin, line);) {
+    const Command command(line);
+    try {
+      driver.run(command);
+    } catch (const Error& error) {
+      send_error(error);
+    }
+  }
+  return 0;
+}

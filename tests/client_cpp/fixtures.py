@@ -1,0 +1,37 @@
+"""The C++ client for tests of several folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.client_cpp import builds
+from tests.client_cpp.driver import CppClient, Driver
+
+
+def built() -> Path:
+    """The folder with the built programs; skips the test where the libraries are missing."""
+    if lacking := builds.missing():
+        pytest.skip(f"the C++ client is not built: {lacking}")
+    return builds.build()
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Driver]:
+    with Driver(built() / "tests" / "driver") as running:
+        yield running
+
+
+@contextmanager
+def _connected(driver: Driver, floats: bool, url: str) -> Iterator[CppClient]:
+    yield CppClient(driver, url, floats=floats)
+
+
+def connect(driver: Driver, case: Mapping[str, Any]) -> Callable[[str], Any]:
+    """What makes the twins' client for a case."""
+    return partial(_connected, driver, "FP32" in str(case["steps"]))

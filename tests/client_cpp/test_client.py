@@ -1,0 +1,330 @@
+"""What the C++ client does beyond the cases: policies, losses, forks, padding, the C face."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cineflow.runtime import Bundle, open_engine
+from cineflow.runtime.stream import Stream as InProcess
+from cineflow.served import encode
+from cineflow.serving import TritonServer
+from cineflow_client import (
+    CineflowClientError,
+    FrameDropped,
+    FrameRejected,
+    ModelNotFound,
+    ServerDied,
+    ServerUnavailable,
+    StreamBusy,
+    StreamTimeout,
+)
+from tests.client.test_half_open import Proxy
+from tests.client_cpp.driver import CppClient, Driver
+from tests.client_cpp.fixtures import built, driver
+
+__all__ = ["driver"]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first one builds the client
+
+
+@pytest.fixture(scope="module")
+def frames(moving_frames: np.ndarray) -> np.ndarray:
+    """36 frames of a texture that goes there, back and there."""
+    return np.concatenate([moving_frames, moving_frames[::-1], moving_frames])
+
+
+@pytest.fixture(scope="module")
+def expected(frames: np.ndarray) -> list[dict[str, np.ndarray]]:
+    """What an uninterrupted stream says."""
+    bundle = Bundle.load("lucas_kanade")
+    stream = InProcess(open_engine(bundle), bundle.spec)
+    return [encode(stream.push(frame), bundle.spec.to_json()) for frame in frames]
+
+
+@pytest.fixture
+def client(driver: Driver, server: TritonServer) -> CppClient:
+    return CppClient(driver, server.url)
+
+
+def require_same(there: dict[str, np.ndarray], here: dict[str, np.ndarray]) -> None:
+    for name in ("flow", "displacement", "quality_parts", "beat_info", "indices"):
+        np.testing.assert_array_equal(there[name], here[name], err_msg=name)
+
+
+def memory_of(process: int) -> list[str]:
+    return [name for name in os.listdir("/dev/shm") if f"-{process}-" in name]
+
+
+@pytest.mark.parametrize("transport", ["shm", "grpc"])
+def test_a_server_that_is_killed_and_comes_back(
+    server_binary: Any,
+    repository: Path,
+    driver: Driver,
+    frames: np.ndarray,
+    expected: list[dict[str, np.ndarray]],
+    transport: str,
+) -> None:
+    """With four frames in flight; each gets its result, from the new server."""
+    with TritonServer(repository, binary=server_binary) as first:
+        port = int(first.url.rpartition(":")[2])
+        stream = CppClient(driver, first.url).stream("lucas_kanade", transport)
+        for frame, here in zip(frames[:22], expected, strict=False):
+            require_same(stream.push(frame), here)
+        os.kill(first.pid, signal.SIGKILL)
+        for frame in frames[22:26]:
+            stream.submit(frame)
+        with pytest.raises(StreamBusy):
+            stream.submit(frames[26])
+        first.close()
+        with TritonServer(repository, binary=server_binary, grpc_port=port):
+            for here in expected[22:26]:
+                came = stream.next(60)
+                assert came is not None
+                require_same(came[1], here)
+            for frame, here in zip(frames[26:], expected[26:], strict=True):
+                require_same(stream.push(frame), here)
+            about = stream.about()
+            assert (about.resumed, about.transport) == ("1", transport)
+            stream.close()
+    assert not memory_of(driver.process.pid)
+
+
+def test_a_connection_that_falls_silent(
+    driver: Driver, server: TritonServer, frames: np.ndarray, expected: list[dict[str, np.ndarray]]
+) -> None:
+    """Noticed within 7 s, and the stream goes on through a new connection."""
+    proxy = Proxy(server.url)
+    try:
+        stream = CppClient(driver, proxy.url, timeout_s=2).stream("lucas_kanade", timeout_s=30)
+        for frame, here in zip(frames[:3], expected, strict=False):
+            require_same(stream.push(frame), here)
+        assert stream.about().transport == "grpc"  # the key is another port's
+        proxy.fall_silent()
+        stream.submit(frames[3])
+        began = time.monotonic()
+        time.sleep(1)
+        proxy.speak()
+        came = stream.next(20)
+        assert came is not None
+        require_same(came[1], expected[3])
+        assert time.monotonic() - began < 12
+        assert stream.about().resumed == "1"
+        stream.close()
+    finally:
+        proxy.close()
+
+
+def test_a_server_that_does_not_come_back(
+    server_binary: Any, repository: Path, driver: Driver, frames: np.ndarray
+) -> None:
+    with TritonServer(repository, binary=server_binary) as server:
+        client = CppClient(driver, server.url)
+        for resume_s in (0, 1):
+            stream = client.stream("lucas_kanade", resume_s=resume_s)
+            stream.push(frames[0])
+        last = client.stream("lucas_kanade", resume_s=0)
+        last.push(frames[0])
+        os.kill(server.pid, signal.SIGKILL)
+        with pytest.raises(ServerDied):
+            last.push(frames[1])
+        with pytest.raises(ServerDied):
+            stream.push(frames[1])
+        with pytest.raises(ServerDied):  # it has ended
+            stream.push(frames[2])
+        driver.ask("client", "127.0.0.1:1")  # ends the streams; nothing waits for long
+    assert not memory_of(driver.process.pid)
+
+
+def test_a_server_that_hangs(
+    server_binary: Any, repository: Path, driver: Driver, frames: np.ndarray
+) -> None:
+    with TritonServer(repository, binary=server_binary) as server:
+        stream = CppClient(driver, server.url, timeout_s=3).stream("lucas_kanade", timeout_s=1)
+        stream.push(frames[0])
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StreamTimeout):
+                stream.push(frames[1])
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        stream.close()
+
+
+def test_the_newest_frame_goes_first(client: CppClient, frames: np.ndarray) -> None:
+    stream = client.stream("lucas_kanade", policy="newest", slots=1)
+    numbers = [stream.submit(frames[k % 36]) for k in range(40)]
+    assert numbers == list(range(40))
+    results, dropped = [], 0
+    while len(results) + dropped < 40:
+        try:
+            came = stream.next(20)
+        except FrameDropped:
+            dropped += 1
+        else:
+            assert came is not None
+            results.append(came)
+    assert results[-1][0] == 39  # the last one waits, and no newer one comes
+    assert dropped > 0
+    assert stream.about().dropped == f"{dropped}"
+    gaps = sum(int(tensors["indices"][5]) for _, tensors in results)
+    assert gaps == dropped
+    stream.close()
+
+
+def test_a_frame_past_its_deadline_is_dropped(client: CppClient, frames: np.ndarray) -> None:
+    stream = client.stream("lucas_kanade", policy="deadline", deadline_ms=1, slots=1)
+    for k in range(6):
+        stream.submit(frames[k])
+    dropped = 0
+    for _ in range(6):
+        try:
+            assert stream.next(20) is not None
+        except FrameDropped:
+            dropped += 1
+    assert dropped > 0
+    assert stream.about().dropped == f"{dropped}"
+    stream.close()
+
+
+def test_every_frame_or_a_refusal(client: CppClient, frames: np.ndarray) -> None:
+    stream = client.stream("lucas_kanade", slots=2)
+    stream.submit(frames[0])
+    stream.submit(frames[1])
+    with pytest.raises(StreamBusy, match="2 frames in flight"):
+        any(stream.submit(frame) < 0 for frame in frames)  # until one is refused
+    stream.submit(frames[0], wait_s=20)
+    stream.close()
+
+
+def test_frames_of_another_size_are_padded(driver: Driver, server: TritonServer) -> None:
+    """As the Python client pads them, in both transports, bytes and floats in turn."""
+    from cineflow_client import Client
+
+    clip = np.random.default_rng(0).integers(0, 256, (4, 100, 150)).astype(np.uint8)
+    for transport in ("shm", "grpc"):
+        stream = CppClient(driver, server.url, floats=True).stream("lucas_kanade", transport)
+        with Client(server.url) as python, python.stream("lucas_kanade", "grpc") as twin:
+            for k, frame in enumerate(clip):
+                sent = frame if k % 2 else frame.astype(np.float32)
+                here = twin.push(sent)
+                there = stream.push(sent)
+                assert there["flow"].shape == (2, 100, 150)
+                np.testing.assert_array_equal(there["flow"], here.flow)
+                np.testing.assert_array_equal(there["displacement"], here.displacement)
+        stream.close()
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (np.zeros((64, 80), np.float32), "float32 frames only"),
+        (np.zeros((64, 96), np.uint8), "64x80"),
+    ],
+)
+def test_a_frame_that_does_not_fit(client: CppClient, frame: np.ndarray, words: str) -> None:
+    stream = client.stream("lucas_kanade")
+    good = np.full((64, 80), 7, np.uint8)
+    stream.push(good)
+    with pytest.raises(FrameRejected, match=words):
+        stream.push(frame)
+    assert stream.push(good)["indices"][0] == 1
+    stream.close()
+
+
+def test_floats_of_another_scale(driver: Driver, server: TritonServer) -> None:
+    stream = CppClient(driver, server.url, floats=True).stream("lucas_kanade")
+    ramp = np.linspace(0, 1, 64 * 80, dtype=np.float32).reshape(64, 80)
+    for wrong, words in ((ramp, "scaled to 0..1"), (500 * ramp, "values from 0 to 500")):
+        with pytest.raises(FrameRejected, match=words):
+            stream.push(wrong)
+    assert stream.push(255 * ramp)["indices"][0] == 0
+    stream.close()
+
+
+def test_a_forked_child_touches_nothing(
+    driver: Driver, client: CppClient, frames: np.ndarray
+) -> None:
+    stream = client.stream("lucas_kanade")
+    stream.push(frames[0])
+    assert stream.ask("fork") == ["0"]
+    assert stream.push(frames[1])["indices"][0] == 1
+    stream.close()
+
+
+def test_what_cannot_be_opened(driver: Driver, server: TritonServer, client: CppClient) -> None:
+    frame = np.zeros((64, 80), np.uint8)
+    with pytest.raises(ModelNotFound):
+        client.stream("no_such_model").push(frame)
+    with pytest.raises(FrameRejected, match="a height of"):
+        client.stream("lucas_kanade").push(np.zeros((8, 80), np.uint8))
+    with pytest.raises(CineflowClientError, match="readings on request of strain, state"):
+        client.stream("lucas_kanade", readings=("flow",)).push(frame)
+    with pytest.raises(CineflowClientError, match="2 positive numbers"):
+        client.stream("lucas_kanade", spacing_mm=(0.3, -1.0)).push(frame)
+    with pytest.raises(CineflowClientError, match="deadline_ms"):
+        client.stream("lucas_kanade", policy="deadline").push(frame)
+    for url in ("127.0.0.1", "host:99999", "/a:1"):
+        with pytest.raises(ServerUnavailable, match="host:port"):
+            driver.ask("client", url)
+    nowhere = CppClient(driver, "127.0.0.1:1", timeout_s=2)
+    with pytest.raises(ServerUnavailable, match="cineflow serve"):
+        nowhere.stream("lucas_kanade").push(frame)
+    driver.ask("client", server.url)
+    assert driver.ask("ready")[0] == ["yes"]
+
+
+@pytest.fixture
+def programs() -> Path:
+    return built()
+
+
+@pytest.mark.parametrize(("policy", "way"), [("every", "poll"), ("newest", "callback")])
+def test_a_sender_allocates_nothing(
+    programs: Path, server: TritonServer, policy: str, way: str
+) -> None:
+    """Counted by an allocator's hook, after 64 frames. The time of `submit` is printed."""
+    command = [programs / "tests/real_time", server.url, "lucas_kanade", "128", "160", "1500"]
+    done = subprocess.run(
+        [*command, policy, way], capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    said = done.stdout.split()
+    found = dict(zip(said[:8:2], map(int, said[1:8:2]), strict=True))
+    assert found == {"frames": 1564, "results": 1564, "errors": 0, "allocations": 0}
+
+
+def test_the_example_in_c(programs: Path, server: TritonServer) -> None:
+    done = subprocess.run(
+        [programs / "track_clip", server.url, "lucas_kanade"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 8
+    assert lines[-1].startswith("6 -> 7, quality ")
+    assert lines[-1].endswith("flow 2x256x256")
+    failed = subprocess.run(
+        [programs / "track_clip", server.url, "no_such_model"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("ModelNotFound: wanted the model 'no_such_model'")
+
+
+def test_the_scanner(programs: Path, server: TritonServer) -> None:
+    done = subprocess.run(
+        [programs / "scanner_sim", server.url, "lucas_kanade", "1"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split(",")[0].strip() for line in lines] == ["30 fps", "60 fps", "120 fps"]
+    assert all("missed deadlines" in line and "ring" in line for line in lines)
