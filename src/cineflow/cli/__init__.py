@@ -10,6 +10,8 @@
     serve.py    bundles behind a real Triton, until Ctrl-C
     stream.py   a clip to a running server
     call.py     the arrays of one study to a running server
+    analyse/    clips to reports, tables and DICOM objects, without a server
+    send.py     DICOM objects to a storage server
     phantom.py  a synthetic cine with exactly known motion
     bench/      which frame rates hold with a real server
     doctor.py   what is installed, what is missing, what would be used
@@ -41,6 +43,8 @@ _COMMANDS = (
     "serve",
     "stream",
     "call",
+    "analyse",
+    "send",
     "phantom",
     "bench",
     "doctor",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cineflow.report.bullseye import bullseye
+from cineflow.report.bullseye import bullseye_png
 from cineflow.report.page import Provenance, render
 from cineflow.report.palette import CLASS_COLOURS, brighten
 from cineflow.report.places import eyes, place_tables
@@ -54,7 +54,11 @@ def write_call_report(
         provenance=provenance,
         untrained=not spec.weights.trained and spec.weights.source != "none",
         bullseyes=[
-            (eye.title, eye.label, _png_of_figure(eye.values, eye.title, eye.limits, eye.digits))
+            (
+                eye.title,
+                eye.label,
+                bullseye_png(eye.values, eye.title, limits=eye.limits, digits=eye.digits),
+            )
             for eye in eyes(outputs)
         ],
         tables=place_tables(outputs),
@@ -65,15 +69,6 @@ def write_call_report(
         },
         pictures=list(_pictures(spec, inputs))[:_MOST_PICTURES],
     )
-
-
-def _png_of_figure(
-    values: np.ndarray, label: str, limits: tuple[float, float] | None, digits: int
-) -> str:
-    """A bull's eye as a PNG inside the page."""
-    file = io.BytesIO()
-    bullseye(values, label, limits=limits, digits=digits).savefig(file, format="png", dpi=110)
-    return _embedded(file.getvalue())
 
 
 def _pictures(spec: ModelSpec, inputs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,6 @@
+"""`cineflow send`."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None: ...
