@@ -296,8 +296,17 @@ class _Scale:
         return tuple((round(self.x(i), 1), str(i)) for i in range(0, self.count, every))
 
     def y_ticks(self) -> tuple[tuple[float, str], ...]:
-        steps = np.linspace(self.low, self.high, 5)
-        return tuple((round(self.y(v), 1), f"{v:.4g}") for v in steps)
+        step = tick_step(self.low, self.high)
+        first, last = np.ceil(self.low / step - 1e-9), np.floor(self.high / step + 1e-9)
+        values = step * np.arange(first, last + 1)
+        return tuple((round(self.y(v), 1), f"{v:.4g}") for v in values)
+
+
+def tick_step(low: float, high: float) -> float:
+    """Distance between ticks: 1, 2, 2.5 or 5 times a power of ten, for five steps at most."""
+    raw = (high - low) / 5
+    power = 10.0 ** np.floor(np.log10(raw))
+    return float(power * next(k for k in (1, 2, 2.5, 5, 10) if k * power >= raw * (1 - 1e-9)))
 
 
 def _runs(flags: np.ndarray) -> list[range]:

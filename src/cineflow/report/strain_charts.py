@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cineflow.motion.strain_curves import StrainCurves
-from cineflow.report.charts import Chart, Timeline, curves
+from cineflow.report.charts import Chart, Timeline, curves, tick_step
 from cineflow.report.movie import WallLine
-from cineflow.report.palette import css_colour, round_up
+from cineflow.report.palette import css_colour
 from cineflow.report.scalars import Row
 from cineflow.report.trace_charts import SHADED
 
@@ -107,7 +107,9 @@ def _limits(percent: np.ndarray, width: np.ndarray) -> tuple[float, float]:
     most = 2 * np.abs(percent).max(initial=0.5)
     low = float(max((percent - known).min(), -most))
     high = float(min((percent + known).max(), most))
-    return -round_up(-low) if low < 0 else 0.0, round_up(high) if high > 0 else 0.0
+    low, high = min(low, 0.0), max(high, 0.0)
+    step = tick_step(low, high)
+    return float(step * np.floor(low / step)), float(step * np.ceil(high / step))
 
 
 def _band(values: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@
   const steps = new Int16Array(bytes.buffer); // [frame][row][column][x, y], little endian
   const screen = document.getElementById("screen");
   const draw = screen.getContext("2d");
-  const charts = [...document.querySelectorAll("figure")].map((figure) => ({
+  const charts = [...document.querySelectorAll("figure[data-step]")].map((figure) => ({
     first: Number(figure.dataset.first),
     step: Number(figure.dataset.step),
     svg: figure.querySelector("svg"),
