@@ -17,7 +17,7 @@ from cineflow.report.html import Closure
 from cineflow.report.judgement import beginnings, not_trusted, part_charts
 from cineflow.report.movie import MOST_FRAMES, WallLine, movie
 from cineflow.report.page import Provenance, render
-from cineflow.report.palette import css_colour, css_stops
+from cineflow.report.palette import CLASS_COLOURS, css_stops
 from cineflow.report.readings_page import curve_charts
 from cineflow.report.strain_charts import CONVENTIONS, strain_charts, strain_table, wall_lines
 from cineflow.report.trace import Trace
@@ -57,7 +57,7 @@ def write_analysis_report(
     timeline = _timeline(trace, strain, ventricle)
     lines = [] if strain is None else wall_lines(strain)
     if landmarks is not None:
-        lines = [WallLine(landmarks, css_colour(0), dots=True)]
+        lines = [WallLine(landmarks, CLASS_COLOURS[0], dots=True)]
     return render(
         path,
         "analysis.html.j2",

@@ -31,12 +31,12 @@ class WallLine:
 
     Attributes:
         path: Its points at every frame, [T, M, 2] (x, y) px of the clip.
-        colour: CSS colour.
+        colour: (red, green, blue).
         dots: Whether each point is marked.
     """
 
     path: np.ndarray
-    colour: str
+    colour: tuple[int, int, int]
     dots: bool = False
 
 
@@ -56,7 +56,7 @@ def movie(cine: Cine, trace: Trace, unit: Unit, wall: Sequence[WallLine] = ()) -
         "wall": [
             {
                 "points": np.round(line.path[:count] - offset, 2).tolist(),
-                "colour": line.colour,
+                "colour": "rgb({} {} {})".format(*line.colour),
                 "dots": line.dots,
             }
             for line in wall

@@ -10,7 +10,7 @@ import numpy as np
 from cineflow.motion.strain_curves import StrainCurves
 from cineflow.report.charts import Chart, Timeline, curves, tick_step
 from cineflow.report.movie import WallLine
-from cineflow.report.palette import css_colour
+from cineflow.report.palette import CLASS_COLOURS
 from cineflow.report.scalars import Row
 from cineflow.report.trace_charts import SHADED
 
@@ -126,7 +126,10 @@ def wall_lines(strain: StrainCurves) -> list[WallLine]:
     lines = []
     for index, part in enumerate(parts):
         outer = dict.fromkeys((0, len(part.lines) - 1))
-        lines += [WallLine(strain.path[:, part.lines[row]], css_colour(index)) for row in outer]
+        lines += [
+            WallLine(strain.path[:, part.lines[row]], CLASS_COLOURS[index % len(CLASS_COLOURS)])
+            for row in outer
+        ]
     return lines
 
 
