@@ -169,7 +169,7 @@ def fit(found: list[Sample]) -> dict[str, ErrorRule]:
                         continue
                     width = float(sigma.mean())
                     if best is None or width < best[0]:
-                        rule = ErrorRule(round(drift, 2), round(share, 2), least)
+                        rule = ErrorRule(round(float(drift), 2), round(float(share), 2), least)
                         best = width, rule
         assert best is not None, direction
         rules[direction] = best[1]

@@ -40,11 +40,11 @@ class ErrorRule:
 
 #: By direction. Those of the picture (`across`, `down`) have the largest of each.
 RULES = {
-    "circumferential": ErrorRule(0.25, 0.06, 0.005),
-    "longitudinal": ErrorRule(0.25, 0.06, 0.005),
-    "radial": ErrorRule(0.25, 0.15, 0.01),
-    "across": ErrorRule(0.25, 0.15, 0.01),
-    "down": ErrorRule(0.25, 0.15, 0.01),
+    "circumferential": ErrorRule(0.85, 0.04, 0.002),
+    "longitudinal": ErrorRule(0.35, 0.02, 0.005),
+    "radial": ErrorRule(0.25, 0.16, 0.015),
+    "across": ErrorRule(0.85, 0.16, 0.015),
+    "down": ErrorRule(0.85, 0.16, 0.015),
 }
 
 #: Half of the interval that is shown, in sigma: 95 % of the errors.
