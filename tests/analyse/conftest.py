@@ -12,7 +12,7 @@ from cineflow.cli.analyse.job import Model
 from cineflow.runtime import Bundle, open_engine
 
 #: Planted in the tags and in the file's name; no output but DICOM may have it.
-PATIENT = "Zyxwv^Quentin"
+PATIENT = "Zyxwvuts^Quentinius"
 
 
 @pytest.fixture(scope="session")
@@ -29,12 +29,12 @@ def named_clip(write_dicom: Callable[..., Path], moving_frames: np.ndarray) -> P
     frames = np.zeros((8, 160, 192), np.uint8)
     frames[:, 24:152, 16:176] = moving_frames[:8]
     for frame in frames:
-        cv2.putText(frame, "ZYXWV", (2, 14), cv2.FONT_HERSHEY_PLAIN, 1.0, 255)
+        cv2.putText(frame, "ZYXWVUTS", (2, 14), cv2.FONT_HERSHEY_PLAIN, 1.0, 255)
     return write_dicom(
         frames,
-        name="Zyxwv_Quentin.dcm",
+        name="Zyxwvuts_Quentinius.dcm",
         PatientName=PATIENT,
-        PatientID="PID-Zyxwv",
+        PatientID="PID-Zyxwvuts",
         PatientBirthDate="19500102",
         PatientSex="M",
         StudyInstanceUID="1.2.826.0.1.3680043.8.498.1",
@@ -42,9 +42,9 @@ def named_clip(write_dicom: Callable[..., Path], moving_frames: np.ndarray) -> P
         StudyID="S7",
         StudyDate="20260101",
         StudyTime="101500",
-        AccessionNumber="ACC7",
-        ReferringPhysicianName="Zyxwv^Ref",
-        InstitutionName="Zyxwv Hospital",
+        AccessionNumber="ACCQZXJ7741",
+        ReferringPhysicianName="Zyxwvuts^Ref",
+        InstitutionName="Zyxwvuts Hospital",
         SeriesNumber=3,
         InstanceNumber=4,
         Manufacturer="Maker",

@@ -94,7 +94,6 @@ def _write(folder: Path, header: Dataset, found: Analysis) -> None:
                 segment_labels(strain, cine.size),
                 reference,
                 aha=True,
-                spacing_mm=cine.spacing_mm,
             )
     if found.landmarks is not None:
         lines = [WallLine(found.landmarks, CLASS_COLOURS[0], dots=True)]
@@ -108,7 +107,6 @@ def _write(folder: Path, header: Dataset, found: Analysis) -> None:
                 np.where(cine.sector, labels, 0).astype(np.uint8),
                 frame,
                 names=readings.classes,
-                spacing_mm=cine.spacing_mm,
                 number=number,
             )
     if not lines and trace is not None:

@@ -169,7 +169,6 @@ def write_segmentation(
     *,
     names: Sequence[str] = (),
     aha: bool = False,
-    spacing_mm: tuple[float, float] | None = None,
     number: int = 1,
 ) -> Path | None:
     """Write the labels of one frame as a binary Segmentation.
@@ -182,7 +181,6 @@ def write_segmentation(
         frame: Frame of the source whose pixels these are, from 0.
         names: Names of the classes; "class k" without.
         aha: Whether the classes are AHA segments.
-        spacing_mm: (row_mm, column_mm) of the source; None without a calibration.
         number: Instance number in the series.
 
     Returns:
@@ -219,7 +217,6 @@ def write_segmentation(
         planes[None],
         segmentation_type=seg.SegmentationTypeValues.BINARY,
         segment_descriptions=descriptions,
-        pixel_measures=_measures(spacing_mm),
         omit_empty_frames=False,
         content_label="LABELS",
         **common,
@@ -228,11 +225,3 @@ def write_segmentation(
     refer_to_frame(made, source, frame)
     made.save_as(path, enforce_file_format=True)
     return path
-
-
-def _measures(spacing_mm: tuple[float, float] | None) -> Any:
-    from highdicom import PixelMeasuresSequence
-
-    if spacing_mm is None:
-        return None
-    return PixelMeasuresSequence(pixel_spacing=spacing_mm, slice_thickness=None)

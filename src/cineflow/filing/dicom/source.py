@@ -165,7 +165,7 @@ def equipment(source: Dataset, maker: Maker, kind: str, number: int) -> dict[str
         "manufacturer_model_name": maker.model[:64],
         "software_versions": maker.software[:64],
         "device_serial_number": maker.model[-8:],
-        "series_description": f"cineflow {kind}; {USE}"[:64],
+        "series_description": f"{USE}; {kind}"[:64],
     }
 
 
