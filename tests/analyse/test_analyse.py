@@ -81,7 +81,7 @@ def test_a_folder_is_analysed_and_bad_files_do_not_stop_it(analysed) -> None:
     clip = out / row["folder"]
     assert {*row["files"]} == {entry.name for entry in clip.iterdir()}
     page = (clip / "report.html").read_text()
-    words = ["Research use, not for diagnosis", "Bull's eye", "95 % of the errors", "Loop closure"]
+    words = ["Research use, not for diagnosis", "Bull's eye", "2 sigma", "Loop closure"]
     words += ["Lagrangian strain", "Reference frame 0", 'data-mode="wall"', "basal inferoseptal"]
     for word in [*words, row["bundle_hash"], "onnxruntime"]:
         assert word in page, word

@@ -62,7 +62,7 @@ class StrainCurves:
         return known.ed + at, float(curve[at])
 
     def interval(self, index: int, frame: int) -> float:
-        """Half of the interval that holds 95 % of the errors, a fraction."""
+        """Half of the interval that is shown, 2 sigma, a fraction."""
         return float(INTERVAL * self.sigma[index, frame])
 
     def segments(self, direction: str, frame: int) -> np.ndarray:

@@ -21,7 +21,7 @@ _TEXT = (176, 186, 191)
 _OVERSAMPLE = 2
 _BAR = 34  # height of the strip with the legend, px
 _SHADES = ramp(np.linspace(0, 1, 64)).tolist()
-_LEAST_WIDTH = 440  # px; narrower, the legend would not fit
+_LEAST_WIDTH = 400  # px; narrower, the legend would not fit
 _MESH_LINE = 2  # px of the oversampled panel. Lines and markers do not grow with the clip's pixels.
 _TRAIL = 12  # frames of a point's path that are drawn bright
 

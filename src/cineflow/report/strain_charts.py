@@ -31,8 +31,7 @@ class StrainRow:
         segment: AHA segment, or 0.
         direction: Of the strain.
         value: Strain at end-systole.
-        interval: Half of the interval that holds 95 % of the errors; infinite where the tracking
-            was lost.
+        interval: 2 sigma; infinite where the tracking was lost.
         peak: Strain of the largest magnitude in the beat.
         peak_frame: Its frame.
     """
@@ -89,7 +88,7 @@ def strain_charts(strain: StrainCurves, timeline: Timeline) -> Iterator[tuple[Ch
         single = [
             curves(
                 f"{name}, %",
-                f"{title}; the band holds 95 % of the errors.{shaded}",
+                f"{title}; the band is 2 sigma on either side.{shaded}",
                 [(name, values)],
                 unit="%",
                 limits=(low, high),

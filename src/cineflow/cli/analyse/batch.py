@@ -118,6 +118,8 @@ def analyse_to(
         row = _analyse(path, part, model, settings, dicom, progress)
         shutil.rmtree(folder, ignore_errors=True)  # what an interrupted run left
         part.rename(folder)
+        for left in folder.parent.glob(f".{folder.name}.*.part"):
+            shutil.rmtree(left, ignore_errors=True)  # of a worker that was killed
         return row
     except CineflowError as error:
         return {"state": "refused", "reason": without_name(_words(error), path)}
