@@ -69,6 +69,13 @@ ROOMS = [
         {"cine", "motion"},
         {"numpy", "matplotlib", "PIL", "jinja2", "cv2"},
     ),
+    Room(
+        "cineflow.filing",
+        "src/cineflow/filing",
+        {"cine", "motion", "report"},
+        {"numpy", "PIL", "cv2"},
+        {"highdicom", "nibabel", "pydicom", "pynetdicom"},
+    ),
     Room("cineflow.runtime", "src/cineflow/runtime", {"ops", "motion"}, {"numpy"}, ENGINES),
     Room(
         "cineflow.serving",
@@ -97,9 +104,20 @@ ROOMS = [
     Room(
         "cineflow.cli",
         "src/cineflow/cli",
-        {"_C", "cine", "export", "motion", "ops", "phantom", "report", "runtime", "serving"},
+        {
+            "_C",
+            "cine",
+            "export",
+            "filing",
+            "motion",
+            "ops",
+            "phantom",
+            "report",
+            "runtime",
+            "serving",
+        },
         {"numpy", "typer", "click", "rich"},
-        ENGINES | {"cineflow_client", "onnx", "PIL", "cv2", "tritonclient"},
+        ENGINES | {"cineflow_client", "onnx", "PIL", "cv2", "pydicom", "ray", "tritonclient"},
     ),
     Room(
         "cineflow_client",

@@ -211,8 +211,11 @@ def test_lengths_are_in_mm_where_the_clip_is_calibrated(
     assert movie_of(page)["full"] == 1.5  # 6 px along x at 0.25 mm
     assert "wall points, mm" in page
     assert "from PixelSpacing" in page
-    assert "2.3 px" in page
-    assert "shifts by (4, -1) px" in re.sub(r"\s+", " ", page)
+    text = re.sub(r"\s+", " ", page)
+    assert "0.8 mm" in text  # 2.345 px of 0.25 x 0.5 mm
+    assert "shifts by (1.0, -0.5) mm" in text
+    shown = re.sub(r"<(script|style).*?</\1>", " ", text)
+    assert not re.findall(r"(?<!×)\b[\d.]+ px", shown), "one page has lengths in one unit"
 
 
 def test_markup_in_a_note_is_text(write: Callable[..., str], clip: Cine) -> None:

@@ -12,6 +12,8 @@
     models.py   what a running server serves: models, load, unload, rollback
     stream.py   a clip to a running server
     call.py     the arrays of one study to a running server
+    analyse/    clips to reports, tables and DICOM objects, without a server
+    send.py     DICOM objects to a storage server
     phantom.py  a synthetic cine with exactly known motion
     bench/      which frame rates hold with a real server
     top.py      streams, latencies and deadlines of a server, live
@@ -48,6 +50,8 @@ _COMMANDS = (
     "models",
     "stream",
     "call",
+    "analyse",
+    "send",
     "phantom",
     "bench",
     "top",

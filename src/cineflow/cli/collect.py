@@ -93,7 +93,7 @@ class Collector:
         self._spec = spec
         self._served: Mapping[str, Any] = json.loads(spec.to_json())
         tracks = has_reading(self._served, "quality_parts")
-        self._trace = TraceRecorder(cine) if tracks else None
+        self._trace = TraceRecorder(cine, scale=_scale(geometry)) if tracks else None
         self._slices = slices
         self._recorders: list[ReadingsRecorder] = []
         if not tracks:
@@ -176,3 +176,8 @@ class Collector:
             unit=self._unit,
             panels=tuple(Panel(one.view, one.cine, readings) for one, readings in pairs),
         )
+
+
+def _scale(geometry: Geometry) -> float:
+    """Pixels of the model's picture for each of the clip; rounding makes the axes differ."""
+    return sum(geometry.scale) / 2

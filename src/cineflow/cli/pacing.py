@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -108,7 +108,17 @@ class Source:
     volumes: FittedVolumes | None = None
 
 
-def prepare(model: ModelInfo, clip: Cine | VolumeCine, given: Path | None = None) -> Source:
+class Described(Protocol):
+    """A model as `client.model` describes it, or a bundle in process."""
+
+    @property
+    def served_name(self) -> str: ...
+
+    @property
+    def spec(self) -> Mapping[str, Any]: ...
+
+
+def prepare(model: Described, clip: Cine | VolumeCine, given: Path | None = None) -> Source:
     """Fit a clip to a model.
 
     Args:
@@ -250,28 +260,29 @@ def stream_paced(
             collector.add(last)
         transport = stream.transport
     collected = collector.finish()
-    # The clip's own pixels, with the notes of the fit.
-    shown = replace(
-        cine,
-        notes=(
-            *source.notes,
-            *_window_notes(source.spec, len(cine)),
-            *_view_notes(source.spec),
-            *weights_notes(source.spec),
-            *repeat_notes(repeats),
-        ),
-    )
     return Streamed(
-        shown,
+        shown_clip(source, repeats),
         source.geometry,
         source.spec,
         collected,
         latency,
         transport,
-        _closure(cine, collected.trace),
+        closure_of(cine, collected.trace),
         tuple(repeats),
         source.volumes,
     )
+
+
+def shown_clip(source: Source, repeats: Sequence[int]) -> Cine:
+    """The clip in its own pixels, with notes of all that was done to it."""
+    notes = (
+        *source.notes,
+        *_window_notes(source.spec, len(source.cine)),
+        *_view_notes(source.spec),
+        *weights_notes(source.spec),
+        *repeat_notes(repeats),
+    )
+    return replace(source.cine, notes=notes)
 
 
 def sustained_fps(
@@ -363,7 +374,8 @@ def _grey(frames: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
     return np.float32(low) + frames.astype(np.float32) * np.float32((high - low) / GREY[1])
 
 
-def _closure(cine: Cine, trace: Trace | None) -> Closure:
+def closure_of(cine: Cine, trace: Trace | None) -> Closure:
+    """Loop closure of a clip's wall points, or the reason why it was not measured."""
     if trace is None:
         return Closure(None, None, "the model has no flow of images")
     beat, reason = find_beat(cine.frames, np.asarray(cine.times_ms), cine.sector)

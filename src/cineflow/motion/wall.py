@@ -206,7 +206,7 @@ class ApicalContour:
         Raises:
             ArgumentError: As `points.follow`, or a contour of length 0.
         """
-        start = self._even()
+        start = self.even_points()
         found = np.full((len(displacements), 17), np.nan)
         for frame, here in enumerate(follow(start, displacements)):
             for part, segment in enumerate(self.segments):
@@ -223,7 +223,7 @@ class ApicalContour:
         self, displacements: Path, convention: Convention
     ) -> tuple[GlobalStrain, ...]:
         """GLS at every frame, with its line and convention."""
-        start = self._even()
+        start = self.even_points()
         return tuple(
             global_longitudinal_strain(
                 start, here, self.line, spacing_mm=self.spacing_mm, convention=convention
@@ -231,7 +231,7 @@ class ApicalContour:
             for here in follow(start, displacements)
         )
 
-    def _even(self) -> np.ndarray:
+    def even_points(self) -> np.ndarray:
         """The contour in chords of equal length, [6 * _CHORDS + 1, 2] px."""
         points = np.asarray(self.points, np.float64)
         steps = np.ones(2) if self.spacing_mm is None else np.array(self.spacing_mm)[::-1]

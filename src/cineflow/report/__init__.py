@@ -1,5 +1,6 @@
 """Reports and pictures of what a model gave: self-contained, without the patient's identity."""
 
+from cineflow.report.analysis_page import write_analysis_report
 from cineflow.report.call_page import write_call_report
 from cineflow.report.html import Closure, write_report
 from cineflow.report.latency import Latency
@@ -32,6 +33,7 @@ __all__ = [
     "place_tables",
     "scalars_of",
     "score_cells",
+    "write_analysis_report",
     "write_arrays",
     "write_call_report",
     "write_csv",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,20 @@ if TYPE_CHECKING:
 
 #: Inner and outer radius, first segment and number of segments of each ring.
 _RINGS = ((0.75, 1.0, 1, 6), (0.5, 0.75, 7, 6), (0.25, 0.5, 13, 4))
+
+
+def bullseye_png(
+    values: np.ndarray,
+    label: str,
+    *,
+    limits: tuple[float, float] | None = None,
+    digits: int = 0,
+) -> str:
+    """A bull's eye as a PNG inside a page; the arguments are those of `bullseye`."""
+    file = io.BytesIO()
+    figure = bullseye(values, label, limits=limits, digits=digits)
+    figure.savefig(file, format="png", dpi=110)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def bullseye(

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from cineflow.report.bullseye import bullseye
+from cineflow.report.bullseye import bullseye_png
 from cineflow.report.page import Provenance, render
 from cineflow.report.palette import CLASS_COLOURS, brighten
 from cineflow.report.places import eyes, place_tables
+from cineflow.report.sizes import fitted
 from cineflow.served import Output
 from cineflow.spec import ModelSpec
 
@@ -54,7 +55,11 @@ def write_call_report(
         provenance=provenance,
         untrained=not spec.weights.trained and spec.weights.source != "none",
         bullseyes=[
-            (eye.title, eye.label, _png_of_figure(eye.values, eye.title, eye.limits, eye.digits))
+            (
+                eye.title,
+                eye.label,
+                bullseye_png(eye.values, eye.title, limits=eye.limits, digits=eye.digits),
+            )
             for eye in eyes(outputs)
         ],
         tables=place_tables(outputs),
@@ -65,15 +70,6 @@ def write_call_report(
         },
         pictures=list(_pictures(spec, inputs))[:_MOST_PICTURES],
     )
-
-
-def _png_of_figure(
-    values: np.ndarray, label: str, limits: tuple[float, float] | None, digits: int
-) -> str:
-    """A bull's eye as a PNG inside the page."""
-    file = io.BytesIO()
-    bullseye(values, label, limits=limits, digits=digits).savefig(file, format="png", dpi=110)
-    return _embedded(file.getvalue())
 
 
 def _pictures(spec: ModelSpec, inputs: Mapping[str, np.ndarray]) -> Iterator[tuple[str, str]]:
@@ -95,12 +91,12 @@ def _marked(picture: np.ndarray, points: np.ndarray) -> str:
     """A picture, its darkest level black and its brightest white, with numbered points."""
     low, high = float(picture.min()), float(picture.max())
     grey = np.round((picture - low) * (255.0 / max(high - low, 1e-6))).astype(np.uint8)
-    scale = _PICTURE_WIDTH / grey.shape[1]
-    size = (_PICTURE_WIDTH, max(1, round(grey.shape[0] * scale)))
-    image = Image.fromarray(brighten(grey)).resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    fit = fitted(*grey.shape, None, width=_PICTURE_WIDTH)
+    image = Image.fromarray(brighten(grey)).resize(fit.size, Image.Resampling.BICUBIC)
+    image = image.convert("RGB")
     draw = ImageDraw.Draw(image)
     for k, point in enumerate(points):
-        x, y = (float(value) for value in (point + 0.5) * scale)
+        x, y = (float(value) for value in (point + 0.5) * np.array(fit.scale))
         colour = CLASS_COLOURS[k % len(CLASS_COLOURS)]
         draw.ellipse((x - 4, y - 4, x + 4, y + 4), outline=colour, width=2)
         draw.text((x + 7, y - 6), str(k), colour)

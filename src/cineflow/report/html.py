@@ -8,9 +8,9 @@ from pathlib import Path
 from cineflow.cine import Cine
 from cineflow.cine.sector import covers_the_frame
 from cineflow.motion.closure import BeatPair
-from cineflow.report.charts import HEIGHT, WIDTH
-from cineflow.report.judgement import beat_rows, part_charts
+from cineflow.report.judgement import beat_rows, beginnings, part_charts
 from cineflow.report.latency import Latency
+from cineflow.report.latency_chart import latency_chart
 from cineflow.report.movie import MOST_FRAMES, movie
 from cineflow.report.page import Provenance, render, require_lengths
 from cineflow.report.palette import css_stops
@@ -59,6 +59,7 @@ def write_report(
     """
     period_ms = require_lengths(cine, len(trace.quality), latency)
     unit = Unit.of(cine)
+    timeline = beginnings(trace)
     return render(
         path,
         "report.html.j2",
@@ -69,11 +70,18 @@ def write_report(
         closure=closure,
         provenance=provenance,
         unit=unit,
-        charts=trace_charts(trace, latency.each_ms, period_ms, warm_up_frames, unit),
-        part_charts=part_charts(trace),
-        beats=beat_rows(trace),
+        charts=[
+            *trace_charts(trace, unit, timeline),
+            latency_chart(
+                latency.each_ms,
+                period_ms,
+                warm_up_frames,
+                "frame 0 is the first and is not tracked",
+            ),
+        ],
+        part_charts=part_charts(trace, unit, timeline),
+        beats=beat_rows(trace, unit),
         renewals=[beat for beat in trace.beats if beat.cause != "start"],
-        chart_size=(WIDTH, HEIGHT),
         ramp=css_stops(),
         movie=movie(cine, trace, unit),
         whole_frame=covers_the_frame(cine.sector),

@@ -4,51 +4,77 @@ from __future__ import annotations
 
 import numpy as np
 
-from cineflow.report.charts import Chart, curve
+from cineflow.motion.quality_rule import SUSPECT_PX
+from cineflow.report.charts import Chart, Timeline, curve
 from cineflow.report.trace import Trace
+from cineflow.report.unit import Unit
 
-#: Title and caption of each part of the quality. The expected error has its own chart.
+#: Title, unit and caption of each part of the quality; "length" stands for the page's unit. The
+#: expected error has its own chart.
 _PART_TITLES = {
     "correlation": (
         "Correlation of the speckle",
+        "ratio",
         "With the next frame warped back along the flow; 80 % of the tissue is better.",
     ),
     "photometric_px": (
-        "Photometric spread, px",
+        "Photometric spread",
+        "length",
         "Uncertainty of the position from a single pixel, from residual and gradient.",
     ),
     "deformation": (
         "Deformation per frame",
+        "ratio",
         "Norm of the flow's gradient; 90 % of the tissue is below.",
     ),
     "appearance": (
-        "Change of the picture, grey levels",
+        "Change of the picture",
+        "grey levels",
         "Compared with the last five frames or so: shadows, haze, gain and noise.",
     ),
-    "temporal_px": ("Change of the flow, px", "Since the previous pair, mean over the tissue."),
+    "temporal_px": (
+        "Change of the flow",
+        "length",
+        "Since the previous pair, mean over the tissue.",
+    ),
     "forward_backward_px": (
-        "There and back, px",
+        "There and back",
+        "length",
         "Distance from the start after tracking forward and backward.",
     ),
-    "folding_percent": ("Folding, %", "Tissue that the flow folds over; it should be 0."),
+    "folding_percent": ("Folding", "%", "Tissue that the flow folds over; it should be 0."),
 }
 
 
-def part_charts(trace: Trace) -> list[Chart]:
-    """One small chart for each part that was measured."""
-    return [
-        curve(title, caption, trace.parts[name], marks=beginnings(trace))
-        for name, (title, caption) in _PART_TITLES.items()
-        if not np.isnan(trace.parts[name]).all()
-    ]
+def part_charts(trace: Trace, unit: Unit, timeline: Timeline) -> list[Chart]:
+    """One small chart for each part that was measured, lengths in the page's unit."""
+    charts = []
+    for part, (title, kind, caption) in _PART_TITLES.items():
+        values = trace.parts[part]
+        if np.isnan(values).all():
+            continue
+        words = unit.name if kind == "length" else kind
+        shown = values * unit.mean_per_px if kind == "length" else values
+        shown = np.where(shown < 0, 0.0, shown)  # a negative correlation is as bad as none
+        name = title if words == "ratio" else f"{title}, {words}"
+        charts.append(curve(name, caption, shown, unit=words, timeline=timeline))
+    return charts
 
 
-def beginnings(trace: Trace) -> list[int]:
+def beginnings(trace: Trace) -> Timeline:
     """The frames where beats begin. The first frame counts only if a trigger came with it."""
-    return [beat.reference for beat in trace.beats if beat.cause != "start"]
+    starts = [(beat.reference, "beat") for beat in trace.beats if beat.cause != "start"]
+    return Timeline(tuple(starts), bad=not_trusted(trace))
 
 
-def beat_rows(trace: Trace) -> list[dict[str, str]]:
+def not_trusted(trace: Trace) -> np.ndarray:
+    """Frames whose expected error is above the limit that tells failed frames best, bool [T]."""
+    expected = trace.parts["expected_error_px"]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(expected * trace.scale > SUSPECT_PX)
+
+
+def beat_rows(trace: Trace, unit: Unit) -> list[dict[str, str]]:
     """The table of beats, in words."""
     rows = []
     for beat in trace.beats:
@@ -61,11 +87,15 @@ def beat_rows(trace: Trace) -> list[dict[str, str]]:
                 "number": str(beat.number),
                 "reference": str(beat.reference),
                 "cause": _CAUSES[beat.cause] + (f", {delay} frames late" if delay > 0 else ""),
-                "drift": "–" if beat.drift_px is None else f"{beat.drift_px:.2f} px",
+                "drift": _drift(beat.drift_px, unit),
                 "note": "; ".join(notes),
             }
         )
     return rows
+
+
+def _drift(drift_px: float | None, unit: Unit) -> str:
+    return "–" if drift_px is None else f"{drift_px * unit.mean_per_px:.2f} {unit.name}"
 
 
 _CAUSES = {

@@ -26,4 +26,5 @@ def latency_chart(
         each_ms,
         period_ms,
         f"deadline {period_ms:.1f} ms",
+        "ms",
     )

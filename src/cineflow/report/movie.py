@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,22 @@ MOST_FRAMES = 300
 _STEP_PX = 1 / 32
 
 
-def movie(cine: Cine, trace: Trace, unit: Unit) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class WallLine:
+    """A line of the wall that the page draws over the cine.
+
+    Attributes:
+        path: Its points at every frame, [T, M, 2] (x, y) px of the clip.
+        colour: (red, green, blue).
+        dots: Whether each point is marked.
+    """
+
+    path: np.ndarray
+    colour: tuple[int, int, int]
+    dots: bool = False
+
+
+def movie(cine: Cine, trace: Trace, unit: Unit, wall: Sequence[WallLine] = ()) -> dict[str, Any]:
     """The data for the page's script, in pixels of the frame cropped to its sector."""
     count = min(len(cine), MOST_FRAMES)
     top, bottom, left, right = sector_box(cine.sector)
@@ -35,6 +52,16 @@ def movie(cine: Cine, trace: Trace, unit: Unit) -> dict[str, Any]:
     blanked = np.where(cine.sector, cine.frames[:count], 0)
     return {
         "size": [right - left, bottom - top],
+        "shape": [(right - left) * unit.per_px[0], (bottom - top) * unit.per_px[1]],
+        "wall": [
+            {
+                "points": np.round(line.path[:count] - offset, 2).tolist(),
+                "colour": "rgb({} {} {})".format(*line.colour),
+                "dots": line.dots,
+            }
+            for line in wall
+        ]
+        or None,
         "frames": _encode(brighten(blanked[:, top:bottom, left:right])),
         "times": np.round(cine.times_ms[:count], 3).tolist(),
         "points": np.round(trace.points[:count] - offset, 2).tolist(),

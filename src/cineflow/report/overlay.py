@@ -13,20 +13,21 @@ from cineflow.cine.sector import sector_box
 from cineflow.report.area_strain import colour_of_strain
 from cineflow.report.palette import CLASS_COLOURS, brighten
 from cineflow.report.readings import Readings
+from cineflow.report.sizes import fitted
 
 #: A longer clip is cut after this many frames.
 MOST_FRAMES = 120
 
 _LABEL_OPACITY = 0.38
 _TRAIL = 12  # frames of a point's path that are drawn bright
-_LARGEST = 2.8  # px of the picture for each of the clip, as far as points grow with it
+_THICK = 2.0  # px of the picture; lines and markers do not grow with the clip's pixels
 _OVERSAMPLE = 2  # drawn this much larger and then shrunk, so that thin lines are smooth
 
 
 def write_overlay(
     path: str | Path, cine: Cine, readings: Readings, *, width: int = 640, slowdown: float = 2.5
 ) -> Path:
-    """Write an animation of the clip with its readings (the suffix decides: .webp or .gif).
+    """Write an animation of the clip with its readings (.webp or .gif), or one frame (.png).
 
     Class 0 of the labels is the background and is not coloured.
 
@@ -34,16 +35,17 @@ def write_overlay(
         path: File to write; its folder is created.
         cine: The clip; nothing is drawn outside its sector.
         readings: What the model gave, in the clip's pixels.
-        width: Width of the picture, px.
+        width: Largest width of the picture, px. It is at most `sizes.MOST_HEIGHT` high.
         slowdown: The animation runs this much slower than the clip.
 
     Returns:
         `path`.
     """
     box = sector_box(cine.sector)
-    scale = width / (box[3] - box[2])
+    scale = fitted(box[1] - box[0], box[3] - box[2], cine.spacing_mm, width=width).scale
     count = min(len(cine), MOST_FRAMES)
-    images = [draw_frame(cine, readings, index, box, (scale, scale)) for index in range(count)]
+    indices = [count // 2] if is_still(path) else range(count)
+    images = [draw_frame(cine, readings, index, box, scale) for index in indices]
     return save_animation(path, images, cine.times_ms, slowdown)
 
 
@@ -52,12 +54,17 @@ def save_animation(
 ) -> Path:
     """Write pictures as an animation that runs `slowdown` times slower than their times say.
 
+    A .png has the first picture only.
+
     Returns:
         `path`, whose folder is created.
     """
     durations = [int(slowdown * step) for step in np.diff(times_ms[: len(images)])]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if is_still(path):
+        images[0].save(path)
+        return path
     options = {"quality": 72, "method": 3} if path.suffix == ".webp" else {"optimize": True}
     images[0].save(
         path,
@@ -68,6 +75,11 @@ def save_animation(
         **options,
     )
     return path
+
+
+def is_still(path: str | Path) -> bool:
+    """Whether a picture's file holds one frame only."""
+    return Path(path).suffix == ".png"
 
 
 def colour_of(index: int) -> tuple[int, int, int]:
@@ -127,7 +139,7 @@ def _draw_points(
     def place(points: np.ndarray) -> np.ndarray:
         return np.asarray((points - offset + 0.5) * scale)
 
-    thin = min(float(scale.min()), _OVERSAMPLE * _LARGEST)
+    thin = _OVERSAMPLE * _THICK
     shown = sorted(frame for frame in readings.points if frame <= index)
     named = bool(readings.point_names)
     for before, after in itertools.pairwise(shown):

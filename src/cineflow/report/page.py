@@ -24,6 +24,8 @@ class Provenance:
         server: Name and version of the server ("" if it ran in process).
         transport: How frames reached the model.
         software: Version of cineflow.
+        bundle_hash: SHA-256 of the model's graph ("" where the name has to do).
+        libraries: Versions of the libraries that the result depends on ("" for none).
     """
 
     model: str
@@ -32,6 +34,8 @@ class Provenance:
     server: str
     transport: str
     software: str
+    bundle_hash: str = ""
+    libraries: str = ""
 
 
 def require_lengths(cine: Cine, results: int, latency: Latency) -> float:

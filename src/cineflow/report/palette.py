@@ -1,21 +1,47 @@
-"""One colour ramp for displacement, used by the page and the pictures: teal, amber, coral."""
+"""The colours of pages and pictures. Each can be told from its neighbours by colour-blind eyes.
+
+Lengths have one ramp, which is perceptually uniform: equal steps of length look like equal steps.
+It is the upper part of viridis, whose dark end would be lost on grey tissue. Classes, points and
+curves have the colours of Okabe and Ito.
+
+Source:
+    viridis: van der Walt and Smith 2015 (matplotlib, CC0). Okabe and Ito 2008, Color Universal
+    Design.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-#: (position 0..1, red, green, blue). Legible on grey tissue; the ends differ in lightness.
-STOPS = ((0.0, 54, 197, 190), (0.5, 255, 209, 102), (1.0, 255, 92, 108))
-
-#: Red, green, blue of classes and points, in turn. The first three are the ramp's.
-CLASS_COLOURS = (
-    (54, 197, 190),
-    (255, 209, 102),
-    (255, 92, 108),
-    (122, 162, 255),
-    (190, 132, 255),
-    (126, 217, 87),
+#: (position 0..1, red, green, blue): viridis from 0.40 to 1.
+STOPS = (
+    (0.0, 42, 120, 142),
+    (0.125, 35, 138, 141),
+    (0.25, 30, 156, 137),
+    (0.375, 40, 174, 128),
+    (0.5, 68, 191, 112),
+    (0.625, 108, 205, 90),
+    (0.75, 155, 217, 60),
+    (0.875, 205, 225, 29),
+    (1.0, 253, 231, 37),
 )
+
+#: Red, green, blue of classes, points and curves, in turn. Okabe and Ito's, without black.
+CLASS_COLOURS = (
+    (86, 180, 233),
+    (230, 159, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (213, 94, 0),
+    (0, 114, 178),
+    (240, 228, 66),
+)
+
+
+def css_colour(index: int) -> str:
+    """The colour of a class or a curve, for a page."""
+    red, green, blue = CLASS_COLOURS[index % len(CLASS_COLOURS)]
+    return f"rgb({red} {green} {blue})"
 
 
 def ramp(values: np.ndarray) -> np.ndarray:
@@ -39,7 +65,7 @@ def brighten(frames: np.ndarray) -> np.ndarray:
 
 def css_stops() -> str:
     """The ramp as CSS gradient stops."""
-    return ", ".join(f"rgb({r} {g} {b}) {position:.0%}" for position, r, g, b in STOPS)
+    return ", ".join(f"rgb({r} {g} {b}) {position:.1%}" for position, r, g, b in STOPS)
 
 
 def round_up(value: float) -> float:

@@ -9,7 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cineflow.cine import Cine
 from cineflow.cine.sector import sector_box
+from cineflow.report.overlay import MOST_FRAMES, is_still, save_animation
 from cineflow.report.palette import brighten, colour_range, ramp
+from cineflow.report.sizes import fitted
 from cineflow.report.trace import Trace
 from cineflow.report.unit import Unit
 
@@ -19,75 +21,71 @@ _TEXT = (176, 186, 191)
 _OVERSAMPLE = 2
 _BAR = 34  # height of the strip with the legend, px
 _SHADES = ramp(np.linspace(0, 1, 64)).tolist()
-_MOST_FRAMES = 120  # a longer clip is cut after these
+_LEAST_WIDTH = 400  # px; narrower, the legend would not fit
+_MESH_LINE = 2  # px of the oversampled panel. Lines and markers do not grow with the clip's pixels.
 _TRAIL = 12  # frames of a point's path that are drawn bright
 
 
 def write_picture(
-    path: str | Path, cine: Cine, trace: Trace, *, panel_width: int = 440, slowdown: float = 2.5
+    path: str | Path,
+    cine: Cine,
+    trace: Trace,
+    *,
+    panel_width: int = 440,
+    slowdown: float = 2.5,
+    still: int | None = None,
 ) -> Path:
-    """Write an animation of the tracked clip (the suffix decides: .webp or .gif).
+    """Write an animation of the tracked clip, or one frame (the suffix decides).
 
     Args:
-        path: File to write.
+        path: File to write: .webp or .gif, or .png for one frame.
         cine: The clip; nothing is drawn outside its sector.
         trace: Its tracked motion.
-        panel_width: Width of each of the two panels, px.
+        panel_width: Largest width of each of the two panels, px. They are at most
+            `sizes.MOST_HEIGHT` high, and keep the clip's shape.
         slowdown: The animation runs this much slower than the clip.
+        still: Frame of a .png; None for the middle one.
 
     Returns:
         `path`.
     """
-    box = sector_box(cine.sector)
-    scale = panel_width * _OVERSAMPLE / (box[3] - box[2])
-    painter = _Painter(cine, trace, box, scale)
-    count = min(len(cine), _MOST_FRAMES)
-    images = [painter.frame(index) for index in range(count)]
-    durations = [int(slowdown * step) for step in np.diff(cine.times_ms[:count])]
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    options = {"quality": 72, "method": 3} if path.suffix == ".webp" else {"optimize": True}
-    images[0].save(
-        path,
-        save_all=True,
-        append_images=images[1:],
-        duration=[*durations, 900],  # rest before the loop starts again
-        loop=0,
-        **options,
-    )
-    return path
+    painter = _Painter(cine, trace, panel_width)
+    count = min(len(cine), MOST_FRAMES)
+    indices = [count // 2 if still is None else still] if is_still(path) else list(range(count))
+    images = [painter.frame(index) for index in indices]
+    return save_animation(path, images, cine.times_ms, slowdown)
 
 
 class _Painter:
     """Draws single frames with a common scale of lengths and colours."""
 
-    def __init__(
-        self, cine: Cine, trace: Trace, box: tuple[int, int, int, int], scale: float
-    ) -> None:
-        self.cine, self.trace, self.scale = cine, trace, scale
-        self.top, self.bottom, self.left, self.right = box
+    def __init__(self, cine: Cine, trace: Trace, panel_width: int) -> None:
+        self.cine, self.trace = cine, trace
+        self.top, self.bottom, self.left, self.right = sector_box(cine.sector)
         unit = Unit.of(cine)
         self.node_length = unit.length(trace.displacement)
         self.point_length = unit.length(trace.points - trace.points[0])
         shown = np.concatenate([self.node_length[:, trace.shown].ravel(), [0.0]])
         self.full, clipped = colour_range(shown)
         self.legend = f"{self.full:g}{'+' if clipped else ''} {unit.name}"
+        rows, columns = self.bottom - self.top, self.right - self.left
+        fit = fitted(rows, columns, cine.spacing_mm, width=panel_width)
         # A multiple of the oversampling, so that the shrunk panel has whole pixels.
-        self.size = (
-            _OVERSAMPLE * round((self.right - self.left) * scale / _OVERSAMPLE),
-            _OVERSAMPLE * round((self.bottom - self.top) * scale / _OVERSAMPLE),
-        )
+        self.size = fit.size[0] * _OVERSAMPLE, fit.size[1] * _OVERSAMPLE
+        self.scale = np.array(fit.scale) * _OVERSAMPLE
 
     def frame(self, index: int) -> Image.Image:
         """Both panels and the legend of one frame."""
         width, height = (side // _OVERSAMPLE for side in self.size)
-        whole = Image.new("RGB", (2 * width, height + _BAR), _GROUND)
+        extent = max(2 * width, _LEAST_WIDTH)
+        whole = Image.new("RGB", (extent, height + _BAR), _GROUND)
         for column, overlay in enumerate((self._mesh, self._paths)):
             panel = self._picture(index)
             layer = Image.new("RGBA", panel.size)
             overlay(ImageDraw.Draw(layer), index)
             panel = Image.alpha_composite(panel.convert("RGBA"), layer).convert("RGB")
-            whole.paste(panel.reduce(_OVERSAMPLE), (column * width, 0))
+            middle = extent * (2 * column + 1) // 4
+            whole.paste(panel.reduce(_OVERSAMPLE), (middle - width // 2, 0))
         self._bar(whole, index, height)
         return whole
 
@@ -110,7 +108,7 @@ class _Painter:
     def _mesh(self, draw: ImageDraw.ImageDraw, index: int) -> None:
         nodes = self._place(self.trace.nodes + self.trace.displacement[index])
         length, shown = self.node_length[index], self.trace.shown
-        width = max(1, round(0.5 * self.scale))
+        width = _MESH_LINE
         for down, right in ((0, 1), (1, 0)):
             rows, columns = shown.shape
             for row in range(rows - down):
@@ -128,14 +126,14 @@ class _Painter:
                 fresh = max(0.0, 1 - (index - at) / _TRAIL)
                 colour = self._colour(self.point_length[at, point], 0.35 + 0.6 * fresh)
                 ends = (*positions[at - 1, point], *positions[at, point])
-                draw.line(ends, colour, max(1, round(self.scale * (0.7 + 0.6 * fresh))))
+                draw.line(ends, colour, round(_OVERSAMPLE * (1.2 + 1.2 * fresh)))
             x, y = positions[index, point]
-            radius = 1.7 * self.scale
+            radius = 3.5 * _OVERSAMPLE
             draw.ellipse(
                 (x - radius, y - radius, x + radius, y + radius),
                 fill=self._colour(self.point_length[index, point], 1),
                 outline=(*_GROUND, 255),
-                width=max(1, round(0.4 * self.scale)),
+                width=_OVERSAMPLE,
             )
 
     def _bar(self, image: Image.Image, index: int, top: int) -> None:

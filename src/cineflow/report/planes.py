@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cineflow.cine import PLANES, Cine
 from cineflow.report.overlay import MOST_FRAMES, draw_frame, save_animation
 from cineflow.report.readings import Readings, View
+from cineflow.report.sizes import MOST_HEIGHT
 
 _GAP = 8  # px between the planes
 _LINE = (96, 108, 116)
@@ -75,7 +76,10 @@ class _Layout:
         (height, across), depth = first.cine.size, right.cine.size[1]
         y, x = first.cine.spacing_mm or (1.0, 1.0)
         z = 1.0 if right.cine.spacing_mm is None else right.cine.spacing_mm[1]
-        unit = (width - _GAP) / (across * x + depth * z)
+        unit = min(
+            (width - _GAP) / (across * x + depth * z),
+            (2 * MOST_HEIGHT - _GAP) / (height * y + depth * z),
+        )
         self.scales = ((x * unit, y * unit), (z * unit, y * unit), (x * unit, z * unit))
         step = round(across * x * unit) + _GAP, round(height * y * unit) + _GAP
         self.corners = ((0, 0), (step[0], 0), (0, step[1]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cineflow.report.charts import HEIGHT, WIDTH, Chart, bars, curve
+from cineflow.report.charts import Chart, bars, curve
 from cineflow.report.page import render
 
 #: Bars of a chart; each stands for the slowest of its frames.
@@ -67,7 +67,6 @@ def write_rates(
         facts=facts,
         command=command,
         charts=[_chart(row) for row in rows],
-        chart_size=(WIDTH, HEIGHT),
     )
 
 
@@ -77,6 +76,6 @@ def _chart(row: RateRow) -> Chart:
     slowest = np.array([each[k : k + size].max() for k in range(0, len(each), size)])
     caption = f"Each point is the slowest of {size} frames, in their order." if size > 1 else ""
     if row.period_ms is None:
-        return curve(f"{row.name}: latency, ms", caption, slowest)
+        return curve(f"{row.name}: latency, ms", caption, slowest, unit="ms")
     label = f"deadline {row.period_ms:.1f} ms"
-    return bars(f"{row.name}: latency, ms", caption, slowest, row.period_ms, label)
+    return bars(f"{row.name}: latency, ms", caption, slowest, row.period_ms, label, "ms")

@@ -12,7 +12,7 @@ import numpy as np
 from cineflow.cine import Cine
 from cineflow.cine.sector import covers_the_frame
 from cineflow.report.area_strain import strain_keys
-from cineflow.report.charts import HEIGHT, WIDTH, Chart, curve
+from cineflow.report.charts import Chart, Timeline, curve
 from cineflow.report.curves import Curves
 from cineflow.report.latency import Latency
 from cineflow.report.latency_chart import latency_chart
@@ -49,10 +49,10 @@ def write_readings_report(
     readings: Readings,
     spec: ModelSpec,
     picture: Path,
-    latency: Latency,
+    latency: Latency | None,
     provenance: Provenance,
     *,
-    fps: float,
+    fps: float = 0.0,
     warm_up_frames: int = 0,
     panels: Sequence[Panel] = (),
 ) -> Path:
@@ -64,7 +64,8 @@ def write_readings_report(
         readings: What the model gave.
         spec: The model.
         picture: The .webp file of `write_overlay` or `write_planes`; the page holds a copy.
-        latency: How long each frame took, with the clip paced at its own rate.
+        latency: How long each frame took, with the clip paced at its own rate; None for a clip
+            that was not streamed.
         provenance: What computed it.
         fps: Frames per second that the same stream sustains unpaced.
         warm_up_frames: Frames that were streamed before the clip and are not counted.
@@ -77,9 +78,12 @@ def write_readings_report(
         ArgumentError: Clip, readings and latency differ in length, or `latency` has no frame
             period.
     """
-    period_ms = require_lengths(cine, len(readings.rows), latency)
+    timed = []
+    if latency is not None:
+        period_ms = require_lengths(cine, len(readings.rows), latency)
+        timed.append(latency_chart(latency.each_ms, period_ms, warm_up_frames))
     encoded = base64.b64encode(picture.read_bytes()).decode()
-    charts = [*_curves(readings.curves), *_charts(readings)][:_MOST_CHARTS]
+    charts = [*curve_charts(readings.curves), *_charts(readings)][:_MOST_CHARTS]
     return render(
         path,
         "readings.html.j2",
@@ -92,13 +96,12 @@ def write_readings_report(
         fps=fps,
         provenance=provenance,
         scalars=list(_scalars(readings.rows)),
-        charts=[*charts, latency_chart(latency.each_ms, period_ms, warm_up_frames)],
+        charts=[*charts, *timed],
         absent=readings.absent,
         curves=readings.curves,
         wall_points=bool(readings.points) and not readings.point_names,
         strains=bool(readings.strains),
         unit=Unit.of(cine),
-        chart_size=(WIDTH, HEIGHT),
         whole_frame=covers_the_frame(cine.sector),
         shown_frames=min(len(cine), MOST_FRAMES),
     )
@@ -139,23 +142,34 @@ def _charts(readings: Readings) -> Iterator[Chart]:
             continue
         values = _column(rows, name)
         if np.nanmin(values) >= 0 and np.nanmax(values) > np.nanmin(values):
-            yield curve(name, "Of each frame that has it.", values)
+            yield curve(name, "Of each frame that has it.", values, unit=_unit_of(name))
 
 
-def _curves(curves: Curves | None) -> Iterator[Chart]:
-    """The lengths of every frame, with end-diastole and end-systole marked."""
+def curve_charts(curves: Curves | None, bad: np.ndarray | None = None) -> Iterator[Chart]:
+    """The lengths of every frame, with end-diastole and end-systole marked.
+
+    Args:
+        curves: The lengths.
+        bad: Frames whose motion is not to be trusted, bool [T]; None for none.
+    """
     if curves is None:
         return
     phases = curves.phases
     caption = "Of each frame that has points."
-    marks: tuple[int, ...] = ()
+    marks: list[tuple[int, str]] = []
     if phases is not None:
-        marks = (*phases.ed, *phases.es)
+        marks = sorted([(k, "ED") for k in phases.ed] + [(k, "ES") for k in phases.es])
         caption += f" End-diastole at {_frames(phases.ed)}, end-systole at {_frames(phases.es)}."
     for name in curves.lengths:
         values = curves.column(name)
         if np.isfinite(values).any():
-            yield curve(name, caption, values, marks=marks)
+            timeline = Timeline(tuple(marks), bad)
+            yield curve(name, caption, values, unit=_unit_of(name), timeline=timeline)
+
+
+def _unit_of(name: str) -> str:
+    """The unit of a column "name [unit]"."""
+    return name.rpartition("[")[2].rstrip("]") if name.endswith("]") else ""
 
 
 def _frames(indices: Sequence[int]) -> str:

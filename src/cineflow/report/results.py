@@ -83,6 +83,12 @@ class ResultFile:
             rows = self._rows.setdefault(name, _Rows(np.asarray(array).dtype))
             rows.add(frame, np.asarray(array))
 
+    def rows(self, name: str) -> Iterator[tuple[int, np.ndarray]]:
+        """Frame and array of each row of one name, in order; nothing where it was never added."""
+        rows = self._rows.get(name)
+        if rows is not None:
+            yield from zip(rows.frames, rows, strict=True)
+
     def write(self, path: Path, about: Mapping[str, Any]) -> None:
         """Write the file.
 

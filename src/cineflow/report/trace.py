@@ -40,7 +40,8 @@ class TracedBeat:
         first: The first frame whose result refers to it.
         cause: Why it is the reference: "start", "trigger" or "motion".
         rhythm: The interval before it: "unknown", "regular", "early" or "late".
-        drift_px: Loop closure of the previous beat, px; None if that was not a whole regular beat.
+        drift_px: Loop closure of the previous beat, px of the clip; None if that was not a whole
+            regular beat.
         overdue: Whether it lasted longer than beats do, so that the displacement drifted.
     """
 
@@ -68,11 +69,12 @@ class Trace:
         displacement: Displacement of each node since the reference frame, float32 [T, Gy, Gx, 2]
             px.
         quality: Quality of each frame, float64 [T], 0..1.
-        parts: The parts of the quality by name, each float64 [T]; lengths are px of the model's
-            picture. NaN: not measured.
+        parts: The parts of the quality by name, each float64 [T]; lengths are px of the clip. NaN:
+            not measured.
         reference: Reference frame of each frame's displacement, int64 [T].
         beat: Beat number of each frame, int64 [T].
         beats: The beats, in order.
+        scale: Pixels of the model's picture for each of the clip.
     """
 
     points: np.ndarray
@@ -84,6 +86,7 @@ class Trace:
     reference: np.ndarray
     beat: np.ndarray
     beats: tuple[TracedBeat, ...]
+    scale: float = 1.0
 
 
 class TraceRecorder:
@@ -95,9 +98,12 @@ class TraceRecorder:
     Args:
         cine: The clip, in the pixels of the displacement.
         count: Largest number of wall points.
+        scale: Pixels of the picture that the model saw for each of the clip. Lengths in the parts
+            of the quality and in beats come in the model's pixels, and are kept in the clip's.
     """
 
-    def __init__(self, cine: Cine, count: int = 32) -> None:
+    def __init__(self, cine: Cine, count: int = 32, *, scale: float = 1.0) -> None:
+        self._scale = scale
         height, width = cine.size
         step = max(3, round(min(cine.size) / 44))
         y, x = np.mgrid[step // 2 : height : step, step // 2 : width : step]
@@ -149,7 +155,12 @@ class TraceRecorder:
         self._displacement.append(sample_field(displacement, self._nodes))
         self._quality.append(float(quality))
         measured = [getattr(parts, name, None) for name in PARTS]
-        self._parts.append([np.nan if value is None else float(value) for value in measured])
+        self._parts.append(
+            [
+                np.nan if value is None else float(value) / self._scale ** name.endswith("_px")
+                for name, value in zip(PARTS, measured, strict=True)
+            ]
+        )
         self._note_beat(int(reference), int(beat), beat_info)
         self._tracked.append((int(reference), int(beat)))
 
@@ -166,7 +177,9 @@ class TraceRecorder:
                 first=len(self._tracked),
                 cause="start" if info is None else info.cause.name.lower(),
                 rhythm=rhythm,
-                drift_px=None if info is None else info.drift_px,
+                drift_px=None
+                if info is None or info.drift_px is None
+                else info.drift_px / self._scale,
                 overdue=False,
             )
         )
@@ -190,6 +203,7 @@ class TraceRecorder:
             reference=tracked[:, 0],
             beat=tracked[:, 1],
             beats=tuple(self._beats),
+            scale=self._scale,
         )
 
 

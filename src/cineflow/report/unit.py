@@ -28,6 +28,11 @@ class Unit:
             return cls("px", (1.0, 1.0))
         return cls("mm", (cine.spacing_mm[1], cine.spacing_mm[0]))
 
+    @property
+    def mean_per_px(self) -> float:
+        """Length of a pixel in this unit without a direction: the side of a square of its area."""
+        return float(np.sqrt(self.per_px[0] * self.per_px[1]))
+
     def length(self, vectors: np.ndarray) -> np.ndarray:
         """Length of vectors [..., 2] (x, y) px in this unit."""
         return np.asarray(

@@ -2,13 +2,14 @@
 (() => {
   const movie = JSON.parse(document.getElementById("movie").textContent);
   const [width, height] = movie.size;
+  const [shapeWide, shapeHigh] = movie.shape; // the picture's true shape; pixels may not be square
   const count = movie.frames.length;
   const rows = movie.nodes.length, columns = movie.nodes[0].length;
   const bytes = Uint8Array.from(atob(movie.steps), (letter) => letter.charCodeAt(0));
   const steps = new Int16Array(bytes.buffer); // [frame][row][column][x, y], little endian
   const screen = document.getElementById("screen");
   const draw = screen.getContext("2d");
-  const charts = [...document.querySelectorAll("figure")].map((figure) => ({
+  const charts = [...document.querySelectorAll("figure[data-step]")].map((figure) => ({
     first: Number(figure.dataset.first),
     step: Number(figure.dataset.step),
     svg: figure.querySelector("svg"),
@@ -24,9 +25,10 @@
   document.getElementById("full").textContent = `${movie.full}${movie.clipped ? "+" : ""} ${movie.unit}`;
 
   let frame = 0;
-  let mode = "points";
+  let mode = movie.wall ? "wall" : "points";
   let playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-  let scale = 1; // canvas pixels per picture pixel
+  let across = 1, down = 1; // canvas pixels per picture pixel
+  let dot = 1; // canvas pixels per pixel of the screen: lines and markers have its size
 
   const colours = Array.from({ length: 64 }, (_, index) => {
     const at = index / 63;
@@ -38,7 +40,7 @@
   const length = (x, y) => Math.hypot(x * movie.per_px[0], y * movie.per_px[1]);
   const colourOf = (value) => colours[Math.min(63, Math.round((63 * value) / movie.full))];
   // A pixel's centre is an integer; the canvas puts it at + 1/2.
-  const onScreen = (value) => (value + 0.5) * scale;
+  const onScreen = ([x, y]) => [(x + 0.5) * across, (y + 0.5) * down];
 
   function nodeAt(row, column) {
     const at = 2 * ((frame * rows + row) * columns + column);
@@ -48,13 +50,13 @@
   }
 
   function drawMesh() {
-    draw.lineWidth = Math.max(1, 0.42 * scale);
+    draw.lineWidth = 1.2 * dot;
     draw.globalAlpha = 0.8;
     const segment = (a, b) => {
       draw.strokeStyle = colourOf((a.moved + b.moved) / 2);
       draw.beginPath();
-      draw.moveTo(onScreen(a.x + a.dx), onScreen(a.y + a.dy));
-      draw.lineTo(onScreen(b.x + b.dx), onScreen(b.y + b.dy));
+      draw.moveTo(...onScreen([a.x + a.dx, a.y + a.dy]));
+      draw.lineTo(...onScreen([b.x + b.dx, b.y + b.dy]));
       draw.stroke();
     };
     for (let row = 0; row < rows; row++) {
@@ -68,7 +70,7 @@
   }
 
   function drawArrows() {
-    draw.lineWidth = Math.max(1, 0.5 * scale);
+    draw.lineWidth = 1.4 * dot;
     draw.globalAlpha = 0.9;
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) {
@@ -76,12 +78,12 @@
         const node = nodeAt(row, column);
         const pixels = Math.hypot(node.dx, node.dy);
         if (pixels < 0.3) continue;
-        const [x, y] = [onScreen(node.x + node.dx), onScreen(node.y + node.dy)];
-        const head = scale * Math.min(2.4, 0.6 * pixels);
-        const angle = Math.atan2(node.dy, node.dx);
+        const [x, y] = onScreen([node.x + node.dx, node.y + node.dy]);
+        const head = Math.min(6 * dot, 0.6 * pixels * across);
+        const angle = Math.atan2(node.dy * down, node.dx * across);
         draw.strokeStyle = colourOf(node.moved);
         draw.beginPath();
-        draw.moveTo(onScreen(node.x), onScreen(node.y));
+        draw.moveTo(...onScreen([node.x, node.y]));
         draw.lineTo(x, y);
         for (const side of [-2.6, 2.6]) {
           draw.moveTo(x, y);
@@ -101,25 +103,51 @@
       for (let at = 1; at <= frame; at++) {
         const fresh = Math.max(0, 1 - (frame - at) / 10);
         draw.globalAlpha = 0.35 + 0.6 * fresh;
-        draw.lineWidth = scale * (0.6 + 0.5 * fresh);
+        draw.lineWidth = dot * (1.2 + 1.2 * fresh);
         draw.strokeStyle = colourOf(movedAt(at));
         draw.beginPath();
-        draw.moveTo(...movie.points[at - 1][point].map(onScreen));
-        draw.lineTo(...movie.points[at][point].map(onScreen));
+        draw.moveTo(...onScreen(movie.points[at - 1][point]));
+        draw.lineTo(...onScreen(movie.points[at][point]));
         draw.stroke();
       }
       draw.globalAlpha = 1;
       draw.fillStyle = colourOf(movedAt(frame));
       draw.strokeStyle = "#000";
-      draw.lineWidth = 0.5 * scale;
+      draw.lineWidth = dot;
       draw.beginPath();
-      draw.arc(...movie.points[frame][point].map(onScreen), 1.5 * scale, 0, 2 * Math.PI);
+      draw.arc(...onScreen(movie.points[frame][point]), 4 * dot, 0, 2 * Math.PI);
       draw.fill();
       draw.stroke();
     }
   }
 
-  const overlays = { points: drawPoints, mesh: drawMesh, arrows: drawArrows, none: () => {} };
+  function drawWall() {
+    if (!movie.wall) return;
+    for (const line of movie.wall) {
+      const places = line.points[frame].map(onScreen);
+      draw.globalAlpha = 1;
+      draw.lineJoin = "round";
+      for (const [style, thick] of [["#000", 4.5], [line.colour, 2.5]]) {
+        draw.strokeStyle = style;
+        draw.lineWidth = thick * dot;
+        draw.beginPath();
+        places.forEach((place, at) => (at ? draw.lineTo(...place) : draw.moveTo(...place)));
+        draw.stroke();
+      }
+      if (!line.dots) continue;
+      draw.fillStyle = line.colour;
+      draw.strokeStyle = "#000";
+      draw.lineWidth = dot;
+      for (const place of places) {
+        draw.beginPath();
+        draw.arc(...place, 4.5 * dot, 0, 2 * Math.PI);
+        draw.fill();
+        draw.stroke();
+      }
+    }
+  }
+
+  const overlays = { wall: drawWall, points: drawPoints, mesh: drawMesh, arrows: drawArrows, none: () => {} };
 
   function show() {
     draw.globalAlpha = 1;
@@ -141,10 +169,11 @@
   }
 
   function resize() {
-    const wide = screen.clientWidth * (window.devicePixelRatio || 1);
-    scale = wide / width;
-    screen.width = Math.round(wide);
-    screen.height = Math.round(height * scale);
+    dot = window.devicePixelRatio || 1;
+    screen.width = Math.max(1, Math.round(screen.clientWidth * dot));
+    screen.height = Math.max(1, Math.round((screen.width * shapeHigh) / shapeWide));
+    across = screen.width / width;
+    down = screen.height / height;
     show();
   }
 

@@ -1,0 +1,97 @@
+"""Following material points through a clip, forward and back from the frame they were drawn in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cineflow.cine import Geometry
+from cineflow.errors import ArgumentError
+from cineflow.motion.lines import follow_back, follow_flow
+
+#: Storage of a motion field until the frame with the points comes: an error of 0.001 px at 2 px.
+_KEPT = np.float16
+
+
+class PointFollower:
+    """Follows points frame by frame, by a stream's flow, or by its displacement without one.
+
+    Args:
+        points: Material points [N, 2] px of the clip (x, y).
+        frame: Frame of the clip that they belong to.
+        geometry: From the clip's pixels to the model's.
+        count: Frames of the clip.
+
+    Raises:
+        ArgumentError: The frame is not in the clip, or a point lies outside the picture.
+    """
+
+    def __init__(self, points: np.ndarray, frame: int, geometry: Geometry, count: int) -> None:
+        if not 0 <= frame < count:
+            raise ArgumentError(f"points in a frame of 0 to {count - 1}", f"frame {frame}")
+        height, width = geometry.source
+        inside = (points >= -0.5) & (points <= np.array([width, height]) - 0.5)
+        if not inside.all():
+            worst = int(np.argmin(inside.all(axis=1)))
+            raise ArgumentError(
+                f"points inside the picture of {width}x{height} px (x, y)",
+                f"point {worst} at {np.round(points[worst], 1).tolist()}",
+            )
+        self._frame, self._count = frame, count
+        self._geometry = geometry
+        self._places: dict[int, np.ndarray] = {frame: geometry.points_to_model(points)}
+        self._kept: dict[int, np.ndarray] = {}
+        self._reference: int | None = None
+        self._anchors: np.ndarray | None = None
+
+    def add(self, result: Any) -> None:
+        """Add the next frame's `Result`; those past the clip's end are left out."""
+        index = result.described
+        if index >= self._count:
+            return
+        if result.flow is not None:
+            self._by_flow(index, result.flow)
+        elif result.displacement is not None:
+            self._by_displacement(index, result.reference, result.displacement)
+
+    def _by_flow(self, index: int, flow: np.ndarray) -> None:
+        """`flow` leads from the frame before to this one."""
+        if index <= self._frame:
+            self._kept[index] = flow.astype(_KEPT)
+            if index == self._frame:
+                for at in range(index, 0, -1):
+                    field = self._kept.pop(at).astype(np.float32)
+                    self._places[at - 1] = follow_back(self._places[at], field)
+                self._kept.clear()
+            return
+        self._places[index] = follow_flow(self._places[index - 1], flow)
+
+    def _by_displacement(self, index: int, reference: int, displacement: np.ndarray) -> None:
+        if self._reference not in (None, reference):
+            raise ArgumentError(
+                "one reference frame for the whole clip, for a model without a flow",
+                f"frames {self._reference} and {reference}",
+            )
+        self._reference = reference
+        if index < self._frame:
+            self._kept[index] = displacement.astype(_KEPT)
+            return
+        if self._anchors is None:
+            self._anchors = follow_back(self._places[self._frame], displacement)
+            for at, field in self._kept.items():
+                self._places[at] = follow_flow(self._anchors, field.astype(np.float32))
+            self._kept.clear()
+        self._places[index] = follow_flow(self._anchors, displacement)
+
+    def path(self) -> np.ndarray:
+        """Positions at every frame, f64 [T, N, 2] px of the clip.
+
+        Raises:
+            ArgumentError: A frame had neither a flow nor a displacement.
+        """
+        missing = [index for index in range(self._count) if index not in self._places]
+        if missing:
+            raise ArgumentError("motion in every frame", f"none in {len(missing)} frames")
+        stacked = np.stack([self._places[index] for index in range(self._count)])
+        return self._geometry.points_to_source(stacked)

@@ -1,0 +1,247 @@
+"""The offline job for one clip: track and measure. Nothing here writes a file."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import cineflow
+from cineflow.cine import Cine, VolumeCine
+from cineflow.cli.analyse.follow import PointFollower
+from cineflow.cli.analyse.wall_file import Drawn
+from cineflow.cli.collect import Collected, Collector
+from cineflow.cli.pacing import Source, closure_of, past_the_end, prepare, shown_clip
+from cineflow.errors import ArgumentError
+from cineflow.motion import ventricle
+from cineflow.motion.clip_beats import ClipBeats, beats_of_clip
+from cineflow.motion.lines import WallLines, tissue
+from cineflow.motion.strain import Convention
+from cineflow.motion.strain_curves import StrainCurves, measure_lines
+from cineflow.report import Closure, Provenance
+from cineflow.report.curves import Curves, curves_of
+from cineflow.report.points import tissue_mask
+from cineflow.runtime import Bundle, Engine
+from cineflow.runtime.selection import describe_engine
+from cineflow.runtime.stream import Stream
+from cineflow.spec import Role
+
+#: Called with (frames done, frames in all) of the clip.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle that is open in this process.
+
+    Attributes:
+        bundle: The model.
+        engine: What runs it.
+    """
+
+    bundle: Bundle
+    engine: Engine
+
+    @property
+    def served_name(self) -> str:
+        """Its name, with the hash of its graph."""
+        return self.bundle.served_name
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """Its spec in JSON form."""
+        spec: Mapping[str, Any] = self.bundle.manifest["spec"]
+        return spec
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What was measured in one clip.
+
+    Attributes:
+        cine: The clip in its own pixels, with notes; of volumes, the middle slice.
+        source: The clip as the model saw it.
+        collected: What the model gave.
+        drawn: What the user drew.
+        strain: Strain of the wall; None where there is none, and `no_strain` says why.
+        no_strain: Why there is no strain; "" otherwise.
+        ventricle: Curves of a long axis whose four points the user gave; None otherwise.
+        landmarks: Those four points at every frame, f64 [T, 4, 2] px of the clip; None otherwise.
+        closure: Loop closure over one beat.
+        provenance: What computed it.
+    """
+
+    cine: Cine
+    source: Source
+    collected: Collected
+    drawn: Drawn
+    strain: StrainCurves | None
+    no_strain: str
+    ventricle: Curves | None
+    landmarks: np.ndarray | None
+    closure: Closure
+    provenance: Provenance
+
+
+def analyse_clip(
+    clip: Cine | VolumeCine,
+    model: Model,
+    drawn: Drawn,
+    *,
+    given: Path | None = None,
+    fields: bool = False,
+    convention: Convention = "lagrangian",
+    progress: Progress = lambda done, total: None,
+) -> Analysis:
+    """Track one clip and measure it.
+
+    Args:
+        clip: The clip.
+        model: Runs in this process.
+        drawn: What the user drew in it.
+        given: A .npz file with the model's further inputs.
+        fields: Whether to keep every array of every frame.
+        convention: Of the strain.
+        progress: Called after each frame.
+
+    Raises:
+        CineflowError: The clip does not fit the model or what was drawn.
+    """
+    source = prepare(model, clip, given)
+    cine, geometry = source.cine, source.geometry
+    wall, landmarks, why = _followed(clip, source, drawn)
+    follower = None
+    if wall is not None or landmarks is not None:
+        points = wall.points if wall is not None else landmarks
+        assert points is not None
+        follower = PointFollower(points, drawn.frame, geometry, len(cine))
+    slices = () if source.volumes is None else source.volumes.slices
+    collector = Collector(cine, geometry, source.spec, keep=fields, slices=slices)
+    stream = Stream(model.engine, source.spec, spacing_mm=source.spacing_mm)
+    repeats: list[int] = []
+    indices = [*range(len(cine)), *past_the_end(source.spec, len(cine))]
+    for index in indices:
+        own = min(index, len(cine) - 1)
+        time_ms = float(cine.times_ms[own]) if own == index else None
+        timed = len(indices) == len(cine)  # a stream has times for all frames or for none
+        result = stream.push(
+            source.frames[own],
+            index,
+            time_ms=time_ms if timed else None,
+            given=source.given.at(own),
+        )
+        collector.add(result)
+        if follower is not None:
+            follower.add(result)
+        if result.repeat and index < len(cine):
+            repeats.append(index)
+        progress(own + 1, len(cine))
+    collected = collector.finish()
+    path_px = None if follower is None else follower.path()
+    strain = None
+    if wall is not None:
+        assert path_px is not None
+        strain = _strain(path_px, wall, source, collected, drawn, convention)
+    curves = None
+    if landmarks is not None:
+        assert path_px is not None
+        curves = curves_of(cine, dict(enumerate(path_px)), ventricle.BORDERS)
+    return Analysis(
+        cine=shown_clip(source, repeats),
+        source=source,
+        collected=collected,
+        drawn=drawn,
+        strain=strain,
+        no_strain=why,
+        ventricle=curves,
+        landmarks=None if curves is None else path_px,
+        closure=closure_of(cine, collected.trace),
+        provenance=Provenance(
+            model=model.served_name,
+            weights=source.spec.weights.describe(),
+            engine=describe_engine(model.engine),
+            server="",
+            transport="in process",
+            software=f"cineflow {cineflow.__version__}",
+            bundle_hash=model.bundle.hash,
+            libraries=_libraries(),
+        ),
+    )
+
+
+def _libraries() -> str:
+    """Versions of what a result depends on."""
+    import cv2
+
+    return f"NumPy {np.__version__}, OpenCV {cv2.__version__}, Python {platform.python_version()}"
+
+
+def _followed(
+    clip: Cine | VolumeCine, source: Source, drawn: Drawn
+) -> tuple[WallLines | None, np.ndarray | None, str]:
+    """The wall or the landmarks to follow, and why there is no wall."""
+    spec = source.spec
+    moves = any(spec.output_of(role) is not None for role in (Role.FLOW, Role.DISPLACEMENT))
+    if isinstance(clip, VolumeCine) or not moves:
+        what = "volumes" if isinstance(clip, VolumeCine) else f"{spec.name}, which gives no motion"
+        if drawn.view:
+            raise ArgumentError("a clip of images and a model of motion, to follow a wall", what)
+        return None, None, f"strain is not measured for {what}"
+    landmarks = drawn.landmarks()
+    if landmarks is not None:
+        return None, landmarks, "the four points of a long axis give lengths, not strain"
+    wall = drawn.wall(clip.spacing_mm)
+    if wall is not None:
+        return wall, None, ""
+    try:
+        return tissue(tissue_mask(clip), max(3, round(min(clip.size) / 44))), None, ""
+    except ArgumentError as error:
+        return None, None, f"no strain: {error.got} of {error.wanted}"
+
+
+def _strain(
+    path: np.ndarray,
+    wall: WallLines,
+    source: Source,
+    collected: Collected,
+    drawn: Drawn,
+    convention: Convention,
+) -> StrainCurves:
+    """Strain, with the expected errors of the frames that it was tracked through."""
+    cine = source.cine
+    expected = np.full(len(cine), np.nan)
+    if collected.trace is not None:
+        expected = collected.trace.parts["expected_error_px"]
+    return measure_lines(
+        path,
+        wall,
+        _beats(path, wall, cine, collected, drawn),
+        expected,
+        spacing_mm=cine.spacing_mm,
+        scale=float(np.mean(source.geometry.scale)),
+        convention=convention,
+    )
+
+
+def _beats(
+    path: np.ndarray, wall: WallLines, cine: Cine, collected: Collected, drawn: Drawn
+) -> ClipBeats:
+    cavity = None
+    if wall.cavity.size:
+        steps = np.ones(2) if cine.spacing_mm is None else np.array(cine.spacing_mm)[::-1]
+        along = np.diff(path[:, wall.cavity] * steps, axis=1)
+        cavity = np.linalg.norm(along, axis=-1).sum(axis=1)
+    trace = collected.trace
+    found = [] if trace is None else [one.reference for one in trace.beats if one.cause != "start"]
+    return beats_of_clip(
+        cine.times_ms,
+        cavity,
+        ed=drawn.ed,
+        es=drawn.es,
+        triggers_ms=getattr(cine, "triggers_ms", None),
+        found=found,
+    )
