@@ -34,9 +34,9 @@ def measure(name: str, variant: str, rounds: int, threads: int) -> dict[str, Any
     """One model in every runtime, in turn, then served.
 
     Returns:
-        `facts`; `peak_mb` of ONNX Runtime with our library; `ms` of one run by runtime (best and
-        median); `fps` by runtime: frames that one run is for, over its median; `holds`: rates that
-        the served model keeps up with.
+        `facts`; `own_ops`: whether it has any of ours; `peak_mb` of ONNX Runtime with our library;
+        `ms` of one run by runtime (best and median); `fps` by runtime: frames that one run is for,
+        over its median; `holds`: rates that the served model keeps up with.
     """
     facts = facts_of(name, variant)
     recipe = load_recipe(name, variant)
@@ -63,6 +63,7 @@ def measure(name: str, variant: str, rounds: int, threads: int) -> dict[str, Any
     return {
         "facts": vars(facts),
         "onnx_mb": round(size / 1e6, 1),
+        "own_ops": any(one.startswith("cineflow::") for one in bundle.manifest["operators"]),
         "peak_mb": round(memory, 1),
         "ms": found,
         "fps": {key: round(value, 1) for key, value in fps.items()},

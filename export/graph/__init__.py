@@ -3,6 +3,7 @@
 trace.py      a torch module as a checked ONNX graph with the names of its spec
 model.py      check, inline, count and compare a graph with its spec
 sampling.py   how GridSample nodes sample; their mode left unnamed where it is linear
+weights.py    weights that a module cuts or fills up, as tensors of their own
 half.py       features in half precision; coordinates, flow and results in single
 split.py      the graph cut at our ops, for runtimes that take no plugins
 footprint.py  shapes, memory and arithmetic at given sizes

@@ -23,6 +23,7 @@ from cineflow.export import ops
 from cineflow.export.graph.half import FP16, FP32, to_half
 from cineflow.export.graph.model import check_model, require_interface
 from cineflow.export.graph.sampling import leave_linear_unnamed
+from cineflow.export.graph.weights import fold_weights
 from cineflow.export.recipe import ANYTHING
 from cineflow.runtime.bundle import graph_inputs, graph_outputs
 from cineflow.spec import Axis, AxisPart, ModelSpec, TensorSpec
@@ -85,6 +86,7 @@ def trace_module(
     model = program.model_proto
     _strip(model)
     leave_linear_unnamed(model)
+    fold_weights(model)
     axes.rename(model)
     _require_no_frozen_axis(model, spec, examples, program.exported_program)
     require_interface(model, spec)

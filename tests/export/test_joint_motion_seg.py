@@ -89,10 +89,13 @@ def test_the_graph_has_every_convolution_once(bundle: Bundle) -> None:
 
     The convolution of all scales is one for each, in both branches.
     """
-    counts = Counter(node.op_type for node in onnx.load(bundle.onnx_path).graph.node)
+    graph = onnx.load(bundle.onnx_path).graph
+    counts = Counter(node.op_type for node in graph.node)
     modules = [one for one in JointMotionSeg().modules() if isinstance(one, torch.nn.Conv2d)]
     assert counts["Conv"] == len(modules) + 2 * 4 == 13 + 2 * (5 + 3 + 4) + 1
     assert counts["Warp"] == 1
+    weights = {one.name for one in graph.initializer}
+    assert all(node.input[1] in weights for node in graph.node if node.op_type == "Conv")
 
 
 def test_a_served_stream_is_the_clip_in_torch(client: Client, bundle: Bundle) -> None:
