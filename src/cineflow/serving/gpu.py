@@ -17,13 +17,13 @@ class Card(NamedTuple):
     """An NVIDIA card of this machine.
 
     Attributes:
-        index: Its number, as the driver counts.
+        number: Its number, as the driver counts.
         uuid: Its name for CUDA, whatever order CUDA counts in.
         name: Its product's name.
         free_mib: Memory that nobody has, MiB.
     """
 
-    index: int
+    number: int
     uuid: str
     name: str
     free_mib: int
@@ -44,7 +44,7 @@ def gpu_environment(gpu: int | None, memory_mib: int | None) -> dict[str, str]:
     """
     if gpu is None and memory_mib is None:
         return {}
-    cards = {card.index: card for card in _cards()}
+    cards = {card.number: card for card in _cards()}
     card = cards.get(gpu or 0)
     if card is None:
         raise GpuError(
@@ -56,7 +56,7 @@ def gpu_environment(gpu: int | None, memory_mib: int | None) -> dict[str, str]:
     if memory_mib is not None:
         if card.free_mib < memory_mib:
             raise GpuError(
-                f"{memory_mib} MiB of free memory on card {card.index} ({card.name})",
+                f"{memory_mib} MiB of free memory on card {card.number} ({card.name})",
                 f"{card.free_mib} MiB",
                 "End what takes it (`nvidia-smi`), or lower --gpu-memory.",
             )
@@ -72,8 +72,8 @@ def read_cards(text: str) -> list[Card]:
     """
     cards = []
     for line in text.splitlines():
-        index, uuid, name, free = (part.strip() for part in line.split(","))
-        cards.append(Card(int(index), uuid, name, int(free)))
+        number, uuid, name, free = (part.strip() for part in line.split(","))
+        cards.append(Card(int(number), uuid, name, int(free)))
     return cards
 
 
