@@ -17,7 +17,14 @@ import numpy as np
 import pytest
 
 from cineflow.serving import TritonServer
-from cineflow_client import Client, ServerBusy, ServerDied, ServerStopping, Stream
+from cineflow_client import (
+    Client,
+    ServerBusy,
+    ServerDied,
+    ServerStopping,
+    ServerUnavailable,
+    Stream,
+)
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
 
@@ -42,6 +49,8 @@ def test_a_live_stream_is_told(
         stopping.start()
         with pytest.raises(ServerStopping, match="was not tracked"):
             push_on(stream)
+        with pytest.raises((ServerStopping, ServerDied, ServerUnavailable)):  # and none is new
+            client.stream("lucas_kanade", transport, resume_s=0).push(FRAME)
         stopping.join()
     text = log.read_text()
     assert "All models are stopped" in text
@@ -90,8 +99,8 @@ def test_sigterm_is_a_regular_end_of_serve() -> None:
             stream.push(FRAME)
             with client.stream("lucas_kanade") as refused, pytest.raises(ServerBusy):
                 refused.push(FRAME)
-    program.send_signal(signal.SIGTERM)
-    program.communicate(timeout=60)
+            program.send_signal(signal.SIGTERM)  # with a live stream
+            program.communicate(timeout=60)
     assert program.returncode == 0
 
 

@@ -57,6 +57,14 @@ def serve(
     threads: Annotated[
         int, typer.Option(min=0, help="Threads of the engine inside one frame; 0: its default.")
     ] = 0,
+    gpu: Annotated[
+        int | None,
+        typer.Option(min=0, help="Number of the NVIDIA card for the models (`nvidia-smi`)."),
+    ] = None,
+    gpu_memory: Annotated[
+        int | None,
+        typer.Option(min=1, help="MiB of the card that each model may take; they must be free."),
+    ] = None,
     repository: Annotated[
         Path | None,
         typer.Option(help="Keep the model repository here; default: a temporary folder."),
@@ -77,7 +85,9 @@ def serve(
     from cineflow.runtime import Bundle
     from cineflow.serving import TritonServer
     from cineflow.serving.events import event_folder
+    from cineflow.serving.gpu import gpu_environment
 
+    card = gpu_environment(gpu, gpu_memory)
     opened = [Bundle.load(bundle) for bundle in bundles or ["lucas_kanade"]]
     binary = obtain_server(server_dir)
     # By name: a kept repository may hold models that were served earlier, and `cineflow load`
@@ -105,7 +115,7 @@ def serve(
             log_file=log,
             restarts=RESTARTS,
             temporary=temporary,
-            environment=event_folder(events),
+            environment={**event_folder(events), **card},
         )
         with err.status("starting tritonserver"):
             stack.enter_context(server)

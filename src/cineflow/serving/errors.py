@@ -67,3 +67,7 @@ class CertificateError(ServerError):
 
 class UnprotectedError(ServerError):
     """A server would be reachable by other machines without TLS, and nobody asked for that."""
+
+
+class GpuError(ServerError):
+    """A card that was asked for is not there, or has too little free memory."""

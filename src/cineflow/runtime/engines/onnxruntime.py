@@ -17,7 +17,12 @@ import numpy as np
 from cineflow.errors import EngineError, MissingDependencyError
 from cineflow.runtime.bundle import Bundle, graph_inputs, graph_outputs
 from cineflow.runtime.checks import check_inputs
-from cineflow.runtime.engines.providers import CPU_PROVIDER, CUDA_PROVIDER, provider_fault
+from cineflow.runtime.engines.providers import (
+    CPU_PROVIDER,
+    CUDA_PROVIDER,
+    provider_fault,
+    provider_options,
+)
 from cineflow.runtime.segments import SegmentedEngine, SegmentStep
 
 OP_LIBRARY = "libcineflow_ort.so"
@@ -63,7 +68,9 @@ class OnnxRuntimeEngine:
         self.kernels = register_op_library(options) if use_op_library else "bodies in the graph"
         try:
             self._session = ort.InferenceSession(
-                str(graph or bundle.onnx_path), sess_options=options, providers=[provider]
+                str(graph or bundle.onnx_path),
+                sess_options=options,
+                providers=[(provider, provider_options(provider))],
             )
         except Exception as error:  # ORT raises pybind exceptions without a common base class
             raise EngineError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import warnings
 from typing import Any
 
@@ -16,6 +17,9 @@ import numpy as np
 
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
+
+#: Environment variable: MiB of a card's memory that one model may take.
+MEMORY_VARIABLE = "CINEFLOW_GPU_MEMORY_MIB"
 
 #: `y = Abs(x)`, both f32 [1], opset 13: the smallest model that makes a provider run a kernel.
 PROBE_MODEL = (
@@ -27,6 +31,17 @@ PROBE_MODEL = (
 _DRIVER = "libcuda.so.1"
 
 _SILENT, _WARNING = 4, 2  # severities of ONNX Runtime's logger; warning is its default
+
+
+def provider_options(provider: str) -> dict[str, str]:
+    """Options of a session: on a card, the limit of its memory that the environment asks for."""
+    limit = os.environ.get(MEMORY_VARIABLE, "")
+    if provider != CUDA_PROVIDER or not limit:
+        return {}
+    return {
+        "gpu_mem_limit": str(int(limit) << 20),
+        "arena_extend_strategy": "kSameAsRequested",  # otherwise it takes the next power of two
+    }
 
 
 @functools.cache
