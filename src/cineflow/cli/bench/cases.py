@@ -208,12 +208,17 @@ class Runner:
             sources[-1].wait(alive)
             found = [dict(np.load(job.out)) for job in jobs]
         period_s = 1 / case.fps if case.fps else 0.0
+        times = [Times(one["due"], one["sent"], one["received"], period_s) for one in found[:-1]]
+        server_ms = None
+        if case.mode != "in process":
+            dropped = sum(one.dropped for one in times)
+            server_ms = _per_frame(case, dropped, before, self._server_times())
         return Measured(
             case,
-            tuple(Times(one["due"], one["sent"], one["received"], period_s) for one in found[:-1]),
+            tuple(times),
             found[-1]["stalls"],
             tuple(one["warm_up_ms"] for one in found[:-1]),
-            None if case.mode == "in process" else _per_frame(case, before, self._server_times()),
+            server_ms,
         )
 
     def _job(self, case: Case, out: Path) -> Job:
@@ -233,9 +238,11 @@ class Runner:
         return self._client.times(self._template.model)
 
 
-def _per_frame(case: Case, before: ServerTimes, after: ServerTimes) -> tuple[float, float]:
+def _per_frame(
+    case: Case, dropped: int, before: ServerTimes, after: ServerTimes
+) -> tuple[float, float]:
     """Mean ms of a frame in the queue and in the model. Requests without a frame take no time."""
-    frames = case.streams * (WARM_UP_FRAMES + case.count)
+    frames = case.streams * (WARM_UP_FRAMES + case.count) - dropped
     queue_s, model_s = after.queue_s - before.queue_s, after.model_s - before.model_s
     return 1e3 * queue_s / frames, 1e3 * model_s / frames
 
