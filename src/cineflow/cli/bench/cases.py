@@ -115,7 +115,9 @@ class Measured:
         found |= {"max": float(each.max()), "jitter": float(points[2] - points[0])}
         found |= {"dropped": self.dropped}
         if self.server_ms is not None:
-            queue, model = self.server_ms
+            sent = self.case.streams * (WARM_UP_FRAMES + self.case.count)
+            reached = sent / (sent - self.dropped)  # the server has not seen the dropped ones
+            queue, model = (reached * one for one in self.server_ms)
             mean = float(each.mean())
             found |= {"queue": queue, "model": model, "transport": max(0.0, mean - queue - model)}
         return found
@@ -208,17 +210,12 @@ class Runner:
             sources[-1].wait(alive)
             found = [dict(np.load(job.out)) for job in jobs]
         period_s = 1 / case.fps if case.fps else 0.0
-        times = [Times(one["due"], one["sent"], one["received"], period_s) for one in found[:-1]]
-        server_ms = None
-        if case.mode != "in process":
-            dropped = sum(one.dropped for one in times)
-            server_ms = _per_frame(case, dropped, before, self._server_times())
         return Measured(
             case,
-            tuple(times),
+            tuple(Times(one["due"], one["sent"], one["received"], period_s) for one in found[:-1]),
             found[-1]["stalls"],
             tuple(one["warm_up_ms"] for one in found[:-1]),
-            server_ms,
+            None if case.mode == "in process" else _per_frame(case, before, self._server_times()),
         )
 
     def _job(self, case: Case, out: Path) -> Job:
@@ -238,11 +235,9 @@ class Runner:
         return self._client.times(self._template.model)
 
 
-def _per_frame(
-    case: Case, dropped: int, before: ServerTimes, after: ServerTimes
-) -> tuple[float, float]:
+def _per_frame(case: Case, before: ServerTimes, after: ServerTimes) -> tuple[float, float]:
     """Mean ms of a frame in the queue and in the model. Requests without a frame take no time."""
-    frames = case.streams * (WARM_UP_FRAMES + case.count) - dropped
+    frames = case.streams * (WARM_UP_FRAMES + case.count)
     queue_s, model_s = after.queue_s - before.queue_s, after.model_s - before.model_s
     return 1e3 * queue_s / frames, 1e3 * model_s / frames
 
