@@ -106,7 +106,8 @@ def test_stream_is_a_sequence_under_its_hashed_name(repository: Path, bundle: Bu
     outputs = {tensor.name: list(tensor.dims) for tensor in config.output}
     assert outputs == {
         "flow": [2, -1, -1], "displacement": [2, -1, -1], "quality_parts": [9], "beat_info": [5],
-        "strain": [-1, -1, -1], "state": [-1], "indices": [7], "notes": [-1],
+        "strain": [-1, -1, -1], "state": [-1], "indices": [7], "notes": [-1], "computed": [2],
+        "deadline": [4],
     }  # fmt: skip
     assert config.sequence_batching.HasField("oldest")
 

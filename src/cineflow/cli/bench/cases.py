@@ -122,7 +122,9 @@ class Measured:
         found |= {"max": float(each.max()), "jitter": float(points[2] - points[0])}
         found |= {"dropped": self.dropped}
         if self.server_ms is not None:
-            queue, model = self.server_ms
+            sent = self.case.streams * (WARM_UP_FRAMES + self.case.count)
+            reached = sent / (sent - self.dropped)  # the server has not seen the dropped ones
+            queue, model = (reached * one for one in self.server_ms)
             mean = float(each.mean())
             found |= {"queue": queue, "model": model, "transport": max(0.0, mean - queue - model)}
         return found
