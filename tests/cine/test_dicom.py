@@ -132,3 +132,15 @@ def test_an_unknown_photometric_interpretation_is_refused(drawn, write_dicom) ->
     frames, _ = drawn
     with pytest.raises(DecodeError, match="HSV"):
         read_cine(write_dicom(frames, PhotometricInterpretation="HSV"))
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"BurnedInAnnotation": "YES"}, "identity is burned into its pixels"),
+        ({"BurnedInAnnotation": "NO"}, "no identity is burned into its pixels"),
+        ({}, "does not say whether identity is burned"),
+    ],
+)
+def test_what_the_file_says_about_its_pixels_is_kept(drawn, write_dicom, tags, said) -> None:
+    assert said in read_cine(write_dicom(drawn[0], **tags)).burned_in

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -215,3 +217,15 @@ def test_groups_that_are_missing_or_damaged(write_dicom) -> None:
     header.save_as(path)
     with pytest.raises((NotCineError, DecodeError)):
         read_cine(path)
+
+
+def test_a_series_may_have_more_files_than_may_be_open(series) -> None:
+    frames, tags = pictures(1, 40), mr_tags(1, 40)
+    folder = series(frames, tags)
+    (folder / "DICOMDIR").write_bytes((folder / "I0000").read_bytes())  # it is not a frame
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 16, hard))
+    try:
+        assert len(read_cine(folder)) == 40
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

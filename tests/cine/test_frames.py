@@ -25,6 +25,7 @@ from cineflow.cine import (
     DecodeError,
     NotCineError,
     SingleFrameError,
+    TooLargeError,
     TruncatedError,
     UnknownTypeError,
     read_cine,
@@ -207,3 +208,20 @@ def test_r_waves_are_triggers(write_dicom) -> None:
     assert clip.triggers_ms is not None
     assert clip.triggers_ms.tolist() == [12.5, 180.0]
     assert read_cine(write_dicom(NOISE)).triggers_ms is None
+
+
+def test_tiny_frames_without_number_are_refused(write_dicom) -> None:
+    """A damaged Rows and Columns make a frame of one byte, of which the file holds many."""
+    many = np.zeros((2, 1, 300_000), np.uint8)
+    path = write_dicom(many, NumberOfFrames=None, Rows=1, Columns=1)
+    with pytest.raises(TooLargeError, match="600000"):
+        read_cine(path)
+
+
+def test_pixels_longer_than_the_file_are_refused(write_dicom) -> None:
+    path = write_dicom(NOISE)
+    data = path.read_bytes()
+    at = data.rindex(b"OB") + 4 if b"OB" in data[-NOISE.nbytes - 16 :] else data.rindex(b"OW") + 4
+    path.write_bytes(data[:at] + (2**31).to_bytes(4, "little") + data[at + 4 :])
+    with pytest.raises(TruncatedError, match="of 2147483647 bytes"):
+        read_cine(path)

@@ -17,6 +17,7 @@ from cineflow.cine import (
     EmptyVideoError,
     MissingFileError,
     SingleFrameError,
+    TooLargeError,
     TruncatedError,
     UnknownTypeError,
     read_cine,
@@ -97,6 +98,15 @@ def test_pixels_that_are_not_square_become_square(drawn, tmp_path: Path) -> None
     clip = read_cine(path)
     assert clip.frames.shape == (12, 120, 240)
     assert "Pixels are 0.6667 times as high as wide" in " ".join(clip.notes)
+
+
+def test_a_video_stops_at_the_limit(drawn, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.avi", drawn[0])
+    assert len(read_cine(path, limit_bytes=12 * 120 * 160)) == 12
+    with pytest.raises(TooLargeError):
+        read_cine(path, limit_bytes=12 * 120 * 160 - 1)
+    with pytest.raises(TooLargeError):
+        read_cine(path, limit_bytes=1000)
 
 
 def test_a_matroska_file_is_read(drawn, tmp_path: Path) -> None:

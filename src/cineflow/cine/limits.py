@@ -6,6 +6,18 @@ from cineflow.cine.errors import TooLargeError
 
 #: Bytes of grey frames that one clip may have, unless the caller gives another limit.
 DEFAULT_LIMIT_BYTES = 2 * 2**30
+#: Frames that one clip may have.
+MOST_FRAMES = 500_000
+
+
+def check_count(count: int) -> None:
+    """Refuse a clip of too many frames, however small they are.
+
+    Raises:
+        TooLargeError: There are more than `MOST_FRAMES`.
+    """
+    if count > MOST_FRAMES:
+        raise TooLargeError(f"a clip of at most {MOST_FRAMES} frames", f"{count}", "Cut the clip.")
 
 
 def check_size(count: int, rows: int, columns: int, limit_bytes: int | None = None) -> None:
@@ -20,6 +32,7 @@ def check_size(count: int, rows: int, columns: int, limit_bytes: int | None = No
     Raises:
         TooLargeError: The frames exceed the limit.
     """
+    check_count(count)
     limit = DEFAULT_LIMIT_BYTES if limit_bytes is None else limit_bytes
     wanted = count * rows * columns
     if wanted > limit:

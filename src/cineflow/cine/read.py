@@ -97,7 +97,7 @@ def _read(path: Path, part: int | None, limit_bytes: int | None) -> Found:
 
 def _read_folder(folder: Path, part: int | None, limit_bytes: int | None) -> Found:
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    dicom = [path for path in files if _is_dicom(path)]
+    dicom = [path for path in files if path.name.upper() != "DICOMDIR" and _is_dicom(path)]
     if dicom:
         return read_dicom(dicom, part, limit_bytes)
     pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]

@@ -165,7 +165,7 @@ def _licence(distribution: importlib.metadata.Distribution) -> tuple[str, bool]:
         for line in about.get_all("Classifier") or ()
         if line.startswith("License ::") and line != "License :: OSI Approved"
     ]
-    stated = str(about.get("License", "")).strip().splitlines()
+    stated = "\n".join(about.get_all("License") or ()).strip().splitlines()
     return "; ".join(classified) or (stated[0].strip() if stated else "not stated"), False
 
 

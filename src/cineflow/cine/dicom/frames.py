@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cineflow.cine.dicom.header import Opened, contradiction, truncated
+from cineflow.cine.limits import check_count
 
 _ITEM, _END = 0xFFFEE000, 0xFFFEE0DD
 # The first bytes of a code stream: JPEG and JPEG-LS, JPEG 2000, and JPEG 2000 in its file format.
@@ -68,8 +69,11 @@ def find_frames(opened: Opened) -> Frames:
 
     Raises:
         TruncatedError: Fewer frames than NumberOfFrames states, or broken fragments.
+        TooLargeError: More frames than a clip may have.
     """
-    return _encapsulated(opened) if opened.syntax.is_encapsulated else _native(opened)
+    frames = _encapsulated(opened) if opened.syntax.is_encapsulated else _native(opened)
+    check_count(len(frames))
+    return frames
 
 
 def fragments_of(opened: Opened) -> list[Piece]:
@@ -95,10 +99,11 @@ def frame_bytes(opened: Opened) -> int:
 def _native(opened: Opened) -> Frames:
     size, available = frame_bytes(opened), opened.available
     length = available if opened.length is None else opened.length
-    there = min(length, available)
-    wanted = (opened.stated or 1) * size
-    if there < wanted:
-        raise truncated(f"{there} of {wanted} bytes of pixels")
+    wanted = max((opened.stated or 1) * size, length - 1)  # a byte may pad an odd length
+    if available < wanted:
+        raise truncated(f"{available} of {wanted} bytes of pixels")
+    if length < wanted:
+        raise truncated(f"{length} of {wanted} bytes of pixels")
     # Whole frames beyond the stated ones are frames. Anything else is padding.
     stored = length // size if length % size <= 1 else opened.stated or 1
     pieces = _Even(opened.start, size, stored)
@@ -152,6 +157,7 @@ def _fragments(opened: Opened) -> tuple[list[int], list[Piece]]:
     while True:
         file.seek(at)
         head = file.read(8)
+        check_count(len(fragments))
         if len(head) < 8:
             raise truncated(f"the end of the file after {len(fragments)} fragments of pixel data")
         group, element, length = struct.unpack("<HHI", head)

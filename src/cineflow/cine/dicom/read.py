@@ -103,7 +103,7 @@ def _read(
     paths: Sequence[Path], part: int | None, limit_bytes: int | None, files: ExitStack
 ) -> tuple[list[Cine], int]:
     if len(paths) > 1:
-        planned = _of_series(*open_series(list(paths), files))
+        planned = _of_series(*open_series(list(paths)))
     else:
         header, file = open_tags(files.enter_context(paths[0].open("rb")))
         if file is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import io
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from pydicom.dataset import Dataset
 
@@ -20,12 +21,28 @@ from cineflow.cine.errors import NotCineError
 _MOST_FILES = 20_000
 
 
-def open_series(paths: list[Path], files: ExitStack) -> tuple[list[Slice], list[Frames]]:
+class _OnDemand:
+    """A file that is open only while it is read: a series has more than may be open at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + (self._path.stat().st_size if whence == io.SEEK_END else 0)
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        with self._path.open("rb") as file:
+            file.seek(self._at)
+            return file.read(size)
+
+
+def open_series(paths: list[Path]) -> tuple[list[Slice], list[Frames]]:
     """Open the single frames of one series, and group them by slice.
 
     Args:
         paths: The DICOM files of a folder.
-        files: Closes them.
 
     Returns:
         The slices, whose members' indices count the files; and the files.
@@ -42,10 +59,13 @@ def open_series(paths: list[Path], files: ExitStack) -> tuple[list[Slice], list[
     members: list[Member] = []
     series = set()
     for index, path in enumerate(paths):
-        header, file = open_tags(files.enter_context(path.open("rb")))
-        require_cine(header)
-        require_picture(header)
-        opened = open_pixels(header, file)
+        with path.open("rb") as file:
+            header, data = open_tags(file)
+            require_cine(header)
+            require_picture(header)
+            opened = open_pixels(header, data)
+        if data is file:
+            opened = replace(opened, file=cast("BinaryIO", _OnDemand(path)))
         series.add(str(header.get("SeriesInstanceUID", "")))
         if len(series) > 1:
             raise NotCineError(
