@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -45,7 +46,8 @@ def expected(frames: np.ndarray) -> list[dict[str, np.ndarray]]:
     """What an uninterrupted stream says."""
     bundle = Bundle.load("lucas_kanade")
     stream = InProcess(open_engine(bundle), bundle.spec)
-    return [encode(stream.push(frame), bundle.spec.to_json()) for frame in frames]
+    spec = json.loads(bundle.spec.to_json())
+    return [encode(stream.push(frame), spec) for frame in frames]
 
 
 @pytest.fixture
