@@ -12,7 +12,7 @@ NATIVE := $(shell find csrc -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -n
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 
-.PHONY: demo test test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-ops bench-export bench-models bench-accuracy setup wheel clean
+.PHONY: demo test test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-analyse bench-ops bench-export bench-models bench-accuracy setup wheel clean
 
 setup: $(READY)
 
@@ -85,6 +85,10 @@ $(PEERS): $(READY)
 # Every kernel compared with its fastest peer and the machine's limit, in one process.
 bench-ops: $(PEERS)
 	$(BIN)/python -m benchmarks.ops
+
+# `cineflow analyse` of a real clip against the clip's own length, and the size of its report.
+bench-analyse: $(PEERS)
+	$(BIN)/python -m benchmarks.analyse
 
 # Our models in torch, and in ONNX Runtime with and without the op library.
 bench-export: $(READY)

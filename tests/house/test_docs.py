@@ -31,7 +31,7 @@ SERVED_PORT = re.compile(r"cineflow serve .*--port (\d+)")
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 #: Pages that export models, measure a machine or make whole phantoms.
-SLOW = {"kinds.md", "real_time.md", "phantoms.md"}
+SLOW = {"kinds.md", "real_time.md", "phantoms.md", "analyse.md", "dicom_objects.md"}
 
 #: Commands that cannot run inside the test run -> the command that runs instead.
 INSTEAD = {

@@ -54,7 +54,7 @@ def test_the_page_fetches_nothing(page: str) -> None:
     references = References()
     references.feed(page)
     assert references.fetched == []
-    without_data = re.sub(r"data:image/webp;base64,[A-Za-z0-9+/=]+", "", page)
+    without_data = re.sub(r"data:image/\w+;base64,[A-Za-z0-9+/=]+", "", page)
     for word in ("http://", "https://", "url(", "@import", "fetch(", "XMLHttpRequest", "import("):
         assert word not in without_data, word
 
@@ -71,8 +71,9 @@ def test_the_pictures_are_the_sector_and_nothing_else(page: str, clip: Cine) -> 
         outside = ~clip.sector[top:bottom, left:right]
         assert np.abs(picture - expected).mean() < 4
         assert picture[outside].mean() < 1.5
-    assert "Doe" not in page
-    assert "PLA" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
+    words = re.sub(r"base64,[A-Za-z0-9+/=]+", "", page)
+    assert "Doe" not in words
+    assert "PLA" not in words
 
 
 def test_text_outside_the_sector_is_blanked_even_if_the_clip_still_has_it(
