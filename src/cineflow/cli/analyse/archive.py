@@ -115,8 +115,9 @@ def analyse_archive(
         items = [{"number": k + 1, "path": str(path.resolve())} for k, path in enumerate(paths)]
         names = ray.data.from_items(items, override_num_blocks=min(len(items), _MOST_BLOCKS))
         where = None if dicom is None else str(dicom.resolve())
+        worker: Any = Worker  # Ray's types know functions only
         analysed = names.map(
-            Worker,
+            worker,
             fn_constructor_args=(model, str(out.resolve()), settings, where, threads),
             compute=ray.data.ActorPoolStrategy(size=count),
             num_cpus=threads,
