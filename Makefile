@@ -13,7 +13,7 @@ CLIENT := $(shell find client/cpp -name '*.cpp' -o -name '*.c' -o -name '*.h' -o
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 
-.PHONY: demo test test-builds test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-ops bench-export bench-models bench-accuracy bench-client client-cpp scanner-sim setup wheel clean
+.PHONY: demo test test-builds test-full lint lint-ruff lint-format lint-mypy lint-clang-format format bench bench-analyse bench-ops bench-export bench-models bench-accuracy bench-client client-cpp scanner-sim setup wheel clean
 
 setup: $(READY)
 
@@ -87,6 +87,10 @@ $(PEERS): $(READY)
 # Every kernel compared with its fastest peer and the machine's limit, in one process.
 bench-ops: $(PEERS)
 	$(BIN)/python -m benchmarks.ops
+
+# `cineflow analyse` of a real clip against the clip's own length, and the size of its report.
+bench-analyse: $(PEERS)
+	$(BIN)/python -m benchmarks.analyse
 
 # Our models in torch, and in ONNX Runtime with and without the op library.
 bench-export: $(READY)

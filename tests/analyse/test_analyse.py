@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import cineflow.cli as cli
+from cineflow.cli.analyse.batch import without_name
 from cineflow.cli.analyse.wall_file import drawn, parse_points, read_wall
 from cineflow.errors import ArgumentError
 
@@ -181,3 +182,11 @@ def test_points_are_given_as_arguments_or_in_a_file(tmp_path: Path) -> None:
     four = {"view": "parasternal-long-axis", "points": [[1, 1], [1, 9], [1, 5], [1, 20]]}
     with pytest.raises(ArgumentError, match="in order"):
         drawn(four).landmarks()
+
+
+def test_a_message_does_not_quote_the_file(named_clip: Path) -> None:
+    said = f"{named_clip}: bad value Zyxwvuts^Quentinius of 19500102, wanted 2 frames"
+    left = without_name(said, named_clip)
+    assert "wanted 2 frames" in left
+    for word in ("zyxwvuts", "quentinius", "19500102"):
+        assert word not in left.lower()

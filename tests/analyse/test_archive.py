@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 COMMAND = "from cineflow.cli import main; main()"
-CLIPS = 8
+CLIPS = 6
 
 
 def workers_of(parent: int) -> list[int]:
@@ -40,7 +40,7 @@ def workers_of(parent: int) -> list[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_a_dead_worker_costs_nothing_and_a_second_run_goes_on(
     write_dicom: Callable[..., Path], moving_frames: np.ndarray, tmp_path: Path
 ) -> None:
@@ -48,7 +48,7 @@ def test_a_dead_worker_costs_nothing_and_a_second_run_goes_on(
     folder = tmp_path / "archive"
     folder.mkdir()
     for number in range(CLIPS):
-        frames = np.roll(moving_frames, number, axis=2).repeat(4, axis=0)
+        frames = np.roll(moving_frames, number, axis=2)
         clip = write_dicom(frames, f"clip{number}.dcm")
         clip.rename(folder / clip.name)
     (folder / "bad.dcm").write_text("not DICOM")
@@ -80,7 +80,7 @@ def test_a_dead_worker_costs_nothing_and_a_second_run_goes_on(
         assert json.loads((out / row["folder"] / "summary.json").read_text())["state"] == "done"
         assert (out / row["folder"] / "report.html").stat().st_size > 50_000
     assert not list(out.glob(".*.part"))
-    again = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    again = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert again.returncode == 1
     states = [row["state"] for row in json.loads((out / "summary.json").read_text())["clips"]]
     assert states.count("already done") == CLIPS

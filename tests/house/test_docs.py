@@ -31,7 +31,16 @@ SERVED_PORT = re.compile(r"cineflow serve .*--port (\d+)")
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 #: Pages that export models, measure a machine or make whole phantoms.
-SLOW = {"beats.md", "export.md", "kinds.md", "measurements.md", "phantoms.md", "real_time.md"}
+SLOW = {
+    "analyse.md",
+    "beats.md",
+    "dicom_objects.md",
+    "export.md",
+    "kinds.md",
+    "measurements.md",
+    "phantoms.md",
+    "real_time.md",
+}
 
 #: Commands that cannot run inside the test run -> the command that runs instead.
 INSTEAD = {

@@ -69,10 +69,11 @@ def browser() -> str:
 
 
 def open_page(page: Path, width: int, *options: str) -> subprocess.CompletedProcess[str]:
+    address = f"{page.resolve().as_uri()}#frame=8"
     command = [
         browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
         f"--window-size={width},2400", "--virtual-time-budget=6000", "--enable-logging=stderr",
-        f"--user-data-dir={page.parent / 'profile'}", *options, page.resolve().as_uri() + "#frame=8",
+        f"--user-data-dir={page.parent / 'profile'}", *options, address,
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 

@@ -54,7 +54,7 @@ def test_the_page_fetches_nothing(page: str) -> None:
     references = References()
     references.feed(page)
     assert references.fetched == []
-    without_data = re.sub(r"data:image/webp;base64,[A-Za-z0-9+/=]+", "", page)
+    without_data = re.sub(r"data:image/\w+;base64,[A-Za-z0-9+/=]+", "", page)
     for word in ("http://", "https://", "url(", "@import", "fetch(", "XMLHttpRequest", "import("):
         assert word not in without_data, word
 

@@ -47,6 +47,7 @@ def write_motion(
     """
     import nibabel
 
+    library: Any = nibabel  # its functions have no types
     found = list(arrays.rows(name))
     if not found:
         return None
@@ -63,7 +64,7 @@ def write_motion(
     values *= np.array(steps, np.float32)[: values.shape[-1]]
     indices = dict(arrays.rows("indices"))
     references = [int(indices[frame][2]) for frame in frames if frame in indices]
-    image = nibabel.Nifti1Image(values, None)
+    image = library.Nifti1Image(values, None)
     header = image.header
     header.set_zooms((*steps, period_ms, 1.0))
     header.set_xyzt_units("unknown" if spacing_mm is None else "mm", "msec")
@@ -82,7 +83,7 @@ def write_motion(
             "reference_frame_of_each": references,
         }
     )
-    extension = nibabel.nifti1.Nifti1Extension(_COMMENT, text.encode())
+    extension = library.nifti1.Nifti1Extension(_COMMENT, text.encode())
     header.extensions.append(extension)
-    nibabel.save(image, path)
+    library.save(image, path)
     return path

@@ -91,7 +91,8 @@ def _marked(picture: np.ndarray, points: np.ndarray) -> str:
     """A picture, its darkest level black and its brightest white, with numbered points."""
     low, high = float(picture.min()), float(picture.max())
     grey = np.round((picture - low) * (255.0 / max(high - low, 1e-6))).astype(np.uint8)
-    fit = fitted(*grey.shape, None, width=_PICTURE_WIDTH)
+    rows, columns = grey.shape
+    fit = fitted(rows, columns, None, width=_PICTURE_WIDTH)
     image = Image.fromarray(brighten(grey)).resize(fit.size, Image.Resampling.BICUBIC)
     image = image.convert("RGB")
     draw = ImageDraw.Draw(image)

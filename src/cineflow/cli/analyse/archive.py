@@ -21,6 +21,8 @@ from cineflow.runtime import Bundle, open_engine
 LOCAL = "local"
 #: What a row keeps of a clip; the rest is in the clip's own summary.json.
 _KEPT = ("number", "folder", "state", "reason", "frames", "mean_quality", "seconds")
+#: CPUs that Ray Data itself needs next to the workers; without one it waits for ever.
+_OWN_CPUS = 1
 #: More blocks than this do not balance the load any better.
 _MOST_BLOCKS = 10_000
 
@@ -104,18 +106,20 @@ def analyse_archive(
         ) from error
     Bundle.load(model)  # a wrong name fails here and not in every worker
     count = workers or max(1, (os.cpu_count() or 1) // threads)
-    _connect(ray, address, count * threads)
+    _connect(ray, address, count * threads + _OWN_CPUS)
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
+        context.execution_options.preserve_order = False
         items = [{"number": k + 1, "path": str(path.resolve())} for k, path in enumerate(paths)]
         names = ray.data.from_items(items, override_num_blocks=min(len(items), _MOST_BLOCKS))
         where = None if dicom is None else str(dicom.resolve())
+        worker: Any = Worker  # Ray's types know functions only
         analysed = names.map(
-            Worker,
+            worker,
             fn_constructor_args=(model, str(out.resolve()), settings, where, threads),
-            concurrency=count,
+            compute=ray.data.ActorPoolStrategy(size=count),
             num_cpus=threads,
         )
         rows = []

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,8 +128,10 @@ def analyse_to(
     except OSError as error:
         return {"state": "refused", "reason": without_name(error.strerror or "unreadable", path)}
     except Exception as error:  # one bad file never stops the rest
-        reason = without_name(f"{type(error).__name__}: {error}", path)
-        return {"state": "failed", "reason": reason}
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}, line {last.lineno}"
+        # A message that nobody wrote for users may hold anything of the file.
+        return {"state": "failed", "reason": f"{type(error).__name__} in {where}: please report it"}
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -222,8 +226,37 @@ def _words(error: CineflowError) -> str:
 
 
 def without_name(text: str, path: Path) -> str:
-    """A message without the file's name, which is often the patient's."""
+    """A message without the file's name, which is often the patient's, and without its tags."""
     for name in (str(path), str(path.parent), path.name, path.stem):
         if len(name) > 2:
             text = text.replace(name, "the clip")
+    for word in _identity_words(path):
+        text = re.sub(re.escape(word), "...", text, flags=re.IGNORECASE)
     return text
+
+
+#: Tags that identify a patient or a person; their values may be quoted by a library's message.
+_IDENTITY = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "OtherPatientIDs",
+    "AccessionNumber",
+    "InstitutionName",
+    "ReferringPhysicianName",
+    "OperatorsName",
+    "PerformingPhysicianName",
+    "StudyID",
+)
+
+
+def _identity_words(path: Path) -> set[str]:
+    """Words of the identity in a file's tags, of three letters or more."""
+    import pydicom
+
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_IDENTITY))
+        values = " ".join(str(element.value) for element in header)
+    except Exception:  # not DICOM, or damaged: there are no tags to quote
+        return set()
+    return {word for word in re.split(r"[\s^=\\\[\]',]+", values) if len(word) > 2}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -87,44 +87,44 @@ def write_capture(
     reference = Dataset()
     reference.ReferencedSOPClassUID = source.SOPClassUID
     reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
-    made.update(
-        {
-            "SpecificCharacterSet": source.get("SpecificCharacterSet", "ISO_IR 192"),
-            "SOPClassUID": UID(_SOP_CLASS),
-            "SOPInstanceUID": UID(shared["sop_instance_uid"]),
-            "SeriesInstanceUID": UID(shared["series_instance_uid"]),
-            "SeriesNumber": shared["series_number"],
-            "SeriesDescription": shared["series_description"],
-            "InstanceNumber": 1,
-            "Modality": str(source.get("Modality") or "OT"),
-            "ConversionType": "WSD",
-            "ImageType": ["DERIVED", "SECONDARY"],
-            "DerivationDescription": f"Tracked wall drawn over the cine. {USE}",
-            "SourceImageSequence": [reference],
-            "PatientOrientation": "",
-            "Laterality": "",
-            "Manufacturer": shared["manufacturer"],
-            "ManufacturerModelName": shared["manufacturer_model_name"],
-            "SoftwareVersions": shared["software_versions"],
-            "DeviceSerialNumber": shared["device_serial_number"],
-            "BurnedInAnnotation": "NO" if blanked else "YES",
-            "NumberOfFrames": len(encoded),
-            "FrameIncrementPointer": 0x00181063,
-            "FrameTime": f"{period_ms:.6g}",
-            "SamplesPerPixel": 3,
-            "PhotometricInterpretation": "YBR_FULL_422",
-            "PlanarConfiguration": 0,
-            "Rows": size[0],
-            "Columns": size[1],
-            "BitsAllocated": 8,
-            "BitsStored": 8,
-            "HighBit": 7,
-            "PixelRepresentation": 0,
-            "LossyImageCompression": "01",
-            "LossyImageCompressionRatio": f"{raw / max(1, sum(map(len, encoded))):.1f}",
-            "LossyImageCompressionMethod": "ISO_10918_1",
-        }
-    )
+    tags: dict[str, Any] = {
+        "SpecificCharacterSet": source.get("SpecificCharacterSet", "ISO_IR 192"),
+        "SOPClassUID": UID(_SOP_CLASS),
+        "SOPInstanceUID": UID(shared["sop_instance_uid"]),
+        "SeriesInstanceUID": UID(shared["series_instance_uid"]),
+        "SeriesNumber": shared["series_number"],
+        "SeriesDescription": shared["series_description"],
+        "InstanceNumber": 1,
+        "Modality": str(source.get("Modality") or "OT"),
+        "ConversionType": "WSD",
+        "ImageType": ["DERIVED", "SECONDARY"],
+        "DerivationDescription": f"Tracked wall drawn over the cine. {USE}",
+        "SourceImageSequence": [reference],
+        "PatientOrientation": "",
+        "Laterality": "",
+        "Manufacturer": shared["manufacturer"],
+        "ManufacturerModelName": shared["manufacturer_model_name"],
+        "SoftwareVersions": shared["software_versions"],
+        "DeviceSerialNumber": shared["device_serial_number"],
+        "BurnedInAnnotation": "NO" if blanked else "YES",
+        "NumberOfFrames": len(encoded),
+        "FrameIncrementPointer": 0x00181063,
+        "FrameTime": f"{period_ms:.6g}",
+        "SamplesPerPixel": 3,
+        "PhotometricInterpretation": "YBR_FULL_422",
+        "PlanarConfiguration": 0,
+        "Rows": size[0],
+        "Columns": size[1],
+        "BitsAllocated": 8,
+        "BitsStored": 8,
+        "HighBit": 7,
+        "PixelRepresentation": 0,
+        "LossyImageCompression": "01",
+        "LossyImageCompressionRatio": f"{raw / max(1, sum(map(len, encoded))):.1f}",
+        "LossyImageCompressionMethod": "ISO_10918_1",
+    }
+    for name, value in tags.items():
+        setattr(made, name, value)
     made.PixelData = encapsulate(encoded)
     made["PixelData"].is_undefined_length = True
     made.save_as(path, enforce_file_format=True)
