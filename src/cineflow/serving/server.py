@@ -174,9 +174,9 @@ class TritonServer:
         leftovers.sweep()
         require_shared_memory(self.repository, self._models)
         access = self._command.access
-        access.certificates()
         for attempt in range(_ATTEMPTS):
             self._ports = choose_ports(access.host, self._wanted_ports, access.others)
+            access.certificates()
             try:
                 self._launch(binary)
                 self._wait_until_ready()
