@@ -36,6 +36,6 @@ def test_damaged_files_are_read_or_refused(jobs: list[str]) -> None:
         found, count = json.loads(line), int(job.split(":")[2])
         assert sum(found["outcomes"].values()) == count
         assert found["outcomes"]["read"] > count / 10
-        assert len(found["outcomes"]) >= 4
+        assert len(found["outcomes"]) >= 3  # read, and refused for two reasons or more
         assert found["longest_s"] < 10
         assert found["peak_bytes"] < 400e6
