@@ -68,6 +68,8 @@ COMMANDS = {
     "export FILE --precision bf16 --out out": "fp32, fp16",
     "export nonesuch --out out": "lucas_kanade",
     "export lucas_kanade --size 20 64 --out out": "64..1024 by 16",
+    "export flow4d --variant big --out out": "small, paper",
+    "export lucas_kanade --variant paper --out out": "it has none",
     "export OPLESS --split-ops --out out": "Leave --split-ops out",
     "export QUITS --out out": "SystemExit: 3 in line 3",
     "export LACKS --out out": "nonesuch_package",
