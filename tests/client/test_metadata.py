@@ -29,7 +29,7 @@ def test_a_model_without_a_readable_spec(broken: str) -> None:
 
 
 def test_another_version_of_the_contract() -> None:
-    with pytest.raises(ModelNotFound, match="version 3 of the contract; got version 1"):
+    with pytest.raises(ModelNotFound, match="version 4 of the contract; got version 1"):
         read_model_info("ours", config('{"feed": {"kind": "pair"}}', 1))
 
 

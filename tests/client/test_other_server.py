@@ -131,7 +131,7 @@ def test_a_reader_that_fails_itself_leaves_no_frame_waiting(
 
     served, client = other
     served.answer = too_few_bytes
-    monkeypatch.setattr("cineflow_client.stream.read_result", fails)
+    monkeypatch.setattr("cineflow_client.delivery.read_result", fails)
     with client.stream("streamed", "grpc") as stream:
         pending = stream.submit(FRAME)
         with pytest.raises(Exception, match="a bug"):

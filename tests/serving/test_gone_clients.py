@@ -82,7 +82,7 @@ def finish(sender: Any) -> None:
 def test_a_watch_ends_with_its_stream() -> None:
     """Triton does not unload a model while a watch is open."""
     now, stopping, told = [0.0], [False], []
-    table = StreamTable(10, 9, clock=lambda: now[0], tell=told.append)
+    table = StreamTable(10, 9, clock=lambda: now[0], tell=lambda event, _: told.append(event))
     watches = Watches(table, finish, lambda: stopping[0])
     watches.close()  # the test looks itself
     senders = [Sender() for _ in range(6)]
