@@ -22,18 +22,18 @@ def missing() -> str:
     return "" if found.returncode == 0 else "libgrpc++-dev is not installed"
 
 
-def build(name: str = "client_cpp", *, tests: bool = True, **options: str) -> Path:
+def build(name: str = "client_cpp", *, target: str = "all", **options: str) -> Path:
     """Compile what is out of date in build/`name`; return that folder.
 
     Args:
         name: The folder.
-        tests: Also the programs of the tests; else the examples only.
+        target: What is built.
         options: Of CMake.
     """
     folder = ROOT / "build" / name
     if shutil.which("ccache"):
         options = {"CMAKE_CXX_COMPILER_LAUNCHER": "ccache", **options}
-    options["CINEFLOW_CLIENT_TESTS" if tests else "CINEFLOW_CLIENT_EXAMPLES"] = "ON"
+    options["CINEFLOW_CLIENT_TESTS"] = "ON"
     defines = [f"-D{key}={value}" for key, value in options.items()]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def build(name: str = "client_cpp", *, tests: bool = True, **options: str) -> Pa
         fcntl.flock(lock, fcntl.LOCK_EX)
         for command in (
             ["cmake", "-S", str(SOURCE), "-B", str(folder), "-G", "Ninja", *defines],
-            ["cmake", "--build", str(folder)],
+            ["cmake", "--build", str(folder), "--target", target],
         ):
             done = subprocess.run(
                 command,
