@@ -69,7 +69,7 @@ def _may_be_a_clip(path: Path) -> bool:
 def key_of(path: Path, bundle_hash: str) -> str:
     """Name of a clip's folder: the same clip with the same model always has the same one.
 
-    It is made of the DICOM object's SOP instance UID (of the file's bytes where there is none), as
+    It is made of the DICOM object's SOP instance UID (of the bytes of other files), as
     a hash that does not show the UID, and of the bundle's hash.
     """
     return f"{_identity(path)[:16]}-{bundle_hash[:8]}"
@@ -145,8 +145,8 @@ def _analyse(
     progress: Progress,
 ) -> dict[str, Any]:
     started = time.perf_counter()
-    beside = path.with_name(path.name + SUFFIX)
-    drawn = read_wall(beside) if beside.is_file() else settings.drawn
+    own_wall = path.with_name(path.name + SUFFIX)
+    drawn = read_wall(own_wall) if own_wall.is_file() else settings.drawn
     clip = read_clip(path)
     found = analyse_clip(
         clip,
