@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +81,10 @@ def _identity(path: Path) -> str:
     import pydicom
 
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
+        with _no_warnings():
+            header = pydicom.dcmread(
+                path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]
+            )
         return hashlib.sha256(str(header.SOPInstanceUID).encode()).hexdigest()
     except Exception:  # not DICOM, or damaged: its bytes are its identity
         digest = hashlib.sha256()
@@ -117,7 +122,8 @@ def analyse_to(
         return before | {"state": "already done"}
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
-        row = _analyse(path, part, model, settings, dicom, progress)
+        with _no_warnings():
+            row = _analyse(path, part, model, settings, dicom, progress)
         shutil.rmtree(folder, ignore_errors=True)  # what an interrupted run left
         part.rename(folder)
         for left in folder.parent.glob(f".{folder.name}.*.part"):
@@ -178,6 +184,14 @@ def _analyse(
     row["files"] = [*written_files(part), DONE]
     write_json(part / DONE, row)
     return row
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """The DICOM libraries' warnings quote tags, a patient's name among them. None is printed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _complete(folder: Path) -> dict[str, Any] | None:
@@ -255,8 +269,9 @@ def _identity_words(path: Path) -> set[str]:
     import pydicom
 
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_IDENTITY))
-        values = " ".join(str(element.value) for element in header)
+        with _no_warnings():
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_IDENTITY))
+            values = " ".join(str(element.value) for element in header)
     except Exception:  # not DICOM, or damaged: there are no tags to quote
         return set()
     return {word for word in re.split(r"[\s^=\\\[\]',]+", values) if len(word) > 2}
