@@ -196,3 +196,22 @@ def test_a_message_does_not_quote_the_file(named_clip: Path) -> None:
     assert "wanted 2 frames" in left
     for word in ("zyxwvuts", "quentinius", "19500102"):
         assert word not in left.lower()
+
+
+@pytest.mark.slow
+def test_a_model_that_gives_labels_has_its_own_page(tmp_path: Path, named_clip: Path) -> None:
+    pytest.importorskip("torch")
+    from cineflow.export import export_bundle
+
+    recipe = Path(__file__).parents[2] / "examples" / "kinds" / "segmentation.py"
+    export_bundle(str(recipe), tmp_path / "bundle")
+    out, objects = tmp_path / "out", tmp_path / "objects"
+    done = invoke(named_clip, "--model", tmp_path / "bundle", "--out", out, "--out-dicom", objects)
+    assert done.exit_code == 0, done.output
+    row = json.loads((out / "summary.json").read_text())["clips"][0]
+    assert "gives no motion" in row["no_strain"]
+    page = (out / row["folder"] / "report.html").read_text()
+    assert "none (in process)" in page
+    assert "deadline" not in page  # nothing was streamed
+    labels = pydicom.dcmread(objects / row["folder"] / "labels_0000.dcm")
+    assert labels.Modality == "SEG"
