@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import cineflow.cli as cli
 from cineflow.cli.analyse.batch import without_name
 from cineflow.cli.analyse.wall_file import drawn, parse_points, read_wall
 from cineflow.errors import ArgumentError
+from tests.analyse.conftest import PATIENT
 
 WALL = {
     "view": "four-chamber",
@@ -59,10 +61,14 @@ def analysed(named_clip: Path, tmp_path: Path, write_dicom: Callable[..., Path])
     (folder / "Quentinius_cut.dcm").write_bytes(other[:40_000])
     out, objects = tmp_path / "out", tmp_path / "objects"
     pytest.importorskip("highdicom")
-    done = invoke(
-        folder, "--out", out, "--out-dicom", objects, "--fields", "--picture", "gif",
-        "--picture", "png",
-    )  # fmt: skip
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")  # pytest would keep them from the terminal
+        done = invoke(
+            folder, "--out", out, "--out-dicom", objects, "--fields", "--picture", "gif",
+            "--picture", "png",
+        )  # fmt: skip
+    said = " ".join(str(one.message) for one in warned).lower()
+    assert not [word for word in PLANTED if word in said], said
     return done, out, objects, folder
 
 
@@ -115,7 +121,7 @@ def nobody_is_named(said: str, out: Path) -> None:
 
 def filed_objects_name_the_patient(objects: Path) -> None:
     for path in objects.iterdir():
-        assert str(pydicom.dcmread(path).PatientName) == "Zyxwvuts^Quentinius"
+        assert str(pydicom.dcmread(path).PatientName) == PATIENT
 
 
 def arrays_agree(clip: Path, row: dict) -> None:
@@ -185,8 +191,27 @@ def test_points_are_given_as_arguments_or_in_a_file(tmp_path: Path) -> None:
 
 
 def test_a_message_does_not_quote_the_file(named_clip: Path) -> None:
-    said = f"{named_clip}: bad value Zyxwvuts^Quentinius of 19500102, wanted 2 frames"
+    said = f"{named_clip}: bad value {PATIENT} of 19500102, wanted 2 frames"
     left = without_name(said, named_clip)
     assert "wanted 2 frames" in left
     for word in ("zyxwvuts", "quentinius", "19500102"):
         assert word not in left.lower()
+
+
+@pytest.mark.slow
+def test_a_model_that_gives_labels_has_its_own_page(tmp_path: Path, named_clip: Path) -> None:
+    pytest.importorskip("torch")
+    from cineflow.export import export_bundle
+
+    recipe = Path(__file__).parents[2] / "examples" / "kinds" / "segmentation.py"
+    export_bundle(str(recipe), tmp_path / "bundle")
+    out, objects = tmp_path / "out", tmp_path / "objects"
+    done = invoke(named_clip, "--model", tmp_path / "bundle", "--out", out, "--out-dicom", objects)
+    assert done.exit_code == 0, done.output
+    row = json.loads((out / "summary.json").read_text())["clips"][0]
+    assert "gives no motion" in row["no_strain"]
+    page = (out / row["folder"] / "report.html").read_text()
+    assert "none (in process)" in page
+    assert "deadline" not in page  # nothing was streamed
+    labels = pydicom.dcmread(objects / row["folder"] / "labels_0000.dcm")
+    assert labels.Modality == "SEG"

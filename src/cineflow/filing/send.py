@@ -52,7 +52,7 @@ class Sent:
 
     Attributes:
         path: Its file.
-        status: Status of the server's answer, or None where there was none.
+        status: Status of the server's answer; None without an answer.
         problem: Why it was not stored; "" where it was.
     """
 

@@ -62,8 +62,7 @@ def beats_of_clip(
 
     Args:
         times_ms: Time of each frame, [T].
-        cavity: A curve [T] that is largest at end-diastole and smallest at end-systole; None where
-            there is none.
+        cavity: A curve [T] that is largest at end-diastole and smallest at end-systole, or None.
         ed: End-diastoles given by the user.
         es: End-systoles given by the user.
         triggers_ms: R waves on the clock of `times_ms`.

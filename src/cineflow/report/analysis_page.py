@@ -45,7 +45,7 @@ def write_analysis_report(
         trace: Its tracked motion, with a result for every frame.
         closure: Loop closure over one beat.
         provenance: What computed the motion.
-        strain: Strain of the wall; None where there is none.
+        strain: Strain of the wall; None without one.
         no_strain: Why there is no strain.
         ventricle: Lengths of a long axis; None where its points were not given.
         landmarks: Those points at every frame, [T, 4, 2] px of the clip.

@@ -111,7 +111,7 @@ def analyse(
         drawn=_drawn(wall, words, frame, ed or [], es or []),
         given=given,
         convention=convention,  # type: ignore[arg-type]
-        wanted=Wanted(fields, kinds, out_dicom is not None),
+        wanted=Wanted(fields, kinds),
     )
     found = clips_of(clips)
     if not found:

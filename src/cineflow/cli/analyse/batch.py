@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +71,7 @@ def _may_be_a_clip(path: Path) -> bool:
 def key_of(path: Path, bundle_hash: str) -> str:
     """Name of a clip's folder: the same clip with the same model always has the same one.
 
-    It is made of the DICOM object's SOP instance UID (of the file's bytes where there is none), as
+    It is made of the DICOM object's SOP instance UID (of the bytes of other files), as
     a hash that does not show the UID, and of the bundle's hash.
     """
     return f"{_identity(path)[:16]}-{bundle_hash[:8]}"
@@ -79,7 +81,10 @@ def _identity(path: Path) -> str:
     import pydicom
 
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
+        with _no_warnings():
+            header = pydicom.dcmread(
+                path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]
+            )
         return hashlib.sha256(str(header.SOPInstanceUID).encode()).hexdigest()
     except Exception:  # not DICOM, or damaged: its bytes are its identity
         digest = hashlib.sha256()
@@ -117,7 +122,8 @@ def analyse_to(
         return before | {"state": "already done"}
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
-        row = _analyse(path, part, model, settings, dicom, progress)
+        with _no_warnings():
+            row = _analyse(path, part, model, settings, dicom, progress)
         shutil.rmtree(folder, ignore_errors=True)  # what an interrupted run left
         part.rename(folder)
         for left in folder.parent.glob(f".{folder.name}.*.part"):
@@ -145,8 +151,8 @@ def _analyse(
     progress: Progress,
 ) -> dict[str, Any]:
     started = time.perf_counter()
-    beside = path.with_name(path.name + SUFFIX)
-    drawn = read_wall(beside) if beside.is_file() else settings.drawn
+    own_wall = path.with_name(path.name + SUFFIX)
+    drawn = read_wall(own_wall) if own_wall.is_file() else settings.drawn
     clip = read_clip(path)
     found = analyse_clip(
         clip,
@@ -178,6 +184,14 @@ def _analyse(
     row["files"] = [*written_files(part), DONE]
     write_json(part / DONE, row)
     return row
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """The DICOM libraries' warnings quote tags, a patient's name among them. None is printed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _complete(folder: Path) -> dict[str, Any] | None:
@@ -255,8 +269,9 @@ def _identity_words(path: Path) -> set[str]:
     import pydicom
 
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_IDENTITY))
-        values = " ".join(str(element.value) for element in header)
+        with _no_warnings():
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_IDENTITY))
+            values = " ".join(str(element.value) for element in header)
     except Exception:  # not DICOM, or damaged: there are no tags to quote
         return set()
     return {word for word in re.split(r"[\s^=\\\[\]',]+", values) if len(word) > 2}

@@ -67,7 +67,7 @@ class Analysis:
         source: The clip as the model saw it.
         collected: What the model gave.
         drawn: What the user drew.
-        strain: Strain of the wall; None where there is none, and `no_strain` says why.
+        strain: Strain of the wall; None without one, and `no_strain` says why.
         no_strain: Why there is no strain; "" otherwise.
         ventricle: Curves of a long axis whose four points the user gave; None otherwise.
         landmarks: Those four points at every frame, f64 [T, 4, 2] px of the clip; None otherwise.

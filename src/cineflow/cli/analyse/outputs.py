@@ -35,12 +35,10 @@ class Wanted:
     Attributes:
         fields: Also the dense motion of every frame: fields.npz and motion.nii.gz.
         pictures: Also the overlay as these kinds of `PICTURES`.
-        dicom: Also DICOM objects, which keep the patient's identity.
     """
 
     fields: bool = False
     pictures: tuple[str, ...] = ()
-    dicom: bool = False
 
 
 def write_outputs(folder: Path, found: Analysis, wanted: Wanted) -> None:
