@@ -49,15 +49,28 @@ def test_a_live_stream_is_told(
         stopping.start()
         with pytest.raises(ServerStopping, match="was not tracked"):
             push_on(stream)
-        with (  # and none is new
-            pytest.raises(CineflowClientError),
-            client.stream("lucas_kanade", transport, resume_s=0) as late,
-        ):
-            late.push(FRAME)
         stopping.join()
     text = log.read_text()
     assert "All models are stopped" in text
     assert "failed to stop server" not in text
+
+
+def test_a_server_that_stops_takes_no_new_stream(server_binary: Any, repository: Path) -> None:
+    """Triton keeps a model that a request reaches while it stops, and ends in its time by force."""
+    server = TritonServer(repository, binary=server_binary).start()
+    with Client(server.url) as client, client.stream("lucas_kanade", resume_s=0) as stream:
+        stream.push(FRAME)
+        stopping = threading.Thread(target=server.close)
+        stopping.start()
+        with pytest.raises(ServerStopping, match="was not tracked"):
+            push_on(stream)
+        with (
+            pytest.raises(CineflowClientError),
+            client.stream("lucas_kanade", resume_s=0) as late,
+        ):
+            late.push(FRAME)
+        stopping.join(10.0)
+        assert not stopping.is_alive()
 
 
 def test_a_stream_that_is_silent_does_not_hold_it(server_binary: Any, repository: Path) -> None:
