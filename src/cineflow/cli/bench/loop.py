@@ -120,6 +120,9 @@ class Sent(Protocol):
     def add_done_callback(self, call: Callable[[Sent], None]) -> None:
         """Have `call(self)` called when its result or an error is there."""
 
+    def result(self) -> object:
+        """Its result; raises its error."""
+
 
 def displayed(
     submit: Callable[[int], Sent], dropped: Callable[[Sent], bool], due: np.ndarray, period_s: float

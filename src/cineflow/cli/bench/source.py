@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cineflow.cli.bench.loop import displayed, empty, paced
+from cineflow.cli.bench.loop import Sent, displayed, empty, paced
 
 if TYPE_CHECKING:
     from cineflow_client import Pending
@@ -169,7 +169,7 @@ def _told_to_end() -> Callable[[], bool]:
     return ended.is_set
 
 
-def _was_dropped(frame: Pending) -> bool:
+def _was_dropped(frame: Sent) -> bool:
     from cineflow_client import FrameDropped
 
     try:
