@@ -58,7 +58,7 @@ def test_a_dead_worker_costs_nothing_and_a_second_run_goes_on(
         "--ray", "local", "--workers", "2",
     ]  # fmt: skip
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    killed = None
+    killed, niceness = None, []
     try:
         while run.poll() is None:
             done = list(out.glob("*/summary.json"))
@@ -66,6 +66,7 @@ def test_a_dead_worker_costs_nothing_and_a_second_run_goes_on(
                 found = workers_of(run.pid)
                 if found:
                     killed = found[0]
+                    niceness.append(os.getpriority(os.PRIO_PROCESS, killed))
                     os.kill(killed, signal.SIGKILL)
             time.sleep(0.1)
         said, _ = run.communicate(timeout=60)
@@ -73,6 +74,7 @@ def test_a_dead_worker_costs_nothing_and_a_second_run_goes_on(
         run.kill()
     assert run.returncode == 1, said  # the bad file
     assert killed is not None, "no worker was killed, so nothing was tested"
+    assert niceness == [os.getpriority(os.PRIO_PROCESS, 0)], "workers starve on a busy machine"
     rows = json.loads((out / "summary.json").read_text())["clips"]
     assert [row["number"] for row in rows] == list(range(1, CLIPS + 2))
     assert [row["state"] for row in rows].count("refused") == 1
