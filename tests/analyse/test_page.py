@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 
 from cineflow.cine import read_cine
+from cineflow.cli.analyse.batch import Places, analyse_file
+from cineflow.cli.analyse.files import Settings
+from cineflow.cli.analyse.job import Model
 from cineflow.report import (
     Closure,
     Provenance,
@@ -57,3 +61,32 @@ def test_both_pages_state_what_the_file_says_of_text_in_its_pixels(
         table = page.read_text().split('class="made"')[1].split("</table>")[0]
         assert said in table
         assert ("nothing was blanked" in table) == whole
+
+
+def test_strain_after_a_gap_is_marked(
+    write_dicom: Callable[..., Path], moving_frames: np.ndarray, tmp_path: Path, model: Model
+) -> None:
+    steps = [0.0, 100.0, 100.0, 450.0, 100.0, 100.0, 100.0, 100.0]
+    clip = write_dicom(
+        moving_frames[[0, 1, 2, 6, 7, 8, 9, 10], :96, :112],
+        FrameIncrementPointer=0x00181065,
+        FrameTime=None,
+        FrameTimeVector=steps,
+        RWaveTimeVector=[0.0, 750.0],
+    )
+    (row,) = analyse_file(clip, Places(tmp_path / "out"), model, Settings())
+    assert row["gaps"] == [3]
+    assert row["beats"] == "R waves in the file"
+    folder = tmp_path / "out" / row["folder"]
+    with np.load(folder / "result.npz") as file:
+        sigma, references = file["strain_sigma"], file["references"]
+        assert json.loads(str(file["about"]))["gaps"] == [3]
+    assert not references.any(), "one beat, so that no frame after the gap begins a new one"
+    assert np.isfinite(sigma[:, :3]).all()
+    assert np.isinf(sigma[:, 3:]).all()
+    page = (folder / "report.html").read_text()
+    assert "frames are missing before frame" in " ".join(page.split()).lower()
+    assert "1 gap in time" in page
+    lines = (folder / "frames.csv").read_text().splitlines()
+    column = lines[0].split(",").index("frames missing before [0/1]")
+    assert [line.split(",")[column] for line in lines[1:]] == list("00010000")
