@@ -1,11 +1,8 @@
 """How much a poor range of grey levels takes from the quality of a clip.
 
 The rule for the expected error was fitted on phantoms that use all grey levels. Rounding to whole
-levels hides residuals, so a clip that uses few of them looks better than it is. Measured with the
-default tracker, mean true error over expected error, relative to the full range:
-
-    levels 0..n - 1:      64: 1.1 to 1.4    32: 1.4 to 2.1    16: 2.4 to 5.2    8: 9 to 13
-    n levels over 0..255: 16: 1.0           8: 1.0 to 1.1     4: 1.0 to 1.3     2: 1.0 to 2.0
+levels hides residuals, so a clip that uses few of them looks better than it is
+(docs/motion/quality.md has the measurements).
 
 So the expected error of every frame is multiplied by the larger of `LEAST_SPAN` / span and
 `LEAST_LEVELS` / levels, and by no less than 1.
