@@ -20,7 +20,8 @@ from pathlib import Path
 from benchmarks.repeat import repeat_line
 from cineflow.cine import Cine, read_clip
 from cineflow.cli.analyse.archive import analyse_archive
-from cineflow.cli.analyse.batch import Settings
+from cineflow.cli.analyse.batch import Places
+from cineflow.cli.analyse.files import Settings
 from cineflow.cli.analyse.job import Model, analyse_clip
 from cineflow.cli.analyse.outputs import Wanted, write_outputs
 from cineflow.cli.analyse.wall_file import Drawn
@@ -74,7 +75,7 @@ def workers(count: int, files: int, folder: Path) -> float:
     out = folder / f"out{count}"
     out.mkdir()
     start = time.perf_counter()
-    rows = analyse_archive(paths, out, "lucas_kanade", Settings(), "local", workers=count)
+    rows = analyse_archive(paths, Places(out), "lucas_kanade", Settings(), "local", workers=count)
     seconds = time.perf_counter() - start
     assert all(row["state"] == "done" for row in rows), rows
     return seconds

@@ -6,7 +6,6 @@ import json
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +48,8 @@ def text_of(path: Path) -> str:
 
 
 @pytest.fixture
-def analysed(named_clip: Path, tmp_path: Path, write_dicom: Callable[..., Path]):
-    """A folder of a good clip, a text and a truncated clip, analysed with everything."""
+def archive(named_clip: Path) -> Path:
+    """A folder of a good clip with its wall, a text and a truncated clip."""
     folder = named_clip.parent / "Zyxwvuts folder"
     folder.mkdir()
     clip = named_clip.rename(folder / named_clip.name)
@@ -59,6 +58,13 @@ def analysed(named_clip: Path, tmp_path: Path, write_dicom: Callable[..., Path])
     uid = pydicom.dcmread(clip, stop_before_pixels=True).SOPInstanceUID.encode()
     other = clip.read_bytes().replace(uid, uid[:-1] + (b"1" if uid[-1:] != b"1" else b"2"))
     (folder / "Quentinius_cut.dcm").write_bytes(other[:40_000])
+    return folder
+
+
+@pytest.fixture
+def analysed(archive: Path, tmp_path: Path):
+    """That folder, analysed with everything."""
+    folder = archive
     out, objects = tmp_path / "out", tmp_path / "objects"
     pytest.importorskip("highdicom")
     with warnings.catch_warnings(record=True) as warned:
@@ -69,11 +75,35 @@ def analysed(named_clip: Path, tmp_path: Path, write_dicom: Callable[..., Path])
         )  # fmt: skip
     said = " ".join(str(one.message) for one in warned).lower()
     assert not [word for word in PLANTED if word in said], said
-    return done, out, objects, folder
+    return done, out, objects
 
 
-def test_a_folder_is_analysed_and_bad_files_do_not_stop_it(analysed) -> None:
-    done, out, objects, folder = analysed
+def test_bad_files_do_not_stop_a_folder_and_a_second_run_takes_what_is_there(
+    archive: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = invoke(archive, "--out", out)
+    assert first.exit_code == 1, first.output  # some were not done
+    clips = json.loads((out / "summary.json").read_text())["clips"]
+    assert [row["state"] for row in clips] == ["refused", "refused", "done"]
+    assert "Truncated" in clips[0]["reason"]
+    assert "NotDicom" in clips[1]["reason"]
+    again = invoke(archive, "--out", out)
+    rows = json.loads((out / "summary.json").read_text())["clips"]
+    assert [row["state"] for row in rows] == ["refused", "refused", "already done"]
+    # A redrawn wall is another result.
+    drawn_file = next(archive.glob("*.wall.json"))
+    drawn_file.write_text(json.dumps(WALL | {"es": [5]}))
+    redrawn = invoke(archive, "--out", out)
+    row = json.loads((out / "summary.json").read_text())["clips"][2]
+    assert (row["state"], row["end_systole"]) == ("done", 5)
+    assert row["folder"] != clips[2]["folder"]
+    nobody_is_named(first.output + again.output + redrawn.output, out)
+
+
+@pytest.mark.slow
+def test_everything_is_written_for_a_folder_and_nobody_is_named(analysed) -> None:
+    done, out, objects = analysed
     assert done.exit_code == 1, done.output  # some were not done
     summary = json.loads((out / "summary.json").read_text())
     assert [row["state"] for row in summary["clips"]] == ["refused", "refused", "done"]
@@ -94,13 +124,7 @@ def test_a_folder_is_analysed_and_bad_files_do_not_stop_it(analysed) -> None:
         assert word in page, word
     assert not re.search(r'\b(src|href)="(?!data:)', page), "the page fetches something"
     assert len(list((objects / row["folder"]).glob("*.dcm"))) == 4
-    # A second run takes what is there.
-    again = invoke(folder, "--out", out)
-    states = [one["state"] for one in json.loads((out / "summary.json").read_text())["clips"]]
-    assert states == ["refused", "refused", "already done"]
-    assert "already done" in again.output
-
-    nobody_is_named(done.output + again.output, out)
+    nobody_is_named(done.output, out)
     filed_objects_name_the_patient(objects / row["folder"])
     names_in_the_pixels_are_blank(clip, objects / row["folder"])
     arrays_agree(clip, row)

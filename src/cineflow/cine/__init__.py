@@ -15,7 +15,7 @@ from cineflow.cine.errors import (
     UnknownTypeError,
 )
 from cineflow.cine.geometry import Geometry, fit_to
-from cineflow.cine.read import default_clip, read_cine, read_cines
+from cineflow.cine.read import count_cines, default_clip, read_cine, read_cines
 from cineflow.cine.volumes import PLANES, Plane, VolumeCine, read_clip, read_volumes
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "TruncatedError",
     "UnknownTypeError",
     "VolumeCine",
+    "count_cines",
     "default_clip",
     "fit_to",
     "read_cine",

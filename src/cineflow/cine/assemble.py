@@ -121,7 +121,7 @@ def _about_levels(frames: np.ndarray, sector: np.ndarray) -> list[str]:
         return ["All frames are black: there is nothing to track. Check how the clip was exported."]
     return [
         f"The picture has {found.sum()} grey levels only. Little texture is left, so motion is "
-        "less certain than the quality says."
+        "less certain."
     ]
 
 

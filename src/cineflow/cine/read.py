@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from cineflow.cine.arrays import ARRAY_SUFFIXES, read_array_cine
@@ -18,6 +19,8 @@ _VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"}
 _FORMATS = "a DICOM object, a video, .npz, NIfTI, .mhd, .nrrd, or a folder of frames"
 
 Found = tuple[list[Cine], int]
+#: A part that no file has: nothing is decoded.
+_NO_PART = -1
 
 
 def read_cine(
@@ -62,6 +65,15 @@ def read_cines(path: str | Path, *, limit_bytes: int | None = None) -> list[Cine
     return _read(Path(path), None, limit_bytes)[0]
 
 
+def count_cines(path: str | Path) -> int:
+    """How many cines a file or folder holds, without decoding one. They are part 0 to n - 1.
+
+    Raises:
+        CineError: As `read_cine`, for what the header shows.
+    """
+    return _read(Path(path), _NO_PART, None)[1]
+
+
 def default_clip() -> Cine:
     """The real apical four-chamber clip in the pydicom wheel: 30 frames of 240x320 at 30 Hz.
 
@@ -92,7 +104,7 @@ def _read(path: Path, part: int | None, limit_bytes: int | None) -> Found:
             f"a file of type {path.suffix or '(no suffix)'}",
             "Export the clip as DICOM multi-frame or as a video.",
         )
-    return _only([read(path, limit_bytes)], part)
+    return _only(partial(read, path, limit_bytes), part)
 
 
 def _read_folder(folder: Path, part: int | None, limit_bytes: int | None) -> Found:
@@ -107,11 +119,11 @@ def _read_folder(folder: Path, part: int | None, limit_bytes: int | None) -> Fou
             f"a folder at {folder} without DICOM files or pictures",
             "Check the path.",
         )
-    return _only([read_pictures(pictures, limit_bytes)], part)
+    return _only(partial(read_pictures, pictures, limit_bytes), part)
 
 
-def _only(cines: list[Cine], part: int | None) -> Found:
-    return (cines if part in (None, 0) else []), 1
+def _only(read: Callable[[], Cine], part: int | None) -> Found:
+    return ([read()] if part in (None, 0) else []), 1
 
 
 def _is_dicom(path: Path) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cineflow.cine import Cine, Geometry
+from cineflow.motion.quality_grey import grey_factor, lowered
 from cineflow.report import (
     Panel,
     Readings,
@@ -101,6 +102,7 @@ class Collector:
                 ReadingsRecorder(one.cine, one.geometry, spec, one.view) for one in slices
             ] or [ReadingsRecorder(cine, geometry, spec)]
         self._arrays = ResultFile() if keep else None
+        self._grey = grey_factor(cine.frames, cine.sector)
         self._rows: list[Row] = []
         self._absent: Counter[tuple[str, str]] = Counter()
         self._engine = self._unit = ""
@@ -110,7 +112,12 @@ class Collector:
 
         A frame past the clip's end only fills its last window. It has no row, and of its result
         only what describes the clip's frames is kept.
+
+        Of a clip with few grey levels, the quality is lowered by `quality_grey`.
         """
+        if self._grey > 1 and result.quality_parts is not None:
+            parts = lowered(result.quality_parts, self._grey)
+            result = replace(result, quality_parts=parts)
         if result.current >= len(self._cine):
             self._add_past_the_end(result)
             return

@@ -170,6 +170,7 @@ class Outcome:
             "picture": _picture(streamed),
             "spacing_mm": None if spacing is None else list(spacing),
             "spacing_reason": streamed.cine.spacing_reason,
+            "burned_in": streamed.cine.burned_in,
             "notes": list(streamed.cine.notes),
             "arrays": described_arrays(streamed.spec, collected.unit),
             "absent": {

@@ -17,9 +17,10 @@ from cineflow.cli.collect import Collected, Collector, Slice
 from cineflow.cli.given import Given, read_given
 from cineflow.errors import ArgumentError
 from cineflow.motion.closure import find_beat, point_closure
+from cineflow.motion.quality_grey import grey_factor
 from cineflow.report import Closure, Trace, View
 from cineflow.report.repeats import repeat_notes
-from cineflow.spec import Axis, ModelSpec
+from cineflow.spec import Axis, ModelSpec, Role
 from cineflow.spec.axes import AxisPart, Dim
 from cineflow.spec.feed import GREY
 
@@ -279,6 +280,7 @@ def shown_clip(source: Source, repeats: Sequence[int]) -> Cine:
         *source.notes,
         *_window_notes(source.spec, len(source.cine)),
         *_view_notes(source.spec),
+        *_grey_notes(source),
         *weights_notes(source.spec),
         *repeat_notes(repeats),
     )
@@ -341,6 +343,16 @@ def _view_notes(spec: ModelSpec) -> list[str]:
     return [
         f"{spec.name} is for one view: {spec.view}. No header says reliably which view a clip "
         "shows, so this was not checked. Its results on any other view are wrong."
+    ]
+
+
+def _grey_notes(source: Source) -> list[str]:
+    factor = grey_factor(source.cine.frames, source.cine.sector)
+    if factor == 1 or source.spec.output_of(Role.FLOW) is None:
+        return []
+    return [
+        f"The clip uses few grey levels, which hide errors. The expected error of every frame was "
+        f"multiplied by {factor:.2g}, and the quality is that much lower."
     ]
 
 

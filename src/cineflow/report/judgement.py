@@ -68,10 +68,16 @@ def beginnings(trace: Trace) -> Timeline:
 
 
 def not_trusted(trace: Trace) -> np.ndarray:
-    """Frames whose expected error is above the limit that tells failed frames best, bool [T]."""
+    """Frames that the page shades, bool [T].
+
+    Their expected error is above the limit that tells failed frames best, or frames are missing
+    before them.
+    """
     expected = trace.parts["expected_error_px"]
     with np.errstate(invalid="ignore"):
-        return np.asarray(expected * trace.scale > SUSPECT_PX)
+        bad = np.asarray(expected * trace.scale > SUSPECT_PX)
+    bad[trace.gaps] = True
+    return bad
 
 
 def beat_rows(trace: Trace, unit: Unit) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -75,6 +75,7 @@ class Trace:
         beat: Beat number of each frame, int64 [T].
         beats: The beats, in order.
         scale: Pixels of the model's picture for each of the clip.
+        gaps: Frames before which frames are missing, int [N], as `Cine.gaps`.
     """
 
     points: np.ndarray
@@ -87,6 +88,7 @@ class Trace:
     beat: np.ndarray
     beats: tuple[TracedBeat, ...]
     scale: float = 1.0
+    gaps: np.ndarray = field(default_factory=lambda: np.zeros(0, np.intp))
 
 
 class TraceRecorder:
@@ -104,6 +106,7 @@ class TraceRecorder:
 
     def __init__(self, cine: Cine, count: int = 32, *, scale: float = 1.0) -> None:
         self._scale = scale
+        self._gaps = cine.gaps
         height, width = cine.size
         step = max(3, round(min(cine.size) / 44))
         y, x = np.mgrid[step // 2 : height : step, step // 2 : width : step]
@@ -204,6 +207,7 @@ class TraceRecorder:
             beat=tracked[:, 1],
             beats=tuple(self._beats),
             scale=self._scale,
+            gaps=self._gaps[self._gaps < len(tracked)],
         )
 
 

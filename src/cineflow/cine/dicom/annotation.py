@@ -9,13 +9,7 @@ def burned_in(header: Dataset) -> str:
     """A sentence for the provenance of a report."""
     value = str(header.get("BurnedInAnnotation") or "").strip().upper()
     if value == "YES":
-        return (
-            "The file says that identity is burned into its pixels (BurnedInAnnotation YES). What "
-            "lies outside the scan sector was blanked."
-        )
+        return "The file says that identity is burned into its pixels (BurnedInAnnotation YES)."
     if value == "NO":
         return "The file says that no identity is burned into its pixels (BurnedInAnnotation NO)."
-    return (
-        "The file does not say whether identity is burned into its pixels. What lies outside the "
-        "scan sector was blanked."
-    )
+    return "The file does not say whether identity is burned into its pixels (BurnedInAnnotation)."

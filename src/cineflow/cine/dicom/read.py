@@ -59,7 +59,8 @@ def read_dicom(
 
     Args:
         paths: One part-10 file, or the files of a series.
-        part: The one cine that is wanted, counted from 0; None for all.
+        part: The one cine that is wanted, counted from 0; None for all. Of a part that is not
+            there, nothing is decoded.
         limit_bytes: Most bytes of grey frames; None for the default.
 
     Returns:
@@ -112,7 +113,7 @@ def _read(
         require_picture(header)
         opened = open_pixels(header, file)
         if opened.syntax in VIDEO:
-            return [_embedded(opened, limit_bytes)], 1
+            return ([_embedded(opened, limit_bytes)] if part in (None, 0) else []), 1
         planned = _of_object(opened)
     wanted = planned if part is None else planned[part : part + 1]
     return [_finish(one, limit_bytes) for one in wanted], len(planned)

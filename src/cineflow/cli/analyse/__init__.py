@@ -5,6 +5,7 @@ follow.py     points through a clip
 job.py        one clip: track and measure
 outputs.py    the files of one clip
 objects.py    its DICOM objects
+files.py      which clips there are, and the key of each result
 batch.py      many clips
 archive.py    the same on Ray, over an archive
 """
@@ -22,7 +23,8 @@ from rich.table import Table
 from cineflow.cli.console import err, go_on, guarded, out
 
 if TYPE_CHECKING:
-    from cineflow.cli.analyse.batch import Settings
+    from cineflow.cli.analyse.batch import Places
+    from cineflow.cli.analyse.files import Settings
     from cineflow.cli.analyse.wall_file import Drawn
 
 MODEL = "lucas_kanade"
@@ -96,7 +98,8 @@ def analyse(
     ] = None,
 ) -> None:
     """Track clips and measure them: strain, lengths, quality. Reports have no identity."""
-    from cineflow.cli.analyse.batch import Settings, analyse_all, clips_of, write_json
+    from cineflow.cli.analyse.batch import Places, write_json
+    from cineflow.cli.analyse.files import Settings, clips_of
     from cineflow.cli.analyse.outputs import PICTURES, USE, Wanted
     from cineflow.errors import ArgumentError
     from cineflow.motion.strain import Convention
@@ -120,6 +123,7 @@ def analyse(
         from cineflow.filing.dicom import require_library
 
         require_library()  # before hours of work
+    places = Places(out_dir, out_dicom)
     out_dir.mkdir(parents=True, exist_ok=True)
     if ray is not None:
         from cineflow.cli.analyse.archive import analyse_archive
@@ -132,17 +136,10 @@ def analyse(
                 bars.advance(task)
 
             rows = analyse_archive(
-                found,
-                out_dir,
-                model,
-                settings,
-                ray,
-                dicom=out_dicom,
-                workers=workers,
-                progress=count,
+                found, places, model, settings, ray, workers=workers, progress=count
             )
     else:
-        rows = _here(found, out_dir, model, settings, out_dicom, analyse_all)
+        rows = _here(found, places, model, settings)
     write_json(out_dir / SUMMARY, {"use": USE, "clips": rows})
     _print(rows)
     out.print(f"[bold]{out_dir / SUMMARY}[/]")
@@ -150,10 +147,9 @@ def analyse(
         raise typer.Exit(SOME_NOT_DONE)
 
 
-def _here(
-    found: list[Path], out_dir: Path, name: str, settings: Settings, dicom: Path | None, run: Any
-) -> list[dict[str, Any]]:
+def _here(found: list[Path], places: Places, name: str, settings: Settings) -> list[dict[str, Any]]:
     """Analyse in this process, with a bar for the clips and one for the frames."""
+    from cineflow.cli.analyse.batch import analyse_all
     from cineflow.cli.analyse.job import Model
     from cineflow.runtime import Bundle, open_engine
 
@@ -173,9 +169,9 @@ def _here(
 
             return show
 
-        rows = []
-        for row in run(found, out_dir, model, settings, dicom=dicom, progress=of_clip):
-            rows.append(row)
+        rows: list[dict[str, Any]] = []
+        for of_file in analyse_all(found, places, model, settings, progress=of_clip):
+            rows += of_file
             bars.advance(all_clips)
             go_on()
     return rows
@@ -224,9 +220,9 @@ def _print(rows: list[dict[str, Any]]) -> None:
             if one["part"] == "global"
         ]
         table.add_row(
-            str(row["number"]),
+            str(row["number"]) + (f", part {row['part']}" if "part" in row else ""),
             row["state"],
-            row["folder"],
+            row.get("folder", ""),
             str(row.get("frames", "")),
             f"{row['mean_quality']:.2f}" if "mean_quality" in row else "",
             "; ".join(whole),

@@ -215,7 +215,8 @@ def _strain(
     cine = source.cine
     expected = np.full(len(cine), np.nan)
     if collected.trace is not None:
-        expected = collected.trace.parts["expected_error_px"]
+        expected = collected.trace.parts["expected_error_px"].copy()
+    expected[cine.gaps] = np.inf  # what moved while frames were missing was not seen
     return measure_lines(
         path,
         wall,
@@ -242,6 +243,6 @@ def _beats(
         cavity,
         ed=drawn.ed,
         es=drawn.es,
-        triggers_ms=getattr(cine, "triggers_ms", None),
+        triggers_ms=cine.triggers_ms,
         found=found,
     )

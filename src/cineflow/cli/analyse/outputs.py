@@ -73,6 +73,8 @@ def about(found: Analysis) -> dict[str, Any]:
         "frames": len(found.cine),
         "spacing_mm": found.cine.spacing_mm,
         "spacing_reason": found.cine.spacing_reason,
+        "burned_in": found.cine.burned_in,
+        "gaps": found.cine.gaps.tolist(),
         "notes": list(found.cine.notes),
         "convention": None if strain is None else strain.convention,
         "reference_frames": None if strain is None else [b.ed for b in strain.beats.beats],
@@ -135,8 +137,11 @@ def frame_rows(found: Analysis) -> list[dict[str, Any]]:
     if curves is not None:
         for row, more in zip(rows, curves.rows, strict=False):
             row |= {key: value for key, value in more.items() if key not in row}
-    for row in rows:
+    gaps = set(found.cine.gaps.tolist())
+    for index, row in enumerate(rows):
         row.pop("latency [ms]", None)  # nothing was streamed
+        if gaps:
+            row["frames missing before [0/1]"] = int(index in gaps)
     return rows
 
 
@@ -171,6 +176,8 @@ def figures(found: Analysis) -> dict[str, Any]:
         "frame_period_ms": round(cine.frame_period_ms, 3),
         "spacing_mm": cine.spacing_mm,
         "spacing_reason": cine.spacing_reason,
+        "burned_in": cine.burned_in,
+        "gaps": cine.gaps.tolist(),
         "view": found.drawn.view or None,
         "loop_closure_px": None if closure.mean_px is None else round(closure.mean_px, 3),
         "notes": list(cine.notes),
