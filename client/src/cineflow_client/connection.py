@@ -16,14 +16,13 @@ from cineflow_client.certificates import Certificates
 from cineflow_client.errors import (
     CineflowClientError,
     OtherProcess,
-    ServerBusy,
     ServerUnavailable,
     SharedMemoryUnavailable,
     StreamClosed,
 )
 from cineflow_client.local_key import GRPC_HEADER, read_key
 from cineflow_client.ring import orphaned
-from cineflow_client.wire import end_request, error_from_message
+from cineflow_client.wire import alive_request, error_from_message
 
 #: Messages of any size, and a peer that has gone silent (a half-open connection: a pulled cable, a
 #: proxy that hangs) is noticed within 7 s. gRPC's own default never notices. The ping's time-out is
@@ -166,15 +165,13 @@ class Connection:
     def require_ready(self, model: str) -> None:
         """Raise `CineflowClientError` unless the server has `model` ready for a new stream.
 
-        Triton calls a model ready whose process has died, so the process is asked as well: for a
-        sequence that ends at once.
+        Triton calls a model ready whose process has died, so the process is asked as well.
         """
         request = service_pb2.ModelReadyRequest(name=model)
         if not self._ask(self.stub.ModelReady, request, model=model).ready:
             raise ServerUnavailable(f"the model {model!r} ready", "a server that does not have it")
         sequence = secrets.randbits(62) + 1
-        with contextlib.suppress(ServerBusy):  # it lives, and has no place now
-            self._ask(self.stub.ModelInfer, end_request(model, sequence, "alive", start=True))
+        self._ask(self.stub.ModelInfer, alive_request(model, sequence))
 
     def register_memory(self, name: str, byte_size: int) -> None:
         """Make the server map the shared-memory segment /dev/shm/`name` as region `name`.

@@ -104,6 +104,13 @@ def end_request(model: str, sequence: int, request_id: str, *, start: bool) -> A
     return request
 
 
+def alive_request(model: str, sequence: int) -> Any:
+    """A ModelInferRequest that asks whether a model's process lives. It starts no stream."""
+    request = end_request(model, sequence, "alive", start=True)
+    request.parameters[KEEP_ALIVE].bool_param = True
+    return request
+
+
 def keep_alive_request(model: str, sequence: int, request_id: str) -> Any:
     """A ModelInferRequest that keeps the place of a sequence while no frames come."""
     request = _request(model, sequence, request_id, start=False)

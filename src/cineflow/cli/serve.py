@@ -127,8 +127,8 @@ def serve(
                 if bundle not in aliases.values():
                     out.print(f"  {bundle.served_name}")
             out.print(f"  metrics on {server.metrics_url}")
-            err.print("Ctrl-C stops it")
             notify(READY=1, STATUS=f"serving on {server.url}, metrics on {server.metrics_url}")
+            err.print("Ctrl-C stops it")
             go_on()
             server.wait(_say_restart)
         notify(STOPPING=1)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FRAMES, _STREAMS = "cineflow_frames_total", "cineflow_streams_total"
 _ROUND_TRIP, _MODEL = "cineflow_round_trip_seconds", "cineflow_frame_seconds"
+_LEAST_WIDTH = 160
 _SHARES = (0.5, 0.95, 0.99)
 
 
@@ -40,7 +41,8 @@ def top(
 
     url = _url(address)
     if once:
-        out.print(view(read_metrics(url, time.monotonic()), None))
+        table = view(read_metrics(url, time.monotonic()), None)
+        out.print(table, width=max(out.width, _LEAST_WIDTH))  # whole also in a pipe
         return
     before: Scrape | None = None
     now = read_metrics(url, time.monotonic())

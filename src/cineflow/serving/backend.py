@@ -196,6 +196,8 @@ class TritonPythonModel:
             self._watches.add(parameters[WATCH_PARAMETER], request.get_response_sender())
             return None
         sequence = request.correlation_id()
+        if parameters.get(KEEP_ALIVE) and request.flags() & _SEQUENCE_START:
+            return self._response(request, {})  # asks whether this process lives; starts nothing
         if self._turns.holds(sequence) or self._takes_turns(sequence, request):
             kept = KeptRequest(request)
             self._vitals.owe(1)
