@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,12 @@ def test_case(
 
 @pytest.mark.parametrize(("case", "transport"), cases("two places, four seconds"))
 def test_case_of_a_small_server(
-    case: Mapping[str, Any], transport: str, brief_server: TritonServer, driver: Driver
+    case: Mapping[str, Any],
+    transport: str,
+    brief_server: TritonServer,
+    certificates: Path,
+    driver: Driver,
 ) -> None:
-    run(case, transport, brief_server, connect(driver, case))
+    """Over mutual TLS."""
+    secured = connect(driver, case, certificates)
+    run(case, transport, brief_server, certificates, secured)
