@@ -28,9 +28,7 @@ def driver() -> Iterator[Driver]:
 
 
 @contextmanager
-def _connected(
-    driver: Driver, floats: bool, secure: Path | None, url: str
-) -> Iterator[CppClient]:
+def _connected(driver: Driver, floats: bool, secure: Path | None, url: str) -> Iterator[CppClient]:
     yield CppClient(driver, url, floats=floats, secure=secure)
 
 

@@ -143,8 +143,8 @@ typedef struct cfc_result_info {
   double latency_ms;
   int32_t has_captured;
   double captured_ms;
-  double sent_s, received_s;      /* of the client's monotonic clock */
-  double started_s, computed_s;   /* of the server's */
+  double sent_s, received_s;       /* of the client's monotonic clock */
+  double started_s, computed_s;    /* of the server's */
   double offset_s, offset_error_s; /* the server's less the client's */
   int32_t has_deadline;
   int32_t holds; /* -1: not measured yet */

@@ -379,8 +379,8 @@ struct Tls {
 
 struct ClientOptions {
   double timeout_s = 10;  // until a call without a response fails
-  /// For a server with mutual TLS: a folder with ca.crt, client.crt and client.key. A file that does
-  /// not do throws kCertificateUnusable.
+  /// For a server with mutual TLS: a folder with ca.crt, client.crt and client.key. A file that
+  /// does not do throws kCertificateUnusable.
   std::string secure;
   std::optional<Tls> tls;  // the same as texts
 };

@@ -23,8 +23,8 @@ struct Flight {
   std::shared_ptr<Memory> memory;  // with `area`
   int area = -1;
   std::optional<double> time_ms;  // as the caller gave it
-  std::int64_t sent_ns = 0;   // when the caller sent it
-  std::int64_t waits_ns = 0;  // since when its result is waited for
+  std::int64_t sent_ns = 0;       // when the caller sent it
+  std::int64_t waits_ns = 0;      // since when its result is waited for
 };
 
 class Desk {

@@ -76,8 +76,8 @@ Live::Live(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> 
   if (!options.spacing_mm.empty()) {
     at_start_["spacing_mm"] = checked_spacing(options.spacing_mm, model_->info.frame_rank);
   }
-  session_ = std::make_shared<Session>(connection_, model_, declared_, 0,
-                                       std::map<std::string, Given>());
+  session_ =
+      std::make_shared<Session>(connection_, model_, declared_, 0, std::map<std::string, Given>());
   const auto memory = session_->settle(options_.transport, buffers_, frame_bytes_,
                                        options_.slots + kLeases, wanted_, padding_.size());
   desk_.use(std::make_shared<Frames>(memory, buffers_));

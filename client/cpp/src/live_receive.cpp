@@ -78,8 +78,7 @@ void Live::deliver(Session& session, std::unique_ptr<Response> response) {
   std::shared_ptr<Result> result;
   std::string state;
   try {
-    result = reader_->read(std::move(response), flight.memory, flight.area,
-                           options_.slots, &state);
+    result = reader_->read(std::move(response), flight.memory, flight.area, options_.slots, &state);
   } catch (const Error& error) {
     refuse(number, error);
     return;
@@ -140,7 +139,8 @@ bool Live::without_ring(Session& session, std::uint64_t number, const std::strin
 }
 
 bool Live::may_resume(Code code) const noexcept {
-  const bool lost = ends_stream(code) && code != Code::kStreamTimeout && code != Code::kModelUnloaded;
+  const bool lost =
+      ends_stream(code) && code != Code::kStreamTimeout && code != Code::kModelUnloaded;
   return lost && alive_ && options_.resume_s > 0 && !closing_;
 }
 
@@ -254,8 +254,8 @@ std::shared_ptr<Session> Live::begin() {
     const std::lock_guard<std::mutex> guard(session_lock_);
     first = beginning();
   }
-  auto next = std::make_shared<Session>(connection_, model_, declared_, resumed_ + 1,
-                                        std::move(first));
+  auto next =
+      std::make_shared<Session>(connection_, model_, declared_, resumed_ + 1, std::move(first));
   std::shared_ptr<Memory> memory;
   try {
     memory = next->settle(options_.transport, buffers_, frame_bytes_, options_.slots + kLeases,

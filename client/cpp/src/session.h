@@ -47,8 +47,8 @@ class Session {
   Link link;
   std::shared_ptr<Memory> memory;  // that the server maps; null: none
   Transport transport = Transport::kGrpc;
-  std::string transport_reason;    // why kAuto did not take shared memory
-  bool started = false;            // a request has begun the sequence
+  std::string transport_reason;  // why kAuto did not take shared memory
+  bool started = false;          // a request has begun the sequence
   ServerClock clock;
   std::map<std::string, Given> at_start;
 

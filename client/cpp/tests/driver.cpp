@@ -130,8 +130,12 @@ void put(Answer& answer, const Result& result, bool call) {
   }
   answer.word("unit=" + result.unit());
   const Times& times = result.times;
-  const double of_frame[] = {times.captured_ms.value_or(-1), times.sent_s,     times.started_s,
-                             times.computed_s,               times.received_s, times.offset_s,
+  const double of_frame[] = {times.captured_ms.value_or(-1),
+                             times.sent_s,
+                             times.started_s,
+                             times.computed_s,
+                             times.received_s,
+                             times.offset_s,
                              times.offset_error_s};
   answer.word("times=" + listed(of_frame));
   if (result.deadline) {

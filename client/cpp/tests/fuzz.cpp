@@ -45,9 +45,8 @@ cineflow_wire::ModelConfig config() {
   (*made.mutable_parameters())["contract"].set_string_value(std::to_string(kContract));
   (*made.mutable_parameters())["spec"].set_string_value(spec_text());
   const std::pair<const char*, int> ports[] = {
-      {"labels", 2},     {"flow", 11}, {"displacement", 11}, {"quality_parts", 12},
-      {"beat_info", 12}, {"state", 2}, {"indices", 9},       {"notes", 2},
-      {"computed", 9},   {"deadline", 12}};
+      {"labels", 2}, {"flow", 11},   {"displacement", 11}, {"quality_parts", 12}, {"beat_info", 12},
+      {"state", 2},  {"indices", 9}, {"notes", 2},         {"computed", 9},       {"deadline", 12}};
   for (const auto& [name, type] : ports) {
     auto* output = made.add_output();
     output->set_name(name);
