@@ -343,7 +343,7 @@ def test_certificates_that_do_not_do(driver: Driver, certificates: Path, tmp_pat
     with pytest.raises(CertificateUnusable, match="PEM with a CERTIFICATE"):
         CppClient(driver, "127.0.0.1:1", secure=folder)
     (folder / "ca.crt").unlink()
-    with pytest.raises(CertificateUnusable, match="the file .*ca.crt"):
+    with pytest.raises(CertificateUnusable, match=r"the file .*ca\.crt"):
         CppClient(driver, "127.0.0.1:1", secure=folder)
 
 
