@@ -90,12 +90,19 @@ class CppClient:
     """Commands of a driver in the form of `cineflow_client.Client`."""
 
     def __init__(
-        self, driver: Driver, url: str, *, timeout_s: float = 10.0, floats: bool = False
+        self,
+        driver: Driver,
+        url: str,
+        *,
+        timeout_s: float = 10.0,
+        floats: bool = False,
+        secure: Path | None = None,
     ) -> None:
         self._driver = driver
         self._floats = floats
         self._streams = 0
-        driver.ask("client", url, f"timeout_s={timeout_s}")
+        folder = [] if secure is None else [f"secure={secure}"]
+        driver.ask("client", url, f"timeout_s={timeout_s}", *folder)
 
     def stream(
         self,
@@ -130,7 +137,11 @@ class CppClient:
 
 
 class CppStream:
-    """Commands about one stream."""
+    """Commands about one stream.
+
+    Attributes:
+        said: Words of the last result, by name: `times`, and `deadline` where it was declared.
+    """
 
     def __init__(
         self,
@@ -146,10 +157,13 @@ class CppStream:
         self._options, self._at_opening = list(options), given
         self._dtype = "float32" if floats else "uint8"
         self._open = False
+        self.said: dict[str, list[float]] = {}
 
     def push(self, frame: np.ndarray, index: int | None = None, **info: Any) -> Tensors:
         """The tensors of a frame's result."""
-        _, tensors = self._send("push", frame, index, info)
+        words, tensors = self._send("push", frame, index, info)
+        pairs = (word.split("=") for word in words if not word.startswith("unit="))
+        self.said = {name: [float(one) for one in text.split(",")] for name, text in pairs}
         return tensors
 
     def submit(self, frame: np.ndarray, index: int | None = None, **info: Any) -> int:
@@ -167,10 +181,14 @@ class CppStream:
         words, _ = self._driver.ask(verb, self._name)
         return words
 
+    def freeze(self) -> None:
+        """No frames come for a while."""
+        self.ask("freeze")
+
     def about(self) -> Any:
         """What the stream says about itself."""
         words = self.ask("about")
-        names = ("transport", "resumed", "dropped", "unread", "error")
+        names = ("transport", "resumed", "dropped", "unread", "late_frames", "error")
         return SimpleNamespace(**dict(zip(names, words, strict=True)))
 
     def close(self) -> None:

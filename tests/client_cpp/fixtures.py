@@ -28,10 +28,12 @@ def driver() -> Iterator[Driver]:
 
 
 @contextmanager
-def _connected(driver: Driver, floats: bool, url: str) -> Iterator[CppClient]:
-    yield CppClient(driver, url, floats=floats)
+def _connected(driver: Driver, floats: bool, secure: Path | None, url: str) -> Iterator[CppClient]:
+    yield CppClient(driver, url, floats=floats, secure=secure)
 
 
-def connect(driver: Driver, case: Mapping[str, Any]) -> Callable[[str], Any]:
+def connect(
+    driver: Driver, case: Mapping[str, Any], secure: Path | None = None
+) -> Callable[[str], Any]:
     """What makes the twins' client for a case."""
-    return partial(_connected, driver, "FP32" in str(case["steps"]))
+    return partial(_connected, driver, "FP32" in str(case["steps"]), secure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +19,7 @@ from cineflow.runtime.stream import Stream as InProcess
 from cineflow.served import encode
 from cineflow.serving import TritonServer
 from cineflow_client import (
+    CertificateUnusable,
     CineflowClientError,
     FrameDropped,
     FrameRejected,
@@ -280,6 +282,69 @@ def test_what_cannot_be_opened(driver: Driver, server: TritonServer, client: Cpp
         nowhere.stream("lucas_kanade").push(frame)
     driver.ask("client", server.url)
     assert driver.ask("ready")[0] == ["yes"]
+
+
+def test_when_a_frame_passed_where(client: CppClient, frames: np.ndarray) -> None:
+    """The clocks of client and server are one here, so the offset must allow for 0."""
+    stream = client.stream("lucas_kanade")
+    for k, frame in enumerate(frames[:4]):
+        before_s = time.monotonic()
+        stream.push(frame, time_ms=33.0 * k)
+        captured_ms, sent_s, started_s, computed_s, received_s, offset_s, error_s = stream.said[
+            "times"
+        ]
+        assert captured_ms == 33.0 * k
+        assert before_s < sent_s < started_s < computed_s < received_s < time.monotonic()
+        assert abs(offset_s) <= error_s
+    assert "deadline" not in stream.said
+    stream.close()
+
+
+def test_a_rate_and_a_budget(client: CppClient, frames: np.ndarray) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    stream = client.stream("lucas_kanade", rate=0.1, budget_ms=9000, traceparent=trace)
+    for frame in frames[:3]:
+        stream.push(frame)
+    holds, expected_ms, load, late_frames = stream.said["deadline"]
+    assert holds == 1
+    assert expected_ms > 0
+    assert load > 0
+    assert late_frames == 0
+    stream.close()
+    late = client.stream("lucas_kanade", rate=30, budget_ms=0.001)
+    for count, frame in enumerate(frames[:3], start=1):
+        late.push(frame)
+        assert late.said["deadline"][3] == count
+    assert late.about().late_frames == "3"
+    late.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"rate": 30}, "a rate with a budget_ms"),
+        ({"rate": -1, "budget_ms": 33}, "a rate above 0"),
+        ({"rate": 30, "budget_ms": 1e9}, "a budget_ms above 0"),
+        ({"traceparent": f"00-{'0' * 32}-b7ad6b7169203331-01"}, "a traceparent"),
+    ],
+)
+def test_what_cannot_be_declared(client: CppClient, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(CineflowClientError, match=words):
+        client.stream("lucas_kanade", **options).push(np.zeros((64, 80), np.uint8))
+
+
+def test_certificates_that_do_not_do(driver: Driver, certificates: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(certificates, tmp_path / "certs")
+    (folder / "client.key").chmod(0o644)
+    with pytest.raises(CertificateUnusable, match="permissions 0644"):
+        CppClient(driver, "127.0.0.1:1", secure=folder)
+    (folder / "ca.crt").write_text("no PEM")
+    (folder / "client.key").chmod(0o600)
+    with pytest.raises(CertificateUnusable, match="PEM with a CERTIFICATE"):
+        CppClient(driver, "127.0.0.1:1", secure=folder)
+    (folder / "ca.crt").unlink()
+    with pytest.raises(CertificateUnusable, match=r"the file .*ca\.crt"):
+        CppClient(driver, "127.0.0.1:1", secure=folder)
 
 
 @pytest.fixture

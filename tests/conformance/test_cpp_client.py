@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cineflow.serving import TritonServer
-from tests.client_cpp.driver import Driver
+from cineflow_client import StreamExpired
+from tests.client_cpp.driver import CppClient, Driver
 from tests.client_cpp.fixtures import connect, driver
 from tests.conformance.runner import cases, run
 
@@ -20,11 +24,34 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first one buil
 def test_case(
     case: Mapping[str, Any], transport: str, server: TritonServer, driver: Driver
 ) -> None:
-    run(case, transport, server, connect(driver, case))
+    run(case, transport, server, connect=connect(driver, case))
 
 
 @pytest.mark.parametrize(("case", "transport"), cases("two places, four seconds"))
 def test_case_of_a_small_server(
-    case: Mapping[str, Any], transport: str, brief_server: TritonServer, driver: Driver
+    case: Mapping[str, Any],
+    transport: str,
+    brief_server: TritonServer,
+    certificates: Path,
+    driver: Driver,
 ) -> None:
-    run(case, transport, brief_server, connect(driver, case))
+    """Over mutual TLS."""
+    secured = connect(driver, case, certificates)
+    run(case, transport, brief_server, certificates, secured)
+
+
+def test_a_freeze_keeps_the_place(
+    brief_server: TritonServer, certificates: Path, driver: Driver
+) -> None:
+    """Without a resume, which would hide that it was lost. The other stream is not frozen."""
+    client = CppClient(driver, brief_server.url, secure=certificates)
+    frame = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
+    frozen, idle = (client.stream("lucas_kanade", "grpc", resume_s=0) for _ in range(2))
+    for stream in (frozen, idle):
+        stream.push(frame)
+    frozen.freeze()
+    time.sleep(5.5)
+    assert frozen.push(frame)["indices"][0] == 1
+    with pytest.raises(StreamExpired):
+        idle.push(frame)
+    frozen.close()

@@ -46,6 +46,7 @@ SLOW = {
 INSTEAD = {
     r"make (setup|test|test-full|lint|format)": "make --dry-run {0}",  # it would run itself
     r"make (bench\S*)": "make --dry-run {0}",  # too long
+    r"make (client-cpp|scanner-sim)": "make --dry-run {0}",  # a compiler's minutes
     r"(bash )?\.ci/run": "bash -n .ci/run",
     r"benchmarks/gpu_check\.sh": "bash -n benchmarks/gpu_check.sh",
 }

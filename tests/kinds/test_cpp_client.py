@@ -20,4 +20,4 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first one buil
 def test_case(
     case: Mapping[str, Any], transport: str, server: TritonServer, driver: Driver
 ) -> None:
-    run(case, transport, server, connect(driver, case))
+    run(case, transport, server, connect=connect(driver, case))

@@ -30,12 +30,14 @@ typedef enum cfc_code {
   CFC_SERVER_REFUSED,
   CFC_SERVER_DIED,
   CFC_SERVER_STOPPING,
+  CFC_MODEL_UNLOADED,
   CFC_SERVER_BUSY,
   CFC_STREAM_EXPIRED,
   CFC_STREAM_TIMEOUT,
   CFC_STREAM_CLOSED,
   CFC_OTHER_PROCESS,
   CFC_SERVER_UNAVAILABLE,
+  CFC_CERTIFICATE_UNUSABLE,
   CFC_MODEL_NOT_FOUND,
   CFC_SHARED_MEMORY_UNAVAILABLE
 } cfc_code;
@@ -86,6 +88,7 @@ typedef struct cfc_client_options {
   const char* root_certificates;
   const char* certificate_chain;
   const char* private_key;
+  const char* secure; /* instead: a folder with ca.crt, client.crt and client.key, or NULL */
 } cfc_client_options;
 
 /* Fill with cfc_stream_options_init, then change. */
@@ -104,6 +107,8 @@ typedef struct cfc_stream_options {
   int32_t spacing_count;
   double spacing_mm[3];
   const char* readings; /* separated by commas, or NULL */
+  double rate, budget_ms;
+  const char* traceparent; /* or NULL */
 } cfc_stream_options;
 
 /* What comes with a frame. Fill with zeros, then change. */
@@ -136,6 +141,15 @@ typedef struct cfc_result_info {
   int64_t beat_number;
   int32_t beat_cause, beat_rhythm;
   double latency_ms;
+  int32_t has_captured;
+  double captured_ms;
+  double sent_s, received_s;       /* of the client's monotonic clock */
+  double started_s, computed_s;    /* of the server's */
+  double offset_s, offset_error_s; /* the server's less the client's */
+  int32_t has_deadline;
+  int32_t holds; /* -1: not measured yet */
+  double expected_ms, load;
+  int64_t late_frames;
 } cfc_result_info;
 
 /* "FrameRejected", "ServerBusy", ... */
@@ -175,6 +189,12 @@ CFC_API cfc_code cfc_next(cfc_stream* stream, double wait_s, uint64_t* frame, cf
 CFC_API cfc_code cfc_push(cfc_stream* stream, const void* pixels, cfc_dtype dtype,
                           const cfc_frame_info* info, cfc_result** result, cfc_error* error);
 
+/* The picture is frozen: the stream keeps its place until the next cfc_submit. */
+CFC_API void cfc_stream_freeze(cfc_stream* stream);
+CFC_API void cfc_stream_unfreeze(cfc_stream* stream);
+
+/* Results that came later than the declared budget. */
+CFC_API uint64_t cfc_stream_late_frames(cfc_stream* stream);
 CFC_API uint64_t cfc_stream_resumed(cfc_stream* stream);
 CFC_API uint64_t cfc_stream_dropped(cfc_stream* stream);
 CFC_API cfc_transport cfc_stream_transport(cfc_stream* stream);

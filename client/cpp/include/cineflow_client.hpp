@@ -27,7 +27,7 @@
 namespace cineflow_client {
 
 /// Version of the served contract that this client speaks (docs/protocol.md).
-inline constexpr int kContract = 3;
+inline constexpr int kContract = 4;
 /// The largest index that a frame may be given.
 inline constexpr std::int64_t kLastIndex = std::int64_t{1} << 62;
 
@@ -43,12 +43,14 @@ enum class Code {
   kServerRefused,            // the server failed on this frame; the stream continues
   kServerDied,               // the connection or the model's process ended
   kServerStopping,           // the server is being stopped
+  kModelUnloaded,            // the stream's model was unloaded
   kServerBusy,               // the server has no place for one more stream
   kStreamExpired,            // the server dropped the stream, which was idle
   kStreamTimeout,            // no result in time
   kStreamClosed,             // stream or client was closed before
   kOtherProcess,             // a forked child uses what its parent opened
   kServerUnavailable,        // no server responds, or it is not ready
+  kCertificateUnusable,      // a file for TLS is missing or no PEM, or others can read the key
   kModelNotFound,            // it is not served, or is not a cineflow model
   kSharedMemoryUnavailable,  // the server cannot share memory with this process
 };
@@ -152,6 +154,29 @@ struct BeatInfo {
   double drift_px = 0;  // NaN: none
 };
 
+/// When a frame passed where. Three clocks take part: the application's own (`captured_ms`), the
+/// client's monotonic one (`sent_s`, `received_s`) and the server's (`started_s`, `computed_s`).
+struct Times {
+  std::optional<double> captured_ms;        // as the application gave it (`FrameInfo::time_ms`)
+  double sent_s = 0;                        // when the frame was handed over
+  double started_s = 0, computed_s = 0;     // start and end of the computation
+  double received_s = 0;                    // when the result was there
+  double offset_s = 0, offset_error_s = 0;  // server's clock less the client's; wrong by at most
+
+  /// How long the computation took.
+  double compute_ms() const noexcept { return 1e3 * (computed_s - started_s); }
+  /// What the frame took beyond that: both ways, and the server's queue.
+  double travel_ms() const noexcept { return 1e3 * (received_s - sent_s) - compute_ms(); }
+};
+
+/// What the server says of the rate and the budget that a stream has declared.
+struct Deadline {
+  std::optional<bool> holds;     // whether it expects to hold them; none: nothing is measured yet
+  double expected_ms = 0;        // the longest that a frame is expected to take at the server
+  double load = 0;               // share of the model's time that all live streams take
+  std::int64_t late_frames = 0;  // of this stream: later than the budget, so far
+};
+
 /// An output of the model, with what its spec says about it.
 struct Output {
   const TensorInfo* info = nullptr;
@@ -176,6 +201,8 @@ class CINEFLOW_CLIENT_API Result {
   Tensor strain;              // float32 [3 or 6, ...]
   Tensor state;               // uint8, for a stream that goes on from here
   double latency_ms = 0;      // from `submit` to the arrival
+  Times times;
+  std::optional<Deadline> deadline;  // none where the stream declared nothing
 
   std::vector<Output> outputs;
   /// Every tensor of the response under its name on the wire, also those that a later server adds.
@@ -231,6 +258,10 @@ struct StreamOptions {
   std::string state;                  // of another stream's result, to go on from there
   std::vector<double> spacing_mm;     // (row, column) or (slice, row, column)
   std::vector<std::string> readings;  // what comes only on request: "strain", "state"
+  /// Frames per second that will come, and the time that a result may take; both or neither. The
+  /// server says with each result whether it holds them (`Result::deadline`). It refuses nothing.
+  double rate = 0, budget_ms = 0;
+  std::string traceparent;  // the trace that the stream belongs to, as W3C writes it
   /// Gets every outcome, from a thread of the stream, which must not be kept waiting. Without it,
   /// outcomes wait for `poll`, `next` or `wait`.
   std::function<void(const Outcome&)> on_outcome;
@@ -316,12 +347,19 @@ class CINEFLOW_CLIENT_API Stream {
   /// Wait for the outcome of one frame. It comes, because a late one ends the stream.
   Outcome wait(std::uint64_t frame);
 
+  /// The picture is frozen: no frames come for a while, and the stream keeps its place, however
+  /// long that lasts. The next `submit` ends it. Go on counting as if the frames were lost.
+  void freeze() noexcept;
+  void unfreeze() noexcept;
+
   const ModelInfo& model() const noexcept;
   std::uint64_t sequence_id() const noexcept;
   Transport transport() const noexcept;    // kSharedMemory or kGrpc
   std::string transport_reason() const;    // why kAuto did not take shared memory
   std::uint64_t dropped() const noexcept;  // frames that the policy dropped
   std::uint64_t unread() const noexcept;   // outcomes that were never taken, and given up
+  /// Frames whose result came later than the declared budget.
+  std::uint64_t late_frames() const noexcept;
   std::uint64_t resumed() const noexcept;  // how often it went on in another sequence
   /// Why the stream has ended; null while it lives.
   std::shared_ptr<const Error> error() const noexcept;
@@ -341,7 +379,10 @@ struct Tls {
 
 struct ClientOptions {
   double timeout_s = 10;  // until a call without a response fails
-  std::optional<Tls> tls;
+  /// For a server with mutual TLS: a folder with ca.crt, client.crt and client.key. A file that
+  /// does not do throws kCertificateUnusable.
+  std::string secure;
+  std::optional<Tls> tls;  // the same as texts
 };
 
 class Connection;

@@ -123,6 +123,7 @@ cfc_code cfc_client_open(const char* url, const cfc_client_options* options, cfc
     require(url != nullptr && client != nullptr, "a url and a place for the client");
     cfc::ClientOptions chosen;
     if (options != nullptr && options->timeout_s != 0) chosen.timeout_s = options->timeout_s;
+    if (options != nullptr) chosen.secure = text_or_empty(options->secure);
     if (options != nullptr && options->tls != 0) {
       chosen.tls =
           cfc::Tls{text_or_empty(options->root_certificates),
@@ -186,6 +187,9 @@ cfc_code cfc_stream_open(cfc_client* client, const char* model, const cfc_stream
     }
     chosen.spacing_mm.assign(options->spacing_mm, options->spacing_mm + options->spacing_count);
     chosen.readings = split(options->readings);
+    chosen.rate = options->rate;
+    chosen.budget_ms = options->budget_ms;
+    chosen.traceparent = text_or_empty(options->traceparent);
     auto opened = std::unique_ptr<cfc_stream>(
         new cfc_stream{client->client.stream(model, chosen), chosen.size, {}, {}});
     for (int k = 0; k <= chosen.slots; ++k) {
@@ -272,6 +276,9 @@ cfc_code cfc_push(cfc_stream* stream, const void* pixels, cfc_dtype dtype,
   });
 }
 
+void cfc_stream_freeze(cfc_stream* stream) { stream->stream.freeze(); }
+void cfc_stream_unfreeze(cfc_stream* stream) { stream->stream.unfreeze(); }
+uint64_t cfc_stream_late_frames(cfc_stream* stream) { return stream->stream.late_frames(); }
 uint64_t cfc_stream_resumed(cfc_stream* stream) { return stream->stream.resumed(); }
 uint64_t cfc_stream_dropped(cfc_stream* stream) { return stream->stream.dropped(); }
 
@@ -308,6 +315,21 @@ void cfc_result_info_of(const cfc_result* result, cfc_result_info* info) {
     info->beat_rhythm = static_cast<int32_t>(from.beat->rhythm);
   }
   info->latency_ms = from.latency_ms;
+  info->has_captured = from.times.captured_ms ? 1 : 0;
+  info->captured_ms = from.times.captured_ms.value_or(0);
+  info->sent_s = from.times.sent_s;
+  info->received_s = from.times.received_s;
+  info->started_s = from.times.started_s;
+  info->computed_s = from.times.computed_s;
+  info->offset_s = from.times.offset_s;
+  info->offset_error_s = from.times.offset_error_s;
+  if (from.deadline) {
+    info->has_deadline = 1;
+    info->holds = from.deadline->holds ? static_cast<int32_t>(*from.deadline->holds) : -1;
+    info->expected_ms = from.deadline->expected_ms;
+    info->load = from.deadline->load;
+    info->late_frames = from.deadline->late_frames;
+  }
 }
 
 void cfc_result_tensor(const cfc_result* result, const char* name, cfc_tensor* tensor) {

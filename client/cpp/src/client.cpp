@@ -253,6 +253,9 @@ Transport Stream::transport() const noexcept { return live_->transport(); }
 std::string Stream::transport_reason() const { return live_->transport_reason(); }
 std::uint64_t Stream::dropped() const noexcept { return live_->desk().dropped(); }
 std::uint64_t Stream::unread() const noexcept { return live_->desk().unread(); }
+std::uint64_t Stream::late_frames() const noexcept { return live_->late_frames(); }
+void Stream::freeze() noexcept { live_->freeze(); }
+void Stream::unfreeze() noexcept { live_->unfreeze(); }
 std::uint64_t Stream::resumed() const noexcept { return live_->resumed(); }
 std::shared_ptr<const Error> Stream::error() const noexcept { return live_->desk().ended(); }
 

@@ -10,10 +10,12 @@
 #include <cstdlib>
 #include <thread>
 
+#include "certificates.h"
 #include "errors.h"
 #include "local_key.h"
 #include "lock.h"
 #include "memory.h"
+#include "session.h"
 
 namespace cineflow_client {
 namespace {
@@ -35,6 +37,15 @@ constexpr struct {
     {"grpc.initial_reconnect_backoff_ms", 100}, {"grpc.min_reconnect_backoff_ms", 1000},
     {"grpc.max_reconnect_backoff_ms", 1000},
 };
+
+/// A server with TLS does not tell a client that it refuses: it closes the connection.
+constexpr const char* kAboutTheServer =
+    "Start one (`cineflow serve`), or check that this is its gRPC port. A server that was started "
+    "with --secure closes the connection of a client without certificates "
+    "(ClientOptions::secure).";
+constexpr const char* kAboutCertificates =
+    "Check that a server with --secure runs there (`cineflow serve --secure`), that its CA signed "
+    "the client's certificate, and that its certificate has the host of this address.";
 
 const char* name_of(grpc::StatusCode code) {
   switch (code) {
@@ -58,11 +69,12 @@ bool is_address(const std::string& url) {
 }
 
 std::shared_ptr<grpc::ChannelCredentials> credentials(const ClientOptions& options) {
-  if (!options.tls) return grpc::InsecureChannelCredentials();
+  if (options.secure.empty() && !options.tls) return grpc::InsecureChannelCredentials();
+  const Tls tls = options.secure.empty() ? *options.tls : read_certificates(options.secure);
   grpc::SslCredentialsOptions pem;
-  pem.pem_root_certs = options.tls->root_certificates;
-  pem.pem_cert_chain = options.tls->certificate_chain;
-  pem.pem_private_key = options.tls->private_key;
+  pem.pem_root_certs = tls.root_certificates;
+  pem.pem_cert_chain = tls.certificate_chain;
+  pem.pem_private_key = tls.private_key;
   return grpc::SslCredentials(pem);
 }
 
@@ -71,6 +83,7 @@ std::shared_ptr<grpc::ChannelCredentials> credentials(const ClientOptions& optio
 Connection::Connection(const std::string& url, const ClientOptions& options)
     : url_(url.compare(0, 7, "grpc://") == 0 ? url.substr(7) : url),
       timeout_s_(options.timeout_s),
+      secure_(!options.secure.empty() || options.tls),
       process_(getpid()) {
   if (!is_address(url_)) {
     throw Error(Code::kServerUnavailable, "an address host:port of a server's gRPC interface",
@@ -125,7 +138,7 @@ void Connection::ask(const char* method, const Request& request, Response& respo
   if (gone && !contains(details, "unknown model") && !contains(details, "protocol is restricted")) {
     throw Error(Code::kServerUnavailable, "a server at " + url_,
                 std::string(name_of(status.error_code())) + ": " + details,
-                "Start one (`cineflow serve`), or check that this is its gRPC port.");
+                secure_ ? kAboutCertificates : kAboutTheServer);
   }
   throw error_from_message(details, about);
 }
@@ -179,6 +192,12 @@ void Connection::require_ready(const std::string& model) {
   if (!response.ready()) {
     throw Error(Code::kServerUnavailable, "the model '" + model + "' ready",
                 "a server that does not have it");
+  }
+  // Triton calls a model ready whose process has died, so the process is asked as well.
+  try {
+    infer(probe_request(model));
+  } catch (const Error& error) {
+    if (error.code() != Code::kServerBusy) throw;  // it lives, and has no place now
   }
 }
 

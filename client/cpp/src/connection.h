@@ -24,7 +24,7 @@ inline constexpr const char* kInfer = "/inference.GRPCInferenceService/ModelInfe
 
 class Connection {
  public:
-  /// Throws kServerUnavailable: `url` is not an address host:port.
+  /// Throws kServerUnavailable: `url` is not an address host:port. kCertificateUnusable.
   Connection(const std::string& url, const ClientOptions& options);
 
   const std::shared_ptr<grpc::Channel>& channel() const noexcept { return channel_; }
@@ -55,6 +55,7 @@ class Connection {
 
   std::string url_;
   double timeout_s_;
+  bool secure_;
   pid_t process_;
   std::atomic<bool> closed_{false};
   std::shared_ptr<grpc::Channel> channel_;

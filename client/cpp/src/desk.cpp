@@ -69,6 +69,7 @@ Submitted Desk::submit(const FrameRef& frame) noexcept {
   Submitted submitted;
   {
     const std::lock_guard<Lock> guard(lock_);
+    alive_every_ns_ = 0;
     if (broken_ != nullptr || closed_) {
       submitted.code = broken_ != nullptr ? broken_->code() : Code::kStreamClosed;
     } else if (policy_ != Policy::kEvery && !step.index && from_state_) {
@@ -159,6 +160,7 @@ Desk::Item Desk::next_work(std::int64_t timeout_ns) noexcept {
         free->number = step.number;
         free->frame = item.frame;
         free->area = -1;
+        free->time_ms = step.time_ms;
         free->sent_ns = free->waits_ns = step.sent_ns;
         sending_ = true;
         return item;
@@ -169,6 +171,15 @@ Desk::Item Desk::next_work(std::int64_t timeout_ns) noexcept {
       if (until != kNever && now_ns() >= until) {
         item.work = Work::kLate;
         return item;
+      }
+      if (alive_every_ns_ > 0) {
+        const std::int64_t now = now_ns();
+        if (now >= alive_ns_) {
+          alive_ns_ = now + alive_every_ns_;
+          item.work = Work::kAlive;
+          return item;
+        }
+        until = std::min(until, alive_ns_);
       }
     }
     if (policy_ == Policy::kDeadline && !line_.empty()) {
@@ -277,6 +288,7 @@ void Desk::end(const Error& error) {
   {
     const std::lock_guard<Lock> guard(lock_);
     if (broken_ == nullptr) broken_ = why;
+    alive_every_ns_ = 0;
     const auto settle = [&](std::uint64_t number, FrameRef& frame) {
       release(frame);
       ended.push_back({number, nullptr, broken_});
@@ -307,7 +319,16 @@ void Desk::end(const Error& error) {
 void Desk::close() noexcept {
   const std::lock_guard<Lock> guard(lock_);
   closed_ = true;
+  alive_every_ns_ = 0;
   freed_.notify_all();
+}
+
+void Desk::freeze(std::int64_t every_ns) noexcept {
+  const std::lock_guard<Lock> guard(lock_);
+  if (broken_ != nullptr || closed_) return;
+  if (alive_every_ns_ == 0) alive_ns_ = 0;
+  alive_every_ns_ = every_ns;
+  work_.notify_one();
 }
 
 void Desk::interrupt() noexcept {

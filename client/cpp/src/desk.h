@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "step.h"
@@ -21,8 +22,9 @@ struct Flight {
   FrameRef frame;                  // none while the history keeps it
   std::shared_ptr<Memory> memory;  // with `area`
   int area = -1;
-  std::int64_t sent_ns = 0;   // when the caller sent it
-  std::int64_t waits_ns = 0;  // since when its result is waited for
+  std::optional<double> time_ms;  // as the caller gave it
+  std::int64_t sent_ns = 0;       // when the caller sent it
+  std::int64_t waits_ns = 0;      // since when its result is waited for
 };
 
 class Desk {
@@ -41,7 +43,7 @@ class Desk {
   // -- the feeding thread's side
   // -------------------------------------------------------------------
 
-  enum class Work { kSend, kDropped, kLate, kStop };
+  enum class Work { kSend, kDropped, kLate, kAlive, kStop };
   struct Item {
     Work work = Work::kStop;
     FrameRef frame;            // kSend
@@ -70,6 +72,8 @@ class Desk {
   /// Every frame ends with `error`, or with what ended the stream before.
   void end(const Error& error);
   void close() noexcept;
+  /// Let `kAlive` be done now and every `every_ns`, until the next `submit`; 0: no more.
+  void freeze(std::int64_t every_ns) noexcept;
   /// Frames wait here until `resume`.
   void interrupt() noexcept;
   /// `frames`: new buffers; null: as before.
@@ -114,6 +118,7 @@ class Desk {
   std::vector<Flight> flights_;
   int in_use_ = 0;  // slots: flights, and with kEvery also what was acquired or waits to leave
   std::uint64_t next_number_ = 0;
+  std::int64_t alive_every_ns_ = 0, alive_ns_ = 0;  // while it is frozen
   bool interrupted_ = false, stopped_ = false, sending_ = false, closed_ = false;
   std::shared_ptr<const Error> broken_, closed_error_;
   std::atomic<std::uint64_t> dropped_count_{0}, unread_{0};

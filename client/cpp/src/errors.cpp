@@ -24,6 +24,8 @@ const char* name(Code code) noexcept {
       return "ServerDied";
     case Code::kServerStopping:
       return "ServerStopping";
+    case Code::kModelUnloaded:
+      return "ModelUnloaded";
     case Code::kServerBusy:
       return "ServerBusy";
     case Code::kStreamExpired:
@@ -36,6 +38,8 @@ const char* name(Code code) noexcept {
       return "OtherProcess";
     case Code::kServerUnavailable:
       return "ServerUnavailable";
+    case Code::kCertificateUnusable:
+      return "CertificateUnusable";
     case Code::kModelNotFound:
       return "ModelNotFound";
     case Code::kSharedMemoryUnavailable:
@@ -48,6 +52,7 @@ bool ends_stream(Code code) noexcept {
   switch (code) {
     case Code::kServerDied:
     case Code::kServerStopping:
+    case Code::kModelUnloaded:
     case Code::kServerBusy:
     case Code::kStreamExpired:
     case Code::kStreamTimeout:

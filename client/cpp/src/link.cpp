@@ -40,8 +40,11 @@ struct Link::Inside {
   }
 };
 
-Link::Link(std::shared_ptr<Connection> connection) : inside_(std::make_unique<Inside>()) {
+Link::Link(std::shared_ptr<Connection> connection, const std::string& traceparent)
+    : inside_(std::make_unique<Inside>()) {
   inside_->connection = std::move(connection);
+  // Triton's own trace takes the context from the call.
+  if (!traceparent.empty()) inside_->context.AddMetadata("traceparent", traceparent);
   grpc::TemplatedGenericStub<Request, Response> stub(inside_->connection->channel());
   inside_->call = stub.PrepareCall(&inside_->context, kStreamInfer, &inside_->queue);
   inside_->under_way = 1;

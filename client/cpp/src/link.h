@@ -15,7 +15,8 @@ namespace cineflow_client {
 
 class Link {
  public:
-  explicit Link(std::shared_ptr<Connection> connection);
+  /// `traceparent`: the trace that the call belongs to; "" for none.
+  Link(std::shared_ptr<Connection> connection, const std::string& traceparent);
   ~Link();
   Link(const Link&) = delete;
 

@@ -61,6 +61,7 @@ Live::Live(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> 
       options_(checked(options, *model_)),
       process_(getpid()),
       timeout_s_(options.timeout_s > 0 ? options.timeout_s : connection_->timeout_s()),
+      declared_(declared(options)),
       padding_(*model_, options.size),
       buffers_(buffer_count(options)),
       wanted_(model_->wanted_outputs(options.readings)),
@@ -75,7 +76,8 @@ Live::Live(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> 
   if (!options.spacing_mm.empty()) {
     at_start_["spacing_mm"] = checked_spacing(options.spacing_mm, model_->info.frame_rank);
   }
-  session_ = std::make_shared<Session>(connection_, model_, std::map<std::string, Given>());
+  session_ =
+      std::make_shared<Session>(connection_, model_, declared_, 0, std::map<std::string, Given>());
   const auto memory = session_->settle(options_.transport, buffers_, frame_bytes_,
                                        options_.slots + kLeases, wanted_, padding_.size());
   desk_.use(std::make_shared<Frames>(memory, buffers_));
@@ -169,6 +171,17 @@ void Live::copy_into(const Slot& slot, const FrameView& frame) const {
       std::memcpy(to, from, row);
     }
   }
+}
+
+// --- Freezing ------------------------------------------------------------------------------------
+
+void Live::freeze() noexcept {
+  // The server drops an idle stream after its idle time; it is told three times within that.
+  if (is_own()) desk_.freeze(static_cast<std::int64_t>(model_->info.idle_timeout_s / 3 * 1e9));
+}
+
+void Live::unfreeze() noexcept {
+  if (is_own()) desk_.freeze(0);
 }
 
 // --- Ending --------------------------------------------------------------------------------------

@@ -34,6 +34,9 @@ class Live : public std::enable_shared_from_this<Live> {
   void copy_into(const Slot& slot, const FrameView& frame) const;  // throws kFrameRejected
   void close() noexcept;
 
+  void freeze() noexcept;
+  void unfreeze() noexcept;
+
   bool is_own() const noexcept;
   Desk& desk() noexcept { return desk_; }
   const Model& model() const noexcept { return *model_; }
@@ -42,16 +45,19 @@ class Live : public std::enable_shared_from_this<Live> {
   Transport transport();
   std::string transport_reason();
   std::uint64_t resumed() const noexcept { return resumed_; }
+  std::uint64_t late_frames() const noexcept { return late_frames_; }
 
  private:
   // The feeding thread.
   void feed() noexcept;
   void send(const FrameRef& frame);
+  void keep_alive();
   bool check(const FrameRef& frame);  // throws kFrameRejected; returns whether it is black
 
   // The receiving thread.
   void receive() noexcept;
   void deliver(Session& session, std::unique_ptr<Response> response);
+  void time(Session& session, const Flight& flight, std::int64_t received_ns, Result& result);
   void refuse(std::uint64_t number, const Error& error);
   bool without_ring(Session& session, std::uint64_t number, const std::string& said);
   void lose(Session& session, const Error& error);
@@ -74,6 +80,7 @@ class Live : public std::enable_shared_from_this<Live> {
   const StreamOptions options_;
   const pid_t process_;
   const double timeout_s_;
+  const Declared declared_;
   Padding padding_;
   std::size_t frame_bytes_ = 0;
   int buffers_ = 0;
@@ -91,7 +98,7 @@ class Live : public std::enable_shared_from_this<Live> {
 
   bool dark_ = true;  // the feeding thread's
   std::atomic<bool> alive_{false};
-  std::atomic<std::uint64_t> resumed_{0};
+  std::atomic<std::uint64_t> resumed_{0}, late_frames_{0};
   int attempts_ = 0;           // the receiving thread's, since the last result
   std::int64_t until_ns_ = 0;  // when they end
 

@@ -32,6 +32,9 @@ void Live::feed() noexcept {
                    "The server hangs or is overloaded. Open a new stream."));
         break;
       }
+      case Desk::Work::kAlive:
+        keep_alive();
+        break;
       case Desk::Work::kSend:
         try {
           send(item.frame);
@@ -45,6 +48,11 @@ void Live::feed() noexcept {
         break;
     }
   }
+}
+
+void Live::keep_alive() {
+  const std::lock_guard<std::mutex> guard(session_lock_);
+  if (session_->started && !interrupted_) session_->link.send(session_->keep_alive_request());
 }
 
 bool Live::check(const FrameRef& frame) {

@@ -7,6 +7,18 @@
 #include "live.h"
 
 namespace cineflow_client {
+namespace {
+
+/// In a stream, a model that is not found was unloaded.
+Error stream_error(const std::string& message, const std::string& model) {
+  const Error error = error_from_message(message, model);
+  if (error.code() != Code::kModelNotFound) return error;
+  return {Code::kModelUnloaded, model + ", the stream's model, at the server", "it was unloaded",
+          "Open a new stream to what is served now; displacement starts from a new reference "
+          "frame."};
+}
+
+}  // namespace
 
 void Live::receive() noexcept {
   std::shared_ptr<Session> current = session();
@@ -37,8 +49,8 @@ void Live::deliver(Session& session, std::unique_ptr<Response> response) {
   }
   if (interrupted()) return;  // this frame is sent again
   const std::string again = kAgain;
-  if (id.compare(0, again.size(), again) == 0) {
-    if (!said.empty()) lose(session, error_from_message(said, model_->info.served_name));
+  if (id == kAliveId || id.compare(0, again.size(), again) == 0) {
+    if (!said.empty()) lose(session, stream_error(said, model_->info.served_name));
     return;
   }
   if (id.empty() || id.size() > 19 || id.find_first_not_of("0123456789") != std::string::npos) {
@@ -54,7 +66,7 @@ void Live::deliver(Session& session, std::unique_ptr<Response> response) {
   }
   if (!said.empty()) {
     if (flight.area >= 0) flight.memory->free_area(flight.area);
-    const Error error = error_from_message(said, model_->info.served_name);
+    const Error error = stream_error(said, model_->info.served_name);
     if (ends_stream(error.code())) {
       lose(session, error);
     } else {
@@ -62,29 +74,41 @@ void Live::deliver(Session& session, std::unique_ptr<Response> response) {
     }
     return;
   }
-  const double latency_ms = static_cast<double>(now_ns() - flight.sent_ns) / 1e6;
+  const std::int64_t received_ns = now_ns();
   std::shared_ptr<Result> result;
   std::string state;
   try {
-    result = reader_->read(std::move(response), std::move(flight.memory), flight.area,
-                           options_.slots, &state);
+    result = reader_->read(std::move(response), flight.memory, flight.area, options_.slots, &state);
   } catch (const Error& error) {
     refuse(number, error);
     return;
   }
-  result->latency_ms = latency_ms;
+  time(session, flight, received_ns, *result);
   alive_ = true;
   attempts_ = 0;
   std::vector<FrameRef> freed;
   {
     const std::lock_guard<std::mutex> guard(session_lock_);
-    session.round_trip_us = std::llround(1e3 * latency_ms);
+    session.tell(std::llround(1e3 * result->latency_ms), late_frames_);
     if (options_.resume_s > 0) history_.answered(number, std::move(state), freed);
   }
   desk_.free_buffers(freed);
   Outcome outcome;
   outcome.result = std::move(result);
   desk_.finish(number, std::move(outcome));
+}
+
+void Live::time(Session& session, const Flight& flight, std::int64_t received_ns, Result& result) {
+  result.latency_ms = static_cast<double>(received_ns - flight.sent_ns) / 1e6;
+  if (declared_.late(result.latency_ms)) ++late_frames_;
+  if (result.deadline) {
+    auto& late_frames = result.deadline->late_frames;
+    late_frames = std::max(late_frames, static_cast<std::int64_t>(late_frames_));
+  }
+  result.times.captured_ms = flight.time_ms;
+  result.times.sent_s = 1e-9 * static_cast<double>(flight.sent_ns);
+  result.times.received_s = 1e-9 * static_cast<double>(received_ns);
+  session.clock.place(result.times);
 }
 
 void Live::refuse(std::uint64_t number, const Error& error) {
@@ -115,7 +139,8 @@ bool Live::without_ring(Session& session, std::uint64_t number, const std::strin
 }
 
 bool Live::may_resume(Code code) const noexcept {
-  const bool lost = ends_stream(code) && code != Code::kStreamTimeout;
+  const bool lost =
+      ends_stream(code) && code != Code::kStreamTimeout && code != Code::kModelUnloaded;
   return lost && alive_ && options_.resume_s > 0 && !closing_;
 }
 
@@ -229,7 +254,8 @@ std::shared_ptr<Session> Live::begin() {
     const std::lock_guard<std::mutex> guard(session_lock_);
     first = beginning();
   }
-  auto next = std::make_shared<Session>(connection_, model_, std::move(first));
+  auto next =
+      std::make_shared<Session>(connection_, model_, declared_, resumed_ + 1, std::move(first));
   std::shared_ptr<Memory> memory;
   try {
     memory = next->settle(options_.transport, buffers_, frame_bytes_, options_.slots + kLeases,

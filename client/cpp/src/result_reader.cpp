@@ -66,7 +66,7 @@ Notes read_notes(const std::string& text) {
 }
 
 std::int64_t whole(double value) {
-  if (!(std::abs(value) < 9e15)) other_version("a beat that is not a number");
+  if (!(std::abs(value) < 9e15)) other_version("a count that is not a number");
   return static_cast<std::int64_t>(value);
 }
 
@@ -163,7 +163,17 @@ void ResultReader::read_readings(Result& result, Result::Kept& kept) {
     notes_ = std::make_shared<Notes>(read_notes(last_notes_));
   }
   kept.notes = notes_;
-  double parts[9], beat[5];
+  std::int64_t computed[2];
+  if (!numbers(result.tensor("computed"), DataType::kInt64, computed)) {
+    other_version("a response without the times of its computation");
+  }
+  result.times.started_s = 1e-9 * static_cast<double>(computed[0]);
+  result.times.computed_s = 1e-9 * static_cast<double>(computed[1]);
+  double parts[9], beat[5], told[4];
+  if (numbers(result.tensor("deadline"), DataType::kFloat64, told)) {
+    result.deadline = Deadline{std::nullopt, told[1], told[2], whole(told[3])};
+    if (!std::isnan(told[0])) result.deadline->holds = told[0] != 0;
+  }
   if (numbers(result.tensor("quality_parts"), DataType::kFloat64, parts)) {
     result.quality = Quality{parts[0], parts[1], parts[2], parts[3], parts[4],
                              parts[5], parts[6], parts[7], parts[8]};

@@ -59,12 +59,15 @@ void point_at(Tensor* tensor, const Memory& memory, std::size_t offset, std::siz
 }  // namespace
 
 Session::Session(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> model,
+                 const Declared& declared, std::uint64_t resumed,
                  std::map<std::string, Given> at_start_)
     : sequence_id(draw_id()),
-      link(connection),
+      link(connection, declared.traceparent),
       at_start(std::move(at_start_)),
       connection_(std::move(connection)),
-      model_(std::move(model)) {}
+      model_(std::move(model)),
+      declared_(declared),
+      resumed_(resumed) {}
 
 std::shared_ptr<Memory> Session::settle(Transport wanted_transport, int frames,
                                         std::size_t frame_bytes, int areas,
@@ -133,10 +136,34 @@ Request Session::request(const std::string& id, const Step& step, const unsigned
     if (part != nullptr) point_at(output, *memory, memory->part_offset(area, *part), part->bytes);
   }
   started = true;
-  if (round_trip_us > 0) {
-    set_int(request, "round_trip_us", static_cast<std::uint64_t>(round_trip_us));
-    round_trip_us = 0;
+  if (round_trip_us_ > 0) {
+    set_int(request, "round_trip_us", static_cast<std::uint64_t>(round_trip_us_));
+    if (late_frames_ > 0) set_int(request, "late_frames", late_frames_);
+    round_trip_us_ = 0;
   }
+  if (start) declare_stream(request);
+  return request;
+}
+
+void Session::declare_stream(Request& request) const {
+  if (declared_.period_us > 0) {
+    set_int(request, "period_us", static_cast<std::uint64_t>(declared_.period_us));
+    set_int(request, "budget_us", static_cast<std::uint64_t>(declared_.budget_us));
+  }
+  if (!declared_.traceparent.empty()) {
+    (*request.mutable_parameters())["traceparent"].set_string_param(declared_.traceparent);
+  }
+  if (resumed_ > 0) set_int(request, "resumed", resumed_);
+}
+
+void Session::tell(std::int64_t round_trip_us, std::uint64_t late_frames) noexcept {
+  round_trip_us_ = round_trip_us;
+  late_frames_ = late_frames;
+}
+
+Request Session::keep_alive_request() const {
+  Request request = sequence_request(*model_, sequence_id, kAliveId, false);
+  (*request.mutable_parameters())["keep_alive"].set_bool_param(true);
   return request;
 }
 
@@ -150,6 +177,14 @@ void Session::release() noexcept {
   memory.reset();
   if (!region_.empty()) connection_->release_memory(region_);
   region_.clear();
+}
+
+Request probe_request(const std::string& served_name) {
+  Model model;
+  model.info.served_name = served_name;
+  Request request = sequence_request(model, draw_id(), "alive", true);
+  (*request.mutable_parameters())["sequence_end"].set_bool_param(true);
+  return request;
 }
 
 Request call_request(const Model& model, const std::vector<Given>& arrays) {

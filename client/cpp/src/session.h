@@ -6,19 +6,22 @@
 #include <string>
 #include <vector>
 
+#include "clock.h"
+#include "declared.h"
 #include "link.h"
 #include "step.h"
 
 namespace cineflow_client {
 
-inline constexpr const char* kEndId = "end";
+/// Ids of requests without a frame.
+inline constexpr const char *kEndId = "end", *kAliveId = "alive";
 /// Start of the request ids of frames that are sent again although their result has come.
 inline constexpr const char* kAgain = "again-";
 
 class Session {
  public:
   Session(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> model,
-          std::map<std::string, Given> at_start);
+          const Declared& declared, std::uint64_t resumed, std::map<std::string, Given> at_start);
 
   /// Have the server map a ring of `frames` frames, or fall back to gRPC tensors. Returns the
   /// memory for frames. Throws kSharedMemoryUnavailable (kSharedMemory only), kServerUnavailable.
@@ -31,6 +34,10 @@ class Session {
   Request request(const std::string& id, const Step& step, const unsigned char* pixels,
                   const Sizes& size, const FrameRef& frame, int area,
                   const std::vector<std::string>& outputs);
+  /// What the next frame tells the server, whose metrics cannot know it otherwise.
+  void tell(std::int64_t round_trip_us, std::uint64_t late_frames) noexcept;
+  /// Tell the server that the sequence lives, without a frame.
+  Request keep_alive_request() const;
   /// The end of the sequence.
   Request end_request() const;
   /// Unmap the ring at the server. Only after the call has ended.
@@ -40,16 +47,25 @@ class Session {
   Link link;
   std::shared_ptr<Memory> memory;  // that the server maps; null: none
   Transport transport = Transport::kGrpc;
-  std::string transport_reason;    // why kAuto did not take shared memory
-  bool started = false;            // a request has begun the sequence
-  std::int64_t round_trip_us = 0;  // of the last frame, for the server's metrics
+  std::string transport_reason;  // why kAuto did not take shared memory
+  bool started = false;          // a request has begun the sequence
+  ServerClock clock;
   std::map<std::string, Given> at_start;
 
  private:
+  void declare_stream(Request& request) const;
+
   std::shared_ptr<Connection> connection_;
   std::shared_ptr<const Model> model_;
+  const Declared declared_;
+  const std::uint64_t resumed_;  // sessions of the stream before this one
+  std::int64_t round_trip_us_ = 0;
+  std::uint64_t late_frames_ = 0;
   std::string region_;
 };
+
+/// A sequence that ends at once, to see that the model's process lives.
+Request probe_request(const std::string& served_name);
 
 /// The message for a call of a stateless model.
 Request call_request(const Model& model, const std::vector<Given>& arrays);

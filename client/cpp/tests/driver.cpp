@@ -111,6 +111,17 @@ void send_error(const Error& error) {
   std::cout.flush();
 }
 
+template <std::size_t kCount>
+std::string listed(const double (&values)[kCount]) {
+  std::string text;
+  for (const double value : values) {
+    char one[32];
+    std::snprintf(one, sizeof(one), "%.17g", value);
+    text += (text.empty() ? "" : ",") + std::string(one);
+  }
+  return text;
+}
+
 /// A result as the wire had it, made from what the library read.
 void put(Answer& answer, const Result& result, bool call) {
   if (call) {
@@ -118,6 +129,21 @@ void put(Answer& answer, const Result& result, bool call) {
     return;
   }
   answer.word("unit=" + result.unit());
+  const Times& times = result.times;
+  const double of_frame[] = {times.captured_ms.value_or(-1),
+                             times.sent_s,
+                             times.started_s,
+                             times.computed_s,
+                             times.received_s,
+                             times.offset_s,
+                             times.offset_error_s};
+  answer.word("times=" + listed(of_frame));
+  if (result.deadline) {
+    const Deadline& told = *result.deadline;
+    const double of_stream[] = {told.holds ? *told.holds : -1.0, told.expected_ms, told.load,
+                                static_cast<double>(told.late_frames)};
+    answer.word("deadline=" + listed(of_stream));
+  }
   for (const auto& [key, view] : result.tensors) {
     const bool made = key == "indices" || key == "quality_parts" || key == "beat_info";
     if (!made) answer.tensor(key, view);
@@ -166,6 +192,9 @@ StreamOptions stream_options(const Command& command) {
   for (const std::string& one : split(command.option("spacing"), ',')) {
     options.spacing_mm.push_back(std::stod(one));
   }
+  options.rate = std::stod(command.option("rate", "0"));
+  options.budget_ms = std::stod(command.option("budget_ms", "0"));
+  options.traceparent = command.option("traceparent");
   options.readings = split(command.option("readings"), ',');
   for (const Array& one : command.given) {
     if (one.name == "state") {
@@ -186,6 +215,7 @@ class Driver {
       client_.reset();
       ClientOptions options;
       options.timeout_s = std::stod(command.option("timeout_s", "10"));
+      options.secure = command.option("secure");
       client_ = std::make_unique<Client>(command.words.at(1), options);
     } else if (verb == "ready") {
       answer.word(client_->is_ready() ? "yes" : "no");
@@ -237,7 +267,12 @@ class Driver {
       answer.word(std::to_string(stream.resumed()));
       answer.word(std::to_string(stream.dropped()));
       answer.word(std::to_string(stream.unread()));
+      answer.word(std::to_string(stream.late_frames()));
       answer.word(stream.error() ? name(stream.error()->code()) : "Ok");
+    } else if (verb == "freeze") {
+      stream.freeze();
+    } else if (verb == "unfreeze") {
+      stream.unfreeze();
     } else if (verb == "fork") {
       answer.word(std::to_string(in_a_child(stream)));
     } else if (verb == "close") {

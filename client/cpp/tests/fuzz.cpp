@@ -45,8 +45,8 @@ cineflow_wire::ModelConfig config() {
   (*made.mutable_parameters())["contract"].set_string_value(std::to_string(kContract));
   (*made.mutable_parameters())["spec"].set_string_value(spec_text());
   const std::pair<const char*, int> ports[] = {
-      {"labels", 2},     {"flow", 11}, {"displacement", 11}, {"quality_parts", 12},
-      {"beat_info", 12}, {"state", 2}, {"indices", 9},       {"notes", 2}};
+      {"labels", 2}, {"flow", 11},   {"displacement", 11}, {"quality_parts", 12}, {"beat_info", 12},
+      {"state", 2},  {"indices", 9}, {"notes", 2},         {"computed", 9},       {"deadline", 12}};
   for (const auto& [name, type] : ports) {
     auto* output = made.add_output();
     output->set_name(name);
@@ -73,6 +73,8 @@ Response good() {
   add(response, "beat_info", "FP64", {5}, std::string(40, '\0'));
   add(response, "state", "UINT8", {3}, "abc");
   add(response, "indices", "INT64", {7}, std::string(56, '\0'));
+  add(response, "computed", "INT64", {2}, std::string(16, '\0'));
+  add(response, "deadline", "FP64", {4}, std::string(32, '\0'));
   const std::string notes = R"({"unit": "px", "absent": {"points": "why"}, "engine": "e"})";
   add(response, "notes", "UINT8", {static_cast<std::int64_t>(notes.size())}, notes);
   return response;
