@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -42,7 +43,7 @@ def top(
     url = _url(address)
     if once:
         table = view(read_metrics(url, time.monotonic()), None)
-        out.print(table, width=max(out.width, _LEAST_WIDTH))  # whole also in a pipe
+        Console(width=max(out.width, _LEAST_WIDTH)).print(table)  # whole also in a pipe
         return
     before: Scrape | None = None
     now = read_metrics(url, time.monotonic())
