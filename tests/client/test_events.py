@@ -67,6 +67,18 @@ def test_what_happens_to_streams_is_written_down(
         assert one["model"].startswith("lucas_kanade-")
 
 
+def test_a_file_of_events_is_its_owner_s_alone(tmp_path: Path) -> None:
+    """An id is the token of its stream."""
+    tmp_path.chmod(0o755)
+    log = EventLog(str(tmp_path), "model", most_bytes=200)
+    for sequence in range(5):
+        log.stream("started", sequence)
+    log.close()
+    files = list(tmp_path.glob("model.jsonl*"))
+    assert len(files) > 1
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
 def test_files_rotate_and_a_full_disk_harms_nothing(tmp_path: Path) -> None:
     log = EventLog(str(tmp_path), "model", most_bytes=1000)
     for sequence in range(100):

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import logging.handlers
+import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from cineflow.served import TRACEPARENT
 
@@ -37,6 +38,16 @@ def event_folder(folder: Path | None) -> dict[str, str]:
     return {EVENTS_VARIABLE: str(folder.resolve())}
 
 
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    """Readable by its owner only, in an open folder also: an id is the token of its stream."""
+
+    def _open(self) -> TextIO:
+        def private(path: str, flags: int) -> int:
+            return os.open(path, flags, 0o600)
+
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=private)
+
+
 class EventLog:
     """The events of one model. Any thread may write.
 
@@ -49,10 +60,10 @@ class EventLog:
     def __init__(self, folder: str | None, model: str, most_bytes: int = _MOST_BYTES) -> None:
         self._model = model
         self._traces: dict[int | str, Mapping[str, str]] = {}
-        self._handler: logging.handlers.RotatingFileHandler | None = None
+        self._handler: _PrivateFile | None = None
         if folder:
             path = Path(folder, f"{model}.jsonl")
-            self._handler = logging.handlers.RotatingFileHandler(
+            self._handler = _PrivateFile(
                 path, maxBytes=most_bytes, backupCount=_KEPT, encoding="utf-8", delay=True
             )
             # A full disk must not fill the server's log as well.
