@@ -12,8 +12,9 @@ import logging.handlers
 import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from cineflow.served import TRACEPARENT
 
@@ -41,11 +42,9 @@ def event_folder(folder: Path | None) -> dict[str, str]:
 class _PrivateFile(logging.handlers.RotatingFileHandler):
     """Readable by its owner only, in an open folder also: an id is the token of its stream."""
 
-    def _open(self) -> TextIO:
-        def private(path: str, flags: int) -> int:
-            return os.open(path, flags, 0o600)
-
-        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=private)
+    def _open(self) -> TextIOWrapper:
+        created = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return open(created, "a", encoding=self.encoding)
 
 
 class EventLog:
