@@ -13,12 +13,15 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from unittest.mock import Mock
 
+import grpc
 import numpy as np
 import pytest
 
 from cineflow.serving import TritonServer
-from cineflow_client import Client, FrameRejected, Stream, StreamTimeout
+from cineflow_client import CineflowClientError, Client, FrameRejected, Stream, StreamTimeout
 from cineflow_client.ring import orphaned
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
@@ -195,6 +198,36 @@ def test_a_region_that_is_lost_before_the_first_frame(
         with pytest.raises(FrameRejected, match="goes on with gRPC"):
             stream.push(FRAME)
         assert [stream.push(FRAME).current for _ in range(3)] == [0, 1, 2]
+
+
+class InUse(grpc.RpcError):
+    """What Triton answers while a request still holds the region."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.INTERNAL
+
+    def details(self) -> str:
+        return "Cannot unregister shared memory region 'a', it is currently in use."
+
+
+def test_a_region_in_use_is_asked_for_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unregister, refusals = client.stub.SystemSharedMemoryUnregister, iter(range(3))
+
+    def refused_at_first(*args: Any, **kwargs: Any) -> Any:
+        if next(refusals, None) is not None:
+            raise InUse
+        return unregister(*args, **kwargs)
+
+    monkeypatch.setattr(client.stub, "SystemSharedMemoryUnregister", refused_at_first)
+    with client.stream("lucas_kanade", "shm") as stream:
+        stream.push(FRAME)
+    assert not mapped_by_the_server(client)
+    assert next(refusals, None) is None
+    monkeypatch.setattr(client.stub, "SystemSharedMemoryUnregister", Mock(side_effect=InUse))
+    with pytest.raises(CineflowClientError, match="in use"):
+        client.unregister_memory("a", wait_s=0.1)
 
 
 # -- a server that stands still --------------------------------------------------------------------

@@ -232,7 +232,8 @@ class Ring:
             os.close(descriptor)
             path.unlink()
         for name in orphans(regions(server)):
-            unregister(server, name)
+            with contextlib.suppress(grpc.RpcError):
+                unregister(server, name, wait_s=0)
 
     def place(self, tensor: Any, slot: int, part: str, byte_size: int) -> None:
         tensor.parameters["shared_memory_region"].string_param = self.name
@@ -252,16 +253,8 @@ class Ring:
 
     def close(self) -> None:
         self.memory.close()
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            try:
-                unregister(self._server, self.name)
-            except grpc.RpcError as error:
-                if "in use" not in (error.details() or ""):
-                    return
-                time.sleep(0.05)
-            else:
-                return
+        with contextlib.suppress(grpc.RpcError):
+            unregister(self._server, self.name)
 
 
 def own_prefix() -> str:
@@ -291,10 +284,18 @@ def register(server: Server, name: str, byte_size: int, *, with_key: bool = True
     server.stub.SystemSharedMemoryRegister(request, timeout=TIMEOUT_S, metadata=metadata)
 
 
-def unregister(server: Server, name: str) -> None:
+def unregister(server: Server, name: str, wait_s: float = 10.0) -> None:
     request = pb.SystemSharedMemoryUnregisterRequest(name=name)
     metadata = key_metadata(server.url)
-    server.stub.SystemSharedMemoryUnregister(request, timeout=TIMEOUT_S, metadata=metadata)
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            server.stub.SystemSharedMemoryUnregister(request, timeout=TIMEOUT_S, metadata=metadata)
+            return
+        except grpc.RpcError as error:  # it holds a region for a moment after the response
+            if "in use" not in (error.details() or "") or time.monotonic() >= until:
+                raise
+            time.sleep(0.05)
 
 
 def regions(server: Server) -> list[str]:

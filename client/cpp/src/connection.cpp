@@ -21,8 +21,7 @@ namespace cineflow_client {
 namespace {
 
 constexpr const char* kService = "/inference.GRPCInferenceService/";
-/// How long the server may compute with a ring whose stream has ended, and how often it is asked.
-constexpr double kReleaseS = 10.0;
+/// How often a server is asked to unmap a region that it still uses.
 constexpr auto kReleaseStep = std::chrono::milliseconds(50);
 
 /// Messages of any size, and a peer that has gone silent is noticed within 7 s (docs/protocol.md).
@@ -222,11 +221,11 @@ void Connection::register_memory(const std::string& name, std::size_t byte_size)
   release_orphans();
 }
 
-void Connection::release_memory(const std::string& name) noexcept {
+void Connection::release_memory(const std::string& name, double wait_s) noexcept {
   cineflow_wire::SystemSharedMemoryUnregisterRequest request;
   request.set_name(name);
-  const std::int64_t until = after(kReleaseS);
-  while (now_ns() < until) {
+  const std::int64_t until = after(wait_s);
+  while (true) {
     try {
       cineflow_wire::SystemSharedMemoryUnregisterResponse response;
       ask("SystemSharedMemoryUnregister", request, response, "the server", true);
@@ -234,7 +233,7 @@ void Connection::release_memory(const std::string& name) noexcept {
     } catch (const std::exception& error) {
       // The server still computes a frame of the ring. Otherwise it is gone, and the next program's
       // ring removes this one.
-      if (!contains(error.what(), "in use")) return;
+      if (!contains(error.what(), "in use") || now_ns() >= until) return;
       std::this_thread::sleep_for(kReleaseStep);
     }
   }
@@ -249,12 +248,7 @@ void Connection::release_orphans() noexcept {
         "the server", true);
     std::vector<std::string> names;
     for (const auto& [name, status] : response.regions()) names.push_back(name);
-    for (const std::string& name : orphaned(names)) {
-      cineflow_wire::SystemSharedMemoryUnregisterRequest request;
-      request.set_name(name);
-      cineflow_wire::SystemSharedMemoryUnregisterResponse released;
-      ask("SystemSharedMemoryUnregister", request, released, "the server", true);
-    }
+    for (const std::string& name : orphaned(names)) release_memory(name, 0);
   } catch (const std::exception&) {
     return;
   }

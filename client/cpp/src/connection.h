@@ -43,8 +43,9 @@ class Connection {
 
   /// Make the server map /dev/shm/`name`. Throws kSharedMemoryUnavailable, kServerUnavailable.
   void register_memory(const std::string& name, std::size_t byte_size);
-  /// Make the server unmap a region of a stream that has ended. It may still compute with it.
-  void release_memory(const std::string& name) noexcept;
+  /// Make the server unmap a region. It refuses while it still computes with it, and is asked again
+  /// until `wait_s` are over.
+  void release_memory(const std::string& name, double wait_s = 10.0) noexcept;
 
  private:
   template <typename Request, typename Response>

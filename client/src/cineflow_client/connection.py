@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,8 @@ _ABOUT_CERTIFICATES = (
     "Check that a server with --secure runs there (`cineflow serve --secure`), that its CA signed "
     "the client's certificate, and that its certificate has the host of this address."
 )
+#: Triton's words for a region that a request still holds, and how often it is asked again.
+_IN_USE, _IN_USE_STEP_S = "currently in use", 0.05
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
@@ -196,10 +199,26 @@ class Connection:
             ) from error
         self._release_orphans()
 
-    def unregister_memory(self, name: str) -> None:
-        """Make the server unmap region `name`. Raises `CineflowClientError`."""
+    def unregister_memory(self, name: str, *, wait_s: float = 10.0) -> None:
+        """Make the server unmap region `name`.
+
+        The server refuses while it still computes a frame of the region, and for a moment after
+        the frame's response. It is asked again until `wait_s` seconds are over.
+
+        Raises:
+            CineflowClientError: The server refuses, or still uses the region after `wait_s`.
+            ServerUnavailable: No server responds.
+        """
         request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
-        self._ask(self.stub.SystemSharedMemoryUnregister, request, with_key=True)
+        until = time.monotonic() + wait_s
+        while True:
+            try:
+                self._ask(self.stub.SystemSharedMemoryUnregister, request, with_key=True)
+                return
+            except CineflowClientError as error:
+                if _IN_USE not in str(error) or time.monotonic() >= until:
+                    raise
+                time.sleep(_IN_USE_STEP_S)
 
     def mapped_regions(self) -> list[str]:
         """Names of the shared-memory regions that the server maps. Raises `CineflowClientError`."""
@@ -214,7 +233,8 @@ class Connection:
         """
         with contextlib.suppress(CineflowClientError):
             for name in orphaned(self.mapped_regions()):
-                self.unregister_memory(name)
+                with contextlib.suppress(CineflowClientError):  # one in use keeps no other
+                    self.unregister_memory(name, wait_s=0)
 
     def close(self) -> None:
         """Close the channel. Safe to call twice. In a forked child it does nothing."""

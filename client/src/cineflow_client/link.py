@@ -7,11 +7,11 @@ program. A forked child inherits all of them. They stay the parent's: a child gi
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,8 +28,6 @@ from cineflow_client.shapes import resolved
 FIELDS = ("flow", "displacement", "strain")
 #: Fewer values than this travel inside the message.
 _LEAST_IN_RING = 1024
-#: How long the server may compute with a ring whose stream has ended, and how often it is asked.
-_RELEASE_S, _RELEASE_STEP_S = 10.0, 0.05
 
 
 class Link:
@@ -116,18 +114,10 @@ class Link:
 
     def _give_back(self, ring: SharedRing) -> None:
         ring.close()
-        until = time.monotonic() + _RELEASE_S
-        while time.monotonic() < until:
-            try:
-                self._connection.unregister_memory(ring.name)
-            except (CineflowClientError, ValueError) as error:
-                # The server still computes a frame of the ring. Otherwise it is gone, or the
-                # channel was closed, and the next program's ring removes this one.
-                if "in use" not in str(error):
-                    return
-                time.sleep(_RELEASE_STEP_S)
-            else:
-                return
+        # Where this fails, the server is gone or the channel was closed: the next program's ring
+        # removes this one.
+        with contextlib.suppress(CineflowClientError, ValueError):
+            self._connection.unregister_memory(ring.name)
 
 
 def ring_parts(model: ModelInfo, wanted: list[str], size: tuple[int, ...]) -> dict[str, int]:
