@@ -25,7 +25,7 @@ SYSTEMS: Mapping[str, tuple[str, ...]] = {
         *("pairwise_motion", "pairwise_motion_reference", "pairwise_motion_window"),
         "pairwise_motion_refine",
     ),
-    "E": ("keypoint_tracking", "flow_pwc"),
+    "E": ("keypoint_tracking", "flow_pwc", "flow_pwc_stream"),
 }
 
 #: The variants that each of them has.
@@ -34,6 +34,7 @@ VARIANTS = ("small", "paper")
 #: Sizes of the axes that a model leaves open: those at which the sources work.
 _SIZES = {
     "flow_pwc": {"height": 224, "width": 224},
+    "flow_pwc_stream": {"height": 224, "width": 224},
     "joint_motion_seg": {"height": 192, "width": 192},
     "pairwise_motion": {"height": 128, "width": 128},
     "pairwise_motion_refine": {"height": 128, "width": 128, "time": 24},

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cineflow.export import export_bundle, load_recipe, write_repository
 from cineflow.export.check import check_file
@@ -48,6 +50,24 @@ def test_graph_keeps_our_ops_and_their_bodies(bundle: Bundle) -> None:
 def test_it_is_cut_at_every_op(bundle: Bundle) -> None:
     counts = step_counts(bundle)
     assert (counts["Correlation"], counts["Warp"]) == (5, 4)
+
+
+@pytest.mark.slow
+def test_a_served_stream_gives_the_flow_of_its_pairs(tmp_path: Path) -> None:
+    bundle = export_bundle("flow_pwc_stream", tmp_path / "b", sizes=SIZES, variant="small")
+    repository = write_repository([bundle], tmp_path / "models")
+    network = FlowPwc(SMALL).eval()
+    frames = np.random.default_rng(0).integers(0, 256, (4, 64, 128)).astype(np.uint8)
+    with (
+        TritonServer(repository) as server,
+        Client(server.url) as client,
+        client.stream(bundle.served_name) as stream,
+        torch.inference_mode(),
+    ):
+        results = [stream.push(frame) for frame in frames]
+        for (before, after), result in zip(itertools.pairwise(frames), results[1:], strict=True):
+            pair = (torch.from_numpy(one).float()[None, None] for one in (before, after))
+            np.testing.assert_allclose(result.flow, network(*pair)[0].numpy(), atol=0.05)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,16 @@ from cineflow.errors import ExportError
 from cineflow.export.bundle import build_module, load_weights
 from cineflow.export.recipe import load_recipe
 from cineflow.export.recipes._speckle import moved_speckle
-from cineflow.models.flow_pwc import LEVELS, PAPER, RADIUS, SMALL, FlowPwc, pwclite_keys
+from cineflow.models.flow_pwc import (
+    LEVELS,
+    PAPER,
+    RADIUS,
+    SMALL,
+    FlowPwc,
+    FlowPwcStream,
+    Size,
+    pwclite_keys,
+)
 from tests.models.streams import require_all_alive
 
 
@@ -96,6 +106,40 @@ def test_second_frame_matters(network: FlowPwc) -> None:
     with torch.inference_mode():
         still, moved = network(previous, previous), network(previous, current)
     assert (still - moved).abs().mean() > 0.005
+
+
+@pytest.mark.parametrize("size", [SMALL, pytest.param(PAPER, marks=pytest.mark.slow)])
+def test_a_stream_encodes_each_frame_once_and_gives_the_same_flow(size: Size) -> None:
+    network, pairs = FlowPwcStream(size).eval(), FlowPwc(size).eval()
+    first, second = moved_speckle(64, 128, 0)
+    frames = [first, second, moved_speckle(64, 128, 1)[0]]
+    passes: list[int] = []
+    network.encoder[0].register_forward_hook(lambda *seen: passes.append(seen[1][0].shape[0]))
+    states = [torch.zeros(1, 1, 1, 1)]
+    states += [
+        torch.zeros(1, channels, 64 >> level, 128 >> level)
+        for level, channels in enumerate(size.channels[1:], start=2)
+    ]
+    with torch.inference_mode():
+        flow, *states = network(frames[0], *states)
+        assert not flow.any(), "the first frame makes no pair"
+        for previous, current in itertools.pairwise(frames):
+            flow, *states = network(current, *states)
+            torch.testing.assert_close(flow, pairs(previous, current))
+    assert passes == [1, 1, 1]
+
+
+def test_every_state_of_a_stream_changes_the_flow() -> None:
+    network, (first, second) = FlowPwcStream(SMALL).eval(), moved_speckle(64, 128, 0)
+    given = load_recipe("flow_pwc_stream", "small").example_inputs({"height": 64, "width": 128}, 0)
+    assert torch.equal(given["current"], second)
+    with torch.inference_mode():
+        usual = network(**{name.removesuffix("_in"): one for name, one in given.items()})[0]
+        torch.testing.assert_close(usual, FlowPwc(SMALL).eval()(first, second))
+        for name in [name for name in given if name != "current"]:
+            changed = given | {name: given[name] - 1.0}
+            other = network(**{key.removesuffix("_in"): one for key, one in changed.items()})[0]
+            assert (other - usual).abs().max() > 1e-3, name
 
 
 def test_recipe_says_untrained() -> None:

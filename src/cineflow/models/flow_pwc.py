@@ -25,7 +25,7 @@ import torch.nn.functional as F  # noqa: N812, torch's own idiom
 from torch import Tensor, nn
 
 from cineflow import ops
-from cineflow.models.blocks import filled_weight, joined
+from cineflow.models.blocks import filled_weight, joined, remembered
 
 #: Levels on which flow is estimated. The last one is at a quarter of the resolution.
 LEVELS = 5
@@ -112,14 +112,23 @@ class FlowPwc(nn.Module):
         """
         batch = previous.shape[0]
         # Both frames go through the encoder as one batch: half the launches, each larger.
-        features = torch.cat([previous, current], dim=0) * (1.0 / 255.0)
+        both = self._features(torch.cat([previous, current], dim=0))
+        return self._flow([one[:batch] for one in both], [one[batch:] for one in both])
+
+    def _features(self, frames: Tensor) -> list[Tensor]:
+        """Features of frames [N, 1, H, W], one [N, C, H / 2^k, W / 2^k] per level, k = 2 to 6."""
+        features = frames * (1.0 / 255.0)
         pyramid = []
         for block in self.encoder:
             features = block(features)
             pyramid.append(features)
-        flow = torch.zeros_like(pyramid[-1][:batch, :2])
-        for level, both in enumerate(pyramid[: -LEVELS - 1 : -1]):
-            first, second = both[:batch], both[batch:]
+        return pyramid[-LEVELS:]
+
+    def _flow(self, before: Sequence[Tensor], after: Sequence[Tensor]) -> Tensor:
+        """Flow [B, 2, H, W] px from one frame's features to another's, each finest first."""
+        flow = torch.zeros_like(before[-1][:, :2])
+        for level in range(LEVELS):
+            first, second = before[-1 - level], after[-1 - level]
             if level > 0:
                 flow = 2.0 * _enlarge(flow, 2)
                 second = ops.warp(second, flow, border="zeros")
@@ -143,6 +152,42 @@ class FlowPwc(nn.Module):
                     )
                     assert module.bias is not None  # nn.Conv2d's default
                     module.bias.zero_()
+
+
+class FlowPwcStream(FlowPwc):
+    """The same network for a stream: the previous frame's features are a state.
+
+    The encoder runs once for each frame. Parameters and checkpoints are those of `FlowPwc`.
+    """
+
+    def forward(  # type: ignore[override]  # another feed, so other arguments
+        self,
+        current: Tensor,
+        begun: Tensor,
+        features1: Tensor,
+        features2: Tensor,
+        features3: Tensor,
+        features4: Tensor,
+        features5: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """One frame of a stream. The first one, with states of zero, makes no pair.
+
+        Args:
+            current: Current frame, grey levels 0..255, [1, 1, H, W] f32; H and W are multiples
+                of 64.
+            begun: 0 with the first frame, 1 after it, [1, 1, 1, 1].
+            features1, features2, features3, features4, features5: Features of the previous frame,
+                [1, channels[k], H / 2^(k + 1), W / 2^(k + 1)] for k = 1 to 5.
+
+        Returns:
+            flow [1, 2, H, W] px, on the previous frame's grid, x first; zeros for the first frame.
+            Then the states after this frame, in the order of the arguments.
+        """
+        now = self._features(current)
+        before = (features1, features2, features3, features4, features5)
+        flow = self._flow(remembered(begun, before, now), now)
+        flow = torch.where(begun > 0.5, flow, torch.zeros_like(current))
+        return (flow, torch.ones_like(begun), *now)
 
 
 def pwclite_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
