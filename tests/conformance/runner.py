@@ -49,6 +49,7 @@ def run(
     case: Mapping[str, Any],
     transport: str,
     server: TritonServer,
+    *,
     secure: Path | None = None,
     connect: Callable[[str], Any] | None = None,
 ) -> None:

@@ -37,7 +37,7 @@ def test_case_of_a_small_server(
     case: Mapping[str, Any], transport: str, brief_server: TritonServer, certificates: Path
 ) -> None:
     """Over mutual TLS."""
-    run(case, transport, brief_server, certificates)
+    run(case, transport, brief_server, secure=certificates)
 
 
 def test_without_a_certificate_nobody_gets_in(brief_server: TritonServer) -> None:
