@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -30,9 +31,12 @@ struct Loss {
 
 class Live : public std::enable_shared_from_this<Live> {
  public:
+  /// Opens a stream to the same model with other options.
+  using Opener = std::function<std::shared_ptr<Live>(const StreamOptions&)>;
+
   /// Throws as `Client::stream`.
   Live(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> model,
-       const StreamOptions& options);
+       const StreamOptions& options, Opener opener);
   ~Live();
 
   Slot acquire(double wait_s, DataType dtype) noexcept;
@@ -40,6 +44,7 @@ class Live : public std::enable_shared_from_this<Live> {
   Submitted submit(Slot& slot, const FrameInfo& info) noexcept;
   void copy_into(const Slot& slot, const FrameView& frame) const;  // throws kFrameRejected
   void close() noexcept;
+  std::shared_ptr<Live> another(const Sizes& size, const std::vector<double>& spacing_mm);
 
   void freeze() noexcept;
   void unfreeze() noexcept;
@@ -85,6 +90,7 @@ class Live : public std::enable_shared_from_this<Live> {
   const std::shared_ptr<Connection> connection_;
   const std::shared_ptr<const Model> model_;
   const StreamOptions options_;
+  const Opener opener_;
   const pid_t process_;
   const double timeout_s_;
   const Declared declared_;
