@@ -149,7 +149,7 @@ class CppStream:
     """Commands about one stream.
 
     Attributes:
-        said: Words of the last result, by name: `times`, and `deadline` where it was declared.
+        said: Words of the last result, by name: `times`.
         unit: Of the last result.
     """
 

@@ -5,6 +5,7 @@
 // "error NAME BYTES BYTES BYTES" and the three texts.
 #pragma once
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -137,12 +138,13 @@ inline void put(Answer& answer, const Result& result, bool call) {
   answer.word("times=" + listed(of_frame));
   if (result.deadline) {
     const Deadline& told = *result.deadline;
-    const double of_stream[] = {told.holds ? *told.holds : -1.0, told.expected_ms, told.load,
-                                static_cast<double>(told.late_frames)};
-    answer.word("deadline=" + listed(of_stream));
+    const double of_stream[] = {told.holds ? *told.holds : std::nan(""), told.expected_ms,
+                                told.load, static_cast<double>(told.late_frames)};
+    answer.numbers("deadline", DataType::kFloat64, of_stream);
   }
   for (const auto& [key, view] : result.tensors) {
-    const bool made = key == "indices" || key == "quality_parts" || key == "beat_info";
+    const bool made =
+        key == "indices" || key == "quality_parts" || key == "beat_info" || key == "deadline";
     if (!made) answer.tensor(key, view);
   }
   const std::int64_t indices[] = {result.current,      result.previous, result.reference,
