@@ -135,6 +135,28 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def other_bundle(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The default model with another hash, because its graph has another description."""
+    import json
+    import shutil
+
+    import onnx
+
+    from cineflow.runtime import Bundle
+    from cineflow.runtime.bundle import file_sha256
+
+    place = tmp_path_factory.mktemp("other") / "bundle"
+    folder = shutil.copytree(Bundle.load("lucas_kanade").path, place)
+    graph = onnx.load(folder / "model.onnx")
+    graph.doc_string = "another"
+    onnx.save(graph, folder / "model.onnx")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["model.onnx"]["sha256"] = file_sha256(folder / "model.onnx")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return Bundle.load(folder)
+
+
+@pytest.fixture(scope="session")
 def server(server_binary, repository: Path) -> Iterator:
     """A running server with the default bundle, shared by tests that do not disturb it."""
     from cineflow.serving import TritonServer

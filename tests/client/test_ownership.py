@@ -201,7 +201,7 @@ def test_a_region_that_is_lost_before_the_first_frame(
 
 
 class InUse(grpc.RpcError):
-    """What Triton answers while a request still holds the region."""
+    """What Triton says while a request still holds the region."""
 
     def code(self) -> grpc.StatusCode:
         return grpc.StatusCode.INTERNAL

@@ -125,6 +125,15 @@ class CppClient:
         name = f"s{self._streams}"
         return CppStream(self._driver, name, model, words, given, floats=self._floats)
 
+    def said(self, *words: str) -> list[str]:
+        """What a command about the server prints."""
+        said, _ = self._driver.ask(*words)
+        return said
+
+    def pairs(self, verb: str) -> dict[str, str]:
+        """`models` or `aliases`."""
+        return dict(word.split("=") for word in self.said(verb))
+
     def call(self, model: str, /, **arrays: np.ndarray) -> dict[str, Any]:
         _, tensors = self._driver.ask("call", model, **arrays)
         return {name: SimpleNamespace(values=values) for name, values in tensors.items()}
@@ -140,7 +149,8 @@ class CppStream:
     """Commands about one stream.
 
     Attributes:
-        said: Words of the last result, by name: `times`, and `deadline` where it was declared.
+        said: Words of the last result, by name: `times`.
+        unit: Of the last result.
     """
 
     def __init__(
@@ -158,10 +168,12 @@ class CppStream:
         self._dtype = "float32" if floats else "uint8"
         self._open = False
         self.said: dict[str, list[float]] = {}
+        self.unit = ""
 
     def push(self, frame: np.ndarray, index: int | None = None, **info: Any) -> Tensors:
         """The tensors of a frame's result."""
         words, tensors = self._send("push", frame, index, info)
+        self.unit = next(word for word in words if word.startswith("unit=")).partition("=")[2]
         pairs = (word.split("=") for word in words if not word.startswith("unit="))
         self.said = {name: [float(one) for one in text.split(",")] for name, text in pairs}
         return tensors
@@ -180,6 +192,17 @@ class CppStream:
         """Another command about the stream."""
         words, _ = self._driver.ask(verb, self._name)
         return words
+
+    def another(self, size: Sequence[int], spacing_mm: Sequence[float] = ()) -> CppStream:
+        """A stream of the same settings for frames of another size; this one has ended."""
+        other = CppStream(
+            self._driver, f"{self._name}x", self._model, (), {}, floats=self._dtype == "float32"
+        )
+        words = [f"size={'x'.join(map(str, size))}"]
+        words += [f"spacing={','.join(map(repr, spacing_mm))}"] if spacing_mm else []
+        self._driver.ask("another", self._name, other._name, *words)
+        other._open = True
+        return other
 
     def freeze(self) -> None:
         """No frames come for a while."""

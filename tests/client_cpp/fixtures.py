@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.client_cpp import builds
@@ -25,6 +26,12 @@ def built() -> Path:
 def driver() -> Iterator[Driver]:
     with Driver(built() / "tests" / "driver") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def frames(moving_frames: np.ndarray) -> np.ndarray:
+    """36 frames of a texture that goes there, back and there."""
+    return np.concatenate([moving_frames, moving_frames[::-1], moving_frames])
 
 
 @contextmanager

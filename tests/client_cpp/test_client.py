@@ -1,11 +1,8 @@
-"""What the C++ client does beyond the cases: policies, losses, forks, padding, the C face."""
+"""What the C++ client does beyond the cases: policies, forks, padding, the C face."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -14,9 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cineflow.runtime import Bundle, open_engine
-from cineflow.runtime.stream import Stream as InProcess
-from cineflow.served import encode
 from cineflow.serving import TritonServer
 from cineflow_client import (
     CertificateUnusable,
@@ -24,141 +18,20 @@ from cineflow_client import (
     FrameDropped,
     FrameRejected,
     ModelNotFound,
-    ServerDied,
     ServerUnavailable,
     StreamBusy,
-    StreamTimeout,
+    StreamClosed,
 )
-from tests.client.test_half_open import Proxy
 from tests.client_cpp.driver import CppClient, Driver
-from tests.client_cpp.fixtures import built, driver
+from tests.client_cpp.fixtures import built, driver, frames
 
-__all__ = ["driver"]
+__all__ = ["driver", "frames"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the first one builds the client
-
-
-@pytest.fixture(scope="module")
-def frames(moving_frames: np.ndarray) -> np.ndarray:
-    """36 frames of a texture that goes there, back and there."""
-    return np.concatenate([moving_frames, moving_frames[::-1], moving_frames])
-
-
-@pytest.fixture(scope="module")
-def expected(frames: np.ndarray) -> list[dict[str, np.ndarray]]:
-    """What an uninterrupted stream says."""
-    bundle = Bundle.load("lucas_kanade")
-    stream = InProcess(open_engine(bundle), bundle.spec)
-    spec = json.loads(bundle.spec.to_json())
-    return [encode(stream.push(frame), spec) for frame in frames]
 
 
 @pytest.fixture
 def client(driver: Driver, server: TritonServer) -> CppClient:
     return CppClient(driver, server.url)
-
-
-def require_same(there: dict[str, np.ndarray], here: dict[str, np.ndarray]) -> None:
-    for name in ("flow", "displacement", "quality_parts", "beat_info", "indices"):
-        np.testing.assert_array_equal(there[name], here[name], err_msg=name)
-
-
-def memory_of(process: int) -> list[str]:
-    return [name for name in os.listdir("/dev/shm") if f"-{process}-" in name]
-
-
-@pytest.mark.parametrize("transport", ["shm", "grpc"])
-def test_a_server_that_is_killed_and_comes_back(
-    server_binary: Any,
-    repository: Path,
-    driver: Driver,
-    frames: np.ndarray,
-    expected: list[dict[str, np.ndarray]],
-    transport: str,
-) -> None:
-    """With four frames in flight; each gets its result, from the new server."""
-    with TritonServer(repository, binary=server_binary) as first:
-        port = int(first.url.rpartition(":")[2])
-        stream = CppClient(driver, first.url).stream("lucas_kanade", transport)
-        for frame, here in zip(frames[:22], expected, strict=False):
-            require_same(stream.push(frame), here)
-        os.kill(first.pid, signal.SIGKILL)
-        for frame in frames[22:26]:
-            stream.submit(frame)
-        with pytest.raises(StreamBusy):
-            stream.submit(frames[26])
-        first.close()
-        with TritonServer(repository, binary=server_binary, grpc_port=port):
-            for here in expected[22:26]:
-                came = stream.next(60)
-                assert came is not None
-                require_same(came[1], here)
-            for frame, here in zip(frames[26:], expected[26:], strict=True):
-                require_same(stream.push(frame), here)
-            about = stream.about()
-            assert (about.resumed, about.transport) == ("1", transport)
-            stream.close()
-    assert not memory_of(driver.process.pid)
-
-
-def test_a_connection_that_falls_silent(
-    driver: Driver, server: TritonServer, frames: np.ndarray, expected: list[dict[str, np.ndarray]]
-) -> None:
-    """Noticed within 7 s, and the stream goes on through a new connection."""
-    proxy = Proxy(server.url)
-    try:
-        stream = CppClient(driver, proxy.url, timeout_s=2).stream("lucas_kanade", timeout_s=30)
-        for frame, here in zip(frames[:3], expected, strict=False):
-            require_same(stream.push(frame), here)
-        assert stream.about().transport == "grpc"  # the key is another port's
-        proxy.fall_silent()
-        stream.submit(frames[3])
-        began = time.monotonic()
-        time.sleep(1)
-        proxy.speak()
-        came = stream.next(20)
-        assert came is not None
-        require_same(came[1], expected[3])
-        assert time.monotonic() - began < 12
-        assert stream.about().resumed == "1"
-        stream.close()
-    finally:
-        proxy.close()
-
-
-def test_a_server_that_does_not_come_back(
-    server_binary: Any, repository: Path, driver: Driver, frames: np.ndarray
-) -> None:
-    with TritonServer(repository, binary=server_binary) as server:
-        client = CppClient(driver, server.url)
-        for resume_s in (0, 1):
-            stream = client.stream("lucas_kanade", resume_s=resume_s)
-            stream.push(frames[0])
-        last = client.stream("lucas_kanade", resume_s=0)
-        last.push(frames[0])
-        os.kill(server.pid, signal.SIGKILL)
-        with pytest.raises(ServerDied):
-            last.push(frames[1])
-        with pytest.raises(ServerDied):
-            stream.push(frames[1])
-        with pytest.raises(ServerDied):  # it has ended
-            stream.push(frames[2])
-        driver.ask("client", "127.0.0.1:1")  # ends the streams; nothing waits for long
-    assert not memory_of(driver.process.pid)
-
-
-def test_a_server_that_hangs(
-    server_binary: Any, repository: Path, driver: Driver, frames: np.ndarray
-) -> None:
-    with TritonServer(repository, binary=server_binary) as server:
-        stream = CppClient(driver, server.url, timeout_s=3).stream("lucas_kanade", timeout_s=1)
-        stream.push(frames[0])
-        os.kill(server.pid, signal.SIGSTOP)
-        try:
-            with pytest.raises(StreamTimeout):
-                stream.push(frames[1])
-        finally:
-            os.kill(server.pid, signal.SIGCONT)
-        stream.close()
 
 
 def test_the_newest_frame_goes_first(client: CppClient, frames: np.ndarray) -> None:
@@ -178,7 +51,7 @@ def test_the_newest_frame_goes_first(client: CppClient, frames: np.ndarray) -> N
     assert dropped > 0
     assert stream.about().dropped == f"{dropped}"
     gaps = sum(int(tensors["indices"][5]) for _, tensors in results)
-    assert gaps == dropped
+    assert gaps == dropped - results[0][0]  # those before the first result leave no gap
     stream.close()
 
 
@@ -289,14 +162,14 @@ def test_when_a_frame_passed_where(client: CppClient, frames: np.ndarray) -> Non
     stream = client.stream("lucas_kanade")
     for k, frame in enumerate(frames[:4]):
         before_s = time.monotonic()
-        stream.push(frame, time_ms=33.0 * k)
+        tensors = stream.push(frame, time_ms=33.0 * k)
         captured_ms, sent_s, started_s, computed_s, received_s, offset_s, error_s = stream.said[
             "times"
         ]
         assert captured_ms == 33.0 * k
         assert before_s < sent_s < started_s < computed_s < received_s < time.monotonic()
         assert abs(offset_s) <= error_s
-    assert "deadline" not in stream.said
+    assert "deadline" not in tensors
     stream.close()
 
 
@@ -304,8 +177,8 @@ def test_a_rate_and_a_budget(client: CppClient, frames: np.ndarray) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     stream = client.stream("lucas_kanade", rate=0.1, budget_ms=9000, traceparent=trace)
     for frame in frames[:3]:
-        stream.push(frame)
-    holds, expected_ms, load, late_frames = stream.said["deadline"]
+        told = stream.push(frame)["deadline"]
+    holds, expected_ms, load, late_frames = told
     assert holds == 1
     assert expected_ms > 0
     assert load > 0
@@ -313,8 +186,7 @@ def test_a_rate_and_a_budget(client: CppClient, frames: np.ndarray) -> None:
     stream.close()
     late = client.stream("lucas_kanade", rate=30, budget_ms=0.001)
     for count, frame in enumerate(frames[:3], start=1):
-        late.push(frame)
-        assert late.said["deadline"][3] == count
+        assert late.push(frame)["deadline"][3] == count
     assert late.about().late_frames == "3"
     late.close()
 
@@ -345,6 +217,26 @@ def test_certificates_that_do_not_do(driver: Driver, certificates: Path, tmp_pat
     (folder / "ca.crt").unlink()
     with pytest.raises(CertificateUnusable, match=r"the file .*ca\.crt"):
         CppClient(driver, "127.0.0.1:1", secure=folder)
+
+
+def test_another_depth_begins_another_stream(client: CppClient, frames: np.ndarray) -> None:
+    """With the settings of the one before."""
+    stream = client.stream("lucas_kanade", readings=("strain",), rate=1, budget_ms=5000)
+    stream.push(frames[0])
+    other = stream.another((64, 96), (0.5, 0.5))
+    tensors = other.push(np.ascontiguousarray(frames[1][:64, :96]))
+    assert tensors["indices"][:2].tolist() == [0, 0]
+    assert tensors["strain"].shape == (3, 64, 96)
+    assert "deadline" in tensors
+    assert other.unit == "mm"
+    with pytest.raises(StreamClosed):
+        stream.push(frames[1])
+    with pytest.raises(FrameRejected, match="a height of"):
+        other.another((8, 96))
+    with pytest.raises(StreamClosed):  # it has ended all the same
+        other.push(np.ascontiguousarray(frames[1][:64, :96]))
+    stream.close()
+    other.close()
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_cases(kind: str, server: TritonServer) -> None:
     with Driver(sanitized(kind, "driver"), {**os.environ, **ENVIRONMENT}) as driver:
         for param in cases("default"):
             case, transport = param.values
-            run(_mapping(case), transport, server, connect(driver, case))
+            run(_mapping(case), transport, server, connect=connect(driver, case))
 
 
 @pytest.mark.parametrize("kind", KINDS)

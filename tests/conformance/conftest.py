@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cineflow.serving import TritonServer
+from cineflow.serving.events import event_folder
 
 
 @pytest.fixture(scope="module")
@@ -26,5 +27,11 @@ def brief_server(
         assert wanted in text
         text = text.replace(wanted, small)
     config.write_text(text)
-    with TritonServer(models, binary=server_binary, secure=certificates) as running:
+    with TritonServer(
+        models,
+        binary=server_binary,
+        secure=certificates,
+        models=["lucas_kanade"],
+        environment=event_folder(tmp_path_factory.mktemp("events")),
+    ) as running:
         yield running

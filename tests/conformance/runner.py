@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,8 +29,15 @@ from tests.conformance.bare_client import (
     Tensor,
     unregister,
 )
+from tests.conformance.described import (
+    SUITE,
+    array,
+    declared_parameters,
+    require_same,
+    tensor,
+    texture,
+)
 
-SUITE = json.loads((Path(__file__).parent / "cases.json").read_text())
 SLOTS = 4
 
 
@@ -49,6 +55,7 @@ def run(
     case: Mapping[str, Any],
     transport: str,
     server: TritonServer,
+    *,
     secure: Path | None = None,
     connect: Callable[[str], Any] | None = None,
 ) -> None:
@@ -66,7 +73,7 @@ def run(
     connect = connect or partial(Client, secure=secure)
     try:
         with connect(server.url) as client:
-            runner = _Runner(case, transport, bare, client)
+            runner = _Runner(case, transport, bare, client, server, secure)
             try:
                 for position, step in enumerate(case["steps"]):
                     try:
@@ -80,14 +87,26 @@ def run(
 
 
 class _Runner:
-    def __init__(self, case: Mapping[str, Any], transport: str, bare: Server, client: Any) -> None:
+    def __init__(
+        self,
+        case: Mapping[str, Any],
+        transport: str,
+        bare: Server,
+        client: Any,
+        server: TritonServer,
+        secure: Path | None,
+    ) -> None:
         self._case, self._bare, self._client = case, bare, client
+        self._server, self._secure = server, secure
+        self._declared = case.get("declared", {})
+        self._traced_before = self._traced()
         self._in_ring = transport == "ring"
         self._name = case.get("model", "lucas_kanade")
         self._on_request = tuple(case.get("on_request", ()))
         self._streams: dict[str, Stream] = {}
         self._twins: dict[str, Any] = {}
         self._begun: set[str] = set()  # twins that have had their first frame
+        self._sent: set[str] = set()  # streams of the bare client that have begun
         self._computed = [0, 0]  # the last frame's times at the server
         self._lost: Sequence[Mapping[str, Any]] = ()  # frames whose results have not come
         self._at_start = {name: tensor(one) for name, one in case.get("at_start", {}).items()}
@@ -106,6 +125,11 @@ class _Runner:
             ring = self._streams[name].ring
             assert ring is not None
             unregister(self._bare, ring.name)
+        elif "unload" in step or "load" in step:
+            with Client(self._server.url, secure=self._secure) as own:
+                (own.load if "load" in step else own.unload)(self._name)
+        elif "traced" in step:
+            assert self._traced() - self._traced_before == step["traced"]
         elif "go_on" in step:
             self._go_on(self._streams[name], name)
         elif "end" in step and "frame" not in step:
@@ -170,7 +194,10 @@ class _Runner:
             frame = None
         wanted = step.get("ask") or [*self.model.default_outputs(), *self._on_request]
         room, start = step.get("room", {}), step.get("start")
-        ends, parameters = bool(step.get("end")), step.get("parameters", {})
+        ends, parameters = bool(step.get("end")), dict(step.get("parameters", {}))
+        if step.get("stream", "a") not in self._sent:
+            self._sent.add(step.get("stream", "a"))
+            parameters |= declared_parameters(self._declared)
         return Push(frame, inputs, wanted, room, start, ends, parameters)
 
     def _stream(self, name: str, size: tuple[int, ...], id_of: str | None) -> Stream:
@@ -206,7 +233,20 @@ class _Runner:
             spacing_mm=None if spacing is None else tuple(spacing.values()),
             state=None if state is None else state.data,
             readings=self._on_request,
+            **self._declared,
         )
+
+    def _traced(self) -> int:
+        """How many streams the server's log of events says have begun in the case's trace."""
+        folder = self._server._command.environment.get("CINEFLOW_EVENTS")
+        trace = self._declared.get("traceparent", "").split("-")
+        lines = [
+            json.loads(line)
+            for path in (Path(folder).glob("*.jsonl") if folder else ())
+            for line in path.read_text().splitlines()
+        ]
+        opened = [one for one in lines if one["event"] == "opened" and "trace_id" in one]
+        return sum([one["trace_id"], one["span_id"]] == trace[1:3] for one in opened)
 
     def _twin_says(
         self, step: Mapping[str, Any], described: Mapping[str, Any] | None, name: str
@@ -275,22 +315,16 @@ class _Runner:
             assert holds in (0.0, 1.0)
             assert expected_ms > 0
             assert load > 0
+        if "client_late_frames" in step:
+            assert twin is not None
+            assert twin["deadline"][3] == step["client_late_frames"]
         if twin is not None:
             if "ask" not in step:
                 there = set(answer.tensors) - ({"state"} - set(self._on_request))
-                assert there - {"deadline"} == set(twin)
+                assert there - {"deadline"} == set(twin) - {"deadline"}
             for name, one in answer.tensors.items():
-                if name in twin and name != "computed":
+                if name in twin and name not in ("computed", "deadline"):
                     require_same(name, one, twin[name])
-
-
-def require_same(name: str, there: Tensor, here: np.ndarray) -> None:
-    """Notes are compared as JSON, everything else to the bit."""
-    if name == "notes":
-        assert json.loads(there.data) == json.loads(bytes(here))
-        return
-    assert there.shape == here.shape, name
-    assert there.data == here.tobytes(), f"{name}: {array(there)} and {here}"
 
 
 def found(server: Server, name: str, contract: int) -> str:
@@ -300,34 +334,3 @@ def found(server: Server, name: str, contract: int) -> str:
     except (ProtocolError, grpc.RpcError) as error:
         return error.details() if isinstance(error, grpc.RpcError) else str(error)
     return "nothing: it was found"
-
-
-def texture(described: Mapping[str, Any]) -> Tensor:
-    """A frame of cases.json."""
-    height, width = described.get("size", SUITE["size"])
-    rows, columns = np.mgrid[:height, :width]
-    grey = np.zeros(rows.shape, np.int64)
-    for wave in SUITE["texture"]["waves"]:
-        place = wave["t"] * described["t"] + wave["y"] * rows + wave["x"] * columns
-        rest = place % wave["period"]
-        grey += wave["times"] * np.minimum(rest, wave["period"] - rest)
-    assert grey.max() <= 255
-    kind = described.get("datatype", "UINT8")
-    frame = grey.astype(np.uint8 if kind == "UINT8" else np.float32)
-    if described.get("nan"):
-        frame[0, 0] = np.nan
-    return Tensor(kind, frame.shape, frame.tobytes())
-
-
-def tensor(described: Mapping[str, Any]) -> Tensor:
-    """A further tensor of cases.json. As a texture it counts through the grey levels."""
-    values = described.get("values", ())
-    shape = tuple(described.get("shape", [len(values)]))
-    if described.get("texture"):
-        values = [7 * k % 251 / 8 for k in range(math.prod(shape))]
-    return Tensor.of(described["datatype"], values, shape)
-
-
-def array(one: Tensor) -> np.ndarray:
-    kinds = {"UINT8": "u1", "FP32": "<f4", "FP64": "<f8", "INT64": "<i8", "FP16": "<f2"}
-    return np.frombuffer(one.data, kinds[one.datatype]).reshape(one.shape)

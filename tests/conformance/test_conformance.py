@@ -21,7 +21,8 @@ from cineflow.served import CONTRACT
 from cineflow.serving import TritonServer
 from tests.conformance import bare_client
 from tests.conformance.bare_client import Push, Ring, Server, Stream
-from tests.conformance.runner import SUITE, cases, run, texture
+from tests.conformance.described import SUITE, texture
+from tests.conformance.runner import cases, run
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
@@ -37,7 +38,7 @@ def test_case_of_a_small_server(
     case: Mapping[str, Any], transport: str, brief_server: TritonServer, certificates: Path
 ) -> None:
     """Over mutual TLS."""
-    run(case, transport, brief_server, certificates)
+    run(case, transport, brief_server, secure=certificates)
 
 
 def test_without_a_certificate_nobody_gets_in(brief_server: TritonServer) -> None:

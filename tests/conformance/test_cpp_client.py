@@ -37,7 +37,7 @@ def test_case_of_a_small_server(
 ) -> None:
     """Over mutual TLS."""
     secured = connect(driver, case, certificates)
-    run(case, transport, brief_server, certificates, secured)
+    run(case, transport, brief_server, secure=certificates, connect=secured)
 
 
 def test_a_freeze_keeps_the_place(

@@ -165,6 +165,19 @@ CFC_API void cfc_client_close(cfc_client* client);
  * that it takes. */
 CFC_API cfc_code cfc_client_spec(cfc_client* client, const char* model, char* text, size_t room,
                                  size_t* needed, cfc_error* error);
+/* Every model of the server's repository, one line each: its name, a space, its state ("READY";
+ * empty: not loaded). Texts as in cfc_client_spec. */
+CFC_API cfc_code cfc_client_models(cfc_client* client, char* text, size_t room, size_t* needed,
+                                   cfc_error* error);
+/* The aliases that are ready, one line each: its name, a space, the model behind it. */
+CFC_API cfc_code cfc_client_aliases(cfc_client* client, char* text, size_t room, size_t* needed,
+                                    cfc_error* error);
+/* Change what is served, for programs of the server's own user on its machine. */
+CFC_API cfc_code cfc_client_load(cfc_client* client, const char* model, cfc_error* error);
+CFC_API cfc_code cfc_client_unload(cfc_client* client, const char* model, cfc_error* error);
+/* `text` gets the name of the model that the alias stands for now. */
+CFC_API cfc_code cfc_client_rollback(cfc_client* client, const char* alias, char* text, size_t room,
+                                     size_t* needed, cfc_error* error);
 /* Run a stateless model. */
 CFC_API cfc_code cfc_client_call(cfc_client* client, const char* model, const cfc_array* arrays,
                                  size_t count, cfc_result** result, cfc_error* error);
@@ -173,6 +186,12 @@ CFC_API void cfc_stream_options_init(cfc_stream_options* options);
 CFC_API cfc_code cfc_stream_open(cfc_client* client, const char* model,
                                  const cfc_stream_options* options, cfc_stream** stream,
                                  cfc_error* error);
+/* End a stream, and open one with its settings for frames of another size, after a change of depth
+ * or probe. `size` and `spacing_mm` have as many values as a frame has axes; without a spacing it
+ * is NULL. The handle of the old stream still has to be closed. */
+CFC_API cfc_code cfc_stream_another(cfc_stream* stream, const int64_t* size,
+                                    const double* spacing_mm, cfc_stream** another,
+                                    cfc_error* error);
 /* Ends the stream and frees the handle. Give back every slot before. */
 CFC_API void cfc_stream_close(cfc_stream* stream);
 

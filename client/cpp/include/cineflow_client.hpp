@@ -363,6 +363,9 @@ class CINEFLOW_CLIENT_API Stream {
   std::uint64_t resumed() const noexcept;  // how often it went on in another sequence
   /// Why the stream has ended; null while it lives.
   std::shared_ptr<const Error> error() const noexcept;
+  /// End this stream, and open one with its settings for another depth or probe: for frames of
+  /// `size`, with a new reference frame. Throws as `Client::stream`; this stream has ended then.
+  Stream another(const std::vector<std::int64_t>& size, const std::vector<double>& spacing_mm = {});
   /// End the sequence at the server and release everything. Safe to call twice; never throws.
   void close() noexcept;
 
@@ -397,18 +400,36 @@ class CINEFLOW_CLIENT_API Client {
 
   bool is_ready() noexcept;
   std::string server_version();
-  /// Every model of the server's repository and its state.
+  /// Every model of the server's repository and its state ("READY"; empty: not loaded).
   std::map<std::string, std::string> models();
+  /// The model behind each alias that is ready.
+  std::map<std::string, std::string> aliases();
   ModelInfo model(const std::string& name);
   Stream stream(const std::string& model, const StreamOptions& options);
   /// Run a stateless model once. The result has outputs only.
   std::shared_ptr<const Result> call(const std::string& model, const std::vector<Array>& arrays);
+
+  // What the server serves, changed while it runs. Only a program of the server's own user on its
+  // machine may do that (kServerRefused). Live streams stay with their models.
+
+  /// Load a model of the server's repository, or an alias with the model that it stands for.
+  /// Streams of a model that is loaded again go on with their state. Throws kModelNotFound, and
+  /// kServerRefused also where it does not load; the old one stays then.
+  void load(const std::string& model);
+  /// Unload a model, or an alias and the model that it stands for. Its live streams end with
+  /// kModelUnloaded. Throws as `load`.
+  void unload(const std::string& model);
+  /// Let an alias stand for the model before; returns that model's name. A second time brings the
+  /// present one back. Throws kModelNotFound: there is none before; else as `load`, and the alias
+  /// stays as it is.
+  std::string rollback(const std::string& alias);
+
   /// Close every stream and the connection. Safe to call twice; never throws.
   void close() noexcept;
 
  private:
   struct Inside;
-  std::unique_ptr<Inside> inside_;
+  std::shared_ptr<Inside> inside_;
 };
 
 // --- Latency -------------------------------------------------------------------------------------

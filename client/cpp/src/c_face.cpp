@@ -1,88 +1,11 @@
-#include <algorithm>
-#include <cstring>
+// Streams and results of the C face.
+#include "c_face.h"
+
 #include <new>
 
-#include "cineflow_client.h"
-#include "cineflow_client.hpp"
-#include "lock.h"
-
-namespace cfc = cineflow_client;
-
-struct cfc_client {
-  cfc::Client client;
-};
-
-struct cfc_stream {
-  cfc::Stream stream;
-  std::vector<std::int64_t> size;
-  // Slots that the caller has, so that to acquire one need not allocate.
-  struct Held {
-    cfc_stream* owner = nullptr;
-    cfc::Slot slot;
-    bool used = false;
-  };
-  std::vector<std::unique_ptr<Held>> held;
-  cfc::Lock lock;  // of `held`
-};
-
-struct cfc_result {
-  std::shared_ptr<const cfc::Result> result;
-};
+using namespace c_face;
 
 namespace {
-
-void copy_text(char (&to)[512], const std::string& text) {
-  const std::size_t count = std::min(text.size(), sizeof(to) - 1);
-  std::memcpy(to, text.data(), count);
-  to[count] = '\0';
-}
-
-cfc_code report(const cfc::Error& why, cfc_error* error) {
-  if (error != nullptr) {
-    error->code = static_cast<cfc_code>(why.code());
-    copy_text(error->wanted, why.wanted());
-    copy_text(error->got, why.got());
-    copy_text(error->remedy, why.remedy());
-  }
-  return static_cast<cfc_code>(why.code());
-}
-
-/// Run `work`; what it throws becomes a code.
-template <typename Work>
-cfc_code guarded(cfc_error* error, Work work) noexcept {
-  try {
-    work();
-    if (error != nullptr) *error = {};
-    return CFC_OK;
-  } catch (const cfc::Error& why) {
-    return report(why, error);
-  } catch (const std::exception& why) {
-    if (error != nullptr) {
-      *error = {};
-      error->code = CFC_CINEFLOW_CLIENT_ERROR;
-      std::strncpy(error->got, why.what(), sizeof(error->got) - 1);
-    }
-    return CFC_CINEFLOW_CLIENT_ERROR;
-  }
-}
-
-void require(bool given, const char* what) {
-  if (!given) throw cfc::Error(cfc::Code::kCineflowClientError, what, "NULL, or a wrong number");
-}
-
-std::string text_or_empty(const char* text) { return text == nullptr ? "" : text; }
-
-std::vector<cfc::Array> arrays_of(const cfc_array* arrays, std::size_t count) {
-  require(arrays != nullptr || count == 0, "arrays");
-  std::vector<cfc::Array> found;
-  for (std::size_t k = 0; k < count; ++k) {
-    const cfc_array& one = arrays[k];
-    require(one.name != nullptr && one.rank >= 0 && one.rank <= 8, "an array's name and rank");
-    found.push_back({one.name, static_cast<cfc::DataType>(one.dtype),
-                     std::vector<std::int64_t>(one.shape, one.shape + one.rank), one.data});
-  }
-  return found;
-}
 
 /// The info, with its arrays in `arrays`. Without arrays nothing is allocated.
 cfc::FrameInfo info_of(const cfc_frame_info* info, std::vector<cfc::Array>& arrays) {
@@ -107,54 +30,17 @@ std::vector<std::string> split(const char* text) {
   return found;
 }
 
+cfc_stream* handle_of(cfc::Stream stream, const std::vector<std::int64_t>& size,
+                      std::size_t most_held) {
+  auto handle = std::unique_ptr<cfc_stream>(new cfc_stream{std::move(stream), size, {}, {}});
+  while (handle->held.size() < most_held) {
+    handle->held.push_back(std::make_unique<cfc_stream::Held>());
+    handle->held.back()->owner = handle.get();
+  }
+  return handle.release();
+}
+
 }  // namespace
-
-const char* cfc_code_name(cfc_code code) { return cfc::name(static_cast<cfc::Code>(code)); }
-
-int32_t cfc_ends_stream(cfc_code code) {
-  return cfc::ends_stream(static_cast<cfc::Code>(code)) ? 1 : 0;
-}
-
-// --- Clients -------------------------------------------------------------------------------------
-
-cfc_code cfc_client_open(const char* url, const cfc_client_options* options, cfc_client** client,
-                         cfc_error* error) {
-  return guarded(error, [&] {
-    require(url != nullptr && client != nullptr, "a url and a place for the client");
-    cfc::ClientOptions chosen;
-    if (options != nullptr && options->timeout_s != 0) chosen.timeout_s = options->timeout_s;
-    if (options != nullptr) chosen.secure = text_or_empty(options->secure);
-    if (options != nullptr && options->tls != 0) {
-      chosen.tls =
-          cfc::Tls{text_or_empty(options->root_certificates),
-                   text_or_empty(options->certificate_chain), text_or_empty(options->private_key)};
-    }
-    *client = new cfc_client{cfc::Client(url, chosen)};
-  });
-}
-
-void cfc_client_close(cfc_client* client) { delete client; }
-
-cfc_code cfc_client_spec(cfc_client* client, const char* model, char* text, size_t room,
-                         size_t* needed, cfc_error* error) {
-  return guarded(error, [&] {
-    require(client != nullptr && model != nullptr, "a client and a model");
-    const std::string spec = client->client.model(model).spec;
-    if (needed != nullptr) *needed = spec.size() + 1;
-    if (text == nullptr || room == 0) return;
-    const std::size_t count = std::min(spec.size(), room - 1);
-    std::memcpy(text, spec.data(), count);
-    text[count] = '\0';
-  });
-}
-
-cfc_code cfc_client_call(cfc_client* client, const char* model, const cfc_array* arrays,
-                         size_t count, cfc_result** result, cfc_error* error) {
-  return guarded(error, [&] {
-    require(client != nullptr && model != nullptr && result != nullptr, "a client and a model");
-    *result = new cfc_result{client->client.call(model, arrays_of(arrays, count))};
-  });
-}
 
 // --- Streams -------------------------------------------------------------------------------------
 
@@ -190,13 +76,20 @@ cfc_code cfc_stream_open(cfc_client* client, const char* model, const cfc_stream
     chosen.rate = options->rate;
     chosen.budget_ms = options->budget_ms;
     chosen.traceparent = text_or_empty(options->traceparent);
-    auto opened = std::unique_ptr<cfc_stream>(
-        new cfc_stream{client->client.stream(model, chosen), chosen.size, {}, {}});
-    for (int k = 0; k <= chosen.slots; ++k) {
-      opened->held.push_back(std::make_unique<cfc_stream::Held>());
-      opened->held.back()->owner = opened.get();
-    }
-    *stream = opened.release();
+    *stream = handle_of(client->client.stream(model, chosen), chosen.size,
+                        static_cast<std::size_t>(chosen.slots) + 1);
+  });
+}
+
+cfc_code cfc_stream_another(cfc_stream* stream, const int64_t* size, const double* spacing_mm,
+                            cfc_stream** another, cfc_error* error) {
+  return guarded(error, [&] {
+    require(stream != nullptr && size != nullptr && another != nullptr, "a stream and a size");
+    const std::size_t rank = stream->size.size();
+    const std::vector<std::int64_t> changed(size, size + rank);
+    std::vector<double> spacing;
+    if (spacing_mm != nullptr) spacing.assign(spacing_mm, spacing_mm + rank);
+    *another = handle_of(stream->stream.another(changed, spacing), changed, stream->held.size());
   });
 }
 

@@ -2,6 +2,7 @@
 #include <mutex>
 
 #include "checks.h"
+#include "control.h"
 #include "live.h"
 
 namespace cineflow_client {
@@ -20,7 +21,7 @@ void forget(Held&& held) noexcept {
 
 }  // namespace
 
-struct Client::Inside {
+struct Client::Inside : std::enable_shared_from_this<Inside> {
   std::shared_ptr<Connection> connection;
   std::mutex lock;  // of what follows
   std::vector<std::weak_ptr<Live>> streams;
@@ -47,10 +48,34 @@ struct Client::Inside {
     known[name] = {model, now_ns()};
     return model;
   }
+
+  std::shared_ptr<Live> open(const std::string& name, const StreamOptions& options) {
+    auto model = std::make_shared<const Model>(connection->model(name));
+    const std::string& served_name = model->info.served_name;
+    if (!model->info.streams) {
+      throw Error(Code::kModelNotFound, "a model that takes a stream of frames",
+                  served_name + ", which takes calls", "Client::call");
+    }
+    const auto opener = [from = weak_from_this(), served_name](const StreamOptions& changed) {
+      const auto client = from.lock();
+      if (client == nullptr) {
+        throw Error(Code::kStreamClosed, "an open client", "one that was closed",
+                    "Make a new Client.");
+      }
+      return client->open(served_name, changed);
+    };
+    auto live = std::make_shared<Live>(connection, std::move(model), options, opener);
+    const std::lock_guard<std::mutex> guard(lock);
+    streams.erase(std::remove_if(streams.begin(), streams.end(),
+                                 [](const std::weak_ptr<Live>& one) { return one.expired(); }),
+                  streams.end());
+    streams.push_back(live);
+    return live;
+  }
 };
 
 Client::Client(const std::string& url, const ClientOptions& options)
-    : inside_(std::make_unique<Inside>()) {
+    : inside_(std::make_shared<Inside>()) {
   inside_->connection = std::make_shared<Connection>(url, options);
 }
 
@@ -77,22 +102,24 @@ std::string Client::server_version() { return inside_->connection->server_versio
 
 std::map<std::string, std::string> Client::models() { return inside_->connection->models(); }
 
+std::map<std::string, std::string> Client::aliases() {
+  return cineflow_client::aliases(*inside_->connection);
+}
+
+void Client::load(const std::string& model) { cineflow_client::load(*inside_->connection, model); }
+
+void Client::unload(const std::string& model) {
+  cineflow_client::unload(*inside_->connection, model);
+}
+
+std::string Client::rollback(const std::string& alias) {
+  return roll_back(*inside_->connection, alias);
+}
+
 ModelInfo Client::model(const std::string& name) { return inside_->connection->model(name).info; }
 
 Stream Client::stream(const std::string& name, const StreamOptions& options) {
-  auto model = std::make_shared<const Model>(inside_->connection->model(name));
-  if (!model->info.streams) {
-    throw Error(Code::kModelNotFound, "a model that takes a stream of frames",
-                model->info.served_name + ", which takes calls", "Client::call");
-  }
-  auto live = std::make_shared<Live>(inside_->connection, std::move(model), options);
-  const std::lock_guard<std::mutex> guard(inside_->lock);
-  auto& streams = inside_->streams;
-  streams.erase(std::remove_if(streams.begin(), streams.end(),
-                               [](const std::weak_ptr<Live>& one) { return one.expired(); }),
-                streams.end());
-  streams.push_back(live);
-  return Stream(std::move(live));
+  return Stream(inside_->open(name, options));
 }
 
 std::shared_ptr<const Result> Client::call(const std::string& name,
@@ -258,6 +285,11 @@ void Stream::freeze() noexcept { live_->freeze(); }
 void Stream::unfreeze() noexcept { live_->unfreeze(); }
 std::uint64_t Stream::resumed() const noexcept { return live_->resumed(); }
 std::shared_ptr<const Error> Stream::error() const noexcept { return live_->desk().ended(); }
+
+Stream Stream::another(const std::vector<std::int64_t>& size,
+                       const std::vector<double>& spacing_mm) {
+  return Stream(live_->another(size, spacing_mm));
+}
 
 void Stream::close() noexcept {
   if (live_ != nullptr) live_->close();

@@ -21,6 +21,8 @@ namespace cineflow_client {
 namespace {
 
 constexpr const char* kService = "/inference.GRPCInferenceService/";
+/// A model asks its engine for its known results before it is ready.
+constexpr double kLoadS = 120;
 /// How often a server is asked to unmap a region that it still uses.
 constexpr auto kReleaseStep = std::chrono::milliseconds(50);
 
@@ -100,7 +102,7 @@ bool Connection::is_own() const noexcept { return getpid() == process_; }
 
 template <typename Request, typename Response>
 void Connection::ask(const char* method, const Request& request, Response& response,
-                     const std::string& about, bool with_key) {
+                     const std::string& about, bool with_key, double timeout_s) {
   if (!is_own()) {
     throw Error(Code::kOtherProcess, "the process that made the client",
                 "process " + std::to_string(getpid()) + ", a fork of it",
@@ -109,9 +111,10 @@ void Connection::ask(const char* method, const Request& request, Response& respo
   if (closed_) {
     throw Error(Code::kStreamClosed, "an open client", "one that was closed", "Make a new Client.");
   }
+  if (timeout_s <= 0) timeout_s = timeout_s_;
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() +
-                       std::chrono::microseconds(static_cast<std::int64_t>(timeout_s_ * 1e6)));
+                       std::chrono::microseconds(static_cast<std::int64_t>(timeout_s * 1e6)));
   if (with_key) {
     const std::string key = read_key(url_);
     if (!key.empty()) context.AddMetadata(kKeyHeader, key);
@@ -133,8 +136,11 @@ void Connection::ask(const char* method, const Request& request, Response& respo
   const bool gone = status.error_code() == grpc::StatusCode::UNAVAILABLE ||
                     status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
   // Triton also says UNAVAILABLE for an "unknown model" without a ready version, and for what is
-  // restricted.
-  if (gone && !contains(details, "unknown model") && !contains(details, "protocol is restricted")) {
+  // restricted or not allowed.
+  const bool answered = contains(details, "unknown model") ||
+                        contains(details, "protocol is restricted") ||
+                        contains(details, "unload is not allowed");
+  if (gone && !answered) {
     throw Error(Code::kServerUnavailable, "a server at " + url_,
                 std::string(name_of(status.error_code())) + ": " + details,
                 secure_ ? kAboutCertificates : kAboutTheServer);
@@ -174,6 +180,22 @@ Model Connection::model(const std::string& name) {
   const auto first = config(name);
   const std::string target = alias_target(first);
   return read_model(name, target.empty() ? first : config(target));
+}
+
+std::string Connection::target(const std::string& name) { return alias_target(config(name)); }
+
+void Connection::load(const std::string& name) {
+  cineflow_wire::RepositoryModelLoadRequest request;
+  request.set_model_name(name);
+  cineflow_wire::RepositoryModelLoadResponse response;
+  ask("RepositoryModelLoad", request, response, name, true, kLoadS);
+}
+
+void Connection::unload(const std::string& name) {
+  cineflow_wire::RepositoryModelUnloadRequest request;
+  request.set_model_name(name);
+  cineflow_wire::RepositoryModelUnloadResponse response;
+  ask("RepositoryModelUnload", request, response, name, true, kLoadS);
 }
 
 cineflow_wire::ModelInferResponse Connection::infer(

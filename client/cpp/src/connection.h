@@ -27,6 +27,7 @@ class Connection {
   /// Throws kServerUnavailable: `url` is not an address host:port. kCertificateUnusable.
   Connection(const std::string& url, const ClientOptions& options);
 
+  const std::string& url() const noexcept { return url_; }
   const std::shared_ptr<grpc::Channel>& channel() const noexcept { return channel_; }
   double timeout_s() const noexcept { return timeout_s_; }
   /// gRPC does not work in a forked child that inherited it.
@@ -37,6 +38,11 @@ class Connection {
   std::string server_version();
   std::map<std::string, std::string> models();
   Model model(const std::string& name);
+  /// The model behind an alias; "" for other models.
+  std::string target(const std::string& name);
+  /// Load or unload a model. `control.h` has what goes with it.
+  void load(const std::string& name);
+  void unload(const std::string& name);
   cineflow_wire::ModelInferResponse infer(const cineflow_wire::ModelInferRequest& request);
   /// Throws unless the server responds and has `model` ready.
   void require_ready(const std::string& model);
@@ -50,7 +56,7 @@ class Connection {
  private:
   template <typename Request, typename Response>
   void ask(const char* method, const Request& request, Response& response,
-           const std::string& about = "the server", bool with_key = false);
+           const std::string& about = "the server", bool with_key = false, double timeout_s = 0);
   cineflow_wire::ModelConfig config(const std::string& name);
   void release_orphans() noexcept;
 

@@ -148,7 +148,12 @@ Error error_from_message(const std::string& message, const std::string& model) {
             "one that does not send the server's key",
             "Run it as the user that started the server."};
   }
-  if (contains(message, "unknown model") || contains(message, "is not found")) {
+  if (contains(message, "load / unload is not allowed")) {
+    return {Code::kServerRefused, "a server whose models can change", "one with fixed models",
+            "`cineflow serve` starts one."};
+  }
+  if (contains(message, "unknown model") || contains(message, "is not found") ||
+      contains(message, "failed to poll from model repository")) {  // it is to be loaded
     return {Code::kModelNotFound, "the model '" + model + "'", message,
             "Client::models() lists what is served."};
   }

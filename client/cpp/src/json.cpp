@@ -1,6 +1,7 @@
 #include "json.h"
 
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -269,6 +270,25 @@ std::vector<std::string> Json::as_texts() const {
 std::string Json::text_of(std::string_view name) const {
   const Json* found = find(name);
   return found != nullptr && found->kind == Kind::kText ? found->text : "";
+}
+
+std::string json_of(const std::vector<std::string>& texts) {
+  std::string json = "[";
+  for (const std::string& text : texts) {
+    json += json.size() > 1 ? ", \"" : "\"";
+    for (const char letter : text) {
+      if (static_cast<unsigned char>(letter) < 0x20) {
+        char escaped[8];
+        std::snprintf(escaped, sizeof(escaped), "\\u%04x", static_cast<unsigned>(letter));
+        json += escaped;
+        continue;
+      }
+      if (letter == '"' || letter == '\\') json += '\\';
+      json += letter;
+    }
+    json += '"';
+  }
+  return json + "]";
 }
 
 }  // namespace cineflow_client

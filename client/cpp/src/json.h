@@ -45,4 +45,7 @@ class Json {
   std::string text_of(std::string_view name) const;
 };
 
+/// A list of texts as JSON.
+std::string json_of(const std::vector<std::string>& texts);
+
 }  // namespace cineflow_client

@@ -55,10 +55,11 @@ int buffer_count(const StreamOptions& options) {
 }  // namespace
 
 Live::Live(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> model,
-           const StreamOptions& options)
+           const StreamOptions& options, Opener opener)
     : connection_(std::move(connection)),
       model_(std::move(model)),
       options_(checked(options, *model_)),
+      opener_(std::move(opener)),
       process_(getpid()),
       timeout_s_(options.timeout_s > 0 ? options.timeout_s : connection_->timeout_s()),
       declared_(declared(options)),
@@ -218,6 +219,15 @@ void Live::close() noexcept {
   desk_.stop();
   if (feeder_.joinable()) feeder_.join();
   if (receiver_.joinable()) receiver_.join();
+}
+
+std::shared_ptr<Live> Live::another(const Sizes& size, const std::vector<double>& spacing_mm) {
+  close();
+  StreamOptions changed = options_;
+  changed.size = size;
+  changed.spacing_mm = spacing_mm;
+  changed.state.clear();  // it belongs to the geometry before
+  return opener_(changed);
 }
 
 std::uint64_t Live::sequence_id() { return session()->sequence_id; }

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,11 +22,21 @@ namespace cineflow_client {
 /// Areas beyond the slots: results that the caller may keep before they are copied.
 inline constexpr int kLeases = 4;
 
+/// Why a session is of no more use. One that lost its ring says nothing about the frames that it
+/// had; one that died may have died of a frame.
+struct Loss {
+  Error why;
+  bool of_ring = false;
+};
+
 class Live : public std::enable_shared_from_this<Live> {
  public:
+  /// Opens a stream to the same model with other options.
+  using Opener = std::function<std::shared_ptr<Live>(const StreamOptions&)>;
+
   /// Throws as `Client::stream`.
   Live(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> model,
-       const StreamOptions& options);
+       const StreamOptions& options, Opener opener);
   ~Live();
 
   Slot acquire(double wait_s, DataType dtype) noexcept;
@@ -33,6 +44,7 @@ class Live : public std::enable_shared_from_this<Live> {
   Submitted submit(Slot& slot, const FrameInfo& info) noexcept;
   void copy_into(const Slot& slot, const FrameView& frame) const;  // throws kFrameRejected
   void close() noexcept;
+  std::shared_ptr<Live> another(const Sizes& size, const std::vector<double>& spacing_mm);
 
   void freeze() noexcept;
   void unfreeze() noexcept;
@@ -60,14 +72,14 @@ class Live : public std::enable_shared_from_this<Live> {
   void time(Session& session, const Flight& flight, std::int64_t received_ns, Result& result);
   void refuse(std::uint64_t number, const Error& error);
   bool without_ring(Session& session, std::uint64_t number, const std::string& said);
-  void lose(Session& session, const Error& error);
+  void lose(Session& session, const Loss& loss);
   std::shared_ptr<Session> after(std::shared_ptr<Session> session, const std::string& reason);
   std::shared_ptr<Session> next_session();  // throws
   std::shared_ptr<Session> begin();         // throws
 
   bool may_resume(Code code) const noexcept;
-  void interrupt(const Error& error);
-  std::optional<Error> interrupted();
+  void interrupt(const Loss& loss);
+  std::optional<Loss> interrupted();
   std::shared_ptr<Session> session();
   void fail(const Error& error);
   std::map<std::string, Given> beginning() const;
@@ -78,6 +90,7 @@ class Live : public std::enable_shared_from_this<Live> {
   const std::shared_ptr<Connection> connection_;
   const std::shared_ptr<const Model> model_;
   const StreamOptions options_;
+  const Opener opener_;
   const pid_t process_;
   const double timeout_s_;
   const Declared declared_;
@@ -91,7 +104,7 @@ class Live : public std::enable_shared_from_this<Live> {
 
   std::mutex session_lock_;  // of what follows; a sender never takes it
   std::shared_ptr<Session> session_;
-  std::optional<Error> interrupted_;
+  std::optional<Loss> interrupted_;
   std::map<std::string, Given> at_start_;
   bool wants_given_ = true;  // what is given at START has not come yet
   History history_;

@@ -50,7 +50,7 @@ void Live::deliver(Session& session, std::unique_ptr<Response> response) {
   if (interrupted()) return;  // this frame is sent again
   const std::string again = kAgain;
   if (id == kAliveId || id.compare(0, again.size(), again) == 0) {
-    if (!said.empty()) lose(session, stream_error(said, model_->info.served_name));
+    if (!said.empty()) lose(session, {stream_error(said, model_->info.served_name)});
     return;
   }
   if (id.empty() || id.size() > 19 || id.find_first_not_of("0123456789") != std::string::npos) {
@@ -61,14 +61,15 @@ void Live::deliver(Session& session, std::unique_ptr<Response> response) {
   if (!flight.used) return;
   if (names_a_lost_region(said)) {
     if (without_ring(session, number, said)) return;
-    lose(session, Error(Code::kServerDied, "a server that maps the stream's shared memory", said));
+    const Error lost(Code::kServerDied, "a server that maps the stream's shared memory", said);
+    lose(session, {lost, true});
     return;
   }
   if (!said.empty()) {
     if (flight.area >= 0) flight.memory->free_area(flight.area);
     const Error error = stream_error(said, model_->info.served_name);
     if (ends_stream(error.code())) {
-      lose(session, error);
+      lose(session, {error});
     } else {
       refuse(number, error);
     }
@@ -127,7 +128,7 @@ bool Live::without_ring(Session& session, std::uint64_t number, const std::strin
   if (may_resume(Code::kServerDied)) return false;
   {
     const std::lock_guard<std::mutex> guard(session_lock_);
-    if (number == 0) session.started = false;  // no frame has reached the model
+    if (std::to_string(number) == session.starter) session.started = false;
     session.memory.reset();
     session.transport = Transport::kGrpc;
     session.transport_reason = "a server that no longer maps this stream's memory (" + said + ")";
@@ -144,13 +145,13 @@ bool Live::may_resume(Code code) const noexcept {
   return lost && alive_ && options_.resume_s > 0 && !closing_;
 }
 
-void Live::interrupt(const Error& error) {
+void Live::interrupt(const Loss& loss) {
   const std::lock_guard<std::mutex> guard(session_lock_);
-  if (!interrupted_) interrupted_ = error;
+  if (!interrupted_) interrupted_ = loss;
   desk_.interrupt();
 }
 
-std::optional<Error> Live::interrupted() {
+std::optional<Loss> Live::interrupted() {
   const std::lock_guard<std::mutex> guard(session_lock_);
   return interrupted_;
 }
@@ -165,9 +166,10 @@ void Live::fail(const Error& error) {
   session()->link.hang_up();
 }
 
-void Live::lose(Session& session, const Error& error) {
+void Live::lose(Session& session, const Loss& loss) {
+  const Error& error = loss.why;
   if (may_resume(error.code())) {
-    interrupt(error);
+    interrupt(loss);
   } else {
     desk_.end(error);
   }
@@ -180,20 +182,21 @@ void Live::lose(Session& session, const Error& error) {
 
 std::shared_ptr<Session> Live::after(std::shared_ptr<Session> ended, const std::string& reason) {
   const auto said = interrupted();
-  const Error why = said ? *said
-                         : Error(Code::kServerDied, "a live connection to the server", reason,
-                                 "Start the server again and open a new stream; displacement "
-                                 "starts from a new reference frame.");
+  const Loss loss = said ? *said
+                         : Loss{Error(Code::kServerDied, "a live connection to the server", reason,
+                                      "Start the server again and open a new stream; displacement "
+                                      "starts from a new reference frame.")};
+  const Error& why = loss.why;
   const bool going_on = !desk_.broken() && may_resume(why.code());
   if (going_on) {
-    interrupt(why);
+    interrupt(loss);
   } else {
     desk_.end(why);
     sequence_ended();
   }
   ended->release();
   if (!going_on) return nullptr;
-  if (why.code() == Code::kServerDied) {
+  if (why.code() == Code::kServerDied && !loss.of_ring) {
     std::vector<FrameRef> freed;
     std::optional<std::uint64_t> killing;
     {
@@ -219,17 +222,17 @@ std::shared_ptr<Session> Live::after(std::shared_ptr<Session> ended, const std::
 }
 
 std::shared_ptr<Session> Live::next_session() {
-  Error reason = *interrupted();
+  Loss last = *interrupted();
   if (attempts_ == 0) until_ns_ = cineflow_client::after(options_.resume_s);
   while (true) {
     const double wait_s = std::min(0.05 * std::pow(2, std::min(attempts_, 8)), 1.0);
     if (cineflow_client::after(wait_s) > until_ns_) {
-      if (ends_stream(reason.code())) throw reason;
+      if (ends_stream(last.why.code()) && !last.of_ring) throw last.why;
       char seconds[32];
       std::snprintf(seconds, sizeof(seconds), "%g", options_.resume_s);
       throw Error(Code::kServerDied,
                   std::string("a server that takes the stream again within ") + seconds + " s",
-                  reason.what(),
+                  last.why.what(),
                   "Open a new stream; displacement starts from a new reference frame.");
     }
     {
@@ -242,7 +245,7 @@ std::shared_ptr<Session> Live::next_session() {
     try {
       return begin();
     } catch (const Error& error) {
-      reason = error;
+      last = {error};
     }
   }
 }

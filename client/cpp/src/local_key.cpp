@@ -8,6 +8,8 @@
 
 #include <cstdlib>
 
+#include "json.h"
+
 namespace cineflow_client {
 namespace {
 
@@ -40,9 +42,8 @@ std::string key_folder() {
   return "/tmp/cineflow-keys-" + std::to_string(geteuid());
 }
 
-}  // namespace
-
-std::string read_key(const std::string& url) {
+/// A file that the server at `url` left for this user; "" unless it is here and nobody else's.
+std::string read_private(const std::string& url, const char* suffix) {
   const auto colon = url.rfind(':');
   if (colon == std::string::npos) return "";
   std::string host = url.substr(0, colon);
@@ -53,19 +54,32 @@ std::string read_key(const std::string& url) {
   const std::string folder = key_folder();
   struct stat status;
   if (lstat(folder.c_str(), &status) != 0 || !is_private(status)) return "";
-  const std::string path = folder + "/" + url.substr(colon + 1) + ".key";
+  const std::string path = folder + "/" + url.substr(colon + 1) + suffix;
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return "";
-  std::string key;
+  std::string text;
   if (fstat(file, &status) == 0 && S_ISREG(status.st_mode) && is_private(status)) {
     char buffer[4096];
     ssize_t count;
-    while ((count = read(file, buffer, sizeof(buffer))) > 0 && key.size() < 65536) {
-      key.append(buffer, static_cast<std::size_t>(count));
+    while ((count = read(file, buffer, sizeof(buffer))) > 0 && text.size() < 65536) {
+      text.append(buffer, static_cast<std::size_t>(count));
     }
   }
   close(file);
-  return key;
+  return text;
+}
+
+}  // namespace
+
+std::string read_key(const std::string& url) { return read_private(url, ".key"); }
+
+std::optional<ModelDesk> read_desk(const std::string& url) {
+  try {
+    const auto parts = Json::parse(read_private(url, ".desk")).as_texts();
+    if (parts.size() == 2) return ModelDesk{parts[0], parts[1]};
+  } catch (const JsonError&) {  // also where there is no file
+  }
+  return std::nullopt;
 }
 
 }  // namespace cineflow_client

@@ -123,6 +123,7 @@ Request Session::request(const std::string& id, const Step& step, const unsigned
     add_given(request, step.given[k]);
   }
   if (start) {
+    starter = id;
     for (const auto& [name, given] : at_start) add_given(request, given);
     Request watch = sequence_request(*model_, draw_id(), "watch", true);
     (*watch.mutable_parameters())["sequence_end"].set_bool_param(true);

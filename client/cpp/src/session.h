@@ -49,6 +49,7 @@ class Session {
   Transport transport = Transport::kGrpc;
   std::string transport_reason;  // why kAuto did not take shared memory
   bool started = false;          // a request has begun the sequence
+  std::string starter;           // the id of that request
   ServerClock clock;
   std::map<std::string, Given> at_start;
 

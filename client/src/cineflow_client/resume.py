@@ -18,6 +18,7 @@ from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
     ModelUnloaded,
+    RingLost,
     ServerDied,
     StreamBroken,
     StreamClosed,
@@ -170,7 +171,7 @@ class Resumer:
                 reason = error
 
     def _given_up(self, reason: CineflowClientError) -> StreamBroken:
-        if isinstance(reason, StreamBroken):
+        if isinstance(reason, StreamBroken) and not isinstance(reason, RingLost):
             return reason
         return ServerDied(
             f"a server that takes the stream again within {self._resume_s:g} s",

@@ -221,6 +221,8 @@ _KINDS: Mapping[str, type[CineflowClientError]] = {
 }
 #: Triton's words for a model whose process was killed, crashed or stalled.
 _LOST_PROCESS = re.compile(r"Stub process '.*' is not healthy|Stub process is unhealthy")
+#: The last one comes where a model is to be loaded that the repository does not have.
+_NO_MODEL = re.compile(r"unknown model|is not found|failed to poll from model repository")
 
 
 def names_a_lost_region(message: str) -> bool:
@@ -275,7 +277,7 @@ def error_from_message(message: str, model: str) -> CineflowClientError:
             "one with fixed models",
             "`cineflow serve` starts one; in Python, TritonServer(models=[...]).",
         )
-    if "unknown model" in message or "is not found" in message:
+    if _NO_MODEL.search(message):
         return ModelNotFound(
             f"the model {model!r}", message, "Client.models() lists what is served."
         )
