@@ -57,6 +57,7 @@ class Facts:
         feed: In words.
         outputs: Names of the outputs, with their roles.
         served: "stream" or "call".
+        trained: Whether a checkpoint is included.
         size: Extents of the frame inputs' last axes, or of the first input of a call.
     """
 
@@ -68,6 +69,7 @@ class Facts:
     feed: str
     outputs: str
     served: str
+    trained: bool
     size: str
 
 
@@ -108,6 +110,7 @@ def facts_of(name: str, variant: str) -> Facts:
             for one in recipe.spec.outputs
         ),
         served="stream" if feed.streams else "call",
+        trained=recipe.spec.weights.trained,
         size="x".join(map(str, inputs[0].shape[-feed.rank :] if feed.streams else inputs[0].shape)),
     )
 

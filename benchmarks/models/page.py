@@ -27,8 +27,9 @@ def table(rows: Sequence[Facts]) -> str:
     system = {name: letter for letter, names in SYSTEMS.items() for name in names}
     for row in rows:
         numbers = f"{row.parameters / 1e6:.2f} | {row.macs / 1e9:.2f}"
+        trained = "yes" if row.trained else "no"
         lines.append(
             f"| {system.get(row.name, '')} | `{row.name}` | {row.variant} | {row.size} | {numbers} "
-            f"| {row.feed} | {row.outputs} | {row.served} | no |"
+            f"| {row.feed} | {row.outputs} | {row.served} | {trained} |"
         )
     return "\n".join(lines)

@@ -58,6 +58,7 @@ def recurrent_spec(name: str, size: Size, kind: FeedKind) -> ModelSpec:
         ),
         weights=_UNTRAINED,
         source=_SOURCE,
+        view="cine-MR",
         feed=current_frame_alone(kind),
     )
 
@@ -105,6 +106,7 @@ def window_spec(name: str) -> ModelSpec:
         ),
         weights=_UNTRAINED,
         source=_SOURCE,
+        view="cine-MR",
         # One window after the other: each frame is encoded once, and has its field in `fields`.
         feed=Feed(FeedKind.WINDOW, ("reference", "frames"), length=WINDOW, hop=WINDOW, time_axis=1),
     )
@@ -138,6 +140,7 @@ def refine_spec(name: str) -> ModelSpec:
         outputs=(fields("corrected", "The same fields, corrected.", 0.05),),
         weights=_UNTRAINED,
         source=_SOURCE,
+        view="cine-MR",
         feed=Feed(FeedKind.CALL),
     )
 

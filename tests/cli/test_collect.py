@@ -10,7 +10,8 @@ import pytest
 
 from cineflow.cine import Cine, Geometry
 from cineflow.cli.collect import Collector
-from cineflow.cli.pacing import past_the_end
+from cineflow.cli.notes import clip_notes
+from cineflow.cli.windows import past_the_end
 from cineflow.runtime.stream import Stream
 from cineflow.spec import Feed, ModelSpec, TensorSpec
 from tests.runtime.test_kinds import H, Recorder, W, image
@@ -99,6 +100,15 @@ def test_how_many_frames_fill_the_last_window() -> None:
     assert [len(past_the_end(model, frames)) for frames in range(2, 9)] == [1, 0, 1, 0, 1, 0, 1]
     single = ModelSpec("single", "", (image(),), model.outputs, feed=Feed("frame", ("image",)))
     assert len(past_the_end(single, 2)) == 0
+
+
+def test_a_window_says_how_long_a_frame_waits_and_how_its_last_one_was_filled() -> None:
+    model = spec()
+    still = np.full((6, *SIZE), 90, np.uint8)
+    cine = Cine(still, 20.0 * np.arange(6), None, "none", np.ones(SIZE, bool))
+    waits, filled = clip_notes(model, cine, [])[:2]
+    assert "runs once for 2 frames: a frame waits for its result for one more frame" in waits
+    assert "The last frame was sent 1 times more" in filled
 
 
 @pytest.mark.parametrize("time_axis", [None, 1])

@@ -38,8 +38,8 @@ def call(
     """Run a model that takes calls once, on a running server."""
     import cineflow
     from cineflow.cli.given import in_spec_type, read_arrays
+    from cineflow.cli.notes import weights_notes
     from cineflow.cli.outcome import import_client
-    from cineflow.cli.pacing import weights_notes
     from cineflow.errors import ArgumentError
     from cineflow.report import Provenance, write_arrays, write_call_report
     from cineflow.report.arrays import described_output

@@ -15,12 +15,12 @@ import numpy as np
 from cineflow.cine import PLANES, Cine, Geometry, VolumeCine, fit_to
 from cineflow.cli.collect import Collected, Collector, Slice
 from cineflow.cli.given import Given, read_given
+from cineflow.cli.notes import clip_notes
+from cineflow.cli.windows import past_the_end
 from cineflow.errors import ArgumentError
 from cineflow.motion.closure import find_beat, point_closure
-from cineflow.motion.quality_grey import grey_factor
 from cineflow.report import Closure, Trace, View
-from cineflow.report.repeats import repeat_notes
-from cineflow.spec import Axis, ModelSpec, Role
+from cineflow.spec import Axis, ModelSpec
 from cineflow.spec.axes import AxisPart, Dim
 from cineflow.spec.feed import GREY
 
@@ -276,14 +276,7 @@ def stream_paced(
 
 def shown_clip(source: Source, repeats: Sequence[int]) -> Cine:
     """The clip in its own pixels, with notes of all that was done to it."""
-    notes = (
-        *source.notes,
-        *_window_notes(source.spec, len(source.cine)),
-        *_view_notes(source.spec),
-        *_grey_notes(source),
-        *weights_notes(source.spec),
-        *repeat_notes(repeats),
-    )
+    notes = (*source.notes, *clip_notes(source.spec, source.cine, repeats))
     return replace(source.cine, notes=notes)
 
 
@@ -310,59 +303,6 @@ def sustained_fps(
         while waiting:
             waiting.popleft().result()
         return len(indices) / (time.perf_counter() - started)
-
-
-def past_the_end(spec: ModelSpec, frames: int) -> range:
-    """Indices of the frames that are sent after a clip, so that its last window is full.
-
-    They repeat the last frame. Without them a window that moves on by several frames would say
-    nothing about the end of a clip, or about a clip that is shorter than itself.
-
-    Args:
-        spec: The model.
-        frames: Of the clip.
-    """
-    feed = spec.feed
-    more = feed.length - frames if frames < feed.length else (feed.length - frames) % feed.hop
-    return range(frames, frames + more)
-
-
-def _window_notes(spec: ModelSpec, frames: int) -> list[str]:
-    more = len(past_the_end(spec, frames))
-    if not more:
-        return []
-    return [
-        f"{spec.name} sees {spec.feed.length} frames at once. The last frame was sent {more} times "
-        "more to fill its last window, so what it says about the clip's end is less certain."
-    ]
-
-
-def _view_notes(spec: ModelSpec) -> list[str]:
-    if not spec.view:
-        return []
-    return [
-        f"{spec.name} is for one view: {spec.view}. No header says reliably which view a clip "
-        "shows, so this was not checked. Its results on any other view are wrong."
-    ]
-
-
-def _grey_notes(source: Source) -> list[str]:
-    factor = grey_factor(source.cine.frames, source.cine.sector)
-    if factor == 1 or source.spec.output_of(Role.FLOW) is None:
-        return []
-    return [
-        f"The clip uses few grey levels, which hide errors. The expected error of every frame was "
-        f"multiplied by {factor:.2g}, and the quality is that much lower."
-    ]
-
-
-def weights_notes(spec: ModelSpec) -> list[str]:
-    """What has to be said of a model's weights: that they are random, if they are."""
-    if not spec.weights.seeded:
-        return []
-    return [
-        f"Untrained weights: outputs are meaningless. {spec.name} has random numbers for weights."
-    ]
 
 
 def warm_up_frames(spec: ModelSpec) -> int:

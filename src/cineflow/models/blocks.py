@@ -187,7 +187,10 @@ class TemporalAttention(nn.Module):
 
 
 def time_code(times: int, channels: int) -> Tensor:
-    """Sines and cosines of the frame's number, [times, channels, 1, 1] (Vaswani et al. 2017)."""
+    """Sines and cosines of the frame's number, [times, channels, 1, 1] (Vaswani et al. 2017).
+
+    The base is 100, for windows of a few frames; theirs is 10 000, for texts.
+    """
     position = torch.arange(times, dtype=torch.float32)[:, None]
     rate = torch.exp(torch.arange(0, channels, 2) * (-math.log(100.0) / channels))
     code = torch.zeros(times, channels)

@@ -23,6 +23,8 @@ Chosen, because the source is silent:
   enlarged from the half resolution, as VoxelMorph's is. Updates: 2, 2 and 1.
 * s = lambda theta = 0.15 x 0.3 for grey levels of 0..255, the defaults of Sanchez Perez et al. 2013
   (IPOL) and OpenCV. It is a parameter of each level, as in TVNet (Fan et al. 2018).
+* Grey levels of 0..255 go in, and are divided by 255 in the graph. A window has `WINDOW` volumes;
+  more would take more memory.
 * Neighbours: causal (`Flow4d`), the fields of the two volumes before, which are its state; in a
   window (`Flow4dWindow`), the fields of the volume before and the one after.
 * Reconstruction term: mean absolute difference of the warped volume and the reference where the

@@ -8,6 +8,10 @@ MIT, `models/pwclite.py`, with `reduce_dense`): five levels that share one flow 
 context network, an output at a quarter of the resolution, enlargements that keep the centres of the
 corner pixels. `pwclite_keys` reads its checkpoints.
 
+Chosen here: one grey channel instead of three colours, because echo is grey; grey levels of 0..255,
+divided by 255 in the graph; channels of zeros that fill odd counts up to a multiple of 8, which
+changes no result and is faster.
+
 Without a checkpoint the weights are random, drawn from a seed. The flow heads are scaled so that
 the flow spreads over a few pixels, as a trained network's would. That makes the figures of export
 and speed meaningful, but not the flow itself. The model is called untrained wherever it appears.
@@ -131,8 +135,8 @@ class FlowPwc(nn.Module):
             first, second = before[-1 - level], after[-1 - level]
             if level > 0:
                 flow = 2.0 * _enlarge(flow, 2)
-                second = ops.warp(second, flow, border="zeros")
-            volume = ops.correlation(first, second, radius=RADIUS)
+                second = ops.warp(src=second, flow=flow, border="zeros")
+            volume = ops.correlation(f1=first, f2=second, radius=RADIUS)
             seen = [F.leaky_relu(volume, _SLOPE), self.reduce[level](first), flow]
             estimate, step = self.estimator(joined(seen))
             flow = flow + step
@@ -242,6 +246,7 @@ class _Estimator(nn.Module):
         self.flow = nn.Conv2d(four + last, 2, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, channels, H, W] -> features [B, last, H, W] and a flow correction [B, 2, H, W] px."""
         x1 = self.first(x)
         x2 = self.second(x1)
         x3 = self.third(torch.cat([x1, x2], dim=1))

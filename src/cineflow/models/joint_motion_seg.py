@@ -21,6 +21,7 @@ Chosen here:
   and the Theano version samples so), so 1 is (W - 1) / 2 px. The PyTorch version was written when
   `grid_sample` had that as its default; today's default samples half a pixel off at the border.
   Here the motion is converted to pixels, and our warp samples in pixels.
+* Frames are 0..1; the stream divides grey levels by 255.
 * The reference's features are a state, so the encoder runs once for each frame.
 """
 

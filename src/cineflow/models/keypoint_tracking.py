@@ -18,6 +18,10 @@ What the source leaves open, and where the choice comes from:
   GELU; 128 numbers, as the latent vector of PIPs.
 - Mixer: that of PIPs (512 channels, 12 blocks, expansion 4). A token is one frame with all four
   points, so that they inform each other. Its length fixes the number of frames.
+- Frames: grey levels 0..255, divided by 255 in the graph. T = 24, which the source's videos reach.
+- Patches: bilinear, and 0 outside the frame, as PIPs reads its features. They are in pixels of each
+  map.
+- What the mixer is told of the motion: in units of a patch's side.
 - Update: added to the estimate, and the points of the reference frame stay, as in PIPs.
 
 Without a checkpoint the weights are random, drawn from a seed, and the points are meaningless. They
@@ -184,7 +188,13 @@ class TrajectoryNet(nn.Module):
             there = (first + 0.5) * scale - 0.5
             appearance = appearance + self.appearance[k](patches(one, here))
             pairs = ops.patch_correlation(
-                target, one, there, here, size=PATCH, pool=CELL, scale="sqrt"
+                f1=target,
+                f2=one,
+                points1=there,
+                points2=here,
+                size=PATCH,
+                pool=CELL,
+                scale="sqrt",
             )
             likeness = likeness + self.correlation[k](pairs.flatten(2))
         return torch.cat([F.gelu(appearance), F.gelu(likeness)], dim=2)
@@ -220,6 +230,7 @@ class Mixer(nn.Module):
         self.head = nn.Linear(channels, b)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[1, T, a] -> [1, T, b]."""
         x = self.embed(x)
         for block in self.blocks:
             x = block(x)
@@ -246,6 +257,7 @@ class _MixerBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """[1, T, channels] -> the same shape."""
         x = x + self.across(self.norm1(x))
         out: Tensor = x + self.within(self.norm2(x))
         return out

@@ -24,6 +24,9 @@ What the source leaves open, and where the choice comes from:
 - Order of the last blocks: squeeze and excitation, then non-local, as in the text. The channels are
   reduced to a quarter between (the usual sixteenth would leave few), and to a half in the non-local
   block (Wang et al.).
+- The last two layers: 256 numbers between them in the full size, as wide as the last block.
+- Biases: every convolution and layer has one, but for the two in front of a softmax, which would
+  take it out again. What lies outside a segment is 0.
 - Motion score index: the mean of the 16 most likely scores, as the source's metric has it.
 
 Without a checkpoint the weights are random, drawn from a seed, and the scores are meaningless. The
@@ -316,6 +319,7 @@ class _RingBlock(nn.Module):
         self.first, self.second = RingConv(a, b), RingConv(b, b)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, a, A, R] -> [B, b, A, R]."""
         x = F.leaky_relu(self.first(x), _SLOPE)
         return F.leaky_relu(self.second(x), _SLOPE)
 
@@ -329,6 +333,7 @@ class _Block(nn.Module):
         self.second = nn.Conv2d(b, b, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, a, w, r] -> [B, b, w, r]."""
         x = F.leaky_relu(self.first(x), _SLOPE)
         return F.leaky_relu(self.second(x), _SLOPE)
 

@@ -16,8 +16,10 @@ The text gives neither widths nor depths. Chosen here:
 * ConvGRU: 3 x 3, as in Ballas et al. 2016. The text says that the linear layers become
   convolutions. The hidden state is as wide as the scale's features.
 * Transformer: two blocks of attention and convolution at each scale, each pixel by itself, with the
-  frame's number added as sines. The text says only that attention runs along time and convolutions
-  in space lie between.
+  frame's number added as sines (Vaswani et al. 2017, with a base of 100 because a window has few
+  frames). Attention has 4 heads, 2 in the small size. The text says only that attention runs along
+  time and convolutions in space lie between.
+* Frames are 0..1; the stream divides grey levels by 255.
 * Refinement: three 3-D convolutions at a quarter of the resolution and a correction that is added.
   The text says that the network takes the fields, and may estimate corrections.
 * The features of the other image are a state, so the encoder runs once for each frame.

@@ -111,7 +111,9 @@ class PolarSlices(nn.Module):
         grid = torch.where(grid.abs() < _FAR, grid, _FAR)  # also NaN, which no runtime treats alike
         crops = F.grid_sample(cines[0], grid, align_corners=False)  # [3, T, side, side]
         brightness = self.clahe(crops.flatten(0, 1))
-        polar = ops.polar_resample(brightness[None], self.centre, self.grid, border="clamp")
+        polar = ops.polar_resample(
+            src=brightness[None], centre=self.centre, grid=self.grid, border="clamp"
+        )
         return polar[0].unflatten(0, (SLICES, -1))
 
 

@@ -15,7 +15,8 @@ from cineflow.cine import Cine, VolumeCine
 from cineflow.cli.analyse.follow import PointFollower
 from cineflow.cli.analyse.wall_file import Drawn
 from cineflow.cli.collect import Collected, Collector
-from cineflow.cli.pacing import Source, closure_of, past_the_end, prepare, shown_clip
+from cineflow.cli.pacing import Source, closure_of, prepare, shown_clip
+from cineflow.cli.windows import past_the_end
 from cineflow.errors import ArgumentError
 from cineflow.motion import ventricle
 from cineflow.motion.clip_beats import ClipBeats, beats_of_clip
