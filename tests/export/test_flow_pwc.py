@@ -14,11 +14,11 @@ import torch
 from cineflow.export import export_bundle, load_recipe, write_repository
 from cineflow.export.check import check_file
 from cineflow.export.engines.build import build_engines
-from cineflow.models.flow_pwc import SMALL, FlowPwc
+from cineflow.models.flow_pwc import SMALL, FlowPwc, FlowPwcStream
 from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineStore
 from cineflow.serving import TritonServer
-from cineflow_client import Client
+from cineflow_client import Client, UntrainedWeights
 from tests.export.steps import step_counts
 from tests.models.test_flow_pwc import constant
 
@@ -61,9 +61,11 @@ def test_a_served_stream_gives_the_flow_of_its_pairs(tmp_path: Path) -> None:
     with (
         TritonServer(repository) as server,
         Client(server.url) as client,
-        client.stream(bundle.served_name) as stream,
         torch.inference_mode(),
     ):
+        with pytest.warns(UntrainedWeights, match="outputs are meaningless"):
+            stream = client.stream(bundle.served_name)
+        assert client.model(bundle.served_name).spec["weights"]["trained"] is False
         results = [stream.push(frame) for frame in frames]
         for (before, after), result in zip(itertools.pairwise(frames), results[1:], strict=True):
             pair = (torch.from_numpy(one).float()[None, None] for one in (before, after))
@@ -72,14 +74,18 @@ def test_a_served_stream_gives_the_flow_of_its_pairs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_client_gets_the_planted_flow_at_every_size(tmp_path: Path) -> None:
-    recipe = load_recipe("flow_pwc", "small")
-    spec = replace(recipe.spec, name="probe_flow")
-    probe = replace(recipe, spec=spec, build=lambda: constant(FlowPwc(SMALL)))
-    repository = write_repository([export_bundle(probe, tmp_path / "b")], tmp_path / "models")
+    kinds = {"flow_pwc": FlowPwc, "flow_pwc_stream": FlowPwcStream}
+    bundles = []
+    for name, kind in kinds.items():
+        recipe = load_recipe(name, "small")
+        spec = replace(recipe.spec, name=f"probe_{name}")
+        probe = replace(recipe, spec=spec, build=lambda kind=kind: constant(kind(SMALL)))
+        bundles.append(export_bundle(probe, tmp_path / name))
+    repository = write_repository(bundles, tmp_path / "models")
     with TritonServer(repository) as server, Client(server.url) as client:
-        for size in ((64, 128), (128, 64), (100, 90)):
+        for name, size in itertools.product(kinds, ((64, 128), (128, 64), (100, 90))):
             frames = np.random.default_rng(0).integers(0, 256, (2, *size)).astype(np.uint8)
-            with client.stream("probe_flow") as stream:
+            with client.stream(f"probe_{name}") as stream:
                 _, result = (stream.push(frame) for frame in frames)
             assert result.flow.shape == (2, *size), "padded, and cropped back"
             np.testing.assert_allclose(result.flow[0], 3.0, atol=1e-3)
@@ -91,6 +97,19 @@ def test_tensorrt_rtx_builds_the_whole_graph(bundle: Bundle, tmp_path: Path) -> 
     store = EngineStore(tmp_path / "engines")
     ((engine, _),) = build_engines(bundle, "tensorrt-rtx", [86], store=store)
     assert engine.bytes > 4_000_000, "the weights are inside"
+
+
+@needs_rtx
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_stream_form_builds_for_three_generations(tmp_path: Path, precision: str) -> None:
+    found = export_bundle(
+        "flow_pwc_stream", tmp_path / "b", sizes=SIZES, precision=precision, variant="small"
+    )
+    store = EngineStore(tmp_path / "engines")
+    built = build_engines(found, "tensorrt-rtx", [86, 89, 120], store=store)
+    assert len(built) == 3
+    assert all(not engine.fault for engine, _ in built)
 
 
 @needs_rtx

@@ -139,6 +139,24 @@ def test_the_client_gets_the_planted_motion_and_class(client: Client) -> None:
         assert result.unit == "mm"
 
 
+@pytest.mark.slow
+def test_the_planted_motion_grows_with_the_frame(tmp_path: Path) -> None:
+    """The head counts half the frame's width and height; see the model's docstring."""
+    recipe = load_recipe("joint_motion_seg")
+    recipe = replace(recipe, spec=replace(recipe.spec, name="probe_sizes"), build=probe_network)
+    repository = write_repository([export_bundle(recipe, tmp_path / "b")], tmp_path / "models")
+    with TritonServer(repository) as server, Client(server.url) as connection:
+        for size, (height, width) in (
+            ((32, 48), (32, 48)), ((48, 32), (48, 32)), ((50, 45), (64, 48)),
+        ):  # fmt: skip
+            with connection.stream("probe_sizes") as stream:
+                _, result = (stream.push(frame) for frame in cine_mr(*size)[:2])
+            assert result.displacement.shape == (2, *size), "padded, and cropped back"
+            right, down = 3.0 * (width - 1) / (WIDTH - 1), -2.0 * (height - 1) / (HEIGHT - 1)
+            np.testing.assert_allclose(result.displacement[0], right, atol=1e-3)
+            np.testing.assert_allclose(result.displacement[1], down, atol=1e-3)
+
+
 def test_the_stream_command_shows_labels_and_strain(
     client: Client, write_dicom: Callable[..., Path], tmp_path: Path
 ) -> None:

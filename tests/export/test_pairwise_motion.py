@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from cineflow.cli import _app
 from cineflow.export import export_bundle, write_repository
 from cineflow.export.engines.build import build_engines
 from cineflow.export.recipe import load_recipe
@@ -28,7 +30,7 @@ from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.store import EngineStore
 from cineflow.runtime.stream import Stream
 from cineflow.serving import TritonServer
-from cineflow_client import Client
+from cineflow_client import Client, UntrainedWeights
 from tests.models.streams import as_input, cine_mr, run_through
 from tests.models.test_pairwise_motion import constant, window_of
 
@@ -132,7 +134,64 @@ def test_the_client_gets_the_planted_motion_and_a_beat_renews_the_reference(
         assert np.abs(result.strain).max() < 1e-6
 
 
+@pytest.mark.slow
+def test_the_client_gets_the_planted_flow_at_every_size(tmp_path: Path) -> None:
+    recipe = load_recipe("pairwise_motion")
+    spec = replace(recipe.spec, name="probe_flow")
+    recipe = replace(recipe, spec=spec, build=lambda: constant(PairwiseMotion()))
+    repository = write_repository([export_bundle(recipe, tmp_path / "b")], tmp_path / "models")
+    with TritonServer(repository) as server, Client(server.url) as connection:
+        for size in ((32, 48), (48, 32), (50, 45)):
+            with connection.stream("probe_flow") as stream:
+                _, result = (stream.push(frame) for frame in cine_mr(*size)[:2])
+            assert result.flow.shape == (2, *size), "padded, and cropped back"
+            assert (result.flow[0] == 3.0).all()
+            assert (result.flow[1] == -2.0).all()
+
+
+def test_everything_that_names_the_model_says_untrained(client: Client, bundle: Bundle) -> None:
+    assert bundle.spec.weights.describe() == "seed 0 (untrained)"
+    weights = client.model("pairwise_motion").spec["weights"]
+    assert weights == {"source": "seed 0", "licence": "Apache-2.0", "trained": False}
+    with (
+        pytest.warns(UntrainedWeights, match="outputs are meaningless"),
+        client.stream("pairwise_motion") as stream,
+    ):
+        assert stream.untrained
+
+
+def test_the_stream_command_says_untrained_and_shows_the_motion(
+    client: Client, write_dicom: Callable[..., Path], tmp_path: Path
+) -> None:
+    clip = write_dicom(cine_mr(HEIGHT, WIDTH), PixelSpacing=[0.5, 0.5])
+    out = tmp_path / "out"
+    arguments = ["stream", clip, "--url", client.url, "--model", "pairwise_motion", "--out", out]
+    done = CliRunner().invoke(_app(), list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    page = (out / "report.html").read_text()
+    for words in (
+        "Untrained weights: outputs are meaningless", "is for one view: cine-MR",
+        "data:image/webp",
+    ):  # fmt: skip
+        assert words in page, words
+
+
 # --- the transformer and the second stage ---------------------------------------------------------
+
+
+def planted_window() -> torch.nn.Module:
+    """Motion of (3, -2) px in every frame."""
+    return constant(PairwiseMotionWindow())
+
+
+def planted_refine() -> torch.nn.Module:
+    """A correction of (0.5, -0.25) px everywhere."""
+    network = RefineSeries()
+    with torch.no_grad():
+        network.correction.weight.zero_()
+        assert network.correction.bias is not None
+        network.correction.bias[:] = torch.tensor([0.5, -0.25])
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +199,11 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("others")
     names = ("pairwise_motion_window", "pairwise_motion_refine")
     bundles = [export_bundle(name, folder / name, sizes=SIZES) for name in names]
+    probes = {"window": planted_window, "refine": planted_refine}
+    for name, build in probes.items():
+        recipe = load_recipe(f"pairwise_motion_{name}")
+        recipe = replace(recipe, spec=replace(recipe.spec, name=f"probe_{name}"), build=build)
+        bundles.append(export_bundle(recipe, folder / f"probe_{name}", sizes=SIZES))
     with (
         TritonServer(write_repository(bundles, folder / "models")) as server,
         Client(server.url) as connection,
@@ -173,6 +237,20 @@ def test_the_second_stage_is_a_call_on_a_series_of_any_length(others: Client, co
         wanted = RefineSeries(SMALL).eval()(fields).numpy()
     np.testing.assert_allclose(corrected.values, wanted, atol=2e-3)
     assert corrected.unit == "px"
+
+
+@pytest.mark.slow
+def test_the_client_gets_the_planted_fields_and_correction(others: Client) -> None:
+    with others.stream("probe_window") as stream:
+        *_, result = (stream.push(frame) for frame in cine_mr(HEIGHT, WIDTH, WINDOW, 2))
+    fields = result.outputs["fields"].values
+    assert fields.shape == (1, WINDOW, 2, HEIGHT, WIDTH)
+    assert (fields[:, :, 0] == 3.0).all()
+    assert (fields[:, :, 1] == -2.0).all()
+    series = np.random.default_rng(0).normal(0, 3, (4, 2, HEIGHT, WIDTH)).astype(np.float32)
+    corrected = others.call("probe_refine", fields=series)["corrected"].values
+    np.testing.assert_allclose(corrected[:, 0] - series[:, 0], 0.5, atol=1e-5)
+    np.testing.assert_allclose(corrected[:, 1] - series[:, 1], -0.25, atol=1e-5)
 
 
 @needs_rtx

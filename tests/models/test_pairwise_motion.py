@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from cineflow.errors import ExportError
+from cineflow.export.bundle import load_weights
 from cineflow.export.recipe import load_recipe
-from cineflow.models.blocks import ConvGru, TemporalAttention, time_code
+from cineflow.models.blocks import ConvGru, TemporalAttention, pyramid_of, time_code
 from cineflow.models.pairwise_motion import (
     PAPER,
     SMALL,
@@ -22,6 +28,7 @@ from tests.models.streams import (
     as_input,
     cine_mr,
     require_all_alive,
+    require_gain,
     require_states_matter,
     run_through,
 )
@@ -63,6 +70,26 @@ def test_every_parameter_and_every_state_changes_the_motion(pairing: str) -> Non
     motion, *_ = network(as_input(frames[2]), *(one.clone() for one in last[1:]))
     require_all_alive(network, [motion])
     require_states_matter(network, spec, frames, leave=["begun"])
+
+
+def test_untrained_motion_from_a_reference_is_alive_at_full_size() -> None:
+    network = PairwiseMotion(pairing="reference").eval()
+    for motion, *_ in run_through(network, SPECS["reference"], cine_mr(192, 192))[1:]:
+        assert 2.0 <= motion.std() < 8.0
+
+
+@pytest.mark.slow
+def test_encoding_each_frame_once_gains_what_its_multiplications_predict() -> None:
+    network, spec = PairwiseMotion().eval(), SPECS["successive"]
+    first, current = map(as_input, cine_mr(192, 192)[:2])
+    begun, *kept = run_through(network, spec, cine_mr(192, 192)[:1])[0][len(spec.outputs) :]
+
+    def twice() -> None:
+        network(current, begun, *pyramid_of(network.encoder, first), *kept[5:])
+
+    assert require_gain(lambda: network(current, begun, *kept), twice) == pytest.approx(
+        1.41, abs=0.01
+    )
 
 
 def test_pairs_are_successive_or_share_their_first_image() -> None:
@@ -153,6 +180,15 @@ def test_every_parameter_of_the_transformer_changes_a_field_and_frames_exchange(
     assert (swapped.flip(1) - fields).abs().max() > 1e-3, "the order of the frames counts"
 
 
+def test_a_window_encodes_each_of_its_frames_once_and_its_reference() -> None:
+    network, frames = PairwiseMotionWindow().eval(), cine_mr(32, 48, WINDOW, 3)
+    passes: list[int] = []
+    network.encoder[0].register_forward_hook(lambda *seen: passes.append(seen[1][0].shape[0]))
+    with torch.inference_mode():
+        network(as_input(frames[0]), window_of(frames))
+    assert passes == [1 + WINDOW]
+
+
 def test_attention_is_torchs_own() -> None:
     """Against `nn.MultiheadAttention` with the same weights, for every pixel as a sequence."""
     torch.manual_seed(0)
@@ -208,3 +244,24 @@ def test_sizes_and_labels() -> None:
             spec = load_recipe(f"pairwise_motion{stem}", variant).spec
             assert spec.name == f"pairwise_motion{stem}{added}"
             assert spec.weights.describe() == "seed 0 (untrained)"
+
+
+# --- checkpoints ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("build", [PairwiseMotion, PairwiseMotionWindow, RefineSeries])
+def test_a_checkpoint_loads_and_one_of_another_variant_is_refused(
+    tmp_path: Path, build: Callable[..., nn.Module]
+) -> None:
+    file = tmp_path / "pairs.pth"
+    state = {name: torch.full_like(one, 2) for name, one in build(SMALL).state_dict().items()}
+    torch.save(state, file)
+    network = build(SMALL)
+    load_weights(network, file)
+    assert all((one == 2).all() for one in network.parameters())
+    with pytest.raises(ExportError, match=r"mis-shaped: \w+.*weight"):
+        load_weights(build(PAPER), file)
+    first, *others = state
+    torch.save({name: state[name] for name in others}, file)
+    with pytest.raises(ExportError, match=f"missing: {re.escape(first)}"):
+        load_weights(network, file)
