@@ -39,7 +39,10 @@ struct alignas(64) StoredWeights {
             load(bottom_right + start)};
   }
 
-  CINEFLOW_HD CornerWeights inside_at(int start) const { return at(start); }
+  CINEFLOW_HD CornerWeights inside_at(const SampleBlock& /*here*/, int /*within*/,
+                                      int start) const {
+    return at(start);
+  }
 };
 
 /// How a loop holds weights: ComputedWeights as a copy, since the compiler then knows that no store
@@ -62,8 +65,14 @@ __attribute__((noinline)) bool sample_channel(const SampleRun& run, const Sample
   const Steps steps(run);
   const bool wraps = run.wraps;
   const F32s scale = splat(run.scale);
-  const F32s bias = splat(run.bias);
   const int count = run.count;
+  // A bias is an addend that stays where it is.
+  float biases[kBlockSamples];
+  for (int within = 0; within < kBlockSamples; within += kLanes) {
+    store(biases + within, splat(run.bias));
+  }
+  const float* add = addend != nullptr ? addend : biases;
+  const int add_step = addend != nullptr ? kBlockSamples : 0;
   F32s non_finite{};
   const auto value_at = [&](int start) __attribute__((always_inline)) {
     PixelPairs rows[2];
@@ -72,37 +81,40 @@ __attribute__((noinline)) bool sample_channel(const SampleRun& run, const Sample
     if constexpr (sizeof(Source) > 1) non_finite = mark_non_finite(non_finite, value);
     return value;
   };
-  const auto finish = [&](int start, F32s value) __attribute__((always_inline)) {
-    store(result + start, multiply_add(scale, value, addend ? load(addend + start) : bias));
-  };
+  // Pointers that move on by a block: GCC computes indices again for each vector.
+  const SampleBlock* here = blocks.samples;
   int start = 0;
-  for (; start + kBlockSamples <= count; start += kBlockSamples) {
+  for (; start + kBlockSamples <= count; start += kBlockSamples, ++here, add += add_step) {
     if (next != nullptr) {  // a vector mostly reads one row: its first and last lines are enough
 #pragma GCC unroll 4
       for (int within = 0; within < kBlockSamples; within += kLanes) {
-        __builtin_prefetch(next + top_offsets_at(blocks, start)[within]);
-        __builtin_prefetch(next + top_offsets_at(blocks, start)[within + kLanes - 1]);
+        __builtin_prefetch(next + here->top_offset[within]);
+        __builtin_prefetch(next + here->top_offset[within + kLanes - 1]);
       }
     }
-    if (blocks.outside[start / kBlockSamples] == 0) {
+    if (__builtin_expect(blocks.outside[start / kBlockSamples] == 0, 1)) {
       // A value that is not finite is right here, because every corner counts.
 #pragma GCC unroll 4
       for (int within = 0; within < kBlockSamples; within += kLanes) {
         PixelPairs rows[2];
-        load_corners_inside<kLayout>(blocks, plane, steps, start + within, rows);
-        finish(start + within, weighted_sum(rows, weights.inside_at(start + within)));
+        load_corners_inside<kLayout>(here->top_offset + within, plane, steps, rows);
+        const F32s value = weighted_sum(rows, weights.inside_at(*here, within, start + within));
+        store(result + start + within, multiply_add(scale, value, load(add + within)));
       }
     } else {
       for (int within = 0; within < kBlockSamples; within += kLanes) {
-        finish(start + within, value_at(start + within));
+        const F32s value = value_at(start + within);
+        store(result + start + within, multiply_add(scale, value, load(add + within)));
       }
     }
   }
-  for (; start + kLanes <= count; start += kLanes) finish(start, value_at(start));
-  if (const int left = count - start; left > 0) {
+  for (int within = 0; start < count; start += kLanes, within += kLanes) {
+    const int left = count - start;
     const F32s value = value_at(start);
-    const F32s added = addend ? load_first(addend + start, left) : bias;
-    store_first(result + start, multiply_add(scale, value, added), left);
+    const F32s added = left >= kLanes ? load(add + within) : load_first(add + within, left);
+    const F32s result_here = multiply_add(scale, value, added);
+    left >= kLanes ? store(result + start, result_here)
+                   : store_first(result + start, result_here, left);
   }
   return lanes_of(non_finite != non_finite) != 0;
 }
@@ -184,14 +196,13 @@ __attribute__((noinline)) bool sample_channels_last(const SampleRun& given,
   return lanes_of(non_finite != non_finite) != 0;
 }
 
+/// Periodic rows come with channels last, or in panels. Others are rare and take the slower layout.
 template <typename Source, typename Result, typename Weights>
 bool sample_planar_any_layout(const SampleRun& run, const SampleBlocks& blocks,
                               const Weights& weights) {
-  bool non_finite = false;
-  with_layout(run, [&](auto layout) {
-    non_finite = sample_planar<decltype(layout)::value, Source, Result>(run, blocks, weights);
-  });
-  return non_finite;
+  const bool adjacent = run.column_stride == 1 && run.width > 1 && !run.wraps;
+  return adjacent ? sample_planar<Layout::kAdjacent, Source, Result>(run, blocks, weights)
+                  : sample_planar<Layout::kStrided, Source, Result>(run, blocks, weights);
 }
 
 /// Samples every channel and returns whether a sample was infinite or NaN.
