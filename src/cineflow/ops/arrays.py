@@ -83,10 +83,13 @@ def all_numpy(arrays: Sequence[Any]) -> bool:
 
     A subclass gives False; `shared_kind` knows it.
     """
-    return type(arrays[0]) is np.ndarray and {*map(type, arrays)} == _NUMPY
+    for array in arrays:  # noqa: SIM110, a generator takes longer than the check
+        if type(array) is not _ndarray:
+            return False
+    return True
 
 
-_NUMPY = {np.ndarray}
+_ndarray = np.ndarray
 
 
 def is_clamp(border: str) -> bool:
@@ -173,7 +176,7 @@ def current_stream(array: Any) -> int:
 
     CuPy's is that of the current device: `cineflow.ops.dispatch` makes the array's device current.
     """
-    if isinstance(array, np.ndarray):
+    if isinstance(array, _ndarray):
         return 0
     on_gpu = getattr(array, "is_cuda", None)  # torch's
     if on_gpu is None:

@@ -1,6 +1,7 @@
 // Locates the samples of a run, once for all channels.
 #include "cpu/simd/corners.h"
 #include "cpu/simd/kernels.h"
+#include "cpu/simd/located.h"
 #include "cpu/simd/pixel_cursor.h"
 
 namespace cineflow::CINEFLOW_ISA {
@@ -37,15 +38,18 @@ class Inside {
   I32s thin_;                    // -1 where no pixel has both
 };
 
-/// Whether none of the 16 samples of a block has a pixel next to it.
-CINEFLOW_HD bool reads_nothing(const SampleRun& run, const float* x, const float* y) {
+/// The nothing_bit() of each vector of a block, kNothing where all have it.
+CINEFLOW_HD std::uint32_t nothing_bits(const SampleRun& run, const float* x, const float* y) {
   const std::int32_t rows = run.wraps ? run.height + 1 : run.height;
-  I32s near{};
+  std::uint32_t bits = 0;
+  bool none = true;
   for (int within = 0; within < kBlockSamples; within += kLanes) {
-    near |= has_neighbours<Vectors>(load(x + within), run.width) &
-            has_neighbours<Vectors>(load(y + within), rows);
+    const bool near = lanes_of(has_neighbours<Vectors>(load(x + within), run.width) &
+                               has_neighbours<Vectors>(load(y + within), rows)) != 0;
+    bits |= near ? 0 : nothing_bit(within);
+    none = none && !near;
   }
-  return lanes_of(near) == 0;
+  return none ? kNothing : bits;
 }
 
 /// Consecutive blocks of the run are `step` blocks apart. `kPanel`: as PanelRun says.
@@ -90,13 +94,14 @@ void locate_run(const SampleRun& given, const SamplePositions& positions,
   int start = 0;
   int block = 0;
   for (; start + kBlockSamples <= run.count; start += kBlockSamples, block += step) {
+    std::uint32_t bits = 0;
     if constexpr (kPanel) {
-      if (run.border == Border::kZeros && reads_nothing(run, xs + start, ys + start)) {
+      if (run.border == Border::kZeros) bits = nothing_bits(run, xs + start, ys + start);
+      if (bits == kNothing) {
         outside[block] = kNothing;
         continue;
       }
     }
-    Lanes bits = 0;
     const bool in_one_row = kOnGrid && cursor.block_in_one_row();
 #pragma GCC unroll 4
     for (int within = 0; within < kBlockSamples; within += kLanes) {

@@ -23,6 +23,12 @@ CINEFLOW_HD Lanes outside_at(const SampleBlocks& blocks, int start) {
   return blocks.outside[start / kBlockSamples] >> start % kBlockSamples & kAllLanes;
 }
 
+/// The bit in `outside` of a block of a panel that is set where the vector that begins `within` it
+/// reads no pixel. Vectors have 4 samples or more.
+CINEFLOW_HD std::uint32_t nothing_bit(int within) {
+  return std::uint32_t{1} << (kBlockSamples + within / 4);
+}
+
 /// One sample with a corner outside, by the rule of math/bilinear.h.
 template <typename Source>
 float sample_by_rule(const SampleRun& run, const SampleBlocks& blocks, const Source* plane,
@@ -61,7 +67,8 @@ struct ComputedWeights {
 
 /// How the four corners of a sample lie in memory.
 enum class Layout {
-  kAdjacent,  // right neighbours next to left ones, the lower row one stride after the upper row
+  kAdjacent,  // right neighbours next to left ones, the lower row one stride after the upper row;
+              // at least two rows and columns
   kWrapping,  // the same, but the lower row may be the first row of the source
   kStrided,   // right neighbours `column_stride` elements away
 };
@@ -110,7 +117,7 @@ CINEFLOW_HD void load_corners(const SampleBlocks& blocks, const Source* plane, c
 /// Calls `body(std::integral_constant<Layout, ...>)` with the layout of a run's source.
 template <typename Body>
 void with_layout(const SampleRun& run, const Body& body) {
-  if (run.column_stride != 1 || run.width == 1) {
+  if (run.column_stride != 1 || run.width == 1 || run.height == 1) {
     body(std::integral_constant<Layout, Layout::kStrided>{});
   } else if (run.wraps) {
     body(std::integral_constant<Layout, Layout::kWrapping>{});

@@ -200,7 +200,7 @@ __attribute__((noinline)) bool sample_channels_last(const SampleRun& given,
 template <typename Source, typename Result, typename Weights>
 bool sample_planar_any_layout(const SampleRun& run, const SampleBlocks& blocks,
                               const Weights& weights) {
-  const bool adjacent = run.column_stride == 1 && run.width > 1 && !run.wraps;
+  const bool adjacent = run.column_stride == 1 && run.width > 1 && run.height > 1 && !run.wraps;
   return adjacent ? sample_planar<Layout::kAdjacent, Source, Result>(run, blocks, weights)
                   : sample_planar<Layout::kStrided, Source, Result>(run, blocks, weights);
 }
