@@ -183,8 +183,7 @@ bool sample_planar(const SampleRun& run, const SampleBlocks& blocks, const Weigh
 }
 
 /// The two components of a flow: their weights are computed once.
-bool sample_flow(const SampleRun& run, const SampleBlocks& blocks,
-                        const ComputedWeights& weights) {
+bool sample_flow(const SampleRun& run, const SampleBlocks& blocks, const ComputedWeights& weights) {
   const auto* src = static_cast<const float*>(run.src);
   auto* out = static_cast<float*>(run.out);
   const float* second = run.addend != nullptr ? run.addend + run.addend_channel_stride : nullptr;
