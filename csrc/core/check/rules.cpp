@@ -97,6 +97,7 @@ Rules& Rules::sides(const char* name, const TensorView& view, const char* like_n
                     const TensorView& like) noexcept {
   constexpr const char* kNames[] = {"depth", "height", "width"};
   for (int axis = 2; axis < like.rank && status_.ok(); ++axis) {
+    if (view.sizes[axis] == like.sizes[axis]) continue;  // first: text takes as long as the rest
     char what[64];
     std::snprintf(what, sizeof(what), "%s's %s", like_name, kNames[3 - (like.rank - axis)]);
     size(name, view, axis, like.sizes[axis], what);

@@ -74,7 +74,8 @@ struct SampleBlocks {
 };
 
 /// `outside` of a block of a panel whose samples read no pixel. The rest of the block is not
-/// written.
+/// written. Where only some of its vectors read no pixel, it has bits above the 16 of the samples
+/// (nothing_bit() in simd/located.h).
 constexpr std::uint32_t kNothing = std::uint32_t{1} << 31;
 
 /// Bytes of the blocks of `samples` samples, a multiple of kBlockSamples.

@@ -45,11 +45,6 @@ def shared_kind(names: Sequence[str], arrays: Sequence[Any], by_value: Sequence[
     Raises:
         ArgumentError: One of them is not an array, or belongs to another library than the first.
     """
-    for array in arrays:  # the usual case first, because calls on small arrays are short
-        if not isinstance(array, np.ndarray):
-            break
-    else:
-        return "numpy"
     kinds = list(map(kind_of, names, arrays))
     kind = kinds[0]
     for at in by_value:
@@ -83,11 +78,28 @@ def require_rank(name: str, array: Array, *forms: str) -> None:
         raise ArgumentError(f"{name} of shape {' or '.join(forms)}", f"shape {list(array.shape)}")
 
 
+def all_numpy(arrays: Sequence[Any]) -> bool:
+    """Whether all are plain NumPy arrays. The usual case, because calls on small arrays are short.
+
+    A subclass gives False; `shared_kind` knows it.
+    """
+    for array in arrays:  # noqa: SIM110, a generator takes longer than the check
+        if type(array) is not _ndarray:
+            return False
+    return True
+
+
+_ndarray = np.ndarray
+
+
 def is_clamp(border: str) -> bool:
     """Whether `border` is "clamp"; raises `ArgumentError` unless it is "clamp" or "zeros"."""
-    if not isinstance(border, str) or border not in ("zeros", "clamp"):
-        raise ArgumentError('border "zeros" or "clamp"', repr(border))
-    return border == "clamp"
+    if isinstance(border, str):
+        if border == "zeros":
+            return False
+        if border == "clamp":
+            return True
+    raise ArgumentError('border "zeros" or "clamp"', repr(border))
 
 
 def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) -> Any:
@@ -101,15 +113,20 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
     """
     _require_bounded(shape[2:])
     channels_last = keep_layout and is_channels_last(src)
-    permuted = (shape[0], *shape[2:], shape[1]) if channels_last else shape
-    module: Any = sys.modules["torch" if hasattr(src, "new_empty") else kind_of("src", src)]
-    dtype = module.float32 if src.dtype == module.uint8 else src.dtype
-    if module.__name__ != "torch":
-        result = module.empty(permuted, dtype=dtype)
-    elif dtype == src.dtype:  # torch reads numbers faster than a tuple of them
-        result = src.new_empty(*permuted)
+    new_empty = getattr(src, "new_empty", None)
+    if new_empty is not None:
+        torch: Any = sys.modules["torch"]
+        if src.dtype is not torch.uint8 and not channels_last:
+            return new_empty(*shape)  # torch reads numbers faster than a tuple of them
+        module = torch
     else:
-        result = src.new_empty(permuted, dtype=dtype)
+        module = sys.modules[kind_of("src", src)]
+    permuted = (shape[0], *shape[2:], shape[1]) if channels_last else shape
+    dtype = module.float32 if src.dtype == module.uint8 else src.dtype
+    if new_empty is not None:
+        result = new_empty(permuted, dtype=dtype)
+    else:
+        result = module.empty(permuted, dtype=dtype)
     return module.moveaxis(result, -1, 1) if channels_last else result
 
 
@@ -120,9 +137,11 @@ def _require_bounded(sides: Sequence[Any]) -> None:
     """
     count = 1
     for side in sides:
-        if not isinstance(side, (int, np.integer)):
-            return
-        count *= int(side)
+        if type(side) is not int:
+            if not isinstance(side, (int, np.integer)):
+                return
+            side = int(side)
+        count *= side
     if count >= _C.SIDE_LIMIT:
         require_sides("out", sides)
     if count >= _C.PLANE_LIMIT:
@@ -157,7 +176,7 @@ def current_stream(array: Any) -> int:
 
     CuPy's is that of the current device: `cineflow.ops.dispatch` makes the array's device current.
     """
-    if isinstance(array, np.ndarray):
+    if isinstance(array, _ndarray):
         return 0
     on_gpu = getattr(array, "is_cuda", None)  # torch's
     if on_gpu is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cineflow.ops.arrays import Array, shared_kind
+from cineflow.ops.arrays import Array, all_numpy, shared_kind
 from cineflow.ops.operator import Operator
 
 
@@ -17,6 +17,8 @@ def run(op: Operator, *arguments: Any, out: Array | None = None) -> Array:
     """
     tensors = arguments[: len(op.axes)]
     given = tensors if out is None else (*tensors, out)
+    if all_numpy(given):
+        return _run(op, arguments, out)
     at_once = Operator.needs_no_dispatcher
     if at_once is not None and at_once(op, given):
         return _run(op, arguments, out)

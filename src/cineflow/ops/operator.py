@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from cineflow.ops.arrays import Array, rank_of, require_rank
 
 #: Names of the tensors that hold pixels: positions, or distances between them.
 _COORDINATES = ("flow", "displacement", "centre", "coords", "points1", "points2")
+
+
+_ndim = attrgetter("ndim")
 
 
 class Operator:
@@ -67,7 +71,7 @@ class Operator:
         Where the op also takes volumes, the rank of the first tensor decides between the two.
         """
         # First the usual case, because calls on small arrays are short.
-        if [array.ndim for array in arguments[: len(self.axes)]] in self._ranks:
+        if [*map(_ndim, arguments[: len(self.axes)])] in self._ranks:
             return
         wanted = self.axes
         if self.volume_axes:

@@ -218,10 +218,11 @@ def _fill(
     scale: float,
     offset: float,
 ) -> None:
-    steps = (first_angle, angle_step, first_radius, radius_step)
-    stream = current_stream(src)
-    run = getattr(_C, kernel)
-    run(src, centre, out, *steps, wraps, is_clamp(border), scale, offset, stream)
+    # Not by a tuple of the numbers: calls on small images are short.
+    getattr(_C, kernel)(
+        src, centre, out, first_angle, angle_step, first_radius, radius_step, wraps,
+        is_clamp(border), scale, offset, current_stream(src),
+    )  # fmt: skip
 
 
 _AXES = "[N, C, rows, columns]"

@@ -38,8 +38,9 @@ def warp(src: Array, flow: Array, *, border: Border = "zeros", out: Array | None
 
 
 def _allocate(src: Array, flow: Array, border: str = "zeros") -> Array:
+    batch, channels, *_ = src.shape
     shape = [*flow.shape]
-    shape[:2] = src.shape[0], src.shape[1]
+    shape[:2] = batch, channels
     return empty_output(src, shape)
 
 

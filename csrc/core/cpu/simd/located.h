@@ -23,6 +23,12 @@ CINEFLOW_HD Lanes outside_at(const SampleBlocks& blocks, int start) {
   return blocks.outside[start / kBlockSamples] >> start % kBlockSamples & kAllLanes;
 }
 
+/// The bit in `outside` of a block of a panel that is set where the vector that begins `within` it
+/// reads no pixel. Vectors have 4 samples or more.
+CINEFLOW_HD std::uint32_t nothing_bit(int within) {
+  return std::uint32_t{1} << (kBlockSamples + within / 4);
+}
+
 /// One sample with a corner outside, by the rule of math/bilinear.h.
 template <typename Source>
 float sample_by_rule(const SampleRun& run, const SampleBlocks& blocks, const Source* plane,
@@ -43,17 +49,16 @@ float sample_by_rule(const SampleRun& run, const SampleBlocks& blocks, const Sou
 struct ComputedWeights {
   SampleBlocks blocks;
 
-  /// Where all corners of the vector are inside.
-  CINEFLOW_HD CornerWeights inside_at(int start) const {
-    const SampleBlock& samples = blocks.samples[start / kBlockSamples];
-    const int within = start % kBlockSamples;
-    return weights_inside(load(samples.x + within), load(samples.y + within));
+  /// Of a vector of the block `here` that begins at sample `within` of it, and at sample `start` of
+  /// the run. All of its corners are inside.
+  CINEFLOW_HD CornerWeights inside_at(const SampleBlock& here, int within, int /*start*/) const {
+    return weights_inside(load(here.x + within), load(here.y + within));
   }
 
   CINEFLOW_HD CornerWeights at(int start) const {
-    if (outside_at(blocks, start) == 0) return inside_at(start);
     const int block = start / kBlockSamples;
     const int within = start % kBlockSamples;
+    if (outside_at(blocks, start) == 0) return inside_at(blocks.samples[block], within, start);
     const EdgeBlock& edges = blocks.edges[block];
     return {load(edges.top_left + within), load(edges.top_right + within),
             load(edges.bottom_left + within), load(edges.bottom_right + within)};
@@ -62,7 +67,8 @@ struct ComputedWeights {
 
 /// How the four corners of a sample lie in memory.
 enum class Layout {
-  kAdjacent,  // right neighbours next to left ones, the lower row one stride after the upper row
+  kAdjacent,  // right neighbours next to left ones, the lower row one stride after the upper row;
+              // at least two rows and columns
   kWrapping,  // the same, but the lower row may be the first row of the source
   kStrided,   // right neighbours `column_stride` elements away
 };
@@ -74,11 +80,11 @@ struct Steps {
   std::int64_t right, down;
 };
 
-/// Loads the corners of the vector that begins at `start`, all of which are inside.
+/// Loads the corners of a vector whose first upper left corner is at `plane + top[0]`. All are
+/// inside.
 template <Layout kLayout, typename Source>
-CINEFLOW_HD void load_corners_inside(const SampleBlocks& blocks, const Source* plane,
-                                     const Steps& steps, int start, PixelPairs (&rows)[2]) {
-  const std::int32_t* top = top_offsets_at(blocks, start);
+CINEFLOW_HD void load_corners_inside(const std::int32_t* top, const Source* plane,
+                                     const Steps& steps, PixelPairs (&rows)[2]) {
   if constexpr (kLayout == Layout::kStrided) {
     rows[0] = load_strided_pairs(plane, top, steps.right);
     rows[1] = load_strided_pairs(plane + steps.down, top, steps.right);
@@ -93,8 +99,8 @@ CINEFLOW_HD void load_corners(const SampleBlocks& blocks, const Source* plane, c
                               bool wraps, int start, PixelPairs (&rows)[2]) {
   // The lower row follows the upper one, except where a sample has a corner outside.
   const bool may_wrap = kLayout != Layout::kAdjacent && wraps && outside_at(blocks, start) != 0;
-  if (!may_wrap) return load_corners_inside<kLayout>(blocks, plane, steps, start, rows);
   const std::int32_t* top = top_offsets_at(blocks, start);
+  if (!may_wrap) return load_corners_inside<kLayout>(top, plane, steps, rows);
   const std::int32_t* bottom = bottom_offsets_at(blocks, start);
   if constexpr (kLayout == Layout::kStrided) {
     rows[0] = load_strided_pairs(plane, top, steps.right);
@@ -111,7 +117,7 @@ CINEFLOW_HD void load_corners(const SampleBlocks& blocks, const Source* plane, c
 /// Calls `body(std::integral_constant<Layout, ...>)` with the layout of a run's source.
 template <typename Body>
 void with_layout(const SampleRun& run, const Body& body) {
-  if (run.column_stride != 1 || run.width == 1) {
+  if (run.column_stride != 1 || run.width == 1 || run.height == 1) {
     body(std::integral_constant<Layout, Layout::kStrided>{});
   } else if (run.wraps) {
     body(std::integral_constant<Layout, Layout::kWrapping>{});

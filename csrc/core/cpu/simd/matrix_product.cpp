@@ -18,6 +18,12 @@ void block(const MatrixProduct& task, std::int64_t row, std::int64_t column) {
   F32s sums[kRows][kVectors] = {};
   const float* first = task.first + row;
   const float* second = task.second + column;
+  float* const out = task.out + row * task.out_stride + column;
+#pragma GCC unroll 12
+  for (int at = 0; at < kRows; ++at) {  // the sums take long enough for these lines to arrive
+    __builtin_prefetch(out + at * task.out_stride, 1);
+    __builtin_prefetch(out + at * task.out_stride + kVectors * kLanes - 1, 1);
+  }
   for (std::int64_t channel = 0; channel < task.channels; ++channel) {
     F32s own[kVectors];
 #pragma GCC unroll 2
@@ -33,16 +39,16 @@ void block(const MatrixProduct& task, std::int64_t row, std::int64_t column) {
   }
 #pragma GCC unroll 12
   for (int at = 0; at < kRows; ++at) {
-    float* out = task.out + (row + at) * task.out_stride + column;
+    float* to = out + at * task.out_stride;
 #pragma GCC unroll 2
     for (int vector = 0; vector < kVectors; ++vector) {
       const F32s value = sums[at][vector] * task.scale;
       const auto left =
           static_cast<int>(std::min<std::int64_t>(kLanes, task.columns - column - vector * kLanes));
       if (left == kLanes) {
-        store(out + vector * kLanes, value);
+        store(to + vector * kLanes, value);
       } else {
-        store_first(out + vector * kLanes, value, left);
+        store_first(to + vector * kLanes, value, left);
       }
     }
   }

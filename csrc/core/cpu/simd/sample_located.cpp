@@ -39,7 +39,10 @@ struct alignas(64) StoredWeights {
             load(bottom_right + start)};
   }
 
-  CINEFLOW_HD CornerWeights inside_at(int start) const { return at(start); }
+  CINEFLOW_HD CornerWeights inside_at(const SampleBlock& /*here*/, int /*within*/,
+                                      int start) const {
+    return at(start);
+  }
 };
 
 /// How a loop holds weights: ComputedWeights as a copy, since the compiler then knows that no store
@@ -50,59 +53,95 @@ using Held = std::conditional_t<std::is_same_v<Weights, StoredWeights>, const We
 /// Up to this number of channels take ComputedWeights: one image, or the two components of a flow.
 constexpr std::int64_t kFewChannels = 2;
 
-/// Samples one channel into contiguous memory and returns whether a sample was infinite or NaN.
-/// `addend` is contiguous, or null for run.bias. `next` is the plane to prefetch, or null.
-template <Layout kLayout, typename Source, typename Result, typename Weights>
-__attribute__((noinline)) bool sample_channel(const SampleRun& run, const SampleBlocks& given,
-                                              const Weights& given_weights, const Source* plane,
-                                              const Source* next, const float* addend,
-                                              Result* result) {
-  const SampleBlocks blocks = given;  // a copy: the compiler then knows that no store changes it
+/// Channels that are sampled together: their source, their results in contiguous memory, and their
+/// addends, which are contiguous, or null for run.bias.
+template <int kPlanes, typename Source, typename Result>
+struct Planes {
+  const Source* src[kPlanes];
+  const float* addend[kPlanes];
+  Result* result[kPlanes];
+};
+
+/// Samples channels together and returns whether a sample was infinite or NaN. `next` is the plane
+/// to prefetch, or null.
+template <Layout kLayout, int kPlanes, typename Source, typename Result, typename Weights>
+__attribute__((noinline)) bool sample_planes(const SampleRun& run, const SampleBlocks& given,
+                                             const Weights& given_weights, const Source* next,
+                                             const Planes<kPlanes, Source, Result>& given_planes) {
+  const SampleBlocks blocks = given;  // copies: the compiler then knows that no store changes them
   const Held<Weights> weights = given_weights;
+  Planes<kPlanes, Source, Result> planes = given_planes;
   const Steps steps(run);
   const bool wraps = run.wraps;
   const F32s scale = splat(run.scale);
-  const F32s bias = splat(run.bias);
   const int count = run.count;
+  // A bias is an addend that stays where it is.
+  float biases[kBlockSamples];
+  for (int within = 0; within < kBlockSamples; within += kLanes) {
+    store(biases + within, splat(run.bias));
+  }
+  const int add_step = planes.addend[0] != nullptr ? kBlockSamples : 0;
+#pragma GCC unroll 2
+  for (int plane = 0; plane < kPlanes; ++plane) {
+    if (planes.addend[plane] == nullptr) planes.addend[plane] = biases;
+  }
   F32s non_finite{};
-  const auto value_at = [&](int start) __attribute__((always_inline)) {
+  const auto value_at = [&](const Source* src, int start) __attribute__((always_inline)) {
     PixelPairs rows[2];
-    load_corners<kLayout>(blocks, plane, steps, wraps, start, rows);
+    load_corners<kLayout>(blocks, src, steps, wraps, start, rows);
     const F32s value = weighted_sum(rows, weights.at(start));
     if constexpr (sizeof(Source) > 1) non_finite = mark_non_finite(non_finite, value);
     return value;
   };
-  const auto finish = [&](int start, F32s value) __attribute__((always_inline)) {
-    store(result + start, multiply_add(scale, value, addend ? load(addend + start) : bias));
-  };
+  // Pointers that move on by a block: GCC computes indices again for each vector.
+  const SampleBlock* here = blocks.samples;
   int start = 0;
-  for (; start + kBlockSamples <= count; start += kBlockSamples) {
+  for (; start + kBlockSamples <= count; start += kBlockSamples, ++here) {
     if (next != nullptr) {  // a vector mostly reads one row: its first and last lines are enough
 #pragma GCC unroll 4
       for (int within = 0; within < kBlockSamples; within += kLanes) {
-        __builtin_prefetch(next + top_offsets_at(blocks, start)[within]);
-        __builtin_prefetch(next + top_offsets_at(blocks, start)[within + kLanes - 1]);
+        __builtin_prefetch(next + here->top_offset[within]);
+        __builtin_prefetch(next + here->top_offset[within + kLanes - 1]);
       }
     }
-    if (blocks.outside[start / kBlockSamples] == 0) {
+    if (__builtin_expect(blocks.outside[start / kBlockSamples] == 0, 1)) {
       // A value that is not finite is right here, because every corner counts.
 #pragma GCC unroll 4
       for (int within = 0; within < kBlockSamples; within += kLanes) {
-        PixelPairs rows[2];
-        load_corners_inside<kLayout>(blocks, plane, steps, start + within, rows);
-        finish(start + within, weighted_sum(rows, weights.inside_at(start + within)));
+        const CornerWeights corners = weights.inside_at(*here, within, start + within);
+#pragma GCC unroll 2
+        for (int plane = 0; plane < kPlanes; ++plane) {
+          PixelPairs rows[2];
+          load_corners_inside<kLayout>(here->top_offset + within, planes.src[plane], steps, rows);
+          store(planes.result[plane] + start + within,
+                multiply_add(scale, weighted_sum(rows, corners),
+                             load(planes.addend[plane] + within)));
+        }
       }
     } else {
       for (int within = 0; within < kBlockSamples; within += kLanes) {
-        finish(start + within, value_at(start + within));
+#pragma GCC unroll 2
+        for (int plane = 0; plane < kPlanes; ++plane) {
+          const F32s value = value_at(planes.src[plane], start + within);
+          store(planes.result[plane] + start + within,
+                multiply_add(scale, value, load(planes.addend[plane] + within)));
+        }
       }
     }
+#pragma GCC unroll 2
+    for (int plane = 0; plane < kPlanes; ++plane) planes.addend[plane] += add_step;
   }
-  for (; start + kLanes <= count; start += kLanes) finish(start, value_at(start));
-  if (const int left = count - start; left > 0) {
-    const F32s value = value_at(start);
-    const F32s added = addend ? load_first(addend + start, left) : bias;
-    store_first(result + start, multiply_add(scale, value, added), left);
+  for (int within = 0; start < count; start += kLanes, within += kLanes) {
+    const int left = count - start;
+#pragma GCC unroll 2
+    for (int plane = 0; plane < kPlanes; ++plane) {
+      const float* add = planes.addend[plane] + within;
+      Result* const to = planes.result[plane] + start;
+      const F32s value = value_at(planes.src[plane], start);
+      const F32s sum =
+          multiply_add(scale, value, left >= kLanes ? load(add) : load_first(add, left));
+      left >= kLanes ? store(to, sum) : store_first(to, sum, left);
+    }
   }
   return lanes_of(non_finite != non_finite) != 0;
 }
@@ -134,12 +173,29 @@ bool sample_planar(const SampleRun& run, const SampleBlocks& blocks, const Weigh
     const bool prefetch = large && channel + 1 < run.channels;
     const Source* next = prefetch ? plane + run.channel_stride : nullptr;
     Result* result = direct ? out : results;
-    non_finite |= sample_channel<kLayout>(run, blocks, weights, plane, next, addend, result);
+    non_finite |= sample_planes<kLayout, 1, Source, Result>(run, blocks, weights, next,
+                                                            {{plane}, {addend}, {result}});
     if (!direct) {
       for (int at = 0; at < run.count; ++at) out[at * run.out_stride] = results[at];
     }
   }
   return non_finite;
+}
+
+/// The two components of a flow: their weights are computed once.
+bool sample_flow(const SampleRun& run, const SampleBlocks& blocks, const ComputedWeights& weights) {
+  const auto* src = static_cast<const float*>(run.src);
+  auto* out = static_cast<float*>(run.out);
+  const float* second = run.addend != nullptr ? run.addend + run.addend_channel_stride : nullptr;
+  return sample_planes<Layout::kAdjacent, 2, float, float>(
+      run, blocks, weights, nullptr,
+      {{src, src + run.channel_stride}, {run.addend, second}, {out, out + run.out_channel_stride}});
+}
+
+/// Whether a run of f32 is one that sample_flow() takes.
+bool is_flow(const SampleRun& run) {
+  return run.channels == 2 && run.out_stride == 1 &&
+         (run.addend == nullptr || run.addend_stride == 1);
 }
 
 /// Samples with vectors along the channels, which are adjacent in the source and in the result.
@@ -184,14 +240,17 @@ __attribute__((noinline)) bool sample_channels_last(const SampleRun& given,
   return lanes_of(non_finite != non_finite) != 0;
 }
 
+/// Periodic rows come with channels last, or in panels. Others are rare and take the slower layout.
 template <typename Source, typename Result, typename Weights>
 bool sample_planar_any_layout(const SampleRun& run, const SampleBlocks& blocks,
                               const Weights& weights) {
-  bool non_finite = false;
-  with_layout(run, [&](auto layout) {
-    non_finite = sample_planar<decltype(layout)::value, Source, Result>(run, blocks, weights);
-  });
-  return non_finite;
+  const bool adjacent = run.column_stride == 1 && run.width > 1 && run.height > 1 && !run.wraps;
+  if constexpr (std::is_same_v<Weights, ComputedWeights> && std::is_same_v<Source, float> &&
+                std::is_same_v<Result, float>) {
+    if (adjacent && is_flow(run)) return sample_flow(run, blocks, weights);
+  }
+  return adjacent ? sample_planar<Layout::kAdjacent, Source, Result>(run, blocks, weights)
+                  : sample_planar<Layout::kStrided, Source, Result>(run, blocks, weights);
 }
 
 /// Samples every channel and returns whether a sample was infinite or NaN.

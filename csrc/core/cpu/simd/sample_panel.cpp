@@ -9,34 +9,49 @@
 namespace cineflow::CINEFLOW_ISA {
 namespace {
 
+/// The corners of a vector in which a sample has one outside, all moved inside.
+template <Layout kLayout, typename Source>
+CINEFLOW_HD void load_corners_anywhere(const VectorCorners& corners, const Source* plane,
+                                       const Steps& steps, PixelPairs (&rows)[2]) {
+  std::int32_t top[kLanes];
+  store(top, corners.top_offset);
+  if constexpr (kLayout == Layout::kAdjacent) {
+    load_pairs({plane, plane + steps.down}, top, rows);
+  } else {
+    std::int32_t bottom[kLanes];
+    store(bottom, corners.bottom_offset);
+    if constexpr (kLayout == Layout::kStrided) {
+      rows[0] = load_strided_pairs(plane, top, steps.right);
+      rows[1] = load_strided_pairs(plane, bottom, steps.right);
+    } else {
+      PixelPairs row[1];
+      load_pairs({plane}, top, row);
+      rows[0] = row[0];
+      load_pairs({plane}, bottom, row);
+      rows[1] = row[0];
+    }
+  }
+}
+
 /// One vector of a block in which a sample has a corner outside, or that has fewer than 16 samples.
 /// Corners are found again from the positions: reading an EdgeBlock from a large plan takes longer.
 /// Where a result is infinite or NaN, samples with a corner outside follow sample_by_rule.
 template <Layout kLayout, typename Source>
-__attribute__((noinline)) F32s sample_edge(const SampleRun& run, const SampleBlocks& blocks,
-                                           const Source* plane, const Steps& steps, int start) {
+CINEFLOW_HD F32s sample_edge(const SampleRun& run, const SampleBlocks& blocks, const Source* plane,
+                             const Steps& steps, int start) {
   const Lanes outside = outside_at(blocks, start);
-  if (outside == 0) {
-    PixelPairs rows[2];
-    load_corners_inside<kLayout>(blocks, plane, steps, start, rows);
-    return weighted_sum(rows, ComputedWeights{blocks}.inside_at(start));
-  }
   const SampleBlock& here = blocks.samples[start / kBlockSamples];
   const int within = start % kBlockSamples;
-  const VectorCorners corners = corners_at(run, load(here.x + within), load(here.y + within));
-  std::int32_t offsets[2][kLanes];
-  store(offsets[0], corners.top_offset);
-  store(offsets[1], corners.bottom_offset);
+  const F32s x = load(here.x + within);
+  const F32s y = load(here.y + within);
   PixelPairs rows[2];
-  for (int row = 0; row < 2; ++row) {
-    if constexpr (kLayout == Layout::kStrided) {
-      rows[row] = load_strided_pairs(plane, offsets[row], steps.right);
-    } else {
-      PixelPairs pairs[1];
-      load_pairs({plane}, offsets[row], pairs);
-      rows[row] = pairs[0];
-    }
+  if (outside == 0) {
+    load_corners_inside<kLayout>(here.top_offset + within, plane, steps, rows);
+    return weighted_sum(rows, weights_inside(x, y));
   }
+  constexpr bool kPlain = kLayout == Layout::kAdjacent;
+  const VectorCorners corners = corners_at<kPlain>(run, x, y);
+  load_corners_anywhere<kLayout>(corners, plane, steps, rows);
   F32s value = weighted_sum(rows, corners.weights);
   if constexpr (sizeof(Source) > 1) {
     const F32s marks = mark_non_finite(F32s{}, value);
@@ -50,49 +65,63 @@ __attribute__((noinline)) F32s sample_edge(const SampleRun& run, const SampleBlo
   return value;
 }
 
+/// A block that is not whole, that is not contiguous in the output, or in which a sample has a
+/// corner outside. `count`: samples of it that are in the output.
 template <Layout kLayout, typename Source, typename Result>
-__attribute__((noinline)) void sample_channel(const PanelRun& given, const SampleBlocks& all,
+__attribute__((noinline)) void sample_block(const SampleRun& run, const SampleBlocks& blocks,
+                                            const Source* plane, const Steps& steps, int block,
+                                            int count, Result* out) {
+  const F32s scale = splat(run.scale);
+  const F32s bias = splat(run.bias);
+  std::uint32_t outside = blocks.outside[block];
+  if (run.height == 0 || run.width == 0) outside = kNothing;
+  const bool direct = run.out_stride == 1 && count == kBlockSamples;
+  Result result[kBlockSamples];
+  Result* const to = direct ? out : result;
+  for (int within = 0; within < count; within += kLanes) {
+    F32s value = bias;
+    if ((outside & (kNothing | nothing_bit(within))) == 0) {
+      const int start = block * kBlockSamples + within;
+      value = multiply_add(scale, sample_edge<kLayout>(run, blocks, plane, steps, start), bias);
+    }
+    store(to + within, value);
+  }
+  if (direct) return;
+  for (int at = 0; at < count; ++at) out[at * run.out_stride] = result[at];
+}
+
+template <Layout kLayout, typename Source, typename Result>
+__attribute__((noinline)) void sample_channel(const PanelRun& panel, const SampleBlocks& blocks,
                                               const Source* plane, Result* out) {
-  const SampleRun run = given.run;  // copies: the compiler then knows that no store changes them
-  const SampleBlocks blocks = all;
-  const std::int64_t row_stride = given.out_row_stride;
-  const int rows = given.rows;
+  const SampleRun& run = panel.run;
+  const std::int64_t row_stride = panel.out_row_stride;
+  const int rows = panel.rows;
   const Steps steps(run);
   const F32s scale = splat(run.scale);
   const F32s bias = splat(run.bias);
-  const bool direct = run.out_stride == 1;
-  const bool empty = run.height == 0 || run.width == 0;
-  Result result[kBlockSamples];
-  int block = 0;
-  for (int column = 0; column < given.columns; column += kBlockSamples) {
-    const int left = given.columns - column;
-    for (int row = 0; row < rows; ++row, ++block) {
-      const int first = block * kBlockSamples;
-      Result* const target = out + row * row_stride + column * run.out_stride;
-      Result* const to = direct && left >= kBlockSamples ? target : result;
-      const std::uint32_t outside = blocks.outside[block];
-      if (outside == 0 && left >= kBlockSamples && !empty) {
+  const bool direct = run.out_stride == 1 && run.height > 0 && run.width > 0;
+  // Pointers that move on by a block: GCC computes indices again for each vector.
+  const SampleBlock* here = blocks.samples;
+  const std::uint32_t* outside = blocks.outside;
+  for (int column = 0; column < panel.columns; column += kBlockSamples) {
+    const int left = panel.columns - column;
+    const bool whole = direct && left >= kBlockSamples;
+    Result* to = out + column * run.out_stride;
+    for (int row = 0; row < rows; ++row, ++here, ++outside, to += row_stride) {
+      if (__builtin_expect(whole && *outside == 0, 1)) {
 #pragma GCC unroll 4
         for (int within = 0; within < kBlockSamples; within += kLanes) {
-          const SampleBlock& here = blocks.samples[block];
           PixelPairs pixels[2];
-          load_corners_inside<kLayout>(blocks, plane, steps, first + within, pixels);
+          load_corners_inside<kLayout>(here->top_offset + within, plane, steps, pixels);
           const CornerWeights weights =
-              weights_inside(load(here.x + within), load(here.y + within));
+              weights_inside(load(here->x + within), load(here->y + within));
           store(to + within, multiply_add(scale, weighted_sum(pixels, weights), bias));
         }
-      } else if (empty || (outside & kNothing) != 0) {
+      } else if (whole && (*outside & kNothing) != 0) {
         for (int within = 0; within < kBlockSamples; within += kLanes) store(to + within, bias);
       } else {
-        const int end = left < kBlockSamples ? left : kBlockSamples;
-        for (int within = 0; within < end; within += kLanes) {
-          const F32s value = sample_edge<kLayout>(run, blocks, plane, steps, first + within);
-          store(to + within, multiply_add(scale, value, bias));
-        }
-      }
-      if (to == result) {
-        const int count = left < kBlockSamples ? left : kBlockSamples;
-        for (int at = 0; at < count; ++at) target[at * run.out_stride] = result[at];
+        sample_block<kLayout>(run, blocks, plane, steps, static_cast<int>(here - blocks.samples),
+                              left < kBlockSamples ? left : kBlockSamples, to);
       }
     }
   }
