@@ -249,7 +249,7 @@ bool Desk::finish(std::uint64_t number, Outcome outcome) {
       *found = {};
       --in_use_;
       freed_.notify_one();
-      work_.notify_one();
+      if (!(queue_.empty() && line_.empty())) work_.notify_one();
     } else if (outcome.code() != Code::kFrameDropped) {
       return false;
     }
