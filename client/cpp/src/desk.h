@@ -53,8 +53,8 @@ class Desk {
   };
   /// Wait for something to do. `done` has been called for the last frame before.
   Item next_work(std::int64_t timeout_ns) noexcept;
-  /// The frame that leaves next, for a thread that helps the feeding one. None: there is none, or
-  /// another thread sends one just now, and sees to the rest.
+  /// The frame that leaves next, for a thread that helps the feeding one. Empty if no frame can
+  /// leave, or if another thread sends one just now; that one sees to the rest.
   FrameRef next_frame(std::int64_t timeout_ns) noexcept;
   /// The frame that either of them gave is on its way, or kept for the next session.
   void sent() noexcept;
