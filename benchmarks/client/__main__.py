@@ -41,6 +41,7 @@ class Pace:
         )
         self.each_us: list[float] = []
         self.cpu_s: list[float] = []  # per frame, of each round
+        self.waits: list[float] = []  # switches of context per frame, of each round
         self.resident_kb: list[int] = []
 
     def round(self, frames: int, *, keep: bool = True) -> None:
@@ -48,10 +49,11 @@ class Pace:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(frames, file=self.process.stdin, flush=True)
-        cpu, resident, *each = self.process.stdout.readline().split()
+        cpu, resident, waits, *each = self.process.stdout.readline().split()
         if keep:
             self.each_us += map(float, each)
             self.cpu_s.append(float(cpu) / frames)
+            self.waits.append(int(waits) / frames)
         self.resident_kb.append(int(resident))
 
     def close(self) -> None:
@@ -80,7 +82,8 @@ def compare(
             row = rows[name] = (p50, p99, 1e6 * min(pace.cpu_s), 1e6 * float(np.median(pace.cpu_s)))
             print(
                 f"  {name:<8} p50 {row[0]:8.0f} us   p99 {row[1]:8.0f} us   "
-                f"CPU per frame {row[2]:6.0f} us at best, {row[3]:6.0f} us median"
+                f"CPU per frame {row[2]:6.0f} us at best, {row[3]:6.0f} us median   "
+                f"{np.median(pace.waits):.1f} waits"
             )
         ratios = [there / here for there, here in zip(rows["C++"], rows["Python"], strict=True)]
         print("  ratio    p50 {:8.2f}      p99 {:8.2f}      CPU {:.2f}, {:.2f}".format(*ratios))

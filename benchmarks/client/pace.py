@@ -17,6 +17,11 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def waits() -> int:
+    """Switches of context, because a thread waited."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+
+
 def resident_kb() -> int:
     """Resident memory of this process, kB."""
     with open("/proc/self/statm") as file:
@@ -39,13 +44,17 @@ def main(url: str, model: str, height: str, width: str, transport: str) -> None:
         for line in sys.stdin:
             each = []
             before = cpu_seconds()
+            waits_before = waits()
             for _ in range(int(line)):
                 start = time.perf_counter()
                 stream.push(clip[sent % len(clip)])
                 each.append(1e6 * (time.perf_counter() - start))
                 sent += 1
             spent = cpu_seconds() - before
-            print(f"{spent:.6f} {resident_kb()}", *(f"{one:.1f}" for one in each), flush=True)
+            waited = waits() - waits_before
+            print(
+                f"{spent:.6f} {resident_kb()} {waited}", *(f"{one:.1f}" for one in each), flush=True
+            )
 
 
 if __name__ == "__main__":

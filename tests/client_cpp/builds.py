@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,12 +23,19 @@ def missing() -> str:
     return "" if found.returncode == 0 else "libgrpc++-dev is not installed"
 
 
-def build(name: str = "client_cpp", *, target: str = "all", **options: str) -> Path:
+def build(
+    name: str = "client_cpp",
+    *,
+    target: str = "all",
+    environment: Mapping[str, str] | None = None,
+    **options: str,
+) -> Path:
     """Compile what is out of date in build/`name`; return that folder.
 
     Args:
         name: The folder.
         target: What is built.
+        environment: Further variables.
         options: Of CMake.
     """
     folder = ROOT / "build" / name
@@ -45,7 +53,12 @@ def build(name: str = "client_cpp", *, target: str = "all", **options: str) -> P
         ):
             done = subprocess.run(
                 command,
-                env={**os.environ, "PATH": path, "CCACHE_BASEDIR": str(ROOT)},
+                env={
+                    **os.environ,
+                    "PATH": path,
+                    "CCACHE_BASEDIR": str(ROOT),
+                    **(environment or {}),
+                },
                 capture_output=True,
                 text=True,
                 check=False,

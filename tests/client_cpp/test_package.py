@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from cineflow.serving import TritonServer
-from tests.client_cpp.builds import SOURCE
 from tests.client_cpp.fixtures import built
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -91,21 +89,3 @@ def test_the_library_is_small_and_shows_its_own_symbols_only(installed: Path) ->
     foreign = [name for name in names if "grpc" in name or "protobuf" in name or "wire" in name]
     assert len(own) > 40
     assert not foreign
-
-
-@pytest.mark.skipif(
-    shutil.which("aarch64-linux-gnu-g++") is None
-    or not Path("/usr/lib/aarch64-linux-gnu/libgrpc++.so").exists(),
-    reason="g++-aarch64-linux-gnu or libgrpc++-dev:arm64 is not installed",
-)
-def test_it_is_compiled_for_aarch64(tmp_path: Path) -> None:
-    """With Debian's packages of that architecture; protoc is this machine's."""
-    execute(
-        "cmake", "-S", SOURCE, "-B", tmp_path,
-        f"-DCMAKE_TOOLCHAIN_FILE={SOURCE / 'cmake/aarch64-linux-gnu.cmake'}",
-        "-DCINEFLOW_CLIENT_EXAMPLES=ON",
-        PKG_CONFIG_LIBDIR="/usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig",
-    )  # fmt: skip
-    execute("cmake", "--build", tmp_path)
-    for name in ("libcineflow_client.so", "track_clip", "scanner_sim"):
-        assert "AArch64" in execute("readelf", "-h", tmp_path / name)

@@ -1,7 +1,7 @@
 # Cross-compile for aarch64 with Debian's g++-aarch64-linux-gnu:
 #   client/cpp/cmake/aarch64-sysroot.sh /tmp/aarch64
 #   CINEFLOW_AARCH64=/tmp/aarch64 cmake -S client/cpp -B build/aarch64 \
-#     -DCMAKE_TOOLCHAIN_FILE=client/cpp/cmake/aarch64-linux-gnu.cmake
+#     -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64-linux-gnu.cmake
 # protoc and pkg-config are this machine's.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)

@@ -191,7 +191,7 @@ Slot::~Slot() {
 }
 
 Submitted Slot::submit(const FrameInfo& info) noexcept {
-  return live_ == nullptr ? Submitted{code_, 0} : live_->submit(*this, info);
+  return live_ == nullptr ? Submitted{code_, 0} : live_->submit(*this, info, false);
 }
 
 // --- Streams -------------------------------------------------------------------------------------
@@ -226,6 +226,18 @@ Slot Stream::acquire(double wait_s, DataType dtype) noexcept {
 
 namespace {
 
+[[noreturn]] void raise(Live& live, Code code);
+
+std::uint64_t copy_and_submit(Live& live, const FrameView& frame, const FrameInfo& info,
+                              double wait_s, bool helps) {
+  Slot slot = live.acquire(wait_s, frame.dtype);
+  if (!slot) raise(live, slot.code());
+  live.copy_into(slot, frame);
+  const Submitted submitted = live.submit(slot, info, helps);
+  if (submitted.code != Code::kOk) raise(live, submitted.code);
+  return submitted.frame;
+}
+
 [[noreturn]] void raise(Live& live, Code code) {
   if (const auto why = live.desk().ended()) throw *why;
   switch (code) {
@@ -247,18 +259,15 @@ namespace {
 }  // namespace
 
 std::uint64_t Stream::submit(const FrameView& frame, const FrameInfo& info, double wait_s) {
-  Slot slot = live_->acquire(wait_s, frame.dtype);
-  if (!slot) raise(*live_, slot.code());
-  live_->copy_into(slot, frame);
-  const Submitted submitted = slot.submit(info);
-  if (submitted.code != Code::kOk) raise(*live_, submitted.code);
-  return submitted.frame;
+  return copy_and_submit(*live_, frame, info, wait_s, false);
 }
 
 std::shared_ptr<const Result> Stream::push(const FrameView& frame, const FrameInfo& info) {
   const double wait_s =
       live_->options().timeout_s > 0 ? live_->options().timeout_s : kDefaultTimeoutS;
-  const Outcome outcome = wait(submit(frame, info, wait_s));
+  // It waits anyway, so it also does the feeding thread's work. A callback comes from there only.
+  const bool helps = live_->options().on_outcome == nullptr;
+  const Outcome outcome = wait(copy_and_submit(*live_, frame, info, wait_s, helps));
   if (outcome.error != nullptr) throw *outcome.error;
   return outcome.result;
 }

@@ -63,7 +63,7 @@ void Desk::give_back(const FrameRef& frame) noexcept {
   freed_.notify_one();
 }
 
-Submitted Desk::submit(const FrameRef& frame) noexcept {
+Submitted Desk::submit(const FrameRef& frame, bool tell) noexcept {
   Step& step = frame.step();
   step.sent_ns = now_ns();
   Submitted submitted;
@@ -86,10 +86,10 @@ Submitted Desk::submit(const FrameRef& frame) noexcept {
       }
     }
   }
-  if (submitted.code == Code::kOk) {
-    work_.notify_one();
-  } else {
+  if (submitted.code != Code::kOk) {
     give_back(frame);
+  } else if (tell) {
+    work_.notify_one();
   }
   return submitted;
 }
@@ -148,23 +148,12 @@ Desk::Item Desk::next_work(std::int64_t timeout_ns) noexcept {
       return item;
     }
     std::int64_t until = kNever;
+    item.frame = to_send();
+    if (item.frame) {
+      item.work = Work::kSend;
+      return item;
+    }
     if (!interrupted_) {
-      const auto free = std::find_if(flights_.begin(), flights_.end(),
-                                     [](const Flight& one) { return !one.used; });
-      if (free != flights_.end() && !(queue_.empty() && line_.empty())) {
-        item.work = Work::kSend;
-        if (policy_ != Policy::kEvery) ++in_use_;
-        item.frame = queue_.empty() ? line_.pop() : queue_.pop();
-        const Step& step = item.frame.step();
-        free->used = true;
-        free->number = step.number;
-        free->frame = item.frame;
-        free->area = -1;
-        free->time_ms = step.time_ms;
-        free->sent_ns = free->waits_ns = step.sent_ns;
-        sending_ = true;
-        return item;
-      }
       for (const Flight& one : flights_) {
         if (one.used) until = std::min(until, one.waits_ns + timeout_ns);
       }
@@ -186,14 +175,44 @@ Desk::Item Desk::next_work(std::int64_t timeout_ns) noexcept {
       until = std::min(until, line_.at(0).step().sent_ns + oldest_ns_ + 1);
     }
     left_.notify_all();
+    wakes_ns_ = until;
     work_.wait(lock_, until);
   }
   return item;
 }
 
+FrameRef Desk::to_send() noexcept {
+  if (interrupted_ || sending_ || (queue_.empty() && line_.empty())) return {};
+  const auto free =
+      std::find_if(flights_.begin(), flights_.end(), [](const Flight& one) { return !one.used; });
+  if (free == flights_.end()) return {};
+  if (policy_ != Policy::kEvery) ++in_use_;
+  FrameRef frame = queue_.empty() ? line_.pop() : queue_.pop();
+  const Step& step = frame.step();
+  free->used = true;
+  free->number = step.number;
+  free->frame = frame;
+  free->area = -1;
+  free->time_ms = step.time_ms;
+  free->sent_ns = free->waits_ns = step.sent_ns;
+  sending_ = true;
+  return frame;
+}
+
+FrameRef Desk::next_frame(std::int64_t timeout_ns) noexcept {
+  const std::lock_guard<Lock> guard(lock_);
+  if (stopped_) return {};
+  drop_late();
+  const FrameRef frame = to_send();
+  // The feeding thread sees to it that the result comes in time.
+  if (frame && frame.step().sent_ns + timeout_ns < wakes_ns_) work_.notify_one();
+  return frame;
+}
+
 void Desk::sent() noexcept {
   const std::lock_guard<Lock> guard(lock_);
   sending_ = false;
+  left_.notify_all();
 }
 
 void Desk::stop() noexcept {
@@ -249,7 +268,7 @@ bool Desk::finish(std::uint64_t number, Outcome outcome) {
       *found = {};
       --in_use_;
       freed_.notify_one();
-      work_.notify_one();
+      if (!(queue_.empty() && line_.empty())) work_.notify_one();
     } else if (outcome.code() != Code::kFrameDropped) {
       return false;
     }

@@ -37,7 +37,8 @@ class Desk {
   /// A free buffer; empty with `*code` set if all are used until `until_ns`.
   FrameRef acquire(std::int64_t until_ns, Code* code) noexcept;
   void give_back(const FrameRef& frame) noexcept;
-  Submitted submit(const FrameRef& frame) noexcept;
+  /// `tell`: let the feeding thread send it; else the caller does, by `next_frame`.
+  Submitted submit(const FrameRef& frame, bool tell) noexcept;
   bool take(Outcome* outcome, std::int64_t until_ns) noexcept;
 
   // -- the feeding thread's side
@@ -52,7 +53,10 @@ class Desk {
   };
   /// Wait for something to do. `done` has been called for the last frame before.
   Item next_work(std::int64_t timeout_ns) noexcept;
-  /// The frame that `next_work` gave is on its way, or kept for the next session.
+  /// The frame that leaves next, for a thread that helps the feeding one. Empty if no frame can
+  /// leave, or if another thread sends one just now; that one sees to the rest.
+  FrameRef next_frame(std::int64_t timeout_ns) noexcept;
+  /// The frame that either of them gave is on its way, or kept for the next session.
   void sent() noexcept;
   void stop() noexcept;
   /// Wait until all frames that were submitted have left, at most until `until_ns`.
@@ -93,6 +97,7 @@ class Desk {
     std::uint64_t number = 0;
     std::int64_t index = 0;
   };
+  FrameRef to_send() noexcept;  // with the lock held
   void drop_oldest() noexcept;
   void drop_late() noexcept;
   bool is_pending(std::uint64_t number) noexcept;
@@ -119,6 +124,7 @@ class Desk {
   int in_use_ = 0;  // slots: flights, and with kEvery also what was acquired or waits to leave
   std::uint64_t next_number_ = 0;
   std::int64_t alive_every_ns_ = 0, alive_ns_ = 0;  // while it is frozen
+  std::int64_t wakes_ns_ = 0;                       // when the feeding thread looks again
   bool interrupted_ = false, stopped_ = false, sending_ = false, closed_ = false;
   std::shared_ptr<const Error> broken_, closed_error_;
   std::atomic<std::uint64_t> dropped_count_{0}, unread_{0};

@@ -128,7 +128,7 @@ void Live::give_back(Slot& slot) noexcept {
   slot.data_ = nullptr;
 }
 
-Submitted Live::submit(Slot& slot, const FrameInfo& info) noexcept {
+Submitted Live::submit(Slot& slot, const FrameInfo& info, bool helps) noexcept {
   if (slot.data_ == nullptr) return {slot.code_, 0};
   if (!is_own()) return {Code::kOtherProcess, 0};
   const bool right = (!info.index || (*info.index >= 0 && *info.index <= kLastIndex)) &&
@@ -147,7 +147,9 @@ Submitted Live::submit(Slot& slot, const FrameInfo& info) noexcept {
   step.given_count = info.given_count;
   if (step.given.size() < info.given_count) step.given.resize(info.given_count);
   for (std::size_t k = 0; k < info.given_count; ++k) copy_given(info.given[k], step.given[k]);
-  return desk_.submit(frame);
+  const Submitted submitted = desk_.submit(frame, !helps);
+  if (helps && submitted.code == Code::kOk) help();
+  return submitted;
 }
 
 void Live::copy_into(const Slot& slot, const FrameView& frame) const {

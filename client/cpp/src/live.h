@@ -41,7 +41,8 @@ class Live : public std::enable_shared_from_this<Live> {
 
   Slot acquire(double wait_s, DataType dtype) noexcept;
   void give_back(Slot& slot) noexcept;
-  Submitted submit(Slot& slot, const FrameInfo& info) noexcept;
+  /// `helps`: the caller's thread also sends the frame, and may wait for the lock of the session.
+  Submitted submit(Slot& slot, const FrameInfo& info, bool helps) noexcept;
   void copy_into(const Slot& slot, const FrameView& frame) const;  // throws kFrameRejected
   void close() noexcept;
   std::shared_ptr<Live> another(const Sizes& size, const std::vector<double>& spacing_mm);
@@ -61,8 +62,13 @@ class Live : public std::enable_shared_from_this<Live> {
 
  private:
   // The feeding thread.
+  std::int64_t timeout_ns() const noexcept {
+    return static_cast<std::int64_t>((timeout_s_ < 1e9 ? timeout_s_ : 1e9) * 1e9);
+  }
   void feed() noexcept;
-  void send(const FrameRef& frame);
+  void help() noexcept;
+  void send(const FrameRef& frame) noexcept;
+  void leave(const FrameRef& frame);
   void keep_alive();
   bool check(const FrameRef& frame);  // throws kFrameRejected; returns whether it is black
 
@@ -109,7 +115,7 @@ class Live : public std::enable_shared_from_this<Live> {
   bool wants_given_ = true;  // what is given at START has not come yet
   History history_;
 
-  bool dark_ = true;  // the feeding thread's
+  bool dark_ = true;  // of who sends
   std::atomic<bool> alive_{false};
   std::atomic<std::uint64_t> resumed_{0}, late_frames_{0};
   int attempts_ = 0;           // the receiving thread's, since the last result

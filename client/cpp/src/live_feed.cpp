@@ -9,9 +9,8 @@
 namespace cineflow_client {
 
 void Live::feed() noexcept {
-  const auto timeout_ns = static_cast<std::int64_t>(std::min(timeout_s_, 1e9) * 1e9);
   while (true) {
-    Desk::Item item = desk_.next_work(timeout_ns);
+    Desk::Item item = desk_.next_work(timeout_ns());
     switch (item.work) {
       case Desk::Work::kStop:
         return;
@@ -36,18 +35,26 @@ void Live::feed() noexcept {
         keep_alive();
         break;
       case Desk::Work::kSend:
-        try {
-          send(item.frame);
-        } catch (const Error& error) {
-          refuse(item.frame.step().number, error);
-        } catch (const std::exception& error) {  // also after a bug nobody must wait for ever
-          refuse(item.frame.step().number,
-                 Error(Code::kFrameRejected, "a frame that can be sent", error.what()));
-        }
-        desk_.sent();
+        send(item.frame);
         break;
     }
   }
+}
+
+void Live::help() noexcept {
+  while (const FrameRef frame = desk_.next_frame(timeout_ns())) send(frame);
+}
+
+void Live::send(const FrameRef& frame) noexcept {
+  try {
+    leave(frame);
+  } catch (const Error& error) {
+    refuse(frame.step().number, error);
+  } catch (const std::exception& error) {  // also after a bug nobody must wait for ever
+    refuse(frame.step().number,
+           Error(Code::kFrameRejected, "a frame that can be sent", error.what()));
+  }
+  desk_.sent();
 }
 
 void Live::keep_alive() {
@@ -80,7 +87,7 @@ bool Live::check(const FrameRef& frame) {
   return black;
 }
 
-void Live::send(const FrameRef& frame) {
+void Live::leave(const FrameRef& frame) {
   const std::lock_guard<std::mutex> guard(session_lock_);
   const bool black = check(frame);
   wants_given_ = false;

@@ -3,7 +3,8 @@
 //   pace HOST:PORT MODEL HEIGHT WIDTH shm|grpc
 //
 // Each line of the standard input is a number of frames. It prints, in one line, the seconds of CPU
-// of this process, its resident memory in kB, and each round trip in microseconds.
+// of this process, its resident memory in kB, how often its threads have waited, and each round
+// trip in microseconds.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -26,6 +27,13 @@ double cpu_seconds() {
     return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
   };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+/// Switches of context, because a thread waited.
+long waits() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nvcsw;
 }
 
 long resident_kb() {
@@ -58,6 +66,7 @@ int main(int count, char** arguments) {
       std::vector<double> each;
       each.reserve(static_cast<std::size_t>(frames));
       const double before = cpu_seconds();
+      const long waits_before = waits();
       for (int k = 0; k < frames; ++k) {
         const FrameView frame{clip[sent++ % clip.size()].data(), DataType::kUint8, options.size};
         const auto start = std::chrono::steady_clock::now();
@@ -65,7 +74,7 @@ int main(int count, char** arguments) {
         const auto end = std::chrono::steady_clock::now();
         each.push_back(std::chrono::duration<double, std::micro>(end - start).count());
       }
-      std::printf("%.6f %ld", cpu_seconds() - before, resident_kb());
+      std::printf("%.6f %ld %ld", cpu_seconds() - before, resident_kb(), waits() - waits_before);
       for (const double one : each) std::printf(" %.1f", one);
       std::printf("\n");
       std::fflush(stdout);
