@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,56 @@ def test_a_large_deep_clip_takes_little_more_than_its_grey_levels(write_dicom) -
     (read,) = read_apart(zeros(write_dicom(FRAMES[:1].astype(np.uint16)), *size))
     check_deep(read, size)
     assert read[1] < 1.5 * np.prod(size)
+
+
+def array_files(folder: Path, clip: np.ndarray) -> dict[str, Callable[[], Path]]:
+    """How to write a clip [T, H, W] of 64-bit numbers in every format and layout."""
+    import nibabel
+
+    itk = pytest.importorskip("SimpleITK")
+
+    def npz(frames: np.ndarray, save: Callable = np.savez) -> Path:
+        save(folder / "c.npz", frames=frames)
+        return folder / "c.npz"
+
+    def nifti(suffix: str) -> Path:
+        image = nibabel.Nifti1Image(clip.transpose(2, 1, 0)[:, :, None], np.eye(4))
+        nibabel.save(image, folder / f"c{suffix}")
+        return folder / f"c{suffix}"
+
+    def written(suffix: str, packed: bool) -> Path:
+        image = itk.JoinSeries([itk.GetImageFromArray(frame[None]) for frame in clip])
+        itk.WriteImage(image, str(folder / f"c{suffix}"), useCompression=packed)
+        return folder / f"c{suffix}"
+
+    return {
+        "npz": lambda: npz(clip),
+        "npz, deflated": lambda: npz(clip, np.savez_compressed),
+        "npz, Fortran order": lambda: npz(np.asfortranarray(clip)),
+        "npz, RGB": lambda: npz(np.repeat(clip[..., None].astype(np.uint8), 3, axis=-1)),
+        "nii": lambda: nifti(".nii"),
+        "nii.gz": lambda: nifti(".nii.gz"),
+        "mha": lambda: written(".mha", False),
+        "mha, deflated": lambda: written(".mha", True),
+        "nrrd": lambda: written(".nrrd", False),
+        "nrrd, deflated": lambda: written(".nrrd", True),
+    }
+
+
+@pytest.mark.slow
+def test_array_files_take_little_more_than_their_grey_levels(tmp_path: Path) -> None:
+    """Eight bytes for each pixel in the file, one and a half in memory."""
+    noise = np.random.default_rng(2).integers(0, 256, (120, 60, 80)).astype(np.float64)
+    small = tmp_path / "small"
+    small.mkdir()
+    loaded = [write() for write in array_files(small, noise[:4]).values()]
+    clip = noise.repeat(8, axis=1).repeat(8, axis=2)
+    for name, write in array_files(tmp_path, clip).items():
+        path = write()
+        *_, (_, before), (outcome, grown) = read_apart(*dict.fromkeys(loaded), path)
+        path.unlink()
+        assert outcome[0] == clip.size, f"{name}: {outcome}"
+        assert grown - before < 1.5 * clip.size, f"{name}: {(grown - before) / clip.size:.2f} times"
 
 
 def check_deep(read: tuple[list, int], size: tuple[int, int, int]) -> None:

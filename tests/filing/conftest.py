@@ -17,7 +17,7 @@ SPACING = (0.5, 0.4)
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory):
-    """The header of a real clip, as if it were of a patient."""
+    """A real clip, as if it were of a patient."""
     import pydicom
     import pydicom.examples
 

@@ -44,6 +44,7 @@ class Parts:
         burned_in: What the file says about text in its pixels.
         sector: The sector, if the file states it.
         name: Printable name without identity.
+        stored: Where each frame is stored, as `Cine.stored`.
     """
 
     frames: np.ndarray
@@ -57,6 +58,7 @@ class Parts:
     burned_in: str = ""
     sector: np.ndarray | None = None
     name: str = ""
+    stored: np.ndarray | None = None
 
 
 def assemble(parts: Parts) -> Cine:
@@ -107,6 +109,7 @@ def assemble(parts: Parts) -> Cine:
         parts.name,
         parts.triggers_ms,
         parts.burned_in,
+        parts.stored,
     )
 
 

@@ -29,9 +29,12 @@ class Cine:
             may lie before the first frame. None if the file has none.
         burned_in: What the file says about text burned into its pixels, for the provenance of a
             report; "" where the format cannot say it.
+        stored: Where each frame is stored, int64 [T], from 0: its number in the file, or of a
+            series of single frames that of its file in `dicom_files`. None for 0 to T - 1.
 
     Raises:
-        ArgumentError: A wrong shape or dtype, fewer than two frames, or times that do not increase.
+        ArgumentError: A wrong shape or dtype, fewer than two frames, times that do not increase, or
+            not one `stored` for each frame.
     """
 
     frames: np.ndarray
@@ -43,6 +46,7 @@ class Cine:
     name: str = ""
     triggers_ms: np.ndarray | None = None
     burned_in: str = ""
+    stored: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         frames, times = self.frames, self.times_ms
@@ -60,6 +64,8 @@ class Cine:
                 f"sector: bool {list(frames.shape[1:])}",
                 f"{self.sector.dtype.name} {list(self.sector.shape)}",
             )
+        if self.stored is not None and self.stored.shape != times.shape:
+            raise ArgumentError(f"stored: {times.size} numbers", f"{list(self.stored.shape)}")
         if not self.name:
             object.__setattr__(self, "name", f"clip-{_digest(frames)}")
 
@@ -75,6 +81,11 @@ class Cine:
     def frame_period_ms(self) -> float:
         """Median time between frames, ms: the deadline of a live stream."""
         return float(np.median(np.diff(self.times_ms)))
+
+    @property
+    def stored_at(self) -> np.ndarray:
+        """`stored`, also where it is None, int64 [T]."""
+        return np.arange(len(self)) if self.stored is None else self.stored
 
     @property
     def gaps(self) -> np.ndarray:

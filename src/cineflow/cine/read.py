@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cineflow.cine.arrays import ARRAY_SUFFIXES, read_array_cine
 from cineflow.cine.clip import Cine
-from cineflow.cine.dicom import read_dicom
+from cineflow.cine.dicom import dicom_files, read_dicom
 from cineflow.cine.errors import MissingFileError, SeveralCinesError, UnknownTypeError
 from cineflow.cine.pictures import PICTURE_SUFFIXES, read_pictures
 from cineflow.cine.video import is_container, read_video
@@ -108,10 +108,10 @@ def _read(path: Path, part: int | None, limit_bytes: int | None) -> Found:
 
 
 def _read_folder(folder: Path, part: int | None, limit_bytes: int | None) -> Found:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    dicom = [path for path in files if path.name.upper() != "DICOMDIR" and _is_dicom(path)]
+    dicom = dicom_files(folder)
     if dicom:
         return read_dicom(dicom, part, limit_bytes)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
     pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     if not pictures:
         raise MissingFileError(
@@ -124,8 +124,3 @@ def _read_folder(folder: Path, part: int | None, limit_bytes: int | None) -> Fou
 
 def _only(read: Callable[[], Cine], part: int | None) -> Found:
     return ([read()] if part in (None, 0) else []), 1
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"

@@ -48,7 +48,7 @@ def movie(cine: Cine, trace: Trace, unit: Unit, wall: Sequence[WallLine] = ()) -
     moved = unit.length(trace.points[:count] - trace.points[:1])
     full, clipped = colour_range(np.concatenate([shown.ravel(), moved.ravel(), [0.0]]))
     steps = np.round(trace.displacement[:count] / _STEP_PX).clip(-32767, 32767).astype("<i2")
-    blanked = np.where(cine.sector, cine.frames[:count], 0)
+    inside = cine.sector[top:bottom, left:right]
     return {
         "size": [right - left, bottom - top],
         "shape": [(right - left) * unit.per_px[0], (bottom - top) * unit.per_px[1]],
@@ -61,7 +61,7 @@ def movie(cine: Cine, trace: Trace, unit: Unit, wall: Sequence[WallLine] = ()) -
             for line in wall
         ]
         or None,
-        "frames": _encode(brighten(blanked[:, top:bottom, left:right])),
+        "frames": _encode(cine.frames[:count, top:bottom, left:right], inside),
         "times": np.round(cine.times_ms[:count], 3).tolist(),
         "points": np.round(trace.points[:count] - offset, 2).tolist(),
         "nodes": (trace.nodes - offset).tolist(),
@@ -79,13 +79,15 @@ def movie(cine: Cine, trace: Trace, unit: Unit, wall: Sequence[WallLine] = ()) -
     }
 
 
-def _encode(frames: np.ndarray) -> list[str]:
+def _encode(frames: np.ndarray, inside: np.ndarray) -> list[str]:
     """Frames uint8 [T, H, W] as JPEG data URIs, with lower quality until they fit the budget.
+
+    Pixels that are not `inside`, bool [H, W], are black.
 
     JPEG takes a tenth of WebP's time, and for grey frames of a clip only a little more space.
     """
     for quality, share in ((84, 1.0), (70, 1.0), (60, 0.7), (50, 0.5), (40, 0.35)):
-        encoded = [_jpeg(frame, quality, share) for frame in frames]
+        encoded = [_jpeg(brighten(frame * inside), quality, share) for frame in frames]
         if sum(map(len, encoded)) <= _PICTURE_BUDGET:
             break
     return [f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" for data in encoded]

@@ -48,7 +48,7 @@ def choose_wall_points(cine: Cine, count: int = 32) -> np.ndarray:
 def tissue_mask(cine: Cine) -> np.ndarray:
     """Where the clip shows tissue, which is bright enough on average; bool [H, W]."""
     unit = min(cine.size) / 240
-    mean = cv2.GaussianBlur(cine.frames.mean(axis=0, dtype=np.float32), (0, 0), 3 * unit)
+    mean = cv2.GaussianBlur(_mean_and_change(cine.frames)[0], (0, 0), 3 * unit)
     return np.asarray((mean > 0.6 * _BRIGHT) & _inner(cine.sector, unit))
 
 
@@ -74,11 +74,21 @@ def _score(cine: Cine, unit: float) -> np.ndarray:
     xx, xy, yy = blur(dx * dx, 3), blur(dx * dy, 3), blur(dy * dy, 3)
     smaller = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
 
-    mean = cine.frames.mean(axis=0, dtype=np.float32)
-    change = cine.frames.std(axis=0, dtype=np.float32)
+    mean, change = _mean_and_change(cine.frames)
     weight = np.clip(blur(mean, 2) / _BRIGHT, 0, 1) * np.clip(blur(change, 3) / _CHANGING, 0, 1)
     texture = np.sqrt(np.maximum(smaller, 0))
     return np.asarray(texture * weight * _inner(cine.sector, unit))
+
+
+def _mean_and_change(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each pixel over time, f32 [H, W], one frame at a time."""
+    total, squares = (np.zeros(frames.shape[1:], np.float64) for _ in range(2))
+    for frame in frames:
+        cv2.accumulate(frame, total)
+        cv2.accumulateSquare(frame, squares)
+    mean = total / len(frames)
+    change = np.sqrt(np.maximum(squares / len(frames) - mean**2, 0))
+    return mean.astype(np.float32), change.astype(np.float32)
 
 
 def _inner(sector: np.ndarray, unit: float) -> np.ndarray:

@@ -40,6 +40,7 @@ class Planned:
         spacing_mm: Spacing from functional groups; None leaves it to the header.
         spacing_source: Where that came from.
         triggers_ms: R waves on the clock of `times_ms`.
+        stored: Where each frame is stored, as `Cine.stored`.
     """
 
     header: Dataset
@@ -50,6 +51,7 @@ class Planned:
     spacing_mm: Spacing = None
     spacing_source: str = ""
     triggers_ms: np.ndarray | None = None
+    stored: np.ndarray | None = None
 
 
 def read_dicom(
@@ -154,8 +156,19 @@ def _of_slice(one: groups.Slice, header: Dataset, stored: Sequence[Frames], note
     spacings = {member.spacing_mm for member in members}
     spacing = spacings.pop() if len(spacings) == 1 else None
     source = "PixelSpacing" if several else "PixelMeasuresSequence, PixelSpacing"
+    stored_at = np.array([member.index for member in members], np.int64)
+    if not several and (np.diff(stored_at) < 0).any():
+        notes.append("Frames were put in the order of time; the file stores them in another order.")
     return Planned(
-        header, shown, times_ms, notes, one.label, spacing, source, groups.triggers_of(members)
+        header,
+        shown,
+        times_ms,
+        notes,
+        one.label,
+        spacing,
+        source,
+        groups.triggers_of(members),
+        stored_at,
     )
 
 
@@ -176,6 +189,7 @@ def _finish(planned: Planned, limit_bytes: int | None) -> Cine:
             aspect=pixel_aspect(header),
             triggers_ms=planned.triggers_ms,
             burned_in=burned_in(header),
+            stored=planned.stored,
         )
     )
 

@@ -21,6 +21,20 @@ from cineflow.cine.errors import NotCineError
 _MOST_FILES = 20_000
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as a DICOM part-10 file does."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def dicom_files(path: Path) -> list[Path]:
+    """The files that `Cine.stored` counts: those of a folder, by name; or the one file."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(one for one in path.iterdir() if one.is_file())
+    return [one for one in files if one.name.upper() != "DICOMDIR" and is_dicom(one)]
+
+
 class _OnDemand:
     """A file that is open only while it is read: a series has more than may be open at once."""
 

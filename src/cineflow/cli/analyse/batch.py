@@ -17,7 +17,7 @@ from cineflow.cine import count_cines, read_clip
 from cineflow.cli.analyse.files import Settings, drawn_in, key_of, no_warnings
 from cineflow.cli.analyse.job import Model, Progress, analyse_clip
 from cineflow.cli.analyse.outputs import USE, figures, write_outputs, written_files
-from cineflow.errors import ArgumentError, CineflowError
+from cineflow.errors import CineflowError
 
 #: File of one clip's folder that says it is complete.
 DONE = "summary.json"
@@ -126,12 +126,6 @@ def _analyse(
     progress: Progress,
 ) -> dict[str, Any]:
     started = time.perf_counter()
-    if dicom is not None and (part is not None or path.is_dir()):
-        raise ArgumentError(
-            "a DICOM object of one cine, which DICOM objects can refer to",
-            "a series of single frames" if path.is_dir() else "an object of several cines",
-            "Leave --out-dicom out.",
-        )
     found = analyse_clip(
         read_clip(path, part=part),
         model,

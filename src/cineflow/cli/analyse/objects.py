@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,21 +19,18 @@ from cineflow.filing.dicom.maps import (
     write_strain_map,
 )
 from cineflow.filing.dicom.report import write_report
-from cineflow.filing.dicom.source import Maker, content_hash, read_source
+from cineflow.filing.dicom.source import Maker, Source, content_hash, read_source
 from cineflow.report.movie import WallLine
 from cineflow.report.palette import CLASS_COLOURS
 from cineflow.report.strain_charts import wall_lines
 from cineflow.report.wall_picture import wall_frames
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 
 def write_objects(path: Path, folder: Path, found: Analysis) -> list[str]:
     """Write every object that this analysis has into `folder`, which appears when it is complete.
 
     Args:
-        path: The clip's file, a DICOM object.
+        path: The clip: a DICOM object, or the folder of a series of single frames.
         folder: Of the objects; one of the same name is replaced.
         found: What was measured.
 
@@ -44,7 +40,7 @@ def write_objects(path: Path, folder: Path, found: Analysis) -> list[str]:
     Raises:
         ArgumentError: The clip is not DICOM, does not name its study, or is one of volumes.
     """
-    source = read_source(path)
+    source = read_source(path, found.cine.stored_at)
     if found.source.volumes is not None:
         raise ArgumentError("a clip of images for DICOM objects", "volumes")
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
@@ -59,13 +55,13 @@ def write_objects(path: Path, folder: Path, found: Analysis) -> list[str]:
     return names
 
 
-def _write(folder: Path, header: Dataset, found: Analysis) -> None:
+def _write(folder: Path, source: Source, found: Analysis) -> None:
     cine, strain, trace = found.cine, found.strain, found.collected.trace
     maker = _maker(found)
     quality = None if trace is None else round(float(trace.quality.mean()), 4)
     write_report(
         folder / "measurements.dcm",
-        header,
+        source,
         maker,
         strain=strain,
         ventricle=found.ventricle,
@@ -78,7 +74,7 @@ def _write(folder: Path, header: Dataset, found: Analysis) -> None:
         for direction in strain.directions():
             write_strain_map(
                 folder / f"strain_{direction}.dcm",
-                header,
+                source,
                 maker,
                 strain_map(strain, direction, cine.size, cine.spacing_mm),
                 direction,
@@ -89,7 +85,7 @@ def _write(folder: Path, header: Dataset, found: Analysis) -> None:
         if strain.wall.anatomical:
             write_segmentation(
                 folder / "labels.dcm",
-                header,
+                source,
                 maker,
                 segment_labels(strain, cine.size),
                 reference,
@@ -102,7 +98,7 @@ def _write(folder: Path, header: Dataset, found: Analysis) -> None:
         for number, (frame, labels) in enumerate(sorted(readings.labels.items()), start=1):
             write_segmentation(
                 folder / f"labels_{frame:04d}.dcm",
-                header,
+                source,
                 maker,
                 np.where(cine.sector, labels, 0).astype(np.uint8),
                 frame,
@@ -114,7 +110,7 @@ def _write(folder: Path, header: Dataset, found: Analysis) -> None:
                  for k in range(trace.points.shape[1])]  # fmt: skip
     write_capture(
         folder / "overlay.dcm",
-        header,
+        source,
         maker,
         wall_frames(cine, lines),
         cine.frame_period_ms,
@@ -124,7 +120,8 @@ def _write(folder: Path, header: Dataset, found: Analysis) -> None:
 
 def _maker(found: Analysis) -> Maker:
     strain, landmarks = found.strain, found.landmarks
-    parts = [found.provenance.bundle_hash.encode()]
+    cine = found.cine
+    parts = [found.provenance.bundle_hash.encode(), cine.name.encode(), cine.stored_at.tobytes()]
     if strain is not None:
         parts += [strain.strain.tobytes(), strain.convention.encode()]
     if landmarks is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from cineflow.filing.dicom.source import USE, Maker, equipment
+from cineflow.filing.dicom.source import USE, Maker, Source, equipment
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -44,7 +44,7 @@ _KEPT = (
 
 def write_capture(
     path: Path,
-    source: Dataset,
+    source: Source,
     maker: Maker,
     frames: Iterable[np.ndarray],
     period_ms: float,
@@ -55,14 +55,14 @@ def write_capture(
 
     Args:
         path: The .dcm file; its folder exists.
-        source: From `read_source`; the object refers to it.
+        source: From `read_source`; the object refers to its frames, in their order.
         maker: What computed it.
-        frames: uint8 [H, W, 3] RGB each.
+        frames: uint8 [H, W, 3] RGB each, of the clip's first frames.
         period_ms: Time between frames.
         blanked: Whether everything outside the scan sector is black. Otherwise the object says that
             it may have burned-in annotation.
     """
-    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+    from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.encaps import encapsulate
     from pydicom.uid import UID
 
@@ -75,31 +75,29 @@ def write_capture(
         picture = Image.fromarray(frame)
         picture.save(buffer, "JPEG", quality=_QUALITY, subsampling=_HALF_CHROMA)
         encoded.append(buffer.getvalue())
-    shared = equipment(source, maker, "overlay", 4)
+    header = source.header
+    shared = equipment(header, maker, "overlay", 4)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(_SOP_CLASS)
     meta.MediaStorageSOPInstanceUID = UID(shared["sop_instance_uid"])
     meta.TransferSyntaxUID = UID(_JPEG_BASELINE)
     made = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
     for name in _KEPT:
-        if name in source:
-            made[name] = source[name]
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = source.SOPClassUID
-    reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
+        if name in header:
+            made[name] = header[name]
     tags: dict[str, Any] = {
-        "SpecificCharacterSet": source.get("SpecificCharacterSet", "ISO_IR 192"),
+        "SpecificCharacterSet": header.get("SpecificCharacterSet", "ISO_IR 192"),
         "SOPClassUID": UID(_SOP_CLASS),
         "SOPInstanceUID": UID(shared["sop_instance_uid"]),
         "SeriesInstanceUID": UID(shared["series_instance_uid"]),
         "SeriesNumber": shared["series_number"],
         "SeriesDescription": shared["series_description"],
         "InstanceNumber": 1,
-        "Modality": str(source.get("Modality") or "OT"),
+        "Modality": str(header.get("Modality") or "OT"),
         "ConversionType": "WSD",
         "ImageType": ["DERIVED", "SECONDARY"],
         "DerivationDescription": f"Tracked wall drawn over the cine. {USE}",
-        "SourceImageSequence": [reference],
+        "SourceImageSequence": _references(source, len(encoded)),
         "PatientOrientation": "",
         "Laterality": "",
         "Manufacturer": shared["manufacturer"],
@@ -129,3 +127,19 @@ def write_capture(
     made["PixelData"].is_undefined_length = True
     made.save_as(path, enforce_file_format=True)
     return path
+
+
+def _references(source: Source, count: int) -> list[Dataset]:
+    """The stored frames of the clip's first `count` frames, in the overlay's order."""
+    from pydicom.dataset import Dataset
+
+    items = []
+    for image, numbers in source.references(range(count)):
+        item = Dataset()
+        item.ReferencedSOPClassUID = image.SOPClassUID
+        item.ReferencedSOPInstanceUID = image.SOPInstanceUID
+        whole = list(range(1, int(image.get("NumberOfFrames") or 1) + 1))
+        if numbers and numbers != whole:  # without numbers, a reference is to the whole object
+            item.ReferencedFrameNumber = numbers
+        items.append(item)
+    return items

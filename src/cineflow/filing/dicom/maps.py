@@ -1,10 +1,10 @@
-"""Maps on the pixels of one frame of the source: strain as numbers, labels as segments."""
+"""Maps on the pixels of one frame of the clip: strain as numbers, labels as segments."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from cineflow.filing.dicom.codes import coded, site_code, strain_code, unit_code
 from cineflow.filing.dicom.source import (
     Maker,
+    Source,
     equipment,
     one_frame_of,
     placed,
@@ -21,9 +22,6 @@ from cineflow.filing.dicom.source import (
 )
 from cineflow.motion.strain import from_stretch
 from cineflow.motion.strain_curves import StrainCurves
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 #: Families of algorithms (CID 7162) and categories of segments (CID 7150).
 _LEARNT = ("123110", "DCM", "Artificial Intelligence")
@@ -87,7 +85,7 @@ def _thickness(strain: StrainCurves, points: np.ndarray) -> int:
 
 def write_strain_map(
     path: Path,
-    source: Dataset,
+    source: Source,
     maker: Maker,
     values: np.ndarray,
     direction: str,
@@ -103,7 +101,7 @@ def write_strain_map(
         maker: What computed it.
         values: f32 [H, W], a fraction, `PADDING` outside the wall.
         direction, convention: Of the strain.
-        frame: Frame of the source whose pixels these are, from 0.
+        frame: Frame of the clip whose pixels these are, from 0.
         spacing_mm: (row_mm, column_mm) of the source; None without a calibration.
     """
     import highdicom
@@ -132,7 +130,7 @@ def write_strain_map(
         real_world_value_mappings=[mapping],
         voi_lut_transformations=[window],
         content_label="STRAIN",
-        **equipment(source, maker, f"{direction} strain map", 2),
+        **equipment(source.header, maker, f"{direction} strain map", 2),
     )
     made.FloatPixelPaddingValue = made.FloatPixelPaddingRangeLimit = PADDING
     made.Laterality = ""
@@ -162,7 +160,7 @@ def segment_labels(strain: StrainCurves, size: tuple[int, int]) -> np.ndarray:
 
 def write_segmentation(
     path: Path,
-    source: Dataset,
+    source: Source,
     maker: Maker,
     labels: np.ndarray,
     frame: int,
@@ -178,7 +176,7 @@ def write_segmentation(
         source: From `read_source`.
         maker: What computed it.
         labels: Class of each pixel, u8 [H, W]; 0 is the background.
-        frame: Frame of the source whose pixels these are, from 0.
+        frame: Frame of the clip whose pixels these are, from 0.
         names: Names of the classes; "class k" without.
         aha: Whether the classes are AHA segments.
         number: Instance number in the series.
@@ -209,9 +207,9 @@ def write_segmentation(
             )
         )
     planes = np.stack([labels == label for label in found], axis=-1).astype(np.uint8)
-    common: dict[str, Any] = equipment(source, maker, "labels", 3)
+    common: dict[str, Any] = equipment(source.header, maker, "labels", 3)
     common["instance_number"] = number
-    common["sop_instance_uid"] = uid(source, maker, f"instance labels {number}")
+    common["sop_instance_uid"] = uid(source.header, maker, f"instance labels {number}")
     made = seg.Segmentation(
         [one_frame_of(source, frame)],
         planes[None],

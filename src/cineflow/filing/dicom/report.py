@@ -16,7 +16,7 @@ from cineflow.filing.dicom.codes import (
     strain_code,
     unit_code,
 )
-from cineflow.filing.dicom.source import USE, Maker, equipment, uid
+from cineflow.filing.dicom.source import USE, Maker, Source, equipment, uid
 from cineflow.motion.strain_curves import StrainCurves
 from cineflow.report.curves import Curves
 
@@ -32,7 +32,7 @@ _PROCEDURES = {
 
 def write_report(
     path: Path,
-    source: Dataset,
+    source: Source,
     maker: Maker,
     *,
     strain: StrainCurves | None = None,
@@ -73,23 +73,23 @@ def write_report(
     observer = sr.ObserverContext(
         observer_type=coded("121007", "DCM", "Device"),
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=uid(source, maker, "device"),
+            uid=uid(source.header, maker, "device"),
             name="cineflow",
             manufacturer_name="cineflow",
             model_name=maker.model,
         ),
     )
-    procedure = _PROCEDURES.get(str(source.get("Modality")), ("363679005", "SCT", "Imaging"))
+    procedure = _PROCEDURES.get(str(source.header.get("Modality")), ("363679005", "SCT", "Imaging"))
     content = sr.MeasurementReport(
         observation_context=sr.ObservationContext(observer_device_context=observer),
         procedure_reported=coded(*procedure),
         imaging_measurements=groups,
         title=coded("126000", "DCM", "Imaging Measurement Report"),
-        referenced_images=[source],
+        referenced_images=_library(source),
     )
-    common = equipment(source, maker, "measurements", 1)
+    common = equipment(source.header, maker, "measurements", 1)
     report = sr.EnhancedSR(
-        evidence=[source],
+        evidence=list(source.headers),
         content=content[0],
         is_complete=False,
         is_final=False,
@@ -101,7 +101,23 @@ def write_report(
     return path
 
 
-def _strain_groups(source: Dataset, maker: Maker, strain: StrainCurves) -> list[Any]:
+def _library(source: Source) -> list[Dataset] | None:
+    """The images of the report's library; None where they lack what an entry describes.
+
+    highdicom wants the position and thickness of an MR slice, which an enhanced object states for
+    each frame, and it knows the modality of some classes only.
+    """
+    from highdicom.sr import ImageLibrary
+
+    images = list(source.headers)
+    try:
+        ImageLibrary(images)
+    except (AttributeError, IndexError, TypeError, ValueError):
+        return None
+    return images
+
+
+def _strain_groups(source: Source, maker: Maker, strain: StrainCurves) -> list[Any]:
     from highdicom import sr
 
     beat = strain.shown
@@ -133,12 +149,12 @@ def _strain_groups(source: Dataset, maker: Maker, strain: StrainCurves) -> list[
         ]
         name = f"{part.direction} strain, {part.name}"
         sites = [site_code(part.segment)] if strain.wall.anatomical else []
-        frames = (reference + 1, frame + 1)
+        frames = (reference, frame)
         groups.append(_group(source, maker, name, measurements, sites, frames, convention))
     return groups
 
 
-def _ventricle_group(source: Dataset, maker: Maker, curves: Curves) -> Any:
+def _ventricle_group(source: Source, maker: Maker, curves: Curves) -> Any:
     from highdicom import sr
 
     measurements = []
@@ -152,13 +168,13 @@ def _ventricle_group(source: Dataset, maker: Maker, curves: Curves) -> Any:
         measurements.append(sr.Measurement(coded(*code), round(measure.value, 3), unit_code(unit)))
     frames: tuple[int, ...] = ()
     if curves.phases is not None:
-        frames = curves.phases.ed[0] + 1, curves.phases.es[0] + 1
+        frames = curves.phases.ed[0], curves.phases.es[0]
     site = [coded("87878005", "SCT", "Left ventricle")]
     return _group(source, maker, "left ventricle", measurements, site, frames)
 
 
 def _group(
-    source: Dataset,
+    source: Source,
     maker: Maker,
     name: str,
     measurements: Sequence[Any],
@@ -166,21 +182,25 @@ def _group(
     frames: Sequence[int] = (),
     convention: str = "",
 ) -> Any:
-    """One group of measurements, with the model that made it and its frames (from 1)."""
+    """One group of measurements, with the model that made it and its frames of the clip."""
     from highdicom import sr
 
-    image = sr.SourceImageForMeasurementGroup(
-        referenced_sop_class_uid=source.SOPClassUID,
-        referenced_sop_instance_uid=source.SOPInstanceUID,
-        referenced_frame_numbers=sorted(set(frames)) or None,
-    )
+    every: list[tuple[Dataset, list[int]]] = [(image, []) for image in source.headers]
+    images = [
+        sr.SourceImageForMeasurementGroup(
+            referenced_sop_class_uid=image.SOPClassUID,
+            referenced_sop_instance_uid=image.SOPInstanceUID,
+            referenced_frame_numbers=numbers or None,
+        )
+        for image, numbers in (source.references(frames) if frames else every)
+    ]
     parameters = [USE]
     if convention:
-        parameters.append(f"{convention} strain since frame {frames[0]} of the source (from 1)")
+        parameters.append(f"{convention} strain since {source.describe(frames[0])}")
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(uid(source, maker, name), name),
+        tracking_identifier=sr.TrackingIdentifier(uid(source.header, maker, name), name),
         finding_sites=[sr.FindingSite(site) for site in sites] or None,
         measurements=measurements,
         algorithm_id=sr.AlgorithmIdentification(maker.model, maker.software, parameters),
-        source_images=[image],
+        source_images=images,
     )
