@@ -38,12 +38,13 @@ KERNEL_TESTS = ("tests/core/test_cuda_kernels.py", "tests/core/test_cupy_front.p
 
 #: Seconds of each step: 8 minutes together. The sanitizers, which take longest, come last.
 LIMITS = {
-    "build": 200,
-    "tests": 60,
+    "build": 160,
+    "tests": 50,
     "benchmarks": 70,
     "tracker": 30,
+    "systems": 60,
     "memcheck": 70,
-    "racecheck": 50,
+    "racecheck": 40,
 }
 
 Step = Callable[[], tuple[str, dict[str, Any]]]
@@ -126,6 +127,7 @@ def steps(architectures: str, build_limit_s: float = LIMITS["build"]) -> dict[st
         "tests": kernel_tests,
         "benchmarks": module("bench", LIMITS["benchmarks"], "cupy", "torch"),
         "tracker": module("tracker", LIMITS["tracker"], "torch"),
+        "systems": module("systems", LIMITS["systems"], "torch", "onnx"),
         "memcheck": sanitizer("memcheck", "agrees and float32 or corner"),
         # Only kernels that share memory can race, and one layout and type of them is enough.
         "racecheck": sanitizer("racecheck", "agrees and correlation and float32-planar"),

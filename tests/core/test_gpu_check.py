@@ -223,3 +223,19 @@ def test_the_build_step_makes_a_package_that_imports(tmp_path):
     ).stdout.split()
     assert Path(loaded[0]).parent == site / "cineflow"
     assert loaded[1] == "90"
+
+
+@pytest.mark.slow
+def test_the_systems_are_measured_on_any_device():
+    """Here on the CPU, where nothing differs."""
+    command = [sys.executable, "-m", "benchmarks.gpu.systems", "--device", "cpu"]
+    command += ["--only", "pairwise_motion", "pairwise_motion_window"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert [*figures] == ["pairwise_motion", "pairwise_motion_window"]
+    for one in figures.values():
+        assert one["worst"] == 0.0
+        assert set(one["holds"]) == {"30", "60"}
+    window = figures["pairwise_motion_window"]
+    frames = window["fps"] * window["median_ms"] / 1e3
+    assert frames == pytest.approx(8, rel=0.01), "one run is for eight frames"
