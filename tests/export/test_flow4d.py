@@ -25,8 +25,8 @@ from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.store import EngineStore
 from cineflow.runtime.stream import Stream
 from cineflow.serving import TritonServer
-from cineflow.spec import Axis, AxisPart, ModelSpec
 from cineflow_client import Client, FrameRejected
+from tests.export.smaller import up_to
 from tests.models.test_flow4d import SHIFT, SIZE, beating, constant, moved, run_clip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # each export takes ten seconds of CPU
@@ -51,22 +51,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="module")
 def window(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return export_bundle("flow4d_window", tmp_path_factory.mktemp("window") / "b", sizes=SIZES)
-
-
-def up_to(spec: ModelSpec, most: int) -> ModelSpec:
-    """The spec with smaller largest sizes, so that its export compares no large volumes."""
-
-    def smaller(dim):
-        if isinstance(dim, AxisPart):
-            return replace(dim, axis=smaller(dim.axis))
-        return replace(dim, maximum=most) if isinstance(dim, Axis) else dim
-
-    def all_of(tensors):
-        return tuple(replace(one, shape=tuple(map(smaller, one.shape))) for one in tensors)
-
-    return replace(
-        spec, inputs=all_of(spec.inputs), outputs=all_of(spec.outputs), states=all_of(spec.states)
-    )
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineStore
 from cineflow.serving import TritonServer
 from cineflow_client import Client, UntrainedWeights
+from tests.export.smaller import up_to
 from tests.models.streams import cine_mr, run_through
 from tests.models.test_joint_motion_seg import constant
 
@@ -143,7 +144,9 @@ def test_the_client_gets_the_planted_motion_and_class(client: Client) -> None:
 def test_the_planted_motion_grows_with_the_frame(tmp_path: Path) -> None:
     """The head counts half the frame's width and height; see the model's docstring."""
     recipe = load_recipe("joint_motion_seg")
-    recipe = replace(recipe, spec=replace(recipe.spec, name="probe_sizes"), build=probe_network)
+    recipe = replace(
+        recipe, spec=replace(up_to(recipe.spec, 64), name="probe_sizes"), build=probe_network
+    )
     repository = write_repository([export_bundle(recipe, tmp_path / "b")], tmp_path / "models")
     with TritonServer(repository) as server, Client(server.url) as connection:
         for size, (height, width) in (

@@ -150,6 +150,8 @@ def test_every_parameter_and_every_state_of_a_window_changes_an_output() -> None
     with torch.inference_mode():
         other = network(volumes[:1], volumes.transpose(0, 1), states[0] + 0.1, states[1])
         assert (other[0] - fields).abs().max() > 1e-2
+        swapped = network(volumes[:1], volumes.transpose(0, 1), *states[::-1])
+        assert (swapped[0] - fields).abs().max() > 1e-2
         other = network(volumes[:1], volumes.transpose(0, 1), states[0], states[1] + 0.1)
         assert (other[2] - uneven)[0, 0].abs() > 1e-2
         assert not (other[2] - uneven)[0, 1:].any(), "only the first volume has it as a neighbour"

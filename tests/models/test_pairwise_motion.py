@@ -72,6 +72,7 @@ def test_every_parameter_and_every_state_changes_the_motion(pairing: str) -> Non
     require_states_matter(network, spec, frames, leave=["begun"])
 
 
+@pytest.mark.slow
 def test_untrained_motion_from_a_reference_is_alive_at_full_size() -> None:
     network = PairwiseMotion(pairing="reference").eval()
     for motion, *_ in run_through(network, SPECS["reference"], cine_mr(192, 192))[1:]:

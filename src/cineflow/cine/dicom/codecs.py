@@ -130,7 +130,8 @@ def check_stream(data: bytes, opened: Opened) -> Stream:
         raise DecodeError(
             "JPEG of 8 bits, with Huffman codes",
             f"{syntax.name} of {stream.bits} bits",
-            "Only GPL libraries decode it here. Convert it with DCMTK: dcmdjpeg IN.dcm OUT.dcm.",
+            "No library that cineflow installs decodes it. "
+            "Convert it with DCMTK: dcmdjpeg IN.dcm OUT.dcm.",
         )
     return stream
 
