@@ -17,8 +17,7 @@ from typing import Any
 import torch
 
 import cineflow.ops.torch_library  # noqa: F401, registers torch.ops.cineflow
-from benchmarks.models.facts import SYSTEMS, sizes_of
-from benchmarks.models.speed import RATES
+from benchmarks.models.facts import RATES, SYSTEMS, sizes_of
 from cineflow.export import load_recipe
 from cineflow.export.bundle import build_module
 from cineflow.spec import FeedKind

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.export.models import BODIES, EAGER, LIBRARY
-from benchmarks.models.facts import SYSTEMS, VARIANTS, facts_of
+from benchmarks.models.facts import RATES, SYSTEMS, VARIANTS, facts_of
 from benchmarks.models.page import write_table
 from benchmarks.processor import processor_and_cores
 from benchmarks.repeat import repeat_line
@@ -38,7 +38,7 @@ def main() -> None:
     if given.facts:
         write_table([facts_of(name, variant) for name in names for variant in VARIANTS])
         return
-    from benchmarks.models.speed import RATES, SERVED, measure
+    from benchmarks.models.speed import SERVED, measure
 
     columns = (EAGER, BODIES, LIBRARY, SERVED)
     print(

@@ -31,10 +31,12 @@ SYSTEMS: Mapping[str, tuple[str, ...]] = {
 #: The variants that each of them has.
 VARIANTS = ("small", "paper")
 
+#: Frames that a live source sends per second.
+RATES = (30, 60)
+
 #: Sizes of the axes that a model leaves open: those at which the sources work.
 _SIZES = {
     "flow_pwc": {"height": 224, "width": 224},
-    "flow_pwc_stream": {"height": 224, "width": 224},
     "joint_motion_seg": {"height": 192, "width": 192},
     "pairwise_motion": {"height": 128, "width": 128},
     "pairwise_motion_refine": {"height": 128, "width": 128, "time": 24},

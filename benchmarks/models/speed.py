@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.export.models import BODIES, EAGER, LIBRARY
 from benchmarks.export.timing import in_turn
-from benchmarks.models.facts import facts_of, sizes_of
+from benchmarks.models.facts import RATES, facts_of, sizes_of
 from benchmarks.models.memory import peak_mb
 from cineflow.export import export_bundle, load_recipe, write_repository
 from cineflow.export.bundle import build_module
@@ -26,8 +26,6 @@ from cineflow.serving import TritonServer
 from cineflow_client import Client
 
 SERVED = "through Triton"
-#: What a live source sends per second.
-RATES = (30, 60)
 
 
 def measure(name: str, variant: str, rounds: int, threads: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ RGB = RNG.integers(0, 256, (5, 143, 161, 3)).astype(np.uint8)
 def scaled(values: np.ndarray) -> np.ndarray:
     """From lowest to highest value, over the whole clip."""
     low, high = float(values.min()), float(values.max())
-    return np.rint((values.astype(np.float32) - low) * np.float32(255 / (high - low)))
+    return np.rint((values.astype(np.float64) - low) * (255 / (high - low)))
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
@@ -171,6 +171,30 @@ def test_itk_of_colours_vectors_and_text(tmp_path: Path) -> None:
     text = text.replace("BinaryData = True", "BinaryData = False")
     (tmp_path / "t.mha").write_text(text + " ".join(map(str, volumes.ravel())) + "\n")
     np.testing.assert_array_equal(read(tmp_path / "t.mha").frames, scaled(volumes))
+
+
+@pytest.mark.parametrize("binary", ["True", "False"])
+@pytest.mark.parametrize("file", ["../voxels.bin", "/voxels.bin", "LIST\na.raw\n../b.raw"])
+def test_a_header_names_no_file_outside_its_folder(binary: str, file: str, tmp_path: Path) -> None:
+    pytest.importorskip("SimpleITK")
+    (tmp_path / "voxels.bin").write_bytes(FRAMES.astype("<i2").tobytes())
+    folder = tmp_path / "of a stranger"
+    folder.mkdir()
+    size = " ".join(map(str, FRAMES[:, None].shape[::-1]))
+    meta = META.format(msb=False, packed=False, length=0, size=size, file=file)
+    (folder / "c.mhd").write_text(meta.replace("BinaryData = True", f"BinaryData = {binary}"))
+    nrrd = NRRD.format(size=size, endian="little", encoding="raw", file=f"data file: {file}\n\n")
+    (folder / "c.nhdr").write_text(nrrd)
+    for path in (folder / "c.mhd", folder / "c.nhdr"):
+        with pytest.raises(DecodeError, match="a header that names others"):
+            read_array(path)
+
+
+def test_levels_far_from_zero_stay_apart(tmp_path: Path) -> None:
+    """In float32 there are 128 between 1e9 and the next number."""
+    path = tmp_path / "c.npz"
+    np.savez(path, frames=FRAMES + 1e9)
+    np.testing.assert_array_equal(read(path).frames, scaled(FRAMES.astype(np.float64)))
 
 
 def test_sizes_are_checked_before_anything_is_read(tmp_path: Path) -> None:

@@ -185,7 +185,9 @@ def test_array_files_take_little_more_than_their_grey_levels(tmp_path: Path) -> 
         *_, (_, before), (outcome, grown) = read_apart(*dict.fromkeys(loaded), path)
         path.unlink()
         assert outcome[0] == clip.size, f"{name}: {outcome}"
-        assert grown - before < 1.5 * clip.size, f"{name}: {(grown - before) / clip.size:.2f} times"
+        times = (grown - before) / clip.size
+        print(f"{name}: {times:.2f} times")
+        assert times < 1.5, name
 
 
 def check_deep(read: tuple[list, int], size: tuple[int, int, int]) -> None:

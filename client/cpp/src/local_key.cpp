@@ -77,7 +77,7 @@ std::optional<ModelDesk> read_desk(const std::string& url) {
   try {
     const auto parts = Json::parse(read_private(url, ".desk")).as_texts();
     if (parts.size() == 2) return ModelDesk{parts[0], parts[1]};
-  } catch (const JsonError&) {  // also where there is no file
+  } catch (const JsonError&) {  // an absent file comes here as well
   }
   return std::nullopt;
 }

@@ -38,7 +38,8 @@ def grey_of(numbers: Numbers) -> tuple[np.ndarray, list[str]]:
     flat, at = grey.reshape(-1), 0
     for piece in _luma(numbers):
         if numbers.dtype != np.uint8:
-            piece = (piece.astype(np.float32) - low) * np.float32(255 / (high - low))
+            # float64: in float32, levels far from 0 would fall together.
+            piece = (piece.astype(np.float64) - low) * (255 / (high - low))
             np.rint(piece, out=piece)
         if numbers.fortran:
             places = np.arange(at, at + piece.size)

@@ -8,7 +8,7 @@ bzip2, one file for each slice) go through SimpleITK.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -46,7 +46,7 @@ def read_itk(path: Path, limit_bytes: int | None) -> Numbers:
     """The voxels of a file of x, y, z and time; or x, y and time where a NRRD file says so.
 
     Raises:
-        ArgumentError: It has other axes, or vectors that are not colours.
+        ArgumentError: It has other axes, vectors that are not colours, or voxels elsewhere.
         MissingDependencyError: SimpleITK is not installed.
         TooLargeError: Voxels that have to be loaded at once exceed the limit.
         Exception: Many types, where the file is damaged.
@@ -60,6 +60,7 @@ def read_itk(path: Path, limit_bytes: int | None) -> Numbers:
             "pip install SimpleITK",
         ) from error
 
+    header = _read_header(path)
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
@@ -81,7 +82,7 @@ def read_itk(path: Path, limit_bytes: int | None) -> Numbers:
     one = SimpleITK.Image([1, 1], reader.GetPixelID(), samples if samples > 1 else 0)
     dtype = SimpleITK.GetArrayViewFromImage(one).dtype
     shape = (*size[::-1], *((samples,) if samples > 1 else ()))
-    voxels = _find_voxels(path, size, samples)
+    voxels = _find_voxels(path, header, size, samples)
     pieces: Callable[[], Iterator[np.ndarray]]
     if voxels is None:
         rows = dtype.itemsize * int(np.prod(shape[:-1], dtype=object))
@@ -123,15 +124,46 @@ class _Inflated:
         return b"".join(parts)
 
 
-def _find_voxels(path: Path, size: tuple[int, ...], samples: int) -> _Voxels | None:
-    """Where voxels lie in one piece, in the order of `size`; None if they do not."""
-    nrrd = path.suffix.lower() in _NRRD
+@dataclass(frozen=True)
+class _Header:
+    """What a header says of its voxels.
+
+    Attributes:
+        fields: By the names of NRRD; None where a line is no field.
+        end: First byte after it.
+    """
+
+    fields: dict[str, str] | None
+    end: int
+
+
+def _read_header(path: Path) -> _Header:
+    """Read a header, before SimpleITK opens the files that it names.
+
+    Raises:
+        ArgumentError: It names a file outside of its folder.
+    """
     with path.open("rb") as file:
-        fields = _nrrd_fields(file) if nrrd else _meta_fields(file)
-        offset = file.tell()
+        fields = _nrrd_fields(file) if _is_nrrd(path) else _meta_fields(file)
+        end = file.tell()
+        if fields is not None and "data file" in fields:
+            # The names of a list come after the header.
+            _require_near([fields["data file"], *_lines(file.read(_LONGEST_HEADER))])
+    return _Header(fields, end)
+
+
+def _is_nrrd(path: Path) -> bool:
+    return path.suffix.lower() in _NRRD
+
+
+def _find_voxels(
+    path: Path, header: _Header, size: tuple[int, ...], samples: int
+) -> _Voxels | None:
+    """Where voxels lie in one piece, in the order of `size`; None if they do not."""
+    fields = header.fields
     if fields is None:
         return None
-    wanted = [*([samples] if nrrd and samples > 1 else []), *size]
+    wanted = [*([samples] if _is_nrrd(path) and samples > 1 else []), *size]
     try:
         if [int(side) for side in fields["sizes"].split()] != wanted:
             return None
@@ -145,10 +177,20 @@ def _find_voxels(path: Path, size: tuple[int, ...], samples: int) -> _Voxels | N
     order = {"big": ">", "little": "<"}[fields.get("endian", "little")]
     name = fields.get("data file")
     if name is None:
-        return _Voxels(path, offset, packed, order)
-    other = path.parent / name
+        return _Voxels(path, header.end, packed, order)
     # A list or a pattern names several files.
+    other = path.parent / name
     return _Voxels(other, 0, packed, order) if other.is_file() else None
+
+
+def _lines(text: bytes) -> list[str]:
+    return [line.strip() for line in text.decode("latin-1").splitlines()]
+
+
+def _require_near(names: Sequence[str]) -> None:
+    """Refuse names of files outside of the header's folder: a header may come from a stranger."""
+    if any(name.startswith("/") or ".." in Path(name).parts for name in names):
+        raise ArgumentError("voxels in the header's own folder", "a header that names others")
 
 
 def _nrrd_fields(file: IO[bytes]) -> dict[str, str] | None:
@@ -163,6 +205,8 @@ def _nrrd_fields(file: IO[bytes]) -> dict[str, str] | None:
         name, colon, value = text.partition(": ")
         if colon and not text.startswith("#"):
             fields[name.lower()] = value.strip()
+            if value.startswith("LIST"):  # of files, to the end of the header
+                break
     for other, name in (("datafile", "data file"), ("byteskip", "byte skip"),
                         ("lineskip", "line skip")):  # fmt: skip
         if other in fields:
@@ -182,12 +226,11 @@ def _meta_fields(file: IO[bytes]) -> dict[str, str] | None:
         if name.strip().lower() == "elementdatafile":
             break
     yes: Any = lambda name: found.get(name, "False").lower() in ("true", "1")  # noqa: E731
-    if found.get("headersize", "0") != "0" or not yes("binarydata"):
-        return None
+    plain = found.get("headersize", "0") == "0" and yes("binarydata")
     big = yes("binarydatabyteordermsb") or yes("elementbyteordermsb")
     fields = {
         "sizes": found.get("dimsize", ""),
-        "encoding": "gzip" if yes("compresseddata") else "raw",
+        "encoding": ("gzip" if yes("compresseddata") else "raw") if plain else "other",
         "endian": "big" if big else "little",
     }
     if found.get("elementdatafile", "").upper() != "LOCAL":

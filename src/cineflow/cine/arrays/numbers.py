@@ -19,7 +19,7 @@ _COLOURS = (3, 4)
 LAYOUT = (
     "A .npz file has frames [T, H, W] or [T, D, H, W], times_ms [T] and spacing_mm ([slice,] row, "
     "column), as `cineflow phantom ventricle --out FILE.npz` writes it; NIfTI, .mhd and .nrrd have "
-    "x, y, z and time. RGB has its samples in a last axis of 3."
+    "x, y, z and time. RGB or RGBA has its samples in a last axis of 3 or 4."
 )
 
 
