@@ -22,8 +22,9 @@ from cineflow.models.joint_motion_seg import CLASSES, JointMotionSeg
 from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineStore
 from cineflow.serving import TritonServer
-from cineflow_client import Client, UntrainedWeights
+from cineflow_client import Client
 from tests.export.smaller import up_to
+from tests.export.untrained import require_said
 from tests.models.streams import cine_mr, run_through
 from tests.models.test_joint_motion_seg import constant
 
@@ -180,14 +181,7 @@ def test_the_stream_command_shows_labels_and_strain(
 
 
 def test_everything_that_names_the_model_says_untrained(client: Client, bundle: Bundle) -> None:
-    assert bundle.spec.weights.describe() == "seed 0 (untrained)"
-    weights = client.model("joint_motion_seg").spec["weights"]
-    assert weights == {"source": "seed 0", "licence": "Apache-2.0", "trained": False}
-    with (
-        pytest.warns(UntrainedWeights, match="outputs are meaningless"),
-        client.stream("joint_motion_seg") as stream,
-    ):
-        assert stream.untrained
+    require_said(client, bundle)
 
 
 @needs_rtx

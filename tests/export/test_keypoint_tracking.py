@@ -25,6 +25,7 @@ from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineStore
 from cineflow.serving import TritonServer
 from cineflow_client import Client
+from tests.export.untrained import require_said
 from tests.models.known_points import STEPS, blobs, passes_the_picture
 from tests.models.test_keypoint_tracking import FRAMES, SIZE, TINY
 
@@ -63,12 +64,17 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+def known_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """With known points."""
-    folder = tmp_path_factory.mktemp("known")
-    made = export_bundle(recipe_of(known), folder / "bundle")
-    write_repository([made], folder / "models")
-    with TritonServer(folder / "models") as running:
+    return export_bundle(recipe_of(known), tmp_path_factory.mktemp("known") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def server(
+    known_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TritonServer]:
+    folder = tmp_path_factory.mktemp("served") / "models"
+    with TritonServer(write_repository([known_bundle], folder)) as running:
         yield running
 
 
@@ -99,6 +105,13 @@ def test_planted_points_come_back_through_the_server(server: TritonServer) -> No
         assert tracks.unit == "px"
 
 
+def test_everything_that_names_the_model_says_untrained(
+    server: TritonServer, known_bundle: Bundle
+) -> None:
+    with Client(server.url) as client:
+        require_said(client, known_bundle)
+
+
 def test_the_stream_command_writes_curves_and_says_what_it_did(
     server: TritonServer, write_dicom: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -111,7 +124,7 @@ def test_the_stream_command_writes_curves_and_says_what_it_did(
     text = " ".join(done.output.split())
     assert "parasternal long axis" in text
     assert f"The last frame was sent {FRAMES - 2} times more" in text
-    assert "untrained" in text
+    assert "Untrained weights: outputs are meaningless" in text
     with (out / "curves.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["frame"]) for row in rows] == list(range(count))

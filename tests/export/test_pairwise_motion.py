@@ -30,8 +30,9 @@ from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.store import EngineStore
 from cineflow.runtime.stream import Stream
 from cineflow.serving import TritonServer
-from cineflow_client import Client, UntrainedWeights
+from cineflow_client import Client
 from tests.export.smaller import up_to
+from tests.export.untrained import require_said
 from tests.models.streams import as_input, cine_mr, run_through
 from tests.models.test_pairwise_motion import constant, window_of
 
@@ -151,14 +152,7 @@ def test_the_client_gets_the_planted_flow_at_every_size(tmp_path: Path) -> None:
 
 
 def test_everything_that_names_the_model_says_untrained(client: Client, bundle: Bundle) -> None:
-    assert bundle.spec.weights.describe() == "seed 0 (untrained)"
-    weights = client.model("pairwise_motion").spec["weights"]
-    assert weights == {"source": "seed 0", "licence": "Apache-2.0", "trained": False}
-    with (
-        pytest.warns(UntrainedWeights, match="outputs are meaningless"),
-        client.stream("pairwise_motion") as stream,
-    ):
-        assert stream.untrained
+    require_said(client, bundle)
 
 
 def test_the_stream_command_says_untrained_and_shows_the_motion(

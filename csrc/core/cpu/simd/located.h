@@ -93,15 +93,11 @@ CINEFLOW_HD void load_corners_inside(const std::int32_t* top, const Source* plan
   }
 }
 
-/// Loads the corners of the vector that begins at `start`.
+/// Loads corners whose lower row need not follow the upper one. Not for Layout::kAdjacent.
 template <Layout kLayout, typename Source>
-CINEFLOW_HD void load_corners(const SampleBlocks& blocks, const Source* plane, const Steps& steps,
-                              bool wraps, int start, PixelPairs (&rows)[2]) {
-  // The lower row follows the upper one, except where a sample has a corner outside.
-  const bool may_wrap = kLayout != Layout::kAdjacent && wraps && outside_at(blocks, start) != 0;
-  const std::int32_t* top = top_offsets_at(blocks, start);
-  if (!may_wrap) return load_corners_inside<kLayout>(top, plane, steps, rows);
-  const std::int32_t* bottom = bottom_offsets_at(blocks, start);
+CINEFLOW_HD void load_corner_rows(const Source* plane, const std::int32_t* top,
+                                  const std::int32_t* bottom, const Steps& steps,
+                                  PixelPairs (&rows)[2]) {
   if constexpr (kLayout == Layout::kStrided) {
     rows[0] = load_strided_pairs(plane, top, steps.right);
     rows[1] = load_strided_pairs(plane, bottom, steps.right);
@@ -112,6 +108,17 @@ CINEFLOW_HD void load_corners(const SampleBlocks& blocks, const Source* plane, c
     load_pairs({plane}, bottom, row);
     rows[1] = row[0];
   }
+}
+
+/// Loads the corners of the vector that begins at `start`.
+template <Layout kLayout, typename Source>
+CINEFLOW_HD void load_corners(const SampleBlocks& blocks, const Source* plane, const Steps& steps,
+                              bool wraps, int start, PixelPairs (&rows)[2]) {
+  // The lower row follows the upper one, except where a sample has a corner outside.
+  const bool may_wrap = kLayout != Layout::kAdjacent && wraps && outside_at(blocks, start) != 0;
+  const std::int32_t* top = top_offsets_at(blocks, start);
+  if (!may_wrap) return load_corners_inside<kLayout>(top, plane, steps, rows);
+  load_corner_rows<kLayout>(plane, top, bottom_offsets_at(blocks, start), steps, rows);
 }
 
 /// Calls `body(std::integral_constant<Layout, ...>)` with the layout of a run's source.

@@ -20,16 +20,7 @@ CINEFLOW_HD void load_corners_anywhere(const VectorCorners& corners, const Sourc
   } else {
     std::int32_t bottom[kLanes];
     store(bottom, corners.bottom_offset);
-    if constexpr (kLayout == Layout::kStrided) {
-      rows[0] = load_strided_pairs(plane, top, steps.right);
-      rows[1] = load_strided_pairs(plane, bottom, steps.right);
-    } else {
-      PixelPairs row[1];
-      load_pairs({plane}, top, row);
-      rows[0] = row[0];
-      load_pairs({plane}, bottom, row);
-      rows[1] = row[0];
-    }
+    load_corner_rows<kLayout>(plane, top, bottom, steps, rows);
   }
 }
 
