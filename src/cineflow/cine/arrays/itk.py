@@ -129,7 +129,7 @@ class _Header:
     """What a header says of its voxels.
 
     Attributes:
-        fields: By the names of NRRD; None where a line is no field.
+        fields: By the names of NRRD; None where a line is not a field.
         end: First byte after it.
     """
 
