@@ -4,8 +4,8 @@
 
 The models are one that returns an 800 x 600 frame as float16, and the default tracker at
 256 x 256. Each client is a process of its own with one stream. They take turns, so that both see
-the same machine. `--growth` also sends that many frames through each, and prints how the resident
-memory grew.
+the same machine. `--growth` does another thing: it sends that many frames of 64 x 64 through each
+client, and prints how its resident memory grew after the first twentieth of them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from rich.progress import track
 
 from benchmarks.client.identity import recipe
 from benchmarks.repeat import repeat_line
@@ -87,15 +88,27 @@ def compare(
             )
         ratios = [there / here for there, here in zip(rows["C++"], rows["Python"], strict=True)]
         print("  ratio    p50 {:8.2f}      p99 {:8.2f}      CPU {:.2f}, {:.2f}".format(*ratios))
-        if options.growth:
-            for name, pace in paces.items():
-                before = pace.resident_kb[-1]
-                for _ in range(options.growth // 1000):
-                    pace.round(1000, keep=False)
-                print(f"  {name:<8} {options.growth} frames: +{pace.resident_kb[-1] - before} kB")
     finally:
         for pace in paces.values():
             pace.close()
+
+
+def growth(url: str, frames: int) -> None:
+    """Print how the resident memory of each client grew over that many frames."""
+    rounds = max(2, frames // 1000)
+    warm_up = max(1, rounds // 20)
+    for name, command in CLIENTS.items():
+        pace = Pace([*command, url, "lucas_kanade", "64", "64", "shm"])
+        try:
+            for _ in track(range(rounds), f"{name}, {frames} frames"):
+                pace.round(frames // rounds, keep=False)
+        finally:
+            pace.close()
+        before, after = pace.resident_kb[warm_up - 1], pace.resident_kb[-1]
+        print(
+            f"  {name:<8} {frames} frames: {before} kB after {warm_up} rounds, {after} kB in the "
+            f"end, {100 * (after - before) / before:+.2f} %"
+        )
 
 
 def main() -> None:
@@ -110,9 +123,12 @@ def main() -> None:
         returned = export_bundle(recipe(), Path(folder) / "bundle")
         models = write_repository([returned, Bundle.load("lucas_kanade")], Path(folder) / "models")
         with TritonServer(models, binary=install_server()) as server:
-            for transport in ("shm", "grpc"):
-                compare(server.url, returned.spec.name, (600, 800), transport, options)
-            compare(server.url, "lucas_kanade", (256, 256), "shm", options)
+            if options.growth:
+                growth(server.url, options.growth)
+            else:
+                for transport in ("shm", "grpc"):
+                    compare(server.url, returned.spec.name, (600, 800), transport, options)
+                compare(server.url, "lucas_kanade", (256, 256), "shm", options)
     print(repeat_line())
 
 
