@@ -16,7 +16,7 @@ import numpy as np
 
 from cineflow.errors import ArgumentError, ExportError
 from cineflow.export.check.module import require_finite, run_torch
-from cineflow.export.check.units import Gap, measure, unit_of
+from cineflow.export.check.units import Gap, measure, spread, unit_of
 from cineflow.export.recipe import Recipe
 from cineflow.runtime.bundle import graph_outputs
 from cineflow.runtime.engine import Engine
@@ -276,7 +276,7 @@ def _rows(
                 worst=float(max(gap.distances.max(initial=0.0) for gap in gaps)),
                 mean=float(np.mean([gap.distances.mean() for gap in gaps])),
                 tolerance=tensor.tolerance or 0.0,
-                spread=float(np.std(np.stack([one[name] for one, _ in pairs]))),
+                spread=spread([one[name] for one, _ in pairs]),
                 frames=len(expected[0]),
                 dice=_lowest_dice(gaps),
                 ranks_changed=sum(gap.ranks_changed for gap in gaps),

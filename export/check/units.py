@@ -11,7 +11,7 @@ The tolerance of the spec limits the first figure of each line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,6 +83,11 @@ def measure(
         changed = int((one.argmax(axis=-1) != other.argmax(axis=-1)).sum())
         return Gap(gap, ranks_changed=changed)
     return Gap(gap)
+
+
+def spread(values: Sequence[np.ndarray]) -> float:
+    """Standard deviation of all values, summed in f64: in f16 the sum would be infinite."""
+    return float(np.std(np.stack(values), dtype=np.float64))
 
 
 def dice_by_class(tensor: TensorSpec, one: np.ndarray, other: np.ndarray) -> dict[str, float]:

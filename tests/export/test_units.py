@@ -11,7 +11,7 @@ import pytest
 from cineflow.errors import ExportError
 from cineflow.export.bundle.imported import import_bundle
 from cineflow.export.check.parity import agreement, require
-from cineflow.export.check.units import measure, unit_of
+from cineflow.export.check.units import measure, spread, unit_of
 from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
 
@@ -22,6 +22,13 @@ SIZES = {"height": 16, "width": 24}
 def model(output: TensorSpec, feed: Feed | None = None) -> ModelSpec:
     image = TensorSpec("image", "float32", (1, 1, HEIGHT, WIDTH), "0..1")
     return ModelSpec("net", "s", (image,), (output,), feed=feed or Feed("frame", ("image",)))
+
+
+def test_spread_of_half_precision_is_not_half_precision() -> None:
+    grey = np.arange(256, dtype=np.float16).repeat(4096)
+    with np.errstate(over="ignore"):
+        assert np.isinf(grey.sum()), "the sum itself is beyond float16"
+    assert spread([grey, grey]) == pytest.approx(73.9, abs=0.01)
 
 
 def test_labels_differ_by_a_share_of_the_pixels() -> None:
