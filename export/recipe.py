@@ -20,7 +20,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,10 @@ class Recipe:
         variant: Which one of the file's `VARIANTS`; "" where it has none.
         own_keys: Turns the state dict of a public checkpoint into that of the module, and returns
             any other one as it is.
+        may_lack: Parts that a checkpoint may lack as a whole, by the beginning of their keys
+            ("head."). They keep the weights that `build()` makes, and the model stays untrained.
+        sizes: Sizes of dynamic axes, by name, at which it is exported where none are given. The
+            axes that are left out stay dynamic.
     """
 
     spec: ModelSpec
@@ -71,6 +75,8 @@ class Recipe:
     sha256: str = ""
     variant: str = ""
     own_keys: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] = dict
+    may_lack: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -103,6 +109,7 @@ class Recipe:
             self,
             spec=_fix_axes(self.spec, sizes),
             example_inputs=lambda others, seed: given({**sizes, **others}, seed),
+            sizes={name: size for name, size in self.sizes.items() if name not in sizes},
         )
 
     def examples(self, sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:

@@ -30,15 +30,25 @@ class Times:
 
 
 def in_turn(
-    calls: Mapping[str, Callable[[], object]], rounds: int, pause_s: float = 0.0
+    calls: Mapping[str, Callable[[], object]],
+    rounds: int,
+    pause_s: float = 0.0,
+    say: Callable[[str], object] = lambda words: None,
 ) -> dict[str, Times]:
     """Time every call once per round, so that a busy machine slows them equally.
 
     Each round has its own order: the call before decides what is in the caches.
+
+    Args:
+        calls: By name.
+        rounds: That count; `WARM_UP` go before them.
+        pause_s: Before each call.
+        say: Called before each round with a few words.
     """
     samples: dict[str, list[float]] = {name: [] for name in calls}
     random = np.random.default_rng(0)
     for round_ in range(WARM_UP + rounds):
+        say(f"round {round_ + 1} of {WARM_UP + rounds}")
         for name in random.permutation(list(calls)):
             call = calls[name]
             if pause_s:

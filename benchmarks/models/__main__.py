@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--model", action="append", help="measure only this recipe")
     arguments.add_argument("--variant", default="small", choices=VARIANTS, help="of each recipe")
+    arguments.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="of the frames")
     arguments.add_argument("--facts", action="store_true", help="only write docs/systems.md")
     given = arguments.parse_args()
     names = given.model or [name for members in SYSTEMS.values() for name in members]
@@ -42,18 +46,23 @@ def main() -> None:
 
     columns = (EAGER, BODIES, LIBRARY, SERVED)
     print(
-        f"{processor_and_cores()}; {given.threads} threads; {given.variant}; "
-        "median ms of one run; peak MB of ONNX Runtime with our library\n"
+        f"{processor_and_cores()}; {given.threads} threads; {given.variant}\n"
+        "of each runtime: median ms of one run (frames per second; of a call, runs per second)\n"
+        "MB: peak of ONNX Runtime with our library; fps: whether the served stream keeps up\n"
     )
     rates = [f"{rate} fps" for rate in RATES]
-    titles = ["model", "size", "M parameters", "G MACs", "MB", *columns, "fps served", *rates]
+    titles = ["model", "size", "M parameters", "G MACs", "MB", *columns, *rates]
     print(f"| {' | '.join(titles)} |")
-    print("|" + "---|" * len(titles))
+    print("|" + "---|" * len(titles), flush=True)
+    sizes = dict(zip(("height", "width"), given.size, strict=True)) if given.size else {}
+    start = time.monotonic()
     rows = []
-    for name in names:
-        row = measure(name, given.variant, given.rounds, given.threads)
+    for count, name in enumerate(names, start=1):
+        progress = _Progress(f"{count} of {len(names)}, {name}", start)
+        row = measure(name, given.variant, given.rounds, given.threads, sizes, progress)
+        progress.clear()
         rows.append(row)
-        print(_line(row, columns, SERVED), flush=True)
+        print(_line(row, columns), flush=True)
     print("\nrequirements")
     judged = requirements(rows, SERVED)
     for sentence, met in judged.items():
@@ -61,16 +70,44 @@ def main() -> None:
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps({"models": rows, "requirements": judged}, indent=1) + "\n")
     print(repeat_line())
-    print(f"wrote {OUT}")
+    print(f"wrote {OUT} after {(time.monotonic() - start) / 60:.0f} minutes")
 
 
-def _line(row: dict[str, Any], columns: tuple[str, ...], served: str) -> str:
+class _Progress:
+    """A line on the terminal, or in a log, that says what goes on.
+
+    Args:
+        what: Of all that is measured.
+        start: When it began, `time.monotonic`.
+    """
+
+    def __init__(self, what: str, start: float) -> None:
+        self._what, self._start = what, start
+        self._same_line = sys.stderr.isatty()
+
+    def __call__(self, words: str) -> None:
+        line = f"{time.monotonic() - self._start:5.0f} s  {self._what}: {words}"
+        if self._same_line:
+            print(f"\r\033[K{line[:100]}", end="", file=sys.stderr, flush=True)
+        elif not words.startswith("torch and"):  # a log need not have every round
+            print(line, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Before the table goes on."""
+        if self._same_line:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _line(row: Mapping[str, Any], columns: Sequence[str]) -> str:
     facts = row["facts"]
-    cells = [f"{row['ms'][name]['median']:.1f}" if name in row["ms"] else "" for name in columns]
-    holds = ["holds" if held else "no" for held in row["holds"].values()]
+    cells = [
+        f"{row['ms'][name]['median']:.1f} ({row['fps'][name]:.1f})" if name in row["ms"] else ""
+        for name in columns
+    ]
+    holds = ["holds" if row["holds"][str(rate)] else "no" for rate in RATES if row["holds"]]
     numbers = [f"{facts['parameters'] / 1e6:.2f}", f"{facts['macs'] / 1e9:.2f}"]
     numbers.append(f"{row['peak_mb']:.0f}")
-    own = [facts["name"], facts["size"], *numbers, *cells, f"{row['fps'][served]:.1f}", *holds]
+    own = [facts["name"], facts["size"], *numbers, *cells, *(holds or ["a call"] * len(RATES))]
     return f"| {' | '.join(own)} |"
 
 
@@ -78,16 +115,16 @@ def requirements(rows: list[dict[str, Any]], served: str) -> dict[str, bool]:
     """Each requirement with its figure, and whether it is met."""
     judged = {}
     for row in rows:
-        name, fps, small = (
-            row["facts"]["name"],
-            row["fps"][served],
-            row["facts"]["variant"] == "small",
-        )
+        facts, fps = row["facts"], row["fps"][served]
+        name, small = facts["name"], facts["variant"] == "small"
         if small and name in LEAST_FPS:
-            judged[f"{name}: {fps:.1f} fps through Triton"] = fps >= LEAST_FPS[name]
+            wanted = LEAST_FPS[name]
+            sentence = f"{name} at {facts['size']}: {fps:.1f} fps through Triton ({wanted:.0f})"
+            judged[sentence] = fps >= wanted
         if small and name in MOST_S:
-            seconds = row["ms"][served]["median"] / 1e3
-            judged[f"{name}: {seconds:.2f} s through Triton"] = seconds <= MOST_S[name]
+            seconds, wanted = row["ms"][served]["median"] / 1e3, MOST_S[name]
+            sentence = f"{name} at {facts['size']}: {seconds:.2f} s through Triton ({wanted:g})"
+            judged[sentence] = seconds <= wanted
         if LIBRARY in row["ms"] and row["own_ops"]:  # the others run the same graph twice
             figure = row["ms"][LIBRARY]["best"] / row["ms"][BODIES]["best"]
             judged[f"{name}: the library takes {figure:.2f} of the bodies' time"] = figure <= 1

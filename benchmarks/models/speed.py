@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +29,35 @@ from cineflow_client import Client
 SERVED = "through Triton"
 
 
-def measure(name: str, variant: str, rounds: int, threads: int) -> dict[str, Any]:
+#: Called with a few words on what goes on.
+Say = Callable[[str], object]
+
+
+def measure(
+    name: str, variant: str, rounds: int, threads: int, given: Mapping[str, int], say: Say
+) -> dict[str, Any]:
     """One model in every runtime, in turn, then served.
+
+    Args:
+        name: Of the recipe.
+        variant: Of it.
+        rounds: Runs that count, in each runtime.
+        threads: Of each runtime.
+        given: Sizes of some axes; the others are those of `sizes_of`.
+        say: Called with each step.
 
     Returns:
         `facts`; `own_ops`: whether it has any of ours; `peak_mb` of ONNX Runtime with our library;
         `ms` of one run by runtime (best and median); `fps` by runtime: frames that one run is for,
-        over its median; `holds`: rates that the served model keeps up with.
+        over its median; `holds`: rates that the served model keeps up with, empty for a call.
     """
-    facts = facts_of(name, variant)
+    facts = facts_of(name, variant, given)
     recipe = load_recipe(name, variant)
-    inputs = {key: value.numpy() for key, value in recipe.examples(sizes_of(recipe), 0).items()}
+    sizes = sizes_of(recipe, given)
+    inputs = {key: value.numpy() for key, value in recipe.examples(sizes, 0).items()}
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
-        bundle = export_bundle(recipe, Path(folder) / "bundle")
+        bundle = export_bundle(recipe, Path(folder) / "bundle", sizes=given, progress=say)
         engines: dict[str, Engine] = {
             EAGER: TorchEngine(build_module(recipe), recipe.spec),
             BODIES: OnnxRuntimeEngine(bundle, threads, use_op_library=False),
@@ -51,13 +67,17 @@ def measure(name: str, variant: str, rounds: int, threads: int) -> dict[str, Any
         times = in_turn(
             {key: lambda e=e: e.run(inputs) for key, e in engines.items()},  # type: ignore[misc]
             rounds,
+            say=lambda words: say(f"torch and ONNX Runtime, {words}"),
         )
         found = {key: value.to_dict() for key, value in times.items()}
         del engines  # their threads spin
+        say(SERVED)
         found[SERVED] = _served(bundle, recipe, inputs, rounds, threads, Path(folder))
         size = bundle.onnx_path.stat().st_size
+        say("memory")
         memory = peak_mb(bundle.path, inputs, threads)
     fps = {key: 1e3 * facts.frames / one["median"] for key, one in found.items()}
+    feed = recipe.spec.feed
     return {
         "facts": vars(facts),
         "onnx_mb": round(size / 1e6, 1),
@@ -65,7 +85,7 @@ def measure(name: str, variant: str, rounds: int, threads: int) -> dict[str, Any
         "peak_mb": round(memory, 1),
         "ms": found,
         "fps": {key: round(value, 1) for key, value in fps.items()},
-        "holds": {str(rate): fps[SERVED] >= rate for rate in RATES},
+        "holds": {str(rate): fps[SERVED] >= rate for rate in RATES if feed.streams},
     }
 
 
@@ -91,15 +111,14 @@ def _served(
                 taken.append(1e3 * (time.perf_counter() - start))
             taken = taken[2:]
         else:
-            taken = _streamed(client, bundle, recipe, rounds)
+            taken = _streamed(client, bundle, recipe, inputs, rounds)
     return {"best": round(min(taken), 3), "median": round(float(np.median(taken)), 3)}
 
 
-def _streamed(client: Client, bundle: Bundle, recipe: Recipe, rounds: int) -> list[float]:
-    feed = recipe.spec.feed
-    sizes = sizes_of(recipe)
-    shape = recipe.spec.frame_inputs[-1].shape[-feed.rank :]
-    size = [dim if isinstance(dim, int) else sizes[dim.name] for dim in shape]
+def _streamed(
+    client: Client, bundle: Bundle, recipe: Recipe, inputs: dict[str, np.ndarray], rounds: int
+) -> list[float]:
+    size = inputs[recipe.spec.frame_inputs[-1].name].shape[-recipe.spec.feed.rank :]
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (8, *size)).astype(np.uint8)
     taken: list[float] = []

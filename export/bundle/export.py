@@ -18,7 +18,7 @@ from cineflow.export.bundle.contents import (
     write_bundle,
     write_manifest,
 )
-from cineflow.export.bundle.module import build_module
+from cineflow.export.bundle.module import build_module, load_into
 from cineflow.export.bundle.origin import Checkpoint, manifest_entry
 from cineflow.export.bundle.probes import MakeInputs, write_probes
 from cineflow.export.check.lint import require_no_errors
@@ -61,7 +61,8 @@ def export_bundle(
         variant: Of the recipe ("paper"), where `recipe` is a name or a file; "" means its first.
         weights: Checkpoint for the module; None keeps what `build()` made.
         precision: "fp32", or "fp16" for features in half precision.
-        sizes: Fix these dynamic axes, by name ("height", "width").
+        sizes: Fix these dynamic axes, by name ("height", "width"); those of `recipe.sizes` are
+            fixed in any case.
         inlined: Also write `model-inlined.onnx`, for tools that cannot read functions.
         split_ops: Also write the graph cut at our ops, for runtimes that take no plugins.
         progress: Called with one short sentence per step.
@@ -81,11 +82,12 @@ def export_bundle(
             "fp16 keeps coordinates, flow and states in f32; bf16 is not supported",
         )
     require_tolerances(recipe.spec)
-    if sizes:
-        recipe = recipe.with_sizes(sizes)
+    if fixed := {**recipe.sizes, **(sizes or {})}:
+        recipe = recipe.with_sizes(fixed)
     checkpoint = None if weights is None else Checkpoint.read(weights)
-    module = build_module(recipe, weights)
-    spec = replace(recipe.spec, weights=_weights_of(recipe, checkpoint, module))
+    module = build_module(recipe)
+    lacking = () if weights is None else load_into(module, weights, recipe)
+    spec = replace(recipe.spec, weights=_weights_of(recipe, checkpoint, module, lacking))
     origin = manifest_entry(recipe, checkpoint)
     out_dir = Path(out_dir).resolve()  # "." is another folder once the bundle is in place
     with staged_directory(out_dir) as stage:
@@ -124,11 +126,20 @@ def _inputs_of(recipe: Recipe) -> MakeInputs:
     return inputs
 
 
-def _weights_of(recipe: Recipe, checkpoint: Checkpoint | None, module: torch.nn.Module) -> Weights:
+def _weights_of(
+    recipe: Recipe,
+    checkpoint: Checkpoint | None,
+    module: torch.nn.Module,
+    lacking: tuple[str, ...],
+) -> Weights:
     """Where the numbers in `module` come from, as far as the recipe says."""
-    if checkpoint is not None:
-        return Weights(str(checkpoint), "as its source states", trained=True)
     stated = recipe.spec.weights
+    if checkpoint is not None:
+        licence = "as its source states"
+        if lacking:  # an untrained part makes all of it untrained
+            parts = ", ".join(one.removesuffix(".") for one in lacking)
+            return Weights(f"{stated.source} for {parts}; {checkpoint} for the rest", licence)
+        return Weights(str(checkpoint), licence, trained=True)
     if stated.source == "none" and next(module.parameters(), None) is not None:
         return Weights("not stated by the recipe", "not stated")
     return stated

@@ -36,5 +36,17 @@ def build_module(recipe: Recipe, weights: str | Path | None = None) -> torch.nn.
             "Return the network itself; weights come from --weights or from build()",
         )
     if weights is not None:
-        load_weights(module, weights, recipe.own_keys)
+        load_into(module, weights, recipe)
     return module.eval().requires_grad_(False)
+
+
+def load_into(module: torch.nn.Module, weights: str | Path, recipe: Recipe) -> tuple[str, ...]:
+    """Load a checkpoint into a recipe's module.
+
+    Returns:
+        The parts that the checkpoint lacks (`Recipe.may_lack`).
+
+    Raises:
+        ExportError: It does not fit.
+    """
+    return load_weights(module, weights, recipe.own_keys, recipe.may_lack)

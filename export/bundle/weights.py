@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,16 +26,22 @@ def load_weights(
     module: torch.nn.Module,
     file: str | Path,
     own_keys: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] = dict,
-) -> None:
+    may_lack: Sequence[str] = (),
+) -> tuple[str, ...]:
     """Load a checkpoint into `module`; their keys must match completely.
 
-    Only the counters of batch normalisation may be missing.
+    Only the counters of batch normalisation and the parts in `may_lack` may be missing.
 
     Args:
         module: Receives the values.
         file: A `.safetensors` file, or one that `torch.load(weights_only=True)` reads: a state
             dict, bare or under "state_dict", "model_state_dict" or "model".
         own_keys: Turns a public checkpoint's state dict into the module's (`Recipe.own_keys`).
+        may_lack: Parts that may be missing as a whole, by the beginning of their keys
+            (`Recipe.may_lack`). They keep their values.
+
+    Returns:
+        The parts that are missing.
 
     Raises:
         ExportError: The file is unreadable or holds more than tensors, or keys are missing,
@@ -45,8 +51,13 @@ def load_weights(
     wanted = module.state_dict()
     if state and not set(state) & set(wanted) and all(k.startswith("module.") for k in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}  # DataParallel
+    lacking = tuple(part for part in may_lack if not any(key.startswith(part) for key in state))
     problems = {
-        "missing": [key for key in wanted if key not in state and not key.endswith(_COUNTERS)],
+        "missing": [
+            key
+            for key in wanted
+            if key not in state and not key.endswith(_COUNTERS) and not key.startswith(lacking)
+        ],
         "unexpected": [key for key in state if key not in wanted],
         "mis-shaped": [
             f"{key} {list(state[key].shape)} (wanted {list(value.shape)})"
@@ -67,6 +78,7 @@ def load_weights(
             "Check that the checkpoint belongs to this architecture and its settings",
         )
     module.load_state_dict({key: state.get(key, value) for key, value in wanted.items()})
+    return lacking
 
 
 def _converts(given: torch.dtype, wanted: torch.dtype) -> bool:

@@ -1,7 +1,9 @@
 """Recipe of `keypoint_tracking`: borders of the left ventricle's walls in a parasternal long axis.
 
 Without `--weights` the weights are random (seeded) and the points are meaningless. In the variant
-`paper` SK-net has the widths of HRNet-W32, and TR-net those of PIPs; `small` has a quarter of them.
+`paper` SK-net has the widths of HRNet-W32, and TR-net those of PIPs; `small` has a quarter of them
+and sees smaller frames. `--size` gives either another size. `--weights` also takes a public
+HRNet-W32 for poses, which leaves TR-net as it is: the model is still called untrained.
 """
 
 from __future__ import annotations
@@ -12,27 +14,49 @@ from functools import lru_cache
 import torch
 
 from cineflow.export.recipe import Recipe
-from cineflow.models.keypoint_tracking import PAPER, SMALL, KeypointTracking, Size
+from cineflow.models.keypoint_tracking import (
+    FRAMES,
+    MULTIPLE,
+    PAPER,
+    PARTS_OF_OURS,
+    SMALL,
+    KeypointTracking,
+    Size,
+    sk_net_keys,
+)
 from cineflow.motion.ventricle import BORDERS
 from cineflow.phantom import Beat, parasternal_long_axis
-from cineflow.spec import Feed, ModelSpec, TensorSpec, Weights
+from cineflow.spec import Axis, Dim, Feed, ModelSpec, TensorSpec, Weights
 
-VARIANTS = {"small": SMALL, "paper": PAPER}
+#: Each with the side of its frames. The source's frames have 224 x 224 pixels. At 128 x 128 two CPU
+#: cores keep up with ten frames per second.
+VARIANTS = {"small": (SMALL, 128), "paper": (PAPER, 224)}
 
-FRAMES = 24
-SIDE = 224
-
-
-def recipe(size: Size) -> Recipe:
-    """The network with its seeded weights, and a phantom's beat, other speckle for each seed."""
-    return Recipe(spec_of(), lambda: KeypointTracking(size), lambda sizes, seed: example_clip(seed))
+HEIGHT = Axis("height", minimum=64, maximum=512, multiple=MULTIPLE)
+WIDTH = Axis("width", minimum=64, maximum=512, multiple=MULTIPLE)
 
 
-def spec_of(frames: int = FRAMES, height: int = SIDE, width: int = SIDE) -> ModelSpec:
-    """The spec of one size; the source's windows have 24 frames of 224 x 224 pixels.
+def recipe(variant: tuple[Size, int]) -> Recipe:
+    """The network with its seeded weights, and a phantom's beat, other speckle for each seed.
+
+    Its frames have one size: a clip is resized to what a checkpoint was trained on.
+    """
+    size, side = variant
+    return Recipe(
+        spec_of(),
+        lambda: KeypointTracking(size),
+        lambda sizes, seed: example_clip(seed, FRAMES, sizes["height"], sizes["width"]),
+        own_keys=sk_net_keys,
+        may_lack=PARTS_OF_OURS,
+        sizes={"height": side, "width": side},
+    )
+
+
+def spec_of(frames: int = FRAMES, height: Dim = HEIGHT, width: Dim = WIDTH) -> ModelSpec:
+    """The spec of a window.
 
     Args:
-        frames: T.
+        frames: T; the source's windows have 24.
         height: Rows of a frame.
         width: Its columns.
     """
@@ -95,9 +119,7 @@ def spec_of(frames: int = FRAMES, height: int = SIDE, width: int = SIDE) -> Mode
     )
 
 
-def example_clip(
-    seed: int, frames: int = FRAMES, height: int = SIDE, width: int = SIDE
-) -> Mapping[str, torch.Tensor]:
+def example_clip(seed: int, frames: int, height: int, width: int) -> Mapping[str, torch.Tensor]:
     """A phantom's beat in the parasternal long axis, `clip` [1, T, 1, H, W]."""
     return {"clip": _beat(seed, frames, height, width).clone()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cineflow.errors import ExportError, MissingDependencyError
+from cineflow.errors import BundleError, ExportError, MissingDependencyError
 
 CONFIG_FILE = "config.pbtxt"
 
@@ -34,13 +34,21 @@ def read_config(folder: Path) -> Any:
     """The ModelConfig of a model's folder.
 
     Raises:
-        OSError: It has none.
+        BundleError: It has none, or one that cannot be read.
         MissingDependencyError: tritonclient is not installed.
     """
     messages = model_config_pb2()
     from google.protobuf import text_format
 
-    return text_format.Parse((folder / CONFIG_FILE).read_text(), messages.ModelConfig())
+    path = folder / CONFIG_FILE
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), messages.ModelConfig())
+    except (OSError, UnicodeError, text_format.ParseError) as error:
+        raise BundleError(
+            f"the configuration {path}",
+            getattr(error, "strerror", None) or str(error),
+            "Write the model again: `cineflow repo BUNDLE --out REPOSITORY`",
+        ) from error
 
 
 def model_config_pb2() -> Any:

@@ -6,7 +6,7 @@ import csv
 import importlib.util
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +21,8 @@ from cineflow.export import export_bundle, write_repository
 from cineflow.export.engines.build import build_engines
 from cineflow.export.recipe import load_recipe
 from cineflow.models.flow4d import LAYERS, UPDATES, WINDOW, Flow4d, Flow4dWindow
-from cineflow.runtime import Bundle, open_engine
+from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineStore
-from cineflow.runtime.stream import Stream
 from cineflow.serving import TritonServer
 from cineflow_client import Client, FrameRejected
 from tests.export.smaller import up_to
@@ -62,12 +61,45 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return export_bundle(recipe, tmp_path_factory.mktemp("probe") / "b")
 
 
+class Crossed(Flow4d):
+    """Takes each of its states for the other, as a server would that pairs them wrongly."""
+
+    def forward(self, reference, current, before1, before2):
+        return super().forward(reference, current, before2, before1)
+
+
+class CrossedWindow(Flow4dWindow):
+    """The same for windows."""
+
+    def forward(self, reference, volumes, before1, before2):
+        return super().forward(reference, volumes, before2, before1)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+    """The window with a planted field, and both forms with crossed states, by other names."""
+    made = []
+    for name, source, build, sizes in (
+        ("probe_window", "flow4d_window", lambda: constant(Flow4dWindow()), None),
+        ("crossed_volumes", "flow4d", Crossed, SIZES),
+        ("crossed_window", "flow4d_window", CrossedWindow, SIZES),
+    ):
+        recipe = load_recipe(source)
+        recipe = replace(recipe, spec=replace(up_to(recipe.spec, 40), name=name), build=build)
+        made.append(export_bundle(recipe, tmp_path_factory.mktemp(name) / "b", sizes=sizes))
+    return made
+
+
 @pytest.fixture(scope="module")
 def server(
-    bundle: Bundle, window: Bundle, probe: Bundle, tmp_path_factory: pytest.TempPathFactory
+    bundle: Bundle,
+    window: Bundle,
+    probe: Bundle,
+    others: list[Bundle],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TritonServer]:
     folder = tmp_path_factory.mktemp("served") / "models"
-    with TritonServer(write_repository([bundle, window, probe], folder)) as running:
+    with TritonServer(write_repository([bundle, window, probe, *others], folder)) as running:
         yield running
 
 
@@ -111,11 +143,11 @@ def test_every_update_has_one_warp_and_runs_each_layer_once(
 # --- the served model -----------------------------------------------------------------------------
 
 
-def test_a_served_stream_is_the_clip_in_torch(client: Client) -> None:
+def require_stream_is_clip(client: Client, model: str) -> None:
     """Streaming and the clip-level result are the same, because the causal form never waits."""
     frames = clip(4)
     wanted = run_clip(Flow4d().eval(), torch.from_numpy(frames).float()[:, None], SIZE)
-    with client.stream("flow4d", readings=("strain",)) as stream:
+    with client.stream(model, readings=("strain",)) as stream:
         found = [stream.push(frame) for frame in frames]
     for k, (result, outputs) in enumerate(zip(found, wanted, strict=True)):
         assert (result.current, result.described, result.reference) == (k, k, 0)
@@ -125,6 +157,10 @@ def test_a_served_stream_is_the_clip_in_torch(client: Client) -> None:
         assert result.strain.shape == (6, *SIZE)
     assert found[0].outputs["reconstruction"].unit == "grey level"
     assert found[0].outputs["temporal"].unit == "px"
+
+
+def test_a_served_stream_is_the_clip_in_torch(client: Client) -> None:
+    require_stream_is_clip(client, "flow4d")
 
 
 def test_a_beat_renews_the_reference_and_ends_the_memory(client: Client) -> None:
@@ -137,11 +173,12 @@ def test_a_beat_renews_the_reference_and_ends_the_memory(client: Client) -> None
         np.testing.assert_allclose(result.displacement, outputs[0][0], atol=2e-3)
 
 
-def test_served_windows_go_on_from_one_to_the_next(client: Client) -> None:
+def require_windows_go_on(client: Client, model: str) -> None:
+    """A served window starts where the last one ended, as in torch."""
     frames = clip(2 * WINDOW)
     volumes = torch.from_numpy(frames).float()[:, None]
     wanted = run_clip(Flow4dWindow().eval(), volumes, SIZE, WINDOW)
-    with client.stream("flow4d_window") as stream:
+    with client.stream(model) as stream:
         results = [stream.push(frame) for frame in frames]
     ran = [result for result in results if result.outputs]
     assert [result.current for result in ran] == [WINDOW - 1, 2 * WINDOW - 1]
@@ -152,6 +189,18 @@ def test_served_windows_go_on_from_one_to_the_next(client: Client) -> None:
         np.testing.assert_allclose(result.displacement, fields[0, -1], atol=2e-3)
         np.testing.assert_allclose(result.outputs["reconstruction"].values, rebuilt, atol=2e-3)
         np.testing.assert_allclose(result.outputs["temporal"].values, uneven, atol=2e-3)
+
+
+def test_served_windows_go_on_from_one_to_the_next(client: Client) -> None:
+    require_windows_go_on(client, "flow4d_window")
+
+
+def test_crossed_states_are_seen_through_the_server(client: Client) -> None:
+    """Both have one shape, so only their values tell: the tests above fail on such a model."""
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        require_stream_is_clip(client, "crossed_volumes")
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        require_windows_go_on(client, "crossed_window")
 
 
 @pytest.mark.parametrize("size", [SIZE, (40, 16, 24), (24, 24, 24)])
@@ -174,22 +223,30 @@ def test_the_client_gets_the_planted_field_at_every_size(
     assert uneven == pytest.approx([length, length, 0.0], abs=1e-4)
 
 
-def test_swapped_states_change_the_stream(bundle: Bundle) -> None:
-    """Both have one shape, so only their values tell a swap."""
-    engine = open_engine(bundle)
-
-    class Swapping:
-        name, model, kernels = engine.name, engine.model, engine.kernels
-
-        def run(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-            names = ("before1_in", "before2_in")
-            crossed = dict(zip(names, (inputs[name] for name in names[::-1]), strict=True))
-            return engine.run({**inputs, **crossed})
-
-    usual, swapped = Stream(engine, bundle.spec), Stream(Swapping(), bundle.spec)
-    for frame in clip(4):
-        one, other = usual.push(frame), swapped.push(frame)
-    assert np.abs(one.displacement - other.displacement).max() > 0.05
+@pytest.mark.parametrize("size", [SIZE, (40, 16, 24)])
+def test_the_client_gets_the_planted_field_of_a_window(
+    client: Client, size: tuple[int, int, int]
+) -> None:
+    """In every volume of two windows, which move as it says from the second volume on."""
+    grain = np.random.default_rng(1).integers(0, 256, size).astype(np.uint8)
+    still, shifted = grain, moved(grain, SHIFT)
+    with client.stream("probe_window", spacing_mm=(2.0, 1.0, 0.5)) as stream:
+        frames = [still, *[shifted] * (2 * WINDOW - 1)]
+        ran = [result for result in map(stream.push, frames) if result.outputs]
+    assert [result.current for result in ran] == [WINDOW - 1, 2 * WINDOW - 1]
+    length = float(np.linalg.norm(SHIFT))
+    for result, uneven in zip(ran, ([length, length, 0, 0], [0, 0, 0, 0]), strict=True):
+        fields = result.outputs["fields"]
+        assert fields.values.shape == (1, WINDOW, 3, *size)
+        assert fields.unit == "px"
+        for component, wanted in enumerate(SHIFT):
+            assert (fields.values[:, :, component] == wanted).all()
+            assert (result.displacement[component] == wanted).all()
+        rebuilt = result.outputs["reconstruction"].values[0]
+        assert (rebuilt[1:] < 1e-3).all(), "moved by the field, along the axes that it names"
+        np.testing.assert_allclose(result.outputs["temporal"].values[0], uneven, atol=1e-4)
+    first, second = (result.outputs["reconstruction"].values[0, 0] for result in ran)
+    assert first > 30.0 > 1e-3 > second, "the first volume of all has not moved"
 
 
 # --- bad input ------------------------------------------------------------------------------------

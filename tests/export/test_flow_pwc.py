@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from cineflow.cli import _app
 from cineflow.export import export_bundle, load_recipe, write_repository
 from cineflow.export.check import check_file
 from cineflow.export.engines.build import build_engines
@@ -20,6 +23,7 @@ from cineflow.runtime.store import EngineStore
 from cineflow.serving import TritonServer
 from cineflow_client import Client, UntrainedWeights
 from tests.export.steps import step_counts
+from tests.models.streams import cine_mr
 from tests.models.test_flow_pwc import constant
 
 needs_rtx = pytest.mark.skipif(
@@ -53,7 +57,9 @@ def test_it_is_cut_at_every_op(bundle: Bundle) -> None:
 
 
 @pytest.mark.slow
-def test_a_served_stream_gives_the_flow_of_its_pairs(tmp_path: Path) -> None:
+def test_a_served_stream_gives_the_flow_of_its_pairs(
+    write_dicom: Callable[..., Path], tmp_path: Path
+) -> None:
     bundle = export_bundle("flow_pwc_stream", tmp_path / "b", sizes=SIZES, variant="small")
     repository = write_repository([bundle], tmp_path / "models")
     network = FlowPwc(SMALL).eval()
@@ -70,6 +76,15 @@ def test_a_served_stream_gives_the_flow_of_its_pairs(tmp_path: Path) -> None:
         for (before, after), result in zip(itertools.pairwise(frames), results[1:], strict=True):
             pair = (torch.from_numpy(one).float()[None, None] for one in (before, after))
             np.testing.assert_allclose(result.flow, network(*pair)[0].numpy(), atol=0.05)
+        clip, out = write_dicom(cine_mr(64, 128), PixelSpacing=[0.5, 0.5]), tmp_path / "out"
+        command = ["stream", clip, "--url", server.url, "--model", bundle.spec.name, "--out", out]
+        done = CliRunner().invoke(_app(), list(map(str, command)))
+    assert done.exit_code == 0, done.output
+    untrained = "Untrained weights: outputs are meaningless"
+    assert untrained in " ".join(done.output.split())
+    page = (out / "report.html").read_text()
+    assert untrained in page
+    assert "seed 0 (untrained)" in page
 
 
 @pytest.mark.slow

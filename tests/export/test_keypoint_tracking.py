@@ -9,22 +9,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from cineflow.cli import _app
 from cineflow.export import export_bundle, write_repository
+from cineflow.export.bundle.module import build_module
 from cineflow.export.check import check_file
 from cineflow.export.engines.build import build_engines
-from cineflow.export.recipe import Recipe
+from cineflow.export.graph.trace import trace_module
+from cineflow.export.recipe import Recipe, load_recipe
 from cineflow.export.recipes.keypoint_tracking import example_clip, spec_of
-from cineflow.models.keypoint_tracking import REFINEMENTS, KeypointTracking
+from cineflow.models.keypoint_tracking import PAPER, REFINEMENTS, KeypointTracking
 from cineflow.motion.ventricle import BORDERS
 from cineflow.runtime import Bundle
+from cineflow.runtime.engines.onnxruntime import op_library_path
 from cineflow.runtime.store import EngineStore
 from cineflow.serving import TritonServer
-from cineflow_client import Client
+from cineflow_client import Client, FrameRejected
 from tests.export.untrained import require_said
 from tests.models.known_points import STEPS, blobs, passes_the_picture
 from tests.models.test_keypoint_tracking import FRAMES, SIZE, TINY
@@ -141,6 +146,33 @@ def test_the_stream_command_writes_curves_and_says_what_it_did(
         assert json.loads(str(arrays["about"]))["frames"] == count
 
 
+def test_points_of_a_larger_clip_are_mapped_back(
+    server: TritonServer, write_dicom: Callable[..., Path], tmp_path: Path
+) -> None:
+    """It is resized to what the model takes: one of its pixels is two of the clip's."""
+    height, width = SIZE
+    large = [(2 * x + 0.5, 2 * y + 0.5) for x, y in places(FRAMES)]
+    frames = blobs(large, (2 * height, 2 * width), spread=12.0).astype(np.uint8)
+    clip, out = write_dicom(frames, PixelSpacing=[0.5, 0.5]), tmp_path / "out"
+    arguments = ["stream", clip, "--url", server.url, "--model", "keypoint_tracking", "--out", out]
+    done = CliRunner().invoke(_app(), list(map(str, arguments)))
+    assert done.exit_code == 0, done.output
+    lengths = np.linalg.norm(np.diff(STEPS, axis=0), axis=1)
+    moved = np.linalg.norm(np.diff(STEPS + REFINEMENTS * MOVES, axis=0), axis=1)
+    with (out / "curves.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            found = [float(row[f"{name} [mm]"]) for name in ("IVS", "LVID", "LVPW")]
+            assert np.allclose(found, lengths, atol=0.1) or np.allclose(found, moved, atol=0.1)
+
+
+def test_a_frame_of_another_size_is_refused_and_the_stream_goes_on(server: TritonServer) -> None:
+    with Client(server.url) as client, client.stream("keypoint_tracking") as stream:
+        with pytest.raises(FrameRejected, match=r"a height of 32.*got 33") as refused:
+            stream.push(np.zeros((33, 40), np.uint8))
+        assert "fit_to" in refused.value.remedy
+        assert stream.push(np.zeros(SIZE, np.uint8)).current == 0
+
+
 def test_a_clip_shorter_than_the_window_is_filled(
     server: TritonServer, write_dicom: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -183,4 +215,44 @@ def test_tensorrt_rtx_builds_for_three_generations(
 
 def test_the_built_in_size_exports(tmp_path: Path) -> None:
     made = export_bundle("keypoint_tracking", tmp_path / "bundle")
+    assert made.spec.inputs[0].shape == (1, 24, 1, 128, 128)
     assert all(row["passed"] for row in made.manifest["parity"])
+
+
+def test_paper_exports_with_a_public_hrnet_and_stays_untrained(tmp_path: Path) -> None:
+    """All of its layers, on frames of 64 x 64."""
+    public = KeypointTracking(PAPER, seed=3).sk.state_dict()
+    public["conv1.weight"] = public["conv1.weight"].expand(-1, 3, -1, -1) / 3
+    public["final_layer.weight"] = torch.zeros(17, 32, 1, 1)
+    public["final_layer.bias"] = torch.zeros(17)
+    torch.save(public, tmp_path / "hrnet.pth")
+    out = tmp_path / "bundle"
+    command = ["export", "keypoint_tracking", "--variant", "paper", "--size", "64", "64"]
+    command += ["--weights", str(tmp_path / "hrnet.pth"), "--out", str(out)]
+    done = CliRunner().invoke(_app(), command)
+    assert done.exit_code == 0, done.output
+    bundle = Bundle.load(out)
+    assert bundle.spec.inputs[0].shape == (1, 24, 1, 64, 64)
+    assert all(row["passed"] for row in bundle.manifest["parity"])
+    said = bundle.spec.weights.describe()
+    assert said.startswith("seed 0 for tr, sk.final_layer; hrnet.pth (SHA-256 "), said
+    assert said.endswith("for the rest (untrained)")
+    assert bundle.spec.weights.seeded
+
+
+def test_paper_in_onnx_runtime_is_torch_at_its_full_size(tmp_path: Path) -> None:
+    """On one window. A whole export would run it about twenty times."""
+    recipe = load_recipe("keypoint_tracking", "paper")
+    recipe = recipe.with_sizes(recipe.sizes)
+    assert recipe.spec.inputs[0].shape == (1, 24, 1, 224, 224)
+    module, examples = build_module(recipe), recipe.examples({}, 0)
+    onnx.save(trace_module(module, recipe.spec, examples), tmp_path / "model.onnx")
+    with torch.inference_mode():
+        wanted = module(*examples.values())
+    options = onnxruntime.SessionOptions()
+    options.register_custom_ops_library(str(op_library_path()))
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", options)
+    found = session.run(None, {name: one.numpy() for name, one in examples.items()})
+    for output, one, other in zip(recipe.spec.outputs, wanted, found, strict=True):
+        assert np.abs(one.numpy() - other).max() <= (output.tolerance or 0), output.name
+    assert (wanted[0] - wanted[1]).abs().max() > 1.0, "TR-net moves the points"

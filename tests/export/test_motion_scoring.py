@@ -163,10 +163,12 @@ def test_bad_studies_are_refused_in_words(client: Client) -> None:
         ({"landmarks": same}, r"points 1 and 2 of landmarks\[0, 1\] less than a pixel apart"),
         ({"cines": short}, "frames 8..40"),
     ):
-        with pytest.raises(FrameRejected, match=said):
+        with pytest.raises(FrameRejected, match=said) as refused:
             client.call("motion_scoring", **arrays | change)
-    with pytest.raises(FrameRejected, match="landmarks"):
+        assert refused.value.remedy
+    with pytest.raises(FrameRejected, match="landmarks") as refused:
         client.call("motion_scoring", cines=arrays["cines"])
+    assert refused.value.remedy
 
 
 def test_the_call_command_writes_a_bulls_eye_and_says_untrained(
@@ -243,7 +245,10 @@ def test_tensorrt_rtx_builds_for_three_generations(
     assert all(not engine.fault for engine, _ in built)
 
 
-def test_the_built_in_sizes_export(tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", ["small", "paper"])
+def test_the_built_in_sizes_export(variant: str, tmp_path: Path) -> None:
     sizes = {"frames": 25, "height": 160, "width": 160}
-    made = export_bundle("motion_scoring", tmp_path / "bundle", sizes=sizes)
-    assert all(row["passed"] for row in made.manifest["parity"])
+    made = export_bundle("motion_scoring", tmp_path / "bundle", variant=variant, sizes=sizes)
+    rows = made.manifest["parity"]
+    assert {row["kernels"].split()[0] for row in rows} == {"bodies", "cineflow"}
+    assert all(row["passed"] for row in rows)

@@ -16,8 +16,7 @@ from tritonclient.grpc import model_config_pb2
 from cineflow.errors import BundleError, ExportError, SpecError
 from cineflow.export import write_repository
 from cineflow.export.bundle.contents import file_entry
-from cineflow.export.triton import Limits, write_committed
-from cineflow.export.triton.protobuf import to_text
+from cineflow.export.triton import Limits, protobuf, write_committed
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.stream import Stream
 from cineflow.serving import TritonServer
@@ -213,6 +212,15 @@ def test_two_precisions_of_one_model_are_served_at_once(
                 assert stream.push(moving_frames[0]).current == 0
 
 
+@pytest.mark.parametrize("content", [None, b"\xff", b"name: x"], ids=["none", "binary", "other"])
+def test_an_unusable_configuration_is_named(content: bytes | None, tmp_path: Path) -> None:
+    """To `cineflow load`, which reads the limits of the model that it replaces."""
+    if content is not None:
+        (tmp_path / "config.pbtxt").write_bytes(content)
+    with pytest.raises(BundleError, match=r"config\.pbtxt.*cineflow repo"):
+        protobuf.read_config(tmp_path)
+
+
 def test_limits_are_in_the_configuration(bundle: Bundle, tmp_path: Path) -> None:
     limits = Limits(places=1000, idle_s=2.5, threads=3)
     config = read_config(
@@ -240,4 +248,4 @@ def test_text_that_does_not_survive_the_parser_is_refused(monkeypatch: pytest.Mo
     config = model_config_pb2.ModelConfig(name="x")
     monkeypatch.setattr(text_format, "MessageToString", lambda message: 'name: "y"\n')
     with pytest.raises(ExportError, match="parses back"):
-        to_text(config)
+        protobuf.to_text(config)

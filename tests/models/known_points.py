@@ -41,10 +41,12 @@ def passes_the_picture(network: KeypointTracking) -> np.ndarray:
     return STEPS
 
 
-def blobs(places: Sequence[tuple[float, float]], size: tuple[int, int]) -> np.ndarray:
+def blobs(
+    places: Sequence[tuple[float, float]], size: tuple[int, int], spread: float = 6.0
+) -> np.ndarray:
     """One bright spot per frame at a place between the pixels, f32 [T, H, W], 0..255."""
     rows, columns = np.mgrid[: size[0], : size[1]]
-    frames = [np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 6.0**2)) for x, y in places]
+    frames = [np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * spread**2)) for x, y in places]
     return (255 * np.stack(frames)).astype(np.float32)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from cineflow.errors import ExportError
+from cineflow.export.bundle.module import build_module, load_into
 from cineflow.export.recipe import load_recipe
 from cineflow.export.recipes.keypoint_tracking import spec_of
 from cineflow.models.heat_maps import heat_map_points
@@ -19,7 +23,6 @@ from cineflow.models.keypoint_tracking import (
     SMALL,
     KeypointTracking,
     Size,
-    load_hrnet,
     patches,
 )
 from cineflow.motion.landmarks import chain_lengths, peaks
@@ -110,16 +113,30 @@ def test_small_has_the_layout_of_paper_and_a_quarter_of_its_widths() -> None:
             {name: tuple(one.shape) for name, one in KeypointTracking(size).named_parameters()}
             for size in (SMALL, PAPER)
         )
-    more = {name for name in paper if name not in small}
-    assert small.keys() < paper.keys()
-    blocks = ("branches", "layer1")
-    assert all(any(word in name for word in blocks) for name in more), "only more blocks"
+    assert [*small] == [*paper]
     assert paper["sk.stage4.2.branches.3.3.conv2.weight"] == (256, 256, 3, 3)
     assert paper["tr.mixer.blocks.11.within.0.weight"] == (2048, 512)
     assert paper["tr.mixer.blocks.0.across.0.weight"] == (96, 24, 1)
     for name, shape in small.items():
         pairs = zip(shape, paper[name], strict=True)
         assert all(4 * a >= b for a, b in pairs), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [128, 224])
+def test_small_is_alive_at_full_size(side: int) -> None:
+    """On a phantom's beat: TR-net moves the points, and they move over the beat."""
+    sizes = {"height": side, "width": side}
+    recipe = load_recipe("keypoint_tracking").with_sizes(sizes)
+    network = build_module(recipe)
+    with torch.inference_mode():
+        tracks, static, heights, reference = network(recipe.examples({}, 0)["clip"])
+    assert tracks.shape == (1, 24, POINTS, 2)
+    others = [frame for frame in range(24) if frame != int(reference)]
+    moved = (tracks - static)[0, others].norm(dim=-1)
+    assert 1.0 < moved.mean() < 20.0
+    assert tracks[0].std(dim=0).norm(dim=-1).min() > 1.0, "each of the points"
+    assert heights.std() > 1e-3
 
 
 @pytest.mark.slow
@@ -212,7 +229,10 @@ def test_sk_net_sees_each_frame_of_a_stream_once() -> None:
 
 @pytest.mark.parametrize("variant", ["small", "paper"])
 def test_recipes_say_what_they_are(variant: str) -> None:
-    spec = load_recipe("keypoint_tracking", variant).spec
+    recipe = load_recipe("keypoint_tracking", variant)
+    side = {"small": 128, "paper": 224}[variant]
+    assert recipe.sizes == {"height": side, "width": side}
+    spec = recipe.spec
     assert spec.weights.describe() == "seed 0 (untrained)"
     assert spec.view == "parasternal long axis (PLAX)"
     assert (spec.feed.length, spec.feed.hop) == (24, 24)
@@ -223,11 +243,14 @@ def test_recipes_say_what_they_are(variant: str) -> None:
 
 
 def public_hrnet_w32(points: int = 17) -> dict[str, torch.Tensor]:
-    """A state dictionary with the keys and shapes of the public network, from its description."""
+    """A state dictionary with the keys and shapes of the public network, from its description.
+
+    Each tensor is one number, which is expanded: its file is small.
+    """
     state: dict[str, torch.Tensor] = {}
 
     def conv(name: str, a: int, b: int, kernel: int, norm: str) -> None:
-        state[f"{name}.weight"] = torch.full((b, a, kernel, kernel), 0.01)
+        state[f"{name}.weight"] = torch.tensor(0.01).expand(b, a, kernel, kernel)
         for part in ("weight", "bias", "running_mean", "running_var"):
             state[f"{norm}.{part}"] = torch.ones(b)
         state[f"{norm}.num_batches_tracked"] = torch.tensor(7)
@@ -274,28 +297,47 @@ def paper() -> KeypointTracking:
     return network.to_empty(device="cpu")
 
 
-@pytest.mark.parametrize("prefix", ["", "module."])
-def test_a_public_hrnet_fills_sk_net(paper: KeypointTracking, prefix: str) -> None:
-    state = {prefix + name: one for name, one in public_hrnet_w32().items()}
+def loaded(
+    network: KeypointTracking, state: dict[str, torch.Tensor], folder: Path
+) -> tuple[str, ...]:
+    """As `cineflow export --weights` loads a file of `state`; returns the parts that it lacks."""
+    file = folder / "checkpoint.pth"
+    torch.save(state, file)
+    return load_into(network, file, load_recipe("keypoint_tracking"))
+
+
+def test_a_public_hrnet_fills_sk_net(paper: KeypointTracking, tmp_path: Path) -> None:
     with torch.no_grad():
         paper.sk.final_layer.weight.fill_(0.25)
-    load_hrnet(paper, state)
+        paper.tr.mixer.head.weight.fill_(0.75)
+    assert loaded(paper, public_hrnet_w32(), tmp_path) == ("tr.", "sk.final_layer.")
     torch.testing.assert_close(paper.sk.conv1.weight, torch.full((64, 1, 3, 3), 0.03))
     assert (paper.sk.stage4[2].branches[3][3].conv2.weight == 0.01).all()
     assert (paper.sk.final_layer.weight == 0.25).all(), "17 joints are not our points"
-    load_hrnet(paper, public_hrnet_w32(POINTS))
+    parallel = {f"module.{name}": one for name, one in public_hrnet_w32(POINTS).items()}
+    assert loaded(paper, parallel, tmp_path) == ("tr.",)
     assert (paper.sk.final_layer.weight == 0.5).all()
+    assert (paper.tr.mixer.head.weight == 0.75).all()
 
 
-def test_another_networks_checkpoint_is_refused(paper: KeypointTracking) -> None:
+def test_another_networks_checkpoint_is_refused(paper: KeypointTracking, tmp_path: Path) -> None:
     state = public_hrnet_w32()
     missing = {k: v for k, v in state.items() if k != "stage3.1.branches.0.2.bn1.weight"}
-    with pytest.raises(RuntimeError, match=r"Missing.*stage3.1.branches.0.2.bn1.weight"):
-        load_hrnet(paper, missing)
-    with pytest.raises(RuntimeError, match=r"Unexpected.*deconv"):
-        load_hrnet(paper, state | {"deconv.weight": torch.zeros(1)})
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        load_hrnet(KeypointTracking(SMALL, FRAMES), state)
+    with pytest.raises(ExportError, match=r"missing: sk\.stage3\.1\.branches\.0\.2\.bn1\.weight"):
+        loaded(paper, missing, tmp_path)
+    with pytest.raises(ExportError, match=r"unexpected: sk\.deconv"):
+        loaded(paper, state | {"deconv.weight": torch.zeros(1)}, tmp_path)
+    with pytest.raises(ExportError, match=r"mis-shaped: sk\.conv1\.weight"):
+        loaded(KeypointTracking(SMALL, FRAMES), state, tmp_path)
+
+
+def test_its_own_checkpoint_loads_whole(tmp_path: Path) -> None:
+    network, other = (KeypointTracking(TINY, FRAMES, seed=seed) for seed in (0, 1))
+    assert loaded(network, other.state_dict(), tmp_path) == ()
+    assert torch.equal(network.tr.mixer.head.weight, other.tr.mixer.head.weight)
+    part = {name: one for name, one in other.state_dict().items() if name != "tr.mixer.head.bias"}
+    with pytest.raises(ExportError, match=r"missing: tr\.mixer\.head\.bias"):
+        loaded(network, part, tmp_path)
 
 
 def test_features_and_maps_have_their_resolutions() -> None:

@@ -20,7 +20,13 @@ from cineflow.export import write_repository
 from cineflow.export.triton import Limits
 from cineflow.runtime import Bundle
 from cineflow.serving import TritonServer
-from cineflow_client import Client, ModelNotFound, ModelUnloaded, ServerRefused
+from cineflow_client import (
+    CineflowClientError,
+    Client,
+    ModelNotFound,
+    ModelUnloaded,
+    ServerRefused,
+)
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (4, 64, 80)).astype(np.uint8)
 DEFAULT = Bundle.load("lucas_kanade")
@@ -117,6 +123,31 @@ def test_an_unloaded_model_ends_its_streams(client: Client, with_other: Bundle) 
 def test_nothing_to_roll_back(client: Client, name: str) -> None:
     with pytest.raises(ModelNotFound, match="stood for before"):
         client.rollback(name)
+
+
+def test_a_rollback_with_an_unusable_configuration(
+    changing: TritonServer, client: Client, with_other: Bundle
+) -> None:
+    """The file is named, and the alias stays."""
+    folder = changing.repository / ALIAS
+    for name, content, said in (
+        ("previous.pbtxt", b"\xff", "utf-8"),
+        ("previous.pbtxt", b"name: 'x'", "without a model_name"),
+        ("config.pbtxt", None, "No such file"),
+    ):
+        file = folder / name
+        before = file.read_bytes()
+        file.unlink()
+        if content is not None:
+            file.write_bytes(content)
+        try:
+            with pytest.raises(CineflowClientError, match=f"{file}.*{said}.*cineflow load"):
+                client.rollback(ALIAS)
+            output = command("rollback", ALIAS, "--url", changing.url, code=2)
+            assert "CineflowClientError" in output
+        finally:
+            file.write_bytes(before)
+    assert client.aliases() == {ALIAS: with_other.served_name}
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cineflow.errors import ArgumentError
 from cineflow.serving import SharedMemoryFullError, TritonServer, memory
 
 #: Starts a server; streams frames of two sizes.
@@ -50,6 +51,13 @@ def test_a_frame_that_does_not_fit_is_refused_in_plain_words(repository: Path) -
     usual, refusal = run_with_shared_memory(12, repository)
     assert usual == "512"
     assert refusal.startswith("ServerRefused; Send smaller frames")
+
+
+def test_an_unusable_configuration_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.pbtxt").write_bytes(b"\xff")
+    with pytest.raises(ArgumentError, match=r"model/config\.pbtxt.*cineflow repo"):
+        memory.require_shared_memory(tmp_path, None)
 
 
 def test_the_memory_of_every_model_counts(

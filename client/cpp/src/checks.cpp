@@ -151,7 +151,8 @@ void check_arrays(const std::string& model, const std::vector<const TensorSpec*>
                   "Give the array in this type and shape.");
     }
     if (!all_finite(*array)) {
-      throw Error(Code::kFrameRejected, tensor->name + ": finite values", "NaN or infinite values");
+      throw Error(Code::kFrameRejected, tensor->name + ": finite values", "NaN or infinite values",
+                  "Give a number for every value.");
     }
     sizes = known;
   }

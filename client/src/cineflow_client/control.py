@@ -85,7 +85,8 @@ class Control(Connection):
 
         Raises:
             ModelNotFound: There is no model before.
-            CineflowClientError: As `load`. If the model does not load, the alias stays as it is.
+            CineflowClientError: As `load`, or a configuration in the repository is unusable. The
+                alias then stays as it is.
         """
         folder = Path(self._desk().repository, alias)
         if Path(alias).name != alias or not (folder / _BEFORE).is_file():
@@ -94,12 +95,16 @@ class Control(Connection):
                 "none",
                 "`cineflow load` keeps the one that it replaces.",
             )
+        swapped = {_NOW: _read(folder / _BEFORE), _BEFORE: _read(folder / _NOW)}
+        targets = _TARGET.findall(swapped[_NOW])
+        if not targets:
+            raise _unusable(folder / _BEFORE, "one without a model_name")
         # First the model: if it does not load, the alias stands for the present one.
-        target = _TARGET.findall((folder / _BEFORE).read_text())[-1]
-        self.load(target)
-        _swap(folder)
+        self.load(targets[-1])
+        for name, text in swapped.items():
+            _write(folder / name, text)
         self.load(alias)
-        return target
+        return str(targets[-1])
 
     def _config(self, name: str) -> Any:
         request = service_pb2.ModelConfigRequest(name=name)
@@ -126,14 +131,31 @@ class Control(Connection):
             new = path.with_suffix(f".{os.getpid()}")
             new.write_text(json.dumps([name for name in names if name not in set(remove)]))
             new.replace(path)
-        except (CineflowClientError, OSError):  # not a server of ours: it has no such list
+        except (CineflowClientError, OSError, ValueError):  # not a server of ours: it has no list
             return
 
 
-def _swap(folder: Path) -> None:
-    """Exchange the two configurations. Both files are new, so that Triton sees the change."""
-    texts = {_NOW: (folder / _BEFORE).read_text(), _BEFORE: (folder / _NOW).read_text()}
-    for name, text in texts.items():
-        new = folder / f"{name}.new"
-        new.write_text(text)
-        new.replace(folder / name)
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise _unusable(path, getattr(error, "strerror", None) or str(error)) from error
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a configuration by a new file, so that Triton sees the change."""
+    new = path.with_name(f"{path.name}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from error
+
+
+def _unusable(path: Path, got: str) -> CineflowClientError:
+    return CineflowClientError(
+        f"the configuration {path}",
+        got,
+        "It lies in the server's model repository and belongs to the server's user. `cineflow load "
+        "BUNDLE` writes an alias again.",
+    )

@@ -160,7 +160,11 @@ def checked_arrays(
                 f"np.asarray(..., np.{tensor['dtype']}) sets the type.",
             )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise FrameRejected(f"{tensor['name']}: finite values", "NaN or infinite values")
+            raise FrameRejected(
+                f"{tensor['name']}: finite values",
+                "NaN or infinite values",
+                "Give a number for every value.",
+            )
         sizes.update(known)
         checked[tensor["name"]] = np.ascontiguousarray(array)
     return checked

@@ -40,12 +40,15 @@ from torch import Tensor, nn
 
 from cineflow import ops
 from cineflow.models.heat_maps import heat_map_points
-from cineflow.models.high_resolution import HighResolutionNet, hrnet_keys
+from cineflow.models.high_resolution import HALVINGS, HighResolutionNet, hrnet_keys
 
 POINTS = 4
 
 #: Frames of one window. The source's videos have at least this many.
 FRAMES = 24
+
+#: Height and width of a frame are multiples of this.
+MULTIPLE = 2**HALVINGS
 
 #: Samples along a side of a patch, and of a cell of its correlation.
 PATCH = 24
@@ -53,6 +56,9 @@ CELL = 4
 
 #: M, how often TR-net refines.
 REFINEMENTS = 5
+
+#: Parts that a public HRNet lacks, by the beginning of their keys.
+PARTS_OF_OURS = ("tr.", "sk.final_layer.")
 
 _EXPANSION = 4
 
@@ -67,6 +73,8 @@ _MOVE_GAIN = 1.0
 @dataclass(frozen=True)
 class Size:
     """Widths and depths of the network; everything else is the same in every size.
+
+    `PAPER` and `SMALL` differ in their widths only.
 
     Attributes:
         width: Channels of SK-net's first branch; its others have 2, 4 and 8 times as many.
@@ -88,9 +96,8 @@ class Size:
 #: HRNet-W32 and the mixer of PIPs.
 PAPER = Size(width=32, stem=64, blocks=4, embedding=128, mixer=512, depth=12)
 
-#: A quarter of the widths, and one block per branch instead of four. With four, two CPU cores would
-#: need longer for a beat than it lasts.
-SMALL = Size(width=8, stem=16, blocks=1, embedding=32, mixer=128, depth=12)
+#: A quarter of the widths.
+SMALL = Size(width=8, stem=16, blocks=4, embedding=32, mixer=128, depth=12)
 
 
 class KeypointTracking(nn.Module):
@@ -285,19 +292,16 @@ def patches(maps: Tensor, points: Tensor) -> Tensor:
     return each.transpose(1, 2).flatten(2)
 
 
-def load_hrnet(module: KeypointTracking, state: Mapping[str, Tensor]) -> None:
-    """Fill SK-net from a public HRNet for poses; see `high_resolution.hrnet_keys` for the keys.
+def sk_net_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict of a public HRNet for poses, as that of `KeypointTracking` in `PAPER`.
 
-    The public network has neither our heat maps' head nor TR-net: these keep their weights, and the
-    model stays untrained. A checkpoint of this model itself has its own keys and is loaded by
-    `cineflow export --weights`.
+    SK-net has its names; `high_resolution.hrnet_keys` has the differences. TR-net is not in it
+    (`PARTS_OF_OURS`), nor is the heat maps' head, if it was for other points.
 
     Args:
-        module: In the size `PAPER` for the public W32.
-        state: The public state dictionary.
-
-    Raises:
-        RuntimeError: A key is missing or unknown, or a shape is another size's.
+        state: The public state dict. One that is ours already is returned as it is.
     """
-    own = {f"final_layer.{name}": one for name, one in module.sk.final_layer.named_parameters()}
-    module.sk.load_state_dict(own | hrnet_keys(state, POINTS))
+    names = [name.removeprefix("module.") for name in state]
+    if any(name.startswith(("sk.", "tr.")) for name in names):
+        return dict(state)
+    return {f"sk.{name}": one for name, one in hrnet_keys(state, POINTS).items()}

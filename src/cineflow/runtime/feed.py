@@ -278,9 +278,13 @@ def given_arrays(
         try:
             tensor.check(array, sizes)
         except ArgumentError as error:
-            raise FrameError(error.wanted, error.got) from error
+            raise FrameError(error.wanted, error.got, error.remedy) from error
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise FrameError(f"{tensor.name}: finite values", "NaN or infinite values")
+            raise FrameError(
+                f"{tensor.name}: finite values",
+                "NaN or infinite values",
+                "Give a number for every value.",
+            )
         arrays[tensor.name] = array
     return arrays
 

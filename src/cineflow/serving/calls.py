@@ -58,9 +58,17 @@ class CallRunner:
         for tensor in self._spec.inputs:
             tensor.check(arrays[tensor.name], sizes)
             if arrays[tensor.name].dtype.kind == "f" and not np.isfinite(arrays[tensor.name]).all():
-                raise ArgumentError(f"{tensor.name}: finite values", "NaN or infinite values")
+                raise ArgumentError(
+                    f"{tensor.name}: finite values",
+                    "NaN or infinite values",
+                    "Give a number for every value.",
+                )
         if wrong := misplaced_points(self._inputs, arrays):
-            raise ArgumentError("points inside their pictures, apart from one another", wrong)
+            raise ArgumentError(
+                "points inside their pictures, apart from one another",
+                wrong,
+                "Points are in pixels of the pictures that are sent, x first.",
+            )
 
     def _kind(self, arrays: Arrays, position: int) -> tuple[tuple[int, ...], ...]:
         """Calls of one kind can run together: equal shapes but for the batch."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from cineflow.errors import ArgumentError
 from cineflow.served import call_ports, stream_inputs, stream_outputs
 from cineflow.serving.errors import SharedMemoryFullError
 from cineflow.serving.supervisor import SHARED_MEMORY
@@ -38,6 +39,7 @@ def require_shared_memory(repository: Path, models: Sequence[str] | None) -> Non
         models: Those that will be loaded; None means all of them.
 
     Raises:
+        ArgumentError: A model's configuration cannot be read.
         SharedMemoryFullError: They do not fit.
     """
     names = [path.name for path in repository.iterdir()] if models is None else list(models)
@@ -85,4 +87,11 @@ def bytes_of_a_frame(spec: Mapping[str, Any]) -> int:
 
 def _config(repository: Path, name: str) -> str:
     path = repository / name / "config.pbtxt"
-    return path.read_text() if path.is_file() else ""
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (OSError, UnicodeError) as error:
+        raise ArgumentError(
+            f"the configuration {path}",
+            getattr(error, "strerror", None) or str(error),
+            f"Write the model again: `cineflow repo BUNDLE --out {repository}`.",
+        ) from error

@@ -159,8 +159,8 @@ class TritonServer:
             PortTakenError: A port that was asked for is taken.
             AddressUnusableError: The address cannot be listened on.
             SharedMemoryFullError: /dev/shm is too small for frames of a usual size.
-            ArgumentError: It is already running, it does not know one of `options`, or a number is
-                not a port.
+            ArgumentError: It is already running, it does not know one of `options`, a number is
+                not a port, or a model's configuration cannot be read.
             ServerDiedError: It ended before it was ready (a model that fails to load ends it).
             ServerTimeoutError: It was not ready in time.
         """
