@@ -1,10 +1,11 @@
-"""Does the uncertainty of a strain hold the true error? Coverage on phantoms.
+"""Does the uncertainty of a strain or length hold the true error? Coverage on phantoms.
 
     python -m benchmarks.accuracy.strain_error [--fit]
 
 Tracks phantoms with `cineflow analyse`'s own job, and compares each part's strain with that of the
-same material lines in truth. With --fit it uses the tuning phantoms and prints the constants for
-`cineflow.motion.strain_error`. A phantom is easier than a patient.
+same material lines in truth, and each length of a long axis with the true one. With --fit it uses
+the tuning phantoms and prints the constants for `cineflow.motion.strain_error`. A phantom is easier
+than a patient.
 """
 
 from __future__ import annotations
@@ -18,12 +19,19 @@ import numpy as np
 
 from benchmarks.repeat import repeat_line
 from cineflow.cine import Cine
-from cineflow.cli.analyse.job import Model, analyse_clip
-from cineflow.cli.analyse.wall_file import drawn
+from cineflow.cli.analyse.job import Analysis, Model, analyse_clip
+from cineflow.cli.analyse.wall_file import LONG_AXIS, drawn
 from cineflow.motion.lines import line_lengths, part_strain
 from cineflow.motion.strain_curves import StrainCurves
 from cineflow.motion.strain_error import INTERVAL, RULES, ErrorRule, accumulated_px
-from cineflow.phantom import Beat, Phantom, Region, ShortAxisPhantom, Tissue
+from cineflow.phantom import (
+    Beat,
+    Phantom,
+    Region,
+    ShortAxisPhantom,
+    Tissue,
+    parasternal_long_axis,
+)
 from cineflow.phantom import apical as apical_phantom
 from cineflow.runtime import Bundle, open_engine
 
@@ -34,7 +42,10 @@ _SHARE = 0.95
 
 @dataclass(frozen=True)
 class Sample:
-    """One part at one frame. Lengths are px of the model's picture, strains fractions."""
+    """One part at one frame. Lengths are px of the model's picture, strains fractions.
+
+    The strain of a length is its change since the frame in which its points were drawn.
+    """
 
     case: str
     direction: str
@@ -58,6 +69,8 @@ def wall_of(phantom: Phantom) -> dict[str, Any]:
         }
         above = (heart.wall_point(-90.0, 1.0) / per_px).tolist()
         return {"view": "short-axis", "level": "mid", "anterior": above, **borders}
+    if heart.axis_deg == 0.0:  # the apex points to the left: a parasternal long axis
+        return {"view": LONG_AXIS, "points": phantom.key_points[0].tolist()}
     contour = heart.contour(0.5, 61) / per_px
     inside = (contour >= 1) & (contour <= np.array(phantom.size[::-1]) - 2)
     return {"view": "four-chamber", "contour": contour[inside.all(axis=1)].tolist()}
@@ -87,9 +100,12 @@ def samples(case: str, phantom: Phantom, model: Model) -> Iterator[Sample]:
     """Every part at every few frames of one phantom."""
     asked = {**wall_of(phantom), "ed": [phantom.ed]}
     found = analyse_clip(clip_of(phantom), model, drawn(asked))
+    assert found.collected.trace is not None
+    if found.ventricle is not None:
+        yield from _lengths(case, phantom, found)
+        return
     strain = found.strain
     assert strain is not None
-    assert found.collected.trace is not None
     truth = true_strain(strain, phantom)
     expected = found.collected.trace.parts["expected_error_px"]
     accumulated = accumulated_px(expected, strain.references)
@@ -108,8 +124,31 @@ def samples(case: str, phantom: Phantom, model: Model) -> Iterator[Sample]:
             )
 
 
+def _lengths(case: str, phantom: Phantom, found: Analysis) -> Iterator[Sample]:
+    """IVS, LVID and LVPW at every few frames."""
+    curves, trace = found.ventricle, found.collected.trace
+    assert curves is not None
+    assert curves.sigma is not None
+    assert trace is not None
+    steps = np.array(phantom.spacing_mm)[::-1]
+    true = np.linalg.norm(np.diff(phantom.key_points * steps, axis=1), axis=2)
+    accumulated = accumulated_px(trace.parts["expected_error_px"], np.zeros(len(phantom), np.int64))
+    drawn_px = true[0] / steps.mean() * float(np.mean(found.source.geometry.scale))
+    for k, start in enumerate(true[0]):
+        for frame in range(_EVERY, len(phantom), _EVERY):
+            yield Sample(
+                case,
+                "length",
+                float(curves.values[frame, k] - true[frame, k]) / start,
+                float(curves.values[frame, k]) / start - 1,
+                float(accumulated[frame]),
+                float(drawn_px[k]),
+                float(curves.sigma[frame, k]) / start,
+            )
+
+
 def cases(seed: int) -> dict[str, Callable[[], Phantom]]:
-    """Phantoms by name: two views, good pictures and bad ones."""
+    """Phantoms by name: three views, good pictures and bad ones."""
     usual = Beat()
     slow = Beat(frame_rate_hz=30.0)
     weak = (Region(60.0, 90.0, 0.3),)
@@ -130,6 +169,16 @@ def cases(seed: int) -> dict[str, Callable[[], Phantom]]:
             seed + 6, beat=usual, tissue=Tissue(decorrelation=0.1)
         ),
         "apical, clutter": lambda: apical_phantom(seed + 7, beat=usual, tissue=Tissue(clutter=0.3)),
+        "long axis": lambda: parasternal_long_axis(seed + 8, beat=usual),
+        "long axis, 30 Hz, 18 dB": lambda: parasternal_long_axis(
+            seed + 9, beat=slow, scanner={"noise_db": 18.0}
+        ),
+        "long axis, decorrelating": lambda: parasternal_long_axis(
+            seed + 10, beat=usual, tissue=Tissue(decorrelation=0.1)
+        ),
+        "long axis, clutter": lambda: parasternal_long_axis(
+            seed + 11, beat=usual, tissue=Tissue(clutter=0.3)
+        ),
     }
 
 
@@ -137,11 +186,13 @@ def cases(seed: int) -> dict[str, Callable[[], Phantom]]:
 TUNING, HELD_OUT = (700, 720), (800, 830)
 
 
-def collect(seeds: tuple[int, ...], model: Model) -> list[Sample]:
+def collect(seeds: tuple[int, ...], model: Model, only: str = "") -> list[Sample]:
     """All samples of all phantoms."""
     found = []
     for seed in seeds:
         for name, make in cases(seed).items():
+            if not name.startswith(only):
+                continue
             one = list(samples(name, make(), model))
             worst = 100 * max(abs(sample.error) for sample in one)
             held = np.mean([abs(s.error) <= INTERVAL * s.sigma for s in one])
@@ -198,10 +249,11 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--fit", action="store_true", help="Use the tuning phantoms.")
+    parser.add_argument("--only", default="", help="Cases whose names begin so.")
     chosen = parser.parse_args()
     bundle = Bundle.load("lucas_kanade")
     model = Model(bundle, open_engine(bundle))
-    found = collect(TUNING if chosen.fit else HELD_OUT, model)
+    found = collect(TUNING if chosen.fit else HELD_OUT, model, chosen.only)
     if chosen.fit:
         for direction, rule in fit(found).items():
             print(f"    {direction!r}: {rule},")

@@ -93,6 +93,9 @@ def test_beats_come_from_the_best_source() -> None:
     assert by_curve.whole
     assert by_curve.phases()[:3] == [(0, "ED"), (12, "ES"), (25, "ED")]
     assert by_curve.references(60)[[0, 24, 25, 59]].tolist() == [0, 0, 25, 25]
+    said = beats_of_clip(times, curve, es=[10])
+    assert (said.beats[0].es, said.beats[1].es) == (10, by_curve.beats[1].es)
+    assert "end-systole given by the user" in said.source
     assert "R waves" in beats_of_clip(times, curve, triggers_ms=np.array([200.0, 1200.0])).source
     given = beats_of_clip(times, curve, ed=[3, 28], triggers_ms=np.array([200.0, 1200.0]))
     assert [beat.ed for beat in given.beats] == [3]

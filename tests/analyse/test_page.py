@@ -14,6 +14,7 @@ from cineflow.cine import read_cine
 from cineflow.cli.analyse.batch import Places, analyse_file
 from cineflow.cli.analyse.files import Settings
 from cineflow.cli.analyse.job import Model
+from cineflow.cli.analyse.wall_file import drawn
 from cineflow.report import (
     Closure,
     Provenance,
@@ -91,6 +92,30 @@ def test_strain_after_a_gap_is_marked(
     lines = (folder / "frames.csv").read_text().splitlines()
     column = lines[0].split(",").index("frames missing before [0/1]")
     assert [line.split(",")[column] for line in lines[1:]] == list("00010000")
+
+
+def test_lengths_of_a_long_axis_have_the_phases_of_the_user_and_an_uncertainty(
+    write_dicom: Callable[..., Path], moving_frames: np.ndarray, tmp_path: Path, model: Model
+) -> None:
+    clip = write_dicom(moving_frames[:6, :96, :112], PixelSpacing=[0.5, 0.5])
+    points = [[60, 10], [60, 24], [60, 64], [60, 80]]
+    view = {"view": "parasternal-long-axis", "points": points, "frame": 2, "ed": [1], "es": [4]}
+    settings = Settings(drawn(view))
+    (row,) = analyse_file(clip, Places(tmp_path / "out"), model, settings)
+    assert row["phases"] == "given by the user"
+    assert row["ventricle"]["LVID at end-diastole [mm]"] == pytest.approx(20, abs=0.1)
+    sigma = row["ventricle_two_sigma"]
+    assert sigma.keys() == row["ventricle"].keys()
+    assert all(one > 0 for one in sigma.values())
+    folder = tmp_path / "out" / row["folder"]
+    page = " ".join((folder / "report.html").read_text().split())
+    assert "end-systole, frames 1 and 4: given by the user" in page
+    assert "The band is 2 sigma" in page
+    lines = (folder / "frames.csv").read_text().splitlines()
+    column = lines[0].split(",").index("LVID 2 sigma [mm]")
+    assert float(lines[3].split(",")[column]) == 0  # the frame of the points
+    with np.load(folder / "result.npz") as file:
+        assert (file["length_sigma"][[0, 5]] > 0).all()
 
 
 def test_few_grey_levels_lower_the_quality(

@@ -15,12 +15,12 @@ FUZZ = Path(__file__).with_name("fuzz.py")
 @pytest.mark.parametrize(
     "jobs",
     [
-        ["dicom:0:200", "video:0:40"],
+        ["dicom:0:500", "video:0:100"],
         *(
             pytest.param([f"dicom:{first}:1000"], marks=pytest.mark.slow)
-            for first in range(200, 20_200, 1000)
+            for first in range(500, 20_500, 1000)
         ),
-        pytest.param(["video:40:2000"], marks=pytest.mark.slow),
+        pytest.param(["video:100:2000"], marks=pytest.mark.slow),
     ],
     ids=lambda jobs: "-".join(jobs),
 )

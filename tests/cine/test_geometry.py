@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cineflow.cine import Cine, fit_to
+from cineflow.cine import Cine, cut_to, fit_to
 from cineflow.errors import ArgumentError
 from cineflow.spec import Axis
 
@@ -95,3 +95,39 @@ def test_a_clip_that_cannot_fit_is_refused() -> None:
     _, geometry = fit_to(clip_of(100, 130), (BY_16, BY_16))
     with pytest.raises(ArgumentError, match="a field"):
         geometry.field_to_source(np.zeros((2, 100, 130), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("inside", "box", "model"),
+    [
+        ((50, 120, 70, 140), (32, 144, 48, 160), (112, 112)),
+        ((5, 196, 0, 90), (0, 200, 0, 112), (208, 112)),  # the last step of the grid is padded
+    ],
+)
+def test_a_model_sees_the_rectangle_around_the_sector(inside, box, model) -> None:
+    top, bottom, left, right = inside
+    sector = np.zeros((200, 180), bool)
+    sector[top:bottom, left:right] = True
+    geometry = cut_to(sector, (BY_16, BY_16))
+    assert geometry is not None
+    assert (geometry.box, geometry.model, geometry.scale) == (box, model, (1.0, 1.0))
+    frame = np.where(sector, np.arange(180, dtype=np.uint8), np.uint8(0))
+    seen = geometry.frame_to_model(frame)
+    assert seen.shape == model
+    point = geometry.points_to_model([left + 3.0, top + 2.0])
+    assert seen[int(point[1]), int(point[0])] == left + 3
+    np.testing.assert_allclose(geometry.points_to_source(point), [left + 3.0, top + 2.0])
+    back = geometry.field_to_source(np.stack([seen, seen]).astype(np.float32))
+    np.testing.assert_array_equal(back[1], frame)
+    assert geometry.spacing_in_model((0.5, 0.4)) == (0.5, 0.4)
+    assert f"rows {box[0]} to {box[1] - 1}" in geometry.note()
+
+
+def test_nothing_is_cut_where_that_gains_nothing_or_does_not_fit() -> None:
+    sector = np.zeros((192, 192), bool)
+    sector[80:100, 80:100] = True
+    assert cut_to(sector, (BY_16, BY_16)) is not None
+    assert cut_to(sector, (192, 192)) is None  # a model of one size
+    assert cut_to(sector, (Axis("side", 128, 256, 16),) * 2) is None  # too small for it
+    assert cut_to(~sector, (BY_16, BY_16)) is None
+    assert cut_to(np.zeros_like(sector), (BY_16, BY_16)) is None

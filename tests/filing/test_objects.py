@@ -88,15 +88,15 @@ def test_the_report_has_the_codes_the_values_and_their_uncertainty(objects, stra
 
 def test_lengths_have_the_echo_codes(tmp_path: Path, source, maker) -> None:
     measures = (
-        Measure("LVID at end-diastole [mm]", 48.5),
+        Measure("LVID at end-diastole [mm]", 48.5, interval=1.625),
         Measure("LVID at end-systole [mm]", 33.25),
         Measure("fractional shortening [%]", 31.4),
         Measure("LV mass [g]", 150.0),
     )
-    curves = Curves((), (), None, measures, ())
+    curves = Curves((), (), None, measures, (), np.zeros((0, 3)))
     path = write_report(tmp_path / "lv.dcm", source, maker, ventricle=curves)
     text = str(pydicom.dcmread(path))
-    for code in ("29436-3", "29438-9", "18051-3", "18087-7", "millimeter"):
+    for code in ("29436-3", "29438-9", "18051-3", "18087-7", "millimeter", "1.625"):
         assert code in text
     assert write_report(tmp_path / "none.dcm", source, maker) is None
 

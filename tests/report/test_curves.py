@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from cineflow.cine import Cine, Geometry
+from cineflow.motion.phases import Phases
 from cineflow.motion.ventricle import BORDERS
 from cineflow.phantom import Beat, parasternal_long_axis
 from cineflow.report import ReadingsRecorder
-from cineflow.report.curves import curves_of
+from cineflow.report.curves import Followed, curves_of
 from cineflow.report.readings import names_of
 from cineflow.spec import Feed, ModelSpec, Role, TensorSpec
 
@@ -52,6 +53,38 @@ def test_without_a_calibration_there_are_pixels_and_no_volumes(phantom) -> None:
     assert curves.lengths[1] == "LVID [px]"
     assert not any("mass" in one.name or "Teichholz" in one.name for one in curves.measures)
     assert any("shortening" in one.name for one in curves.measures)
+
+
+def test_lengths_and_what_follows_from_them_have_an_uncertainty(phantom) -> None:
+    points = dict(enumerate(phantom.key_points))
+    count = len(points)
+    accumulated = np.where(np.arange(count) < count - 2, 0.3 * np.sqrt(np.arange(count)), np.inf)
+    followed = Followed(0, accumulated, 1.0)
+    curves = curves_of(clip(count), points, BORDERS, followed=followed)
+    assert not curves.sigma[0].any()  # drawn here
+    assert (np.diff(curves.sigma[1 : phantom.es, 1]) > 0).all()
+    assert np.isinf(curves.sigma[-1]).all()
+    assert curves.rows[1]["LVID 2 sigma [mm]"] == pytest.approx(2 * curves.sigma[1, 1])
+    assert curves.rows[-1]["LVID 2 sigma [mm]"] is None
+    assert curves.lengths == ("IVS [mm]", "LVID [mm]", "LVPW [mm]")
+    found = {one.name: one for one in curves.measures}
+    ed, es = curves.phases.ed[0], curves.phases.es[0]
+    large, small = curves.values[ed, 1], curves.values[es, 1]
+    wide, around = curves.sigma[ed, 1], curves.sigma[es, 1]
+    assert found["LVID at end-systole [mm]"].interval == pytest.approx(2 * around)
+    shortening = 200 * np.hypot(around / large, wide * small / large**2)
+    assert found["fractional shortening [%]"].interval == pytest.approx(shortening, rel=0.05)
+    assert found["LV mass [g]"].interval > 0
+    plain = curves_of(clip(count), points, BORDERS)
+    assert plain.sigma is None
+    assert {one.interval for one in plain.measures} == {None}
+    lost = Followed(0, np.where(np.arange(count) > 0, np.inf, 0.0), 1.0)
+    given = lambda lvid: (Phases((0,), (phantom.es,), True), "given by the user")  # noqa: E731
+    curves = curves_of(clip(count), points, BORDERS, followed=lost, phases=given)
+    intervals = {one.name: one.interval for one in curves.measures}
+    assert intervals["LVID at end-diastole [mm]"] == 0
+    assert np.isinf(intervals["fractional shortening [%]"])
+    assert curves.source == "given by the user"
 
 
 def test_points_that_have_crossed_are_not_measured(phantom) -> None:

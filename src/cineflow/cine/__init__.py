@@ -14,9 +14,9 @@ from cineflow.cine.errors import (
     TruncatedError,
     UnknownTypeError,
 )
-from cineflow.cine.geometry import Geometry, fit_to
+from cineflow.cine.geometry import Geometry, cut_to, fit_to, geometry_for
 from cineflow.cine.read import count_cines, default_clip, read_cine, read_cines
-from cineflow.cine.volumes import PLANES, Plane, VolumeCine, read_clip, read_volumes
+from cineflow.cine.volumes import PLANES, Plane, VolumeCine, padded, read_clip, read_volumes
 
 __all__ = [
     "PLANES",
@@ -36,8 +36,11 @@ __all__ = [
     "UnknownTypeError",
     "VolumeCine",
     "count_cines",
+    "cut_to",
     "default_clip",
     "fit_to",
+    "geometry_for",
+    "padded",
     "read_cine",
     "read_cines",
     "read_clip",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -124,20 +124,18 @@ class VolumeCine:
             self.name,
         )
 
-    def padded(self, size: tuple[int, int, int]) -> VolumeCine:
-        """With black voxels behind, below and on the right, up to `size` (depth, height, width).
 
-        Raises:
-            ArgumentError: `size` is smaller than the volumes.
-        """
-        if any(new < old for new, old in zip(size, self.size, strict=True)):
-            raise ArgumentError(f"a size of {self.size} or more", str(size))
-        more = [(0, new - old) for new, old in zip(size, self.size, strict=True)]
-        return replace(
-            self,
-            frames=np.pad(self.frames, [(0, 0), *more]),
-            sector=np.pad(self.sector, more),
-        )
+def padded(volume: np.ndarray, size: tuple[int, int, int]) -> np.ndarray:
+    """One volume [D, H, W] with black voxels behind, below and on the right, up to `size`.
+
+    Raises:
+        ArgumentError: `size` is smaller than the volume.
+    """
+    if any(new < old for new, old in zip(size, volume.shape, strict=True)):
+        raise ArgumentError(f"a size of {volume.shape} or more", str(size))
+    if volume.shape == size:
+        return volume
+    return np.pad(volume, [(0, new - old) for new, old in zip(size, volume.shape, strict=True)])
 
 
 def read_clip(

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from cineflow.cine import PLANES, Cine, Geometry, VolumeCine, fit_to
+from cineflow.cine import PLANES, Cine, Geometry, VolumeCine, cut_to, geometry_for, padded
 from cineflow.cli.collect import Collected, Collector, Slice
+from cineflow.cli.frames import ModelFrames
 from cineflow.cli.given import Given, read_given
 from cineflow.cli.notes import clip_notes
 from cineflow.cli.windows import past_the_end
 from cineflow.errors import ArgumentError
 from cineflow.motion.closure import find_beat, point_closure
 from cineflow.report import Closure, Trace, View
-from cineflow.spec import Axis, ModelSpec
+from cineflow.spec import Axis, ModelSpec, Role
 from cineflow.spec.axes import AxisPart, Dim
-from cineflow.spec.feed import GREY
 
 if TYPE_CHECKING:
     from cineflow_client import Client, LatencyLog, ModelInfo
@@ -100,7 +100,7 @@ class Source:
     """
 
     cine: Cine
-    frames: np.ndarray
+    frames: ModelFrames
     spacing_mm: tuple[float, ...] | None
     notes: tuple[str, ...]
     geometry: Geometry
@@ -119,13 +119,16 @@ class Described(Protocol):
     def spec(self) -> Mapping[str, Any]: ...
 
 
-def prepare(model: Described, clip: Cine | VolumeCine, given: Path | None = None) -> Source:
+def prepare(
+    model: Described, clip: Cine | VolumeCine, given: Path | None = None, *, cut: bool = False
+) -> Source:
     """Fit a clip to a model.
 
     Args:
         model: The model, as `client.model` describes it.
         clip: A clip of images, or a sequence of volumes for a model of volumes.
         given: A .npz file with the model's further inputs.
+        cut: Whether a tracker may see the rectangle around the scan sector alone.
 
     Raises:
         ArgumentError: The model does not take a stream of such frames, volumes are larger than it
@@ -151,16 +154,23 @@ def prepare(model: Described, clip: Cine | VolumeCine, given: Path | None = None
     limits = [_limits(dim) for dim in spec.frame_inputs[-1].shape[-spec.feed.rank :]]
     if isinstance(clip, VolumeCine):
         return _volume_source(clip, limits, spec, given)
-    fitted, geometry = fit_to(clip, limits)
+    geometry = geometry_for(clip.size, limits)
+    if cut and geometry.content == clip.size and _only_tracks(spec):
+        geometry = cut_to(clip.sector, limits) or geometry
     return Source(
         cine=clip,
-        frames=_grey(fitted.frames, spec.feed.grey),
-        spacing_mm=fitted.spacing_mm,
-        notes=fitted.notes,
+        frames=ModelFrames(clip.frames, geometry.frame_to_model, spec.feed.grey),
+        spacing_mm=geometry.spacing_in_model(clip.spacing_mm),
+        notes=(*clip.notes, *filter(None, [geometry.note()])),
         geometry=geometry,
         spec=spec,
         given=read_given(given, spec, len(clip), geometry),
     )
+
+
+def _only_tracks(spec: ModelSpec) -> bool:
+    """Whether all that a model gives is the motion from frame to frame."""
+    return all(one.role == Role.FLOW for one in spec.outputs) and not spec.given_inputs
 
 
 def _volume_source(
@@ -189,7 +199,7 @@ def _volume_source(
         notes.append(f"Volumes of {words} were padded to {'x'.join(map(str, size))} for the model.")
     return Source(
         cine=slices[0].cine,
-        frames=_grey(clip.padded(size).frames, spec.feed.grey),
+        frames=ModelFrames(clip.frames, lambda volume: padded(volume, size), spec.feed.grey),
         spacing_mm=clip.spacing_mm,
         notes=(*clip.notes, *notes),
         geometry=slices[0].geometry,
@@ -241,8 +251,8 @@ def stream_paced(
     latency = LatencyLog(frame_period_ms=cine.frame_period_ms)
     # A lost stream ends the measurement: the wait for a new server is not a latency.
     with client.stream(model.served_name, resume_s=0) as warm_up:
-        for index, frame in enumerate(source.frames[: warm_up_frames(source.spec)]):
-            warm_up.push(frame, given=given.at(index))
+        for index in range(min(warm_up_frames(source.spec), len(source.frames))):
+            warm_up.push(source.frames[index], given=given.at(index))
     repeats: list[int] = []
     with client.stream(model.served_name, resume_s=0, spacing_mm=source.spacing_mm) as stream:
         started = time.perf_counter()
@@ -316,14 +326,6 @@ def _limits(dim: Dim) -> Axis | int:
         return dim
     least, most = dim.size(dim.axis.minimum), dim.size(dim.axis.maximum)
     return Axis(dim.axis.name, least, most, max(1, dim.size(dim.axis.multiple)))
-
-
-def _grey(frames: np.ndarray, levels: tuple[float, float]) -> np.ndarray:
-    """Frames of 0..255 in the grey levels of a feed."""
-    if levels == GREY:
-        return frames
-    low, high = levels
-    return np.float32(low) + frames.astype(np.float32) * np.float32((high - low) / GREY[1])
 
 
 def closure_of(cine: Cine, trace: Trace | None) -> Closure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from cineflow.motion.beats import HeartBeat, from_curve, from_triggers, smooth
 
 #: A curve that changes by less than this share of itself has no beat.
 _LEAST_CHANGE = 0.01
+
+#: Sources that name the phases themselves; the others find them in a curve or in the motion.
+BY_USER, BY_R_WAVES = "given by the user", "R waves in the file"
 
 
 @dataclass(frozen=True)
@@ -73,30 +76,48 @@ def beats_of_clip(
     """
     times = np.asarray(times_ms, np.float64)
     count = len(times)
-    for name, frames in (("ed", ed), ("es", es)):
-        if any(not 0 <= frame < count for frame in frames) or sorted(set(frames)) != list(frames):
-            raise ArgumentError(f"{name}: rising frames of 0 to {count - 1}", f"{list(frames)}")
+    require_phases(ed, es, count)
     if ed:
-        return _between(list(ed), list(es), cavity, count, "given by the user")
+        return _between(list(ed), list(es), cavity, count, BY_USER)
     if triggers_ms is not None:
         try:
             known = from_triggers(triggers_ms, times)
             starts = [*(beat.ed for beat in known), known[-1].end]
-            return _between(starts, list(es), cavity, count, "R waves in the file")
+            return _between(starts, list(es), cavity, count, BY_R_WAVES)
         except ArgumentError:
             pass  # fewer than two R waves, or not on the frames' clock
     if cavity is not None and np.isfinite(cavity).all():
         try:
             beats = from_curve(cavity, times)
-            return ClipBeats(beats, "the length of the contour over time", True)
+            words = "the length of the contour over time"
+            return _with_systoles(ClipBeats(beats, words, True), es)
         except ArgumentError:
             partial = _part_of_a_beat(cavity, count)
             if partial is not None:
-                return partial
+                return _with_systoles(partial, es)
     if found:
         return _between(list(found), list(es), cavity, count, "found in the motion by the stream")
     words = "none: no beat was found, so the first frame is the reference"
     return ClipBeats((HeartBeat(0, es[0] if es else None, count - 1),), words, False)
+
+
+def require_phases(ed: Sequence[int], es: Sequence[int], count: int) -> None:
+    """Raise `ArgumentError` unless the user's phases are rising frames of a clip of `count`."""
+    for name, frames in (("ed", ed), ("es", es)):
+        if any(not 0 <= frame < count for frame in frames) or sorted(set(frames)) != list(frames):
+            raise ArgumentError(f"{name}: rising frames of 0 to {count - 1}", f"{list(frames)}")
+
+
+def _with_systoles(found: ClipBeats, es: Sequence[int]) -> ClipBeats:
+    """Beats with the user's end-systoles in place of their own, where one lies in a beat."""
+    if not es:
+        return found
+    beats = []
+    for beat in found.beats:
+        within = [frame for frame in es if beat.ed < frame <= beat.end]
+        beats.append(replace(beat, es=within[0]) if within else beat)
+    words = f"{found.source}; end-systole {BY_USER}"
+    return replace(found, beats=tuple(beats), source=words)
 
 
 def _part_of_a_beat(cavity: np.ndarray, count: int) -> ClipBeats | None:

@@ -22,6 +22,10 @@ SHORTEST_BEAT_MS, LONGEST_BEAT_MS = 60_000.0 / FASTEST_BPM, 60_000.0 / SLOWEST_B
 _LEAST_RETURN = 0.01
 # Frames less similar than this do not show the same anatomy (the real clips: 0.68 and 0.92).
 _LEAST_LIKENESS = 0.3
+# Values of all frames that are converted at a time, and a grey level in the middle.
+_PIECE, _MIDDLE = 1 << 21, np.float32(64.0)
+# Variance, in squared grey levels, below which a frame shows nothing.
+_FLAT_SQUARED = 0.05
 
 
 @dataclass(frozen=True)
@@ -120,11 +124,22 @@ def point_closure(positions: np.ndarray, beat: BeatPair) -> float:
 
 
 def _similarity(frames: np.ndarray, sector: np.ndarray) -> np.ndarray:
-    """Normalised correlation of every frame with every other, [T, T]."""
-    pixels = frames[:, sector].astype(np.float32)
-    pixels -= pixels.mean(axis=1, keepdims=True)
-    pixels /= np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1e-6)
-    return np.asarray(pixels @ pixels.T)
+    """Normalised correlation of every frame with every other, [T, T].
+
+    The sector is taken in pieces, so that only a piece is ever held as f32.
+    """
+    count, inside = len(frames), np.flatnonzero(sector)
+    flat = frames.reshape(count, -1)
+    total, products = np.zeros(count), np.zeros((count, count))
+    step = max(1, _PIECE // count)
+    for start in range(0, len(inside), step):
+        pixels = np.take(flat, inside[start : start + step], axis=1).astype(np.float32)
+        pixels -= _MIDDLE  # small numbers keep more digits
+        total += pixels.sum(axis=1)
+        products += pixels @ pixels.T
+    products -= np.outer(total, total) / len(inside)
+    length = np.sqrt(np.maximum(np.diag(products), _FLAT_SQUARED * len(inside)))
+    return np.asarray(products / np.outer(length, length))
 
 
 def picture_shift(first: np.ndarray, second: np.ndarray, sector: np.ndarray) -> tuple[int, int]:

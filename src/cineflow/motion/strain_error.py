@@ -1,4 +1,4 @@
-"""How uncertain a strain is, from the quality of the frames that it was tracked through.
+"""How uncertain a strain or a length is, from the quality of the frames it was tracked through.
 
     E(t)     = sqrt(sum of e_k^2) over the frame pairs from end-diastole to t
     sigma(t) = sqrt((a sqrt(2) E(t) / L)^2 + (b s(t))^2 + c^2)
@@ -39,13 +39,15 @@ class ErrorRule:
     least: float
 
 
-#: By direction. Those of the picture (`across`, `down`) have the largest of each.
+#: By direction. Those of the picture (`across`, `down`) have the largest of each. `length` is the
+#: distance of two single points, of which a strain has many.
 RULES = {
     "circumferential": ErrorRule(0.85, 0.04, 0.002),
     "longitudinal": ErrorRule(0.35, 0.02, 0.005),
     "radial": ErrorRule(0.25, 0.16, 0.015),
     "across": ErrorRule(0.85, 0.16, 0.015),
     "down": ErrorRule(0.85, 0.16, 0.015),
+    "length": ErrorRule(0.85, 0.16, 0.015),
 }
 
 #: Half of the interval that is shown, in sigma.
@@ -107,3 +109,31 @@ def strain_sigma(
     random = rule.drift * np.sqrt(2.0) * np.asarray(accumulated, np.float64) / length_px
     sigma = np.sqrt(random**2 + (rule.share * np.asarray(strain)) ** 2 + rule.least**2)
     return np.where(np.asarray(accumulated) > 0, sigma, 0.0)
+
+
+def length_sigma(
+    lengths: np.ndarray, accumulated: np.ndarray, reference: int, lengths_px: np.ndarray
+) -> np.ndarray:
+    """Standard uncertainty of lengths between points that were drawn in one frame and followed.
+
+    That the points were drawn in the right places is taken for granted, so it is 0 in their frame.
+
+    Args:
+        lengths: At each frame, [T, K], in any unit.
+        accumulated: E of each frame since `reference`, from `accumulated_px`, [T] px.
+        reference: The frame in which the points were drawn.
+        lengths_px: Lengths in that frame, [K] px of the picture that the model saw.
+
+    Returns:
+        f64 [T, K], in the unit of `lengths`.
+
+    Raises:
+        ArgumentError: A length that is not positive in the frame of the points.
+    """
+    start = np.asarray(lengths, np.float64)[reference]
+    change = lengths / start - 1.0
+    sigmas = [
+        length * strain_sigma(one, accumulated, float(px), "length")
+        for length, one, px in zip(start, change.T, lengths_px, strict=True)
+    ]
+    return np.stack(sigmas, axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,19 @@ def render(path: str | Path, template: str, **values: Any) -> Path:
     Returns:
         `path`, whose folder is created.
     """
-    environment = Environment(
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_environment().get_template(template).render(**values), encoding="utf-8")
+    return path
+
+
+@cache
+def _environment() -> Environment:
+    """Of all pages of a process: it keeps the templates that it has compiled."""
+    return Environment(
         loader=PackageLoader("cineflow.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(environment.get_template(template).render(**values), encoding="utf-8")
-    return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import cv2
 import numpy as np
 
@@ -13,6 +15,8 @@ from cineflow.motion.points import read_at
 _BRIGHT, _CHANGING = 25.0, 8.0
 # Points with less than this share of the best score are not taken.
 _LEAST_SCORE = 0.05
+#: Mean and change of the clips that are in use: points, mesh and wall each need them.
+_KNOWN: WeakKeyDictionary[Cine, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
 
 
 def choose_wall_points(cine: Cine, count: int = 32) -> np.ndarray:
@@ -48,7 +52,7 @@ def choose_wall_points(cine: Cine, count: int = 32) -> np.ndarray:
 def tissue_mask(cine: Cine) -> np.ndarray:
     """Where the clip shows tissue, which is bright enough on average; bool [H, W]."""
     unit = min(cine.size) / 240
-    mean = cv2.GaussianBlur(_mean_and_change(cine.frames)[0], (0, 0), 3 * unit)
+    mean = cv2.GaussianBlur(_mean_and_change(cine)[0], (0, 0), 3 * unit)
     return np.asarray((mean > 0.6 * _BRIGHT) & _inner(cine.sector, unit))
 
 
@@ -74,21 +78,23 @@ def _score(cine: Cine, unit: float) -> np.ndarray:
     xx, xy, yy = blur(dx * dx, 3), blur(dx * dy, 3), blur(dy * dy, 3)
     smaller = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
 
-    mean, change = _mean_and_change(cine.frames)
+    mean, change = _mean_and_change(cine)
     weight = np.clip(blur(mean, 2) / _BRIGHT, 0, 1) * np.clip(blur(change, 3) / _CHANGING, 0, 1)
     texture = np.sqrt(np.maximum(smaller, 0))
     return np.asarray(texture * weight * _inner(cine.sector, unit))
 
 
-def _mean_and_change(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_change(cine: Cine) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each pixel over time, f32 [H, W], one frame at a time."""
-    total, squares = (np.zeros(frames.shape[1:], np.float64) for _ in range(2))
-    for frame in frames:
-        cv2.accumulate(frame, total)
-        cv2.accumulateSquare(frame, squares)
-    mean = total / len(frames)
-    change = np.sqrt(np.maximum(squares / len(frames) - mean**2, 0))
-    return mean.astype(np.float32), change.astype(np.float32)
+    if cine not in _KNOWN:
+        total, squares = (np.zeros(cine.size, np.float64) for _ in range(2))
+        for frame in cine.frames:
+            cv2.accumulate(frame, total)
+            cv2.accumulateSquare(frame, squares)
+        mean = total / len(cine)
+        change = np.sqrt(np.maximum(squares / len(cine) - mean**2, 0))
+        _KNOWN[cine] = mean.astype(np.float32), change.astype(np.float32)
+    return _KNOWN[cine]
 
 
 def _inner(sector: np.ndarray, unit: float) -> np.ndarray:

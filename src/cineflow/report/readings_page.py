@@ -11,6 +11,7 @@ import numpy as np
 
 from cineflow.cine import Cine
 from cineflow.cine.sector import covers_the_frame
+from cineflow.motion.strain_error import INTERVAL
 from cineflow.report.area_strain import strain_keys
 from cineflow.report.charts import Chart, Timeline, curve
 from cineflow.report.curves import Curves
@@ -160,11 +161,16 @@ def curve_charts(curves: Curves | None, bad: np.ndarray | None = None) -> Iterat
     if phases is not None:
         marks = sorted([(k, "ED") for k in phases.ed] + [(k, "ES") for k in phases.es])
         caption += f" End-diastole at {_frames(phases.ed)}, end-systole at {_frames(phases.es)}."
-    for name in curves.lengths:
-        values = curves.column(name)
+    if curves.sigma is not None:
+        caption += " The band is 2 sigma on either side."
+    for index, name in enumerate(curves.lengths):
+        values, band = curves.values[:, index], None
+        if curves.sigma is not None:
+            around = INTERVAL * curves.sigma[:, index]
+            band = np.maximum(values - around, 0.0), values + around
         if np.isfinite(values).any():
             timeline = Timeline(tuple(marks), bad)
-            yield curve(name, caption, values, unit=_unit_of(name), timeline=timeline)
+            yield curve(name, caption, values, unit=_unit_of(name), band=band, timeline=timeline)
 
 
 def _unit_of(name: str) -> str:

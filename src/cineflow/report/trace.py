@@ -109,7 +109,8 @@ class TraceRecorder:
         self._gaps = cine.gaps
         height, width = cine.size
         step = max(3, round(min(cine.size) / 44))
-        y, x = np.mgrid[step // 2 : height : step, step // 2 : width : step]
+        self._every = (slice(step // 2, height, step), slice(step // 2, width, step))
+        y, x = np.mgrid[self._every]
         self._size = cine.size
         self._nodes = np.stack([x, y], axis=-1).astype(np.float32)
         self._shown = _whole_cells(tissue_mask(cine)[y, x])
@@ -155,7 +156,8 @@ class TraceRecorder:
                 self._points[reference] if reference < len(self._points) else self._points[-1]
             )
         self._points.append(self._anchors + sample_field(displacement, self._anchors))
-        self._displacement.append(sample_field(displacement, self._nodes))
+        nodes = displacement[:, self._every[0], self._every[1]]  # they lie on whole pixels
+        self._displacement.append(np.moveaxis(nodes, 0, -1).astype(np.float32))
         self._quality.append(float(quality))
         measured = [getattr(parts, name, None) for name in PARTS]
         self._parts.append(

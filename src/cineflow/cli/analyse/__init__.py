@@ -150,11 +150,9 @@ def analyse(
 def _here(found: list[Path], places: Places, name: str, settings: Settings) -> list[dict[str, Any]]:
     """Analyse in this process, with a bar for the clips and one for the frames."""
     from cineflow.cli.analyse.batch import analyse_all
-    from cineflow.cli.analyse.job import Model
-    from cineflow.runtime import Bundle, open_engine
+    from cineflow.cli.analyse.job import open_model
 
-    bundle = Bundle.load(name)
-    model = Model(bundle, open_engine(bundle))
+    model = open_model(name)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True) as bars:
         all_clips = bars.add_task("clips", total=len(found))

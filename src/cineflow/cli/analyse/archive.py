@@ -14,9 +14,9 @@ from typing import Any
 
 from cineflow.cli.analyse.batch import Places, analyse_file
 from cineflow.cli.analyse.files import Settings
-from cineflow.cli.analyse.job import Model
+from cineflow.cli.analyse.job import open_model
 from cineflow.errors import ArgumentError, MissingDependencyError
-from cineflow.runtime import Bundle, open_engine
+from cineflow.runtime import Bundle
 
 #: An address that means: start Ray on this machine, for this run.
 LOCAL = "local"
@@ -45,12 +45,11 @@ class Worker:
         model: Name or folder of the bundle, as every node sees it.
         places: Where the files go, as every node sees it.
         settings: What is done with every clip.
-        threads: CPU threads of the engine.
+        threads: CPUs that it may use.
     """
 
     def __init__(self, model: str, places: Places, settings: Settings, threads: int) -> None:
-        bundle = Bundle.load(model)
-        self._model = Model(bundle, open_engine(bundle, threads=threads))
+        self._model = open_model(model, threads)
         self._places = places
         self._settings = settings
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,35 @@ from cineflow.errors import ArgumentError
 from cineflow.motion.lines import follow_back, follow_flow
 
 #: Storage of a motion field until the frame with the points comes: an error of 0.001 px at 2 px.
-_KEPT = np.float16
+_KEPT = np.dtype(np.float16)
+#: Fields below this size stay in memory.
+_SPOOLED_BYTES = 1 << 22
+
+
+class _Kept:
+    """The motion fields of the frames before the points, on disk if they are large."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=_SPOOLED_BYTES)  # noqa: SIM115
+        self._frames: list[int] = []
+        self._shape: tuple[int, ...] = ()
+
+    def add(self, frame: int, field: np.ndarray) -> None:
+        self._shape = field.shape
+        self._frames.append(frame)
+        self._file.write(field.astype(_KEPT).tobytes())
+
+    def last_first(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Frame and field, f32, the last frame first."""
+        size = int(np.prod(self._shape)) * _KEPT.itemsize
+        for at, frame in reversed(list(enumerate(self._frames))):
+            self._file.seek(at * size)
+            stored = np.frombuffer(self._file.read(size), _KEPT)
+            yield frame, stored.reshape(self._shape).astype(np.float32)
+
+    def clear(self) -> None:
+        self._file.close()
+        self._frames.clear()
 
 
 class PointFollower:
@@ -41,7 +71,7 @@ class PointFollower:
         self._frame, self._count = frame, count
         self._geometry = geometry
         self._places: dict[int, np.ndarray] = {frame: geometry.points_to_model(points)}
-        self._kept: dict[int, np.ndarray] = {}
+        self._kept = _Kept()
         self._reference: int | None = None
         self._anchors: np.ndarray | None = None
 
@@ -58,10 +88,10 @@ class PointFollower:
     def _by_flow(self, index: int, flow: np.ndarray) -> None:
         """`flow` leads from the frame before to this one."""
         if index <= self._frame:
-            self._kept[index] = flow.astype(_KEPT)
+            if index:  # the first frame follows none
+                self._kept.add(index, flow)
             if index == self._frame:
-                for at in range(index, 0, -1):
-                    field = self._kept.pop(at).astype(np.float32)
+                for at, field in self._kept.last_first():
                     self._places[at - 1] = follow_back(self._places[at], field)
                 self._kept.clear()
             return
@@ -75,12 +105,12 @@ class PointFollower:
             )
         self._reference = reference
         if index < self._frame:
-            self._kept[index] = displacement.astype(_KEPT)
+            self._kept.add(index, displacement)
             return
         if self._anchors is None:
             self._anchors = follow_back(self._places[self._frame], displacement)
-            for at, field in self._kept.items():
-                self._places[at] = follow_flow(self._anchors, field.astype(np.float32))
+            for at, field in self._kept.last_first():
+                self._places[at] = follow_flow(self._anchors, field)
             self._kept.clear()
         self._places[index] = follow_flow(self._anchors, displacement)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,23 @@ from cineflow.cli.pacing import Source, closure_of, prepare, shown_clip
 from cineflow.cli.windows import past_the_end
 from cineflow.errors import ArgumentError
 from cineflow.motion import ventricle
-from cineflow.motion.clip_beats import ClipBeats, beats_of_clip
+from cineflow.motion.clip_beats import (
+    BY_R_WAVES,
+    BY_USER,
+    ClipBeats,
+    beats_of_clip,
+    require_phases,
+)
 from cineflow.motion.lines import WallLines, tissue
+from cineflow.motion.phases import Phases, find_phases
 from cineflow.motion.strain import Convention
 from cineflow.motion.strain_curves import StrainCurves, measure_lines
+from cineflow.motion.strain_error import accumulated_px
 from cineflow.report import Closure, Provenance
-from cineflow.report.curves import Curves, curves_of
+from cineflow.report.curves import BY_LVID, Curves, Followed, curves_of
 from cineflow.report.points import tissue_mask
-from cineflow.runtime import Bundle, Engine
+from cineflow.runtime import Bundle, Engine, open_engine
+from cineflow.runtime.ahead import running_ahead, runs_are_independent
 from cineflow.runtime.selection import describe_engine
 from cineflow.runtime.stream import Stream
 from cineflow.spec import Role
@@ -42,10 +52,12 @@ class Model:
     Attributes:
         bundle: The model.
         engine: What runs it.
+        workers: Runs of the engine at once, where one does not need the other's result.
     """
 
     bundle: Bundle
     engine: Engine
+    workers: int = 1
 
     @property
     def served_name(self) -> str:
@@ -57,6 +69,23 @@ class Model:
         """Its spec in JSON form."""
         spec: Mapping[str, Any] = self.bundle.manifest["spec"]
         return spec
+
+
+def open_model(name: str, cpus: int | None = None) -> Model:
+    """Open a bundle so that one clip after the other keeps the CPUs busy.
+
+    Args:
+        name: A built-in bundle, or a bundle's folder.
+        cpus: How many CPUs; None for all that this process may use.
+
+    Raises:
+        CineflowError: As `Bundle.load` and `open_engine`.
+    """
+    bundle = Bundle.load(name)
+    count = cpus or len(os.sched_getaffinity(0))
+    # Two runs with a thread each keep two cores busier than one run with two threads.
+    threads = 1 if runs_are_independent(bundle.spec) else cpus
+    return Model(bundle, open_engine(bundle, threads), count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +141,8 @@ def analyse_clip(
     Raises:
         CineflowError: The clip does not fit the model or what was drawn.
     """
-    source = prepare(model, clip, given)
+    # The dense motion is written on the grid that the model saw, so that has to be the clip's.
+    source = prepare(model, clip, given, cut=not fields)
     cine, geometry = source.cine, source.geometry
     wall, landmarks, why = _followed(clip, source, drawn)
     follower = None
@@ -122,25 +152,27 @@ def analyse_clip(
         follower = PointFollower(points, drawn.frame, geometry, len(cine))
     slices = () if source.volumes is None else source.volumes.slices
     collector = Collector(cine, geometry, source.spec, keep=fields, slices=slices)
-    stream = Stream(model.engine, source.spec, spacing_mm=source.spacing_mm)
     repeats: list[int] = []
     indices = [*range(len(cine)), *past_the_end(source.spec, len(cine))]
-    for index in indices:
-        own = min(index, len(cine) - 1)
-        time_ms = float(cine.times_ms[own]) if own == index else None
-        timed = len(indices) == len(cine)  # a stream has times for all frames or for none
-        result = stream.push(
-            source.frames[own],
-            index,
-            time_ms=time_ms if timed else None,
-            given=source.given.at(own),
-        )
-        collector.add(result)
-        if follower is not None:
-            follower.add(result)
-        if result.repeat and index < len(cine):
-            repeats.append(index)
-        progress(own + 1, len(cine))
+    sent = [min(index, len(cine) - 1) for index in indices]
+    pushed = (source.frames[own] for own in sent)
+    with running_ahead(model.engine, source.spec, pushed, model.workers) as engine:
+        stream = Stream(engine, source.spec, spacing_mm=source.spacing_mm)
+        for index, own in zip(indices, sent, strict=True):
+            time_ms = float(cine.times_ms[own]) if own == index else None
+            timed = len(indices) == len(cine)  # a stream has times for all frames or for none
+            result = stream.push(
+                source.frames[own],
+                index,
+                time_ms=time_ms if timed else None,
+                given=source.given.at(own),
+            )
+            collector.add(result)
+            if follower is not None:
+                follower.add(result)
+            if result.repeat and index < len(cine):
+                repeats.append(index)
+            progress(own + 1, len(cine))
     collected = collector.finish()
     path_px = None if follower is None else follower.path()
     strain = None
@@ -150,7 +182,7 @@ def analyse_clip(
     curves = None
     if landmarks is not None:
         assert path_px is not None
-        curves = curves_of(cine, dict(enumerate(path_px)), ventricle.BORDERS)
+        curves = _long_axis(path_px, source, collected, drawn)
     return Analysis(
         cine=shown_clip(source, repeats),
         source=source,
@@ -214,19 +246,53 @@ def _strain(
 ) -> StrainCurves:
     """Strain, with the expected errors of the frames that it was tracked through."""
     cine = source.cine
-    expected = np.full(len(cine), np.nan)
-    if collected.trace is not None:
-        expected = collected.trace.parts["expected_error_px"].copy()
-    expected[cine.gaps] = np.inf  # what moved while frames were missing was not seen
     return measure_lines(
         path,
         wall,
         _beats(path, wall, cine, collected, drawn),
-        expected,
+        _expected_px(cine, collected),
         spacing_mm=cine.spacing_mm,
         scale=float(np.mean(source.geometry.scale)),
         convention=convention,
     )
+
+
+def _expected_px(cine: Cine, collected: Collected) -> np.ndarray:
+    """Expected error of the pair that ends at each frame, [T]; NaN where it was not measured."""
+    expected = np.full(len(cine), np.nan)
+    if collected.trace is not None:
+        expected = collected.trace.parts["expected_error_px"].copy()
+    expected[cine.gaps] = np.inf  # what moved while frames were missing was not seen
+    return expected
+
+
+def _long_axis(path: np.ndarray, source: Source, collected: Collected, drawn: Drawn) -> Curves:
+    """Lengths between the four points of a long axis, with their uncertainty."""
+    cine = source.cine
+    since = np.full(len(cine), drawn.frame)
+    followed = Followed(
+        drawn.frame,
+        accumulated_px(_expected_px(cine, collected), since),
+        float(np.mean(source.geometry.scale)),
+    )
+
+    def phases(lvid: np.ndarray) -> tuple[Phases | None, str]:
+        require_phases(drawn.ed, drawn.es, len(cine))
+        if drawn.ed or cine.triggers_ms is not None:
+            beats = beats_of_clip(
+                cine.times_ms, lvid, ed=drawn.ed, es=drawn.es, triggers_ms=cine.triggers_ms
+            )
+            systoles = tuple(beat.es for beat in beats.beats if beat.es is not None)
+            if systoles and beats.source in (BY_USER, BY_R_WAVES):
+                diastoles = tuple(beat.ed for beat in beats.beats)
+                return Phases(diastoles, systoles, beats.whole), beats.source
+        found = find_phases(lvid, cine.times_ms)
+        if found is None or not drawn.es:
+            return found, BY_LVID
+        return replace(found, es=drawn.es), f"{BY_LVID}; end-systole {BY_USER}"
+
+    points = dict(enumerate(path))
+    return curves_of(cine, points, ventricle.BORDERS, followed=followed, phases=phases)
 
 
 def _beats(

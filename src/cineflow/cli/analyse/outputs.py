@@ -79,6 +79,7 @@ def about(found: Analysis) -> dict[str, Any]:
         "convention": None if strain is None else strain.convention,
         "reference_frames": None if strain is None else [b.ed for b in strain.beats.beats],
         "beats": None if strain is None else strain.beats.source,
+        "length_unit": "px" if found.cine.spacing_mm is None else "mm",
         "arrays": _ARRAYS,
     }
 
@@ -95,6 +96,11 @@ _ARRAYS = {
     "segments": {"unit": "", "meaning": "AHA segment of each part, or 0"},
     "references": {"unit": "frame", "meaning": "reference frame of each frame's strain"},
     "wall": {"unit": "px", "meaning": "points of the wall [frames, points, (x, y)]"},
+    "lengths": {
+        "unit": "",
+        "meaning": "IVS, LVID and LVPW of each frame [frames, 3], `length_unit`",
+    },
+    "length_sigma": {"unit": "", "meaning": "standard uncertainty of each, `length_unit`"},
     "landmarks": {"unit": "px", "meaning": "points of the long axis [frames, 4, (x, y)]"},
     "points": {"unit": "px", "meaning": "wall points chosen in the picture, as `wall`"},
 }
@@ -122,6 +128,8 @@ def arrays_of(found: Analysis) -> dict[str, np.ndarray]:
         }
     if found.landmarks is not None:
         arrays["landmarks"] = found.landmarks.astype(np.float32)
+    if found.ventricle is not None and found.ventricle.sigma is not None:
+        arrays |= {"lengths": found.ventricle.values, "length_sigma": found.ventricle.sigma}
     return arrays
 
 
@@ -204,8 +212,18 @@ def figures(found: Analysis) -> dict[str, Any]:
     else:
         shown["no_strain"] = found.no_strain
     if found.ventricle is not None:
-        shown["ventricle"] = {one.name: round(one.value, 3) for one in found.ventricle.measures}
+        shown |= {
+            "ventricle": {one.name: round(one.value, 3) for one in found.ventricle.measures},
+            "ventricle_two_sigma": {
+                one.name: _rounded(one.interval) for one in found.ventricle.measures
+            },
+            "phases": found.ventricle.source,
+        }
     return shown
+
+
+def _rounded(interval: float | None) -> float | None:
+    return None if interval is None or not np.isfinite(interval) else round(interval, 3)
 
 
 def _write_page(folder: Path, found: Analysis) -> None:

@@ -109,7 +109,7 @@ def serve(
     first_ms = float(next(one for one in measured if one.server_ms).warm_up_ms[0][0])
     facts = [
         ("Model", bundle.served_name),
-        ("Frames", f"{'x'.join(map(str, source.frames.shape[1:]))}, {source.frames.dtype}"),
+        ("Frames", f"{'x'.join(map(str, source.frames[0].shape))}, {source.frames[0].dtype}"),
         ("Server", f"Triton {version}"),
         ("From start to ready", f"{ready_s:.1f} s"),
         ("First frame of the first stream", f"{first_ms:.1f} ms"),
@@ -137,7 +137,7 @@ def _write_source(source: Source, folder: Path, bundle: Bundle, secure: Path | N
     """The frames and further inputs as files, and the job that reads them."""
     from cineflow.cli.bench.source import Job
 
-    np.save(folder / "frames.npy", source.frames)
+    np.save(folder / "frames.npy", np.stack(list(source.frames)))
     start, each = source.given.start, source.given.at(1)
     arrays: dict[str, Any] = {f"start.{name}": one for name, one in start.items()}
     arrays |= {f"each.{name}": one for name, one in each.items()}

@@ -128,12 +128,6 @@ def _strain_groups(source: Source, maker: Maker, strain: StrainCurves) -> list[A
         value = 100 * float(strain.strain[index, frame])
         around = 100 * strain.interval(index, frame)
         _, peak = strain.peak(index, beat)
-        properties = None
-        if np.isfinite(around):
-            properties = sr.MeasurementProperties(
-                upper_measurement_uncertainty=round(around, 3),
-                lower_measurement_uncertainty=round(around, 3),
-            )
         percent = unit_code("%")
         convention = strain.convention
         measurements = [
@@ -141,7 +135,7 @@ def _strain_groups(source: Source, maker: Maker, strain: StrainCurves) -> list[A
                 strain_code(part.direction, convention),
                 round(value, 3),
                 percent,
-                properties=properties,
+                properties=_interval(around),
             ),
             sr.Measurement(
                 strain_code(part.direction, convention, peak=True), round(100 * peak, 3), percent
@@ -152,6 +146,18 @@ def _strain_groups(source: Source, maker: Maker, strain: StrainCurves) -> list[A
         frames = (reference, frame)
         groups.append(_group(source, maker, name, measurements, sites, frames, convention))
     return groups
+
+
+def _interval(around: float | None) -> Any:
+    """The limits of a 95 % interval; None where they are not known."""
+    from highdicom import sr
+
+    if around is None or not np.isfinite(around):
+        return None
+    return sr.MeasurementProperties(
+        upper_measurement_uncertainty=round(around, 3),
+        lower_measurement_uncertainty=round(around, 3),
+    )
 
 
 def _ventricle_group(source: Source, maker: Maker, curves: Curves) -> Any:
@@ -165,7 +171,14 @@ def _ventricle_group(source: Source, maker: Maker, curves: Curves) -> Any:
             continue
         code, _ = known
         unit = unit.rstrip("]")
-        measurements.append(sr.Measurement(coded(*code), round(measure.value, 3), unit_code(unit)))
+        measurements.append(
+            sr.Measurement(
+                coded(*code),
+                round(measure.value, 3),
+                unit_code(unit),
+                properties=_interval(measure.interval),
+            )
+        )
     frames: tuple[int, ...] = ()
     if curves.phases is not None:
         frames = curves.phases.ed[0], curves.phases.es[0]
