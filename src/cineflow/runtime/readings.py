@@ -73,15 +73,22 @@ def require_readable(spec: ModelSpec) -> None:
         )
 
 
-def checked_outputs(spec: ModelSpec, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def checked_outputs(
+    spec: ModelSpec, outputs: Mapping[str, np.ndarray], *, states: bool = True
+) -> dict[str, np.ndarray]:
     """The model's outputs by name; the states are checked and left out.
+
+    Args:
+        spec: The model.
+        outputs: What its engine gave.
+        states: Whether the states are among them; False where the engine keeps and checks them.
 
     Raises:
         EngineError: An output or a state is missing, or has a value that is not finite: a state
             that is not finite would spoil every frame after it.
     """
     arrays = {}
-    for tensor in graph_outputs(spec):
+    for tensor in graph_outputs(spec) if states else spec.outputs:
         if tensor.name not in outputs:
             raise EngineError(f"the output {tensor.name}", f"{sorted(outputs)}")
         array = outputs[tensor.name]

@@ -19,6 +19,7 @@ import numpy as np
 from cineflow.errors import ArgumentError, FrameError, SpecError
 from cineflow.motion.fields import require_spacing
 from cineflow.motion.quality import assess, halved
+from cineflow.runtime.carried import run_frame
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.feed import FrameFeed, given_arrays, zero_states
 from cineflow.runtime.readings import (
@@ -211,10 +212,8 @@ class Stream:
         arrays: dict[str, np.ndarray] = {}
         if inputs is not None:
             states = carried if ran else zero_states(self.spec, sizes)
-            states_in = {f"{name}_in": value for name, value in states.items()}
-            outputs = self._engine.run(inputs | at_start | each | states_in)
-            arrays = checked_outputs(self.spec, outputs)
-            carried = {one.name: outputs[f"{one.name}_out"] for one in self.spec.states}
+            taken = inputs | at_start | each
+            arrays, carried = run_frame(self._engine, self.spec, taken, states)
             ran = True
         after = StreamState(
             model=self.model,
