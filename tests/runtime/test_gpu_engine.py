@@ -10,6 +10,7 @@ import logging
 import sys
 import threading
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,22 @@ import numpy as np
 import pytest
 
 from cineflow.errors import DeviceLostError, DeviceMemoryError, EngineError
+from cineflow.export.engines import build_engines
 from cineflow.runtime import Bundle, choose_engine, engine_report, open_engine
 from cineflow.runtime.bundle import file_sha256
 from cineflow.runtime.carried import KeepsState
 from cineflow.runtime.engines.launches import CAPTURE_AFTER, MOST_SHAPES
 from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, open_segments
-from cineflow.runtime.engines.providers import MEMORY_VARIABLE
-from cineflow.runtime.engines.tensorrt import MEMORY_CAP_BYTES, TensorRtEngine, find_plans
-from cineflow.runtime.segments import read_steps
+from cineflow.runtime.engines.providers import MEMORY_VARIABLE, has_driver
+from cineflow.runtime.engines.tensorrt import (
+    MEMORY_CAP_BYTES,
+    EngineLaunch,
+    TensorRtEngine,
+    find_plans,
+)
+from cineflow.runtime.segments import SegmentStep, read_steps
 from cineflow.runtime.store import EngineKey, EngineStore
-from tests.stand_ins.card import OutOfMemoryError
+from tests.stand_ins.card import OutOfMemoryError, PlannedContext, PlannedEngine
 
 
 def put(store: EngineStore, bundle: Bundle, plan: bytes | None = None, **changes: Any) -> None:
@@ -363,6 +370,46 @@ def test_auto_falls_back_where_the_store_has_no_engine(
     assert open_engine(bundle).name == "onnxruntime"
     put(store, bundle)
     assert open_engine(bundle).name == choose_engine(bundle).name == "tensorrt-rtx"
+
+
+def test_where_a_card_is_asked_for_the_cpu_is_never_taken(
+    card: Any, store: EngineStore, tiny: Path
+) -> None:
+    bundle = Bundle.load(tiny)
+    with pytest.raises(EngineError, match=r"tensorrt-rtx: not in .*onnxruntime-cuda: ") as caught:
+        open_engine(bundle, on_card=True)
+    assert "leave out --gpu" in caught.value.remedy
+    put(store, bundle)
+    assert open_engine(bundle, on_card=True).name == "tensorrt-rtx"
+    card.on_host = {"flow"}
+    with pytest.raises(EngineError, match="in GPU memory"):  # why the only one does not open
+        open_engine(bundle, on_card=True)
+
+
+@pytest.mark.skipif(has_driver(), reason="a machine with a card")
+def test_the_real_tensorrt_refuses_without_a_card(
+    monkeypatch: pytest.MonkeyPatch, store: EngineStore, tiny: Path
+) -> None:
+    """A real plan, and the names that are called exist in the real library."""
+    trt = pytest.importorskip("tensorrt_rtx")
+    build_engines(Bundle.load(tiny), "tensorrt-rtx", [86], store=store)
+    ((stored),) = store.engines()
+    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+    step = SegmentStep(("image", "flow", "sum_in"), ("moved", "sum_out"))
+    with pytest.raises(EngineError, match=r"to load .*got a refusal"):
+        EngineLaunch(trt, None, runtime, stored, step)
+    pairs = (trt.ICudaEngine, PlannedEngine), (trt.IExecutionContext, PlannedContext)
+    for real, stands_for in pairs:
+        called = {name for name in vars(stands_for) if not name.startswith("_")}
+        assert called <= set(dir(real))
+    wanted = {"set_execution_context_allocation_strategy",
+              "dynamic_shapes_kernel_specialization_strategy"}  # fmt: skip
+    assert wanted <= set(dir(trt.IRuntimeConfig))
+    for name in ("EngineStat.TOTAL_WEIGHTS_SIZE", "TensorLocation.DEVICE",
+                 "ExecutionContextAllocationStrategy.USER_MANAGED", "nptype",
+                 "DynamicShapesKernelSpecializationStrategy.EAGER",
+                 "BuilderFlag.REQUIRE_USER_ALLOCATION"):  # fmt: skip
+        attrgetter(name)(trt)
 
 
 def test_auto_says_why_it_fell_back(

@@ -23,7 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from cineflow.errors import BundleError, CineflowError, FrameError
+from cineflow.errors import (
+    BundleError,
+    CineflowError,
+    DeviceError,
+    DeviceLostError,
+    EngineError,
+    FrameError,
+)
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.probing import require_probes
 from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
@@ -31,8 +38,10 @@ from cineflow.runtime.stream import Stream
 from cineflow.served import KEEP_ALIVE, RESUMED, STATE, batch_limit, encode
 from cineflow.serving.calls import CallRunner
 from cineflow.serving.deadlines import Deadlines, measure
+from cineflow.serving.ending import CARD_LOST, end_process
 from cineflow.serving.errors import ServerStoppingError
 from cineflow.serving.events import EVENTS_VARIABLE, EventLog
+from cineflow.serving.gpu import CARD_VARIABLE
 from cineflow.serving.hanging import HangWatch
 from cineflow.serving.kept import KeptRequest
 from cineflow.serving.metrics import ModelMetrics
@@ -104,7 +113,8 @@ class TritonPythonModel:
                 "Write the repository again: `cineflow repo NAME --out DIR`",
             )
         threads = int(parameters["threads"]) if "threads" in parameters else None
-        self._engine = open_engine(bundle, threads)
+        on_card = CARD_VARIABLE in os.environ  # then the CPU is no way out
+        self._engine = open_engine(bundle, threads, on_card=on_card)
         probed = require_probes(bundle, self._engine, self._pb.Logger.log_warn)
         self._spec = bundle.spec
         self._served: Mapping[str, Any] = json.loads(bundle.spec.to_json())
@@ -177,6 +187,9 @@ class TritonPythonModel:
         request of its batch, and Triton writes it into the log. One in a response counts as a
         success. So it is raised if the request is alone and few errors came lately.
         """
+        if isinstance(outcome, DeviceLostError):
+            words = f"the card is lost, and the model's process ends: {outcome}"
+            end_process(words, CARD_LOST, partial(self._events.write, "card_lost"))
         if isinstance(outcome, CineflowError):
             self._metrics.count("cineflow_frames_total", result="rejected")
             if alone and self._errors.next_is_rare():
@@ -372,4 +385,6 @@ def _as_half(name: str, value: np.ndarray) -> np.ndarray:
 def error_text(error: CineflowError) -> str:
     """An error as text: its type, and its parts as JSON. `cineflow_client.wire` reads it."""
     parts = {"wanted": error.wanted, "got": error.got, "remedy": error.remedy}
-    return f"{type(error).__name__}: {json.dumps(parts)}"
+    # The protocol has one name for what an engine cannot do, whether a card is the cause or not.
+    kind = EngineError if isinstance(error, DeviceError) else type(error)
+    return f"{kind.__name__}: {json.dumps(parts)}"
