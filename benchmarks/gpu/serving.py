@@ -14,6 +14,7 @@ import json
 import os
 import statistics
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -95,10 +96,11 @@ def outputs(engine: Any, bundle: Bundle, frames: list[np.ndarray]) -> tuple[list
     stream = Stream(engine, bundle.spec)
     found, times = [], []
     for frame in frames:
+        began_s = time.perf_counter()
         result = stream.push(frame)
+        times.append(1e3 * (time.perf_counter() - began_s))
         arrays = {name: output.values for name, output in result.outputs.items()}
         found.append(arrays)
-        times.append(1e3 * (result.times.received_s - result.times.sent_s))
     return found, statistics.median(times)
 
 

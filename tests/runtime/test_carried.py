@@ -176,7 +176,7 @@ def test_a_state_is_read_only_where_it_is_asked_for(
     state = stream.state()
     assert state is not None
     assert sorted(state.tensors) == ["average", "coarse", "count"]
-    assert read == [], "names are no values"
+    assert read == [], "its names are known without it"
     data = state_to_bytes(state)
     assert sorted(read) == [1, 32 * 32, 32 * 32]
     assert state_to_bytes(state) == data

@@ -17,10 +17,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from cineflow.runtime.engine import Engine
-from cineflow.runtime.readings import checked_outputs
-from cineflow.spec import ModelSpec
-
 
 class Carried(Mapping[str, np.ndarray]):
     """State tensors by name, in the memory of the engine that made them.
@@ -84,33 +80,3 @@ class KeepsState(Protocol):
             EngineError: The runtime fails, or a state would have a value that is not finite.
         """
         ...
-
-
-def run_frame(
-    engine: Engine,
-    spec: ModelSpec,
-    inputs: Mapping[str, np.ndarray],
-    carried: Mapping[str, np.ndarray],
-) -> tuple[dict[str, np.ndarray], Mapping[str, np.ndarray]]:
-    """One run of a model with what it carries.
-
-    Args:
-        engine: Runs it; one that `KeepsState` keeps the state.
-        spec: The model.
-        inputs: The inputs of the spec by name.
-        carried: The state before the run by name.
-
-    Returns:
-        The outputs of the spec by name, and the state after the run by name.
-
-    Raises:
-        EngineError: The engine fails, or an output or a state is missing or not finite: such a
-            state would spoil every frame after it.
-    """
-    if spec.states and isinstance(engine, KeepsState):
-        outputs, after = engine.run_keeping(inputs, carried)
-        return checked_outputs(spec, outputs, states=False), after
-    states = {f"{name}_in": value for name, value in carried.items()}
-    found = engine.run({**inputs, **states})
-    arrays = checked_outputs(spec, found)
-    return arrays, {one.name: found[f"{one.name}_out"] for one in spec.states}

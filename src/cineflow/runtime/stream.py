@@ -19,7 +19,6 @@ import numpy as np
 from cineflow.errors import ArgumentError, FrameError, SpecError
 from cineflow.motion.fields import require_spacing
 from cineflow.motion.quality import assess, halved
-from cineflow.runtime.carried import run_frame
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.feed import FrameFeed, given_arrays, zero_states
 from cineflow.runtime.readings import (
@@ -29,6 +28,7 @@ from cineflow.runtime.readings import (
     motion_of,
     raw_outputs,
     require_readable,
+    run_frame,
     strain_of,
 )
 from cineflow.runtime.selection import describe_engine

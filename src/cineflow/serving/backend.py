@@ -113,7 +113,7 @@ class TritonPythonModel:
                 "Write the repository again: `cineflow repo NAME --out DIR`",
             )
         threads = int(parameters["threads"]) if "threads" in parameters else None
-        on_card = CARD_VARIABLE in os.environ  # then the CPU is no way out
+        on_card = CARD_VARIABLE in os.environ  # never on the CPU then
         self._engine = open_engine(bundle, threads, on_card=on_card)
         probed = require_probes(bundle, self._engine, self._pb.Logger.log_warn)
         self._spec = bundle.spec
