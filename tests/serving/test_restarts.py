@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from cineflow.serving import ServerDiedError, TritonServer, watching
+from cineflow.serving.gpu import CARD_VARIABLE
 from cineflow.serving.plan import PULSE, Pulse, Scratch
 from cineflow_client import (
     CineflowClientError,
@@ -49,8 +50,13 @@ for folder in os.environ["CINEFLOW_SITE"].split(os.pathsep):
     site.addsitedir(folder)
 from pathlib import Path
 from cineflow.errors import DeviceLostError
-from cineflow.serving.backend import TritonPythonModel as Served
-class TritonPythonModel(Served):
+from cineflow.serving import backend
+real = backend.open_engine
+def on_the_cpu(bundle, threads, on_card):
+    assert on_card
+    return real(bundle, threads)
+backend.open_engine = on_the_cpu
+class TritonPythonModel(backend.TritonPythonModel):
     def initialize(self, args):
         super().initialize(args)
         lost, run = Path(args["model_repository"]).parents[1] / "lost", self._engine.run
@@ -246,7 +252,11 @@ def test_a_card_that_is_lost(server_binary: Any, repository: Path, tmp_path: Pat
             models,
             binary=server_binary,
             restarts=9,
-            environment={"CINEFLOW_EVENTS": str(tmp_path)},
+            environment={
+                "CINEFLOW_EVENTS": str(tmp_path),
+                CARD_VARIABLE: "1",
+                "CUDA_VISIBLE_DEVICES": "GPU-aa",
+            },
         ) as server,
         Client(server.url) as client,
     ):

@@ -46,6 +46,7 @@ from cineflow.serving.hanging import HangWatch
 from cineflow.serving.kept import KeptRequest
 from cineflow.serving.metrics import ModelMetrics
 from cineflow.serving.rarity import Rarity
+from cineflow.serving.slowing import Reasons, SlowingWatch, clock_reasons
 from cineflow.serving.streams import StreamTable
 from cineflow.serving.turns import Turns, workers_for
 from cineflow.serving.vitals import VITALS_VARIABLE, Vitals
@@ -129,6 +130,8 @@ class TritonPythonModel:
         self._deadlines = Deadlines(self._metrics.late)
         if bundle.spec.feed.streams:
             measure(self._deadlines, bundle, self._engine)
+        reasons = clock_reasons(os.environ["CUDA_VISIBLE_DEVICES"]) if on_card else None
+        self._slowing = SlowingWatch(reasons, self._tell_slow)
         self._hang = HangWatch(lambda seconds: self._events.write("hung", seconds=seconds))
         server = os.environ.get("CINEFLOW_SERVER_ID", "")
         self._vitals = Vitals(
@@ -162,6 +165,7 @@ class TritonPythonModel:
         self._watches.close()
         self._metrics.close()
         self._hang.close()
+        self._slowing.close()
         self._events.close()
         self._vitals.end()
 
@@ -258,6 +262,11 @@ class TritonPythonModel:
     def _tell(self, event: str, sequence: int | str) -> None:
         self._metrics.stream(event)
         self._events.stream(event, sequence)
+
+    def _tell_slow(self, reasons: Reasons) -> None:
+        self._events.write("card_slow" if reasons else "card_fast", reasons=reasons)
+        words = f"is slow: {', '.join(reasons)}" if reasons else "is as fast as before"
+        self._pb.Logger.log_warn(f"the card {words}")
 
     def _finish_watch(self, sender: Any) -> None:
         final = self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
