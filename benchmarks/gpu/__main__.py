@@ -38,12 +38,13 @@ KERNEL_TESTS = ("tests/core/test_cuda_kernels.py", "tests/core/test_cupy_front.p
 
 #: Seconds of each step: 8 minutes together. The sanitizers, which take longest, come last.
 LIMITS = {
-    "build": 160,
-    "tests": 50,
-    "benchmarks": 70,
+    "build": 150,
+    "tests": 45,
+    "benchmarks": 65,
     "tracker": 30,
-    "systems": 60,
-    "memcheck": 70,
+    "systems": 50,
+    "serving": 40,
+    "memcheck": 60,
     "racecheck": 40,
 }
 
@@ -120,6 +121,17 @@ def module(name: str, limit_s: float, *needs: str) -> Step:
     return step
 
 
+def serving() -> tuple[str, dict[str, Any]]:
+    """Streams on the card, in each runtime of this machine that works there."""
+    libraries("onnxruntime", "onnx")
+    output = run([sys.executable, "-m", "benchmarks.gpu.serving"], LIMITS["serving"])
+    found = json.loads(output.splitlines()[-1])
+    if not found["figures"]:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in found["not_run"].items())
+        raise MissingToolError(f"no runtime runs on the card: {reasons}")
+    return "", found
+
+
 def steps(architectures: str, build_limit_s: float = LIMITS["build"]) -> dict[str, Step]:
     """All steps in the order of LIMITS."""
     return {
@@ -128,6 +140,7 @@ def steps(architectures: str, build_limit_s: float = LIMITS["build"]) -> dict[st
         "benchmarks": module("bench", LIMITS["benchmarks"], "cupy", "torch"),
         "tracker": module("tracker", LIMITS["tracker"], "torch"),
         "systems": module("systems", LIMITS["systems"], "torch", "onnx"),
+        "serving": serving,
         "memcheck": sanitizer("memcheck", "agrees and float32 or corner"),
         # Only kernels that share memory can race, and one layout and type of them is enough.
         "racecheck": sanitizer("racecheck", "agrees and correlation and float32-planar"),

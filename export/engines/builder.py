@@ -64,6 +64,7 @@ class EngineBuild:
             config = builder.create_builder_config()
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
             self._set_capability(config)
+            self._keep_to_given_memory(config)
             self._set_profile(builder, config)
             plan = builder.build_serialized_network(network, config)
         except EngineError:
@@ -103,6 +104,15 @@ class EngineBuild:
             config.num_compute_capabilities = 1
             chosen = getattr(self.trt.ComputeCapability, f"SM{self.capability}")
             config.set_compute_capability(chosen, 0)
+
+    def _keep_to_given_memory(self, config: Any) -> None:
+        """The engine never allocates while it runs, which a CUDA graph could not take.
+
+        TensorRT-RTX may otherwise do so for large dynamic shapes, past every cap on memory.
+        """
+        flag = getattr(self.trt.BuilderFlag, "REQUIRE_USER_ALLOCATION", None)
+        if flag is not None:
+            config.set_flag(flag)
 
     def _set_profile(self, builder: Any, config: Any) -> None:
         shapes = builder.create_optimization_profile()

@@ -59,6 +59,18 @@ class ProfileError(EngineError):
     """A TensorRT engine was built for other sizes than the one that came."""
 
 
+class DeviceError(EngineError):
+    """A card failed, not the model. A server's clients see it as an `EngineError`."""
+
+
+class DeviceMemoryError(DeviceError):
+    """A card has too little memory for a model, or for frames of this size."""
+
+
+class DeviceLostError(DeviceError):
+    """Nothing runs on the card any more in this process. It must end; another one may use it."""
+
+
 class ExportError(CineflowError):
     """A model cannot be exported, or the exported graph does not match the model."""
 

@@ -239,3 +239,18 @@ def test_the_systems_are_measured_on_any_device():
     window = figures["pairwise_motion_window"]
     frames = window["fps"] * window["median_ms"] / 1e3
     assert frames == pytest.approx(8, rel=0.01), "one run is for eight frames"
+
+
+@pytest.mark.slow
+def test_streams_are_measured_on_any_device(check):
+    """Here on the CPU; without a runtime for the card the step is missing, not passed."""
+    command = [sys.executable, "-m", "benchmarks.gpu.serving", "--device", "cpu"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout.splitlines()[-1])["figures"]
+    assert [*figures] == ["lucas_kanade in onnxruntime", "fading in onnxruntime"]
+    assert all(one["worst"] == 0.0 for one in figures.values())
+    assert figures["fading in onnxruntime"]["through_host_ms"] > 0
+    done = check("--only", "serving", programs=A_GPU)
+    (step,) = report_of(done)["steps"]
+    assert step["status"] == "missing"
+    assert "no runtime runs on the card: tensorrt: " in step["detail"]

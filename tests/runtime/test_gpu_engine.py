@@ -7,21 +7,33 @@ the result depends on what is bound to what, and when.
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cineflow.errors import EngineError
+from cineflow.errors import DeviceLostError, DeviceMemoryError, EngineError
+from cineflow.export.engines import build_engines
 from cineflow.runtime import Bundle, choose_engine, engine_report, open_engine
 from cineflow.runtime.bundle import file_sha256
-from cineflow.runtime.engines.launches import CAPTURE_AFTER, MEMORY_CAP_BYTES
+from cineflow.runtime.carried import KeepsState
+from cineflow.runtime.engines.launches import CAPTURE_AFTER, MOST_SHAPES
 from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine, open_segments
-from cineflow.runtime.engines.tensorrt import TensorRtEngine, find_plans
-from cineflow.runtime.segments import read_steps
+from cineflow.runtime.engines.providers import MEMORY_VARIABLE, has_driver
+from cineflow.runtime.engines.tensorrt import (
+    MEMORY_CAP_BYTES,
+    EngineLaunch,
+    TensorRtEngine,
+    find_plans,
+)
+from cineflow.runtime.segments import SegmentStep, read_steps
 from cineflow.runtime.store import EngineKey, EngineStore
+from tests.stand_ins.card import OutOfMemoryError, PlannedContext, PlannedEngine
 
 
 def put(store: EngineStore, bundle: Bundle, plan: bytes | None = None, **changes: Any) -> None:
@@ -100,11 +112,78 @@ def test_segments_run_as_engine_kernel_engine(
         captured = [what.removeprefix("captured ") for what in card.log if "captured " in what]
         if run == CAPTURE_AFTER:
             assert (captured, queued) == (steps, [])
-        elif run > CAPTURE_AFTER and side == 64 and run < 4:
+        elif run > CAPTURE_AFTER and side == 64:  # also after another size has come between
             assert (captured, queued) == ([], []), "one launch of the graph is all"
             assert card.log == ["launch", "stream-sync"]
         else:
             assert (captured, queued) == ([], steps)
+
+
+def test_what_a_model_carries_stays_on_the_card(card: Any, store: EngineStore, tiny: Path) -> None:
+    """Also once the frames run through a graph, and with two streams that take turns."""
+    bundle = Bundle.load(tiny)
+    put(store, bundle)
+    engine, reference = TensorRtEngine(bundle), OnnxRuntimeEngine(bundle, use_op_library=False)
+    assert isinstance(engine, KeepsState)
+    states: list[Any] = [{"sum": inputs(8)["sum_in"]}, {"sum": inputs(8, 9)["sum_in"]}]
+    expected = list(states)
+    for seed in range(CAPTURE_AFTER + 4):
+        values = {name: inputs(8, seed)[name] for name in ("image", "flow")}
+        which = seed % 2
+        outputs, states[which] = engine.run_keeping(values, states[which])
+        wanted, expected[which] = reference.run_keeping(values, expected[which])
+        np.testing.assert_array_equal(outputs["moved"], wanted["moved"])
+    assert card.log.count("launch") == 4
+    assert set(card.fetched) == {(1, 1, 4, 8), ()}
+    assert len(card.fetched) == 2 * (CAPTURE_AFTER + 4), "an output and one number of each frame"
+    for found, wanted in zip(states, expected, strict=True):
+        np.testing.assert_array_equal(found["sum"], wanted["sum"])
+    kept = states[0]
+    engine.run_keeping(values, kept)
+    np.testing.assert_array_equal(kept["sum"], expected[0]["sum"])
+    with pytest.raises(EngineError, match="a finite sum_out"):
+        engine.run_keeping(values, {"sum": np.full((1, 1, 4, 8), np.inf, np.float32)})
+
+
+def test_each_shape_keeps_its_graph_up_to_a_number(
+    card: Any, store: EngineStore, tiny: Path
+) -> None:
+    bundle = Bundle.load(tiny)
+    put(store, bundle)
+    engine = TensorRtEngine(bundle)
+    widths = [4 * (k + 1) for k in range(MOST_SHAPES)]
+    for _ in range(CAPTURE_AFTER + 1):
+        for width in widths:
+            engine.run(inputs(width))
+    assert card.log.count("capture") == MOST_SHAPES
+    engine.run(inputs(32))  # the first width gives way
+    card.log.clear()
+    engine.run(inputs(widths[-1]))
+    assert card.log == ["launch", "stream-sync"]
+    engine.run(inputs(widths[0]))
+    assert "engine moved+sum_out" in card.log
+
+
+def test_threads_take_turns(card: Any, store: EngineStore, tiny: Path) -> None:
+    """One set of buffers serves all of them: a second frame in it would be another patient's."""
+    bundle = Bundle.load(tiny)
+    put(store, bundle)
+    engine, reference = TensorRtEngine(bundle), OnnxRuntimeEngine(bundle, use_op_library=False)
+    wrong: list[int] = []
+
+    def run(seed: int) -> None:
+        values = inputs(32, seed)
+        expected = reference.run(values)["moved"]
+        for _ in range(40):
+            if not np.array_equal(engine.run(values)["moved"], expected):
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=run, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
 
 
 def test_all_segments_share_the_scratch_memory_of_the_largest(
@@ -143,7 +222,7 @@ def test_failed_capture_leaves_the_stream_usable(card: Any, store: EngineStore, 
     card.fails = True
     with pytest.raises(EngineError, match="to run"):
         engine.run(inputs(8))
-    assert card.log[-1] == "captured", "the capture was ended"
+    assert card.log[-2:] == ["captured", "stream-sync"], "the capture was ended"
     card.fails = False
     expected = OnnxRuntimeEngine(bundle, use_op_library=False).run(inputs(8))
     np.testing.assert_array_equal(engine.run(inputs(8))["moved"], expected["moved"])
@@ -154,10 +233,62 @@ def test_memory_cap_is_a_typed_error(card: Any, store: EngineStore, tiny: Path) 
     put(store, bundle)
     engine = TensorRtEngine(bundle)
     card.limit = 200
-    with pytest.raises(EngineError, match="--profile"):
+    with pytest.raises(DeviceMemoryError, match="--profile"):
         engine.run(inputs(32))
     card.limit = MEMORY_CAP_BYTES
     assert engine.run(inputs(32))["moved"].shape == (1, 1, 4, 32)
+
+
+def test_other_shapes_give_their_memory_back(
+    card: Any, store: EngineStore, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.load(tiny)
+    put(store, bundle)
+    engine = TensorRtEngine(bundle)
+    engine.run(inputs(8))
+    empty, full = card.empty, [True]
+
+    def until_freed(shape: tuple[int, ...], dtype: Any) -> Any:
+        if full and "free blocks" not in card.log:
+            raise OutOfMemoryError("no room for a buffer")
+        return empty(shape, dtype)
+
+    monkeypatch.setattr(sys.modules["cupy"], "empty", until_freed)
+    assert engine.run(inputs(16))["moved"].shape == (1, 1, 4, 16)
+    assert card.log.count("free blocks") == 1
+
+
+def test_the_limit_of_gpu_memory(
+    card: Any, store: EngineStore, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.load(tiny)
+    put(store, bundle)
+    card.weights = 3 << 20
+    monkeypatch.setenv(MEMORY_VARIABLE, "8")
+    TensorRtEngine(bundle)
+    assert card.limit == 5 << 20, "the weights are not in CuPy's pool"
+    monkeypatch.setenv(MEMORY_VARIABLE, "3")
+    with pytest.raises(DeviceMemoryError, match=r"within 3.0 MiB .*weights of 3.0 MiB alone"):
+        TensorRtEngine(bundle)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(719, DeviceLostError), (2, DeviceMemoryError)])
+def test_a_card_that_fails_says_how(
+    card: Any, store: EngineStore, tiny: Path, number: int, kind: type[EngineError]
+) -> None:
+    bundle = Bundle.load(tiny)
+    put(store, bundle)
+    engine = TensorRtEngine(bundle)
+    values = {name: inputs(8)[name] for name in ("image", "flow")}
+    _, carried = engine.run_keeping(values, {"sum": inputs(8)["sum_in"]})
+    card.lost = number
+    for use in (lambda: engine.run(inputs(8)), lambda: carried["sum"]):
+        with pytest.raises(EngineError, match=f"cudaError {number}") as caught:
+            use()
+        assert type(caught.value) is kind
+    card.fails = True  # TensorRT only says that it failed
+    with pytest.raises(kind, match=f"cudaError {number}"):
+        engine.run(inputs(8))
 
 
 def test_shape_outside_the_profile_is_a_typed_error(
@@ -239,6 +370,46 @@ def test_auto_falls_back_where_the_store_has_no_engine(
     assert open_engine(bundle).name == "onnxruntime"
     put(store, bundle)
     assert open_engine(bundle).name == choose_engine(bundle).name == "tensorrt-rtx"
+
+
+def test_where_a_card_is_asked_for_the_cpu_is_never_taken(
+    card: Any, store: EngineStore, tiny: Path
+) -> None:
+    bundle = Bundle.load(tiny)
+    with pytest.raises(EngineError, match=r"tensorrt-rtx: not in .*onnxruntime-cuda: ") as caught:
+        open_engine(bundle, on_card=True)
+    assert "leave out --gpu" in caught.value.remedy
+    put(store, bundle)
+    assert open_engine(bundle, on_card=True).name == "tensorrt-rtx"
+    card.on_host = {"flow"}
+    with pytest.raises(EngineError, match="in GPU memory"):  # why the only one does not open
+        open_engine(bundle, on_card=True)
+
+
+@pytest.mark.skipif(has_driver(), reason="a machine with a card")
+def test_the_real_tensorrt_refuses_without_a_card(
+    monkeypatch: pytest.MonkeyPatch, store: EngineStore, tiny: Path
+) -> None:
+    """A real plan, and the names that are called exist in the real library."""
+    trt = pytest.importorskip("tensorrt_rtx")
+    build_engines(Bundle.load(tiny), "tensorrt-rtx", [86], store=store)
+    ((stored),) = store.engines()
+    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+    step = SegmentStep(("image", "flow", "sum_in"), ("moved", "sum_out"))
+    with pytest.raises(EngineError, match=r"to load .*got a refusal"):
+        EngineLaunch(trt, None, runtime, stored, step)
+    pairs = (trt.ICudaEngine, PlannedEngine), (trt.IExecutionContext, PlannedContext)
+    for real, stands_for in pairs:
+        called = {name for name in vars(stands_for) if not name.startswith("_")}
+        assert called <= set(dir(real))
+    wanted = {"set_execution_context_allocation_strategy",
+              "dynamic_shapes_kernel_specialization_strategy"}  # fmt: skip
+    assert wanted <= set(dir(trt.IRuntimeConfig))
+    for name in ("EngineStat.TOTAL_WEIGHTS_SIZE", "TensorLocation.DEVICE",
+                 "ExecutionContextAllocationStrategy.USER_MANAGED", "nptype",
+                 "DynamicShapesKernelSpecializationStrategy.EAGER",
+                 "BuilderFlag.REQUIRE_USER_ALLOCATION"):  # fmt: skip
+        attrgetter(name)(trt)
 
 
 def test_auto_says_why_it_fell_back(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -13,10 +16,11 @@ from cineflow.runtime.engines.providers import (
     CPU_PROVIDER,
     CUDA_PROVIDER,
     MEMORY_VARIABLE,
+    provider_fault,
     provider_options,
 )
 from cineflow.serving.errors import GpuError
-from cineflow.serving.gpu import gpu_environment, read_cards
+from cineflow.serving.gpu import CARD_VARIABLE, gpu_environment, read_cards
 
 #: As nvidia-smi prints two cards.
 TWO = "0, GPU-aa, NVIDIA RTX 6000, 48000\n1, GPU-bb, NVIDIA RTX 6000, 700\n"
@@ -40,11 +44,28 @@ def test_serve_without_a_card(option: str) -> None:
     assert "GpuError" in done.output
 
 
+@pytest.mark.skipif(provider_fault(CUDA_PROVIDER) == "", reason="ONNX Runtime runs on a card here")
+def test_serve_never_falls_back_to_the_cpu(
+    server_binary: Any, two_cards: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver knows a card, and nothing here can run a model on it."""
+    monkeypatch.setenv("PATH", os.pathsep.join([os.environ["PATH"], os.defpath]))
+    began = time.monotonic()
+    done = CliRunner().invoke(_app(), ["serve", "--gpu", "0", "--port", "0"])
+    said = " ".join(done.output.split())
+    assert done.exit_code == 2, said
+    assert "a runtime that runs lucas_kanade-" in said
+    assert "onnxruntime-cuda: this onnxruntime was built without CUDAExecutionProvider" in said
+    assert "leave out --gpu" in said
+    assert time.monotonic() - began < 60
+
+
 def test_a_card_is_named_so_that_cuda_cannot_count_otherwise(two_cards: None) -> None:
     assert gpu_environment(None, None) == {}
-    assert gpu_environment(1, None) == {"CUDA_VISIBLE_DEVICES": "GPU-bb"}
+    assert gpu_environment(1, None) == {"CUDA_VISIBLE_DEVICES": "GPU-bb", CARD_VARIABLE: "1"}
     assert gpu_environment(None, 48000) == {
         "CUDA_VISIBLE_DEVICES": "GPU-aa",
+        CARD_VARIABLE: "1",
         MEMORY_VARIABLE: "48000",
     }
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from cineflow.serving import ServerDiedError, TritonServer, watching
+from cineflow.serving.gpu import CARD_VARIABLE
 from cineflow.serving.plan import PULSE, Pulse, Scratch
 from cineflow_client import (
     CineflowClientError,
@@ -40,6 +41,31 @@ class TritonPythonModel(Served):
         if frame is not None and frame[0, 0] == 13:
             time.sleep(600)
         return frame
+"""
+
+#: Its engine loses the card while there is a file "lost" next to the models, which goes with it.
+LOSING_MODEL = """
+import os, site
+for folder in os.environ["CINEFLOW_SITE"].split(os.pathsep):
+    site.addsitedir(folder)
+from pathlib import Path
+from cineflow.errors import DeviceLostError
+from cineflow.serving import backend
+real = backend.open_engine
+def on_the_cpu(bundle, threads, on_card):
+    assert on_card
+    return real(bundle, threads)
+backend.open_engine = on_the_cpu
+class TritonPythonModel(backend.TritonPythonModel):
+    def initialize(self, args):
+        super().initialize(args)
+        lost, run = Path(args["model_repository"]).parents[1] / "lost", self._engine.run
+        def losing(inputs):
+            if lost.exists():
+                lost.unlink()
+                raise DeviceLostError("a card that computes", "CUDA failure 719")
+            return run(inputs)
+        self._engine.run = losing
 """
 
 
@@ -212,6 +238,44 @@ def test_a_request_that_hangs(server_binary: Any, repository: Path, tmp_path: Pa
         assert stream.push(FRAME).previous == 0
         with client.stream("lucas_kanade") as again:
             assert again.push(FRAME).current == 0
+
+
+@pytest.mark.slow
+def test_a_card_that_is_lost(server_binary: Any, repository: Path, tmp_path: Path) -> None:
+    """The process ends, another one may use the card, and the stream goes on from its state."""
+    models = shutil.copytree(repository, tmp_path / "models")
+    (program,) = models.glob("lucas_kanade-*/1/model.py")
+    program.write_text(LOSING_MODEL)
+    clip = [np.roll(FRAME, k, 1) for k in range(4)]
+    with (
+        TritonServer(
+            models,
+            binary=server_binary,
+            restarts=9,
+            environment={
+                "CINEFLOW_EVENTS": str(tmp_path),
+                CARD_VARIABLE: "1",
+                "CUDA_VISIBLE_DEVICES": "GPU-aa",
+            },
+        ) as server,
+        Client(server.url) as client,
+    ):
+        with client.stream("lucas_kanade") as stream:
+            for k, frame in enumerate(clip):
+                if k == 2:
+                    (tmp_path / "lost").touch()
+                found = stream.push(frame).displacement
+        assert server.restarts == 1
+        assert server.restart_reason.endswith("has ended")
+        with client.stream("lucas_kanade") as stream:  # the card is there again
+            for frame in clip:
+                wanted = stream.push(frame).displacement
+        np.testing.assert_array_equal(found, wanted)
+        assert server.log_file is not None
+        assert "the card is lost, and the model's process ends" in server.log_file.read_text()
+    (events,) = tmp_path.glob("*.jsonl")
+    names = [json.loads(line)["event"] for line in events.read_text().splitlines()]
+    assert names == ["opened", "card_lost", "opened", "resumed", "ended", "opened", "ended"]
 
 
 @pytest.mark.slow

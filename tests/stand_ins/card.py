@@ -24,9 +24,21 @@ class Buffer(np.ndarray):
     def set(self, value: np.ndarray, stream: Any) -> None:
         self[...] = value
 
+    def copy(self) -> Buffer:
+        """Within the card."""
+        return np.array(self, copy=True, subok=True)
+
 
 class OutOfMemoryError(MemoryError):
     """CuPy's error of this name."""
+
+
+class CUDARuntimeError(RuntimeError):
+    """CuPy's error of this name."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"cudaError {status}")
+        self.status = status
 
 
 class Card:
@@ -43,6 +55,9 @@ class Card:
         on_host: Inputs that TensorRT needs in host memory.
         fails: Whether engines fail from now on.
         limit: Bytes of the memory pool.
+        fetched: Shapes of what was copied to host memory, in order.
+        weights: Bytes that each engine states for its weights.
+        lost: CUDA's number of the error that every call gives from now on; 0 for a sound card.
     """
 
     def __init__(self) -> None:
@@ -53,6 +68,9 @@ class Card:
         self.on_host: set[str] = set()
         self.fails = False
         self.limit = 0
+        self.fetched: list[tuple[int, ...]] = []
+        self.weights = 0
+        self.lost = 0
         self.buffers: dict[int, Buffer] = {}
         self._captured: list[Callable[[], None]] | None = None
 
@@ -67,7 +85,7 @@ class Card:
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Buffer:
         buffer = np.zeros(shape, dtype).view(Buffer)
         if self.limit and buffer.nbytes > self.limit:
-            raise OutOfMemoryError("out of memory allocating")
+            raise OutOfMemoryError("no room for a buffer")
         self.buffers[buffer.data.ptr] = buffer
         return buffer
 
@@ -115,18 +133,32 @@ class Card:
                 return SimpleNamespace(launch=launch)
 
             def synchronize(self) -> None:
+                if card.lost:
+                    raise CUDARuntimeError(card.lost)
                 card.log.append("stream-sync")
 
         memory = SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
         device = SimpleNamespace(compute_capability="86")
         cuda = SimpleNamespace(Device=lambda index: device, Stream=Stream, memory=memory)
+
+        def asnumpy(value: Any, stream: Any, blocking: bool) -> np.ndarray:
+            card.fetched.append(np.shape(value))
+            return np.array(value)
+
+        def set_limit(size: int) -> None:
+            card.limit = size
+
+        pool = SimpleNamespace(
+            set_limit=set_limit, free_all_blocks=lambda: card.log.append("free blocks")
+        )
         cupy = SimpleNamespace(
             cuda=cuda,
+            ndarray=Buffer,
             empty=self.empty,
-            asnumpy=lambda buffer, stream, blocking: buffer.view(np.ndarray).copy(),
-            get_default_memory_pool=lambda: SimpleNamespace(
-                set_limit=lambda size: setattr(card, "limit", size)
-            ),
+            copyto=np.copyto,
+            isfinite=np.isfinite,
+            asnumpy=asnumpy,
+            get_default_memory_pool=lambda: pool,
         )
         trt = SimpleNamespace(
             __version__="1.7",
@@ -136,6 +168,7 @@ class Card:
                     None if plan == b"refused" else PlannedEngine(card, plan)
                 )
             ),
+            EngineStat=SimpleNamespace(TOTAL_WEIGHTS_SIZE="weights"),
             TensorLocation=SimpleNamespace(DEVICE="device", HOST="host"),
             ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user"),
             DynamicShapesKernelSpecializationStrategy=SimpleNamespace(EAGER="eager"),
@@ -148,15 +181,12 @@ _NUMPY = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(in
 
 
 class PlannedEngine:
-    """A deserialised engine and its execution context in one."""
+    """A deserialised engine."""
 
     def __init__(self, card: Card, plan: bytes) -> None:
         self.card, self.session = card, ort.InferenceSession(plan)
         self.inputs = {item.name: _NUMPY[item.type] for item in self.session.get_inputs()}
         self.outputs = {item.name: _NUMPY[item.type] for item in self.session.get_outputs()}
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.addresses: dict[str, int] = {}
-        self.scratch = (0, 0)
 
     def create_runtime_config(self) -> Any:
         strategies: list[str] = []
@@ -164,10 +194,14 @@ class PlannedEngine:
             set_execution_context_allocation_strategy=strategies.append, strategies=strategies
         )
 
-    def create_execution_context(self, config: Any) -> PlannedEngine:
+    def create_execution_context(self, config: Any) -> PlannedContext:
         assert config.strategies == ["user"]
         assert config.dynamic_shapes_kernel_specialization_strategy == "eager"
-        return self
+        return PlannedContext(self)
+
+    def get_engine_stat(self, stat: str) -> int:
+        assert stat == "weights"
+        return self.card.weights
 
     def get_tensor_location(self, name: str) -> str:
         return "host" if name in self.card.on_host else "device"
@@ -175,20 +209,31 @@ class PlannedEngine:
     def get_tensor_dtype(self, name: str) -> Any:
         return self.outputs[name]
 
+
+class PlannedContext:
+    """An execution context, with the shapes and addresses of its own."""
+
+    def __init__(self, engine: PlannedEngine) -> None:
+        self.engine, self.card = engine, engine.card
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.addresses: dict[str, int] = {}
+        self.scratch = (0, 0)
+
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
         self.shapes[name] = shape
         return shape[-1] <= self.card.widest
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
-        zeros = {n: np.zeros(self.shapes[n], dtype) for n, dtype in self.inputs.items()}
-        return tuple(self.session.run([name], zeros)[0].shape)
+        inputs = self.engine.inputs.items()
+        zeros = {n: np.zeros(self.shapes[n], dtype) for n, dtype in inputs}
+        return tuple(self.engine.session.run([name], zeros)[0].shape)
 
     def set_tensor_address(self, name: str, address: int) -> None:
         self.card.log.append(f"address {name}")
         self.addresses[name] = address
 
     def update_device_memory_size_for_shapes(self) -> int:
-        return 1000 * len(self.inputs)
+        return 1000 * len(self.engine.inputs)
 
     def set_device_memory(self, address: int, size: int) -> None:
         self.scratch = (address, size)
@@ -198,12 +243,14 @@ class PlannedEngine:
         return self.card.capturable
 
     def execute_async_v3(self, stream: int) -> bool:
+        names = list(self.engine.outputs)
+
         def work() -> None:
             buffers: Mapping[int, Buffer] = self.card.buffers
-            feed = {n: buffers[self.addresses[n]].view(np.ndarray) for n in self.inputs}
-            made = self.session.run(list(self.outputs), feed)
-            for name, value in zip(self.outputs, made, strict=True):
+            feed = {n: buffers[self.addresses[n]].view(np.ndarray) for n in self.engine.inputs}
+            made = self.engine.session.run(names, feed)
+            for name, value in zip(names, made, strict=True):
                 buffers[self.addresses[name]][...] = value
 
-        self.card.queue(f"engine {'+'.join(self.outputs)}", work)
+        self.card.queue(f"engine {'+'.join(names)}", work)
         return not self.card.fails

@@ -1,4 +1,4 @@
-"""From a model's outputs to the readings that their roles bring."""
+"""From a run of a model to its outputs, and to the readings that their roles bring."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from cineflow.motion.fields import all_finite
 from cineflow.motion.landmarks import chain_lengths, class_areas, peaks
 from cineflow.motion.strain import deformation_gradient, green_lagrange
 from cineflow.runtime.bundle import graph_outputs
+from cineflow.runtime.carried import KeepsState
+from cineflow.runtime.engine import Engine
 from cineflow.served import Output
 from cineflow.spec import FeedKind, ModelSpec, Role, TensorSpec
 from cineflow.spec.outputs import frame_values, motion_in_pixels, require_motion_unit
@@ -73,15 +75,52 @@ def require_readable(spec: ModelSpec) -> None:
         )
 
 
-def checked_outputs(spec: ModelSpec, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run_frame(
+    engine: Engine,
+    spec: ModelSpec,
+    inputs: Mapping[str, np.ndarray],
+    carried: Mapping[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], Mapping[str, np.ndarray]]:
+    """One run of a model with what it carries.
+
+    Args:
+        engine: Runs it; one that `KeepsState` keeps the state.
+        spec: The model.
+        inputs: The inputs of the spec by name.
+        carried: The state before the run by name.
+
+    Returns:
+        The outputs of the spec by name, and the state after the run by name.
+
+    Raises:
+        EngineError: The engine fails, or an output or a state is missing or not finite: such a
+            state would spoil every frame after it.
+    """
+    if spec.states and isinstance(engine, KeepsState):
+        outputs, after = engine.run_keeping(inputs, carried)
+        return checked_outputs(spec, outputs, states=False), after
+    states = {f"{name}_in": value for name, value in carried.items()}
+    found = engine.run({**inputs, **states})
+    arrays = checked_outputs(spec, found)
+    return arrays, {one.name: found[f"{one.name}_out"] for one in spec.states}
+
+
+def checked_outputs(
+    spec: ModelSpec, outputs: Mapping[str, np.ndarray], *, states: bool = True
+) -> dict[str, np.ndarray]:
     """The model's outputs by name; the states are checked and left out.
+
+    Args:
+        spec: The model.
+        outputs: What its engine gave.
+        states: Whether the states are among them; False where the engine keeps and checks them.
 
     Raises:
         EngineError: An output or a state is missing, or has a value that is not finite: a state
             that is not finite would spoil every frame after it.
     """
     arrays = {}
-    for tensor in graph_outputs(spec):
+    for tensor in graph_outputs(spec) if states else spec.outputs:
         if tensor.name not in outputs:
             raise EngineError(f"the output {tensor.name}", f"{sorted(outputs)}")
         array = outputs[tensor.name]

@@ -33,10 +33,12 @@ class Runtime:
         status: What is known of it here, given a bundle (None: any) and a precision (None: the
             bundle's own).
         open: Opens a bundle, given a number of CPU threads (None: its default) and a precision.
+        on_card: Whether it runs on an NVIDIA card.
     """
 
     status: Callable[[Bundle | None, str | None], EngineStatus]
     open: Callable[[Bundle, int | None, str | None], Engine]
+    on_card: bool = False
 
 
 _A_CARD = "Install an NVIDIA card and its driver; the CPU is used until then"
@@ -60,7 +62,7 @@ def _onnxruntime(name: str, provider: str) -> Runtime:
     def open_(bundle: Bundle, threads: int | None, precision: str | None) -> Engine:
         return ort_engine.OnnxRuntimeEngine(bundle, threads, provider=provider)
 
-    return Runtime(status, open_)
+    return Runtime(status, open_, on_card=provider == CUDA_PROVIDER)
 
 
 def _install(provider: str) -> str:
@@ -106,7 +108,7 @@ def _tensorrt(flavour: str, segmented: bool, remedy: str) -> Runtime:
     def open_(bundle: Bundle, threads: int | None, precision: str | None) -> Engine:
         return trt_engine.TensorRtEngine(bundle, flavour, segmented=segmented, precision=precision)
 
-    return Runtime(status, open_)
+    return Runtime(status, open_, on_card=True)
 
 
 def _torch() -> Runtime:

@@ -20,6 +20,7 @@ def open_engine(
     *,
     runtime: str = "auto",
     precision: str | None = None,
+    on_card: bool = False,
 ) -> Engine:
     """Open `bundle` in a runtime: `open_engine(bundle).run({"previous": ..., "current": ...})`.
 
@@ -30,12 +31,13 @@ def open_engine(
             open the bundle, the next one is tried and a warning is logged with the reason.
         precision: "fp16" for an engine that was built in half precision from a bundle in single
             precision. None means the bundle's own. An engine of another precision is never taken.
+        on_card: "auto" takes a runtime on an NVIDIA card, and never the CPU.
 
     Raises:
         EngineError: The runtime is unknown or not available here, or the model does not load.
     """
     if runtime == "auto":
-        return _open_best(bundle, threads, precision)
+        return _open_best(bundle, threads, precision, on_card)
     if runtime not in RUNTIMES:
         raise EngineError(
             f"a runtime of {sorted(RUNTIMES)}", repr(runtime), "`cineflow doctor` shows what works"
@@ -78,9 +80,14 @@ def _library_version(runtime: str) -> str:
     return RUNTIMES[runtime].status(None, None).version if runtime in RUNTIMES else ""
 
 
-def _open_best(bundle: Bundle, threads: int | None, precision: str | None) -> Engine:
+def _open_best(bundle: Bundle, threads: int | None, precision: str | None, on_card: bool) -> Engine:
     refusals: list[CineflowError] = []
-    for status in engine_report(bundle, precision):
+    asked = [
+        status
+        for status in engine_report(bundle, precision)
+        if RUNTIMES[status.name].on_card or not on_card
+    ]
+    for status in asked:
         if not status.available:
             continue
         try:
@@ -90,7 +97,18 @@ def _open_best(bundle: Bundle, threads: int | None, precision: str | None) -> En
             refusals.append(error)
         else:
             return engine
-    raise refusals[0] if refusals else _none_available(precision)
+    if refusals:
+        raise refusals[0]
+    raise _none_on_card(bundle, asked) if on_card else _none_available(precision)
+
+
+def _none_on_card(bundle: Bundle, asked: list[EngineStatus]) -> EngineError:
+    last = asked[-1]  # ONNX Runtime, which needs no engine to be built
+    return EngineError(
+        f"a runtime that runs {bundle.served_name} on an NVIDIA card",
+        "; ".join(f"{status.name}: {status.reason}" for status in asked),
+        f"{last.name}: {last.remedy}; or leave out --gpu and --gpu-memory: the CPU is used then",
+    )
 
 
 def _none_available(precision: str | None = None) -> EngineError:

@@ -28,6 +28,7 @@ from cineflow.runtime.readings import (
     motion_of,
     raw_outputs,
     require_readable,
+    run_frame,
     strain_of,
 )
 from cineflow.runtime.selection import describe_engine
@@ -211,10 +212,8 @@ class Stream:
         arrays: dict[str, np.ndarray] = {}
         if inputs is not None:
             states = carried if ran else zero_states(self.spec, sizes)
-            states_in = {f"{name}_in": value for name, value in states.items()}
-            outputs = self._engine.run(inputs | at_start | each | states_in)
-            arrays = checked_outputs(self.spec, outputs)
-            carried = {one.name: outputs[f"{one.name}_out"] for one in self.spec.states}
+            taken = inputs | at_start | each
+            arrays, carried = run_frame(self._engine, self.spec, taken, states)
             ran = True
         after = StreamState(
             model=self.model,

@@ -23,7 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from cineflow.errors import BundleError, CineflowError, FrameError
+from cineflow.errors import (
+    BundleError,
+    CineflowError,
+    DeviceError,
+    DeviceLostError,
+    EngineError,
+    FrameError,
+)
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.probing import require_probes
 from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
@@ -31,12 +38,15 @@ from cineflow.runtime.stream import Stream
 from cineflow.served import KEEP_ALIVE, RESUMED, STATE, batch_limit, encode
 from cineflow.serving.calls import CallRunner
 from cineflow.serving.deadlines import Deadlines, measure
+from cineflow.serving.ending import CARD_LOST, end_process
 from cineflow.serving.errors import ServerStoppingError
 from cineflow.serving.events import EVENTS_VARIABLE, EventLog
+from cineflow.serving.gpu import CARD_VARIABLE
 from cineflow.serving.hanging import HangWatch
 from cineflow.serving.kept import KeptRequest
 from cineflow.serving.metrics import ModelMetrics
 from cineflow.serving.rarity import Rarity
+from cineflow.serving.slowing import Reasons, SlowingWatch, clock_reasons
 from cineflow.serving.streams import StreamTable
 from cineflow.serving.turns import Turns, workers_for
 from cineflow.serving.vitals import VITALS_VARIABLE, Vitals
@@ -104,7 +114,8 @@ class TritonPythonModel:
                 "Write the repository again: `cineflow repo NAME --out DIR`",
             )
         threads = int(parameters["threads"]) if "threads" in parameters else None
-        self._engine = open_engine(bundle, threads)
+        on_card = CARD_VARIABLE in os.environ  # never on the CPU then
+        self._engine = open_engine(bundle, threads, on_card=on_card)
         probed = require_probes(bundle, self._engine, self._pb.Logger.log_warn)
         self._spec = bundle.spec
         self._served: Mapping[str, Any] = json.loads(bundle.spec.to_json())
@@ -119,6 +130,8 @@ class TritonPythonModel:
         self._deadlines = Deadlines(self._metrics.late)
         if bundle.spec.feed.streams:
             measure(self._deadlines, bundle, self._engine)
+        reasons = clock_reasons(os.environ["CUDA_VISIBLE_DEVICES"]) if on_card else None
+        self._slowing = SlowingWatch(reasons, self._tell_slow)
         self._hang = HangWatch(lambda seconds: self._events.write("hung", seconds=seconds))
         server = os.environ.get("CINEFLOW_SERVER_ID", "")
         self._vitals = Vitals(
@@ -152,6 +165,7 @@ class TritonPythonModel:
         self._watches.close()
         self._metrics.close()
         self._hang.close()
+        self._slowing.close()
         self._events.close()
         self._vitals.end()
 
@@ -177,6 +191,9 @@ class TritonPythonModel:
         request of its batch, and Triton writes it into the log. One in a response counts as a
         success. So it is raised if the request is alone and few errors came lately.
         """
+        if isinstance(outcome, DeviceLostError):
+            words = f"the card is lost, and the model's process ends: {outcome}"
+            end_process(words, CARD_LOST, partial(self._events.write, "card_lost"))
         if isinstance(outcome, CineflowError):
             self._metrics.count("cineflow_frames_total", result="rejected")
             if alone and self._errors.next_is_rare():
@@ -245,6 +262,11 @@ class TritonPythonModel:
     def _tell(self, event: str, sequence: int | str) -> None:
         self._metrics.stream(event)
         self._events.stream(event, sequence)
+
+    def _tell_slow(self, reasons: Reasons) -> None:
+        self._events.write("card_slow" if reasons else "card_fast", reasons=reasons)
+        words = f"is slow: {', '.join(reasons)}" if reasons else "is as fast as before"
+        self._pb.Logger.log_warn(f"the card {words}")
 
     def _finish_watch(self, sender: Any) -> None:
         final = self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -372,4 +394,6 @@ def _as_half(name: str, value: np.ndarray) -> np.ndarray:
 def error_text(error: CineflowError) -> str:
     """An error as text: its type, and its parts as JSON. `cineflow_client.wire` reads it."""
     parts = {"wanted": error.wanted, "got": error.got, "remedy": error.remedy}
-    return f"{type(error).__name__}: {json.dumps(parts)}"
+    # The protocol has one name for what an engine cannot do, whether a card is the cause or not.
+    kind = EngineError if isinstance(error, DeviceError) else type(error)
+    return f"{kind.__name__}: {json.dumps(parts)}"

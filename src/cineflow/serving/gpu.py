@@ -9,6 +9,9 @@ from typing import NamedTuple
 from cineflow.runtime.engines.providers import MEMORY_VARIABLE
 from cineflow.serving.errors import GpuError
 
+#: Set where the models must run on a card.
+CARD_VARIABLE = "CINEFLOW_ON_CARD"
+
 _QUERY = ("--query-gpu=index,uuid,name,memory.free", "--format=csv,noheader,nounits")
 _TIMEOUT_S = 20.0
 
@@ -52,7 +55,7 @@ def gpu_environment(gpu: int | None, memory_mib: int | None) -> dict[str, str]:
             f"the cards {sorted(cards)}",
             "`nvidia-smi` lists them; correct --gpu.",
         )
-    found = {"CUDA_VISIBLE_DEVICES": card.uuid}
+    found = {"CUDA_VISIBLE_DEVICES": card.uuid, CARD_VARIABLE: "1"}
     if memory_mib is not None:
         if card.free_mib < memory_mib:
             raise GpuError(

@@ -1,23 +1,21 @@
 """Ends the process of a model whose frame hangs.
 
-A computation that hangs cannot be stopped from outside of it. So the process ends; the supervisor
-starts the server again, and the streams go on from their last state. A frame that does so twice is
-left out by its client.
+A computation that hangs cannot be stopped from outside of it. So the process ends (`ending.py`). A
+frame that does so twice is left out by its client.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+
+from cineflow.serving.ending import HUNG, end_process
 
 _LOOK_S = 0.1
-#: Exit status of a process that ended because a frame hung.
-HUNG = 75
 
 
 class HangWatch:
@@ -56,8 +54,5 @@ class HangWatch:
             seconds = [given for until, given in tuple(self._limits.values()) if now > until]
             if not seconds:
                 continue
-            with contextlib.suppress(Exception):
-                self._told(seconds[0])
             words = f"a frame has computed for {seconds[0]:g} s and hangs: its process ends"
-            print(words, file=sys.stderr, flush=True)
-            os._exit(HUNG)
+            end_process(words, HUNG, partial(self._told, seconds[0]))

@@ -1,8 +1,8 @@
-"""A series of launches on one CUDA stream, and its CUDA graph once a shape repeats.
+"""A series of launches on one CUDA stream, with one CUDA graph for each shape that repeats.
 
-A step is an engine or one of our kernels. It is bound to buffers once per shape. After that, a
-frame is copied in, launched and copied out in the order of one stream, and the host waits for that
-stream only.
+A step is an engine or one of our kernels. It is bound to buffers once for each set of shapes. After
+that, a frame is copied in, launched and copied out in the order of one stream, and the host waits
+for that stream only. What a model carries to its next frame is copied within the card.
 
 On a cart the beamformer shares the GPU. So the stream has the lowest priority, and the steps
 allocate from CuPy's pool, which has a cap.
@@ -10,16 +10,16 @@ allocate from CuPy's pool, which has a cap.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from cineflow.errors import EngineError
+from cineflow.errors import DeviceMemoryError, EngineError
+from cineflow.runtime.engines.faults import fault_of
 from cineflow.runtime.segments import Kernel, SegmentStep
-
-#: Most memory that CuPy's pool may take for the buffers and the scratch memory of the engines.
-MEMORY_CAP_BYTES = 1 << 30
 
 #: CUDA gives larger numbers to lower priorities; 0 is the lowest.
 LOWEST_PRIORITY = 0
@@ -27,13 +27,18 @@ LOWEST_PRIORITY = 0
 #: Runs of one shape before its CUDA graph is captured. The first runs may still allocate.
 CAPTURE_AFTER = 2
 
+#: Sets of shapes that keep their buffers and graph: streams of several frame sizes take turns.
+MOST_SHAPES = 4
 
-class Launch(Protocol):
-    """One step on the device."""
 
-    def bind(self, values: dict[str, Any]) -> int:
-        """Take the inputs from `values` and add the outputs; returns the scratch bytes it needs."""
-        ...
+class BoundLaunch(Protocol):
+    """One step, bound to buffers.
+
+    Attributes:
+        scratch_bytes: The scratch memory that it needs.
+    """
+
+    scratch_bytes: int
 
     def give_scratch(self, scratch: Any) -> None:
         """Take the scratch memory. All steps share it, because they run one after the other."""
@@ -52,6 +57,18 @@ class Launch(Protocol):
         ...
 
 
+class Launch(Protocol):
+    """One step on the device."""
+
+    def bind(self, values: dict[str, Any]) -> BoundLaunch:
+        """Take the inputs from `values`, and add buffers for the outputs.
+
+        Raises:
+            EngineError: A shape does not fit.
+        """
+        ...
+
+
 class KernelLaunch:
     """One of our kernels between two engines.
 
@@ -63,15 +80,20 @@ class KernelLaunch:
     def __init__(self, step: SegmentStep, kernel: Kernel) -> None:
         self._step = step
         self._kernel = kernel
-        self._arguments: tuple[Any, ...] = ()
-        self._out: Any = None
 
-    def bind(self, values: dict[str, Any]) -> int:
+    def bind(self, values: dict[str, Any]) -> _BoundKernel:
         tensors = (values[name] for name in self._step.inputs)
-        self._arguments = (*tensors, *self._step.attributes.values())
+        arguments = (*tensors, *self._step.attributes.values())
         # The op itself knows the shape of its result: it makes the buffer in this first call.
-        self._out = values[self._step.outputs[0]] = self._kernel(*self._arguments)
-        return 0
+        out = values[self._step.outputs[0]] = self._kernel(*arguments)
+        return _BoundKernel(self._kernel, arguments, out)
+
+
+class _BoundKernel:
+    scratch_bytes = 0
+
+    def __init__(self, kernel: Kernel, arguments: tuple[Any, ...], out: Any) -> None:
+        self._kernel, self._arguments, self._out = kernel, arguments, out
 
     def give_scratch(self, scratch: Any) -> None:
         pass  # our kernels need no scratch memory
@@ -83,90 +105,185 @@ class KernelLaunch:
         self._kernel(*self._arguments, out=self._out)
 
 
+class _Shapes:
+    """What belongs to one set of shapes: its buffers, its steps, and its graph once there is one.
+
+    A captured graph has the addresses of the buffers in it, and TensorRT's context must not change
+    after it. So each set of shapes has its own.
+    """
+
+    def __init__(
+        self, cupy: Any, steps: Sequence[Launch], arrays: Mapping[str, Any], inputs: Sequence[str]
+    ) -> None:
+        self.values: dict[str, Any] = {
+            name: cupy.empty(arrays[name].shape, arrays[name].dtype) for name in inputs
+        }
+        self._steps = [step.bind(self.values) for step in steps]
+        wanted = max(step.scratch_bytes for step in self._steps)
+        self._scratch = cupy.empty(max(wanted, 1), np.uint8)
+        for step in self._steps:
+            step.give_scratch(self._scratch)
+        self._runs = 0
+        self._graph: Any = None
+
+    def launch(self, stream: Any) -> None:
+        """Queue every step, through the graph where there is one."""
+        if self._graph is None:
+            self._runs += 1
+            ready = all(step.capturable(stream) for step in self._steps)
+            if self._runs <= CAPTURE_AFTER or not ready:
+                self._launch_all(stream)
+                return
+            self._capture(stream)
+        self._graph.launch(stream)
+
+    def _capture(self, stream: Any) -> None:
+        stream.begin_capture()
+        try:
+            self._launch_all(stream)
+        finally:
+            # Also after a failure: a stream that is still capturing cannot be used again.
+            graph = stream.end_capture()
+        self._graph = graph
+
+    def _launch_all(self, stream: Any) -> None:
+        for step in self._steps:
+            step.launch(stream)
+
+
 class LaunchSeries:
-    """Steps that run in order on their own stream.
+    """Steps that run in order on their own stream. Any thread may use it; one runs at a time.
 
     Args:
         cupy: The CuPy module.
         steps: In order.
         inputs: Names of the arrays that `run` takes.
         outputs: Names of the arrays that it returns.
+        memory_bytes: What CuPy's pool may take for buffers and scratch memory.
     """
 
     def __init__(
-        self, cupy: Any, steps: Sequence[Launch], inputs: Sequence[str], outputs: Sequence[str]
+        self,
+        cupy: Any,
+        steps: Sequence[Launch],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        memory_bytes: int,
     ) -> None:
         self._cupy = cupy
         self._steps = steps
         self._inputs = inputs
         self._outputs = outputs
-        cupy.get_default_memory_pool().set_limit(size=MEMORY_CAP_BYTES)
+        self._memory_bytes = memory_bytes
+        self._pool = cupy.get_default_memory_pool()
+        self._pool.set_limit(size=memory_bytes)
         self._stream = cupy.cuda.Stream(non_blocking=True, priority=LOWEST_PRIORITY)
-        self._shapes: tuple[tuple[int, ...], ...] | None = None
-        self._values: dict[str, Any] = {}
-        self._runs = 0
-        self._graph: Any = None
+        self._known: OrderedDict[tuple[tuple[int, ...], ...], _Shapes] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def run(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(
+        self, arrays: Mapping[str, Any], kept: Sequence[str] = ()
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Copy `arrays` in, launch everything, copy the outputs out.
 
-        Raises:
-            EngineError: A shape is outside an engine's profile, memory runs out, a launch fails.
-        """
-        shapes = tuple(arrays[name].shape for name in self._inputs)
-        with self._stream:
-            if shapes != self._shapes:
-                self._bind(arrays)
-                self._shapes = shapes
-            for name in self._inputs:
-                self._values[name].set(arrays[name], stream=self._stream)
-            self._launch()
-            results = {
-                name: self._cupy.asnumpy(self._values[name], stream=self._stream, blocking=False)
-                for name in self._outputs
-            }
-        self._stream.synchronize()  # this stream only: the beamformer's streams continue
-        return results
+        Args:
+            arrays: In host memory, or outputs that an earlier run has kept.
+            kept: Outputs that stay on the card, each in memory of its own.
 
-    def _bind(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Make buffers for new shapes. A graph of the old shapes is dropped."""
-        self._graph, self._runs, self._shapes = None, 0, None
-        self._values.clear()  # returns the old buffers to the pool first
+        Returns:
+            The other outputs in host memory, and those that were kept, by name.
+
+        Raises:
+            EngineError: A shape is outside an engine's profile, a launch fails, or a kept output is
+                not finite.
+            DeviceMemoryError: Memory runs out. Smaller frames still run.
+            DeviceLostError: Nothing runs on the card any more in this process.
+        """
+        with self._lock, self._stream:
+            try:
+                return self._run(arrays, kept)
+            except EngineError as error:
+                self._raise_if_lost(error)
+                raise
+            except Exception as error:  # naming CuPy's classes would need CuPy
+                raise self._failure(error, arrays) from error
+
+    def fetch(self, kept: Any) -> np.ndarray:
+        """An output that a run has kept, in host memory."""
+        with self._lock, self._stream:
+            try:
+                array: np.ndarray = self._cupy.asnumpy(kept, stream=self._stream, blocking=False)
+                self._stream.synchronize()
+            except Exception as error:  # as above
+                raise self._failure(error, {"": kept}) from error
+        return array
+
+    def _run(
+        self, arrays: Mapping[str, Any], kept: Sequence[str]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        shapes = self._of(arrays)
+        for name in self._inputs:
+            if isinstance(arrays[name], self._cupy.ndarray):
+                self._cupy.copyto(shapes.values[name], arrays[name])  # within the card
+            else:
+                shapes.values[name].set(arrays[name], stream=self._stream)
+        shapes.launch(self._stream)
+        held = {name: shapes.values[name].copy() for name in kept}
+        checks = {
+            name: self._fetched(self._cupy.isfinite(value).all())
+            for name, value in held.items()
+            if value.dtype.kind == "f"
+        }
+        results = {
+            name: self._fetched(shapes.values[name]) for name in self._outputs if name not in held
+        }
+        self._stream.synchronize()  # this stream only: the beamformer's streams continue
+        if spoiled := [name for name, finite in checks.items() if not finite]:
+            raise EngineError(f"a finite {spoiled[0]}", "NaN or infinite values")
+        return results, held
+
+    def _fetched(self, value: Any) -> np.ndarray:
+        """A copy in host memory, which is there once the stream has been waited for."""
+        array: np.ndarray = self._cupy.asnumpy(value, stream=self._stream, blocking=False)
+        return array
+
+    def _of(self, arrays: Mapping[str, Any]) -> _Shapes:
+        """The buffers for these shapes; those of the shapes that were not used longest give way."""
+        key = tuple(arrays[name].shape for name in self._inputs)
+        found = self._known.get(key)
+        if found is None:
+            while len(self._known) >= MOST_SHAPES:
+                self._known.popitem(last=False)
+            found = self._bound(arrays)
+            self._known[key] = found
+        self._known.move_to_end(key)
+        return found
+
+    def _bound(self, arrays: Mapping[str, Any]) -> _Shapes:
         try:
-            for name in self._inputs:
-                self._values[name] = self._cupy.empty(arrays[name].shape, arrays[name].dtype)
-            wanted = max(step.bind(self._values) for step in self._steps)
-            scratch = self._cupy.empty(max(wanted, 1), np.uint8)
-        except self._cupy.cuda.memory.OutOfMemoryError as error:
-            raise EngineError(
+            return _Shapes(self._cupy, self._steps, arrays, self._inputs)
+        except Exception as error:  # as above
+            if not self._known or not issubclass(fault_of(error), DeviceMemoryError):
+                raise
+        self._known.clear()  # the memory of the other shapes may be enough
+        self._pool.free_all_blocks()
+        return _Shapes(self._cupy, self._steps, arrays, self._inputs)
+
+    def _failure(self, error: Exception, arrays: Mapping[str, Any]) -> EngineError:
+        """The typed error for one of CuPy's."""
+        kind = fault_of(error)
+        if issubclass(kind, DeviceMemoryError):
+            return kind(
                 f"buffers for {[list(array.shape) for array in arrays.values()]} within "
-                f"{MEMORY_CAP_BYTES >> 20} MiB of GPU memory",
+                f"{self._memory_bytes >> 20} MiB of GPU memory",
                 str(error),
                 "Smaller frames, or an engine with a narrower --profile",
-            ) from error
-        self._values[""] = scratch  # kept as long as the buffers; no value of a graph has this name
-        for step in self._steps:
-            step.give_scratch(scratch)
+            )
+        return kind("a card that computes", str(error), "`nvidia-smi` shows the card's state")
 
-    def _launch(self) -> None:
-        if self._graph is not None:
-            self._graph.launch(self._stream)
-            return
-        self._runs += 1
-        if self._runs <= CAPTURE_AFTER or not all(
-            step.capturable(self._stream) for step in self._steps
-        ):
-            self._launch_all()
-            return
-        self._stream.begin_capture()
+    def _raise_if_lost(self, error: EngineError) -> None:
+        """TensorRT does not say why a step fails. CUDA does, if the card is lost."""
         try:
-            self._launch_all()
-        finally:
-            # Also after a failure: a stream that is still capturing cannot be used again.
-            graph = self._stream.end_capture()
-        self._graph = graph
-        self._graph.launch(self._stream)
-
-    def _launch_all(self) -> None:
-        for step in self._steps:
-            step.launch(self._stream)
+            self._stream.synchronize()
+        except Exception as found:  # as above
+            raise self._failure(found, {}) from error

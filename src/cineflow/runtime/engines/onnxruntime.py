@@ -16,7 +16,10 @@ import numpy as np
 
 from cineflow.errors import EngineError, MissingDependencyError
 from cineflow.runtime.bundle import Bundle, graph_inputs, graph_outputs
+from cineflow.runtime.carried import Carried
 from cineflow.runtime.checks import check_inputs
+from cineflow.runtime.engines.bound import BoundRuns
+from cineflow.runtime.engines.faults import fault_of
 from cineflow.runtime.engines.providers import (
     CPU_PROVIDER,
     CUDA_PROVIDER,
@@ -85,6 +88,7 @@ class OnnxRuntimeEngine:
                 provider_fault(provider) or f"it fell back to {self._session.get_providers()[0]}",
                 "`cineflow doctor` says what is missing",
             )
+        self._bound = BoundRuns(ort, self._session, bundle.spec, provider)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run once.
@@ -103,8 +107,37 @@ class OnnxRuntimeEngine:
         try:
             values = self._session.run(self._outputs, arrays)
         except Exception as error:  # as above
-            raise EngineError(f"{self.spec.name} to run in {self.name}", str(error)) from error
+            raise self._failure(error) from error
         return dict(zip(self._outputs, values, strict=True))
+
+    def run_keeping(
+        self, inputs: Mapping[str, np.ndarray], carried: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], Carried]:
+        """See `KeepsState`: the state stays in the memory of the execution provider."""
+        held = carried.held_by(self) if isinstance(carried, Carried) else None
+        states = {f"{name}_in": value for name, value in (held or carried).items()}
+        if held is None:
+            arrays, states = check_inputs(self._inputs, {**inputs, **states}), {}
+        else:
+            arrays = check_inputs(self.spec.inputs, inputs)
+        try:
+            outputs, after = self._bound.run(arrays, states)
+        except EngineError:
+            raise
+        except Exception as error:  # as above
+            raise self._failure(error) from error
+        return outputs, Carried(self, after, self._fetched)
+
+    def _fetched(self, value: Any) -> np.ndarray:
+        try:
+            array: np.ndarray = value.numpy()
+        except Exception as error:  # as above
+            raise self._failure(error) from error
+        return array
+
+    def _failure(self, error: Exception) -> EngineError:
+        remedy = "" if self.concurrent else "`nvidia-smi` shows the card's state"
+        return fault_of(error)(f"{self.spec.name} to run in {self.name}", str(error), remedy)
 
 
 def open_segments(bundle: Bundle, threads: int | None = None) -> SegmentedEngine:

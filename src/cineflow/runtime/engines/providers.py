@@ -35,13 +35,19 @@ _SILENT, _WARNING = 4, 2  # severities of ONNX Runtime's logger; warning is its 
 
 def provider_options(provider: str) -> dict[str, str]:
     """Options of a session: on a card, the limit of its memory that the environment asks for."""
-    limit = os.environ.get(MEMORY_VARIABLE, "")
-    if provider != CUDA_PROVIDER or not limit:
+    limit = memory_limit()
+    if provider != CUDA_PROVIDER or limit is None:
         return {}
     return {
-        "gpu_mem_limit": str(int(limit) << 20),
+        "gpu_mem_limit": str(limit),
         "arena_extend_strategy": "kSameAsRequested",  # otherwise it takes the next power of two
     }
+
+
+def memory_limit() -> int | None:
+    """Bytes of a card's memory that one model may take; None where nobody has said."""
+    limit = os.environ.get(MEMORY_VARIABLE, "")
+    return int(limit) << 20 if limit else None
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 """TensorRT and TensorRT-RTX: engines from the store, whole or in segments with our kernels between.
 
 This has not been verified on a card. The tests run it against a stand-in that records the calls and
-computes with ONNX Runtime what the engines would compute (tests/stand_ins/card.py).
+computes with ONNX Runtime what the engines would compute (tests/stand_ins/card.py), and compare the
+names that are called with those of the real TensorRT-RTX.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from cineflow.errors import EngineError, MissingDependencyError, ProfileError
+from cineflow.errors import DeviceMemoryError, EngineError, MissingDependencyError, ProfileError
 from cineflow.runtime.bundle import Bundle, file_sha256, graph_inputs, graph_outputs
+from cineflow.runtime.carried import Carried
 from cineflow.runtime.checks import check_inputs
 from cineflow.runtime.engines.launches import KernelLaunch, Launch, LaunchSeries
+from cineflow.runtime.engines.providers import memory_limit
 from cineflow.runtime.segments import SegmentStep, kernels, read_steps, require_complete
 from cineflow.runtime.store import EngineStore, StoredEngine
 
 #: Flavour -> Python module.
 MODULES = {"tensorrt-rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
+
+#: Most memory that CuPy's pool may take for buffers and scratch memory, where nobody says more.
+MEMORY_CAP_BYTES = 1 << 30
 
 
 class TensorRtEngine:
@@ -38,7 +44,11 @@ class TensorRtEngine:
         MissingDependencyError: TensorRT or CuPy is not installed.
         BundleError: `segmented` was asked for, and the bundle has no segments.
         EngineError: There is no card, the store has no engine for it, or TensorRT refuses the plan.
+        DeviceMemoryError: The engines alone take more memory than `--gpu-memory` allows.
     """
+
+    #: One stream, whose runs take turns.
+    concurrent = False
 
     def __init__(
         self,
@@ -52,6 +62,7 @@ class TensorRtEngine:
         self.name = engine_name(flavour, segmented)
         self.model = bundle.served_name
         self.kernels = "cineflow CUDA kernels" if segmented else "bodies in the graph"
+        self._spec = bundle.spec
         self._inputs = graph_inputs(bundle.spec)
         inputs = [tensor.name for tensor in self._inputs]
         outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]
@@ -74,7 +85,9 @@ class TensorRtEngine:
             else EngineLaunch(trt, cupy, runtime, next(waiting), step)
             for step in steps
         ]
-        self._series = LaunchSeries(cupy, launches, inputs, outputs)
+        weights = sum(one.weights_bytes for one in launches if isinstance(one, EngineLaunch))
+        memory_bytes = pool_bytes(weights, memory_limit())
+        self._series = LaunchSeries(cupy, launches, inputs, outputs, memory_bytes)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every output by name, for every input by name, through host memory.
@@ -83,7 +96,45 @@ class TensorRtEngine:
             ArgumentError: An input does not fit the spec.
             EngineError: A shape is outside the profile, memory runs out, or TensorRT fails.
         """
-        return self._series.run(check_inputs(self._inputs, inputs))
+        return self._series.run(check_inputs(self._inputs, inputs))[0]
+
+    def run_keeping(
+        self, inputs: Mapping[str, np.ndarray], carried: Mapping[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], Carried]:
+        """See `KeepsState`: the state stays on the card."""
+        held = carried.held_by(self) if isinstance(carried, Carried) else None
+        states = {f"{name}_in": value for name, value in (held or carried).items()}
+        if held is None:
+            arrays: dict[str, Any] = dict(check_inputs(self._inputs, {**inputs, **states}))
+        else:
+            arrays = {**check_inputs(self._spec.inputs, inputs), **states}
+        names = [f"{one.name}_out" for one in self._spec.states]
+        outputs, kept = self._series.run(arrays, names)
+        after = {one.name: kept[f"{one.name}_out"] for one in self._spec.states}
+        return outputs, Carried(self, after, self._series.fetch)
+
+
+def pool_bytes(weights_bytes: int, limit_bytes: int | None) -> int:
+    """What is left of a limit of GPU memory for buffers and scratch memory.
+
+    The context of CUDA and the code of the kernels are not counted: no engine states them.
+
+    Args:
+        weights_bytes: What the engines state for their weights.
+        limit_bytes: For all together; None leaves `MEMORY_CAP_BYTES`.
+
+    Raises:
+        DeviceMemoryError: The weights alone take it all.
+    """
+    if limit_bytes is None:
+        return MEMORY_CAP_BYTES
+    if weights_bytes >= limit_bytes:
+        raise DeviceMemoryError(
+            f"weights and buffers within {limit_bytes / 2**20:.1f} MiB of GPU memory",
+            f"weights of {weights_bytes / 2**20:.1f} MiB alone",
+            "Raise --gpu-memory, or build the engine in half precision: --precision fp16",
+        )
+    return limit_bytes - weights_bytes
 
 
 class EngineLaunch:
@@ -95,6 +146,9 @@ class EngineLaunch:
         runtime: A `trt.Runtime`.
         stored: The plan.
         step: Names of its inputs and outputs.
+
+    Attributes:
+        weights_bytes: GPU memory of the weights, as the engine states it.
 
     Raises:
         EngineError: TensorRT refuses the plan, or needs an input in host memory.
@@ -121,23 +175,39 @@ class EngineLaunch:
                     "an input in host memory, because TensorRT computes a shape from it",
                     "Export with --size, so that no shape is computed at run time",
                 )
-        self._context = _context(trt, self._engine)
+        self.weights_bytes = _weights_bytes(trt, self._engine)
 
-    def bind(self, values: dict[str, Any]) -> int:
+    def bind(self, values: dict[str, Any]) -> _BoundEngine:
+        context = _context(self._trt, self._engine)
+        if context is None:  # it says why in its log only
+            raise DeviceMemoryError(
+                f"memory for a context of {self._plan}",
+                "TensorRT makes none",
+                "End what takes the card's memory (`nvidia-smi`)",
+            )
         for name in self._step.inputs:
-            if not self._context.set_input_shape(name, tuple(values[name].shape)):
+            if not context.set_input_shape(name, tuple(values[name].shape)):
                 raise ProfileError(
                     f"{name} of a shape in the profile of {self._plan}",
                     f"{list(values[name].shape)}",
                     "Build with a wider --profile",
                 )
         for name in self._step.outputs:
-            shape = tuple(self._context.get_tensor_shape(name))
+            shape = tuple(context.get_tensor_shape(name))
             dtype = np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name)))
             values[name] = self._cupy.empty(shape, dtype)
         for name in (*self._step.inputs, *self._step.outputs):
-            self._context.set_tensor_address(name, values[name].data.ptr)
-        return int(self._context.update_device_memory_size_for_shapes())
+            context.set_tensor_address(name, values[name].data.ptr)
+        return _BoundEngine(context, str(self._plan))
+
+
+class _BoundEngine:
+    """An execution context with its shapes and addresses."""
+
+    def __init__(self, context: Any, plan: str) -> None:
+        self._context = context
+        self._plan = plan
+        self.scratch_bytes = int(context.update_device_memory_size_for_shapes())
 
     def give_scratch(self, scratch: Any) -> None:
         self._context.set_device_memory(scratch.data.ptr, scratch.nbytes)
@@ -150,6 +220,13 @@ class EngineLaunch:
     def launch(self, stream: Any) -> None:
         if not self._context.execute_async_v3(stream.ptr):
             raise EngineError(f"{self._plan} to run", "TensorRT failed", "`cineflow verify` it")
+
+
+def _weights_bytes(trt: Any, engine: Any) -> int:
+    """GPU memory of an engine's weights; 0 where this version does not say."""
+    if not hasattr(trt, "EngineStat"):
+        return 0
+    return max(int(engine.get_engine_stat(trt.EngineStat.TOTAL_WEIGHTS_SIZE)), 0)
 
 
 def _context(trt: Any, engine: Any) -> Any:
