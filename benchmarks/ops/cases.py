@@ -60,6 +60,6 @@ def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
     yield partial(polar_bytes, 25)
     for frames in (1, 25):
         yield partial(unpolar, frames)
-    for storage in ("float32", "uint8"):
-        yield partial(scan_convert, storage)
+    for storage, result in (("float32", "float32"), ("uint8", "float32"), ("uint8", "uint8")):
+        yield partial(scan_convert, storage, result)
     yield small_call

@@ -205,7 +205,7 @@ def _contracts(node: onnx.NodeProto) -> bool:
 def _feature_positions(node: onnx.NodeProto) -> tuple[int, ...]:
     """Inputs of `node` that may be f16 features; () where its result may not be one."""
     if (row := row_of(node)) is not None:
-        return row.positions(row.features)
+        return () if row.makes_bytes(node) else row.positions(row.features)
     positions = _CARRIERS.get(node.op_type, ())
     every = tuple(range(len(node.input)))
     return every if positions is None else tuple(i for i in positions if i in every)

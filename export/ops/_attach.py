@@ -36,6 +36,8 @@ def attach_bodies(model: onnx.ModelProto) -> None:
         if row.takes_volumes:
             ranks.setdefault(node.output[0], rank)
         from_bytes = bool(given_inputs) and given_inputs[0] in bytes_in
+        if row.makes_bytes(node):
+            bytes_in.add(node.output[0])
         function = row.function(node, from_bytes, axes=rank - 2)
         given = {item.name for item in node.attribute}
         node.attribute.extend(
@@ -67,7 +69,7 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
 def _known_values(model: onnx.ModelProto) -> tuple[set[str], dict[str, int]]:
     """Names of the u8 values, and the ranks that are known.
 
-    The output of one of our nodes is not inferred. It is never u8, and the caller adds its rank.
+    The output of one of our nodes is not inferred. The caller adds it.
     """
     kinds: dict[str, int] = {}
     ranks: dict[str, int] = {}

@@ -18,6 +18,7 @@ DOMAIN_VERSION = 1
 F32_TENSOR = "tensor(float)"
 
 _FLOATS = (F32_TENSOR, "tensor(float16)", "tensor(bfloat16)")
+_BYTES = "tensor(uint8)"
 
 _BY_NAME = "Call the op through cineflow.ops, which names every argument"
 
@@ -47,6 +48,7 @@ class Operator:
         referenced: Attributes that the body refers to by name, so nodes of one graph may differ in
             them.
         takes_bytes: Whether "S" may be u8. `body` then takes the argument `from_bytes`.
+        gives_bytes: Whether the result is u8 where the attribute `to_bytes` is 1.
         takes_volumes: Whether the inputs may be volumes [N, C, D, H, W]. `body` then takes the
             argument `axes`, 2 or 3.
         coordinates: Inputs that are positions or flow. They stay in f32.
@@ -66,6 +68,7 @@ class Operator:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     referenced: tuple[str, ...] = ()
     takes_bytes: bool = False
+    gives_bytes: bool = False
     takes_volumes: bool = False
     coordinates: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
@@ -103,8 +106,12 @@ class Operator:
             inputs=[formal(name, kind) for name, kind in self.inputs],
             outputs=[formal("out", "T")],
             type_constraints=[
-                ("S", [*_FLOATS, *(["tensor(uint8)"] if self.takes_bytes else [])], "Images"),
-                ("T", list(_FLOATS), "S, but f32 for bytes"),
+                ("S", [*_FLOATS, *([_BYTES] if self.takes_bytes else [])], "Images"),
+                (
+                    "T",
+                    [*_FLOATS, *([_BYTES] if self.gives_bytes else [])],
+                    "S, but f32 for bytes; bytes where `to_bytes` is 1",
+                ),
             ],
             attributes=[_formal_attribute(*item) for item in self.attributes.items()],
         )
@@ -169,6 +176,10 @@ class Operator:
                 _BY_NAME,
             )
         return dict(zip(names, node.input, strict=True))
+
+    def makes_bytes(self, node: onnx.NodeProto) -> bool:
+        """Whether the result of `node` is u8."""
+        return self.gives_bytes and bool(self.attributes_of(node)["to_bytes"])
 
     def output_shape(self, node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> Shape:
         """Shape of the output of `node`; () where the shape of an input is not known.

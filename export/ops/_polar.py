@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cineflow.export.ops._operator import Attribute, InputShapes, Shape
-from cineflow.export.ops._text import F32, constant, result
+from cineflow.export.ops._text import F32, constant, levels, result
 
 _TURN = 2 * math.pi
 
@@ -123,7 +123,7 @@ def groups() -> str:
   centre_y = Unsqueeze (ys, plane_axes)"""
 
 
-def finish(grid: Size, from_bytes: bool) -> str:
+def finish(grid: Size, from_bytes: bool, to_bytes: bool = False) -> str:
     """`out` [N, C, rows, columns]: offset + scale * `sampled`."""
     return f"""
   size_out = Constant <value = int64[2] {{{grid.rows}, {grid.columns}}}> ()
@@ -133,7 +133,7 @@ def finish(grid: Size, from_bytes: bool) -> str:
   addend = Constant <value_float: float = @offset> ()
   scaled = Mul (unfolded, factor)
   out_f32 = Add (scaled, addend)
-  {result("src", from_bytes)}"""
+  {levels() if to_bytes else result("src", from_bytes)}"""
 
 
 def sector(angle_step: float) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 #: Opset of the bodies, and of the graphs that carry them.
 OPSET = 20
 
-#: ONNX's number for f32, in Cast nodes.
+#: ONNX's numbers for f32 and u8, in Cast nodes.
 F32 = 1
+U8 = 2
 
 
 def function(name: str, inputs: str, lines: str) -> str:
@@ -24,6 +25,18 @@ def function(name: str, inputs: str, lines: str) -> str:
 def result(like: str, from_bytes: bool) -> str:
     """`out` from `out_f32`: in the type of `like`, but f32 where that holds bytes."""
     return "out = Identity (out_f32)" if from_bytes else f"out = CastLike (out_f32, {like})"
+
+
+def levels() -> str:
+    """`out` u8 from `out_f32`: the nearest level, ties to even, in 0..255; NaN gives 0."""
+    return f"""
+  {constant("darkest", "", [0])}
+  {constant("brightest", "", [255])}
+  out_positive = Greater (out_f32, darkest)
+  out_from_0 = Where (out_positive, out_f32, darkest)
+  out_to_255 = Min (out_from_0, brightest)
+  out_level = Round (out_to_255)
+  out = Cast <to: int = {U8}> (out_level)"""
 
 
 def pixels(height: str, width: str, row: str = "row", column: str = "column") -> str:

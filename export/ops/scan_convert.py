@@ -21,6 +21,7 @@ _ATTRIBUTES: dict[str, Attribute] = {
     "radius_step": 1.0,
     "scale": 1.0,
     "offset": 0.0,
+    "to_bytes": 0,
 }
 
 # Beyond this part of a step the sector ends: csrc/core/math/polar.h.
@@ -55,7 +56,7 @@ class _Lines:
             raise ValueError(f"apex_x {self.apex_x}, apex_y {self.apex_y}")
 
 
-def body(*, from_bytes: bool = False, **attributes: Any) -> str:
+def body(*, from_bytes: bool = False, to_bytes: int = 0, **attributes: Any) -> str:
     """The ONNX function.
 
     All N C planes are one image, so that its coordinates are computed once. A position beyond the
@@ -63,7 +64,8 @@ def body(*, from_bytes: bool = False, **attributes: Any) -> str:
 
     Args:
         from_bytes: Whether `src` is u8; the result is then f32, else of the type of `src`.
-        **attributes: The attributes of the node, without `scale` and `offset`.
+        to_bytes: Whether the result is u8.
+        **attributes: The other attributes of the node, without `scale` and `offset`.
     """
     lines = _Lines(**attributes)
     return function(
@@ -91,7 +93,7 @@ def body(*, from_bytes: bool = False, **attributes: Any) -> str:
   {_cut("along", "samples", "x")}
   {_cut("around", "angles", "y")}
   {sample("polar", "zeros", "sampled")}
-  {finish(lines, from_bytes)}""",
+  {finish(lines, from_bytes, bool(to_bytes))}""",
     )
 
 
@@ -116,6 +118,7 @@ OP = Operator(
     referenced=("scale", "offset"),
     body=body,
     takes_bytes=True,
+    gives_bytes=True,
     shape=grid_shape,
     multiply_adds=all_corners,
     features=("src",),

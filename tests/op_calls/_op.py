@@ -145,7 +145,11 @@ class Call:
     @property
     def result(self) -> str:
         """Element type of the result."""
-        return self.stored_as or ("float32" if self.storage == "uint8" else self.storage)
+        if self.stored_as:
+            return self.stored_as
+        if self.options.get("to_bytes"):
+            return "uint8"
+        return "float32" if self.storage == "uint8" else self.storage
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -36,7 +36,7 @@ NASTY = np.float32([np.nan, np.inf, -np.inf, 1e20, -1e20, 3.4e38, -1.0, -0.5, 0.
 HOLES = np.float32([np.nan, np.inf, -np.inf])
 
 #: Relative rounding of a result in its storage type; f32's is that of a sum of products.
-ROUNDING = {"float32": 1e-6, "float16": 2**-11 * 1.01, "bfloat16": 2**-8 * 1.01}
+ROUNDING = {"float32": 1e-6, "float16": 2**-11 * 1.01, "bfloat16": 2**-8 * 1.01, "uint8": 0.0}
 
 #: Values that `border` refuses.
 WRONG_BORDERS = (3, np.ones(3))

@@ -12,7 +12,18 @@ from cineflow import ops, reference
 from cineflow.reference.scan_convert import EDGE
 from tests.op_calls import polar_resample as polar
 from tests.op_calls._op import Op
-from tests.op_calls._values import IMAGES, SIDES, Inputs, Options, Pick, Shape, Sides, images, zeros
+from tests.op_calls._values import (
+    FLOATS,
+    IMAGES,
+    SIDES,
+    Inputs,
+    Options,
+    Pick,
+    Shape,
+    Sides,
+    images,
+    zeros,
+)
 
 TYPICAL: Options = {
     "rows": 17,
@@ -25,6 +36,7 @@ TYPICAL: Options = {
     "radius_step": 1.25,
     "scale": 1 / 256,
     "offset": -0.5,
+    "to_bytes": False,
 }
 
 #: Values that an argument refuses.
@@ -33,11 +45,13 @@ WRONG: Mapping[str, tuple[Any, ...]] = {
     "offset": (10**400, math.nan, np.ones(3)),
     "geometry": (3, np.ones(3)),
     "size": (4, [4, 4], (4, 4.0), (4, np.ones(2)), np.ones(2)),
+    "to_bytes": (1, np.ones(3)),
 }
 
 
 def choose(pick: Pick, sides: Sides = SIDES) -> Options:
     """Halves and quarters, which f32 holds exactly. 6.0 is nearly a full circle."""
+    to_bytes = pick((False, False, True))
     return {
         "rows": pick(sides[0]),
         "columns": pick(sides[1]),
@@ -48,8 +62,9 @@ def choose(pick: Pick, sides: Sides = SIDES) -> Options:
         "first_radius": pick((0.0, 2.5, 9.0)),
         "radius_step": pick((1.0, 0.75, 1.25)),
         # Neighbours then differ by at most one: an error of the coordinate is the result's.
-        "scale": 1 / 256,
-        "offset": pick((0.0, -0.5)),
+        "scale": 1.5 if to_bytes else 1 / 256,
+        "offset": pick((0.0, -32.0 if to_bytes else -0.5)),
+        "to_bytes": to_bytes,
     }
 
 
@@ -91,7 +106,14 @@ def words(inputs: Inputs, options: Options) -> Options:
         face=(options["apex_x"], options["apex_y"]),
     )
     size = (options["rows"], options["columns"])
-    return {"geometry": geometry, "size": size} | {n: options[n] for n in ("scale", "offset")}
+    return {"geometry": geometry, "size": size} | {
+        name: options[name] for name in ("scale", "offset", "to_bytes")
+    }
+
+
+def kernel(options: Options) -> Options:
+    """`_C` takes the type of the result from the output also."""
+    return {name: value for name, value in polar.kernel(options).items() if name != "to_bytes"}
 
 
 def gold(inputs: Inputs, options: Options) -> np.ndarray:
@@ -117,7 +139,8 @@ OP = Op(
     reference=gold,
     any_size=("src", "out"),
     coordinates=5e-5,  # as for polar_unresample
-    kernel=polar.kernel,
+    result=(*FLOATS, "uint8"),
+    kernel=kernel,
     words=words,
     wrong=WRONG,
     refusals=(
@@ -129,6 +152,8 @@ OP = Op(
         ({"geometry": ops.PolarGrid(4, 5, last_radius=4.0)}, "ProbeGeometry"),
         ({"scale": math.inf}, "scale in"),
         ({"scale": "x"}, "scale as a number"),
+        ({"to_bytes": 1}, "to_bytes as True or False"),
+        ({"to_bytes": True, "out": zeros(1, 3, 17, 21)}, "out of uint8 with to_bytes"),
     ),
     huge=({"size": (2**30, 2**30)}, {"size": (4, 2**64)}),
 )

@@ -9,7 +9,8 @@ import pytest
 
 from cineflow import _C, ops, reference
 from cineflow.errors import ArgumentError
-from tests.ops.fronts import using
+from tests.op_calls._values import laid_out
+from tests.ops.fronts import INSTRUCTION_SETS, using
 
 SECTOR = {
     "lines": 33,
@@ -152,6 +153,43 @@ def test_a_plan_gives_the_same_bits(threads):
     for result in later:
         np.testing.assert_array_equal(result, first)
     np.testing.assert_array_equal(one, first[1:2, :1])
+
+
+@pytest.mark.parametrize("storage", ["uint8", "float32"])
+@pytest.mark.parametrize("layout", ["planar", "channels_last"])
+def test_bytes_are_the_rounded_result(layout, storage):
+    """To the nearest level, ties to even; what is below 0 or above 255 is clamped, and NaN is 0."""
+    rng = np.random.default_rng(0)
+    lines = rng.integers(0, 256, (2, 9, 33, 40)).astype(storage)
+    lines[:, :, :, :20] = np.arange(20)  # whole numbers also between lines: halves are exact
+    if storage == "float32":
+        lines[0, 0, 3] = np.nan, *[np.inf] * 38, -np.inf
+    lines = laid_out(lines, layout)
+    geometry = probe(first_angle=-0.7)
+    for name in available():
+        with using(name, 1):
+            for scale, offset in ((0.5, 0.0), (1.5, -40.0), (1e30, -1e37)):
+                how = {"scale": scale, "offset": offset}
+                with np.errstate(invalid="ignore"):
+                    exact = ops.scan_convert(lines, geometry, SIZE, **how, out=canvas(np.float32))
+                    levels = np.rint(np.clip(np.nan_to_num(exact, nan=0.0), 0, 255))
+                got = ops.scan_convert(lines, geometry, SIZE, **how, to_bytes=True)
+                assert got.dtype == np.uint8
+                np.testing.assert_array_equal(got, levels)
+                given = canvas(np.uint8)
+                assert ops.scan_convert(lines, geometry, SIZE, **how, out=given) is given
+                np.testing.assert_array_equal(given, got)
+
+
+def canvas(dtype) -> np.ndarray:
+    return np.empty((2, 9, *SIZE), dtype)
+
+
+def available() -> list[str]:
+    before = _C.instruction_set()
+    found = [name for name in INSTRUCTION_SETS if _C.set_instruction_set(name)]
+    _C.set_instruction_set(before)
+    return found
 
 
 def test_lines_without_samples_are_all_outside():

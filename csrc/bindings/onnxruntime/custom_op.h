@@ -18,12 +18,13 @@
 
 namespace cineflow::onnxruntime {
 
-/// `Op` for one element type on one device. Nothing here throws, because C code calls it.
+/// `Op` for one element type on one device, with a result of the usual type or of bytes. Nothing
+/// here throws, because C code calls it.
 template <typename Op>
 class CustomOp final : public OrtCustomOp {
  public:
-  CustomOp(const OrtApi& api, DType features, Device device) noexcept
-      : OrtCustomOp{}, api_(api), features_(features), device_(device) {
+  CustomOp(const OrtApi& api, DType features, Device device, bool to_bytes) noexcept
+      : OrtCustomOp{}, api_(api), features_(features), device_(device), to_bytes_(to_bytes) {
     version = ORT_API_VERSION;
     GetName = [](const OrtCustomOp*) noexcept { return Op::kName; };
     GetExecutionProviderType = [](const OrtCustomOp* self) noexcept {
@@ -39,7 +40,7 @@ class CustomOp final : public OrtCustomOp {
     GetInputMemoryType = [](const OrtCustomOp*, std::size_t) noexcept { return OrtMemTypeDefault; };
     GetOutputTypeCount = [](const OrtCustomOp*) noexcept { return std::size_t{1}; };
     GetOutputType = [](const OrtCustomOp* self, std::size_t) noexcept {
-      return output_type(to_ort(of(self).features_));
+      return output_type(to_ort(of(self).features_), of(self).to_bytes_);
     };
     GetOutputCharacteristic = [](const OrtCustomOp*, std::size_t) noexcept {
       return INPUT_OUTPUT_REQUIRED;
@@ -113,8 +114,11 @@ class CustomOp final : public OrtCustomOp {
     return *static_cast<const CustomOp*>(self);
   }
 
-  /// As in NumPy and torch: uint8 images give f32, all other types give themselves.
-  static ONNXTensorElementDataType output_type(ONNXTensorElementDataType features) noexcept {
+  /// As in NumPy and torch: uint8 images give f32, all other types give themselves, unless bytes
+  /// are asked for.
+  static ONNXTensorElementDataType output_type(ONNXTensorElementDataType features,
+                                               bool to_bytes) noexcept {
+    if (to_bytes) return to_ort(DType::kU8);
     return features == to_ort(DType::kU8) ? to_ort(DType::kF32) : features;
   }
 
@@ -156,12 +160,14 @@ class CustomOp final : public OrtCustomOp {
     }
     if (!ranks_fit(in)) return nullptr;
     // The runtime asks only one of the instances, so the type is the graph's, not `features_`.
-    return set_output_shape(api_, context, Op::shape(args, in), output_type(features));
+    const bool to_bytes = kMayGiveBytes<Op> && args.out.dtype == DType::kU8;
+    return set_output_shape(api_, context, Op::shape(args, in), output_type(features, to_bytes));
   }
 
   const OrtApi& api_;
   const DType features_;
   const Device device_;
+  const bool to_bytes_;
 };
 
 }  // namespace cineflow::onnxruntime

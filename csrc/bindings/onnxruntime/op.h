@@ -5,6 +5,8 @@
 // function that gives the shape of the output. warp.cpp is a short example.
 #pragma once
 
+#include <type_traits>
+
 #include "attributes.h"
 #include "cineflow/border.h"
 #include "cineflow/tensor_view.h"
@@ -24,6 +26,13 @@ struct Input {
   int rank;  // of images; where the op takes volumes also, they have one axis more
   Element element;
 };
+
+/// Whether the attributes of an op may ask for a result of bytes: Op::kGivesBytes is true, and
+/// Op::read then sets the element type of args->out to kU8.
+template <typename Op, typename = void>
+constexpr bool kMayGiveBytes = false;
+template <typename Op>
+constexpr bool kMayGiveBytes<Op, std::enable_if_t<Op::kGivesBytes>> = true;
 
 inline Attributes& read_border(Attributes& node, Border* border) noexcept {
   return node.choice("border", {{"zeros", Border::kZeros}, {"clamp", Border::kClamp}}, border);

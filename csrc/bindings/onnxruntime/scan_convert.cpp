@@ -10,16 +10,18 @@ struct ScanConvert {
   using Args = ScanConvertArgs;
   static constexpr const char* kName = "ScanConvert";
   static constexpr bool kTakesVolumes = false;
+  static constexpr bool kGivesBytes = true;
   static constexpr DType kFeatures[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kU8};
   static constexpr Input<Args> kInputs[] = {{&Args::src, 4, Element::kFeatures}};
   static constexpr auto kCpu = &scan_convert_cpu;
   static constexpr auto kCuda = &scan_convert_cuda;
   static constexpr auto kWorkspace = nullptr;
 
-  /// Attributes give the output's size: [N, C, rows, columns].
+  /// Attributes give the output's size, [N, C, rows, columns], and whether it is of bytes.
   static Status read(Attributes node, Args* args) noexcept {
     constexpr std::int64_t kLargestSide = (1 << 24) - 1;
-    return node.integer("rows", 1, kLargestSide, &args->out.sizes[2])
+    bool to_bytes = false;
+    node.integer("rows", 1, kLargestSide, &args->out.sizes[2])
         .integer("columns", 1, kLargestSide, &args->out.sizes[3])
         .real("apex_x", &args->apex_x)
         .real("apex_y", &args->apex_y)
@@ -29,7 +31,9 @@ struct ScanConvert {
         .real("radius_step", &args->radius_step)
         .real("scale", &args->scale)
         .real("offset", &args->offset)
-        .status();
+        .integer("to_bytes", 0, 1, &to_bytes);
+    if (to_bytes) args->out.dtype = DType::kU8;
+    return node.status();
   }
 
   static Shape shape(const Args& args, const Shape (&in)[1]) noexcept {

@@ -14,7 +14,7 @@ Status check_scan_convert(const ScanConvertArgs& args) noexcept {
       .rank("src", src, 4)
       .rank("out", out, 4)
       .dtype("src", src, {DType::kF32, DType::kF16, DType::kBF16, DType::kU8})
-      .dtype("out", out, {DType::kF32, DType::kF16, DType::kBF16})
+      .dtype("out", out, {DType::kF32, DType::kF16, DType::kBF16, DType::kU8})
       .same_device("out", out, src)
       .size("out", out, 0, src.sizes[0], "src's batch")
       .size("out", out, 1, src.sizes[1], "src's channels")

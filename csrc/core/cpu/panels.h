@@ -81,10 +81,11 @@ inline std::int64_t plan_bytes(const TensorView& out) noexcept {
   return sample_block_bytes(PanelLayout(out).samples());
 }
 
-/// Whether images are sampled with vectors along their channels, row by row.
+/// Whether images are sampled with vectors along their channels, row by row. Never into bytes.
 inline bool goes_along_channels(const TensorView& src, const TensorView& out) noexcept {
   constexpr std::int64_t kManyChannels = 8;
-  return src.strides[1] == 1 && out.strides[1] == 1 && src.sizes[1] >= kManyChannels;
+  return src.strides[1] == 1 && out.strides[1] == 1 && src.sizes[1] >= kManyChannels &&
+         out.dtype != DType::kU8;
 }
 
 /// Locates and samples single panels.

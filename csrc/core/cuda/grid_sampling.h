@@ -4,6 +4,8 @@
 //
 // Solution: one kernel that takes the positions from a map: `map(group, row, column)` is the Point
 // of the source that an output pixel reads. A group is a frame, or all frames where they share it.
+// The map's kWraps says that the row after the last is the first, its kGivesBytes that the result
+// may be u8.
 //
 // Usage: launch_resample("polar_resample", sampling, shared, map, stream)
 #pragma once
@@ -139,12 +141,17 @@ Status launch_resample(const char* name, const GridSampling& args, bool shared, 
   grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2], kResampleBlockY)),
                      grid_y(parts.groups * ceil_div(parts.planes, kResampleSlab)));
   return with_storage(args.src.dtype, [&](auto source) {
-    return with_float_storage(out.dtype, [&](auto result) {
+    const auto run = [&](auto result) {
       using Source = typename decltype(source)::type;
       using Result = typename decltype(result)::type;
       return launch(name, grid, args.out.device_index, stream, resample<Source, Result, Map>, args,
                     map, static_cast<int>(across), parts);
-    });
+    };
+    if constexpr (Map::kGivesBytes) {
+      return with_storage(out.dtype, run);
+    } else {
+      return with_float_storage(out.dtype, run);
+    }
   });
 }
 

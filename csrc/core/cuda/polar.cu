@@ -36,6 +36,7 @@ struct Centres {
 /// without f64, which is slow on most devices.
 struct ToPolar {
   static constexpr bool kWraps = false;
+  static constexpr bool kGivesBytes = false;
   Centres centres;
   std::uint64_t first_turn, turn_step;
   float first_radius, radius_step;
@@ -63,6 +64,7 @@ std::uint64_t turns_of(double radians) noexcept {
 template <bool kPeriodic>
 struct ToCartesian {
   static constexpr bool kWraps = kPeriodic;
+  static constexpr bool kGivesBytes = false;
   Centres centres;
   PolarPositions positions;
 

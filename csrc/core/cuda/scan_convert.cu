@@ -9,6 +9,7 @@ namespace {
 /// The position in the lines of a probe; NaN outside of the sector.
 struct ToLines {
   static constexpr bool kWraps = false;
+  static constexpr bool kGivesBytes = true;
   PolarPositions positions;
   Centre apex;         // less than a pixel from the next one,
   int apex_x, apex_y;  // the whole pixels: f64 is slow on most devices

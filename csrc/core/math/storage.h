@@ -61,6 +61,15 @@ CINEFLOW_HD float from_float<float>(float value) {
   return value;
 }
 
+/// Clamped to 0..255; NaN gives 0.
+template <>
+CINEFLOW_HD std::uint8_t from_float<std::uint8_t>(float value) {
+  float level = value > 0.0f ? value : 0.0f;
+  level = level < 255.0f ? level : 255.0f;
+  // Adding 2^23 makes the FPU round at the units, which are then the last bits.
+  return static_cast<std::uint8_t>(float_to_bits(level + 8388608.0f));
+}
+
 template <>
 CINEFLOW_HD BFloat16 from_float<BFloat16>(float value) {
 #if defined(__CUDA_ARCH__)

@@ -102,11 +102,13 @@ def is_clamp(border: str) -> bool:
     raise ArgumentError('border "zeros" or "clamp"', repr(border))
 
 
-def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) -> Any:
+def empty_output(
+    src: Any, shape: Sequence[int], *, keep_layout: bool = True, to_bytes: bool = False
+) -> Any:
     """An uninitialised array for an op's result, of `src`'s library and device.
 
-    u8 images give f32 results; every other storage type is kept. If `src`
-    [N, C, ..., W] is channels-last in memory, the result is, unless `keep_layout` is False.
+    u8 images give f32 results; every other storage type is kept. With `to_bytes` the result is u8.
+    If `src` [N, C, ..., W] is channels-last in memory, the result is, unless `keep_layout` is False.
 
     Raises:
         ArgumentError: The kernels refuse images of that size. No memory is allocated.
@@ -116,13 +118,15 @@ def empty_output(src: Any, shape: Sequence[int], *, keep_layout: bool = True) ->
     new_empty = getattr(src, "new_empty", None)
     if new_empty is not None:
         torch: Any = sys.modules["torch"]
-        if src.dtype is not torch.uint8 and not channels_last:
+        if src.dtype is not torch.uint8 and not channels_last and not to_bytes:
             return new_empty(*shape)  # torch reads numbers faster than a tuple of them
         module = torch
     else:
         module = sys.modules[kind_of("src", src)]
     permuted = (shape[0], *shape[2:], shape[1]) if channels_last else shape
     dtype = module.float32 if src.dtype == module.uint8 else src.dtype
+    if to_bytes:
+        dtype = module.uint8
     if new_empty is not None:
         result = new_empty(permuted, dtype=dtype)
     else:

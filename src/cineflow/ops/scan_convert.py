@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cineflow import _C
@@ -27,6 +29,7 @@ def scan_convert(
     *,
     scale: float = 1.0,
     offset: float = 0.0,
+    to_bytes: bool = False,
     out: Array | None = None,
 ) -> Array:
     """The Cartesian image of the lines of a probe, bilinear between lines and samples.
@@ -39,10 +42,13 @@ def scan_convert(
         size: (H, W) of the Cartesian image.
         scale: Factor of the result; 1 / 255 normalises uint8 lines in the same pass.
         offset: Added to the result, so it is the value outside of the sector.
-        out: Where to write. It may not overlap `src`.
+        to_bytes: Whether the result is uint8: rounded to the nearest level, ties to even, and
+            clamped to 0..255; NaN gives 0.
+        out: Where to write. It may not overlap `src`. Its dtype is that of the result, so it must
+            be uint8 with `to_bytes`.
 
     Returns:
-        [N, C, H, W] in `src`'s dtype (float32 for uint8): `out` if it was given.
+        [N, C, H, W] in `src`'s dtype (float32 for uint8), or uint8: `out` if it was given.
 
     Raises:
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps `src`.
@@ -57,7 +63,11 @@ def scan_convert(
         )
     _require_size(size)
     scale, offset = real("scale", scale), real("offset", offset)
-    arguments = (src, *size, *geometry.apex, *geometry.steps, scale, offset)
+    if not isinstance(to_bytes, (bool, np.bool_)):
+        raise ArgumentError("to_bytes as True or False", repr(to_bytes))
+    if to_bytes and out is not None and not str(getattr(out, "dtype", "")).endswith("uint8"):
+        raise ArgumentError("out of uint8 with to_bytes", str(getattr(out, "dtype", type(out))))
+    arguments = (src, *size, *geometry.apex, *geometry.steps, scale, offset, bool(to_bytes))
     return run(_scan_convert, *arguments, out=out)
 
 
@@ -76,7 +86,7 @@ def scan_mask(geometry: ProbeGeometry, size: tuple[int, int]) -> np.ndarray:
     """
     _require_geometry(geometry)
     ones = np.ones((1, 1, geometry.lines, geometry.samples), np.uint8)
-    inside: np.ndarray = scan_convert(ones, geometry, size)[0, 0] > 0
+    inside: np.ndarray = scan_convert(ones, geometry, size, to_bytes=True)[0, 0] > 0
     return inside
 
 
@@ -132,8 +142,10 @@ def _require_size(size: tuple[int, int]) -> None:
         raise ArgumentError("a size of 0 x 0 pixels or more", f"{size[0]} x {size[1]}")
 
 
-def _allocate(src: Array, rows: int, columns: int, *_: object) -> Array:
-    return empty_output(src, (src.shape[0], src.shape[1], rows, columns))
+def _allocate(src: Array, rows: int, columns: int, *numbers: Any) -> Array:
+    shape = (src.shape[0], src.shape[1], rows, columns)
+    to_bytes = len(numbers) > _TO_BYTES and numbers[_TO_BYTES]
+    return empty_output(src, shape, to_bytes=to_bytes)
 
 
 def _fill(
@@ -149,16 +161,18 @@ def _fill(
     radius_step: float,
     scale: float,
     offset: float,
+    to_bytes: bool = False,
 ) -> None:
     steps = (first_angle, angle_step, first_radius, radius_step)
     _C.scan_convert(src, out, apex_x, apex_y, *steps, scale, offset, current_stream(src))
 
 
 _LINES = "[N, C, lines, samples]"
+_TO_BYTES = 8  # arguments of the schema between the size and this flag
 _scan_convert = Operator(
     "scan_convert(Tensor src, SymInt rows, SymInt columns, float apex_x, float apex_y,"
     " float first_angle, float angle_step, float first_radius, float radius_step,"
-    " float scale, float offset) -> Tensor",
+    " float scale, float offset, bool to_bytes=False) -> Tensor",
     {"src": _LINES},
     _allocate,
     _fill,

@@ -133,7 +133,7 @@ void sample_typed(const PanelRun& panel, const SampleBlocks& blocks) {
 }  // namespace
 
 void sample_panel(const PanelRun& panel, const SampleBlocks& blocks) noexcept {
-  with_float_storage(panel.run.out_dtype, [&](auto result) {
+  with_storage(panel.run.out_dtype, [&](auto result) {
     with_storage(panel.run.src_dtype, [&](auto source) {
       sample_typed<typename decltype(source)::type, typename decltype(result)::type>(panel, blocks);
     });

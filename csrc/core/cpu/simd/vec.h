@@ -189,6 +189,27 @@ CINEFLOW_HD void store(Half* to, F32s values) {
 #endif
 }
 
+CINEFLOW_HD void store(std::uint8_t* to, F32s values) {
+  // The steps of from_float<uint8_t>, on vectors.
+#if defined(__AVX512F__)
+  const F32s level = _mm512_min_ps(_mm512_max_ps(values, F32s{}), splat(255.0f));
+  const __m128i narrow = _mm512_cvtepi32_epi8((__m512i)(level + 8388608.0f));
+  std::memcpy(to, &narrow, sizeof(narrow));
+#elif defined(__AVX2__)
+  const F32s level = _mm256_min_ps(_mm256_max_ps(values, F32s{}), splat(255.0f));
+  const __m256i bits = _mm256_and_si256((__m256i)(level + 8388608.0f), _mm256_set1_epi32(0xff));
+  const __m128i half =
+      _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
+  const __m128i narrow = _mm_packus_epi16(half, half);
+  std::memcpy(to, &narrow, 8);
+#else
+  F32s level = values > 0.0f ? values : F32s{};
+  level = level < 255.0f ? level : splat(255.0f);
+  const U8s narrow = __builtin_convertvector((U32s)(level + 8388608.0f) & 0xffu, U8s);
+  std::memcpy(to, &narrow, sizeof(narrow));
+#endif
+}
+
 /// The first `count` values; the other lanes are 0.
 template <typename Source>
 CINEFLOW_HD F32s load_first(const Source* from, int count) {

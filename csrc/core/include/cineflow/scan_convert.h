@@ -7,11 +7,12 @@
 //   | tensor          | shape        | dtypes             | strides | device      |
 //   |-----------------|--------------|--------------------|---------|-------------|
 //   | lines           | [N, C, L, S] | f32, f16, bf16, u8 | any     | cpu or cuda |
-//   | Cartesian image | [N, C, H, W] | f32, f16, bf16     | any     | the same    |
+//   | Cartesian image | [N, C, H, W] | f32, f16, bf16, u8 | any     | the same    |
 //
 // Angles turn from x (right) to y (down). The apex is the point where all lines meet: the probe
 // itself for a sector, behind it for a curved array. The sector ends sharply at its first and last
-// line and sample; what lies up to 1/1024 of a step beyond them still belongs to it.
+// line and sample; what lies up to 1/1024 of a step beyond them still belongs to it. A u8 result is
+// rounded to the nearest level, ties to even, and clamped to 0..255; NaN gives 0.
 #pragma once
 
 #include "cineflow/executor.h"
