@@ -63,8 +63,8 @@ class Recipe:
             any other one as it is.
         may_lack: Parts that a checkpoint may lack as a whole, by the beginning of their keys
             ("head."). They keep the weights that `build()` makes, and the model stays untrained.
-        sizes: Sizes of dynamic axes, by name, at which it is exported where none are given. The
-            axes that are left out stay dynamic.
+        usual: Sizes by axis name that `usually` has fixed.
+        whole: The spec with these axes still dynamic; None where none are fixed.
     """
 
     spec: ModelSpec
@@ -76,12 +76,25 @@ class Recipe:
     variant: str = ""
     own_keys: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] = dict
     may_lack: tuple[str, ...] = ()
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    usual: Mapping[str, int] = field(default_factory=dict)
+    whole: ModelSpec | None = None
 
     @property
     def name(self) -> str:
         """Its file name without folder and suffix ("lucas_kanade")."""
         return Path(self.origin).stem
+
+    @property
+    def open_spec(self) -> ModelSpec:
+        """The spec with every axis dynamic that `with_sizes` can fix."""
+        return self.whole or self.spec
+
+    def usually(self, sizes: Mapping[str, int]) -> Recipe:
+        """This recipe with some dynamic axes fixed, which `with_sizes` can still change.
+
+        For a network that is trained at one size. Arguments and errors as `with_sizes`.
+        """
+        return replace(self.with_sizes(sizes), usual=sizes, whole=self.spec)
 
     def with_sizes(self, sizes: Mapping[str, int]) -> Recipe:
         """This recipe with some dynamic axes fixed, for engines built for one size.
@@ -92,7 +105,8 @@ class Recipe:
         Raises:
             ExportError: An axis is unknown or does not accept its size.
         """
-        axes = spec_axes(self.spec)
+        sizes = {**self.usual, **sizes}
+        axes = spec_axes(self.open_spec)
         for name, size in sizes.items():
             if name not in axes or not axes[name].accepts(size):
                 raise ExportError(
@@ -104,12 +118,13 @@ class Recipe:
                     if name in axes
                     else "Leave --size out: it fixes the axes height and width",
                 )
-        given = self.example_inputs
+        given, fixed = self.example_inputs, _fix_axes(self.open_spec, sizes)
         return replace(
             self,
-            spec=_fix_axes(self.spec, sizes),
+            spec=replace(
+                self.spec, inputs=fixed.inputs, outputs=fixed.outputs, states=fixed.states
+            ),
             example_inputs=lambda others, seed: given({**sizes, **others}, seed),
-            sizes={name: size for name, size in self.sizes.items() if name not in sizes},
         )
 
     def examples(self, sizes: Mapping[str, int], seed: int) -> dict[str, torch.Tensor]:

@@ -75,26 +75,29 @@ class Facts:
     size: str
 
 
-def sizes_of(recipe: Recipe, given: Mapping[str, int] | None = None) -> dict[str, int]:
-    """Sizes of the axes for a benchmark: the next that fit, as the client pads frames.
-
-    Args:
-        recipe: Of the network.
-        given: Sizes of some axes that go before all others.
-    """
+def sizes_of(recipe: Recipe) -> dict[str, int]:
+    """Sizes of the axes for a benchmark: the next that fit, as the client pads frames."""
     fitting_names = [name for name in _SIZES if recipe.name.startswith(name)]
     wanted = _SIZES[max(fitting_names, key=len)] if fitting_names else {}
     axes = spec_axes(recipe.spec)
     fitting = {
-        key: -(-size // axes[key].multiple) * axes[key].multiple for key, size in wanted.items()
+        key: -(-size // axes[key].multiple) * axes[key].multiple
+        for key, size in wanted.items()
+        if key in axes
     }
-    return {**trace_sizes(recipe.spec), **recipe.sizes, **fitting, **(given or {})}
+    return {**trace_sizes(recipe.spec), **fitting}
 
 
 def facts_of(name: str, variant: str, given: Mapping[str, int] | None = None) -> Facts:
-    """The facts of a built-in recipe or a recipe's file; `given` as `sizes_of` has it."""
-    recipe = load_recipe(name, variant)
-    sizes = sizes_of(recipe, given)
+    """The facts of a built-in recipe or a recipe's file.
+
+    Args:
+        name: Its name or file.
+        variant: Of it.
+        given: Sizes of some axes, which replace those of `sizes_of`.
+    """
+    recipe = load_recipe(name, variant).with_sizes(given or {})
+    sizes = sizes_of(recipe)
     module = build_module(recipe).eval()
     inputs = tuple(recipe.examples(sizes, 0).values())
     # Shapes only: nothing is computed.

@@ -43,7 +43,7 @@ def measure(
         variant: Of it.
         rounds: Runs that count, in each runtime.
         threads: Of each runtime.
-        given: Sizes of some axes; the others are those of `sizes_of`.
+        given: Sizes of some axes, which replace those of `sizes_of`.
         say: Called with each step.
 
     Returns:
@@ -52,12 +52,11 @@ def measure(
         over its median; `holds`: rates that the served model keeps up with, empty for a call.
     """
     facts = facts_of(name, variant, given)
-    recipe = load_recipe(name, variant)
-    sizes = sizes_of(recipe, given)
-    inputs = {key: value.numpy() for key, value in recipe.examples(sizes, 0).items()}
+    recipe = load_recipe(name, variant).with_sizes(given)
+    inputs = {key: value.numpy() for key, value in recipe.examples(sizes_of(recipe), 0).items()}
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
-        bundle = export_bundle(recipe, Path(folder) / "bundle", sizes=given, progress=say)
+        bundle = export_bundle(recipe, Path(folder) / "bundle", progress=say)
         engines: dict[str, Engine] = {
             EAGER: TorchEngine(build_module(recipe), recipe.spec),
             BODIES: OnnxRuntimeEngine(bundle, threads, use_op_library=False),

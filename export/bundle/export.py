@@ -61,8 +61,7 @@ def export_bundle(
         variant: Of the recipe ("paper"), where `recipe` is a name or a file; "" means its first.
         weights: Checkpoint for the module; None keeps what `build()` made.
         precision: "fp32", or "fp16" for features in half precision.
-        sizes: Fix these dynamic axes, by name ("height", "width"); those of `recipe.sizes` are
-            fixed in any case.
+        sizes: Fix these dynamic axes, by name ("height", "width").
         inlined: Also write `model-inlined.onnx`, for tools that cannot read functions.
         split_ops: Also write the graph cut at our ops, for runtimes that take no plugins.
         progress: Called with one short sentence per step.
@@ -82,8 +81,8 @@ def export_bundle(
             "fp16 keeps coordinates, flow and states in f32; bf16 is not supported",
         )
     require_tolerances(recipe.spec)
-    if fixed := {**recipe.sizes, **(sizes or {})}:
-        recipe = recipe.with_sizes(fixed)
+    if sizes:
+        recipe = recipe.with_sizes(sizes)
     checkpoint = None if weights is None else Checkpoint.read(weights)
     module = build_module(recipe)
     lacking = () if weights is None else load_into(module, weights, recipe)

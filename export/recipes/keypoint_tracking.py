@@ -48,8 +48,7 @@ def recipe(variant: tuple[Size, int]) -> Recipe:
         lambda sizes, seed: example_clip(seed, FRAMES, sizes["height"], sizes["width"]),
         own_keys=sk_net_keys,
         may_lack=PARTS_OF_OURS,
-        sizes={"height": side, "width": side},
-    )
+    ).usually({"height": side, "width": side})
 
 
 def spec_of(frames: int = FRAMES, height: Dim = HEIGHT, width: Dim = WIDTH) -> ModelSpec:

@@ -186,9 +186,9 @@ def _border(model: onnx.ModelProto, bundle: Bundle) -> list[Finding]:
 
 def _fixed_sizes(recipe: Recipe, bundle: Bundle) -> dict[str, int]:
     """Axes of the recipe that the bundle was exported with a fixed size of."""
-    dynamic = spec_axes(recipe.spec)
+    dynamic = spec_axes(recipe.open_spec)
     fixed = {}
-    for mine, theirs in zip(recipe.spec.tensors(), bundle.spec.tensors(), strict=False):
+    for mine, theirs in zip(recipe.open_spec.tensors(), bundle.spec.tensors(), strict=False):
         for dim, size in zip(mine.shape, theirs.shape, strict=False):
             if isinstance(dim, Axis) and isinstance(size, int) and dim.name in dynamic:
                 fixed[dim.name] = size

@@ -231,8 +231,14 @@ def test_sk_net_sees_each_frame_of_a_stream_once() -> None:
 def test_recipes_say_what_they_are(variant: str) -> None:
     recipe = load_recipe("keypoint_tracking", variant)
     side = {"small": 128, "paper": 224}[variant]
-    assert recipe.sizes == {"height": side, "width": side}
     spec = recipe.spec
+    assert spec.inputs[0].shape == (1, 24, 1, side, side)
+    other = recipe.with_sizes({"height": 64})
+    assert other.spec.inputs[0].shape == (1, 24, 1, 64, side)
+    assert other.spec.name == spec.name
+    assert other.examples({}, 0)["clip"].shape == (1, 24, 1, 64, side)
+    with pytest.raises(ExportError, match=r"64\.\.512 by 8"):
+        recipe.with_sizes({"width": 100})
     assert spec.weights.describe() == "seed 0 (untrained)"
     assert spec.view == "parasternal long axis (PLAX)"
     assert (spec.feed.length, spec.feed.hop) == (24, 24)
