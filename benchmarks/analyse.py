@@ -151,7 +151,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="cineflow-bench-") as scratch:
         folder = Path(scratch)
-        runs, facts = [], {}
+        runs: list[float] = []
+        facts: dict[str, float] = {}
         stepped: list[dict[str, tuple[float, float]]] = []
         for _ in range(chosen.repeats):
             seconds, facts = command(path, folder / "command")

@@ -30,6 +30,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
     JPEGLSLossless,
     RLELossless,
 )
@@ -89,6 +91,7 @@ def dicom(syntax: str, pixels: bytes | list[bytes], **tags: object) -> bytes:
 
 def dicom_seeds() -> list[bytes]:
     import jpeg_ls
+    from imagecodecs import jpeg8_encode
     from openjpeg.utils import encode_array
     from pydicom.pixels.encoders import RLELosslessEncoder
 
@@ -130,7 +133,19 @@ def dicom_seeds() -> list[bytes]:
     vector = {"FrameIncrementPointer": 0x00181065, "FrameTimeVector": [0.0, 20.0, 60.0, 20.0]}
     window = {"WindowCenter": 300.0, "WindowWidth": 900.0, "RescaleSlope": 2, "RescaleIntercept": 5}
     jpeg = [cv2.imencode(".jpg", frame)[1].tobytes() for frame in rgb]
+    twelve = {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}
+    codes = deep.view(np.uint16)
     return [
+        dicom(
+            JPEGExtended12Bit,
+            [jpeg8_encode(one & 4095, bitspersample=12) for one in codes],
+            **twelve,
+        ),
+        dicom(
+            JPEGLossless,
+            [jpeg8_encode(one, bitspersample=16, lossless=True) for one in codes],
+            **words,
+        ),
         dicom(ExplicitVRLittleEndian, grey.tobytes()),
         dicom(ImplicitVRLittleEndian, grey.tobytes(), **vector),
         dicom(DeflatedExplicitVRLittleEndian, grey.tobytes()),

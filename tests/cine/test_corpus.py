@@ -2,8 +2,8 @@
 
 `corpus.tsv` says for each file what must become of it. The mean grey level is that of the first
 stored frame before anything is blanked. It was worked out with pydicom's own arrays, windows and
-tables in float64, and for codes that pydicom does not decode here, from the same picture in another
-transfer syntax.
+tables in float64. For codes that pydicom does not decode here, it is from the same picture in
+another transfer syntax, and for JPEG of more than 8 bits from GDCM (in SimpleITK).
 """
 
 from __future__ import annotations

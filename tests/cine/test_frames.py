@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    JPEGLossless,
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
@@ -30,6 +32,7 @@ from cineflow.cine import (
     UnknownTypeError,
     read_cine,
 )
+from cineflow.errors import MissingDependencyError
 
 NOISE = np.random.default_rng(1).integers(0, 256, (12, 48, 64)).astype(np.uint8)
 
@@ -122,20 +125,56 @@ def test_grey_in_each_code(write_dicom) -> None:
         np.testing.assert_array_equal(frame, cv2.imdecode(np.frombuffer(code, np.uint8), 0))
 
 
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("signed", [False, True])
+def test_lossless_jpeg_of_many_bits_is_what_was_stored(
+    bits: int, signed: bool, write_dicom
+) -> None:
+    codec = pytest.importorskip("imagecodecs")
+    deep = NOISE[:4].astype(np.int32) * ((1 << bits) - 1) // 255
+    deep -= (1 << (bits - 1)) if signed else 0
+    tags = {"BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": int(signed)}
+    stored = deep.astype(np.int16 if signed else np.uint16)
+    wanted = read_cine(write_dicom(stored, "native.dcm", **tags))
+    codes = (deep & ((1 << bits) - 1)).astype(np.uint16)
+    frames = [codec.jpeg8_encode(one, bitspersample=bits, lossless=True) for one in codes]
+    path = encoded(write_dicom(stored, **tags), frames, JPEGLossless)
+    np.testing.assert_array_equal(read_cine(path).frames, wanted.frames)
+
+
+def test_jpeg_of_12_bits_needs_its_package(write_dicom, monkeypatch) -> None:
+    codec = pytest.importorskip("imagecodecs")
+    deep = cv2.GaussianBlur(NOISE[:4].transpose(1, 2, 0), (0, 0), 3).transpose(2, 0, 1) * 16.0
+    deep = np.ascontiguousarray(np.rint(deep), np.uint16)
+    frames = [codec.jpeg8_encode(one, level=99, bitspersample=12) for one in deep]
+    tags = {"BitsStored": 12, "HighBit": 11}
+    wanted = read_cine(write_dicom(deep, "native.dcm", **tags)).frames.astype(int)
+    path = encoded(write_dicom(deep, **tags), frames, JPEGExtended12Bit)
+    assert np.abs(read_cine(path).frames - wanted).max() <= 3
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(MissingDependencyError, match="imagecodecs"):
+        read_cine(path)
+
+
 @pytest.mark.parametrize(
     ("syntax", "code", "reason", "advice"),
     [
         (JPEGLSLossless, b"\xff\xd8nothing", "not such a code stream", "Export"),
         (HTJ2KLossless, b"nothing at all", "not such a code stream", "Export"),
-        (JPEGExtended12Bit, None, "of 12 bits", "dcmdjpeg"),
+        (JPEGExtended12Bit, (0xC1, 10, 1), "of 10 bits", "dcmdjpeg"),
+        (JPEGExtended12Bit, (0xC9, 12, 1), "arithmetic", "dcmdjpeg"),
         (MPEG4HP41, b"nothing at all", "MPEG-4 AVC/H.264 High Profile / Level 4.1", ".mp4"),
         ("1.2.840.10008.1.2.7.1", b"nothing", "SMPTE ST 2110-20", "transfer syntax"),
     ],
 )
 def test_the_reason_and_the_advice_fit_the_code(syntax, code, reason, advice, write_dicom) -> None:
-    if code is None:  # the frame header of a JPEG of 12 bits
-        code = b"\xff\xd8\xff\xc1\x00\x0b\x0c\x00\x30\x00\x40\x01\x01\x11\x00" + bytes(40)
-    path = encoded(write_dicom(NOISE), 12 * [code], syntax)
+    frames = NOISE
+    if isinstance(code, tuple):  # the frame header of a JPEG: process, bits, components
+        process, bits, count = code
+        size = b"\x00\x30\x00\x40"
+        code = bytes([0xFF, 0xD8, 0xFF, process, 0, 11, bits, *size, count, 1, 0x11, 0])
+        code, frames = code + bytes(40), NOISE.astype(np.uint16)
+    path = encoded(write_dicom(frames), 12 * [code], syntax)
     with pytest.raises(DecodeError) as caught:
         read_cine(path)
     assert reason in caught.value.got

@@ -60,7 +60,7 @@ ROOMS = [
         "src/cineflow/cine",
         {"ops"},
         {"numpy", "jpeg_ls", "openjpeg"} | FORMATS,
-        {"SimpleITK"},
+        {"SimpleITK", "imagecodecs"},
     ),
     Room("cineflow.phantom", "src/cineflow/phantom", {"ops", "cine"}, {"numpy"} | FORMATS),
     Room(

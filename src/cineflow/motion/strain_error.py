@@ -47,7 +47,7 @@ RULES = {
     "radial": ErrorRule(0.25, 0.16, 0.015),
     "across": ErrorRule(0.85, 0.16, 0.015),
     "down": ErrorRule(0.85, 0.16, 0.015),
-    "length": ErrorRule(0.85, 0.16, 0.015),
+    "length": ErrorRule(0.2, 0.12, 0.01),
 }
 
 #: Half of the interval that is shown, in sigma.

@@ -1,7 +1,8 @@
 """Stored bytes of one frame to stored values, through libraries that are not GPL.
 
-Uncompressed and RLE are decoded here, JPEG by Pillow (libjpeg-turbo), JPEG-LS by pyjpegls (CharLS),
-JPEG 2000 and HTJ2K by pylibjpeg-openjpeg (OpenJPEG). The size that a code stream states is compared
+Uncompressed and RLE are decoded here, JPEG of 8 bits by Pillow and of 9 to 16 bits by imagecodecs
+(both with libjpeg-turbo), JPEG-LS by pyjpegls (CharLS), JPEG 2000 and HTJ2K by pylibjpeg-openjpeg
+(OpenJPEG). The size that a code stream states is compared
 with the tags before it is decoded, so that a small file cannot ask for a large allocation.
 """
 
@@ -18,7 +19,7 @@ from PIL import Image
 from cineflow.cine.dicom.header import Layout, Opened, truncated
 from cineflow.cine.dicom.rle import decode_rle
 from cineflow.cine.errors import DecodeError
-from cineflow.errors import CineError
+from cineflow.errors import CineError, MissingDependencyError
 
 _UID = "1.2.840.10008.1.2"
 JPEG = {f"{_UID}.4.{number}" for number in (50, 51, 53, 55, 57, 70)}
@@ -29,6 +30,8 @@ _RLE = f"{_UID}.5"
 VIDEO = {f"{_UID}.4.{number}" for number in range(100, 109)} | {
     f"{_UID}.4.{number}.1" for number in range(100, 107)
 }
+#: Starts of frame of JPEG with Huffman codes: baseline, extended, progressive, lossless.
+_HUFFMAN = (0xC0, 0xC1, 0xC2, _LOSSLESS := 0xC3)
 _STARTS_OF_FRAME = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 
 
@@ -75,13 +78,15 @@ def decode(data: bytes, opened: Opened) -> np.ndarray:
             return _native(data, opened)
         if syntax == _RLE:
             return decode_rle(data, layout)
-        check_stream(data, opened)
+        stream = check_stream(data, opened)
+        if syntax in JPEG and stream.bits > 8:
+            return _deep_jpeg(data)
         if syntax in JPEG:
             return jpeg_values(data, "L" if layout.samples == 1 else "YCbCr")
         if syntax in _JPEG_LS:
             return _jpeg_ls(data, layout)
         return _jpeg_2000(data)
-    except CineError:
+    except (CineError, MissingDependencyError):
         raise
     except Exception as error:  # the decoders raise many types on damaged code
         raise broken(opened, error) from error
@@ -126,14 +131,26 @@ def check_stream(data: bytes, opened: Opened) -> Stream:
             f"a code stream of {stream.rows}x{stream.columns} with {stream.samples}",
             "The object contradicts itself. Export the clip again.",
         )
-    if syntax in JPEG and (stream.bits != 8 or stream.process not in (0xC0, 0xC1, 0xC2, 0xC3)):
+    if syntax in JPEG and not _decodes(stream, layout):
+        colour = " of colour" if stream.samples > 1 else ""
+        code = "" if stream.process in _HUFFMAN else ", with arithmetic or hierarchical code"
         raise DecodeError(
-            "JPEG of 8 bits, with Huffman codes",
-            f"{syntax.name} of {stream.bits} bits",
+            "JPEG with Huffman codes: of 8 bits, or grey of 12 bits or lossless of 9 to 16",
+            f"{syntax.name} of {stream.bits} bits{colour}{code}, tagged as {layout.allocated} bits",
             "No library that cineflow installs decodes it. "
             "Convert it with DCMTK: dcmdjpeg IN.dcm OUT.dcm.",
         )
     return stream
+
+
+def _decodes(stream: Stream, layout: Layout) -> bool:
+    """Whether a library decodes this JPEG, and what it gives fits the container."""
+    if stream.process not in _HUFFMAN or stream.bits > layout.allocated:
+        return False
+    if stream.bits == 8:
+        return True
+    deep = range(9, 17) if stream.process == _LOSSLESS else (12,)
+    return stream.samples == 1 and stream.bits in deep
 
 
 def jpeg_values(data: bytes, mode: str, shrink: int = 1) -> np.ndarray:
@@ -152,6 +169,19 @@ def jpeg_values(data: bytes, mode: str, shrink: int = 1) -> np.ndarray:
         if mode != "RGB":
             image.draft(mode, (max(1, image.width // shrink), max(1, image.height // shrink)))
         return np.asarray(image)
+
+
+def _deep_jpeg(data: bytes) -> np.ndarray:
+    """A grey JPEG frame of 9 to 16 bits, uint16 [H, W]."""
+    try:
+        from imagecodecs import jpeg8_decode  # only objects with this code need it
+    except ImportError as error:
+        raise MissingDependencyError(
+            "the package imagecodecs, for JPEG of more than 8 bits",
+            "it is not installed",
+            "`pip install 'cineflow[jpeg]'`, or convert it with DCMTK: dcmdjpeg IN.dcm OUT.dcm",
+        ) from error
+    return np.asarray(jpeg8_decode(data))
 
 
 def _native(data: bytes, opened: Opened) -> np.ndarray:

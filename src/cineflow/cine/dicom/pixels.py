@@ -25,7 +25,7 @@ from cineflow.cine.dicom.header import Layout, Opened
 from cineflow.cine.dicom.palette import luma_of, palette_of
 from cineflow.cine.errors import DecodeError
 from cineflow.cine.limits import check_size
-from cineflow.errors import CineError
+from cineflow.errors import CineError, MissingDependencyError
 
 # A pixel is coloured when its channels differ by more than JPEG's chroma error.
 _CHROMA_LEVELS = 24
@@ -117,7 +117,7 @@ def _collect(shown: Sequence[Shown], layout: Layout, luma: Luma, note: str) -> G
         data = one.frames.read(one.index)
         try:
             target[:], found = luma(data, one.opened, index % _COLOUR_STEP == 0)
-        except CineError:
+        except (CineError, MissingDependencyError):
             raise
         except Exception as error:  # Pillow raises many types on damaged code
             raise broken(one.opened, error) from error
