@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -21,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 #: Keys of the Compose specification that the file may use, and no others.
 SERVICE_KEYS = {
-    "build", "image", "user", "network_mode", "ipc", "environment", "volumes", "command",
-    "stop_grace_period", "restart", "deploy",
+    "build", "image", "user", "network_mode", "ipc", "security_opt", "cap_drop", "environment",
+    "volumes", "command", "stop_grace_period", "restart", "deploy",
 }  # fmt: skip
 INSTRUCTIONS = {
     "ARG", "FROM", "RUN", "WORKDIR", "COPY", "USER", "EXPOSE", "HEALTHCHECK", "STOPSIGNAL",
@@ -106,7 +107,8 @@ def test_the_image_is_made_of_what_is_there() -> None:
             for source in sources:
                 assert (ROOT / source).exists(), source
     assert copied >= {"pyproject.toml", "setup.py", "csrc", "src", "export", "client"}
-    assert [text for name, text in given if name == "USER"] == ["cineflow"]  # not root
+    assert [text for name, text in given if name == "USER"] == ["10001"]  # not root
+    assert any("useradd" in text and "--uid 10001 " in text for name, text in given)
     assert dict(given)["EXPOSE"].split() == ["8001", "8002"]
     for name in ("ENTRYPOINT", "CMD"):
         assert isinstance(json.loads(dict(given)[name]), list)  # no shell, so SIGTERM arrives
@@ -154,6 +156,46 @@ def test_the_unit_makes_the_folders_that_it_uses() -> None:
         assert found[key] == ["cineflow"]
     assert found["Type"] == ["notify"]
     assert found["KillMode"] == ["mixed"]  # the command ends its own processes
+
+
+#: What the linter of compose files may find, and why it stays.
+ACCEPTED = {
+    "CL-0008": "the machine's network: the server listens on its loopback only",
+    "CL-0010": "the machine's /dev/shm: frames go through it",
+    "CL-0013": "the user's runtime folder: the key to shared memory lies there",
+    "CL-0007": "a root file system that can be written: not tried without",
+    "CL-0019": "no digest: the image is built here, and not pulled",
+    "CL-0026": "no limits of processor and memory: the models decide what is needed",
+}
+
+
+def linter(name: str) -> str:
+    """A program that came with this Python, or is on PATH."""
+    folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    found = shutil.which(name, path=os.pathsep.join(folders))
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+@pytest.mark.slow
+def test_a_linter_takes_the_dockerfile(tmp_path: Path) -> None:
+    command = [linter("hadolint"), "--no-color"]
+    done = subprocess.run([*command, DEPLOY / "Dockerfile"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+    wrong = tmp_path / "Dockerfile"
+    wrong.write_text((DEPLOY / "Dockerfile").read_text().replace("WORKDIR /src", "WORKDIR src"))
+    done = subprocess.run([*command, wrong], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "DL3000" in done.stdout  # it would have been seen
+
+
+@pytest.mark.slow
+def test_a_linter_finds_nothing_new_in_the_compose_file() -> None:
+    command = [linter("compose-lint"), "check", "--format", "json", "--no-env"]
+    done = subprocess.run([*command, DEPLOY / "compose.yaml"], capture_output=True, text=True)
+    found = {one["rule_id"] for one in json.loads(done.stdout)["findings"]}
+    assert found == set(ACCEPTED), done.stdout
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")

@@ -18,6 +18,7 @@ import pytest
 from cineflow.errors import EngineError
 from cineflow.runtime import Bundle, choose_engine, engine_report, open_engine, runtimes
 from cineflow.runtime.engines import providers
+from cineflow.runtime.engines.onnxruntime import op_library_path, register_op_library
 from cineflow.runtime.engines.providers import (
     CPU_PROVIDER,
     CUDA_PROVIDER,
@@ -104,6 +105,15 @@ def test_a_provider_that_loads_but_does_not_run_is_not_chosen(
     monkeypatch.setattr(providers, "has_driver", lambda: True)
     fault = provider_fault(CUDA_PROVIDER)
     assert fault.endswith("no kernel image is available")
+
+
+@pytest.mark.skipif(op_library_path() is None, reason="the op library is not built")
+def test_ops_without_cuda_stay_in_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel for the CPU inside a graph on a card would copy its tensors there and back."""
+    for architectures, words in (("80", "cineflow op library"), ("", "is built without CUDA")):
+        monkeypatch.setattr("cineflow.ops.dispatch.cuda_architectures", lambda a=architectures: a)
+        assert words in register_op_library(onnxruntime.SessionOptions(), CUDA_PROVIDER)
+        assert "cineflow op library" in register_op_library(onnxruntime.SessionOptions())
 
 
 def test_the_probe_is_silent() -> None:

@@ -17,6 +17,7 @@ from cineflow.export import write_repository
 from cineflow.runtime import Bundle
 from cineflow.serving import TritonServer
 from cineflow.serving.plan import PULSE
+from cineflow.serving.reviving import MOST_REVIVALS
 from cineflow_client import CineflowClientError, Client
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (8, 64, 80)).astype(np.uint8)
@@ -95,11 +96,41 @@ def test_a_process_that_stands_still_is_replaced(two_models: TritonServer) -> No
 
 
 def computes(client: Client) -> bool:
-    with client.stream("lucas_kanade", resume_s=0) as stream:
-        try:
+    try:
+        with client.stream("lucas_kanade", resume_s=0) as stream:
             return stream.push(FRAMES[0]).current == 0
-        except CineflowClientError:
-            return False
+    except CineflowClientError:
+        return False
+
+
+@pytest.mark.slow
+def test_what_dead_instances_leave_does_not_pile_up(
+    server_binary: Any, other_bundle: Bundle, tmp_path: Path, left_behind: Any
+) -> None:
+    """Triton keeps something of them, so the server itself is started again after some."""
+    both = {"lucas_kanade": DEFAULT, "other": other_bundle}
+    write_repository([DEFAULT, other_bundle], tmp_path / "models", aliases=both)
+
+    def threads(server: TritonServer) -> int:
+        return len(list(Path(f"/proc/{server.pid}/task").iterdir()))
+
+    with (
+        TritonServer(
+            tmp_path / "models", binary=server_binary, models=[*both], restarts=99
+        ) as server,
+        Client(server.url) as client,
+    ):
+        until(lambda: computes(client))
+        at_first, most = threads(server), 0
+        for count in range(MOST_REVIVALS + 1):
+            os.kill(process_of(server, DEFAULT.served_name), signal.SIGKILL)
+            until(lambda count=count: server.reloads + server.restarts > count)
+            until(lambda: computes(client))
+            most = max(most, threads(server))
+        assert (server.reloads, server.restarts) == (MOST_REVIVALS, 1)
+        assert most < at_first + 40 * (MOST_REVIVALS + 1)
+        assert threads(server) < at_first + 20
+    assert left_behind(server.name) == []
 
 
 @pytest.mark.slow

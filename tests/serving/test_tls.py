@@ -20,9 +20,10 @@ from typer.testing import CliRunner
 
 from cineflow.cli import _app
 from cineflow.errors import ArgumentError
-from cineflow.serving import CertificateError, TritonServer, UnprotectedError
+from cineflow.serving import CertificateError, TritonServer, UnprotectedError, certs
 from cineflow.serving.access import Access
 from cineflow.serving.certs import make_test_certificates, server_certificates
+from cineflow.serving.key_kinds import TAKEN, key_kind
 from cineflow_client import Certificates, CertificateUnusable, Client, ServerUnavailable
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
@@ -240,3 +241,59 @@ def test_certs_without_openssl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CertificateError, match="apt-get install openssl"):
         make_test_certificates(tmp_path / "certs")
+
+
+#: Kind of a key -> how openssl makes one.
+KEYS = {
+    "RSA": ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+    "P-256": ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+    "P-384": ["EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+    "P-521": ["EC", "-pkeyopt", "ec_paramgen_curve:P-521"],
+    "Ed25519": ["ED25519"],
+    "Ed448": ["ED448"],
+    "RSA-PSS": ["RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"],
+}
+
+
+def another_server(folder: Path, kind: str) -> None:
+    """Give a server in a folder of certificates a key of another kind, signed by itself."""
+    for command in (
+        ["genpkey", "-algorithm", *KEYS[kind], "-out", "server.key"],
+        ["req", "-x509", "-key", "server.key", "-subj", "/CN=me", "-out", "server.crt",
+         "-addext", "subjectAltName = IP:127.0.0.1"],
+    ):  # fmt: skip
+        made = ["openssl", *command]
+        subprocess.run(made, cwd=folder, check=True, umask=0o077, capture_output=True)
+    both = (folder / "ca.crt").read_text() + (folder / "server.crt").read_text()
+    (folder / "ca.crt").write_text(both)
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_key_that_clients_do_not_take_is_refused_early(own: Path, kind: str) -> None:
+    another_server(own, kind)
+    assert key_kind(own / "server.crt") == kind
+    if kind in TAKEN:
+        server_certificates(own)
+        return
+    with pytest.raises(CertificateError, match=rf"RSA, P-256 or P-384 .*got {kind}"):
+        server_certificates(own)
+    (own / "server.crt").write_text((own / "server.crt").read_text()[:300])
+    with pytest.raises(ValueError, match=r"substring|ends within"):
+        key_kind(own / "server.crt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["RSA", "P-384", "P-521", "Ed25519"])
+def test_which_keys_clients_take(
+    server_binary: Any, repository: Path, own: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The real server and gRPC's own client decide; without our check before."""
+    another_server(own, kind)
+    monkeypatch.setattr(certs, "TAKEN", tuple(KEYS))
+    with TritonServer(repository, binary=server_binary, secure=own) as running:
+        if kind in TAKEN:
+            ask(running.url, own / "ca.crt", own / "client.crt")
+            return
+        with pytest.raises(grpc.RpcError) as refused:
+            ask(running.url, own / "ca.crt", own / "client.crt")
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE

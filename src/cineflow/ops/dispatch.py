@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cineflow import _C
 from cineflow.ops.arrays import Array, all_numpy, shared_kind
 from cineflow.ops.operator import Operator
 
@@ -43,3 +44,8 @@ def _run(op: Operator, arguments: tuple[Any, ...], out: Array | None) -> Array:
         out = op.allocate(*arguments)
     op.fill(out, *arguments)
     return out
+
+
+def cuda_architectures() -> str:
+    """GPU architectures that our kernels have code for ("80"); empty in a build without CUDA."""
+    return _C.cuda_architectures()

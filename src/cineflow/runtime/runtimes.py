@@ -56,7 +56,7 @@ def _onnxruntime(name: str, provider: str) -> Runtime:
         if bundle is not None and precision not in (None, bundle.precision):
             own = f"it runs a bundle as it was exported, this one in {bundle.precision}"
             return EngineStatus(name, version, False, own, f"Export with --precision {precision}")
-        kernels = ort_engine.register_op_library(onnxruntime.SessionOptions())
+        kernels = ort_engine.register_op_library(onnxruntime.SessionOptions(), provider)
         return EngineStatus(name, version, True, f"our ops run through the {kernels}")
 
     def open_(bundle: Bundle, threads: int | None, precision: str | None) -> Engine:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from cineflow.errors import ArgumentError
 from cineflow.serving.errors import CertificateError
+from cineflow.serving.key_kinds import TAKEN, key_kind
 
 #: Whoever else may write to a file may replace it.
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -71,13 +72,21 @@ def server_certificates(folder: Path | str) -> Certificates:
     Raises:
         CertificateError: A file is missing or is not what its name says, the key is open to other
             users, another user may replace a file, or clients that trust `ca.crt` would refuse the
-            server (it has expired, or another CA has signed it).
+            server (it has expired, another CA has signed it, or gRPC does not take its key).
     """
     folder = Path(folder).resolve()
     found = Certificates(folder / "ca.crt", folder / "server.crt", folder / "server.key")
     for path in (found.authority, found.certificate, found.key):
         _require_safe(path, private=path == found.key)
     _require_trusted(found)
+    kind = key_kind(found.certificate)
+    if kind not in TAKEN:
+        raise CertificateError(
+            f"a key of {', '.join(TAKEN[:-1])} or {TAKEN[-1]} in {found.certificate}: clients of "
+            "gRPC take no other from a server",
+            kind,
+            "Ask the CA for another one; `cineflow certs DIR` makes one for a test.",
+        )
     return found
 
 

@@ -68,7 +68,9 @@ class OnnxRuntimeEngine:
         self._outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]
 
         options = session_options(ort, threads)
-        self.kernels = register_op_library(options) if use_op_library else "bodies in the graph"
+        self.kernels = "bodies in the graph"
+        if use_op_library:
+            self.kernels = register_op_library(options, provider)
         try:
             self._session = ort.InferenceSession(
                 str(graph or bundle.onnx_path),
@@ -191,11 +193,18 @@ def op_library_path() -> Path | None:
     return library if library.is_file() else None
 
 
-def register_op_library(options: Any) -> str:
-    """Register the op library if there is one; returns in words what runs our ops."""
+def register_op_library(options: Any, provider: str = CPU_PROVIDER) -> str:
+    """Register the op library if it has kernels for a provider; returns what runs our ops.
+
+    A library without CUDA would move each of our nodes to the CPU, with copies before and after it.
+    """
+    from cineflow.ops.dispatch import cuda_architectures
+
     library = op_library_path()
     if library is None:
         return f"bodies in the graph ({OP_LIBRARY} is not built)"
+    if provider == CUDA_PROVIDER and not cuda_architectures():
+        return f"bodies in the graph ({OP_LIBRARY} is built without CUDA)"
     try:
         options.register_custom_ops_library(str(library))
     except Exception as error:  # an ORT that is too old for it must not stop a stream
