@@ -15,7 +15,7 @@ from benchmarks.ops.correlation_pyramid import (
 )
 from benchmarks.ops.patches import patch_correlation
 from benchmarks.ops.polar import polar, polar_bytes, polar_moving, unpolar
-from benchmarks.ops.scan_convert import scan_convert
+from benchmarks.ops.scan_convert import scan_convert, scan_convert_volume
 from benchmarks.ops.volumes import (
     compose_flow_volume,
     correlation_volume,
@@ -62,4 +62,6 @@ def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
         yield partial(unpolar, frames)
     for storage, result in (("float32", "float32"), ("uint8", "float32"), ("uint8", "uint8")):
         yield partial(scan_convert, storage, result)
+    for storage in ("float32", "uint8"):
+        yield partial(scan_convert_volume, storage)
     yield small_call

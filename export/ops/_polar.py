@@ -7,7 +7,7 @@ precision and stored as constants. The rest depends on the centre.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,8 +32,9 @@ POLAR: dict[str, Attribute] = {
 
 
 def grid_shape(shapes: InputShapes, attributes: Mapping[str, Any]) -> Shape:
-    """[N, C, rows, columns]."""
-    return (*shapes["src"][:2], attributes["rows"], attributes["columns"])
+    """[N, C, rows, columns], of volumes [N, C, slices, rows, columns]."""
+    slices = [attributes["slices"]] if len(shapes["src"]) == 5 else []
+    return (*shapes["src"][:2], *slices, attributes["rows"], attributes["columns"])
 
 
 class Steps(Protocol):
@@ -123,10 +124,11 @@ def groups() -> str:
   centre_y = Unsqueeze (ys, plane_axes)"""
 
 
-def finish(grid: Size, from_bytes: bool, to_bytes: bool = False) -> str:
-    """`out` [N, C, rows, columns]: offset + scale * `sampled`."""
+def finish(grid: Size, from_bytes: bool, to_bytes: bool = False, slices: Sequence[int] = ()) -> str:
+    """`out` [N, C, rows, columns]: offset + scale * `sampled`. Volumes have `slices` also."""
+    sides = [*slices, grid.rows, grid.columns]
     return f"""
-  size_out = Constant <value = int64[2] {{{grid.rows}, {grid.columns}}}> ()
+  size_out = Constant <value = int64[{len(sides)}] {{{", ".join(map(str, sides))}}}> ()
   shape_out = Concat <axis: int = 0> (frames, channels, size_out)
   unfolded = Reshape <allowzero: int = 1> (sampled, shape_out)
   factor = Constant <value_float: float = @scale> ()
@@ -136,11 +138,11 @@ def finish(grid: Size, from_bytes: bool, to_bytes: bool = False) -> str:
   {levels() if to_bytes else result("src", from_bytes)}"""
 
 
-def sector(angle_step: float) -> str:
-    """`polar`, `turn` and `cut` of the angles of a sector: see `positions`."""
+def sector(angle_step: float, axis: int = 2) -> str:
+    """`angles`, `turn` and `cut` of the angles of a sector along an axis of `planes`: see
+    `around`."""
     return f"""
-  polar = Identity (planes)
-  angles_i = Shape <start: int = 2, end: int = 3> (planes)
+  angles_i = Shape <start: int = {axis}, end: int = {axis + 1}> (planes)
   angles = Cast <to: int = {F32}> (angles_i)
   {constant("turn", "", [_TURN / abs(angle_step)])}
   {constant("pair", "", [2])}
@@ -154,21 +156,33 @@ def positions(grid: Steps, gap: str, column: str = "x", row: str = "y") -> str:
 
     Args:
         grid: The steps of the polar image.
-        gap: Lines that define `polar`, the sampled image, `turn`, its rows in a full circle, and
-            `cut`: rows beyond it are counted back from the first row.
-        column: Name of the result, columns of `polar`.
-        row: Name of the result, rows of `polar`.
+        gap: As in `around`.
+        column: Name of the result, columns of the polar image.
+        row: Name of the result, rows of the polar image.
     """
-    first_angle = math.fmod(math.fmod(grid.first_angle, _TURN) + _TURN, _TURN)
     return f"""
-  {_TO_POLAR}
+  {TO_POLAR}
   {constant("first_radius", "", [grid.first_radius])}
   {constant("radii_per_pixel", "", [1 / grid.radius_step])}
   beyond_first = Sub (distance, first_radius)
   {column} = Mul (beyond_first, radii_per_pixel)
+  {around(grid.first_angle, grid.angle_step, gap, row)}"""
 
+
+def around(first_angle: float, angle_step: float, gap: str, to: str) -> str:
+    """`to`: the position of `angle` among evenly spaced angles.
+
+    Args:
+        first_angle: Radians.
+        angle_step: Radians.
+        gap: Lines that define `turn`, the steps in a full circle, and `cut`: positions beyond it
+            are counted back from the first angle.
+        to: Name of the result.
+    """
+    first_angle = math.fmod(math.fmod(first_angle, _TURN) + _TURN, _TURN)
+    return f"""
   {constant("first_angle", "", [first_angle])}
-  {constant("angles_per_radian", "", [1 / grid.angle_step])}
+  {constant("angles_per_radian", "", [1 / angle_step])}
   {gap}
   from_first = Sub (angle, first_angle)
   turned = Mul (from_first, angles_per_radian)
@@ -177,7 +191,7 @@ def positions(grid: Steps, gap: str, column: str = "x", row: str = "y") -> str:
   forward = Where (turned_back, turned_on, turned)
   forward_less = Sub (forward, turn)
   past_cut = Greater (forward, cut)
-  {row} = Where (past_cut, forward_less, forward)"""
+  {to} = Where (past_cut, forward_less, forward)"""
 
 
 # `angle` and `distance` of the pixels (`row`, `column`) from a centre (`centre_x`, `centre_y`).
@@ -185,7 +199,7 @@ def positions(grid: Steps, gap: str, column: str = "x", row: str = "y") -> str:
 # As in csrc/core/math/polar.h, the octant of the angle is mirrored onto [0, pi / 4], and a far
 # centre is brought nearer so that no square overflows (a non-finite centre becomes NaN). Values are
 # [G, 1, h, w], or broadcast to that.
-_TO_POLAR = f"""
+TO_POLAR = f"""
   {constant("zero", "", [0])}
   {constant("unit", "", [1])}
   {constant("reach", "", [1e18])}

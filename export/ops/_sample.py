@@ -69,8 +69,8 @@ def sample(source: str, border: str, to: str, *, moved_by: str = "", axes: int =
         moved_by: Name of a flow [N, 2, h, w] that moves a pixel grid, `x` [w] and `y` [h, 1]. Only
             these two vectors are then normalised, and the flow is scaled. Without it, `x` and `y`
             are [N, 1, h, w].
-        axes: 2 for images. 3 for volumes, which need `moved_by` [N, 3, d, h, w] and have slices `z`
-            [d, 1, 1] in addition.
+        axes: 2 for images. 3 for volumes, which have slices `z` in addition: [d, 1, 1] with
+            `moved_by` [N, 3, d, h, w], or all three [N, 1, d, h, w] without.
     """
     guarded = {"zeros": _ZEROS, "clamp": _clamp(moved_by or "position", axes)}[border]
     named = _AXES[axes]
@@ -97,7 +97,7 @@ def sample(source: str, border: str, to: str, *, moved_by: str = "", axes: int =
   f_2 = Constant <value = float {{2.0}}> ()
   f_far = Constant <value = float {{4.0}}> ()
 {_indented(lines)}
-  {_moved(moved_by, axes) if moved_by else _AS_THEY_ARE}
+  {_moved(moved_by, axes) if moved_by else _as_they_are(axes)}
   {guarded}
   grid = Transpose <perm: ints = [{last}]> (safe)
   source_f32 = Cast <to: int = {F32}> ({source})
@@ -113,9 +113,11 @@ def _indented(lines: list[str]) -> str:
     return "\n".join(f"  {line}" for line in lines)
 
 
-_AS_THEY_ARE = """
-  raw = Concat <axis: int = 1> (x_norm, y_norm)
-  position = Concat <axis: int = 1> (x, y)"""
+def _as_they_are(axes: int) -> str:
+    names = [axis for axis, _, _ in _AXES[axes]]
+    return f"""
+  raw = Concat <axis: int = 1> ({", ".join(f"{name}_norm" for name in names)})
+  position = Concat <axis: int = 1> ({", ".join(names)})"""
 
 
 def _moved(flow: str, axes: int) -> str:

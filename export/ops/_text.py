@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 #: Opset of the bodies, and of the graphs that carry them.
 OPSET = 20
@@ -64,6 +65,19 @@ def voxels(depth: str, height: str, width: str, slice_: str, row: str, column: s
   slice_f = Cast <to: int = {F32}> (slice_i)
   both_last = Constant <value = int64[2] {{-2, -1}}> ()
   {slice_} = Unsqueeze (slice_f, both_last)"""
+
+
+def prefixed(lines: str, prefix: str, inputs: Mapping[str, str]) -> str:
+    """`lines` with other names, so that they can stand in one body twice.
+
+    Args:
+        lines: Of ONNX text.
+        prefix: Of the name of every value that they define.
+        inputs: New names of values that they read.
+    """
+    defined = re.findall(r"(\w+)(?=(?:, \w+)* = \w+ [<(])", lines)
+    names = {name: prefix + name for name in defined} | dict(inputs)
+    return re.sub(r"\w+", lambda word: names.get(word[0], word[0]), lines)
 
 
 def constant(name: str, shape: str, values: Iterable[float]) -> str:

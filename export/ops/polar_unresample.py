@@ -37,20 +37,22 @@ def body(*, from_bytes: bool = False, **attributes: Any) -> str:
   width = Constant <value = int64[1] {{{grid.columns}}}> ()
   {pixels("height", "width")}
   {groups()}
-  {positions(grid, _CIRCLE if grid.wraps else sector(grid.angle_step))}
+  {positions(grid, _CIRCLE if grid.wraps else _SECTOR + sector(grid.angle_step))}
   {sample("polar", grid.border, "sampled")}
   {finish(grid, from_bytes)}""",
     )
 
 
-# `polar` is the sampled image and `turn` the rows of a full circle. Rows beyond `cut` are counted
-# back from the first row.
+# `polar` is the sampled image. `turn` and `cut` are as in `around`.
 _CIRCLE = f"""
   first_row = Slice (planes, slice_0, slice_1, slice_2)
   polar = Concat <axis: int = 2> (planes, first_row)
   angles_i = Shape <start: int = 2, end: int = 3> (planes)
   turn = Cast <to: int = {F32}> (angles_i)
   cut = Identity (turn)"""
+
+
+_SECTOR = "polar = Identity (planes)"
 
 
 OP = Operator(

@@ -106,5 +106,9 @@ def scan_convert(
     radius_step: float,
     scale: float,
     offset: float,
+    axis_y: float = 0.0,
+    axis_z: float = 0.0,
+    first_tilt: float = 0.0,
+    tilt_step: float = 1.0,
     stream: int = 0,
 ) -> None: ...

@@ -206,7 +206,7 @@ def test_strides_of_broken_elements(op: Good) -> None:
     kind = np.dtype([("value", "f4"), ("flag", "u1")])
     for name, shape in op.shapes.items():
         packed = np.zeros(shape, kind)["value"]
-        wanted = rf"wanted {name} with strides of whole elements; got \d+ bytes along axis 0"
+        wanted = rf"wanted {name} with strides of whole elements; got \d+ bytes along axis \d"
         refused(op, wanted, **{name: packed})
 
 

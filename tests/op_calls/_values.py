@@ -156,5 +156,6 @@ def sampling_aside(aside: tuple[float, ...]) -> Iterator[None]:
     with contextlib.ExitStack() as patches:
         for user in users:
             patches.enter_context(mock.patch.object(user, "sample", in_plane))
-        patches.enter_context(mock.patch.object(users[0], "sample_volume", in_volume))
+            if hasattr(user, "sample_volume"):
+                patches.enter_context(mock.patch.object(user, "sample_volume", in_volume))
         yield

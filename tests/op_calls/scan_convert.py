@@ -1,7 +1,8 @@
-"""`scan_convert`: the lines of a probe and their place in the image."""
+"""`scan_convert`: the lines of a probe and their place in the image, or its planes in a volume."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from cineflow.reference.scan_convert import EDGE
 from tests.op_calls import polar_resample as polar
 from tests.op_calls._op import Op
 from tests.op_calls._values import (
+    DEPTH,
+    DEPTHS,
     FLOATS,
     IMAGES,
     SIDES,
@@ -21,6 +24,7 @@ from tests.op_calls._values import (
     Pick,
     Shape,
     Sides,
+    deep,
     images,
     zeros,
 )
@@ -78,25 +82,65 @@ def draw(rng: np.random.Generator, shape: Shape, options: Options) -> tuple[Inpu
     return {"src": images(rng, (*shape[:2], lines, samples))}, options
 
 
-def is_clear(options: Options, lines: int, samples: int) -> bool:
+def choose_volume(pick: Pick, sides: Sides = SIDES) -> Options:
+    """The same for small volumes, because the reference is slow; the axis of the tilts is the apex,
+    or near it."""
+    sides = (sides[0][:7], sides[1][:11])
+    first_tilt, tilt_sweep = pick(((-0.75, 1.5), (0.75, -1.5), (-2.0, 4.0), (0.25, 6.0)))
+    first_angle, sweep = pick(((0.75, 1.5), (2.25, -1.5), (-1.0, 4.0), (1000.0, 6.0)))
+    return choose(pick, sides) | {
+        "first_angle": first_angle,
+        "sweep": sweep,
+        "slices": pick(DEPTHS),
+        "axis_y": pick((-8.0, 0.25, 5.5)),
+        "axis_z": pick((-1.75, 0.5, 2.25)),
+        "first_tilt": first_tilt,
+        "tilt_sweep": tilt_sweep,
+        "depth": pick(DEPTHS),
+    }
+
+
+def draw_volume(rng: np.random.Generator, shape: Shape, options: Options) -> tuple[Inputs, Options]:
+    """Volumes [N, C, P, L, S] of at least 2 x 2 x 2 samples, and such a probe."""
+    planes, lines, samples = (max(side, 2) for side in deep(shape, options)[2:])
+    options["angle_step"] = options.pop("sweep") / (lines - 1)
+    options["tilt_step"] = options.pop("tilt_sweep") / (planes - 1)
+    while not is_clear(options, lines, samples, planes):
+        options["apex_x"] += 0.125
+        options["axis_z"] += 0.125
+    return {"src": images(rng, (*shape[:2], planes, lines, samples))}, options
+
+
+def is_clear(options: Options, lines: int, samples: int, planes: int = 0) -> bool:
     """Whether no pixel lies where the sector ends: rounding would decide whether it is inside."""
     rows, columns = np.mgrid[0 : options["rows"], 0 : options["columns"]]
     x, y = columns - options["apex_x"], rows - options["apex_y"]
+    ends = []
+    if planes:
+        slices = np.arange(options["slices"])[:, None, None]
+        below, beside = rows - options["axis_y"], slices - options["axis_z"]
+        y = np.hypot(below, beside) + options["axis_y"] - options["apex_y"]
+        tilt = np.arctan2(beside, below)
+        ends += ends_of(tilt, options["first_tilt"], options["tilt_step"], planes)
     along = (np.hypot(x, y) - options["first_radius"]) / options["radius_step"]
-    step = options["angle_step"]
-    around = (np.arctan2(y, x) - options["first_angle"]) / step
-    turn = 2 * math.pi / abs(step)
-    ends = [along + EDGE, along - (samples - 1 + EDGE)]
-    for end in (around + EDGE, around - (lines - 1 + EDGE)):
-        ends.append((end + turn / 2) % turn - turn / 2)
+    ends += [along + EDGE, along - (samples - 1 + EDGE)]
+    ends += ends_of(np.arctan2(y, x), options["first_angle"], options["angle_step"], lines)
     return all(float(np.abs(end).min(initial=1.0)) > 2e-4 for end in ends)
+
+
+def ends_of(angle: np.ndarray, first: float, step: float, count: int) -> list[np.ndarray]:
+    """Distances in steps from the two ends of evenly spaced angles, along the shorter way."""
+    around = (angle - first) / step
+    turn = 2 * math.pi / abs(step)
+    both = (around + EDGE, around - (count - 1 + EDGE))
+    return [(end + turn / 2) % turn - turn / 2 for end in both]
 
 
 def words(inputs: Inputs, options: Options) -> Options:
     """The sector whose first sample lies `first_radius` from the apex."""
-    lines, samples = inputs["src"].shape[2:]
+    *planes, lines, samples = inputs["src"].shape[2:]
     first, step = options["first_angle"], options["angle_step"]
-    geometry = ops.ProbeGeometry(
+    geometry: ops.ProbeGeometry | ops.VolumeGeometry = ops.ProbeGeometry(
         lines,
         samples,
         first_angle=math.pi / 2 - first,
@@ -105,15 +149,47 @@ def words(inputs: Inputs, options: Options) -> Options:
         last_depth=options["first_radius"] + options["radius_step"] * (samples - 1),
         face=(options["apex_x"], options["apex_y"]),
     )
-    size = (options["rows"], options["columns"])
+    size: tuple[int, ...] = (options["rows"], options["columns"])
+    if planes:
+        size = (options["slices"], *size)
+        geometry = moved_axis(geometry, options, planes[0])
     return {"geometry": geometry, "size": size} | {
         name: options[name] for name in ("scale", "offset", "to_bytes")
     }
 
 
+def moved_axis(plane: ops.ProbeGeometry, options: Options, planes: int) -> ops.VolumeGeometry:
+    """The planes about an axis anywhere, also below the face, where no probe has it."""
+    first, step = options["first_tilt"], options["tilt_step"]
+    axis = options["axis_y"], options["axis_z"]
+    geometry = ops.VolumeGeometry(plane, planes, first, first + step * (planes - 1), axis[1])
+    object.__setattr__(geometry, "axis", axis)
+    return geometry
+
+
 def kernel(options: Options) -> Options:
     """`_C` takes the type of the result from the output also."""
-    return {name: value for name, value in polar.kernel(options).items() if name != "to_bytes"}
+    shown = ("to_bytes", "slices")
+    return {name: value for name, value in polar.kernel(options).items() if name not in shown}
+
+
+def volume_shape(shapes: Mapping[str, tuple[int, ...]], options: Options) -> tuple[int, ...]:
+    """[N, C, slices, rows, columns]."""
+    return (*shapes["src"][:2], *(options[name] for name in ("slices", "rows", "columns")))
+
+
+def gold_volume(inputs: Inputs, options: Options) -> np.ndarray:
+    planes, *plane = inputs["src"].shape[2:]
+    return reference.scan_convert_volume(
+        **inputs,
+        apex=(options["apex_x"], options["apex_y"]),
+        **polar.rays(options, *plane),
+        axis=(options["axis_y"], options["axis_z"]),
+        tilts=options["first_tilt"] + np.arange(planes) * options["tilt_step"],
+        size=(options["slices"], options["rows"], options["columns"]),
+        scale=options["scale"],
+        offset=options["offset"],
+    )
 
 
 def gold(inputs: Inputs, options: Options) -> np.ndarray:
@@ -156,4 +232,36 @@ OP = Op(
         ({"to_bytes": True, "out": zeros(1, 3, 17, 21)}, "out of uint8 with to_bytes"),
     ),
     huge=({"size": (2**30, 2**30)}, {"size": (4, 2**64)}),
+)
+
+VOLUME = dataclasses.replace(
+    OP,
+    draw=draw_volume,
+    choose=choose_volume,
+    shape=volume_shape,
+    typical=TYPICAL
+    | {
+        "rows": 9,
+        "columns": 13,
+        "slices": 4,
+        "apex_x": 6.25,
+        "axis_y": -1.25,
+        "axis_z": 1.75,
+        "first_tilt": -0.5,
+        "tilt_sweep": 1.0,
+        "depth": DEPTH,
+    },
+    reference=gold_volume,
+    dimensions=3,
+    refusals=(
+        ({"src": zeros(1, 3, 4, 5)}, "N, C, planes, lines, samples"),
+        ({"src": zeros(1, 3, 3, 4, 6)}, "the geometry's"),
+        ({"size": (4, 4)}, "three whole numbers"),
+        ({"size": (4, 4.0, 4)}, "three whole numbers"),
+        ({"size": (4, -3, 4)}, "4 x -3 x 4"),
+        ({"geometry": ops.PolarGrid(4, 5, last_radius=4.0)}, "ProbeGeometry or VolumeGeometry"),
+        ({"offset": math.inf}, "offset in"),
+        ({"to_bytes": True, "out": zeros(1, 3, 4, 9, 13)}, "out of uint8 with to_bytes"),
+    ),
+    huge=({"size": (2**20, 2**20, 1)}, {"size": (2**11, 2**10, 2**10)}, {"size": (4, 4, 2**64)}),
 )

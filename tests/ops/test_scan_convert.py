@@ -1,4 +1,7 @@
-"""`ProbeGeometry`, and what `scan_convert` promises beyond its agreement with the reference."""
+"""`ProbeGeometry`, and what `scan_convert` promises beyond its agreement with the reference.
+
+Volumes: test_scan_convert_volume.py.
+"""
 
 from __future__ import annotations
 

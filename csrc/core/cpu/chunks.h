@@ -66,6 +66,12 @@ class Chunks {
   std::int64_t first_ = 0, last_ = 0;
 };
 
+/// Rows of a chunk, at least, where a row touches `row_cost` elements: less is not worth a turn at
+/// the counter.
+inline std::int64_t least_rows(std::int64_t row_cost) noexcept {
+  return std::max<std::int64_t>(1, kBandGrain / std::max<std::int64_t>(1, row_cost));
+}
+
 /// Calls `body(band, chunks)` in up to `bands` threads; together they take all of `rows`, at least
 /// `least` at a time.
 template <typename Body>

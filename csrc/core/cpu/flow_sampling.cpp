@@ -1,6 +1,6 @@
 #include "cpu/flow_sampling.h"
 
-#include "cpu/bands.h"
+#include "cpu/chunks.h"
 #include "cpu/runs.h"
 
 namespace cineflow {
@@ -38,12 +38,15 @@ void sample_along_flow(const FlowSampling& args, const Executor& executor) noexc
   const TensorView& out = args.out;
   const std::int64_t height = out.sizes[2];
   const std::int64_t rows = out.sizes[0] * height;
-  const std::int64_t bands = band_count(rows, out.sizes[1] * out.sizes[3], executor);
-  for_each_band(rows, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
-    for (std::int64_t row = first; row < last;) {
-      const std::int64_t image_end = std::min(last, (row / height + 1) * height);
-      sample_rows(args, row / height, row % height, image_end - row / height * height);
-      row = image_end;
+  const std::int64_t row_cost = out.sizes[1] * out.sizes[3];
+  const std::int64_t bands = band_count(rows, row_cost, executor);
+  for_each_chunk(rows, bands, least_rows(row_cost), executor, [&](std::int64_t, Chunks& chunks) {
+    while (chunks.take()) {
+      for (std::int64_t row = chunks.first(); row < chunks.last();) {
+        const std::int64_t image_end = std::min(chunks.last(), (row / height + 1) * height);
+        sample_rows(args, row / height, row % height, image_end - row / height * height);
+        row = image_end;
+      }
     }
   });
 }

@@ -77,8 +77,10 @@ struct PolarRun {
   int count;
   AngularGrid grid;
   float first_radius, samples_per_pixel;  // of the radii
-  float* radius;                          // out: [count], in samples
-  float* angle;                           // out: [count], in samples
+  bool ends_sharply = false;              // as position_in_sector(), which takes both sizes:
+  std::int64_t angles = 0, radii = 0;
+  float* radius;  // out: [count], in samples
+  float* angle;   // out: [count], in samples
 };
 
 /// One row of a pair, padded for the blocks: whole vectors are written.

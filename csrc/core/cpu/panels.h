@@ -16,7 +16,7 @@
 #include <cstring>
 
 #include "cineflow/polar.h"
-#include "cpu/bands.h"
+#include "cpu/chunks.h"
 #include "cpu/runs.h"
 
 namespace cineflow {
@@ -173,17 +173,20 @@ inline void follow_plan(const PanelSampling& args, const PanelLayout& layout,
   const std::int64_t tasks = args.src.sizes[0] * layout.count();
   const std::int64_t rows = args.src.sizes[2];
   const PanelSampler sampler(args);
-  const std::int64_t bands = band_count(tasks, args.out.elements() / tasks, executor);
-  for_each_band(tasks, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
-    for (std::int64_t task = first; task < last; ++task) {
-      const std::int64_t image = task / layout.count();
-      const std::int64_t index = task % layout.count();
-      if (task + layout.count() < last) {
-        prefetch_rows(args.src, image + 1, rows * index / layout.count(),
-                      rows * (index + 1) / layout.count());
+  const std::int64_t cost = args.out.elements() / tasks;
+  const std::int64_t bands = band_count(tasks, cost, executor);
+  for_each_chunk(tasks, bands, least_rows(cost), executor, [&](std::int64_t, Chunks& chunks) {
+    while (chunks.take()) {
+      for (std::int64_t task = chunks.first(); task < chunks.last(); ++task) {
+        const std::int64_t image = task / layout.count();
+        const std::int64_t index = task % layout.count();
+        if (task + layout.count() < chunks.last()) {
+          prefetch_rows(args.src, image + 1, rows * index / layout.count(),
+                        rows * (index + 1) / layout.count());
+        }
+        const Panel panel = layout.at(index);
+        sampler.sample(image, panel, plan.from(layout.first_sample(panel)));
       }
-      const Panel panel = layout.at(index);
-      sampler.sample(image, panel, plan.from(layout.first_sample(panel)));
     }
   });
 }
@@ -211,18 +214,21 @@ void sample_panels(const PanelSampling& args, const Executor& executor, const Fi
     return follow_plan(args, layout, plan, executor);
   }
   const std::int64_t tasks = layout.count() * (args.shared ? 1 : images);
-  const std::int64_t bands = band_count(tasks, args.out.elements() / tasks, executor);
-  for_each_band(tasks, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
+  const std::int64_t cost = args.out.elements() / tasks;
+  const std::int64_t bands = band_count(tasks, cost, executor);
+  for_each_chunk(tasks, bands, least_rows(cost), executor, [&](std::int64_t, Chunks& chunks) {
     Fill fill_here = fill;
     PositionScratch scratch;
     alignas(64) char memory[sample_block_bytes(kMaxRun)];
     const SampleBlocks blocks = sample_blocks_in(memory, kMaxRun);
-    for (std::int64_t task = first; task < last; ++task) {
-      const Panel panel = layout.at(task % layout.count());
-      const std::int64_t image = args.shared ? 0 : task / layout.count();
-      sampler.locate(image, panel, fill_here, blocks, scratch);
-      for (std::int64_t at = image; at < (args.shared ? images : image + 1); ++at) {
-        sampler.sample(at, panel, blocks);
+    while (chunks.take()) {
+      for (std::int64_t task = chunks.first(); task < chunks.last(); ++task) {
+        const Panel panel = layout.at(task % layout.count());
+        const std::int64_t image = args.shared ? 0 : task / layout.count();
+        sampler.locate(image, panel, fill_here, blocks, scratch);
+        for (std::int64_t at = image; at < (args.shared ? images : image + 1); ++at) {
+          sampler.sample(at, panel, blocks);
+        }
       }
     }
   });

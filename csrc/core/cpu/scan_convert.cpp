@@ -1,6 +1,7 @@
 #include "cineflow/scan_convert.h"
 
 #include "cpu/panels.h"
+#include "cpu/scan_convert_volume.h"
 #include "math/polar.h"
 
 namespace cineflow {
@@ -39,6 +40,10 @@ std::int64_t scan_convert_plan_bytes(const ScanConvertArgs& args) noexcept {
 Status scan_convert_cpu(const ScanConvertArgs& args, const Executor& executor) noexcept {
   const Status status = check_scan_convert(args);
   if (!status.ok() || args.out.elements() == 0) return status;
+  if (args.src.rank == kVolumeRank) {
+    scan_convert_volumes(args, executor);
+    return status;
+  }
   const std::int64_t lines = args.src.sizes[2];
   const std::int64_t samples = args.src.sizes[3];
   const AngularGrid grid = angular_grid(args.first_angle, args.angle_step, lines, false);
@@ -54,13 +59,12 @@ Status scan_convert_cpu(const ScanConvertArgs& args, const Executor& executor) n
         run.grid = grid;
         run.first_radius = static_cast<float>(args.first_radius);
         run.samples_per_pixel = static_cast<float>(1.0 / args.radius_step);
+        run.ends_sharply = true;
+        run.angles = lines;
+        run.radii = samples;
         run.radius = x;
         run.angle = y;
         kernels().to_polar(run);
-        for (int index = 0; index < count; ++index) {
-          x[index] = position_in_sector(x[index], samples);
-          y[index] = position_in_sector(y[index], lines);
-        }
       });
   return status;
 }

@@ -16,17 +16,19 @@ namespace cineflow {
 /// Most samples of a run. The located samples of a run fit into half of a small L1 cache.
 constexpr int kMaxVolumeRun = 512;
 
-/// Displacements of consecutive pixels of one slice of a grid: the first pixel is
-/// (column, row, slice), and a grid row has `width` pixels.
+/// Where the samples of a run read, in pixels of the source. With `width` 0, sample i reads at
+/// (x[i], y[i], z[i]). Otherwise x, y and z are displacements of consecutive pixels of one slice of
+/// a grid: the first pixel is (column, row, slice), and a grid row has `width` pixels.
 struct VolumePositions {
   const float* x;  // [count]; read up to the last sample
   const float* y;
   const float* z;
-  std::int64_t width;
-  float column, row, slice;
+  std::int64_t width = 0;
+  float column = 0.0f, row = 0.0f, slice = 0.0f;
 };
 
-/// Up to kMaxVolumeRun samples of every channel: out[c][i] = addend + channel c at position i.
+/// Up to kMaxVolumeRun samples of every channel:
+/// out[c][i] = addend + bias + scale * channel c at position i.
 struct VolumeRun {
   const void* src;  // channel 0 at (slice 0, row 0, column 0)
   DType src_dtype;
@@ -42,6 +44,8 @@ struct VolumeRun {
   DType out_dtype;
   std::int64_t out_channel_stride, out_stride;  // in elements
 
+  float scale = 1.0f;  // these two only without an addend
+  float bias = 0.0f;
   const float* addend = nullptr;  // addend[c * addend_channel_stride + i * addend_stride], or null
   std::int64_t addend_channel_stride = 0;
   std::int64_t addend_stride = 0;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "cpu/bands.h"
+#include "cpu/chunks.h"
 #include "cpu/kernel_table.h"
 #include "cpu/views.h"
 
@@ -112,14 +112,17 @@ void sample_volumes(const VolumeSampling& args, const Executor& executor) noexce
   const std::int64_t depth = out.sizes[2];
   const std::int64_t height = out.sizes[3];
   const std::int64_t rows = out.sizes[0] * depth * height;
-  const std::int64_t bands = band_count(rows, out.sizes[1] * out.sizes[4], executor);
-  for_each_band(rows, bands, executor, [&](std::int64_t, std::int64_t first, std::int64_t last) {
-    for (std::int64_t row = first; row < last;) {
-      const std::int64_t slice = row / height;  // counted through the whole batch
-      const std::int64_t slice_end = std::min(last, (slice + 1) * height);
-      sample_rows(args, slice / depth, slice % depth, row - slice * height,
-                  slice_end - slice * height);
-      row = slice_end;
+  const std::int64_t row_cost = out.sizes[1] * out.sizes[4];
+  const std::int64_t bands = band_count(rows, row_cost, executor);
+  for_each_chunk(rows, bands, least_rows(row_cost), executor, [&](std::int64_t, Chunks& chunks) {
+    while (chunks.take()) {
+      for (std::int64_t row = chunks.first(); row < chunks.last();) {
+        const std::int64_t slice = row / height;  // counted through the whole batch
+        const std::int64_t slice_end = std::min(chunks.last(), (slice + 1) * height);
+        sample_rows(args, slice / depth, slice % depth, row - slice * height,
+                    slice_end - slice * height);
+        row = slice_end;
+      }
     }
   });
 }

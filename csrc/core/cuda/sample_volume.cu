@@ -2,38 +2,15 @@
 #include "cuda/launch.h"
 #include "cuda/sample_planes.h"
 #include "cuda/volume_corners.h"
+#include "cuda/volume_grid.h"
 #include "cuda/volumes.h"
 #include "math/dispatch.h"
 
 namespace cineflow {
 namespace {
 
-constexpr int kBlockX = 32;
-constexpr int kBlockY = 4;
-constexpr int kThreads = kBlockX * kBlockY;
 constexpr int kMaxSlab = 8;  // channels of one thread, which share the corners of its pixel
 constexpr int kAtOnce = 2;   // channels that are loaded together
-
-/// A pixel of the grid. Rows are counted through all slices.
-struct GridPixel {
-  int x, y, z;
-  bool inside;
-};
-
-__device__ inline GridPixel pixel_of(const TensorView& grid, int tiles_across) {
-  const auto height = static_cast<unsigned>(grid.sizes[3]);
-  const auto x = static_cast<int>(blockIdx.x % tiles_across * kBlockX + threadIdx.x);
-  const unsigned row = blockIdx.x / tiles_across * kBlockY + threadIdx.y;
-  return {x, static_cast<int>(row % height), static_cast<int>(row / height),
-          x < grid.sizes[4] && row < static_cast<unsigned>(grid.sizes[2]) * height};
-}
-
-/// Offset of a pixel in a view [N, C, D, H, W], in elements.
-__device__ inline std::int64_t offset_in(const TensorView& view, std::int64_t image,
-                                         const GridPixel& at) {
-  return image * view.strides[0] + at.z * view.strides[2] + at.y * view.strides[3] +
-         at.x * view.strides[4];
-}
 
 /// Where the flow points from a pixel.
 __device__ inline VolumeCorners corners_along(const TensorView& flow, const TensorView& volume,
@@ -47,7 +24,7 @@ __device__ inline VolumeCorners corners_along(const TensorView& flow, const Tens
 
 /// One thread per output pixel and slab of channels, for any strides.
 template <typename Source, typename Result>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kVolumeThreads)
     warp_volumes(WarpArgs args, int tiles_across, int slab, std::int64_t slabs) {
   const TensorView& src = args.src;
   const TensorView& out = args.out;
@@ -70,7 +47,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 /// One thread per point of the reference frame.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kVolumeThreads)
     compose_volumes(ComposeFlowArgs args, int tiles_across) {
   const TensorView& displacement = args.displacement;
   const TensorView& flow = args.flow;
@@ -93,27 +70,17 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// Blocks for every pixel of `out`, and along y for `tasks` per pixel.
-Grid grid_of(const TensorView& out, std::int64_t tasks, std::int64_t across) noexcept {
-  Grid grid;
-  grid.threads = dim3(kBlockX, kBlockY);
-  // A volume spans less than 2^31 elements, so one axis is enough for its tiles.
-  grid.blocks = dim3(static_cast<unsigned>(across * ceil_div(out.sizes[2] * out.sizes[3], kBlockY)),
-                     grid_y(tasks));
-  return grid;
-}
-
 template <typename Source, typename Result>
 Status launch_warp(const WarpArgs& args, void* stream) noexcept {
   const TensorView& out = args.out;
-  const std::int64_t across = ceil_div(out.sizes[4], kBlockX);
+  const std::int64_t across = ceil_div(out.sizes[4], kVolumeBlockX);
   // Small volumes get fewer channels per thread, so that every multiprocessor has a block.
-  const std::int64_t tiles = grid_of(out, 1, across).blocks.x;
+  const std::int64_t tiles = volume_grid(out, 1, across).blocks.x;
   int slab = kMaxSlab;
   const auto blocks = [&] { return tiles * out.sizes[0] * ceil_div(out.sizes[1], slab); };
   while (slab > 1 && blocks() < multiprocessors(out.device_index)) slab /= 2;
   const std::int64_t slabs = ceil_div(out.sizes[1], slab);
-  return launch("warp", grid_of(out, out.sizes[0] * slabs, across), out.device_index, stream,
+  return launch("warp", volume_grid(out, out.sizes[0] * slabs, across), out.device_index, stream,
                 warp_volumes<Source, Result>, args, static_cast<int>(across), slab, slabs);
 }
 
@@ -131,8 +98,8 @@ Status warp_volume_cuda(const WarpArgs& args, void* stream) noexcept {
 
 Status compose_flow_volume_cuda(const ComposeFlowArgs& args, void* stream) noexcept {
   const TensorView& out = args.out;
-  const std::int64_t across = ceil_div(out.sizes[4], kBlockX);
-  return launch("compose_flow", grid_of(out, out.sizes[0], across), out.device_index, stream,
+  const std::int64_t across = ceil_div(out.sizes[4], kVolumeBlockX);
+  return launch("compose_flow", volume_grid(out, out.sizes[0], across), out.device_index, stream,
                 compose_volumes, args, static_cast<int>(across));
 }
 

@@ -2,6 +2,7 @@
 
 #include "cineflow/scan_convert.h"
 #include "cuda/grid_sampling.h"
+#include "cuda/volumes.h"
 
 namespace cineflow {
 namespace {
@@ -27,6 +28,7 @@ struct ToLines {
 Status scan_convert_cuda(const ScanConvertArgs& args, void* stream) noexcept {
   const Status status = check_scan_convert(args);
   if (!status.ok() || args.out.elements() == 0) return status;
+  if (args.src.rank == kVolumeRank) return scan_convert_volume_cuda(args, stream);
   const std::int64_t lines = args.src.sizes[2];
   const PolarPositions positions{angular_grid(args.first_angle, args.angle_step, lines, false),
                                  static_cast<float>(args.first_radius),

@@ -87,12 +87,18 @@ CINEFLOW_HD typename Numbers::Real angular_sample(typename Numbers::Real angle,
 
 /// A position on an axis of `size` samples whose image ends sharply at its first and last sample:
 /// NaN, which contributes 0, outside of them. A rounded position of the edge itself is on it.
-CINEFLOW_HD float position_in_sector(float position, std::int64_t size) {
+template <typename Numbers = Scalar>
+CINEFLOW_HD typename Numbers::Real position_in_sector(typename Numbers::Real position,
+                                                      std::int64_t size) {
+  using Real = typename Numbers::Real;
   constexpr float kEdge = 1.0f / 1024.0f;  // samples
-  constexpr float kNaN = __builtin_nanf("");
   const auto last = static_cast<float>(size - 1);
-  if (!(position >= -kEdge && position <= last + kEdge)) return kNaN;
-  return position < 0.0f ? 0.0f : position > last ? last : position;
+  const Real first_sample = Numbers::splat(0.0f);
+  const Real last_sample = Numbers::splat(last);
+  const typename Numbers::Mask inside = (position >= -kEdge) & (position <= last + kEdge);
+  Real on_axis = position < 0.0f ? first_sample : position;
+  on_axis = on_axis > last ? last_sample : on_axis;
+  return inside ? on_axis : Numbers::splat(__builtin_nanf(""));
 }
 
 }  // namespace cineflow

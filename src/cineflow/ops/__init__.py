@@ -23,4 +23,5 @@ from cineflow.ops.probe import ProbeGeometry as ProbeGeometry
 from cineflow.ops.scan_convert import scan_convert as scan_convert
 from cineflow.ops.scan_convert import scan_mask as scan_mask
 from cineflow.ops.scan_convert import scan_unconvert as scan_unconvert
+from cineflow.ops.volume_probe import VolumeGeometry as VolumeGeometry
 from cineflow.ops.warp import warp as warp

@@ -107,8 +107,8 @@ def empty_output(
 ) -> Any:
     """An uninitialised array for an op's result, of `src`'s library and device.
 
-    u8 images give f32 results; every other storage type is kept. With `to_bytes` the result is u8.
-    If `src` [N, C, ..., W] is channels-last in memory, the result is, unless `keep_layout` is False.
+    u8 images give f32 results; every other storage type is kept, unless `to_bytes` asks for u8. If
+    `src` [N, C, ..., W] is channels-last in memory, the result is, unless `keep_layout` is False.
 
     Raises:
         ArgumentError: The kernels refuse images of that size. No memory is allocated.

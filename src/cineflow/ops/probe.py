@@ -56,10 +56,10 @@ class ProbeGeometry:
         require_sides("geometry", (self.lines, self.samples))
         derive = partial(object.__setattr__, self)  # once here, not in every call
         for name in ("first_angle", "last_angle", *_LENGTHS):
-            derive(name, _finite(name, getattr(self, name)))
+            derive(name, finite(name, getattr(self, name)))
         if not isinstance(self.face, tuple) or len(self.face) != 2:
             raise ArgumentError("face as (x, y) in pixels", repr(self.face))
-        derive("face", (_finite("face's x", self.face[0]), _finite("face's y", self.face[1])))
+        derive("face", (finite("face's x", self.face[0]), finite("face's y", self.face[1])))
         sweep = self.last_angle - self.first_angle
         if not 0 < abs(sweep) < 2 * math.pi:
             raise ArgumentError("angles that differ by less than a full circle", repr(sweep))
@@ -77,8 +77,14 @@ class ProbeGeometry:
         turn = (math.pi / 2 - self.first_angle, -sweep / (self.lines - 1))
         derive("steps", (*turn, first_radius, depth / (self.samples - 1)))
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(L, S)."""
+        return self.lines, self.samples
 
-def _finite(name: str, value: object) -> float:
+
+def finite(name: str, value: object) -> float:
+    """`value` as a float; raises `ArgumentError` unless it is a finite number."""
     number = real(name, value)
     if not math.isfinite(number):
         raise ArgumentError(f"a finite {name}", repr(value))

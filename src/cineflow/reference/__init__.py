@@ -15,4 +15,5 @@ from cineflow.reference.patch_correlation import patch_correlation as patch_corr
 from cineflow.reference.polar import polar_resample as polar_resample
 from cineflow.reference.polar import polar_unresample as polar_unresample
 from cineflow.reference.scan_convert import scan_convert as scan_convert
+from cineflow.reference.scan_convert import scan_convert_volume as scan_convert_volume
 from cineflow.reference.warp import warp as warp

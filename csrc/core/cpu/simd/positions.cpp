@@ -21,8 +21,12 @@ void to_polar(const PolarRun& run) noexcept {
   for (int start = 0; start < run.count; start += kLanes) {
     const F32s x = run.x + static_cast<float>(start) + lane_numbers();
     const F32s square = x * x + y * y;
-    const F32s radius = (square_root(square) - run.first_radius) * run.samples_per_pixel;
-    const F32s angle = angular_sample<Vectors>(angle_of<Vectors>(x, y), run.grid);
+    F32s radius = (square_root(square) - run.first_radius) * run.samples_per_pixel;
+    F32s angle = angular_sample<Vectors>(angle_of<Vectors>(x, y), run.grid);
+    if (run.ends_sharply) {
+      radius = position_in_sector<Vectors>(radius, run.radii);
+      angle = position_in_sector<Vectors>(angle, run.angles);
+    }
     store(run.radius + start, radius);
     store(run.angle + start, angle);
   }

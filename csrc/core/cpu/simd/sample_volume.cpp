@@ -62,14 +62,17 @@ __attribute__((noinline)) void locate_run(const VolumeRun& given, const VolumePo
   const auto row_stride = static_cast<std::int32_t>(run.row_stride);
   const auto column_stride = static_cast<std::int32_t>(run.column_stride);
   const F32s slice = splat(positions.slice);
+  const bool on_grid = positions.width > 0;
   PixelCursor cursor({positions.x, positions.y, positions.width, positions.column, positions.row});
   const auto offset_of = [&](I32s across, I32s down, I32s in) __attribute__((always_inline)) {
     return in * slice_stride + down * row_stride +
            (kDenseColumns ? across : across * column_stride);
   };
   const auto locate_at = [&](int start, F32s x, F32s y, F32s z) __attribute__((always_inline)) {
-    cursor.add_pixels(x, y);
-    z += slice;
+    if (on_grid) {
+      cursor.add_pixels(x, y);
+      z += slice;
+    }
     const Lanes inside = lanes_below(x, splat(static_cast<float>(run.width - 1))) &
                          lanes_below(y, splat(static_cast<float>(run.height - 1))) &
                          lanes_below(z, splat(static_cast<float>(run.depth - 1)));
@@ -134,11 +137,14 @@ CINEFLOW_HD float along(const Tap& tap, const ValueAt& value_at) {
 template <typename Source>
 float sample_by_rule(const VolumeRun& run, const VolumePositions& positions, const Source* volume,
                      int index) {
-  const auto across = static_cast<float>(index % positions.width);
-  const auto down = static_cast<float>(index / positions.width);
-  const float x = positions.x[index] + (positions.column + across);
-  const float y = positions.y[index] + (positions.row + down);
-  const float z = positions.z[index] + positions.slice;
+  float x = positions.x[index];
+  float y = positions.y[index];
+  float z = positions.z[index];
+  if (positions.width > 0) {
+    x += positions.column + static_cast<float>(index % positions.width);
+    y += positions.row + static_cast<float>(index / positions.width);
+    z += positions.slice;
+  }
   const Tap columns = tap_at(x, run.width, run.border);
   const Tap rows = tap_at(y, run.height, run.border);
   return along(tap_at(z, run.depth, run.border), [&](std::int32_t slice) {
@@ -213,11 +219,21 @@ __attribute__((noinline)) bool sample_channel(const VolumeRun& run,
   return lanes_of(non_finite != non_finite) != 0;
 }
 
-/// Writes the samples of one channel to the output.
+/// Whether samples are results as they are.
+bool is_plain(const VolumeRun& run) { return run.scale == 1.0f && run.bias == 0.0f; }
+
+/// Writes the samples of one channel to the output. Scales them in place unless they are plain.
 template <typename Result>
-void write_results(const float* results, int count, Result* out, std::int64_t step) {
-  if (step != 1) {
-    for (int at = 0; at < count; ++at) out[at * step] = from_float<Result>(results[at]);
+void write_results(const VolumeRun& run, float* results, Result* out) {
+  const int count = run.count;
+  if (!is_plain(run)) {
+    for (int start = 0; start < count; start += kLanes) {
+      const F32s value = load(results + start);
+      store(results + start, multiply_add(splat(run.scale), value, splat(run.bias)));
+    }
+  }
+  if (run.out_stride != 1) {
+    for (int at = 0; at < count; ++at) out[at * run.out_stride] = from_float<Result>(results[at]);
     return;
   }
   int start = 0;
@@ -235,7 +251,7 @@ void sample_planar(const VolumeRun& run, const VolumePositions& positions,
                    const LocatedRun& located) {
   float results[kScratch];
   float addends[kScratch];
-  const bool direct = run.out_stride == 1 && run.out_dtype == DType::kF32;
+  const bool direct = run.out_stride == 1 && run.out_dtype == DType::kF32 && is_plain(run);
   const bool large =
       run.channels * run.channel_stride > kLargeVolume / std::int64_t{sizeof(Source)};
   for (std::int64_t channel = 0; channel < run.channels; ++channel) {
@@ -257,9 +273,9 @@ void sample_planar(const VolumeRun& run, const VolumePositions& positions,
       sample_channel<kAdjacent, true>(run, positions, located, volume, next, addend, result);
     }
     if (direct) continue;
-    with_float_storage(run.out_dtype, [&](auto tag) {
+    with_storage(run.out_dtype, [&](auto tag) {
       using Result = typename decltype(tag)::type;
-      write_results(results, run.count, static_cast<Result*>(run.out) + to, run.out_stride);
+      write_results(run, results, static_cast<Result*>(run.out) + to);
     });
   }
 }
@@ -324,7 +340,8 @@ void sample_typed(const VolumeRun& run, const VolumePositions& positions) {
   run.column_stride == 1 ? locate_run<true>(run, positions, located)
                          : locate_run<false>(run, positions, located);
   const bool channels_last = run.channels > 1 && run.channel_stride == 1 &&
-                             run.out_channel_stride == 1 && run.addend == nullptr;
+                             run.out_channel_stride == 1 && run.addend == nullptr &&
+                             is_plain(run) && run.out_dtype != DType::kU8;
   if (channels_last) {
     return with_float_storage(run.out_dtype, [&](auto tag) {
       using Result = typename decltype(tag)::type;
@@ -347,7 +364,7 @@ void sample_empty(const VolumeRun& run) {
     auto* out = static_cast<Result*>(run.out) + channel * run.out_channel_stride;
     const float* addend = run.addend + channel * run.addend_channel_stride;
     for (int at = 0; at < run.count; ++at) {
-      const float sum = run.addend == nullptr ? 0.0f : addend[at * run.addend_stride];
+      const float sum = run.addend == nullptr ? run.bias : addend[at * run.addend_stride];
       out[at * run.out_stride] = from_float<Result>(sum);
     }
   }
@@ -357,8 +374,8 @@ void sample_empty(const VolumeRun& run) {
 
 void sample_volume(const VolumeRun& run, const VolumePositions& positions) noexcept {
   if (run.depth == 0 || run.height == 0 || run.width == 0) {
-    return with_float_storage(run.out_dtype,
-                              [&](auto tag) { sample_empty<typename decltype(tag)::type>(run); });
+    return with_storage(run.out_dtype,
+                        [&](auto tag) { sample_empty<typename decltype(tag)::type>(run); });
   }
   with_storage(run.src_dtype,
                [&](auto tag) { sample_typed<typename decltype(tag)::type>(run, positions); });
