@@ -10,8 +10,8 @@ which is largest across the wall. The third is what remains in a perfect clip.
 
 a, b and c are fixed per direction on tuning phantoms, so that 95 % of the errors lie within
 2 sigma (`python -m benchmarks.accuracy.strain_error --fit`). On phantoms that were not used for
-that, 2 sigma held 97 % (circumferential) and 90 % (radial, longitudinal); docs/analyse.md has the
-table. Phantoms are easier than patients, and what the quality
+that, 2 sigma held 97 % (circumferential), 90 % (radial, longitudinal) and 86 % (lengths);
+docs/analyse.md has the table. Phantoms are easier than patients, and what the quality
 does not see (static clutter, motion across the plane), sigma does not see.
 """
 

@@ -63,7 +63,8 @@ def render(path: str | Path, template: str, **values: Any) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_environment().get_template(template).render(**values), encoding="utf-8")
+    # In pieces: the pictures of a page are most of it, and would be in memory twice more.
+    _environment().get_template(template).stream(**values).dump(str(path), encoding="utf-8")
     return path
 
 

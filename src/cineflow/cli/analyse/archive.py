@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cineflow import _C
 from cineflow.cli.analyse.batch import Places, analyse_file
 from cineflow.cli.analyse.files import Settings
 from cineflow.cli.analyse.job import open_model
@@ -49,6 +50,11 @@ class Worker:
     """
 
     def __init__(self, model: str, places: Places, settings: Settings, threads: int) -> None:
+        import cv2
+
+        # A worker keeps to its own CPUs: those of the others are busy with their clips.
+        cv2.setNumThreads(threads)
+        _C.set_thread_count(threads)
         self._model = open_model(model, threads)
         self._places = places
         self._settings = settings
