@@ -75,6 +75,9 @@ def test_cards_that_do_not_do(two_cards: None) -> None:
         gpu_environment(2, None)
     with pytest.raises(GpuError, match=r"701 MiB of free memory on card 1 .*got 700 MiB"):
         gpu_environment(1, 701)
+    assert gpu_environment(1, 350, models=2)
+    with pytest.raises(GpuError, match=r"702 MiB .*351 MiB for each of 2 models"):
+        gpu_environment(1, 351, models=2)
 
 
 def test_a_driver_without_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,8 +87,9 @@ def serve(
     from cineflow.serving.events import event_folder
     from cineflow.serving.gpu import gpu_environment
 
-    card = gpu_environment(gpu, gpu_memory)
-    opened = [Bundle.load(bundle) for bundle in bundles or ["lucas_kanade"]]
+    named = bundles or ["lucas_kanade"]
+    card = gpu_environment(gpu, gpu_memory, len(named))
+    opened = [Bundle.load(bundle) for bundle in named]
     binary = obtain_server(server_dir)
     # By name: a kept repository may hold models that were served earlier, and `cineflow load`
     # brings others.

@@ -32,12 +32,14 @@ class Card(NamedTuple):
     free_mib: int
 
 
-def gpu_environment(gpu: int | None, memory_mib: int | None) -> dict[str, str]:
+def gpu_environment(gpu: int | None, memory_mib: int | None, models: int = 1) -> dict[str, str]:
     """The environment of a server whose models run on one card.
 
     Args:
         gpu: The card's number; None: the first one, if `memory_mib` is given.
-        memory_mib: MiB that each model may take at most; it must be free now. None: no limit.
+        memory_mib: MiB that each model may take at most; they must be free now, for all models.
+            None: no limit.
+        models: How many there are.
 
     Returns:
         Variables; none if neither is given.
@@ -57,9 +59,11 @@ def gpu_environment(gpu: int | None, memory_mib: int | None) -> dict[str, str]:
         )
     found = {"CUDA_VISIBLE_DEVICES": card.uuid, CARD_VARIABLE: "1"}
     if memory_mib is not None:
-        if card.free_mib < memory_mib:
+        needed = memory_mib * models
+        if card.free_mib < needed:
+            each = f", {memory_mib} MiB for each of {models} models" if models > 1 else ""
             raise GpuError(
-                f"{memory_mib} MiB of free memory on card {card.number} ({card.name})",
+                f"{needed} MiB of free memory on card {card.number} ({card.name}){each}",
                 f"{card.free_mib} MiB",
                 "End what takes it (`nvidia-smi`), or lower --gpu-memory.",
             )
