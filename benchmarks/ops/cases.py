@@ -41,7 +41,8 @@ def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
     yield partial(warp_image, 224, build_maps=False)
     yield partial(warp_image, 224, build_maps=True)
     yield partial(warp_image, 224, build_maps=False, rough=True)
-    yield partial(compose_flow, 224)
+    for side in (224, 256):
+        yield partial(compose_flow, side)
     for shape in ((1, 32, 56), (8, 64, 112)):
         for last in (False, True):
             yield partial(warp_features, *shape, last, threads)

@@ -119,6 +119,23 @@ def simpleitk_resample(
     return lambda: filter_.Execute(image, field)
 
 
+def scipy_map_coordinates(
+    volume: np.ndarray, positions: np.ndarray
+) -> Callable[[], np.ndarray] | None:
+    """SciPy's linear sampling of `volume` [D, H, W] at `positions` [3, ...] (slice, row, column),
+    or None if SciPy is not installed."""
+    try:
+        from scipy import ndimage
+    except ImportError:
+        return None
+
+    def run() -> np.ndarray:
+        found: np.ndarray = ndimage.map_coordinates(volume, positions, order=1, prefilter=False)
+        return found
+
+    return run
+
+
 def openvino_grid_sample(
     src: np.ndarray, flow: np.ndarray, threads: int
 ) -> Callable[[], np.ndarray] | None:

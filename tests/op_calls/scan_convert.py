@@ -118,9 +118,9 @@ def is_clear(options: Options, lines: int, samples: int, planes: int = 0) -> boo
     ends = []
     if planes:
         slices = np.arange(options["slices"])[:, None, None]
-        below, beside = rows - options["axis_y"], slices - options["axis_z"]
-        y = np.hypot(below, beside) + options["axis_y"] - options["apex_y"]
-        tilt = np.arctan2(beside, below)
+        below, inward = rows - options["axis_y"], slices - options["axis_z"]
+        y = np.hypot(below, inward) + options["axis_y"] - options["apex_y"]
+        tilt = np.arctan2(inward, below)
         ends += ends_of(tilt, options["first_tilt"], options["tilt_step"], planes)
     along = (np.hypot(x, y) - options["first_radius"]) / options["radius_step"]
     ends += [along + EDGE, along - (samples - 1 + EDGE)]

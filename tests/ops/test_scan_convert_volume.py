@@ -39,9 +39,9 @@ def places(geometry: ops.VolumeGeometry) -> tuple[np.ndarray, ...]:
     """Tilt, angle and depth of each voxel, by the words of the docstrings; lengths in pixels."""
     z, y, x = np.mgrid[tuple(slice(side) for side in SIZE)].astype(float)
     below = y - geometry.plane.face[1] + geometry.sweep_radius
-    beside = z - geometry.face_z
-    tilt = np.arctan2(beside, below)
-    below_face = np.hypot(below, beside) - geometry.sweep_radius
+    inward = z - geometry.face_z
+    tilt = np.arctan2(inward, below)
+    below_face = np.hypot(below, inward) - geometry.sweep_radius
     below_apex = below_face + geometry.plane.array_radius
     x -= geometry.plane.face[0]
     depth = np.hypot(x, below_apex) - geometry.plane.array_radius

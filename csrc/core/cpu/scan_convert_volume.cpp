@@ -31,10 +31,10 @@ class RowConverter {
   void convert(std::int64_t slice, std::int64_t row) {
     const TensorView& out = args_.out;
     const double below = static_cast<double>(row) - args_.axis_y;
-    const double beside = static_cast<double>(slice) - args_.axis_z;
-    const float plane = plane_at(below, beside);
+    const double inward = static_cast<double>(slice) - args_.axis_z;
+    const float plane = plane_at(below, inward);
     // Counted from the apex of the lines, which may lie before or behind the axis.
-    const double depth = std::hypot(below, beside) + (args_.axis_y - args_.apex_y);
+    const double depth = std::hypot(below, inward) + (args_.axis_y - args_.apex_y);
     for (std::int64_t column = 0; column < out.sizes[4]; column += kMaxVolumeRun) {
       const std::int64_t count = std::min<std::int64_t>(kMaxVolumeRun, out.sizes[4] - column);
       const std::int64_t first = slice * out.strides[2] + row * out.strides[3];
@@ -56,9 +56,9 @@ class RowConverter {
   };
 
   /// The position between the planes; NaN beyond the first and the last.
-  float plane_at(double below, double beside) const {
+  float plane_at(double below, double inward) const {
     constexpr double kTurn = 6.283185307179586477;
-    const double tilt = std::atan2(beside, below);
+    const double tilt = std::atan2(inward, below);
     const auto angle = static_cast<float>(tilt < 0 ? tilt + kTurn : tilt);
     return position_in_sector(angular_sample(angle, tilts_), args_.src.sizes[2]);
   }

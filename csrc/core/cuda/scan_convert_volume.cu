@@ -32,9 +32,9 @@ struct ToPlanes {
 
   __device__ VolumeCorners corners(const TensorView& src, const GridPixel& at) const {
     const float below = axis_y.from(at.y);
-    const float beside = axis_z.from(at.z);
-    const float tilt = angular_sample(angle_of(below, beside), tilts);
-    const float depth = sqrtf(below * below + beside * beside) + axis_to_apex;
+    const float inward = axis_z.from(at.z);
+    const float tilt = angular_sample(angle_of(below, inward), tilts);
+    const float depth = sqrtf(below * below + inward * inward) + axis_to_apex;
     const Point point = positions.at(apex_x.from(at.x), depth);
     return corners_at(src, Border::kZeros, position_in_sector(point.x, samples),
                       position_in_sector(point.y, lines), position_in_sector(tilt, planes));

@@ -80,10 +80,10 @@ def scan_convert_volume(
     out = np.zeros((*src.shape[:2], *size))
     planes, lines, samples = src.shape[2:]
     for slice_, row, column in np.ndindex(size):
-        below, beside = row - axis[0], slice_ - axis[1]
-        between = _around(math.atan2(beside, below), tilts, planes)
+        below, inward = row - axis[0], slice_ - axis[1]
+        between = _around(math.atan2(inward, below), tilts, planes)
         # Turned back about the axis, the voxel lies in the plane of the image.
-        x, y = column - apex[0], axis[0] + math.hypot(below, beside) - apex[1]
+        x, y = column - apex[0], axis[0] + math.hypot(below, inward) - apex[1]
         along = (math.hypot(x, y) - radii[0]) / (radii[1] - radii[0])
         around = _around(math.atan2(y, x), angles, lines)
         position = (along, around, between)
