@@ -10,6 +10,8 @@ namespace {
 /// Outcomes that nobody takes are given up beyond this many.
 constexpr std::size_t kMostOutcomes = 64;
 constexpr std::size_t kMostDrops = 256;
+/// How long a server that refuses a stream may take to end its sequence.
+constexpr double kHangUpS = 2;
 
 std::size_t line_length(const StreamOptions& options) {
   if (options.policy == Policy::kEvery) return 1;
@@ -99,6 +101,7 @@ bool Desk::take(Outcome* outcome, std::int64_t until_ns) noexcept {
   {
     const std::lock_guard<Lock> guard(lock_);
     while (outcomes_.empty()) {
+      if (broken_ != nullptr && drops_.empty() && !telling_) return false;  // nothing comes
       if (until_ns == 0 || !arrived_.wait(lock_, until_ns)) return false;
     }
     taken = outcomes_.pop();
@@ -114,6 +117,7 @@ void Desk::drop_oldest() noexcept {
   if (drops_.full()) {
     drops_.pop();
     ++unread_;
+    arrived_.notify_all();
   }
   drops_.push({step.number, step.index.value_or(0)});
   release(frame);
@@ -138,15 +142,22 @@ void Desk::release(FrameRef& frame) noexcept {
 Desk::Item Desk::next_work(std::int64_t timeout_ns) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   Item item;
-  while (!stopped_) {
-    drop_late();
+  while (true) {
+    if (!stopped_) drop_late();
     if (!drops_.empty()) {
       const Drop drop = drops_.pop();
+      telling_ = drop.number;
       item.work = Work::kDropped;
       item.number = drop.number;
       item.index = drop.index;
       return item;
     }
+    if (!ended_.empty()) {
+      item.work = Work::kEnded;
+      item.ended.swap(ended_);
+      return item;
+    }
+    if (stopped_) return item;
     std::int64_t until = kNever;
     item.frame = to_send();
     if (item.frame) {
@@ -171,6 +182,12 @@ Desk::Item Desk::next_work(std::int64_t timeout_ns) noexcept {
         until = std::min(until, alive_ns_);
       }
     }
+    if (hang_up_ns_ != kNever && now_ns() >= hang_up_ns_) {
+      hang_up_ns_ = kNever;
+      item.work = Work::kHangUp;
+      return item;
+    }
+    until = std::min(until, hang_up_ns_);
     if (policy_ == Policy::kDeadline && !line_.empty()) {
       until = std::min(until, line_.at(0).step().sent_ns + oldest_ns_ + 1);
     }
@@ -178,7 +195,6 @@ Desk::Item Desk::next_work(std::int64_t timeout_ns) noexcept {
     wakes_ns_ = until;
     work_.wait(lock_, until);
   }
-  return item;
 }
 
 FrameRef Desk::to_send() noexcept {
@@ -241,14 +257,15 @@ Flight* Desk::flight(std::uint64_t number) noexcept {
 Flight Desk::find(std::uint64_t number) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   const Flight* found = flight(number);
-  return found != nullptr ? *found : Flight();
+  return found != nullptr && found->left ? *found : Flight();
 }
 
-void Desk::set_area(std::uint64_t number, std::shared_ptr<Memory> memory, int area) noexcept {
+void Desk::leaves(std::uint64_t number, std::shared_ptr<Memory> memory, int area) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   if (Flight* found = flight(number)) {
     found->memory = std::move(memory);
     found->area = area;
+    found->left = true;
   }
 }
 
@@ -259,7 +276,7 @@ void Desk::keep_buffer(std::uint64_t number) noexcept {
 
 bool Desk::finish(std::uint64_t number, Outcome outcome) {
   outcome.frame = number;
-  std::vector<Outcome> given_up;
+  Outcome given_up;
   {
     const std::lock_guard<Lock> guard(lock_);
     Flight* found = flight(number);
@@ -272,19 +289,22 @@ bool Desk::finish(std::uint64_t number, Outcome outcome) {
     } else if (outcome.code() != Code::kFrameDropped) {
       return false;
     }
-    if (!on_outcome_) put_outcome(outcome, given_up);
+    if (telling_ == number) telling_.reset();
+    if (!on_outcome_) given_up = put_outcome(outcome);
   }
   deliver(outcome);
   return true;
 }
 
-void Desk::put_outcome(Outcome outcome, std::vector<Outcome>& given_up) {
+Outcome Desk::put_outcome(Outcome outcome) noexcept {
+  Outcome given_up;
   if (outcomes_.full()) {
-    given_up.push_back(outcomes_.pop());
+    given_up = outcomes_.pop();
     ++unread_;
   }
   outcomes_.push(std::move(outcome));
   arrived_.notify_all();
+  return given_up;
 }
 
 void Desk::deliver(const Outcome& outcome) noexcept {
@@ -303,7 +323,10 @@ void Desk::free_buffers(const std::vector<FrameRef>& frames) noexcept {
 
 void Desk::end(const Error& error) {
   const auto why = std::make_shared<const Error>(error);
+  const std::size_t most = 2 * static_cast<std::size_t>(slots_) + 1 + line_most_ + 1;
   std::vector<Outcome> ended, given_up;
+  ended.reserve(most);
+  given_up.reserve(most);
   {
     const std::lock_guard<Lock> guard(lock_);
     if (broken_ == nullptr) broken_ = why;
@@ -325,14 +348,16 @@ void Desk::end(const Error& error) {
     std::sort(ended.begin(), ended.end(),
               [](const Outcome& one, const Outcome& other) { return one.frame < other.frame; });
     if (!on_outcome_) {
-      for (const Outcome& one : ended) put_outcome(one, given_up);
+      for (const Outcome& one : ended) given_up.push_back(put_outcome(one));
+    } else {
+      ended_.insert(ended_.end(), ended.begin(), ended.end());
     }
+    hang_up_ns_ = kNever;
     freed_.notify_all();
     arrived_.notify_all();
     left_.notify_all();
     work_.notify_all();
   }
-  for (const Outcome& one : ended) deliver(one);
 }
 
 void Desk::close() noexcept {
@@ -353,12 +378,15 @@ void Desk::freeze(std::int64_t every_ns) noexcept {
 void Desk::interrupt() noexcept {
   const std::lock_guard<Lock> guard(lock_);
   interrupted_ = true;
+  hang_up_ns_ = cineflow_client::after(kHangUpS);
+  work_.notify_one();
 }
 
 void Desk::resume(std::shared_ptr<Frames> frames) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   if (frames != nullptr) frames_ = std::move(frames);
   interrupted_ = false;
+  hang_up_ns_ = kNever;
   const std::int64_t now = now_ns();
   for (Flight& one : flights_) one.waits_ns = std::max(one.waits_ns, now);
   freed_.notify_all();
@@ -389,6 +417,7 @@ bool Desk::is_pending(std::uint64_t number) noexcept {
       if (queue->at(k).step().number == number) return true;
     }
   }
+  if (telling_ == number) return true;
   for (std::size_t k = 0; k < drops_.size(); ++k) {
     if (drops_.at(k).number == number) return true;
   }

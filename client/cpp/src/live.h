@@ -44,6 +44,7 @@ class Live : public std::enable_shared_from_this<Live> {
   /// `helps`: the caller's thread also sends the frame, and may wait for the lock of the session.
   Submitted submit(Slot& slot, const FrameInfo& info, bool helps) noexcept;
   void copy_into(const Slot& slot, const FrameView& frame) const;  // throws kFrameRejected
+  /// Returns when the threads have ended, in whatever thread it is called first.
   void close() noexcept;
   std::shared_ptr<Live> another(const Sizes& size, const std::vector<double>& spacing_mm);
 
@@ -54,6 +55,9 @@ class Live : public std::enable_shared_from_this<Live> {
   Desk& desk() noexcept { return desk_; }
   const Model& model() const noexcept { return *model_; }
   const StreamOptions& options() const noexcept { return options_; }
+  /// Why the stream has ended, or is of no use here; null while it lives.
+  std::shared_ptr<const Error> error() noexcept;
+  // In a forked child: 0, kGrpc and "".
   std::uint64_t sequence_id();
   Transport transport();
   std::string transport_reason();
@@ -100,6 +104,7 @@ class Live : public std::enable_shared_from_this<Live> {
   const pid_t process_;
   const double timeout_s_;
   const Declared declared_;
+  const std::shared_ptr<const Error> other_process_;
   Padding padding_;
   std::size_t frame_bytes_ = 0;
   int buffers_ = 0;
@@ -121,6 +126,7 @@ class Live : public std::enable_shared_from_this<Live> {
   int attempts_ = 0;           // the receiving thread's, since the last result
   std::int64_t until_ns_ = 0;  // when they end
 
+  Patience patience_;
   std::mutex end_lock_;
   std::condition_variable end_;
   std::atomic<bool> closing_{false};

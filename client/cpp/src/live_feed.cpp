@@ -24,6 +24,9 @@ void Live::feed() noexcept {
         desk_.finish(item.number, std::move(outcome));
         break;
       }
+      case Desk::Work::kEnded:
+        for (const Outcome& one : item.ended) desk_.deliver(one);
+        break;
       case Desk::Work::kLate: {
         char seconds[32];
         std::snprintf(seconds, sizeof(seconds), "%g", timeout_s_);
@@ -34,6 +37,11 @@ void Live::feed() noexcept {
       case Desk::Work::kAlive:
         keep_alive();
         break;
+      case Desk::Work::kHangUp: {
+        const std::lock_guard<std::mutex> guard(session_lock_);
+        if (interrupted_) session_->link.hang_up();
+        break;
+      }
       case Desk::Work::kSend:
         send(item.frame);
         break;
@@ -103,8 +111,8 @@ void Live::leave(const FrameRef& frame) {
       continue;
     }
     desk_.free_buffers(freed);
-    if (interrupted_) return;  // the next session sends it
   }
+  if (interrupted_ || session_->over) return;  // the next session sends it, or nobody waits for it
   Session& session = *session_;
   if (!session.started) session.at_start = beginning();
   const int area = take_area(session, number);
@@ -113,9 +121,8 @@ void Live::leave(const FrameRef& frame) {
 }
 
 int Live::take_area(Session& session, std::uint64_t number) {
-  if (session.memory == nullptr) return -1;
-  const int area = session.memory->take_area();
-  desk_.set_area(number, session.memory, area);
+  const int area = session.memory != nullptr ? session.memory->take_area() : -1;
+  desk_.leaves(number, session.memory, area);
   return area;
 }
 

@@ -194,7 +194,12 @@ std::shared_ptr<Session> Live::after(std::shared_ptr<Session> ended, const std::
     desk_.end(why);
     sequence_ended();
   }
-  ended->release();
+  {
+    std::shared_ptr<Memory> ring;  // goes after the lock
+    const std::lock_guard<std::mutex> guard(session_lock_);
+    ring = ended->finish();
+  }
+  ended->release(patience_);
   if (!going_on) return nullptr;
   if (why.code() == Code::kServerDied && !loss.of_ring) {
     std::vector<FrameRef> freed;
@@ -239,8 +244,8 @@ std::shared_ptr<Session> Live::next_session() {
       std::unique_lock<std::mutex> guard(end_lock_);
       end_.wait_for(guard, std::chrono::duration<double>(wait_s),
                     [this] { return closing_.load(); });
-      if (closing_) throw closed_stream();
     }
+    if (closing_ || desk_.broken()) throw closed_stream();
     ++attempts_;
     try {
       return begin();
@@ -251,7 +256,7 @@ std::shared_ptr<Session> Live::next_session() {
 }
 
 std::shared_ptr<Session> Live::begin() {
-  connection_->require_ready(model_->info.served_name);
+  connection_->require_ready(model_->info.served_name, &patience_);
   std::map<std::string, Given> first;
   {
     const std::lock_guard<std::mutex> guard(session_lock_);
@@ -262,13 +267,18 @@ std::shared_ptr<Session> Live::begin() {
   std::shared_ptr<Memory> memory;
   try {
     memory = next->settle(options_.transport, buffers_, frame_bytes_, options_.slots + kLeases,
-                          wanted_, padding_.size());
+                          wanted_, padding_.size(), patience_);
   } catch (...) {
-    next->release();
+    next->release(patience_);
     throw;
   }
   auto frames = std::make_shared<Frames>(memory, buffers_);
-  const std::lock_guard<std::mutex> guard(session_lock_);
+  std::unique_lock<std::mutex> guard(session_lock_);
+  if (closing_ || desk_.broken()) {  // who ended the stream has not seen this session
+    guard.unlock();
+    next->release(patience_);
+    throw closed_stream();
+  }
   for (const Sent& sent : history_.to_send_again()) {
     const std::string id = std::to_string(sent.number);
     const Sizes& size = padding_.size();

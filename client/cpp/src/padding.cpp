@@ -5,11 +5,11 @@
 namespace cineflow_client {
 namespace {
 
-/// The next size that fits, if there is one less than a step away.
+/// The next size that fits, if there is one less than a step away and of a size that frames have.
 std::int64_t next_size(const Dim& dim, std::int64_t extent) {
   if (dim.kind != Dim::Kind::kAxis || extent < dim.minimum || extent > dim.maximum) return extent;
   const std::int64_t size = (extent + dim.multiple - 1) / dim.multiple * dim.multiple;
-  return size <= dim.maximum ? size : extent;
+  return size <= std::min(dim.maximum, kMostPixels) ? size : extent;
 }
 
 }  // namespace

@@ -27,8 +27,14 @@ const TypeRow& row_of(DataType dtype) noexcept {
   return kTypes[std::clamp(static_cast<int>(dtype), 0, 6)];
 }
 
+/// No array has more values.
+constexpr std::int64_t kMostValues = std::int64_t{1} << 48;
+
 /// Fewer values than this travel inside the message.
 constexpr std::int64_t kLeastInRing = 1024;
+
+/// Frames that a window may have.
+constexpr std::int64_t kMostStacked = 65536;
 
 constexpr const char* kWriteAgain =
     "Write the model repository with `cineflow repo BUNDLE --out DIR`, and serve that.";
@@ -106,6 +112,7 @@ void read_spec(Model& model, const Json& spec) {
   if (time != nullptr && !time->is_null()) model.feed_time_axis = time->as_int();
   const Json* length = feed.find("length");
   if (length != nullptr && !length->is_null()) model.feed_length = length->as_int();
+  if (model.feed_length < 0 || model.feed_length > kMostStacked) throw JsonError("a feed's length");
   if (model.feed_inputs.empty()) throw JsonError("a feed without inputs");
   const auto rank = static_cast<std::size_t>(model.info.frame_rank);
   for (const std::string& name : model.feed_inputs) {
@@ -142,6 +149,15 @@ std::optional<std::int64_t> product(const Sizes& sizes) noexcept {
   return all;
 }
 
+bool are_possible(const Sizes& sizes) noexcept {
+  std::int64_t all = 1;
+  for (const std::int64_t size : sizes) {
+    if (size < 0 || size > kMostValues / all) return false;
+    all *= std::max<std::int64_t>(size, 1);
+  }
+  return true;
+}
+
 std::string words(const Sizes& sizes, const char* between) {
   std::string text;
   for (const std::int64_t size : sizes) {
@@ -176,7 +192,10 @@ std::optional<std::int64_t> Dim::resolved(const AxisSizes& sizes) const {
   if (kind == Kind::kFixed) return size;
   const auto found = sizes.find(axis);
   if (found == sizes.end()) return std::nullopt;
-  return kind == Kind::kPart ? found->second * numerator / denominator : found->second;
+  if (kind == Kind::kAxis) return found->second;
+  std::int64_t times = 0;
+  if (__builtin_mul_overflow(found->second, numerator, &times)) return std::nullopt;
+  return times / denominator;
 }
 
 std::optional<Sizes> TensorSpec::resolved(const AxisSizes& sizes) const {
