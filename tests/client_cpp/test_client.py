@@ -244,7 +244,7 @@ def programs() -> Path:
     return built()
 
 
-#: What docs/client_cpp.md says of `submit`: processor time of the sender, us.
+#: What docs/client_cpp.md says of `submit`: processor time of the sender, us. 35 were measured.
 SUBMIT_P99_US = 100
 
 

@@ -24,10 +24,14 @@ def server() -> Iterator[Hostile]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def program() -> Path:
+    return built() / "tests" / "ends"
+
+
 @pytest.fixture
-def ends(server: Hostile) -> Callable[..., str]:
+def ends(server: Hostile, program: Path) -> Callable[..., str]:
     """Runs a scenario; returns what it prints."""
-    program = built() / "tests" / "ends"
 
     def run(scenario: str, *arguments: str, meanwhile: Callable[[], None] | None = None) -> str:
         running = subprocess.Popen(

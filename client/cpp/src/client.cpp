@@ -298,25 +298,25 @@ std::shared_ptr<const Result> Stream::push(const FrameView& frame, const FrameIn
 }
 
 bool Stream::poll(Outcome* outcome) noexcept {
-  return live_->is_own() && live_->desk().take(outcome, 0);
+  return live_->is_own() && live_->traffic().take(outcome, 0);
 }
 
 bool Stream::next(Outcome* outcome, double wait_s) noexcept {
-  return live_->is_own() && live_->desk().take(outcome, after(wait_s));
+  return live_->is_own() && live_->traffic().take(outcome, after(wait_s));
 }
 
 Outcome Stream::wait(std::uint64_t frame) {
   if (!live_->is_own()) raise(*live_, Code::kOtherProcess);
   require_waiting(*live_);
-  return live_->desk().wait(frame);
+  return live_->traffic().wait(frame);
 }
 
 const ModelInfo& Stream::model() const noexcept { return live_->model().info; }
 std::uint64_t Stream::sequence_id() const noexcept { return live_->sequence_id(); }
 Transport Stream::transport() const noexcept { return live_->transport(); }
 std::string Stream::transport_reason() const { return live_->transport_reason(); }
-std::uint64_t Stream::dropped() const noexcept { return live_->desk().dropped(); }
-std::uint64_t Stream::unread() const noexcept { return live_->desk().unread(); }
+std::uint64_t Stream::dropped() const noexcept { return live_->traffic().dropped(); }
+std::uint64_t Stream::unread() const noexcept { return live_->traffic().unread(); }
 std::uint64_t Stream::late_frames() const noexcept { return live_->late_frames(); }
 void Stream::freeze() noexcept { live_->freeze(); }
 void Stream::unfreeze() noexcept { live_->unfreeze(); }

@@ -72,11 +72,11 @@ Live::Live(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> 
       padding_(*model_, options.size),
       buffers_(buffer_count(options)),
       wanted_(model_->wanted_outputs(options.readings)),
-      desk_(options, !options.state.empty()),
+      traffic_(options, !options.state.empty()),
       wants_given_(options.state.empty()),
       history_(options.state) {
   model_->axis_sizes(padding_.size());
-  shows_state_ = std::find(wanted_.begin(), wanted_.end(), "state") != wanted_.end();
+  shows_state_ = has(wanted_, "state");
   reader_ = std::make_unique<ResultReader>(model_, padding_, shows_state_);
   const std::int64_t pixels = product(padding_.size()).value_or(0);
   if (pixels < 1 || pixels > kMostInFrame) {
@@ -92,7 +92,7 @@ Live::Live(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> 
   const auto memory =
       session_->settle(options_.transport, buffers_, frame_bytes_, options_.slots + kLeases,
                        wanted_, padding_.size(), patience_);
-  desk_.use(std::make_shared<Frames>(memory, buffers_));
+  traffic_.use(std::make_shared<Frames>(memory, buffers_));
   feeder_ = std::thread([this] { feed(); });
   receiver_ = std::thread([this] { receive(); });
 }
@@ -115,7 +115,7 @@ Slot Live::acquire(double wait_s, DataType dtype) noexcept {
     slot.code_ = Code::kFrameRejected;
     return slot;
   }
-  FrameRef frame = desk_.acquire(wait_s > 0 ? cineflow_client::after(wait_s) : 0, &slot.code_);
+  FrameRef frame = traffic_.acquire(wait_s > 0 ? after(wait_s) : 0, &slot.code_);
   if (!frame) return slot;
   const Sizes& size = padding_.size();
   slot.data_ = frame.frames->memory->frame(frame.buffer);
@@ -135,7 +135,7 @@ Slot Live::acquire(double wait_s, DataType dtype) noexcept {
 
 void Live::give_back(Slot& slot) noexcept {
   if (slot.data_ == nullptr || !is_own()) return;
-  desk_.give_back({std::static_pointer_cast<Frames>(slot.frames_), slot.buffer_});
+  traffic_.give_back({std::static_pointer_cast<Frames>(slot.frames_), slot.buffer_});
   slot.data_ = nullptr;
 }
 
@@ -158,7 +158,7 @@ Submitted Live::submit(Slot& slot, const FrameInfo& info, bool helps) noexcept {
   step.given_count = info.given_count;
   if (step.given.size() < info.given_count) step.given.resize(info.given_count);
   for (std::size_t k = 0; k < info.given_count; ++k) copy_given(info.given[k], step.given[k]);
-  const Submitted submitted = desk_.submit(frame, !helps);
+  const Submitted submitted = traffic_.submit(frame, !helps);
   if (helps && submitted.code == Code::kOk) help();
   return submitted;
 }
@@ -192,11 +192,11 @@ void Live::copy_into(const Slot& slot, const FrameView& frame) const {
 void Live::freeze() noexcept {
   // The server drops an idle stream after its idle time; it is told three times within that.
   const double every_s = std::clamp(model_->info.idle_timeout_s / 3, 0.05, 1e6);
-  if (is_own()) desk_.freeze(static_cast<std::int64_t>(every_s * 1e9));
+  if (is_own()) traffic_.freeze(static_cast<std::int64_t>(every_s * 1e9));
 }
 
 void Live::unfreeze() noexcept {
-  if (is_own()) desk_.freeze(0);
+  if (is_own()) traffic_.freeze(0);
 }
 
 // --- Ending --------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ void Live::sequence_ended() {
 
 void Live::close() noexcept {
   if (!is_own()) return;
-  const std::int64_t until = cineflow_client::after(kEndTimeoutS);
+  const std::int64_t until = after(kEndTimeoutS);
   {
     std::unique_lock<std::mutex> guard(end_lock_);
     if (closing_) {
@@ -220,12 +220,12 @@ void Live::close() noexcept {
     end_.notify_all();
   }
   patience_.end_in(kEndTimeoutS);  // a session that just begins
-  desk_.close();
-  desk_.drain(until);
+  traffic_.close();
+  traffic_.drain(until);
   bool live = false;
   {
     const std::lock_guard<std::mutex> guard(session_lock_);
-    live = session_->started && !interrupted_ && !desk_.broken();
+    live = session_->started && !interrupted_ && !traffic_.broken();
     if (live) session_->link.send(session_->end_request());
   }
   if (live) {
@@ -238,7 +238,7 @@ void Live::close() noexcept {
   }
   patience_.end_in(kReleaseTimeoutS);
   fail(closed_stream());
-  desk_.stop();
+  traffic_.stop();
   feeder_.join();
   receiver_.join();
   const std::lock_guard<std::mutex> guard(end_lock_);
@@ -256,7 +256,7 @@ std::shared_ptr<Live> Live::another(const Sizes& size, const std::vector<double>
 }
 
 std::shared_ptr<const Error> Live::error() noexcept {
-  return is_own() ? desk_.ended() : other_process_;
+  return is_own() ? traffic_.ended() : other_process_;
 }
 
 std::uint64_t Live::sequence_id() { return is_own() ? session()->sequence_id : 0; }

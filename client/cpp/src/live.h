@@ -11,11 +11,11 @@
 #include <thread>
 #include <vector>
 
-#include "desk.h"
 #include "history.h"
 #include "padding.h"
 #include "result_reader.h"
 #include "session.h"
+#include "traffic.h"
 
 namespace cineflow_client {
 
@@ -52,7 +52,7 @@ class Live : public std::enable_shared_from_this<Live> {
   void unfreeze() noexcept;
 
   bool is_own() const noexcept;
-  Desk& desk() noexcept { return desk_; }
+  Traffic& traffic() noexcept { return traffic_; }
   const Model& model() const noexcept { return *model_; }
   const StreamOptions& options() const noexcept { return options_; }
   /// Why the stream has ended, or is of no use here; null while it lives.
@@ -83,7 +83,7 @@ class Live : public std::enable_shared_from_this<Live> {
   void refuse(std::uint64_t number, const Error& error);
   bool without_ring(Session& session, std::uint64_t number, const std::string& said);
   void lose(Session& session, const Loss& loss);
-  std::shared_ptr<Session> after(std::shared_ptr<Session> session, const std::string& reason);
+  std::shared_ptr<Session> go_on(std::shared_ptr<Session> session, const std::string& reason);
   std::shared_ptr<Session> next_session();  // throws
   std::shared_ptr<Session> begin();         // throws
 
@@ -110,7 +110,7 @@ class Live : public std::enable_shared_from_this<Live> {
   int buffers_ = 0;
   std::vector<std::string> wanted_;
   bool shows_state_ = false;
-  Desk desk_;
+  Traffic traffic_;
   std::unique_ptr<ResultReader> reader_;
 
   std::mutex session_lock_;  // of what follows; a sender never takes it

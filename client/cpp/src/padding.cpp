@@ -23,8 +23,7 @@ Padding::Padding(const Model& model, const Sizes& own) : own_(own), size_(own) {
     if (dim.kind == Dim::Kind::kAxis) by_axis_[dim.axis] = own[axis];
   }
   for (const TensorSpec& given : model.inputs) {
-    const auto& fed = model.feed_inputs;
-    if (std::find(fed.begin(), fed.end(), given.name) != fed.end()) continue;
+    if (has(model.feed_inputs, given.name)) continue;
     for (const Dim& dim : given.dims) {
       if (extent(dim) >= 0) size_ = own_;  // what is given with a frame would not fit
     }

@@ -1,7 +1,5 @@
 #include "session.h"
 
-#include <algorithm>
-
 #include "random.h"
 
 namespace cineflow_client {
@@ -71,8 +69,7 @@ std::shared_ptr<Memory> Session::settle(Transport wanted_transport, int frames,
     std::vector<Part> parts;
     for (const Port& port : model_->ports) {
       const std::size_t bytes = model_->ring_bytes(port, size);
-      const bool asked = std::find(wanted.begin(), wanted.end(), port.name) != wanted.end();
-      if (bytes > 0 && asked) parts.push_back({port.name, bytes, 0});
+      if (bytes > 0 && has(wanted, port.name)) parts.push_back({port.name, bytes, 0});
     }
     try {
       memory = Memory::shared(frames, frame_bytes, areas, std::move(parts),

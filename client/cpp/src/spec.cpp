@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "wire.pb.h"
 
@@ -167,6 +168,16 @@ std::string words(const Sizes& sizes, const char* between) {
   return text;
 }
 
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%g", value);
+  return text;
+}
+
+bool has(const std::vector<std::string>& names, const std::string& name) noexcept {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 bool Dim::fits(std::int64_t extent, AxisSizes& sizes) const {
   if (kind == Kind::kFixed) return extent == size;
   std::int64_t whole = extent;
@@ -244,8 +255,7 @@ std::vector<std::string> Model::wanted_outputs(const std::vector<std::string>& r
     }
   }
   for (const Port& port : ports) {
-    if (!on_request(port.name) ||
-        std::find(readings.begin(), readings.end(), port.name) != readings.end()) {
+    if (!on_request(port.name) || has(readings, port.name)) {
       wanted.push_back(port.name);
     }
   }

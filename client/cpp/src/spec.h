@@ -88,5 +88,8 @@ bool are_possible(const Sizes& sizes) noexcept;
 /// The product of sizes; none if one is negative, or if it has more than 62 bits.
 std::optional<std::int64_t> product(const Sizes& sizes) noexcept;
 std::string words(const Sizes& sizes, const char* between);
+/// "%g" of it.
+std::string number(double value);
+bool has(const std::vector<std::string>& names, const std::string& name) noexcept;
 
 }  // namespace cineflow_client

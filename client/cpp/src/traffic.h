@@ -1,4 +1,4 @@
-// The desk of a stream: which frames wait, which are in flight, and what became of the others.
+// The traffic of a stream: which frames wait, which are in flight, and what became of the others.
 //
 // One lock guards all of it. Nobody holds it for more than a few steps per frame in flight: no
 // allocation by a sender, no call to the network, no callback.
@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "fixed_queue.h"
 #include "step.h"
 
 namespace cineflow_client {
@@ -28,9 +29,9 @@ struct Flight {
   std::int64_t waits_ns = 0;      // since when its result is waited for
 };
 
-class Desk {
+class Traffic {
  public:
-  Desk(const StreamOptions& options, bool from_state);
+  Traffic(const StreamOptions& options, bool from_state);
 
   // -- a sender's side: no allocation, no waiting but for what is stated --------------------------
 
@@ -71,7 +72,7 @@ class Desk {
   Flight find(std::uint64_t number) noexcept;
   /// A frame is about to be sent, and its results go to `area` of `memory` (-1: the message).
   void leaves(std::uint64_t number, std::shared_ptr<Memory> memory, int area) noexcept;
-  /// The desk does not free the buffer of this frame.
+  /// Nobody here frees the buffer of this frame.
   void keep_buffer(std::uint64_t number) noexcept;
   /// What became of a frame. False: nobody waits for it any more.
   bool finish(std::uint64_t number, Outcome outcome);
