@@ -174,8 +174,8 @@ def test_whatever_the_server_sends(
     draw = random.Random(0)
     server.spoil = lambda response: spoiled(response, draw)
     said = dict(zip(*[iter(ends("results", transport).split())] * 2, strict=True))
-    assert int(said["good"]) > 20
-    assert int(said["bad"]) > 20
+    assert int(said["good"]) > 10
+    assert int(said["bad"]) > 10
 
 
 def test_a_server_that_stops_and_never_ends_the_sequence(

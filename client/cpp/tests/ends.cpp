@@ -361,7 +361,7 @@ int run(const std::string& scenario, const std::string& url, const char* argumen
   if (scenario == "push") return push_with_callback(url);
   if (scenario == "fill") return fill(url);
   if (scenario == "result") return results(url, 1, transport);
-  if (scenario == "results") return results(url, 400, transport);
+  if (scenario == "results") return results(url, 200, transport);
   if (scenario == "forks") return forks(url, std::atoi(argument));
   if (scenario == "stops") return until_resumed(url);
   if (scenario == "random") return without_random(url);
