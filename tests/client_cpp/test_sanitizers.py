@@ -1,56 +1,34 @@
-"""The C++ client under sanitizers: the cases, losses, and what a broken server could send."""
+"""The C++ client under sanitizers: the cases, losses, threads, and what a broken server could send.
+
+The cases of the other servers are run next to the fixtures of those servers, in tests/conformance
+and tests/kinds.
+"""
 
 from __future__ import annotations
 
 import os
+import random
 import signal
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cineflow.export import write_repository
+from cineflow.runtime import Bundle
 from cineflow.serving import TritonServer
-from tests.client_cpp import builds
 from tests.client_cpp.driver import CppClient, Driver
-from tests.client_cpp.fixtures import connect
-from tests.conformance.runner import cases, run
+from tests.client_cpp.hostile import Hostile
+from tests.client_cpp.sanitizers import ENVIRONMENT, KINDS, require_clean, run_cases, sanitized
+from tests.client_cpp.spoiled import spoiled
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
-
-SUPPRESSIONS = Path(__file__).with_name("tsan.txt")
-#: What -fsanitize gets, by the name of its build.
-KINDS = {"asan": "address,undefined", "tsan": "thread"}
-ENVIRONMENT = {
-    "ASAN_OPTIONS": "detect_stack_use_after_return=1:abort_on_error=0:exitcode=66",
-    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
-    # gRPC's own code is not instrumented, so what it does under its locks is not seen.
-    "TSAN_OPTIONS": f"ignore_noninstrumented_modules=1:exitcode=66:suppressions={SUPPRESSIONS}",
-}
-
-
-def sanitized(kind: str, target: str) -> Path:
-    """A program of the tests, built with one sanitizer."""
-    if lacking := builds.missing():
-        pytest.skip(f"the C++ client is not built: {lacking}")
-    folder = builds.build(
-        f"client_cpp-{kind}",
-        target=target,
-        CINEFLOW_CLIENT_SANITIZE=KINDS[kind],
-        CMAKE_BUILD_TYPE="None",
-    )
-    return folder / "tests" / target
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_cases(kind: str, server: TritonServer) -> None:
-    """In one process of the driver, whose exit status says whether anything was found."""
-    with Driver(sanitized(kind, "driver"), {**os.environ, **ENVIRONMENT}) as driver:
-        for param in cases("default"):
-            case, transport = param.values
-            run(_mapping(case), transport, server, connect=connect(driver, case))
+    run_cases(kind, "default", server)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -58,7 +36,7 @@ def test_a_stream_that_is_lost(
     kind: str, server_binary: Any, repository: Path, moving_frames: np.ndarray
 ) -> None:
     with (
-        Driver(sanitized(kind, "driver"), {**os.environ, **ENVIRONMENT}) as driver,
+        Driver(sanitized(kind, "driver"), ENVIRONMENT) as driver,
         TritonServer(repository, binary=server_binary) as first,
     ):
         port = int(first.url.rpartition(":")[2])
@@ -86,28 +64,46 @@ def test_a_stream_that_is_lost(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("way", ["poll", "callback"])
 def test_a_sender_at_full_speed(kind: str, way: str, server: TritonServer) -> None:
-    program = sanitized(kind, "real_time")
-    done = subprocess.run(
-        [program, server.url, "lucas_kanade", "64", "80", "300", "newest", way],
-        env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=False,
-        timeout=600,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-6000:]
-    assert "results 364 errors 0" in done.stdout
+    said = require_clean(
+        kind, "real_time", server.url, "lucas_kanade", "64", "80", "300", "newest", way
+    )
+    assert "results 364 errors 0" in said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_threads_while_the_server_breaks_off(kind: str) -> None:
+    """Three senders, one that asks and two that close, with and without ring and resume."""
+    with Hostile() as server:
+        server.breaks_after = 7
+        require_clean(kind, "ends", "race", server.url, "15")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("transport", ["grpc", "ring"])
+def test_whatever_a_server_sends(kind: str, transport: str) -> None:
+    draw = random.Random(1)
+    with Hostile() as server:
+        server.spoil = lambda response: spoiled(response, draw)
+        require_clean(kind, "ends", "results", server.url, transport)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("scenario", ["drops", "close_twice", "next"])
+def test_ends(kind: str, scenario: str) -> None:
+    with Hostile() as server:
+        server.silent = scenario != "next"
+        require_clean(kind, "ends", scenario, server.url)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_c_face(kind: str, server_binary: Any, tmp_path: Path) -> None:
+    folder = write_repository([Bundle.load("lucas_kanade")], tmp_path / "models")
+    with TritonServer(folder, binary=server_binary, models=["lucas_kanade"]) as server:
+        said = require_clean(kind, "c_face", server.url, "lucas_kanade")
+    assert "rollback ModelNotFound" in said
 
 
 def test_what_a_broken_server_could_send() -> None:
     """Truncated, of wrong sizes and types, with unknown names; 60 000 responses, 1200 specs."""
-    program = sanitized("asan", "fuzz")
     for seed in range(4):
-        done = subprocess.run(
-            [program, "300", f"{seed}"],
-            env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=False,
-            timeout=600,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout[-500:] + done.stderr[-6000:]
-
-
-def _mapping(case: Any) -> Mapping[str, Any]:
-    assert isinstance(case, Mapping)
-    return case
+        require_clean("asan", "fuzz", "300", f"{seed}")

@@ -14,6 +14,7 @@ from cineflow.serving import TritonServer
 from cineflow_client import StreamExpired
 from tests.client_cpp.driver import CppClient, Driver
 from tests.client_cpp.fixtures import connect, driver
+from tests.client_cpp.sanitizers import KINDS, run_cases
 from tests.conformance.runner import cases, run
 
 __all__ = ["driver"]
@@ -38,6 +39,12 @@ def test_case_of_a_small_server(
     """Over mutual TLS."""
     secured = connect(driver, case, certificates)
     run(case, transport, brief_server, secure=certificates, connect=secured)
+
+
+@pytest.mark.timeout(3000)  # the first one builds it again
+@pytest.mark.parametrize("kind", KINDS)
+def test_cases_under_sanitizers(kind: str, brief_server: TritonServer, certificates: Path) -> None:
+    run_cases(kind, "two places, four seconds", brief_server, certificates)
 
 
 def test_a_freeze_keeps_the_place(

@@ -10,6 +10,7 @@ import pytest
 from cineflow.serving import TritonServer
 from tests.client_cpp.driver import Driver
 from tests.client_cpp.fixtures import connect, driver
+from tests.client_cpp.sanitizers import KINDS, run_cases
 from tests.conformance.runner import cases, run
 
 __all__ = ["driver"]
@@ -21,3 +22,9 @@ def test_case(
     case: Mapping[str, Any], transport: str, server: TritonServer, driver: Driver
 ) -> None:
     run(case, transport, server, connect=connect(driver, case))
+
+
+@pytest.mark.timeout(3000)  # the first one builds it again
+@pytest.mark.parametrize("kind", KINDS)
+def test_cases_under_sanitizers(kind: str, server: TritonServer) -> None:
+    run_cases(kind, "kinds", server)

@@ -4,7 +4,8 @@
 // server. The C face is cineflow_client.h.
 //
 // Threads. Client and Stream may be used from any thread. A Slot belongs to one thread at a time.
-// Callbacks come from threads of the stream, never two at a time.
+// Callbacks come from threads of the stream, never two at a time. `close` returns when the last one
+// has: hold no lock meanwhile that the callback takes, and do not call it from there.
 //
 // Real time. `Stream::acquire`, `Slot::submit` and `Stream::poll` never throw, never allocate,
 // never wait for the network, and hold one lock for a bounded number of steps (its priority is
@@ -337,12 +338,14 @@ class CINEFLOW_CLIENT_API Stream {
 
   /// Copy a frame into a slot and send it. Throws kFrameRejected and what `acquire` returns.
   std::uint64_t submit(const FrameView& frame, const FrameInfo& info = {}, double wait_s = 0);
-  /// Send a frame and wait for its result. Throws what became of it. Not with `on_outcome`.
+  /// Send a frame and wait for its result. Throws what became of it, and kCineflowClientError
+  /// before it sends anything in a stream with `on_outcome`.
   std::shared_ptr<const Result> push(const FrameView& frame, const FrameInfo& info = {});
 
   /// The oldest outcome that was not taken yet; `frame` and code tell; false: nothing was moved.
   bool poll(Outcome* outcome) noexcept;
-  /// As `poll`, but waits.
+  /// As `poll`, but waits. Also false once the stream has ended and nothing is left; `error()` is
+  /// not null then.
   bool next(Outcome* outcome, double wait_s) noexcept;
   /// Wait for the outcome of one frame. It comes, because a late one ends the stream.
   Outcome wait(std::uint64_t frame);
@@ -361,12 +364,15 @@ class CINEFLOW_CLIENT_API Stream {
   /// Frames whose result came later than the declared budget.
   std::uint64_t late_frames() const noexcept;
   std::uint64_t resumed() const noexcept;  // how often it went on in another sequence
-  /// Why the stream has ended; null while it lives.
+  /// Why the stream has ended; null while it lives. kOtherProcess in a forked child, where the
+  /// other questions get 0, kGrpc and "".
   std::shared_ptr<const Error> error() const noexcept;
   /// End this stream, and open one with its settings for another depth or probe: for frames of
   /// `size`, with a new reference frame. Throws as `Client::stream`; this stream has ended then.
   Stream another(const std::vector<std::int64_t>& size, const std::vector<double>& spacing_mm = {});
-  /// End the sequence at the server and release everything. Safe to call twice; never throws.
+  /// End the sequence at the server and release everything. It takes 3 s at most, whatever the
+  /// server does, and the time of the callbacks. Safe to call twice, from any threads: the second
+  /// one waits for the first. Never throws.
   void close() noexcept;
 
  private:
@@ -424,7 +430,8 @@ class CINEFLOW_CLIENT_API Client {
   /// stays as it is.
   std::string rollback(const std::string& alias);
 
-  /// Close every stream and the connection. Safe to call twice; never throws.
+  /// Close every stream, all at the same time, and the connection. Safe to call twice; never
+  /// throws.
   void close() noexcept;
 
  private:

@@ -7,12 +7,6 @@
 namespace cineflow_client {
 namespace {
 
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%g", value);
-  return text;
-}
-
 std::string quoted_names(std::vector<std::string> names) {
   std::sort(names.begin(), names.end());
   std::string text = "[";

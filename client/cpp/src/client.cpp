@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <mutex>
+#include <thread>
 
 #include "checks.h"
 #include "control.h"
+#include "errors.h"
 #include "live.h"
 
 namespace cineflow_client {
@@ -19,12 +21,18 @@ void forget(Held&& held) noexcept {
   new std::remove_reference_t<Held>(std::move(held));
 }
 
+Error closed_client() {
+  return {Code::kStreamClosed, "an open client", "one that was closed", "Make a new Client."};
+}
+
 }  // namespace
 
 struct Client::Inside : std::enable_shared_from_this<Inside> {
   std::shared_ptr<Connection> connection;
+  std::mutex closing;
   std::mutex lock;  // of what follows
   std::vector<std::weak_ptr<Live>> streams;
+  bool closed = false;
   struct Known {
     std::shared_ptr<const Model> model;
     std::int64_t asked_ns;
@@ -58,14 +66,16 @@ struct Client::Inside : std::enable_shared_from_this<Inside> {
     }
     const auto opener = [from = weak_from_this(), served_name](const StreamOptions& changed) {
       const auto client = from.lock();
-      if (client == nullptr) {
-        throw Error(Code::kStreamClosed, "an open client", "one that was closed",
-                    "Make a new Client.");
-      }
+      if (client == nullptr) throw closed_client();
       return client->open(served_name, changed);
     };
     auto live = std::make_shared<Live>(connection, std::move(model), options, opener);
-    const std::lock_guard<std::mutex> guard(lock);
+    std::unique_lock<std::mutex> guard(lock);
+    if (closed) {  // meanwhile, by another thread
+      guard.unlock();
+      live->close();
+      throw closed_client();
+    }
     streams.erase(std::remove_if(streams.begin(), streams.end(),
                                  [](const std::weak_ptr<Live>& one) { return one.expired(); }),
                   streams.end());
@@ -124,6 +134,7 @@ Stream Client::stream(const std::string& name, const StreamOptions& options) {
 
 std::shared_ptr<const Result> Client::call(const std::string& name,
                                            const std::vector<Array>& arrays) {
+  inside_->connection->require_own();  // a child's locks may be held for ever
   const auto model = inside_->recent(name);
   if (model->info.streams) {
     throw Error(Code::kModelNotFound, "a model that takes calls",
@@ -148,19 +159,29 @@ std::shared_ptr<const Result> Client::call(const std::string& name,
     inside_->known.erase(name);  // the alias may have moved on
     throw;
   }
-  return ResultReader(model, Padding(), false).read_call(std::move(response));
+  return ResultReader(model, Padding(), false).read_call(std::move(response), sizes);
 }
 
 void Client::close() noexcept {
   if (inside_ == nullptr || !inside_->connection->is_own()) return;
+  const std::lock_guard<std::mutex> one_at_a_time(inside_->closing);
   std::vector<std::weak_ptr<Live>> streams;
   {
     const std::lock_guard<std::mutex> guard(inside_->lock);
     streams.swap(inside_->streams);
+    inside_->closed = true;
   }
+  std::vector<std::thread> closers;  // each may have to wait for its server
   for (const auto& one : streams) {
-    if (const auto live = one.lock()) live->close();
+    const auto live = one.lock();
+    if (live == nullptr) continue;
+    try {
+      closers.emplace_back([live] { live->close(); });
+    } catch (const std::exception&) {  // no thread more
+      live->close();
+    }
   }
+  for (std::thread& one : closers) one.join();
   inside_->connection->close();
 }
 
@@ -239,14 +260,11 @@ std::uint64_t copy_and_submit(Live& live, const FrameView& frame, const FrameInf
 }
 
 [[noreturn]] void raise(Live& live, Code code) {
-  if (const auto why = live.desk().ended()) throw *why;
+  if (const auto why = live.error()) throw *why;
   switch (code) {
     case Code::kStreamBusy:
       throw Error(code, "a free slot", std::to_string(live.options().slots) + " frames in flight",
                   "Drop this frame, wait longer (wait_s), or open the stream with more slots.");
-    case Code::kOtherProcess:
-      throw Error(code, "the process that opened the stream", "a fork of it",
-                  "Make a new Client in this process and open a stream of its own.");
     default:
       throw Error(
           code,
@@ -254,6 +272,13 @@ std::uint64_t copy_and_submit(Live& live, const FrameView& frame, const FrameInf
           "drops frames also an index; float32 frames only if the stream was opened for them",
           "another frame", "StreamOptions and FrameInfo say what each is for.");
   }
+}
+
+/// Throws where outcomes go to a callback.
+void require_waiting(Live& live) {
+  if (!live.options().on_outcome) return;
+  throw Error(Code::kCineflowClientError, "a stream without on_outcome", "one that has it",
+              "Take the outcome from on_outcome, and send with `submit`.");
 }
 
 }  // namespace
@@ -265,35 +290,38 @@ std::uint64_t Stream::submit(const FrameView& frame, const FrameInfo& info, doub
 std::shared_ptr<const Result> Stream::push(const FrameView& frame, const FrameInfo& info) {
   const double wait_s =
       live_->options().timeout_s > 0 ? live_->options().timeout_s : kDefaultTimeoutS;
-  // It waits anyway, so it also does the feeding thread's work. A callback comes from there only.
-  const bool helps = live_->options().on_outcome == nullptr;
-  const Outcome outcome = wait(copy_and_submit(*live_, frame, info, wait_s, helps));
+  require_waiting(*live_);
+  // It waits anyway, so it also does the feeding thread's work.
+  const Outcome outcome = wait(copy_and_submit(*live_, frame, info, wait_s, true));
   if (outcome.error != nullptr) throw *outcome.error;
   return outcome.result;
 }
 
-bool Stream::poll(Outcome* outcome) noexcept { return live_->desk().take(outcome, 0); }
+bool Stream::poll(Outcome* outcome) noexcept {
+  return live_->is_own() && live_->traffic().take(outcome, 0);
+}
 
 bool Stream::next(Outcome* outcome, double wait_s) noexcept {
-  return live_->desk().take(outcome, after(wait_s));
+  return live_->is_own() && live_->traffic().take(outcome, after(wait_s));
 }
 
 Outcome Stream::wait(std::uint64_t frame) {
   if (!live_->is_own()) raise(*live_, Code::kOtherProcess);
-  return live_->desk().wait(frame);
+  require_waiting(*live_);
+  return live_->traffic().wait(frame);
 }
 
 const ModelInfo& Stream::model() const noexcept { return live_->model().info; }
 std::uint64_t Stream::sequence_id() const noexcept { return live_->sequence_id(); }
 Transport Stream::transport() const noexcept { return live_->transport(); }
 std::string Stream::transport_reason() const { return live_->transport_reason(); }
-std::uint64_t Stream::dropped() const noexcept { return live_->desk().dropped(); }
-std::uint64_t Stream::unread() const noexcept { return live_->desk().unread(); }
+std::uint64_t Stream::dropped() const noexcept { return live_->traffic().dropped(); }
+std::uint64_t Stream::unread() const noexcept { return live_->traffic().unread(); }
 std::uint64_t Stream::late_frames() const noexcept { return live_->late_frames(); }
 void Stream::freeze() noexcept { live_->freeze(); }
 void Stream::unfreeze() noexcept { live_->unfreeze(); }
 std::uint64_t Stream::resumed() const noexcept { return live_->resumed(); }
-std::shared_ptr<const Error> Stream::error() const noexcept { return live_->desk().ended(); }
+std::shared_ptr<const Error> Stream::error() const noexcept { return live_->error(); }
 
 Stream Stream::another(const std::vector<std::int64_t>& size,
                        const std::vector<double>& spacing_mm) {

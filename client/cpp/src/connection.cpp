@@ -25,6 +25,10 @@ constexpr const char* kService = "/inference.GRPCInferenceService/";
 constexpr double kLoadS = 120;
 /// How often a server is asked to unmap a region that it still uses.
 constexpr auto kReleaseStep = std::chrono::milliseconds(50);
+/// Regions that are remembered because the server has not unmapped them.
+constexpr std::size_t kMostLeftovers = 64;
+/// How often a call looks whether it is to be given up.
+constexpr auto kPatienceStep = std::chrono::milliseconds(20);
 
 /// Messages of any size, and a peer that has gone silent is noticed within 7 s (docs/protocol.md).
 constexpr struct {
@@ -100,14 +104,18 @@ Connection::Connection(const std::string& url, const ClientOptions& options)
 
 bool Connection::is_own() const noexcept { return getpid() == process_; }
 
+void Connection::require_own() const {
+  if (is_own()) return;
+  throw Error(Code::kOtherProcess, "the process that made the client",
+              "process " + std::to_string(getpid()) + ", a fork of it",
+              "Make a new Client in this process.");
+}
+
 template <typename Request, typename Response>
 void Connection::ask(const char* method, const Request& request, Response& response,
-                     const std::string& about, bool with_key, double timeout_s) {
-  if (!is_own()) {
-    throw Error(Code::kOtherProcess, "the process that made the client",
-                "process " + std::to_string(getpid()) + ", a fork of it",
-                "Make a new Client in this process.");
-  }
+                     const std::string& about, bool with_key, double timeout_s,
+                     const Patience* patience) {
+  require_own();
   if (closed_) {
     throw Error(Code::kStreamClosed, "an open client", "one that was closed", "Make a new Client.");
   }
@@ -128,7 +136,15 @@ void Connection::ask(const char* method, const Request& request, Response& respo
   call->Finish(&response, &status, &queue);
   void* tag = nullptr;
   bool ok = false;
-  queue.Next(&tag, &ok);
+  const auto step = [] { return std::chrono::system_clock::now() + kPatienceStep; };
+  while (patience != nullptr && !patience->is_over() &&
+         queue.AsyncNext(&tag, &ok, step()) == grpc::CompletionQueue::TIMEOUT) {
+    continue;
+  }
+  if (tag == nullptr) {
+    if (patience != nullptr) context.TryCancel();
+    queue.Next(&tag, &ok);
+  }
   queue.Shutdown();
   while (queue.Next(&tag, &ok)) continue;
   if (status.ok()) return;
@@ -198,38 +214,39 @@ void Connection::unload(const std::string& name) {
   ask("RepositoryModelUnload", request, response, name, true, kLoadS);
 }
 
-cineflow_wire::ModelInferResponse Connection::infer(
-    const cineflow_wire::ModelInferRequest& request) {
+cineflow_wire::ModelInferResponse Connection::infer(const cineflow_wire::ModelInferRequest& request,
+                                                    const Patience* patience) {
   cineflow_wire::ModelInferResponse response;
-  ask("ModelInfer", request, response, request.model_name());
+  ask("ModelInfer", request, response, request.model_name(), false, 0, patience);
   return response;
 }
 
-void Connection::require_ready(const std::string& model) {
+void Connection::require_ready(const std::string& model, const Patience* patience) {
   cineflow_wire::ModelReadyRequest request;
   request.set_name(model);
   cineflow_wire::ModelReadyResponse response;
-  ask("ModelReady", request, response, model);
+  ask("ModelReady", request, response, model, false, 0, patience);
   if (!response.ready()) {
     throw Error(Code::kServerUnavailable, "the model '" + model + "' ready",
                 "a server that does not have it");
   }
   // Triton calls a model ready whose process has died, so the process is asked as well.
   try {
-    infer(probe_request(model));
+    infer(probe_request(model), patience);
   } catch (const Error& error) {
     if (error.code() != Code::kServerBusy) throw;  // it lives, and has no place now
   }
 }
 
-void Connection::register_memory(const std::string& name, std::size_t byte_size) {
+void Connection::register_memory(const std::string& name, std::size_t byte_size,
+                                 const Patience* patience) {
   cineflow_wire::SystemSharedMemoryRegisterRequest request;
   request.set_name(name);
   request.set_key("/" + name);
   request.set_byte_size(byte_size);
   cineflow_wire::SystemSharedMemoryRegisterResponse response;
   try {
-    ask("SystemSharedMemoryRegister", request, response, "the server", true);
+    ask("SystemSharedMemoryRegister", request, response, "the server", true, 0, patience);
   } catch (const Error& error) {
     if (error.code() == Code::kServerUnavailable || error.code() == Code::kStreamClosed ||
         error.code() == Code::kOtherProcess) {
@@ -240,37 +257,49 @@ void Connection::register_memory(const std::string& name, std::size_t byte_size)
                 "Use gRPC tensors for a server on another machine or of another user. Triton 2.69 "
                 "and newer need --allow-client-shm=true.");
   }
-  release_orphans();
+  release_leftovers(patience);
 }
 
-void Connection::release_memory(const std::string& name, double wait_s) noexcept {
+void Connection::release_memory(const std::string& name, const Patience* patience,
+                                double wait_s) noexcept {
   cineflow_wire::SystemSharedMemoryUnregisterRequest request;
   request.set_name(name);
   const std::int64_t until = after(wait_s);
   while (true) {
     try {
       cineflow_wire::SystemSharedMemoryUnregisterResponse response;
-      ask("SystemSharedMemoryUnregister", request, response, "the server", true);
+      ask("SystemSharedMemoryUnregister", request, response, "the server", true, 0, patience);
       return;
     } catch (const std::exception& error) {
-      // The server still computes a frame of the ring. Otherwise it is gone, and the next program's
-      // ring removes this one.
-      if (!contains(error.what(), "in use") || now_ns() >= until) return;
-      std::this_thread::sleep_for(kReleaseStep);
+      // The server still computes a frame of the ring. Otherwise it is gone, or says nothing.
+      const bool given_up = patience != nullptr && patience->is_over();
+      if (contains(error.what(), "in use") && now_ns() < until && !given_up) {
+        std::this_thread::sleep_for(kReleaseStep);
+        continue;
+      }
+      const std::lock_guard<std::mutex> guard(lock_);
+      if (leftovers_.size() < kMostLeftovers) leftovers_.push_back(name);
+      return;
     }
   }
 }
 
-void Connection::release_orphans() noexcept {
+void Connection::release_leftovers(const Patience* patience) noexcept {
+  std::vector<std::string> own;
+  {
+    const std::lock_guard<std::mutex> guard(lock_);
+    own.swap(leftovers_);
+  }
+  for (const std::string& name : own) release_memory(name, patience, 0);
   // Only after a region of our own was mapped. That proves that the server runs on this machine and
   // that the names refer to processes here.
   try {
     cineflow_wire::SystemSharedMemoryStatusResponse response;
     ask("SystemSharedMemoryStatus", cineflow_wire::SystemSharedMemoryStatusRequest(), response,
-        "the server", true);
+        "the server", true, 0, patience);
     std::vector<std::string> names;
     for (const auto& [name, status] : response.regions()) names.push_back(name);
-    for (const std::string& name : orphaned(names)) release_memory(name, 0);
+    for (const std::string& name : orphaned(names)) release_memory(name, patience, 0);
   } catch (const std::exception&) {
     return;
   }

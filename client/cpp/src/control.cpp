@@ -75,10 +75,6 @@ ModelDesk desk_of(const Connection& connection) {
 
 using Names = std::vector<std::string>;
 
-bool has(const Names& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
 /// Note what a restarted server loads.
 void keep(const Connection& connection, const Names& add, const Names& remove) noexcept {
   try {

@@ -2,18 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+
+#include "spec.h"
 
 namespace cineflow_client {
 namespace {
 
 constexpr double kMostFps = 10000, kLongestBudgetMs = 3600000;
-
-std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%g", value);
-  return text;
-}
 
 /// `digits` of base 16 in lower case from `start`, not all of them 0 where `some`.
 bool are_digits(const std::string& text, std::size_t start, std::size_t digits, bool some) {

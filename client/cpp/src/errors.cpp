@@ -81,6 +81,11 @@ Error closed_stream() {
   return {Code::kStreamClosed, "an open stream", "one that was closed", "Open a new stream."};
 }
 
+Error other_process() {
+  return {Code::kOtherProcess, "the process that opened the stream", "a fork of it",
+          "Make a new Client in this process and open a stream of its own."};
+}
+
 namespace {
 
 Code code_of(const std::string& server_name) {

@@ -17,5 +17,6 @@ bool names_a_lost_region(const std::string& message) noexcept;
 bool contains(const std::string& text, const char* words) noexcept;
 
 Error closed_stream();
+Error other_process();
 
 }  // namespace cineflow_client

@@ -12,7 +12,9 @@
 namespace cineflow_client {
 namespace {
 
-constexpr double kEndTimeoutS = 2.0;
+/// How long a stream that is closed waits for its frames and the end of its sequence, and then for
+/// the server to unmap its ring.
+constexpr double kEndTimeoutS = 2.0, kReleaseTimeoutS = 1.0;
 
 const StreamOptions& checked(const StreamOptions& options, const Model& model) {
   const auto wrong = [](const std::string& wanted, const std::string& got) {
@@ -39,7 +41,10 @@ const StreamOptions& checked(const StreamOptions& options, const Model& model) {
                 "StreamOptions::size has the size of every frame of the stream.");
   }
   for (const std::int64_t size : options.size) {
-    if (size < 1 || size > (1 << 20)) wrong("sizes from 1 pixel", words(options.size, " x "));
+    if (size < 1 || size > kMostPixels) {
+      wrong("sizes from 1 to " + std::to_string(kMostPixels) + " pixels",
+            words(options.size, " x "));
+    }
   }
   return options;
 }
@@ -63,25 +68,31 @@ Live::Live(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> 
       process_(getpid()),
       timeout_s_(options.timeout_s > 0 ? options.timeout_s : connection_->timeout_s()),
       declared_(declared(options)),
+      other_process_(std::make_shared<Error>(other_process())),
       padding_(*model_, options.size),
       buffers_(buffer_count(options)),
       wanted_(model_->wanted_outputs(options.readings)),
-      desk_(options, !options.state.empty()),
+      traffic_(options, !options.state.empty()),
       wants_given_(options.state.empty()),
       history_(options.state) {
   model_->axis_sizes(padding_.size());
-  shows_state_ = std::find(wanted_.begin(), wanted_.end(), "state") != wanted_.end();
+  shows_state_ = has(wanted_, "state");
   reader_ = std::make_unique<ResultReader>(model_, padding_, shows_state_);
-  frame_bytes_ =
-      static_cast<std::size_t>(product(padding_.size()).value_or(0)) * size_of(options_.dtype);
+  const std::int64_t pixels = product(padding_.size()).value_or(0);
+  if (pixels < 1 || pixels > kMostInFrame) {
+    throw Error(Code::kCineflowClientError, "frames of at most 2^40 pixels",
+                words(padding_.size(), " x "), "Send smaller frames.");
+  }
+  frame_bytes_ = static_cast<std::size_t>(pixels) * size_of(options_.dtype);
   if (!options.spacing_mm.empty()) {
     at_start_["spacing_mm"] = checked_spacing(options.spacing_mm, model_->info.frame_rank);
   }
   session_ =
       std::make_shared<Session>(connection_, model_, declared_, 0, std::map<std::string, Given>());
-  const auto memory = session_->settle(options_.transport, buffers_, frame_bytes_,
-                                       options_.slots + kLeases, wanted_, padding_.size());
-  desk_.use(std::make_shared<Frames>(memory, buffers_));
+  const auto memory =
+      session_->settle(options_.transport, buffers_, frame_bytes_, options_.slots + kLeases,
+                       wanted_, padding_.size(), patience_);
+  traffic_.use(std::make_shared<Frames>(memory, buffers_));
   feeder_ = std::thread([this] { feed(); });
   receiver_ = std::thread([this] { receive(); });
 }
@@ -104,7 +115,7 @@ Slot Live::acquire(double wait_s, DataType dtype) noexcept {
     slot.code_ = Code::kFrameRejected;
     return slot;
   }
-  FrameRef frame = desk_.acquire(wait_s > 0 ? cineflow_client::after(wait_s) : 0, &slot.code_);
+  FrameRef frame = traffic_.acquire(wait_s > 0 ? after(wait_s) : 0, &slot.code_);
   if (!frame) return slot;
   const Sizes& size = padding_.size();
   slot.data_ = frame.frames->memory->frame(frame.buffer);
@@ -124,7 +135,7 @@ Slot Live::acquire(double wait_s, DataType dtype) noexcept {
 
 void Live::give_back(Slot& slot) noexcept {
   if (slot.data_ == nullptr || !is_own()) return;
-  desk_.give_back({std::static_pointer_cast<Frames>(slot.frames_), slot.buffer_});
+  traffic_.give_back({std::static_pointer_cast<Frames>(slot.frames_), slot.buffer_});
   slot.data_ = nullptr;
 }
 
@@ -147,7 +158,7 @@ Submitted Live::submit(Slot& slot, const FrameInfo& info, bool helps) noexcept {
   step.given_count = info.given_count;
   if (step.given.size() < info.given_count) step.given.resize(info.given_count);
   for (std::size_t k = 0; k < info.given_count; ++k) copy_given(info.given[k], step.given[k]);
-  const Submitted submitted = desk_.submit(frame, !helps);
+  const Submitted submitted = traffic_.submit(frame, !helps);
   if (helps && submitted.code == Code::kOk) help();
   return submitted;
 }
@@ -180,11 +191,12 @@ void Live::copy_into(const Slot& slot, const FrameView& frame) const {
 
 void Live::freeze() noexcept {
   // The server drops an idle stream after its idle time; it is told three times within that.
-  if (is_own()) desk_.freeze(static_cast<std::int64_t>(model_->info.idle_timeout_s / 3 * 1e9));
+  const double every_s = std::clamp(model_->info.idle_timeout_s / 3, 0.05, 1e6);
+  if (is_own()) traffic_.freeze(static_cast<std::int64_t>(every_s * 1e9));
 }
 
 void Live::unfreeze() noexcept {
-  if (is_own()) desk_.freeze(0);
+  if (is_own()) traffic_.freeze(0);
 }
 
 // --- Ending --------------------------------------------------------------------------------------
@@ -197,30 +209,41 @@ void Live::sequence_ended() {
 
 void Live::close() noexcept {
   if (!is_own()) return;
+  const std::int64_t until = after(kEndTimeoutS);
   {
-    const std::lock_guard<std::mutex> guard(end_lock_);
-    if (joined_) return;
-    joined_ = true;
+    std::unique_lock<std::mutex> guard(end_lock_);
+    if (closing_) {
+      end_.wait(guard, [this] { return joined_; });
+      return;
+    }
     closing_ = true;
     end_.notify_all();
   }
-  desk_.close();
-  desk_.drain(cineflow_client::after(kEndTimeoutS));
+  patience_.end_in(kEndTimeoutS);  // a session that just begins
+  traffic_.close();
+  traffic_.drain(until);
   bool live = false;
   {
     const std::lock_guard<std::mutex> guard(session_lock_);
-    live = session_->started && !interrupted_ && !desk_.broken();
+    live = session_->started && !interrupted_ && !traffic_.broken();
     if (live) session_->link.send(session_->end_request());
   }
   if (live) {
     std::unique_lock<std::mutex> guard(end_lock_);
-    end_.wait_for(guard, std::chrono::duration<double>(std::min(kEndTimeoutS, timeout_s_)),
-                  [this] { return sequence_ended_; });
+    const auto left = std::chrono::nanoseconds(until - now_ns());
+    end_.wait_for(
+        guard,
+        std::min<std::chrono::duration<double>>(left, std::chrono::duration<double>(timeout_s_)),
+        [this] { return sequence_ended_; });
   }
+  patience_.end_in(kReleaseTimeoutS);
   fail(closed_stream());
-  desk_.stop();
-  if (feeder_.joinable()) feeder_.join();
-  if (receiver_.joinable()) receiver_.join();
+  traffic_.stop();
+  feeder_.join();
+  receiver_.join();
+  const std::lock_guard<std::mutex> guard(end_lock_);
+  joined_ = true;
+  end_.notify_all();
 }
 
 std::shared_ptr<Live> Live::another(const Sizes& size, const std::vector<double>& spacing_mm) {
@@ -232,14 +255,20 @@ std::shared_ptr<Live> Live::another(const Sizes& size, const std::vector<double>
   return opener_(changed);
 }
 
-std::uint64_t Live::sequence_id() { return session()->sequence_id; }
+std::shared_ptr<const Error> Live::error() noexcept {
+  return is_own() ? traffic_.ended() : other_process_;
+}
+
+std::uint64_t Live::sequence_id() { return is_own() ? session()->sequence_id : 0; }
 
 Transport Live::transport() {
+  if (!is_own()) return Transport::kGrpc;
   const std::lock_guard<std::mutex> guard(session_lock_);
   return session_->transport;
 }
 
 std::string Live::transport_reason() {
+  if (!is_own()) return "";
   const std::lock_guard<std::mutex> guard(session_lock_);
   return session_->transport_reason;
 }

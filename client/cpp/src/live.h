@@ -11,11 +11,11 @@
 #include <thread>
 #include <vector>
 
-#include "desk.h"
 #include "history.h"
 #include "padding.h"
 #include "result_reader.h"
 #include "session.h"
+#include "traffic.h"
 
 namespace cineflow_client {
 
@@ -44,6 +44,7 @@ class Live : public std::enable_shared_from_this<Live> {
   /// `helps`: the caller's thread also sends the frame, and may wait for the lock of the session.
   Submitted submit(Slot& slot, const FrameInfo& info, bool helps) noexcept;
   void copy_into(const Slot& slot, const FrameView& frame) const;  // throws kFrameRejected
+  /// Returns when the threads have ended, in whatever thread it is called first.
   void close() noexcept;
   std::shared_ptr<Live> another(const Sizes& size, const std::vector<double>& spacing_mm);
 
@@ -51,9 +52,12 @@ class Live : public std::enable_shared_from_this<Live> {
   void unfreeze() noexcept;
 
   bool is_own() const noexcept;
-  Desk& desk() noexcept { return desk_; }
+  Traffic& traffic() noexcept { return traffic_; }
   const Model& model() const noexcept { return *model_; }
   const StreamOptions& options() const noexcept { return options_; }
+  /// Why the stream has ended, or is of no use here; null while it lives.
+  std::shared_ptr<const Error> error() noexcept;
+  // In a forked child: 0, kGrpc and "".
   std::uint64_t sequence_id();
   Transport transport();
   std::string transport_reason();
@@ -79,7 +83,7 @@ class Live : public std::enable_shared_from_this<Live> {
   void refuse(std::uint64_t number, const Error& error);
   bool without_ring(Session& session, std::uint64_t number, const std::string& said);
   void lose(Session& session, const Loss& loss);
-  std::shared_ptr<Session> after(std::shared_ptr<Session> session, const std::string& reason);
+  std::shared_ptr<Session> go_on(std::shared_ptr<Session> session, const std::string& reason);
   std::shared_ptr<Session> next_session();  // throws
   std::shared_ptr<Session> begin();         // throws
 
@@ -100,12 +104,13 @@ class Live : public std::enable_shared_from_this<Live> {
   const pid_t process_;
   const double timeout_s_;
   const Declared declared_;
+  const std::shared_ptr<const Error> other_process_;
   Padding padding_;
   std::size_t frame_bytes_ = 0;
   int buffers_ = 0;
   std::vector<std::string> wanted_;
   bool shows_state_ = false;
-  Desk desk_;
+  Traffic traffic_;
   std::unique_ptr<ResultReader> reader_;
 
   std::mutex session_lock_;  // of what follows; a sender never takes it
@@ -121,6 +126,7 @@ class Live : public std::enable_shared_from_this<Live> {
   int attempts_ = 0;           // the receiving thread's, since the last result
   std::int64_t until_ns_ = 0;  // when they end
 
+  Patience patience_;
   std::mutex end_lock_;
   std::condition_variable end_;
   std::atomic<bool> closing_{false};

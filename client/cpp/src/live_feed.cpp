@@ -1,7 +1,4 @@
 // The thread that feeds a stream's session.
-#include <algorithm>
-#include <cstdio>
-
 #include "checks.h"
 #include "errors.h"
 #include "live.h"
@@ -10,31 +7,36 @@ namespace cineflow_client {
 
 void Live::feed() noexcept {
   while (true) {
-    Desk::Item item = desk_.next_work(timeout_ns());
+    Traffic::Item item = traffic_.next_work(timeout_ns());
     switch (item.work) {
-      case Desk::Work::kStop:
+      case Traffic::Work::kStop:
         return;
-      case Desk::Work::kDropped: {
+      case Traffic::Work::kDropped: {
         Outcome outcome;
         outcome.error = std::make_shared<const Error>(
             Code::kFrameDropped, "a free slot in time",
             "none for frame " + std::to_string(item.index) + ", which was not sent",
             "Send fewer frames, or open the stream with more slots. The next result states the "
             "gap (`gap_frames`).");
-        desk_.finish(item.number, std::move(outcome));
+        traffic_.finish(item.number, std::move(outcome));
         break;
       }
-      case Desk::Work::kLate: {
-        char seconds[32];
-        std::snprintf(seconds, sizeof(seconds), "%g", timeout_s_);
-        fail(Error(Code::kStreamTimeout, std::string("a result within ") + seconds + " s", "none",
+      case Traffic::Work::kEnded:
+        for (const Outcome& one : item.ended) traffic_.deliver(one);
+        break;
+      case Traffic::Work::kLate:
+        fail(Error(Code::kStreamTimeout, "a result within " + number(timeout_s_) + " s", "none",
                    "The server hangs or is overloaded. Open a new stream."));
         break;
-      }
-      case Desk::Work::kAlive:
+      case Traffic::Work::kAlive:
         keep_alive();
         break;
-      case Desk::Work::kSend:
+      case Traffic::Work::kHangUp: {
+        const std::lock_guard<std::mutex> guard(session_lock_);
+        if (interrupted_) session_->link.hang_up();
+        break;
+      }
+      case Traffic::Work::kSend:
         send(item.frame);
         break;
     }
@@ -42,7 +44,7 @@ void Live::feed() noexcept {
 }
 
 void Live::help() noexcept {
-  while (const FrameRef frame = desk_.next_frame(timeout_ns())) send(frame);
+  while (const FrameRef frame = traffic_.next_frame(timeout_ns())) send(frame);
 }
 
 void Live::send(const FrameRef& frame) noexcept {
@@ -54,7 +56,7 @@ void Live::send(const FrameRef& frame) noexcept {
     refuse(frame.step().number,
            Error(Code::kFrameRejected, "a frame that can be sent", error.what()));
   }
-  desk_.sent();
+  traffic_.sent();
 }
 
 void Live::keep_alive() {
@@ -66,9 +68,6 @@ bool Live::check(const FrameRef& frame) {
   Step& step = frame.step();
   const bool black = check_values(*model_, frame.pixels(), step.dtype, padding_.size(), dark_);
   std::vector<const TensorSpec*> now;
-  const auto has = [](const std::vector<std::string>& names, const std::string& name) {
-    return std::find(names.begin(), names.end(), name) != names.end();
-  };
   for (const TensorSpec& input : model_->inputs) {
     if (has(model_->feed_inputs, input.name)) continue;
     if (wants_given_ || !has(model_->at_start, input.name)) now.push_back(&input);
@@ -96,15 +95,15 @@ void Live::leave(const FrameRef& frame) {
   bool asked = false;
   if (options_.resume_s > 0) {
     asked = history_.add(frame);
-    desk_.keep_buffer(number);
+    traffic_.keep_buffer(number);
     std::vector<FrameRef> freed;
-    while (desk_.buffers_left() + static_cast<int>(freed.size()) < options_.slots &&
+    while (traffic_.buffers_left() + static_cast<int>(freed.size()) < options_.slots &&
            history_.move_out_oldest(freed)) {
       continue;
     }
-    desk_.free_buffers(freed);
-    if (interrupted_) return;  // the next session sends it
+    traffic_.free_buffers(freed);
   }
+  if (interrupted_ || session_->over) return;  // the next session sends it, or nobody waits for it
   Session& session = *session_;
   if (!session.started) session.at_start = beginning();
   const int area = take_area(session, number);
@@ -113,9 +112,8 @@ void Live::leave(const FrameRef& frame) {
 }
 
 int Live::take_area(Session& session, std::uint64_t number) {
-  if (session.memory == nullptr) return -1;
-  const int area = session.memory->take_area();
-  desk_.set_area(number, session.memory, area);
+  const int area = session.memory != nullptr ? session.memory->take_area() : -1;
+  traffic_.leaves(number, session.memory, area);
   return area;
 }
 

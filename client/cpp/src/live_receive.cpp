@@ -1,7 +1,6 @@
 // The thread that receives the results of a stream, and goes on in another session after a loss.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "errors.h"
 #include "live.h"
@@ -35,7 +34,7 @@ void Live::receive() noexcept {
       }
     });
     if (!failed) reason = ended;
-    current = after(std::move(current), reason);
+    current = go_on(std::move(current), reason);
   }
 }
 
@@ -44,7 +43,7 @@ void Live::deliver(Session& session, std::unique_ptr<Response> response) {
   const std::string said = response->error_message();
   if (id == kEndId) {
     sequence_ended();
-    if (desk_.broken() || interrupted()) session.link.hang_up();
+    if (traffic_.broken() || interrupted()) session.link.hang_up();
     return;
   }
   if (interrupted()) return;  // this frame is sent again
@@ -57,7 +56,7 @@ void Live::deliver(Session& session, std::unique_ptr<Response> response) {
     return;
   }
   const std::uint64_t number = std::stoull(id);
-  Flight flight = desk_.find(number);
+  Flight flight = traffic_.find(number);
   if (!flight.used) return;
   if (names_a_lost_region(said)) {
     if (without_ring(session, number, said)) return;
@@ -93,10 +92,10 @@ void Live::deliver(Session& session, std::unique_ptr<Response> response) {
     session.tell(std::llround(1e3 * result->latency_ms), late_frames_);
     if (options_.resume_s > 0) history_.answered(number, std::move(state), freed);
   }
-  desk_.free_buffers(freed);
+  traffic_.free_buffers(freed);
   Outcome outcome;
   outcome.result = std::move(result);
-  desk_.finish(number, std::move(outcome));
+  traffic_.finish(number, std::move(outcome));
 }
 
 void Live::time(Session& session, const Flight& flight, std::int64_t received_ns, Result& result) {
@@ -118,10 +117,10 @@ void Live::refuse(std::uint64_t number, const Error& error) {
     const std::lock_guard<std::mutex> guard(session_lock_);
     history_.refused(number, freed);
   }
-  desk_.free_buffers(freed);
+  traffic_.free_buffers(freed);
   Outcome outcome;
   outcome.error = std::make_shared<const Error>(error);
-  desk_.finish(number, std::move(outcome));
+  traffic_.finish(number, std::move(outcome));
 }
 
 bool Live::without_ring(Session& session, std::uint64_t number, const std::string& said) {
@@ -148,7 +147,7 @@ bool Live::may_resume(Code code) const noexcept {
 void Live::interrupt(const Loss& loss) {
   const std::lock_guard<std::mutex> guard(session_lock_);
   if (!interrupted_) interrupted_ = loss;
-  desk_.interrupt();
+  traffic_.interrupt();
 }
 
 std::optional<Loss> Live::interrupted() {
@@ -162,7 +161,7 @@ std::shared_ptr<Session> Live::session() {
 }
 
 void Live::fail(const Error& error) {
-  desk_.end(error);
+  traffic_.end(error);
   session()->link.hang_up();
 }
 
@@ -171,7 +170,7 @@ void Live::lose(Session& session, const Loss& loss) {
   if (may_resume(error.code())) {
     interrupt(loss);
   } else {
-    desk_.end(error);
+    traffic_.end(error);
   }
   if (error.code() == Code::kServerStopping || error.code() == Code::kServerBusy) {
     session.link.send(session.end_request());  // Triton still counts the sequence
@@ -180,21 +179,26 @@ void Live::lose(Session& session, const Loss& loss) {
   }
 }
 
-std::shared_ptr<Session> Live::after(std::shared_ptr<Session> ended, const std::string& reason) {
+std::shared_ptr<Session> Live::go_on(std::shared_ptr<Session> ended, const std::string& reason) {
   const auto said = interrupted();
   const Loss loss = said ? *said
                          : Loss{Error(Code::kServerDied, "a live connection to the server", reason,
                                       "Start the server again and open a new stream; displacement "
                                       "starts from a new reference frame.")};
   const Error& why = loss.why;
-  const bool going_on = !desk_.broken() && may_resume(why.code());
+  const bool going_on = !traffic_.broken() && may_resume(why.code());
   if (going_on) {
     interrupt(loss);
   } else {
-    desk_.end(why);
+    traffic_.end(why);
     sequence_ended();
   }
-  ended->release();
+  {
+    std::shared_ptr<Memory> ring;  // goes after the lock
+    const std::lock_guard<std::mutex> guard(session_lock_);
+    ring = ended->finish();
+  }
+  ended->release(patience_);
   if (!going_on) return nullptr;
   if (why.code() == Code::kServerDied && !loss.of_ring) {
     std::vector<FrameRef> freed;
@@ -203,7 +207,7 @@ std::shared_ptr<Session> Live::after(std::shared_ptr<Session> ended, const std::
       const std::lock_guard<std::mutex> guard(session_lock_);
       killing = history_.leave_out_what_kills(freed);
     }
-    desk_.free_buffers(freed);
+    traffic_.free_buffers(freed);
     if (killing) {
       refuse(*killing, Error(Code::kFrameRejected, "a frame that the server survives",
                              "one that twice took the server down, or was lost with it",
@@ -213,9 +217,9 @@ std::shared_ptr<Session> Live::after(std::shared_ptr<Session> ended, const std::
   try {
     return next_session();
   } catch (const Error& error) {
-    desk_.end(error);
+    traffic_.end(error);
   } catch (const std::exception& error) {
-    desk_.end(Error(Code::kServerDied, "a stream that goes on", error.what()));
+    traffic_.end(Error(Code::kServerDied, "a stream that goes on", error.what()));
   }
   sequence_ended();
   return nullptr;
@@ -223,15 +227,13 @@ std::shared_ptr<Session> Live::after(std::shared_ptr<Session> ended, const std::
 
 std::shared_ptr<Session> Live::next_session() {
   Loss last = *interrupted();
-  if (attempts_ == 0) until_ns_ = cineflow_client::after(options_.resume_s);
+  if (attempts_ == 0) until_ns_ = after(options_.resume_s);
   while (true) {
     const double wait_s = std::min(0.05 * std::pow(2, std::min(attempts_, 8)), 1.0);
-    if (cineflow_client::after(wait_s) > until_ns_) {
+    if (after(wait_s) > until_ns_) {
       if (ends_stream(last.why.code()) && !last.of_ring) throw last.why;
-      char seconds[32];
-      std::snprintf(seconds, sizeof(seconds), "%g", options_.resume_s);
       throw Error(Code::kServerDied,
-                  std::string("a server that takes the stream again within ") + seconds + " s",
+                  "a server that takes the stream again within " + number(options_.resume_s) + " s",
                   last.why.what(),
                   "Open a new stream; displacement starts from a new reference frame.");
     }
@@ -239,8 +241,8 @@ std::shared_ptr<Session> Live::next_session() {
       std::unique_lock<std::mutex> guard(end_lock_);
       end_.wait_for(guard, std::chrono::duration<double>(wait_s),
                     [this] { return closing_.load(); });
-      if (closing_) throw closed_stream();
     }
+    if (closing_ || traffic_.broken()) throw closed_stream();
     ++attempts_;
     try {
       return begin();
@@ -251,7 +253,7 @@ std::shared_ptr<Session> Live::next_session() {
 }
 
 std::shared_ptr<Session> Live::begin() {
-  connection_->require_ready(model_->info.served_name);
+  connection_->require_ready(model_->info.served_name, &patience_);
   std::map<std::string, Given> first;
   {
     const std::lock_guard<std::mutex> guard(session_lock_);
@@ -262,13 +264,18 @@ std::shared_ptr<Session> Live::begin() {
   std::shared_ptr<Memory> memory;
   try {
     memory = next->settle(options_.transport, buffers_, frame_bytes_, options_.slots + kLeases,
-                          wanted_, padding_.size());
+                          wanted_, padding_.size(), patience_);
   } catch (...) {
-    next->release();
+    next->release(patience_);
     throw;
   }
   auto frames = std::make_shared<Frames>(memory, buffers_);
-  const std::lock_guard<std::mutex> guard(session_lock_);
+  std::unique_lock<std::mutex> guard(session_lock_);
+  if (closing_ || traffic_.broken()) {  // who ended the stream has not seen this session
+    guard.unlock();
+    next->release(patience_);
+    throw closed_stream();
+  }
   for (const Sent& sent : history_.to_send_again()) {
     const std::string id = std::to_string(sent.number);
     const Sizes& size = padding_.size();
@@ -286,7 +293,7 @@ std::shared_ptr<Session> Live::begin() {
   session_ = next;
   interrupted_.reset();
   ++resumed_;
-  desk_.resume(std::move(frames));
+  traffic_.resume(std::move(frames));
   return next;
 }
 

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,15 +14,34 @@
 #include <mutex>
 
 #include "cineflow_client.hpp"
+#include "random.h"
 
 namespace cineflow_client {
 namespace {
 
 constexpr const char* kFolder = "/dev/shm";
 constexpr std::size_t kAlignment = 64;
+/// What a file or a mapping can have at most.
+constexpr std::size_t kMostBytes = std::size_t{1} << 62;
+
+[[noreturn]] void too_large() {
+  throw Error(Code::kCineflowClientError, "frames and results that fit into memory",
+              "sizes whose product has more than 62 bits",
+              "The model's spec or the stream's options ask for too much.");
+}
+
+std::size_t plus(std::size_t one, std::size_t other) {
+  if (__builtin_add_overflow(one, other, &one) || one > kMostBytes) too_large();
+  return one;
+}
+
+std::size_t times(std::size_t one, std::size_t other) {
+  if (__builtin_mul_overflow(one, other, &one) || one > kMostBytes) too_large();
+  return one;
+}
 
 std::size_t aligned(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return plus(bytes, kAlignment - 1) / kAlignment * kAlignment;
 }
 
 /// Start of the names that programs of this process-id namespace give their rings.
@@ -34,10 +52,8 @@ std::string own_prefix() {
 }
 
 std::string new_name() {
-  std::uint64_t drawn = 0;
-  if (getrandom(&drawn, sizeof(drawn), 0) != sizeof(drawn)) drawn = static_cast<unsigned>(now_ns());
   char digits[17];
-  std::snprintf(digits, sizeof(digits), "%016llx", static_cast<unsigned long long>(drawn));
+  std::snprintf(digits, sizeof(digits), "%016llx", static_cast<unsigned long long>(draw_bits()));
   return own_prefix() + std::to_string(getpid()) + "-" + digits;
 }
 
@@ -83,13 +99,16 @@ unsigned char* create(const std::string& path, std::size_t bytes) {
 }  // namespace
 
 Memory::Memory(int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts)
-    : frame_bytes_(frame_bytes), frame_stride_(aligned(frame_bytes)), parts_(std::move(parts)) {
-  areas_offset_ = static_cast<std::size_t>(frames) * frame_stride_;
+    : process_(getpid()),
+      frame_bytes_(frame_bytes),
+      frame_stride_(aligned(frame_bytes)),
+      parts_(std::move(parts)) {
+  areas_offset_ = times(static_cast<std::size_t>(frames), frame_stride_);
   for (Part& part : parts_) {
     part.offset = area_stride_;
-    area_stride_ += aligned(part.bytes);
+    area_stride_ = plus(area_stride_, aligned(part.bytes));
   }
-  bytes_ = areas_offset_ + static_cast<std::size_t>(areas) * area_stride_;
+  bytes_ = plus(areas_offset_, times(static_cast<std::size_t>(areas), area_stride_));
   for (int area = areas; area-- > 0;) free_areas_.push_back(area);
 }
 
@@ -144,7 +163,7 @@ int Memory::take_area() noexcept {
 }
 
 void Memory::free_area(int area) noexcept {
-  if (area < 0) return;
+  if (area < 0 || getpid() != process_) return;  // a forked child may have inherited a held lock
   const std::lock_guard<Lock> guard(lock_);
   free_areas_.push_back(area);  // it was in there before, so there is room
 }

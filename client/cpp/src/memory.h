@@ -4,6 +4,8 @@
 // exists only until the server has mapped it, so no crash later can leave it in /dev/shm.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -24,7 +26,8 @@ struct Part {
 class Memory {
  public:
   /// Shared memory for `frames` frames and `areas` results. `register_region` makes the server map
-  /// it, and throws if it cannot. Throws kSharedMemoryUnavailable.
+  /// it, and throws if it cannot. Throws kSharedMemoryUnavailable, and kCineflowClientError: more
+  /// bytes than can be.
   static std::shared_ptr<Memory> shared(
       int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts,
       const std::function<void(const std::string&, std::size_t)>& register_region);
@@ -50,12 +53,14 @@ class Memory {
 
   /// An area that no frame and no result uses; -1: all are used.
   int take_area() noexcept;
+  /// Does nothing in a forked child.
   void free_area(int area) noexcept;
   int areas_left() noexcept;
 
  private:
   Memory(int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts);
 
+  const pid_t process_;
   std::string region_;
   std::size_t frame_bytes_, frame_stride_ = 0, areas_offset_ = 0, area_stride_ = 0, bytes_ = 0;
   std::vector<Part> parts_;

@@ -5,11 +5,11 @@
 namespace cineflow_client {
 namespace {
 
-/// The next size that fits, if there is one less than a step away.
+/// The next size that fits, if there is one less than a step away and of a size that frames have.
 std::int64_t next_size(const Dim& dim, std::int64_t extent) {
   if (dim.kind != Dim::Kind::kAxis || extent < dim.minimum || extent > dim.maximum) return extent;
   const std::int64_t size = (extent + dim.multiple - 1) / dim.multiple * dim.multiple;
-  return size <= dim.maximum ? size : extent;
+  return size <= std::min(dim.maximum, kMostPixels) ? size : extent;
 }
 
 }  // namespace
@@ -23,8 +23,7 @@ Padding::Padding(const Model& model, const Sizes& own) : own_(own), size_(own) {
     if (dim.kind == Dim::Kind::kAxis) by_axis_[dim.axis] = own[axis];
   }
   for (const TensorSpec& given : model.inputs) {
-    const auto& fed = model.feed_inputs;
-    if (std::find(fed.begin(), fed.end(), given.name) != fed.end()) continue;
+    if (has(model.feed_inputs, given.name)) continue;
     for (const Dim& dim : given.dims) {
       if (extent(dim) >= 0) size_ = own_;  // what is given with a frame would not fit
     }

@@ -5,6 +5,10 @@
 
 namespace cineflow_client {
 
+/// The largest size of a frame along one axis, and the largest number of its pixels.
+inline constexpr std::int64_t kMostPixels = std::int64_t{1} << 20;
+inline constexpr std::int64_t kMostInFrame = std::int64_t{1} << 40;
+
 /// Black rows and columns for the frames of one stream.
 class Padding {
  public:

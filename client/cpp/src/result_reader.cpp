@@ -21,12 +21,11 @@ Tensor view_of(const cineflow_wire::ModelInferResponse::InferOutputTensor& outpu
   const auto dtype = dtype_on_wire(output.datatype());
   if (!dtype) other_version(output.name() + " of the datatype " + output.datatype());
   const Sizes shape(output.shape().begin(), output.shape().end());
-  const auto count = product(shape);
-  if (shape.size() > kMostAxes || !count) {
+  if (shape.size() > kMostAxes || !are_possible(shape)) {
     other_version(output.name() + " of the shape [" + words(shape, ", ") + "]");
   }
-  const auto wanted = static_cast<std::uint64_t>(*count) * size_of(*dtype);
-  if (*count > (std::int64_t{1} << 48) || (exactly ? wanted != bytes : wanted > bytes)) {
+  const auto wanted = static_cast<std::uint64_t>(product(shape).value_or(0)) * size_of(*dtype);
+  if (exactly ? wanted != bytes : wanted > bytes) {
     other_version(output.name() + " [" + words(shape, ", ") + "] with " + std::to_string(bytes) +
                   " bytes");
   }
@@ -52,6 +51,54 @@ bool numbers(const Tensor& view, DataType dtype, Value (&values)[kCount]) {
   return true;
 }
 
+[[noreturn]] void other_form(const std::string& name, const Tensor& view,
+                             const std::string& wanted) {
+  const Sizes shape(view.shape, view.shape + view.rank);
+  other_version(name + ": " + cineflow_client::name(view.dtype) + " [" + words(shape, ", ") +
+                "] instead of " + wanted);
+}
+
+/// Throws unless an output is what its spec says. Sizes that follow from `sizes` are exact; the
+/// first one of another axis is added.
+void require_output(const TensorSpec& spec, const Tensor& view, AxisSizes& sizes) {
+  bool right = view.dtype == spec.dtype && view.rank == static_cast<int>(spec.dims.size());
+  for (std::size_t axis = 0; right && axis < spec.dims.size(); ++axis) {
+    const Dim& dim = spec.dims[axis];
+    const std::int64_t size = view.shape[axis];
+    if (const auto known = dim.resolved(sizes)) {
+      right = size == *known;
+    } else if (dim.kind == Dim::Kind::kAxis) {
+      right = dim.fits(size, sizes);
+    }
+  }
+  if (!right) {
+    other_form(spec.name, view, std::string(name(spec.dtype)) + " [" + spec.shape + "]");
+  }
+}
+
+/// One size of a reading: a number, or what a letter stands for.
+constexpr std::int64_t kAny = -1, kComponents = -2;
+
+struct Form {
+  const char* name;
+  DataType dtype;
+  std::int64_t first, second;  // 0: no such axis
+  bool has_frame;              // the frame's axes follow
+};
+
+/// What docs/serving.md and the header say of the readings.
+constexpr Form kForms[] = {
+    {"flow", DataType::kFloat32, kComponents, 0, true},
+    {"displacement", DataType::kFloat32, kComponents, 0, true},
+    {"points", DataType::kFloat32, kAny, kComponents, false},
+    {"confidence", DataType::kFloat32, kAny, 0, false},
+    {"lengths", DataType::kFloat32, kAny, 0, false},
+    {"areas", DataType::kFloat32, kAny, 0, false},
+    {"strain", DataType::kFloat32, kAny, 0, true},
+    {"state", DataType::kUint8, kAny, 0, false},
+    {"notes", DataType::kUint8, kAny, 0, false},
+};
+
 Notes read_notes(const std::string& text) {
   Notes notes;
   try {
@@ -70,7 +117,40 @@ std::int64_t whole(double value) {
   return static_cast<std::int64_t>(value);
 }
 
+template <typename Value>
+Value one_of_four(double value) {
+  if (!(value >= 0 && value <= 3)) other_version("a beat of a kind that does not exist");
+  return static_cast<Value>(whole(value));
+}
+
 }  // namespace
+
+ResultReader::ResultReader(std::shared_ptr<const Model> model, Padding padding, bool shows_state)
+    : model_(std::move(model)), padding_(std::move(padding)), shows_state_(shows_state) {
+  if (!padding_.size().empty()) sizes_ = model_->axis_sizes(padding_.size());
+}
+
+void ResultReader::require_reading(const std::string& name, const Tensor& view) const {
+  const auto form = std::find_if(std::begin(kForms), std::end(kForms),
+                                 [&name](const Form& one) { return name == one.name; });
+  if (form == std::end(kForms)) return;
+  const auto rank = static_cast<std::int64_t>(padding_.size().size());
+  Sizes wanted{form->first};
+  if (form->second != 0) wanted.push_back(form->second);
+  if (form->has_frame) wanted.insert(wanted.end(), padding_.size().begin(), padding_.size().end());
+  for (std::int64_t& size : wanted) {
+    if (size == kComponents) size = rank;
+  }
+  if (name == "strain") wanted[0] = 3 * (rank - 1);
+  bool right = view.dtype == form->dtype && view.rank == static_cast<int>(wanted.size());
+  for (std::size_t axis = 0; right && axis < wanted.size(); ++axis) {
+    right = wanted[axis] == kAny || view.shape[axis] == wanted[axis];
+  }
+  if (!right) {
+    other_form(name, view,
+               std::string(cineflow_client::name(form->dtype)) + " [" + words(wanted, ", ") + "]");
+  }
+}
 
 std::shared_ptr<Result> ResultReader::read(std::unique_ptr<Response> response,
                                            std::shared_ptr<Memory> memory, int area, int spare,
@@ -106,17 +186,20 @@ std::shared_ptr<Result> ResultReader::read(std::unique_ptr<Response> response,
   return result;
 }
 
-std::shared_ptr<Result> ResultReader::read_call(std::unique_ptr<Response> response) {
+std::shared_ptr<Result> ResultReader::read_call(std::unique_ptr<Response> response,
+                                                const AxisSizes& sizes) {
   auto kept = std::make_shared<Result::Kept>();
   kept->response = std::move(response);
   kept->model = model_;
   auto result = std::make_shared<Result>();
   read_tensors(*result, *kept);
+  AxisSizes known = sizes;
   for (const TensorSpec& output : model_->outputs) {
     const Tensor view = result->tensor(output.name);
     if (!view) {
       throw Error(Code::kServerRefused, "the output " + output.name, "none of that name");
     }
+    require_output(output, view, known);
     result->outputs.push_back({&output, view});
   }
   result->kept = std::move(kept);
@@ -179,15 +262,21 @@ void ResultReader::read_readings(Result& result, Result::Kept& kept) {
                              parts[5], parts[6], parts[7], parts[8]};
   }
   if (numbers(result.tensor("beat_info"), DataType::kFloat64, beat)) {
-    result.beat = BeatInfo{whole(beat[0]), static_cast<Cause>(whole(beat[1])), whole(beat[2]),
-                           static_cast<Rhythm>(whole(beat[3])), beat[4]};
+    result.beat = BeatInfo{whole(beat[0]), one_of_four<Cause>(beat[1]), whole(beat[2]),
+                           one_of_four<Rhythm>(beat[3]), beat[4]};
   }
   if (!shows_state_) {
     const auto end = std::remove_if(result.tensors.begin(), result.tensors.end(),
                                     [](const auto& one) { return one.first == "state"; });
     result.tensors.erase(end, result.tensors.end());
   }
-  for (auto& [name, view] : result.tensors) padding_.crop(name, view);
+  AxisSizes known = sizes_;
+  for (auto& [name, view] : result.tensors) {
+    require_reading(name, view);
+    const TensorSpec* output = model_->output(name);
+    if (output != nullptr && model_->travels_raw(*output)) require_output(*output, view, known);
+    padding_.crop(name, view);
+  }
   const std::pair<const char*, Tensor*> readings[] = {
       {"flow", &result.flow},       {"displacement", &result.displacement},
       {"points", &result.points},   {"confidence", &result.confidence},

@@ -1,20 +1,12 @@
 #include "session.h"
 
-#include <sys/random.h>
-
-#include <algorithm>
+#include "random.h"
 
 namespace cineflow_client {
 namespace {
 
 /// From 1 to 2^62: 0 is refused by the server.
-std::uint64_t draw_id() {
-  std::uint64_t drawn = 0;
-  if (getrandom(&drawn, sizeof(drawn), 0) != sizeof(drawn)) {
-    drawn = static_cast<std::uint64_t>(now_ns()) * 0x9E3779B97F4A7C15u;
-  }
-  return (drawn & ((std::uint64_t{1} << 62) - 1)) + 1;
-}
+std::uint64_t draw_id() { return (draw_bits() & ((std::uint64_t{1} << 62) - 1)) + 1; }
 
 void set_int(Request& request, const char* name, std::uint64_t value) {
   (*request.mutable_parameters())[name].set_int64_param(static_cast<std::int64_t>(value));
@@ -71,18 +63,18 @@ Session::Session(std::shared_ptr<Connection> connection, std::shared_ptr<const M
 
 std::shared_ptr<Memory> Session::settle(Transport wanted_transport, int frames,
                                         std::size_t frame_bytes, int areas,
-                                        const std::vector<std::string>& wanted, const Sizes& size) {
+                                        const std::vector<std::string>& wanted, const Sizes& size,
+                                        const Patience& patience) {
   if (wanted_transport != Transport::kGrpc) {
     std::vector<Part> parts;
     for (const Port& port : model_->ports) {
       const std::size_t bytes = model_->ring_bytes(port, size);
-      const bool asked = std::find(wanted.begin(), wanted.end(), port.name) != wanted.end();
-      if (bytes > 0 && asked) parts.push_back({port.name, bytes, 0});
+      if (bytes > 0 && has(wanted, port.name)) parts.push_back({port.name, bytes, 0});
     }
     try {
       memory = Memory::shared(frames, frame_bytes, areas, std::move(parts),
-                              [this](const std::string& name, std::size_t bytes) {
-                                connection_->register_memory(name, bytes);
+                              [&](const std::string& name, std::size_t bytes) {
+                                connection_->register_memory(name, bytes, &patience);
                               });
       region_ = memory->region();
       transport = Transport::kSharedMemory;
@@ -100,11 +92,12 @@ Request Session::request(const std::string& id, const Step& step, const unsigned
                          const Sizes& size, const FrameRef& frame, int area,
                          const std::vector<std::string>& outputs) {
   const bool start = !started;
+  const std::shared_ptr<Memory> ring = memory;
   Request request = sequence_request(*model_, sequence_id, id, start);
   const char* input = step.dtype == DataType::kUint8 ? "frame" : "frame_f32";
   const auto bytes = static_cast<std::size_t>(product(size).value_or(0)) * size_of(step.dtype);
-  if (frame && memory != nullptr && frame.frames->memory == memory) {
-    point_at(declare(request, input, step.dtype, size), *memory, memory->frame_offset(frame.buffer),
+  if (frame && ring != nullptr && frame.frames->memory == ring) {
+    point_at(declare(request, input, step.dtype, size), *ring, ring->frame_offset(frame.buffer),
              bytes);
   } else {
     add_input(request, input, step.dtype, size, pixels, bytes);
@@ -133,8 +126,8 @@ Request Session::request(const std::string& id, const Step& step, const unsigned
   for (const std::string& name : outputs) {
     auto* output = request.add_outputs();
     output->set_name(name);
-    const Part* part = area >= 0 ? memory->part(name) : nullptr;
-    if (part != nullptr) point_at(output, *memory, memory->part_offset(area, *part), part->bytes);
+    const Part* part = area >= 0 && ring != nullptr ? ring->part(name) : nullptr;
+    if (part != nullptr) point_at(output, *ring, ring->part_offset(area, *part), part->bytes);
   }
   started = true;
   if (round_trip_us_ > 0) {
@@ -174,9 +167,13 @@ Request Session::end_request() const {
   return request;
 }
 
-void Session::release() noexcept {
-  memory.reset();
-  if (!region_.empty()) connection_->release_memory(region_);
+std::shared_ptr<Memory> Session::finish() noexcept {
+  over = true;
+  return std::move(memory);
+}
+
+void Session::release(const Patience& patience) noexcept {
+  if (!region_.empty()) connection_->release_memory(region_, &patience);
   region_.clear();
 }
 

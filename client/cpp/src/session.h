@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "declared.h"
 #include "link.h"
+#include "patience.h"
 #include "step.h"
 
 namespace cineflow_client {
@@ -24,10 +25,11 @@ class Session {
           const Declared& declared, std::uint64_t resumed, std::map<std::string, Given> at_start);
 
   /// Have the server map a ring of `frames` frames, or fall back to gRPC tensors. Returns the
-  /// memory for frames. Throws kSharedMemoryUnavailable (kSharedMemory only), kServerUnavailable.
+  /// memory for frames. Throws kSharedMemoryUnavailable (kSharedMemory only), kServerUnavailable,
+  /// kCineflowClientError: it does not fit into memory.
   std::shared_ptr<Memory> settle(Transport transport, int frames, std::size_t frame_bytes,
                                  int areas, const std::vector<std::string>& wanted,
-                                 const Sizes& size);
+                                 const Sizes& size, const Patience& patience);
 
   /// The message for a frame. It points at memory that the server maps, and else holds the frame.
   /// `area` is for its results; -1: they come in the message.
@@ -40,8 +42,10 @@ class Session {
   Request keep_alive_request() const;
   /// The end of the sequence.
   Request end_request() const;
-  /// Unmap the ring at the server. Only after the call has ended.
-  void release() noexcept;
+  /// Nothing leaves from here on. Returns the ring, which the caller lets go without a lock.
+  std::shared_ptr<Memory> finish() noexcept;
+  /// Unmap the ring at the server. Only after `finish`, and after the call has ended.
+  void release(const Patience& patience) noexcept;
 
   const std::uint64_t sequence_id;
   Link link;
@@ -49,6 +53,7 @@ class Session {
   Transport transport = Transport::kGrpc;
   std::string transport_reason;  // why kAuto did not take shared memory
   bool started = false;          // a request has begun the sequence
+  bool over = false;             // nothing may leave any more
   std::string starter;           // the id of that request
   ServerClock clock;
   std::map<std::string, Given> at_start;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "wire.pb.h"
 
@@ -27,8 +28,14 @@ const TypeRow& row_of(DataType dtype) noexcept {
   return kTypes[std::clamp(static_cast<int>(dtype), 0, 6)];
 }
 
+/// No array has more values.
+constexpr std::int64_t kMostValues = std::int64_t{1} << 48;
+
 /// Fewer values than this travel inside the message.
 constexpr std::int64_t kLeastInRing = 1024;
+
+/// Frames that a window may have.
+constexpr std::int64_t kMostStacked = 65536;
 
 constexpr const char* kWriteAgain =
     "Write the model repository with `cineflow repo BUNDLE --out DIR`, and serve that.";
@@ -106,6 +113,7 @@ void read_spec(Model& model, const Json& spec) {
   if (time != nullptr && !time->is_null()) model.feed_time_axis = time->as_int();
   const Json* length = feed.find("length");
   if (length != nullptr && !length->is_null()) model.feed_length = length->as_int();
+  if (model.feed_length < 0 || model.feed_length > kMostStacked) throw JsonError("a feed's length");
   if (model.feed_inputs.empty()) throw JsonError("a feed without inputs");
   const auto rank = static_cast<std::size_t>(model.info.frame_rank);
   for (const std::string& name : model.feed_inputs) {
@@ -142,6 +150,15 @@ std::optional<std::int64_t> product(const Sizes& sizes) noexcept {
   return all;
 }
 
+bool are_possible(const Sizes& sizes) noexcept {
+  std::int64_t all = 1;
+  for (const std::int64_t size : sizes) {
+    if (size < 0 || size > kMostValues / all) return false;
+    all *= std::max<std::int64_t>(size, 1);
+  }
+  return true;
+}
+
 std::string words(const Sizes& sizes, const char* between) {
   std::string text;
   for (const std::int64_t size : sizes) {
@@ -149,6 +166,16 @@ std::string words(const Sizes& sizes, const char* between) {
     text += std::to_string(size);
   }
   return text;
+}
+
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%g", value);
+  return text;
+}
+
+bool has(const std::vector<std::string>& names, const std::string& name) noexcept {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 bool Dim::fits(std::int64_t extent, AxisSizes& sizes) const {
@@ -176,7 +203,10 @@ std::optional<std::int64_t> Dim::resolved(const AxisSizes& sizes) const {
   if (kind == Kind::kFixed) return size;
   const auto found = sizes.find(axis);
   if (found == sizes.end()) return std::nullopt;
-  return kind == Kind::kPart ? found->second * numerator / denominator : found->second;
+  if (kind == Kind::kAxis) return found->second;
+  std::int64_t times = 0;
+  if (__builtin_mul_overflow(found->second, numerator, &times)) return std::nullopt;
+  return times / denominator;
 }
 
 std::optional<Sizes> TensorSpec::resolved(const AxisSizes& sizes) const {
@@ -225,8 +255,7 @@ std::vector<std::string> Model::wanted_outputs(const std::vector<std::string>& r
     }
   }
   for (const Port& port : ports) {
-    if (!on_request(port.name) ||
-        std::find(readings.begin(), readings.end(), port.name) != readings.end()) {
+    if (!on_request(port.name) || has(readings, port.name)) {
       wanted.push_back(port.name);
     }
   }

@@ -32,7 +32,7 @@ struct Dim {
   bool fits(std::int64_t size, AxisSizes& sizes) const;
   /// In words: "64..1024 by 16", "height / 4", "2".
   std::string describe() const;
-  /// In numbers; none while `sizes` lacks the axis.
+  /// In numbers; none while `sizes` lacks the axis, and where it would be more than 62 bits.
   std::optional<std::int64_t> resolved(const AxisSizes& sizes) const;
 };
 
@@ -82,8 +82,14 @@ std::optional<DataType> dtype_named(const std::string& name) noexcept;    // "fl
 std::optional<DataType> dtype_on_wire(const std::string& name) noexcept;  // "FP16"
 const char* name_on_wire(DataType dtype) noexcept;
 
+/// Whether an array of these sizes can be, so that what is computed from them does not overflow:
+/// none is negative, and those that are not 0 have a product of at most 2^48.
+bool are_possible(const Sizes& sizes) noexcept;
 /// The product of sizes; none if one is negative, or if it has more than 62 bits.
 std::optional<std::int64_t> product(const Sizes& sizes) noexcept;
 std::string words(const Sizes& sizes, const char* between);
+/// "%g" of it.
+std::string number(double value);
+bool has(const std::vector<std::string>& names, const std::string& name) noexcept;
 
 }  // namespace cineflow_client

@@ -17,6 +17,7 @@ std::size_t Tensor::byte_size() const noexcept {
 }
 
 bool Tensor::is_dense() const noexcept {
+  if (count() == 0) return true;  // the other sizes may be of any product
   auto stride = static_cast<std::int64_t>(size_of(dtype));
   for (int axis = rank; axis-- > 0;) {
     if (shape[axis] != 1 && strides[axis] != stride) return false;

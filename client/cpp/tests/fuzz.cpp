@@ -67,7 +67,7 @@ void add(Response& response, const char* name, const char* type, std::vector<std
 Response good() {
   Response response;
   response.mutable_infer_response()->set_id("7");
-  add(response, "labels", "UINT8", {16, 20}, std::string(320, '\1'));
+  add(response, "labels", "UINT8", {1, 16, 20}, std::string(320, '\1'));
   add(response, "flow", "FP32", {2, 64, 80}, "");  // in the ring
   add(response, "quality_parts", "FP64", {9}, std::string(72, '\0'));
   add(response, "beat_info", "FP64", {5}, std::string(40, '\0'));
@@ -85,14 +85,23 @@ void spoil(Response& response) {
   static const char* const kNames[] = {"flow",    "labels", "indices", "notes",
                                        "strange", "",       "state"};
   static const char* const kTypes[] = {"FP16", "FP32", "BYTES", "", "INT64", "UINT8", "FP64"};
-  static const std::int64_t kSizes[] = {0, -1, 1, 7, 1 << 20, std::int64_t{1} << 62, INT64_MIN};
+  static const std::int64_t kSizes[] = {0, -1, 1, 7, 1 << 20, std::int64_t{1} << 61, INT64_MIN};
   auto& inferred = *response.mutable_infer_response();
   const auto any = [&inferred]() {
     return inferred.mutable_outputs(
         static_cast<int>(below(static_cast<std::size_t>(inferred.outputs_size()))));
   };
   if (inferred.outputs_size() == 0) return;
-  switch (below(9)) {
+  switch (below(10)) {
+    case 9: {  // a product of 0 from sizes that have none
+      auto* output = any();
+      output->clear_shape();
+      for (const std::int64_t size :
+           {std::int64_t{0}, std::int64_t{1} << 61, std::int64_t{1} << 61}) {
+        output->add_shape(size);
+      }
+      break;
+    }
     case 0:
       any()->set_datatype(kTypes[below(7)]);
       break;
@@ -162,6 +171,55 @@ std::string spoiled(std::string text) {
   return text;
 }
 
+/// What a server says that it would have wrap sizes around.
+bool refuses_absurd_sizes() {
+  const auto sized = [](const char* multiple) {
+    std::string text = spec_text();
+    for (std::size_t at = 0; (at = text.find("1024, \"multiple\": 16", at)) != std::string::npos;) {
+      text.replace(at, 20, std::string("8000000000000000, \"multiple\": ") + multiple);
+    }
+    auto made = config();
+    (*made.mutable_parameters())["spec"].set_string_value(text);
+    return read_model("m", made);
+  };
+  for (const char* multiple : {"1253", "507657321014656", "2097152", "8000000000000000"}) {
+    const Padding padding(sized(multiple), {600, 800});
+    for (const std::int64_t size : padding.size()) {
+      if (size > kMostPixels) return false;
+    }
+  }
+  // 29 frames that are a little larger than 2^64 / 29.
+  const std::size_t sizes[] = {UINT64_MAX, UINT64_MAX / 29 + 64, (std::size_t{1} << 62) / 28};
+  for (const std::size_t bytes : sizes) {
+    try {
+      Memory::own(29, bytes);
+      return false;
+    } catch (const Error&) {
+    }
+    try {
+      Memory::shared(1, 64, 29, {{"flow", bytes, 0}, {"labels", bytes, 0}},
+                     [](const std::string&, std::size_t) {});
+      return false;
+    } catch (const Error&) {
+    }
+  }
+  return true;
+}
+
+/// Whether the readings have the types and ranks that the header promises.
+bool promised(const Result& result) {
+  const auto right = [](const Tensor& view, DataType dtype, int rank) {
+    return !view || (view.dtype == dtype && view.rank == rank);
+  };
+  bool all = right(result.flow, DataType::kFloat32, 3) &&
+             right(result.displacement, DataType::kFloat32, 3) &&
+             right(result.points, DataType::kFloat32, 2) &&
+             right(result.state, DataType::kUint8, 1);
+  if (result.flow) all = all && result.flow.shape[0] == 2 && result.flow.shape[1] == 60;
+  const Output* labels = result.output("labels");
+  return all && (labels == nullptr || right(labels->values, DataType::kUint8, 3));
+}
+
 /// Touch every value that the result says it has.
 unsigned use(const Result& result) {
   unsigned sum = 0;
@@ -181,6 +239,7 @@ int main(int count, char** arguments) {
   draw.seed(count > 2 ? std::strtoull(arguments[2], nullptr, 10) : 0);
   const auto model = std::make_shared<const Model>(read_model("m", config()));
   const Padding padding(*model, {60, 80});
+  if (!refuses_absurd_sizes()) return 1;
   int results = 0, refused = 0;
   unsigned sum = 0;
   for (int round = 0; round < rounds; ++round) {
@@ -193,8 +252,10 @@ int main(int count, char** arguments) {
       std::string state;
       try {
         const int area = below(3) == 0 ? -1 : memory->take_area();
-        sum += use(
-            *reader.read(std::move(response), memory, area, static_cast<int>(below(4)), &state));
+        const auto result =
+            reader.read(std::move(response), memory, area, static_cast<int>(below(4)), &state);
+        if (!promised(*result)) return 1;
+        sum += use(*result);
         ++results;
       } catch (const Error& error) {
         if (error.code() != Code::kServerRefused) return 1;

@@ -1,14 +1,18 @@
 // Counts what a sender's thread allocates, and times its calls, against a real server.
 //
-//   real_time HOST:PORT MODEL HEIGHT WIDTH FRAMES POLICY(every|newest) [poll|callback]
+//   real_time HOST:PORT MODEL HEIGHT WIDTH FRAMES POLICY(every|newest|deadline) [poll|callback]
+//             [uint8|float32] [auto|grpc]
 //
-// Prints "frames N allocations N acquire_us MAX submit_us P50 P99 MAX".
+// Prints "frames N results N errors N allocations N acquire_us MAX submit_us P50 P99 MAX
+// submit_cpu_us P50 P99 MAX". The last ones are the thread's own time, in which other programs do
+// not show.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <thread>
 
 #include "cineflow_client.hpp"
@@ -61,24 +65,63 @@ int posix_memalign(void** found, std::size_t alignment, std::size_t size) {
 using namespace cineflow_client;
 using Clock = std::chrono::steady_clock;
 
+namespace {
+
+/// Processor time of this thread, us.
+double cpu_us() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return 1e6 * static_cast<double>(time.tv_sec) + 1e-3 * static_cast<double>(time.tv_nsec);
+}
+
+void fill(const Slot& slot, const StreamOptions& options, int t) {
+  for (std::int64_t y = 0; y < options.size[0]; ++y) {
+    auto* row = static_cast<char*>(slot.data()) + static_cast<std::size_t>(y) * slot.row_stride();
+    const int level = static_cast<int>(y * 7 + t) & 255;
+    const auto width = static_cast<std::size_t>(options.size[1]);
+    if (options.dtype == DataType::kUint8) {
+      std::memset(row, level, width);
+    } else {
+      std::fill_n(reinterpret_cast<float*>(row), width, static_cast<float>(level));
+    }
+  }
+}
+
+void print_percentiles(const char* what, std::vector<double>& times) {
+  std::sort(times.begin(), times.end());
+  const std::size_t last = times.size() - 1;
+  std::printf(" %s %.2f %.2f %.2f", what, times[last / 2], times[last * 99 / 100], times[last]);
+}
+
+}  // namespace
+
 int main(int count_, char** arguments) {
   if (count_ < 7) return 2;
   const int frames = std::atoi(arguments[5]);
-  const bool newest = std::strcmp(arguments[6], "newest") == 0;
-  const bool callback = count_ > 7 && std::strcmp(arguments[7], "callback") == 0;
+  const auto said = [&](int position, const char* word) {
+    return count_ > position && std::strcmp(arguments[position], word) == 0;
+  };
+  const bool newest = !said(6, "every");
+  const bool callback = said(7, "callback");
   std::atomic<int> results{0}, errors{0};
   try {
     Client client(arguments[1]);
     StreamOptions options;
     options.size = {std::atoi(arguments[3]), std::atoi(arguments[4])};
     options.policy = newest ? Policy::kNewest : Policy::kEvery;
+    if (said(6, "deadline")) {
+      options.policy = Policy::kDeadline;
+      options.deadline_ms = 20;
+    }
+    if (said(8, "float32")) options.dtype = DataType::kFloat32;
+    if (said(9, "grpc")) options.transport = Transport::kGrpc;
     if (callback) {
       options.on_outcome = [&](const Outcome& outcome) {
         ++(outcome.error && outcome.code() != Code::kFrameDropped ? errors : results);
       };
     }
     Stream stream = client.stream(arguments[2], options);
-    std::vector<double> submit_us(static_cast<std::size_t>(frames));
+    std::vector<double> submit_us(static_cast<std::size_t>(frames)), submit_cpu_us = submit_us;
     double acquire_us = 0;
     Outcome outcome;
     int sent = 0;
@@ -92,13 +135,11 @@ int main(int count_, char** arguments) {
         std::fprintf(stderr, "no slot: %s\n", name(slot.code()));
         return 1;
       }
-      for (std::int64_t y = 0; y < options.size[0]; ++y) {
-        std::memset(
-            static_cast<char*>(slot.data()) + static_cast<std::size_t>(y) * slot.row_stride(),
-            static_cast<int>(y * 7 + t) & 255, static_cast<std::size_t>(options.size[1]));
-      }
+      fill(slot, options, t);
       const auto written = Clock::now();
+      const double cpu_before_us = cpu_us();
       const Submitted submitted = slot.submit();
+      const double cpu_done_us = cpu_us();
       const auto done = Clock::now();
       if (submitted.code != Code::kOk) return 1;
       ++sent;
@@ -113,6 +154,7 @@ int main(int count_, char** arguments) {
           return std::chrono::duration<double, std::micro>(span).count();
         };
         submit_us[static_cast<std::size_t>(t - warm)] = us(done - written);
+        submit_cpu_us[static_cast<std::size_t>(t - warm)] = cpu_done_us - cpu_before_us;
         if (newest) acquire_us = std::max(acquire_us, us(acquired - before));
       }
       if (newest) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -127,12 +169,11 @@ int main(int count_, char** arguments) {
       }
     }
     stream.close();
-    std::sort(submit_us.begin(), submit_us.end());
-    const std::size_t last = submit_us.size() - 1;
-    std::printf(
-        "frames %d results %d errors %d allocations %zu acquire_us %.1f submit_us %.2f %.2f %.2f\n",
-        sent, results.load(), errors.load(), allocations, acquire_us, submit_us[last / 2],
-        submit_us[last * 99 / 100], submit_us[last]);
+    std::printf("frames %d results %d errors %d allocations %zu acquire_us %.1f", sent,
+                results.load(), errors.load(), allocations, acquire_us);
+    print_percentiles("submit_us", submit_us);
+    print_percentiles("submit_cpu_us", submit_cpu_us);
+    std::printf("\n");
   } catch (const Error& error) {
     std::fprintf(stderr, "%s: %s\n", name(error.code()), error.what());
     return 1;

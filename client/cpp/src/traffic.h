@@ -1,4 +1,4 @@
-// The desk of a stream: which frames wait, which are in flight, and what became of the others.
+// The traffic of a stream: which frames wait, which are in flight, and what became of the others.
 //
 // One lock guards all of it. Nobody holds it for more than a few steps per frame in flight: no
 // allocation by a sender, no call to the network, no callback.
@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "fixed_queue.h"
 #include "step.h"
 
 namespace cineflow_client {
@@ -19,6 +20,7 @@ namespace cineflow_client {
 struct Flight {
   std::uint64_t number = 0;
   bool used = false;
+  bool left = false;               // the server may respond
   FrameRef frame;                  // none while the history keeps it
   std::shared_ptr<Memory> memory;  // with `area`
   int area = -1;
@@ -27,12 +29,11 @@ struct Flight {
   std::int64_t waits_ns = 0;      // since when its result is waited for
 };
 
-class Desk {
+class Traffic {
  public:
-  Desk(const StreamOptions& options, bool from_state);
+  Traffic(const StreamOptions& options, bool from_state);
 
-  // -- a sender's side: no allocation, no waiting but for what is stated
-  // ---------------------------
+  // -- a sender's side: no allocation, no waiting but for what is stated --------------------------
 
   /// A free buffer; empty with `*code` set if all are used until `until_ns`.
   FrameRef acquire(std::int64_t until_ns, Code* code) noexcept;
@@ -41,15 +42,15 @@ class Desk {
   Submitted submit(const FrameRef& frame, bool tell) noexcept;
   bool take(Outcome* outcome, std::int64_t until_ns) noexcept;
 
-  // -- the feeding thread's side
-  // -------------------------------------------------------------------
+  // -- the feeding thread's side -----------------------------------------------------------------
 
-  enum class Work { kSend, kDropped, kLate, kAlive, kStop };
+  enum class Work { kSend, kDropped, kEnded, kLate, kAlive, kHangUp, kStop };
   struct Item {
     Work work = Work::kStop;
-    FrameRef frame;            // kSend
-    std::uint64_t number = 0;  // kDropped
-    std::int64_t index = 0;    // kDropped
+    FrameRef frame;              // kSend
+    std::uint64_t number = 0;    // kDropped
+    std::int64_t index = 0;      // kDropped
+    std::vector<Outcome> ended;  // kEnded
   };
   /// Wait for something to do. `done` has been called for the last frame before.
   Item next_work(std::int64_t timeout_ns) noexcept;
@@ -58,27 +59,31 @@ class Desk {
   FrameRef next_frame(std::int64_t timeout_ns) noexcept;
   /// The frame that either of them gave is on its way, or kept for the next session.
   void sent() noexcept;
+  /// Tell the callback.
+  void deliver(const Outcome& outcome) noexcept;
+  /// `kStop` comes when everything was told.
   void stop() noexcept;
   /// Wait until all frames that were submitted have left, at most until `until_ns`.
   void drain(std::int64_t until_ns) noexcept;
 
-  // -- anybody's
-  // ------------------------------------------------------------------------------------
+  // -- anybody's ---------------------------------------------------------------------------------
 
-  /// A frame's flight; `used` is false if it is missing.
+  /// The flight of a frame that the server has; `used` is false if it is missing.
   Flight find(std::uint64_t number) noexcept;
-  /// Where a frame's results go, and whether the desk frees its buffer afterwards.
-  void set_area(std::uint64_t number, std::shared_ptr<Memory> memory, int area) noexcept;
+  /// A frame is about to be sent, and its results go to `area` of `memory` (-1: the message).
+  void leaves(std::uint64_t number, std::shared_ptr<Memory> memory, int area) noexcept;
+  /// Nobody here frees the buffer of this frame.
   void keep_buffer(std::uint64_t number) noexcept;
   /// What became of a frame. False: nobody waits for it any more.
   bool finish(std::uint64_t number, Outcome outcome);
   void free_buffers(const std::vector<FrameRef>& frames) noexcept;
-  /// Every frame ends with `error`, or with what ended the stream before.
+  /// Every frame ends with `error`, or with what ended the stream before. The feeding thread tells
+  /// the callback.
   void end(const Error& error);
   void close() noexcept;
   /// Let `kAlive` be done now and every `every_ns`, until the next `submit`; 0: no more.
   void freeze(std::int64_t every_ns) noexcept;
-  /// Frames wait here until `resume`.
+  /// Frames wait here until `resume`. `kHangUp` comes if that takes long.
   void interrupt() noexcept;
   /// `frames`: new buffers; null: as before.
   void resume(std::shared_ptr<Frames> frames) noexcept;
@@ -101,10 +106,10 @@ class Desk {
   void drop_oldest() noexcept;
   void drop_late() noexcept;
   bool is_pending(std::uint64_t number) noexcept;
-  void put_outcome(Outcome outcome, std::vector<Outcome>& given_up);
+  /// Returns an outcome that nobody took, which goes after the lock.
+  Outcome put_outcome(Outcome outcome) noexcept;
   void release(FrameRef& frame) noexcept;
   Flight* flight(std::uint64_t number) noexcept;
-  void deliver(const Outcome& outcome) noexcept;
 
   const Policy policy_;
   const bool from_state_;
@@ -116,14 +121,17 @@ class Desk {
   Lock lock_;
   Signal work_, freed_, arrived_, left_;
   std::shared_ptr<Frames> frames_;
-  FixedQueue<FrameRef> queue_;  // frames that leave next
-  FixedQueue<FrameRef> line_;   // frames that wait for a slot, and may be dropped
-  FixedQueue<Drop> drops_;      // dropped frames of which nobody was told yet
+  FixedQueue<FrameRef> queue_;            // frames that leave next
+  FixedQueue<FrameRef> line_;             // frames that wait for a slot, and may be dropped
+  FixedQueue<Drop> drops_;                // dropped frames of which nobody was told yet
+  std::optional<std::uint64_t> telling_;  // the dropped frame of which somebody is told just now
+  std::vector<Outcome> ended_;            // for the callback
   FixedQueue<Outcome> outcomes_;
   std::vector<Flight> flights_;
   int in_use_ = 0;  // slots: flights, and with kEvery also what was acquired or waits to leave
   std::uint64_t next_number_ = 0;
   std::int64_t alive_every_ns_ = 0, alive_ns_ = 0;  // while it is frozen
+  std::int64_t hang_up_ns_ = kNever;                // while it is interrupted
   std::int64_t wakes_ns_ = 0;                       // when the feeding thread looks again
   bool interrupted_ = false, stopped_ = false, sending_ = false, closed_ = false;
   std::shared_ptr<const Error> broken_, closed_error_;

@@ -1,4 +1,4 @@
-#include "desk.h"
+#include "traffic.h"
 
 #include <algorithm>
 
@@ -10,6 +10,8 @@ namespace {
 /// Outcomes that nobody takes are given up beyond this many.
 constexpr std::size_t kMostOutcomes = 64;
 constexpr std::size_t kMostDrops = 256;
+/// How long a server that refuses a stream may take to end its sequence.
+constexpr double kHangUpS = 2;
 
 std::size_t line_length(const StreamOptions& options) {
   if (options.policy == Policy::kEvery) return 1;
@@ -18,7 +20,7 @@ std::size_t line_length(const StreamOptions& options) {
 
 }  // namespace
 
-Desk::Desk(const StreamOptions& options, bool from_state)
+Traffic::Traffic(const StreamOptions& options, bool from_state)
     : policy_(options.policy),
       from_state_(from_state),
       slots_(options.slots),
@@ -34,7 +36,7 @@ Desk::Desk(const StreamOptions& options, bool from_state)
 
 // --- A sender's side -----------------------------------------------------------------------------
 
-FrameRef Desk::acquire(std::int64_t until_ns, Code* code) noexcept {
+FrameRef Traffic::acquire(std::int64_t until_ns, Code* code) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   while (true) {
     if (broken_ != nullptr || closed_) {
@@ -56,14 +58,14 @@ FrameRef Desk::acquire(std::int64_t until_ns, Code* code) noexcept {
   return {frames_, buffer};
 }
 
-void Desk::give_back(const FrameRef& frame) noexcept {
+void Traffic::give_back(const FrameRef& frame) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   frame.frames->free.push_back(frame.buffer);
   if (policy_ == Policy::kEvery) --in_use_;
   freed_.notify_one();
 }
 
-Submitted Desk::submit(const FrameRef& frame, bool tell) noexcept {
+Submitted Traffic::submit(const FrameRef& frame, bool tell) noexcept {
   Step& step = frame.step();
   step.sent_ns = now_ns();
   Submitted submitted;
@@ -94,11 +96,12 @@ Submitted Desk::submit(const FrameRef& frame, bool tell) noexcept {
   return submitted;
 }
 
-bool Desk::take(Outcome* outcome, std::int64_t until_ns) noexcept {
+bool Traffic::take(Outcome* outcome, std::int64_t until_ns) noexcept {
   Outcome taken;  // what `outcome` held goes after the lock
   {
     const std::lock_guard<Lock> guard(lock_);
     while (outcomes_.empty()) {
+      if (broken_ != nullptr && drops_.empty() && !telling_) return false;  // nothing comes
       if (until_ns == 0 || !arrived_.wait(lock_, until_ns)) return false;
     }
     taken = outcomes_.pop();
@@ -107,26 +110,27 @@ bool Desk::take(Outcome* outcome, std::int64_t until_ns) noexcept {
   return true;
 }
 
-void Desk::drop_oldest() noexcept {
+void Traffic::drop_oldest() noexcept {
   FrameRef frame = line_.pop();
   const Step& step = frame.step();
   ++dropped_count_;
   if (drops_.full()) {
     drops_.pop();
     ++unread_;
+    arrived_.notify_all();
   }
   drops_.push({step.number, step.index.value_or(0)});
   release(frame);
   work_.notify_one();
 }
 
-void Desk::drop_late() noexcept {
+void Traffic::drop_late() noexcept {
   if (policy_ != Policy::kDeadline) return;
   const std::int64_t now = now_ns();
   while (!line_.empty() && now - line_.at(0).step().sent_ns > oldest_ns_) drop_oldest();
 }
 
-void Desk::release(FrameRef& frame) noexcept {
+void Traffic::release(FrameRef& frame) noexcept {
   if (!frame) return;
   frame.frames->free.push_back(frame.buffer);
   freed_.notify_one();
@@ -135,18 +139,25 @@ void Desk::release(FrameRef& frame) noexcept {
 
 // --- The feeding thread's side -------------------------------------------------------------------
 
-Desk::Item Desk::next_work(std::int64_t timeout_ns) noexcept {
+Traffic::Item Traffic::next_work(std::int64_t timeout_ns) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   Item item;
-  while (!stopped_) {
-    drop_late();
+  while (true) {
+    if (!stopped_) drop_late();
     if (!drops_.empty()) {
       const Drop drop = drops_.pop();
+      telling_ = drop.number;
       item.work = Work::kDropped;
       item.number = drop.number;
       item.index = drop.index;
       return item;
     }
+    if (!ended_.empty()) {
+      item.work = Work::kEnded;
+      item.ended.swap(ended_);
+      return item;
+    }
+    if (stopped_) return item;
     std::int64_t until = kNever;
     item.frame = to_send();
     if (item.frame) {
@@ -171,6 +182,12 @@ Desk::Item Desk::next_work(std::int64_t timeout_ns) noexcept {
         until = std::min(until, alive_ns_);
       }
     }
+    if (hang_up_ns_ != kNever && now_ns() >= hang_up_ns_) {
+      hang_up_ns_ = kNever;
+      item.work = Work::kHangUp;
+      return item;
+    }
+    until = std::min(until, hang_up_ns_);
     if (policy_ == Policy::kDeadline && !line_.empty()) {
       until = std::min(until, line_.at(0).step().sent_ns + oldest_ns_ + 1);
     }
@@ -178,10 +195,9 @@ Desk::Item Desk::next_work(std::int64_t timeout_ns) noexcept {
     wakes_ns_ = until;
     work_.wait(lock_, until);
   }
-  return item;
 }
 
-FrameRef Desk::to_send() noexcept {
+FrameRef Traffic::to_send() noexcept {
   if (interrupted_ || sending_ || (queue_.empty() && line_.empty())) return {};
   const auto free =
       std::find_if(flights_.begin(), flights_.end(), [](const Flight& one) { return !one.used; });
@@ -199,7 +215,7 @@ FrameRef Desk::to_send() noexcept {
   return frame;
 }
 
-FrameRef Desk::next_frame(std::int64_t timeout_ns) noexcept {
+FrameRef Traffic::next_frame(std::int64_t timeout_ns) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   if (stopped_) return {};
   drop_late();
@@ -209,20 +225,20 @@ FrameRef Desk::next_frame(std::int64_t timeout_ns) noexcept {
   return frame;
 }
 
-void Desk::sent() noexcept {
+void Traffic::sent() noexcept {
   const std::lock_guard<Lock> guard(lock_);
   sending_ = false;
   left_.notify_all();
 }
 
-void Desk::stop() noexcept {
+void Traffic::stop() noexcept {
   const std::lock_guard<Lock> guard(lock_);
   stopped_ = true;
   work_.notify_all();
   left_.notify_all();
 }
 
-void Desk::drain(std::int64_t until_ns) noexcept {
+void Traffic::drain(std::int64_t until_ns) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   while ((!queue_.empty() || sending_) && !interrupted_ && !stopped_ && broken_ == nullptr) {
     if (!left_.wait(lock_, until_ns)) return;
@@ -231,35 +247,36 @@ void Desk::drain(std::int64_t until_ns) noexcept {
 
 // --- Anybody's -----------------------------------------------------------------------------------
 
-Flight* Desk::flight(std::uint64_t number) noexcept {
+Flight* Traffic::flight(std::uint64_t number) noexcept {
   for (Flight& one : flights_) {
     if (one.used && one.number == number) return &one;
   }
   return nullptr;
 }
 
-Flight Desk::find(std::uint64_t number) noexcept {
+Flight Traffic::find(std::uint64_t number) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   const Flight* found = flight(number);
-  return found != nullptr ? *found : Flight();
+  return found != nullptr && found->left ? *found : Flight();
 }
 
-void Desk::set_area(std::uint64_t number, std::shared_ptr<Memory> memory, int area) noexcept {
+void Traffic::leaves(std::uint64_t number, std::shared_ptr<Memory> memory, int area) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   if (Flight* found = flight(number)) {
     found->memory = std::move(memory);
     found->area = area;
+    found->left = true;
   }
 }
 
-void Desk::keep_buffer(std::uint64_t number) noexcept {
+void Traffic::keep_buffer(std::uint64_t number) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   if (Flight* found = flight(number)) found->frame = {};
 }
 
-bool Desk::finish(std::uint64_t number, Outcome outcome) {
+bool Traffic::finish(std::uint64_t number, Outcome outcome) {
   outcome.frame = number;
-  std::vector<Outcome> given_up;
+  Outcome given_up;
   {
     const std::lock_guard<Lock> guard(lock_);
     Flight* found = flight(number);
@@ -272,22 +289,25 @@ bool Desk::finish(std::uint64_t number, Outcome outcome) {
     } else if (outcome.code() != Code::kFrameDropped) {
       return false;
     }
-    if (!on_outcome_) put_outcome(outcome, given_up);
+    if (telling_ == number) telling_.reset();
+    if (!on_outcome_) given_up = put_outcome(outcome);
   }
   deliver(outcome);
   return true;
 }
 
-void Desk::put_outcome(Outcome outcome, std::vector<Outcome>& given_up) {
+Outcome Traffic::put_outcome(Outcome outcome) noexcept {
+  Outcome given_up;
   if (outcomes_.full()) {
-    given_up.push_back(outcomes_.pop());
+    given_up = outcomes_.pop();
     ++unread_;
   }
   outcomes_.push(std::move(outcome));
   arrived_.notify_all();
+  return given_up;
 }
 
-void Desk::deliver(const Outcome& outcome) noexcept {
+void Traffic::deliver(const Outcome& outcome) noexcept {
   if (!on_outcome_) return;
   const std::lock_guard<std::mutex> one_at_a_time(callback_);
   try {
@@ -296,14 +316,17 @@ void Desk::deliver(const Outcome& outcome) noexcept {
   }
 }
 
-void Desk::free_buffers(const std::vector<FrameRef>& frames) noexcept {
+void Traffic::free_buffers(const std::vector<FrameRef>& frames) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   for (FrameRef frame : frames) release(frame);
 }
 
-void Desk::end(const Error& error) {
+void Traffic::end(const Error& error) {
   const auto why = std::make_shared<const Error>(error);
+  const std::size_t most = 2 * static_cast<std::size_t>(slots_) + 1 + line_most_ + 1;
   std::vector<Outcome> ended, given_up;
+  ended.reserve(most);
+  given_up.reserve(most);
   {
     const std::lock_guard<Lock> guard(lock_);
     if (broken_ == nullptr) broken_ = why;
@@ -325,24 +348,26 @@ void Desk::end(const Error& error) {
     std::sort(ended.begin(), ended.end(),
               [](const Outcome& one, const Outcome& other) { return one.frame < other.frame; });
     if (!on_outcome_) {
-      for (const Outcome& one : ended) put_outcome(one, given_up);
+      for (const Outcome& one : ended) given_up.push_back(put_outcome(one));
+    } else {
+      ended_.insert(ended_.end(), ended.begin(), ended.end());
     }
+    hang_up_ns_ = kNever;
     freed_.notify_all();
     arrived_.notify_all();
     left_.notify_all();
     work_.notify_all();
   }
-  for (const Outcome& one : ended) deliver(one);
 }
 
-void Desk::close() noexcept {
+void Traffic::close() noexcept {
   const std::lock_guard<Lock> guard(lock_);
   closed_ = true;
   alive_every_ns_ = 0;
   freed_.notify_all();
 }
 
-void Desk::freeze(std::int64_t every_ns) noexcept {
+void Traffic::freeze(std::int64_t every_ns) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   if (broken_ != nullptr || closed_) return;
   if (alive_every_ns_ == 0) alive_ns_ = 0;
@@ -350,22 +375,25 @@ void Desk::freeze(std::int64_t every_ns) noexcept {
   work_.notify_one();
 }
 
-void Desk::interrupt() noexcept {
+void Traffic::interrupt() noexcept {
   const std::lock_guard<Lock> guard(lock_);
   interrupted_ = true;
+  hang_up_ns_ = after(kHangUpS);
+  work_.notify_one();
 }
 
-void Desk::resume(std::shared_ptr<Frames> frames) noexcept {
+void Traffic::resume(std::shared_ptr<Frames> frames) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   if (frames != nullptr) frames_ = std::move(frames);
   interrupted_ = false;
+  hang_up_ns_ = kNever;
   const std::int64_t now = now_ns();
   for (Flight& one : flights_) one.waits_ns = std::max(one.waits_ns, now);
   freed_.notify_all();
   work_.notify_all();
 }
 
-Outcome Desk::wait(std::uint64_t number) {
+Outcome Traffic::wait(std::uint64_t number) {
   const std::lock_guard<Lock> guard(lock_);
   while (true) {
     for (std::size_t k = 0; k < outcomes_.size(); ++k) {
@@ -381,7 +409,7 @@ Outcome Desk::wait(std::uint64_t number) {
   }
 }
 
-bool Desk::is_pending(std::uint64_t number) noexcept {
+bool Traffic::is_pending(std::uint64_t number) noexcept {
   if (on_outcome_) return false;
   if (flight(number) != nullptr) return true;
   for (FixedQueue<FrameRef>* queue : {&queue_, &line_}) {
@@ -389,23 +417,24 @@ bool Desk::is_pending(std::uint64_t number) noexcept {
       if (queue->at(k).step().number == number) return true;
     }
   }
+  if (telling_ == number) return true;
   for (std::size_t k = 0; k < drops_.size(); ++k) {
     if (drops_.at(k).number == number) return true;
   }
   return false;
 }
 
-std::shared_ptr<const Error> Desk::ended() noexcept {
+std::shared_ptr<const Error> Traffic::ended() noexcept {
   const std::lock_guard<Lock> guard(lock_);
   return broken_ != nullptr ? broken_ : closed_ ? closed_error_ : nullptr;
 }
 
-bool Desk::broken() noexcept {
+bool Traffic::broken() noexcept {
   const std::lock_guard<Lock> guard(lock_);
   return broken_ != nullptr;
 }
 
-int Desk::buffers_left() noexcept {
+int Traffic::buffers_left() noexcept {
   const std::lock_guard<Lock> guard(lock_);
   return static_cast<int>(frames_->free.size());
 }
