@@ -113,7 +113,7 @@ bench-accuracy: $(PEERS)
 
 # libcineflow_client with its examples, in build/client_cpp. It needs libgrpc++-dev, libprotobuf-dev and
 # protobuf-compiler, and stands alone: cmake -S client/cpp works without this file. No generator is
-# named, so that a folder which the tests made with another one stays usable.
+# named, so that a folder of any generator stays usable. The tests build in a folder of their own.
 CLIENT_CPP := build/client_cpp
 client-cpp:
 	cmake -S client/cpp -B $(CLIENT_CPP) -DCINEFLOW_CLIENT_EXAMPLES=ON

@@ -1,4 +1,4 @@
-"""Builds of client/cpp for the tests, in folders under build/. The first one is also `make`'s."""
+"""Builds of client/cpp for the tests, each in its own folder under build/."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def missing() -> str:
 
 
 def build(
-    name: str = "client_cpp",
+    name: str = "client_cpp-tests",
     *,
     target: str = "all",
     environment: Mapping[str, str] | None = None,

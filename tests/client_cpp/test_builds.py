@@ -1,4 +1,4 @@
-"""`make` and the tests build in one folder, whichever of them made it and with what generator."""
+"""The builds of `make` and of the tests go on in a folder of any generator."""
 
 from __future__ import annotations
 
