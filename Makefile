@@ -112,10 +112,12 @@ bench-accuracy: $(PEERS)
 	$(BIN)/python -m benchmarks.accuracy.pace
 
 # libcineflow_client with its examples, in build/client_cpp. It needs libgrpc++-dev, libprotobuf-dev and
-# protobuf-compiler, and stands alone: cmake -S client/cpp works without this file.
+# protobuf-compiler, and stands alone: cmake -S client/cpp works without this file. No generator is
+# named, so that a folder of any generator stays usable. The tests build in a folder of their own.
+CLIENT_CPP := build/client_cpp
 client-cpp:
-	cmake -S client/cpp -B build/client_cpp -DCINEFLOW_CLIENT_EXAMPLES=ON
-	cmake --build build/client_cpp --parallel
+	cmake -S client/cpp -B $(CLIENT_CPP) -DCINEFLOW_CLIENT_EXAMPLES=ON
+	cmake --build $(CLIENT_CPP) --parallel $(shell nproc)
 
 # A scanner that sends a phantom at 30, 60 and 120 frames per second to a server that this starts.
 scanner-sim: $(READY) client-cpp
@@ -123,8 +125,8 @@ scanner-sim: $(READY) client-cpp
 
 # The C++ client compared with the Python client.
 bench-client: $(READY)
-	cmake -S client/cpp -B build/client_cpp -DCINEFLOW_CLIENT_TESTS=ON
-	cmake --build build/client_cpp --parallel
+	cmake -S client/cpp -B $(CLIENT_CPP) -DCINEFLOW_CLIENT_TESTS=ON
+	cmake --build $(CLIENT_CPP) --parallel $(shell nproc)
 	$(BIN)/python -m benchmarks.client
 
 clean:

@@ -1,4 +1,4 @@
-"""Builds of client/cpp for the tests and benchmarks, each in its own folder under build/."""
+"""Builds of client/cpp for the tests, each in its own folder under build/."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "client" / "cpp"
+CORES = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count() or 1)
 
 
 def missing() -> str:
@@ -24,7 +25,7 @@ def missing() -> str:
 
 
 def build(
-    name: str = "client_cpp",
+    name: str = "client_cpp-tests",
     *,
     target: str = "all",
     environment: Mapping[str, str] | None = None,
@@ -33,7 +34,7 @@ def build(
     """Compile what is out of date in build/`name`; return that folder.
 
     Args:
-        name: The folder.
+        name: The folder. One that exists keeps its generator; a new one gets Ninja if it is there.
         target: What is built.
         environment: Further variables.
         options: Of CMake.
@@ -44,16 +45,19 @@ def build(
     options["CINEFLOW_CLIENT_TESTS"] = "ON"
     defines = [f"-D{key}={value}" for key, value in options.items()]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    # With -G, CMake refuses a folder of another generator. The variable is for new folders only.
+    generator = {"CMAKE_GENERATOR": "Ninja"} if shutil.which("ninja", path=path) else {}
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:  # the tests run in two processes
         fcntl.flock(lock, fcntl.LOCK_EX)
         for command in (
-            ["cmake", "-S", str(SOURCE), "-B", str(folder), "-G", "Ninja", *defines],
-            ["cmake", "--build", str(folder), "--target", target],
+            ["cmake", "-S", str(SOURCE), "-B", str(folder), *defines],
+            ["cmake", "--build", str(folder), "--target", target, "--parallel", CORES],
         ):
             done = subprocess.run(
                 command,
                 env={
+                    **generator,
                     **os.environ,
                     "PATH": path,
                     "CCACHE_BASEDIR": str(ROOT),

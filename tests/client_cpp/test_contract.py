@@ -85,7 +85,7 @@ def test_errors_have_the_names_of_the_python_client() -> None:
     assert set(codes) - {"Ok"} == raised - {"StreamBroken"}  # a base class; C++ has ends_stream
     face = (SOURCE / "include/cineflow_client.h").read_text()
     of_c = re.findall(
-        r"^  CFC_(\w+)[ ,=\n]", face.partition("enum cfc_code {")[2].partition("}")[0], re.M
+        r"^  CFC_(\w+)[ ,=\n]", face.partition("enum cfc_code ")[2].partition("}")[0], re.M
     )
     assert [one.replace("_", "").lower() for one in of_c] == [one.lower() for one in codes]
 

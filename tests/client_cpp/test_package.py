@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cineflow.serving import TritonServer
+from tests.client_cpp import builds
 from tests.client_cpp.fixtures import built
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -27,8 +28,8 @@ int main(int, char** arguments) {
 PROJECT = """\
 cmake_minimum_required(VERSION 3.18)
 project(scanner LANGUAGES CXX)
-find_package(cineflow_client 0.1 REQUIRED)
-foreach(kind shared static)
+find_package(cineflow_client 0.1 REQUIRED COMPONENTS {components})
+foreach(kind {components})
   add_executable(with_${kind} main.cpp)
   target_link_libraries(with_${kind} PRIVATE cineflow_client::${kind})
 endforeach()
@@ -52,14 +53,50 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prefix
 
 
+def project(folder: Path, components: str) -> Path:
+    (folder / "main.cpp").write_text(PROGRAM)
+    (folder / "CMakeLists.txt").write_text(PROJECT.replace("{components}", components))
+    return folder
+
+
 def test_a_program_finds_it_by_cmake(installed: Path, tmp_path: Path, server: TritonServer) -> None:
-    (tmp_path / "main.cpp").write_text(PROGRAM)
-    (tmp_path / "CMakeLists.txt").write_text(PROJECT)
     made = tmp_path / "build"
-    execute("cmake", "-S", tmp_path, "-B", made, f"-DCMAKE_PREFIX_PATH={installed}")
+    source = project(tmp_path, "shared static")
+    execute("cmake", "-S", source, "-B", made, f"-DCMAKE_PREFIX_PATH={installed}")
     execute("cmake", "--build", made)
     for kind in ("shared", "static"):
         assert execute(made / f"with_{kind}", server.url).startswith("lucas_kanade-")
+
+
+def test_the_shared_library_is_used_without_grpcs_headers(installed: Path, tmp_path: Path) -> None:
+    """Only the static one asks for them, and says which packages have them."""
+    here = ("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={installed}")
+    nothing = str(tmp_path / "no-packages")
+    project(tmp_path, "shared")
+    execute(*here, PKG_CONFIG_LIBDIR=nothing)
+    execute("cmake", "--build", tmp_path / "build")
+    project(tmp_path, "shared static")
+    with pytest.raises(AssertionError, match=r"libgrpc\+\+-dev"):
+        execute(*here, PKG_CONFIG_LIBDIR=nothing)
+
+
+@pytest.mark.parametrize(("version", "fits"), [("0.1", True), ("0.0", False), ("0.2", False)])
+def test_before_version_1_a_package_fits_its_minor_version(
+    installed: Path, tmp_path: Path, version: str, fits: bool
+) -> None:
+    (file,) = installed.glob("lib*/**/cineflow_clientConfigVersion.cmake")
+    major, minor = version.split(".")
+    (tmp_path / "ask.cmake").write_text(f"""\
+set(PACKAGE_FIND_VERSION {version})
+set(PACKAGE_FIND_VERSION_MAJOR {major})
+set(PACKAGE_FIND_VERSION_MINOR {minor})
+include({file})
+message("fits=[${{PACKAGE_VERSION_COMPATIBLE}}]")
+""")
+    done = subprocess.run(
+        ["cmake", "-P", tmp_path / "ask.cmake"], check=True, capture_output=True, text=True
+    )
+    assert ("fits=[TRUE]" in done.stderr) is fits
 
 
 def test_a_program_finds_it_by_pkg_config(
@@ -67,9 +104,6 @@ def test_a_program_finds_it_by_pkg_config(
 ) -> None:
     (tmp_path / "main.cpp").write_text(PROGRAM)
     (pc,) = installed.glob("lib*/**/cineflow_client.pc")
-    text = pc.read_text()
-    first = text.splitlines()[0]
-    pc.write_text(text.replace(first, f"prefix={installed}"))
     flags = execute(
         "pkg-config", "--cflags", "--libs", "cineflow_client", PKG_CONFIG_PATH=str(pc.parent)
     ).split()
@@ -78,6 +112,21 @@ def test_a_program_finds_it_by_pkg_config(
     libraries = str(pc.parents[1])
     said = execute(program, server.url, LD_LIBRARY_PATH=libraries)
     assert said.startswith("lucas_kanade-")
+
+
+def test_pkg_config_follows_an_absolute_libdir(tmp_path: Path) -> None:
+    """It stays where it is with every prefix. Nothing is compiled for this."""
+    libraries, prefix = tmp_path / "elsewhere" / "lib", tmp_path / "prefix"
+    made = tmp_path / "build"
+    execute("cmake", "-S", builds.SOURCE, "-B", made, f"-DCMAKE_INSTALL_LIBDIR={libraries}")
+    execute("cmake", "--install", made, "--prefix", prefix, "--component", "pkgconfig")
+
+    def said(name: str) -> str:
+        command = ("pkg-config", f"--variable={name}", "cineflow_client")
+        return execute(*command, PKG_CONFIG_PATH=str(libraries / "pkgconfig")).strip()
+
+    assert said("libdir") == str(libraries)
+    assert said("includedir") == str(prefix / "include")
 
 
 def test_the_library_is_small_and_shows_its_own_symbols_only(installed: Path) -> None:
@@ -89,3 +138,4 @@ def test_the_library_is_small_and_shows_its_own_symbols_only(installed: Path) ->
     foreign = [name for name in names if "grpc" in name or "protobuf" in name or "wire" in name]
     assert len(own) > 40
     assert not foreign
+    assert "soname: [libcineflow_client.so.0.1]" in execute("readelf", "-d", library)

@@ -1,5 +1,6 @@
 // A scanner that beamforms nothing: it sends a beating phantom at a frame rate, and prints how long
-// the results took and how many deadlines were missed.
+// the results took and how many deadlines were missed. A frame misses its deadline if its result
+// comes later than the next frame, or not at all.
 //
 //   scanner_sim HOST:PORT MODEL [SECONDS] [HEIGHT WIDTH]
 //
@@ -69,19 +70,20 @@ double now_s() {
 }
 
 void scan(Client& client, const char* model, int height, int width, double rate, double seconds) {
-  std::mutex lock;  // of the log
+  std::mutex lock;  // of what follows: the callback comes from another thread
   LatencyLog log(1e3 / rate);
   std::size_t dropped = 0, refused = 0;
+  const auto count = [&lock](std::size_t& frames_without_result) {
+    const std::lock_guard<std::mutex> guard(lock);
+    ++frames_without_result;
+  };
   StreamOptions options;
   options.size = {height, width};
   options.policy = Policy::kNewest;  // a display: an old frame is of no use
   options.on_outcome = [&](const Outcome& outcome) {
+    if (outcome.error) return count(outcome.code() == Code::kFrameDropped ? dropped : refused);
     const std::lock_guard<std::mutex> guard(lock);
-    if (outcome.result) {
-      log.add(outcome.result->latency_ms);
-    } else {
-      ++(outcome.code() == Code::kFrameDropped ? dropped : refused);
-    }
+    log.add(outcome.result->latency_ms);
   };
   Stream stream = client.stream(model, options);
   constexpr int kSide = 512;
@@ -93,7 +95,7 @@ void scan(Client& client, const char* model, int height, int width, double rate,
     Slot slot = stream.acquire();
     if (slot) beamform(slot, height, width, speckle, kSide, t / rate);
     sleep_until(due);
-    if (!slot || slot.submit().code != Code::kOk) ++refused;
+    if (!slot || slot.submit().code != Code::kOk) count(refused);
     if (const auto error = stream.error()) throw *error;
   }
   const bool ring = stream.transport() == Transport::kSharedMemory;
@@ -102,9 +104,10 @@ void scan(Client& client, const char* model, int height, int width, double rate,
   const LatencySummary found = log.summary();
   std::printf(
       "%4.0f fps, %d x %d, %s: %zu results, p50 %.2f ms, p95 %.2f ms, p99 %.2f ms, max %.2f ms, "
-      "%zu missed deadlines, %zu dropped, %zu refused\n",
+      "%zu missed deadlines (%zu late, %zu dropped, %zu refused)\n",
       rate, height, width, ring ? "ring" : "gRPC", found.frames, found.p50_ms, found.p95_ms,
-      found.p99_ms, found.max_ms, found.missed_deadlines, dropped, refused);
+      found.p99_ms, found.max_ms, found.missed_deadlines + dropped + refused,
+      found.missed_deadlines, dropped, refused);
   std::fflush(stdout);
 }
 
@@ -120,6 +123,13 @@ int main(int count, char** arguments) {
   const int width = count > 5 ? std::atoi(arguments[5]) : 256;
   try {
     Client client(arguments[1]);
+    const ModelInfo model = client.model(arguments[2]);
+    if (model.untrained) {
+      std::fprintf(stderr,
+                   "Untrained weights: outputs are meaningless. %s has random numbers for weights "
+                   "(%s).\n",
+                   model.served_name.c_str(), model.weights.c_str());
+    }
     for (const double rate : {30.0, 60.0, 120.0}) {
       scan(client, arguments[2], height, width, rate, seconds);
     }

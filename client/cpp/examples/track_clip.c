@@ -44,6 +44,12 @@ int main(int count, char** arguments) {
     return failed(&error);
   }
 
+  if (cfc_stream_untrained(stream)) {
+    fprintf(stderr,
+            "Untrained weights: outputs are meaningless. %s has random numbers for weights.\n",
+            cfc_stream_served_name(stream));
+  }
+
   int status = 0;
   for (int t = 0; t < FRAMES && status == 0; ++t) {
     cfc_slot slot;
@@ -59,7 +65,7 @@ int main(int count, char** arguments) {
     }
     uint64_t frame = 0;
     cfc_result* result = NULL;
-    if (cfc_next(stream, 10.0, &frame, &result, &error) != CFC_OK) {
+    if (cfc_next(stream, 10.0, &frame, &result, &error) != CFC_OK) { /* also if the stream ends */
       status = failed(&error);
       break;
     }

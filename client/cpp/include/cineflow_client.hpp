@@ -130,6 +130,8 @@ struct ModelInfo {
   std::string served_name;  // with the hash of the content; streams bind to it
   std::string spec;         // the whole spec as JSON
   bool streams = true;      // else it takes calls
+  bool untrained = false;   // its weights are random numbers: its outputs are meaningless
+  std::string weights;      // where they come from: "seed 0", a file, a paper's checkpoint
   int frame_rank = 2;       // 3 for volumes [D, H, W]
   double idle_timeout_s = 0;
   std::vector<TensorInfo> inputs, outputs;
@@ -394,6 +396,13 @@ struct ClientOptions {
   std::optional<Tls> tls;  // the same as texts
 };
 
+/// Where the server's time went, by its own clock; sums since it started.
+struct ServerTimes {
+  std::uint64_t requests = 0;  // that succeeded
+  double queue_s = 0;          // their time in the queue
+  double model_s = 0;          // their time in the model, with the copies in and out
+};
+
 class Connection;
 
 /// A connection to one server. Nothing is sent before the first call.
@@ -410,7 +419,11 @@ class CINEFLOW_CLIENT_API Client {
   std::map<std::string, std::string> models();
   /// The model behind each alias that is ready.
   std::map<std::string, std::string> aliases();
+  /// Throws kModelNotFound, kServerUnavailable. Look at `ModelInfo::untrained` before the outputs
+  /// of a model are shown to anybody; a stream has it in `Stream::model()`.
   ModelInfo model(const std::string& name);
+  /// Throws kModelNotFound, kServerUnavailable.
+  ServerTimes times(const std::string& model);
   Stream stream(const std::string& model, const StreamOptions& options);
   /// Run a stateless model once. The result has outputs only.
   std::shared_ptr<const Result> call(const std::string& model, const std::vector<Array>& arrays);

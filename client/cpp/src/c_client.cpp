@@ -5,15 +5,6 @@ using namespace c_face;
 
 namespace {
 
-/// Hand a text over, cut where there is not enough room.
-void put_text(const std::string& from, char* text, std::size_t room, std::size_t* needed) {
-  if (needed != nullptr) *needed = from.size() + 1;
-  if (text == nullptr || room == 0) return;
-  const std::size_t count = std::min(from.size(), room - 1);
-  std::memcpy(text, from.data(), count);
-  text[count] = '\0';
-}
-
 std::string lines_of(const std::map<std::string, std::string>& pairs) {
   std::string lines;
   for (const auto& [name, value] : pairs) lines += name + " " + value + "\n";
@@ -22,10 +13,23 @@ std::string lines_of(const std::map<std::string, std::string>& pairs) {
 
 }  // namespace
 
+uint32_t cfc_version(void) { return CFC_VERSION; }
+
+int32_t cfc_fits(uint32_t version) {
+  const auto major = version >> 16, minor = version >> 8 & 255u;
+  const auto own_major = CFC_VERSION >> 16, own_minor = CFC_VERSION >> 8 & 255u;
+  return major == own_major && (own_major == 0 ? minor == own_minor : minor <= own_minor) ? 1 : 0;
+}
+
 const char* cfc_code_name(cfc_code code) { return cfc::name(static_cast<cfc::Code>(code)); }
 
 int32_t cfc_ends_stream(cfc_code code) {
   return cfc::ends_stream(static_cast<cfc::Code>(code)) ? 1 : 0;
+}
+
+size_t cfc_dtype_bytes(cfc_dtype dtype) {
+  return dtype >= CFC_UINT8 && dtype <= CFC_FLOAT64 ? size_of(static_cast<cfc::DataType>(dtype))
+                                                    : 0;
 }
 
 // --- Clients -------------------------------------------------------------------------------------
@@ -33,7 +37,9 @@ int32_t cfc_ends_stream(cfc_code code) {
 cfc_code cfc_client_open(const char* url, const cfc_client_options* options, cfc_client** client,
                          cfc_error* error) {
   return guarded(error, [&] {
-    require(url != nullptr && client != nullptr, "a url and a place for the client");
+    require(client != nullptr, "a place for the client");
+    *client = nullptr;
+    require(url != nullptr, "a url");
     cfc::ClientOptions chosen;
     if (options != nullptr && options->timeout_s != 0) chosen.timeout_s = options->timeout_s;
     if (options != nullptr) chosen.secure = text_or_empty(options->secure);
@@ -48,6 +54,18 @@ cfc_code cfc_client_open(const char* url, const cfc_client_options* options, cfc
 
 void cfc_client_close(cfc_client* client) { delete client; }
 
+int32_t cfc_client_is_ready(cfc_client* client) {
+  return client != nullptr && client->client.is_ready() ? 1 : 0;
+}
+
+cfc_code cfc_client_server_version(cfc_client* client, char* text, size_t room, size_t* needed,
+                                   cfc_error* error) {
+  return guarded(error, [&] {
+    require(client != nullptr, "a client");
+    put_text(client->client.server_version(), text, room, needed);
+  });
+}
+
 cfc_code cfc_client_spec(cfc_client* client, const char* model, char* text, size_t room,
                          size_t* needed, cfc_error* error) {
   return guarded(error, [&] {
@@ -56,10 +74,31 @@ cfc_code cfc_client_spec(cfc_client* client, const char* model, char* text, size
   });
 }
 
+cfc_code cfc_client_untrained(cfc_client* client, const char* model, int32_t* untrained,
+                              cfc_error* error) {
+  return guarded(error, [&] {
+    require(client != nullptr && model != nullptr && untrained != nullptr,
+            "a client, a model and a place for the number");
+    *untrained = client->client.model(model).untrained ? 1 : 0;
+  });
+}
+
+cfc_code cfc_client_times(cfc_client* client, const char* model, cfc_server_times* times,
+                          cfc_error* error) {
+  return guarded(error, [&] {
+    require(client != nullptr && model != nullptr && times != nullptr,
+            "a client, a model and a place for the times");
+    const cfc::ServerTimes found = client->client.times(model);
+    *times = {found.requests, found.queue_s, found.model_s};
+  });
+}
+
 cfc_code cfc_client_call(cfc_client* client, const char* model, const cfc_array* arrays,
                          size_t count, cfc_result** result, cfc_error* error) {
   return guarded(error, [&] {
-    require(client != nullptr && model != nullptr && result != nullptr, "a client and a model");
+    require(result != nullptr, "a place for the result");
+    *result = nullptr;
+    require(client != nullptr && model != nullptr, "a client and a model");
     *result = new cfc_result{client->client.call(model, arrays_of(arrays, count))};
   });
 }

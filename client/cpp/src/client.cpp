@@ -128,6 +128,8 @@ std::string Client::rollback(const std::string& alias) {
 
 ModelInfo Client::model(const std::string& name) { return inside_->connection->model(name).info; }
 
+ServerTimes Client::times(const std::string& model) { return inside_->connection->times(model); }
+
 Stream Client::stream(const std::string& name, const StreamOptions& options) {
   return Stream(inside_->open(name, options));
 }

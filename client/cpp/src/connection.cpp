@@ -198,6 +198,23 @@ Model Connection::model(const std::string& name) {
   return read_model(name, target.empty() ? first : config(target));
 }
 
+ServerTimes Connection::times(const std::string& model) {
+  cineflow_wire::ModelStatisticsRequest request;
+  request.set_name(model);
+  cineflow_wire::ModelStatisticsResponse response;
+  ask("ModelStatistics", request, response, model);
+  if (response.model_stats_size() != 1) {
+    throw Error(Code::kModelNotFound, "statistics of the model '" + model + "'",
+                std::to_string(response.model_stats_size()) + " of them",
+                "Client::models() lists what is served.");
+  }
+  const auto& stats = response.model_stats(0).inference_stats();
+  const std::uint64_t in_model =
+      stats.compute_input().ns() + stats.compute_infer().ns() + stats.compute_output().ns();
+  return {stats.success().count(), 1e-9 * static_cast<double>(stats.queue().ns()),
+          1e-9 * static_cast<double>(in_model)};
+}
+
 std::string Connection::target(const std::string& name) { return alias_target(config(name)); }
 
 void Connection::load(const std::string& name) {

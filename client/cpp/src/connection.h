@@ -41,6 +41,7 @@ class Connection {
   std::string server_version();
   std::map<std::string, std::string> models();
   Model model(const std::string& name);
+  ServerTimes times(const std::string& model);
   /// The model behind an alias; "" for other models.
   std::string target(const std::string& name);
   /// Load or unload a model. `control.h` has what goes with it.

@@ -157,7 +157,9 @@ Error error_from_message(const std::string& message, const std::string& model) {
     return {Code::kServerRefused, "a server whose models can change", "one with fixed models",
             "`cineflow serve` starts one."};
   }
-  if (contains(message, "unknown model") || contains(message, "is not found") ||
+  const bool no_statistics =
+      contains(message, "requested model '") && contains(message, "' is not available");
+  if (no_statistics || contains(message, "unknown model") || contains(message, "is not found") ||
       contains(message, "failed to poll from model repository")) {  // it is to be loaded
     return {Code::kModelNotFound, "the model '" + model + "'", message,
             "Client::models() lists what is served."};

@@ -97,6 +97,11 @@ void read_spec(Model& model, const Json& spec) {
   const Json& feed = spec.at("feed");
   model.feed = feed.at("kind").as_text();
   model.info.streams = model.feed != "call";
+  if (const Json* weights = spec.find("weights")) {
+    model.info.weights = weights->at("source").as_text();
+    model.info.untrained =
+        !weights->at("trained").as_bool() && model.info.weights.compare(0, 5, "seed ") == 0;
+  }
   for (const Json& one : spec.at("inputs").as_list()) model.inputs.push_back(read_tensor(one));
   for (const Json& one : spec.at("outputs").as_list()) model.outputs.push_back(read_tensor(one));
   model.info.inputs.assign(model.inputs.begin(), model.inputs.end());

@@ -30,6 +30,11 @@ class Driver {
       answer.word(info.served_name);
       answer.word(info.streams ? "stream" : "call");
       answer.word(std::to_string(info.frame_rank));
+      answer.word(info.untrained ? "untrained" : "trained");
+    } else if (verb == "times") {
+      const ServerTimes times = client_->times(command.words.at(1));
+      const double each[] = {static_cast<double>(times.requests), times.queue_s, times.model_s};
+      answer.word(listed(each));
     } else if (verb == "models" || verb == "aliases") {
       for (const auto& [name, said] : verb == "models" ? client_->models() : client_->aliases()) {
         answer.word(name + "=" + said);

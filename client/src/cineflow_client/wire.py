@@ -222,7 +222,10 @@ _KINDS: Mapping[str, type[CineflowClientError]] = {
 #: Triton's words for a model whose process was killed, crashed or stalled.
 _LOST_PROCESS = re.compile(r"Stub process '.*' is not healthy|Stub process is unhealthy")
 #: The last one comes where a model is to be loaded that the repository does not have.
-_NO_MODEL = re.compile(r"unknown model|is not found|failed to poll from model repository")
+_NO_MODEL = re.compile(
+    r"unknown model|is not found|failed to poll from model repository"
+    r"|requested model '.*' is not available"  # statistics
+)
 
 
 def names_a_lost_region(message: str) -> bool:
