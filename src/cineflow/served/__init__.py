@@ -10,16 +10,19 @@ results.py   what a stream says about one frame
 readings.py  the table of readings
 ports.py     the tensors on the wire, and the limits
 tensors.py   a result as tensors, and back
+direct.py    the messages of a direct connection
 """
 
 from __future__ import annotations
 
+from cineflow.served.direct import Messages, packed
 from cineflow.served.ports import (
     BUDGET,
     COMPUTED,
     CONTRACT,
     DATATYPES,
     DEADLINE,
+    DIRECT,
     INDICES,
     KEEP_ALIVE,
     LAST_INDEX,
@@ -62,6 +65,7 @@ from cineflow.served.tensors import (
     described_output,
     encode,
     motion_outputs,
+    read_notes,
 )
 
 __all__ = [
@@ -70,6 +74,7 @@ __all__ = [
     "CONTRACT",
     "DATATYPES",
     "DEADLINE",
+    "DIRECT",
     "INDICES",
     "KEEP_ALIVE",
     "LAST_INDEX",
@@ -85,6 +90,7 @@ __all__ = [
     "BeatInfo",
     "Cause",
     "Deadline",
+    "Messages",
     "Needs",
     "Output",
     "Port",
@@ -102,7 +108,9 @@ __all__ = [
     "lacking",
     "misplaced_points",
     "motion_outputs",
+    "packed",
     "raw_outputs",
+    "read_notes",
     "reserved_names",
     "stream_inputs",
     "stream_outputs",

@@ -23,8 +23,20 @@ from cineflow.served.readings import READINGS, Spec, lacking
 from cineflow.served.results import Deadline, Output, Result, Times
 
 
-def encode(result: Result, spec: Spec, wanted: Sequence[str] | None = None) -> dict[str, Any]:
-    """The tensors of a result by port; `wanted` limits them to some names."""
+def encode(
+    result: Result,
+    spec: Spec,
+    wanted: Sequence[str] | None = None,
+    more_notes: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The tensors of a result by port.
+
+    Args:
+        result: The result.
+        spec: The model.
+        wanted: Names of the ports; all of them by default.
+        more_notes: What the notes say besides.
+    """
     arrays = {name: result.outputs[name].values for name in _raw_names(spec, result.outputs)}
     for row in READINGS:
         value = getattr(result, row.name)
@@ -32,6 +44,7 @@ def encode(result: Result, spec: Spec, wanted: Sequence[str] | None = None) -> d
             arrays[row.name] = np.asarray(row.pack(value) if row.pack else value, row.dtype)
     indices = [int(getattr(result, name)) for name in INDEX_NAMES]
     notes = {"unit": result.unit, "absent": dict(result.absent), "engine": result.engine}
+    notes |= more_notes or {}
     if result.state is not None:
         arrays[STATE.name] = np.frombuffer(bytearray(result.state), np.uint8)
     if result.times is not None:
@@ -44,13 +57,19 @@ def encode(result: Result, spec: Spec, wanted: Sequence[str] | None = None) -> d
     return arrays if wanted is None else {k: v for k, v in arrays.items() if k in wanted}
 
 
+def read_notes(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What is said in words with a result."""
+    notes: dict[str, Any] = json.loads(bytes(arrays[NOTES.name]))
+    return notes
+
+
 def decode(arrays: Mapping[str, np.ndarray], spec: Spec, latency_ms: float | None) -> Result:
     """The result that `encode` was given. Its times are those of the server alone.
 
     Raises:
         KeyError: A tensor that every answer has is missing: another version of this contract.
     """
-    notes = json.loads(bytes(arrays[NOTES.name]))
+    notes = read_notes(arrays)
     indices = dict(zip(INDEX_NAMES, arrays[INDICES.name].tolist(), strict=True))
     readings: dict[str, Any] = {
         row.name: row.unpack(arrays[row.name]) if row.unpack else arrays[row.name]

@@ -28,10 +28,11 @@ from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.probing import require_probes
 from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
 from cineflow.runtime.stream import Stream
-from cineflow.served import KEEP_ALIVE, RESUMED, STATE, batch_limit, encode
+from cineflow.served import DIRECT, KEEP_ALIVE, RESUMED, STATE, batch_limit, encode
 from cineflow.serving.calls import CallRunner
 from cineflow.serving.deadlines import Deadlines, measure
-from cineflow.serving.errors import ServerStoppingError
+from cineflow.serving.direct import DirectRequest, Door
+from cineflow.serving.errors import ServerStoppingError, error_text
 from cineflow.serving.events import EVENTS_VARIABLE, EventLog
 from cineflow.serving.hanging import HangWatch
 from cineflow.serving.kept import KeptRequest
@@ -128,7 +129,12 @@ class TritonPythonModel:
         )
         self._stopping = Path(os.environ.get(STOPPING_VARIABLE, "/nonexistent"))
         self._errors = Rarity(_ERRORS_PER_S)
-        self._turns = Turns(workers_for(getattr(self._engine, "concurrent", False)))
+        concurrent = getattr(self._engine, "concurrent", False)
+        self._turns = Turns(workers_for(concurrent))
+        # Direct frames are computed next to those that come by Triton.
+        self._door = None
+        if concurrent and self._spec.feed.streams:
+            self._door = Door(self._streams.__contains__, self._compute_direct, self._end)
         self._watches = Watches(self._streams, self._finish_watch, self._stopping.exists)
         ends = f"idle streams end after {idle_s:g} s" if self._spec.feed.streams else "calls"
         self._pb.Logger.log_info(
@@ -148,6 +154,8 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """The process ends on purpose."""
+        if self._door is not None:
+            self._door.close()
         self._turns.close()
         self._watches.close()
         self._metrics.close()
@@ -233,6 +241,26 @@ class TritonPythonModel:
         kept.sender.send(response, flags=final)
         self._vitals.owe(-1)
 
+    def _compute_direct(self, request: DirectRequest) -> Mapping[str, np.ndarray] | str:
+        """The results of a frame that came directly, or the text of its error."""
+
+        def compute() -> Mapping[str, np.ndarray] | CineflowError | str:
+            try:
+                with self._vitals.busy():
+                    return self._computed(request, request.told)
+            except Exception as error:  # as in `_respond_later`
+                return f"{type(error).__name__}: {error}"
+
+        sequence = request.correlation_id()
+        if self._turns.holds(sequence) or self._takes_turns(sequence, request):
+            outcome = self._turns.wait_for(sequence, compute)
+        else:
+            outcome = compute()
+        if isinstance(outcome, CineflowError):
+            self._metrics.count("cineflow_frames_total", result="rejected")
+            return error_text(outcome)
+        return outcome
+
     def _computed(
         self, request: Any, parameters: Mapping[str, Any]
     ) -> Mapping[str, np.ndarray] | CineflowError:
@@ -245,6 +273,8 @@ class TritonPythonModel:
     def _tell(self, event: str, sequence: int | str) -> None:
         self._metrics.stream(event)
         self._events.stream(event, sequence)
+        if self._door is not None and event in ("ended", "gone"):  # an expired one gets its error
+            self._door.end(sequence)
 
     def _finish_watch(self, sender: Any) -> None:
         final = self._pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -292,15 +322,21 @@ class TritonPythonModel:
                 state = stream.state()
                 assert state is not None  # a frame was taken
                 result = replace(result, state=state_to_bytes(state))
-            arrays = encode(result, self._served, request.requested_output_names())
+            says = {}
+            if flags & _SEQUENCE_START and parameters.get(DIRECT) and self._door is not None:
+                says = {DIRECT: self._door.name}
+            arrays = encode(result, self._served, request.requested_output_names(), says)
             self._deadlines.took(stream, frame.size, time.perf_counter() - began_s)
             return arrays
         except CineflowError as error:
             return error
         finally:
             if flags & _SEQUENCE_END and own:
-                self._streams.end(sequence)
-                self._watches.end(sequence)
+                self._end(sequence)
+
+    def _end(self, sequence: int | str) -> None:
+        self._streams.end(sequence)
+        self._watches.end(sequence)
 
     def _begin(self, sequence: int | str, request: Any, parameters: Mapping[str, Any]) -> None:
         stream = self._new_stream(request)
@@ -351,7 +387,7 @@ class TritonPythonModel:
 
     def _input(self, request: Any, name: str) -> np.ndarray | None:
         """A view of an input in the server's memory, which is valid only during this request."""
-        if isinstance(request, KeptRequest):
+        if isinstance(request, (KeptRequest, DirectRequest)):
             return request.arrays.get(name)
         tensor = self._pb.get_input_tensor_by_name(request, name)
         return None if tensor is None else np.from_dlpack(tensor)
@@ -367,9 +403,3 @@ class TritonPythonModel:
 
 def _as_half(name: str, value: np.ndarray) -> np.ndarray:
     return value.astype(np.float16) if name in _FIELDS else value
-
-
-def error_text(error: CineflowError) -> str:
-    """An error as text: its type, and its parts as JSON. `cineflow_client.wire` reads it."""
-    parts = {"wanted": error.wanted, "got": error.got, "remedy": error.remedy}
-    return f"{type(error).__name__}: {json.dumps(parts)}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cineflow.errors import ServerError
+import json
+
+from cineflow.errors import CineflowError, ServerError
 
 
 class ServerNotFoundError(ServerError):
@@ -71,3 +73,9 @@ class UnprotectedError(ServerError):
 
 class GpuError(ServerError):
     """A card that was asked for is not there, or has too little free memory."""
+
+
+def error_text(error: CineflowError) -> str:
+    """An error as text: its type, and its parts as JSON. `cineflow_client.wire` reads it."""
+    parts = {"wanted": error.wanted, "got": error.got, "remedy": error.remedy}
+    return f"{type(error).__name__}: {json.dumps(parts)}"
