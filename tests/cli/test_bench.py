@@ -122,8 +122,9 @@ def test_a_case_of_two_sources_on_a_real_server(
     figures = found.figures()
     assert 0 < figures["p50"] <= figures["p99"] <= figures["max"]
     assert "model" not in figures  # of streams at once, Triton does not know it
-    # each of the two: the first frame, the watch, the end of the sequence; the rest went directly
-    assert after.requests - before.requests == 2 * (1 + 2)
+    # each of the two: the first frame, the watch, the end of the sequence, and a question each
+    # second; the rest went directly
+    assert 2 * (1 + 2) <= after.requests - before.requests < 2 * 10
 
 
 def test_a_source_that_fails_says_why(

@@ -24,7 +24,7 @@ from cineflow_client.intake import Intake
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.pending import Pending
 from cineflow_client.resume import AGAIN, Resumer
-from cineflow_client.served import DIRECT, Result, read_notes
+from cineflow_client.served import DIRECT, Codec, Result
 from cineflow_client.session import ALIVE_ID, END_ID, Session
 from cineflow_client.slots import Slots
 from cineflow_client.wire import (
@@ -65,6 +65,7 @@ class Delivery:
         self.late_frames = 0
         self.ended = threading.Event()
         self._model = model
+        self._codec = Codec(model.spec)
         self._slots = slots
         self._resumer = resumer
         self._intake = intake
@@ -122,9 +123,9 @@ class Delivery:
         elapsed_ms = 1e3 * (received_s - pending.sent_at)
         step = pending.step
         arrays = answer.read(step.slot)
-        result = read_result(arrays, self._model.spec, elapsed_ms)
+        result = read_result(arrays, self._codec, elapsed_ms)
         if session.ring is not None and session.link.direct is None:
-            self._go_direct(session, str(read_notes(arrays).get(DIRECT, "")))
+            self._go_direct(session, str(self._codec.notes(arrays).get(DIRECT, "")))
         self.late_frames += self._declared.late(elapsed_ms)
         session.tell(round(1e3 * elapsed_ms), self.late_frames)
         assert result.times is not None  # every response of a frame has them

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -37,6 +38,8 @@ Transport = Literal["auto", "shm", "grpc"]
 END_ID, ALIVE_ID = "end", "alive"
 #: Seconds that frames which went directly get before the sequence ends.
 _END_S = 2.0
+#: Triton is asked that often whether it still has a sequence whose frames go directly.
+_ASK_S = 1.0
 
 
 class Session:
@@ -90,6 +93,7 @@ class Session:
         self._at_start = at_start
         self.settled = False
         self._lock = threading.Lock()
+        self._asked_at = time.monotonic()
         self._by_call = 0  # frames that were sent by the call and have no response yet
 
     def send(
@@ -121,6 +125,7 @@ class Session:
             self.link.ring.put_frame(step.slot, step.frame)
             told, self._told = self._told, {}
             direct.send(request_id, step, wanted, told, leads=leads)
+            self._ask_now_and_then()
             return
         self.sent_by_call()
         if self.settled:
@@ -203,6 +208,17 @@ class Session:
             told.update({DIRECT: 1} if ring is not None and self._may_be_direct() else {})
         set_parameters(request, told)
         return request
+
+    def _ask_now_and_then(self) -> None:
+        """Frames go directly: Triton is asked by the call whether it still has the sequence.
+
+        It would take the sequence for idle otherwise. And it alone knows that the model was
+        unloaded, whose process goes on as long as it has streams.
+        """
+        now = time.monotonic()
+        if now - self._asked_at >= _ASK_S:
+            self._asked_at = now
+            self.keep_alive()
 
     def _may_be_direct(self) -> bool:
         """Further inputs of each frame travel in the call's messages."""

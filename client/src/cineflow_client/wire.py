@@ -25,7 +25,7 @@ from cineflow_client.errors import (
     StreamExpired,
 )
 from cineflow_client.ring import SharedRing
-from cineflow_client.served import DATATYPES, KEEP_ALIVE, Result, decode
+from cineflow_client.served import DATATYPES, KEEP_ALIVE, Codec, Result
 
 _INPUT_NAMES = {"uint8": "frame", "float32": "frame_f32"}
 _DTYPES = {datatype: name for name, datatype in DATATYPES.items()}
@@ -186,16 +186,14 @@ def read_arrays(response: Any, ring: SharedRing | None = None, slot: int = 0) ->
     return arrays
 
 
-def read_result(
-    arrays: Mapping[str, np.ndarray], spec: Mapping[str, Any], latency_ms: float
-) -> Result:
+def read_result(arrays: Mapping[str, np.ndarray], codec: Codec, latency_ms: float) -> Result:
     """The result of one frame, from its tensors.
 
     Raises:
         ServerRefused: They are not those of a cineflow model.
     """
     with _of_this_version():
-        return decode(arrays, spec, latency_ms)
+        return codec.decode(arrays, latency_ms)
 
 
 @contextlib.contextmanager

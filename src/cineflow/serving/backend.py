@@ -28,7 +28,7 @@ from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.probing import require_probes
 from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
 from cineflow.runtime.stream import Stream
-from cineflow.served import DIRECT, KEEP_ALIVE, RESUMED, STATE, batch_limit, encode
+from cineflow.served import DIRECT, KEEP_ALIVE, RESUMED, STATE, Codec, batch_limit
 from cineflow.serving.calls import CallRunner
 from cineflow.serving.deadlines import Deadlines, measure
 from cineflow.serving.direct import DirectRequest, Door
@@ -108,9 +108,10 @@ class TritonPythonModel:
         self._engine = open_engine(bundle, threads)
         probed = require_probes(bundle, self._engine, self._pb.Logger.log_warn)
         self._spec = bundle.spec
-        self._served: Mapping[str, Any] = json.loads(bundle.spec.to_json())
+        served: Mapping[str, Any] = json.loads(bundle.spec.to_json())
+        self._codec = Codec(served)
         self._backward = parameters.get("backward", "false") == "true"
-        limit = batch_limit(self._served, bundle.batch_axis)
+        limit = batch_limit(served, bundle.batch_axis)
         self._calls = CallRunner(self._engine, self._spec, limit)
         batching = config.get("sequence_batching", {})
         idle_s = int(batching.get("max_sequence_idle_microseconds", 0)) / 1e6
@@ -258,7 +259,10 @@ class TritonPythonModel:
             outcome = compute()
         if isinstance(outcome, CineflowError):
             self._metrics.count("cineflow_frames_total", result="rejected")
-            return error_text(outcome)
+            text = error_text(outcome)
+            if self._errors.next_is_rare():
+                self._pb.Logger.log_error(text)
+            return text
         return outcome
 
     def _computed(
@@ -325,7 +329,7 @@ class TritonPythonModel:
             says = {}
             if flags & _SEQUENCE_START and parameters.get(DIRECT) and self._door is not None:
                 says = {DIRECT: self._door.name}
-            arrays = encode(result, self._served, request.requested_output_names(), says)
+            arrays = self._codec.encode(result, request.requested_output_names(), says)
             self._deadlines.took(stream, frame.size, time.perf_counter() - began_s)
             return arrays
         except CineflowError as error:

@@ -61,11 +61,11 @@ from cineflow_client.served.results import (
     Times,
 )
 from cineflow_client.served.tensors import (
+    Codec,
     decode,
     described_output,
     encode,
     motion_outputs,
-    read_notes,
 )
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "TRACEPARENT",
     "BeatInfo",
     "Cause",
+    "Codec",
     "Deadline",
     "Messages",
     "Needs",
@@ -110,7 +111,6 @@ __all__ = [
     "motion_outputs",
     "packed",
     "raw_outputs",
-    "read_notes",
     "reserved_names",
     "stream_inputs",
     "stream_outputs",
