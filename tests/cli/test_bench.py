@@ -177,6 +177,7 @@ def test_the_command_writes_a_verdict_for_each_rate(
     paced_cases = {one["name"]: one for one in found["cases"] if one["verdict"]}
     assert set(paced_cases) == {
         "20 fps", "40 fps", "20 fps, 2 streams", "20 fps, every core busy",
+        "20 fps next to a greedy stream",
     }  # fmt: skip
     times = paced_cases["40 fps"]["streams_times_s"][0]
     np.testing.assert_allclose(np.diff(times["due"]), 0.025, atol=2e-6)

@@ -112,7 +112,7 @@ class Delivery:
         self._resumer.settle(request_id, result, error)
         if result is not None:
             result = self._intake.crop(result)
-            if not self._shows_state:
+            if result.state is not None and not self._shows_state:
                 result = replace(result, state=None)
         self._slots.release(pending)
         self._slots.send_waiting(self.leave)

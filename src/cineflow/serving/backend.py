@@ -321,7 +321,8 @@ class TritonPythonModel:
                 result = stream.push(frame, **self._with_frame(request))
             self._metrics.computed(result)
             deadline = self._deadlines.says(stream, frame.size, parameters)
-            result = replace(result, deadline=deadline)
+            if deadline is not None:
+                result = replace(result, deadline=deadline)
             if STATE.name in request.requested_output_names():
                 state = stream.state()
                 assert state is not None  # a frame was taken
