@@ -147,7 +147,7 @@ class Delivery:
             ).start()
 
     def direct_ended(self, session: Session, reason: str) -> None:
-        """No more answers come directly; without a reason, the frames that have none go by gRPC."""
+        """No more responses come directly; without a reason, the frames that have none go by gRPC."""
         if not reason:
             self._resumer.send_by_call(session, self._step_of)
         elif not session.link.hung_up:
@@ -162,7 +162,7 @@ class Delivery:
             )
 
     def lead(self, pending: Pending, wait_s: float) -> None:
-        """Read answers in this thread until a frame has its own, where that is possible."""
+        """Read responses in this thread until a frame has its own, where that is possible."""
         direct = self._resumer.session.link.direct
         if direct is not None and not direct.ended:
             direct.lead(lambda: self, pending.request_id, pending.done, wait_s)

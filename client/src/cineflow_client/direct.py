@@ -29,13 +29,13 @@ _CREDENTIALS = struct.Struct("3i")  # process, user, group
 
 
 class Taker(Protocol):
-    """What takes the answers: the delivery of a stream."""
+    """What takes the responses: the delivery of a stream."""
 
     def deliver(self, answer: Answer, session: Any) -> None:
         """Take one answer."""
 
     def direct_ended(self, session: Any, reason: str) -> None:
-        """No more answers come. Without a reason, the frames that have none were not computed."""
+        """No more responses come. Without a reason, the frames that have none were not computed."""
 
 
 #: Gives the taker, or None once the stream was dropped.
@@ -47,12 +47,12 @@ class Direct:
 
     Args:
         name: Where it is, as the server said.
-        session: The stream's, which answers are handed over with.
+        session: The stream's, which responses are handed over with.
         sequence: Its sequence.
         ring: Its memory.
 
     Attributes:
-        ended: Whether no more answers come.
+        ended: Whether no more responses come.
 
     Raises:
         OSError: There is no such connection here, or it is another user's.
@@ -168,7 +168,7 @@ class Direct:
     def lead(
         self, get_taker: GetTaker, request_id: str, done: Callable[[], bool], wait_s: float
     ) -> None:
-        """Read answers in this thread until a frame is `done`, if it went this way.
+        """Read responses in this thread until a frame is `done`, if it went this way.
 
         It returns at once where another thread reads, and after `wait_s`.
         """
@@ -185,7 +185,7 @@ class Direct:
                 self._wanted.set()
 
     def follow(self, get_taker: GetTaker) -> None:
-        """Read answers that nobody waits for. In a thread of its own, until the end."""
+        """Read responses that nobody waits for. In a thread of its own, until the end."""
         while not self.ended:
             self._wanted.wait()
             self._wanted.clear()

@@ -20,7 +20,7 @@ class Owner(Protocol):
     timeout_s: float
 
     def lead(self, pending: Pending, wait_s: float) -> None:
-        """Read answers in this thread until a frame has its own, where that is possible."""
+        """Read responses in this thread until a frame has its own, where that is possible."""
 
     def grace_s(self, wait_s: float) -> float:
         """How much longer a result that did not come within `wait_s` may be waited for."""

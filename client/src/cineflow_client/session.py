@@ -227,7 +227,7 @@ class Session:
         return all(item["name"] in once for item in self._model.spec["inputs"])
 
     def follow(self, get_taker: GetTaker) -> None:
-        """Read direct answers that nobody waits for, until the end. In a thread of its own."""
+        """Read direct responses that nobody waits for, until the end. In a thread of its own."""
         direct = self.link.direct
         if direct is not None:
             direct.follow(get_taker)

@@ -336,7 +336,7 @@ class Stream:
     # -- ending ----------------------------------------------------------------------------------
 
     def lead(self, pending: Pending, wait_s: float) -> None:
-        """Read answers in this thread until a frame has its own, where that is possible."""
+        """Read responses in this thread until a frame has its own, where that is possible."""
         self._delivery.lead(pending, wait_s)
 
     def grace_s(self, wait_s: float) -> float:

@@ -58,7 +58,7 @@ class Answer:
 
     Attributes:
         request_id: Of the request.
-        error: The error's text; empty where there is none.
+        error: The error's text; empty without one.
         arrays: Reads the tensors by name; given the slot of the frame.
     """
 
