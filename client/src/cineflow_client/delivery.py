@@ -147,7 +147,7 @@ class Delivery:
             ).start()
 
     def direct_ended(self, session: Session, reason: str) -> None:
-        """No more responses come directly; without a reason, the frames that have none go by gRPC."""
+        """No more responses come directly. Without a reason, frames without one go by gRPC."""
         if not reason:
             self._resumer.send_by_call(session, self._step_of)
         elif not session.link.hung_up:
