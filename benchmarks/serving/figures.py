@@ -1,6 +1,6 @@
 """The figures that serving must reach, each measured against its limit.
 
-    python -m benchmarks.serving.figures [added] [ring] [state] [opening] [memory]
+    python -m benchmarks.serving.figures [added] [ring] [state] [opening] [first] [stop] [memory]
 
 Without a name all but `memory` run. A figure is a difference or a ratio of what was measured in
 turn, frame by frame, in one process. Run it on a quiet machine: it exits with 1 if a limit is not
@@ -12,6 +12,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
+import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -170,6 +173,51 @@ def opening(given: Any) -> Rows:
         yield words, max(took), 100, "ms"
 
 
+def first(given: Any) -> Rows:
+    """The first pair of frames after the start of a server, next to those that follow."""
+    found = []
+    for _ in range(3):  # the best of three servers: anything else on the machine only adds to it
+        with (
+            served([Bundle.load("lucas_kanade")]) as server,
+            Client(server.url) as client,
+            client.stream("lucas_kanade", "shm") as stream,
+        ):
+            took = [push_ms(stream, frame) for frame in turns(speckle(256), 2 + WARM_UP)]
+        found.append((took[1] / float(np.median(took[2:])), took[0]))
+    ratio, began_ms = min(found)
+    yield f"first pair over those that follow; the frame before it {began_ms:.0f} ms", ratio, 2, ""
+
+
+def push_ms(stream: Any, frame: np.ndarray) -> float:
+    latency_ms = stream.push(frame).latency_ms
+    assert latency_ms is not None
+    return float(latency_ms)
+
+
+def stop(given: Any) -> Rows:
+    """SIGTERM to `cineflow serve` with a live stream, until it has ended."""
+    took = []
+    for _ in range(3):  # the best, as for the first pair
+        program = subprocess.Popen(
+            [Path(sys.executable).with_name("cineflow"), "serve", "--port", "0"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert program.stdout is not None
+        url = next(one for line in program.stdout if (one := _ADDRESS.search(line)))[1]
+        with Client(url) as client, client.stream("lucas_kanade", resume_s=0) as stream:
+            stream.push(speckle(64)[0])
+            began = time.perf_counter()
+            program.send_signal(signal.SIGTERM)
+            program.communicate()
+            took.append(time.perf_counter() - began)
+        assert program.returncode == 0, program.returncode
+    yield "SIGTERM until the end, with a live stream", min(took), 3, "s"
+
+
+_ADDRESS = re.compile(r" on (\S+) \(gRPC\)")
+
+
 def memory(given: Any) -> Rows:
     """Memory of server and client over many frames of 64 x 64."""
     frames = speckle(64)
@@ -185,9 +233,9 @@ def memory(given: Any) -> Rows:
         for k, frame in enumerate(turns(frames, count)):
             stream.push(frame)
             if k == count // 10:
-                settled = usage(pids)
+                settled = usage(pids, server.name)
         assert settled is not None
-        ended = usage(pids)
+        ended = usage(pids, server.name)
     names = ("server's memory", "client's memory", "descriptors", "segments")
     for name, before, after in zip(names, settled, ended, strict=True):
         if name.endswith("memory"):
@@ -202,6 +250,8 @@ FIGURES: dict[str, Callable[[Any], Rows]] = {
     "ring": ring,
     "state": state,
     "opening": opening,
+    "first": first,
+    "stop": stop,
     "memory": memory,
 }
 
@@ -286,11 +336,12 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def usage(pids: Sequence[int]) -> tuple[float, float, int, int]:
-    """MB of the server's processes and of this one, descriptors of all, segments in /dev/shm."""
+def usage(pids: Sequence[int], server: str) -> tuple[float, float, int, int]:
+    """MB of the server's processes and of this one; their descriptors and segments in /dev/shm."""
     own = os.getpid()
     descriptors = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in (*pids, own))
-    return sum(map(resident_mb, pids)), resident_mb(own), descriptors, len(os.listdir("/dev/shm"))
+    segments = [one for one in os.listdir("/dev/shm") if server in one or f"-{own}-" in one]
+    return sum(map(resident_mb, pids)), resident_mb(own), descriptors, len(segments)
 
 
 def resident_mb(pid: int) -> float:

@@ -122,8 +122,9 @@ def test_a_case_of_two_sources_on_a_real_server(
     figures = found.figures()
     assert 0 < figures["p50"] <= figures["p99"] <= figures["max"]
     assert "model" not in figures  # of streams at once, Triton does not know it
-    # each of the two: the warm-up, the frames, the watch, the end of the sequence
-    assert after.requests - before.requests == 2 * (10 + 10 + 2)
+    # each of the two: the first frame, the watch, the end of the sequence, and a question each
+    # second; the rest went directly
+    assert 2 * (1 + 2) <= after.requests - before.requests < 2 * 10
 
 
 def test_a_source_that_fails_says_why(
@@ -176,6 +177,7 @@ def test_the_command_writes_a_verdict_for_each_rate(
     paced_cases = {one["name"]: one for one in found["cases"] if one["verdict"]}
     assert set(paced_cases) == {
         "20 fps", "40 fps", "20 fps, 2 streams", "20 fps, every core busy",
+        "20 fps next to a greedy stream",
     }  # fmt: skip
     times = paced_cases["40 fps"]["streams_times_s"][0]
     np.testing.assert_allclose(np.diff(times["due"]), 0.025, atol=2e-6)

@@ -130,7 +130,7 @@ def test_a_reader_that_fails_itself_leaves_no_frame_waiting(
         raise RuntimeError("a bug")
 
     served, client = other
-    served.answer = too_few_bytes
+    served.answer = notes_of_another_form
     monkeypatch.setattr("cineflow_client.delivery.read_result", fails)
     with client.stream("streamed", "grpc") as stream:
         pending = stream.submit(FRAME)

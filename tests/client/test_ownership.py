@@ -23,6 +23,7 @@ import pytest
 from cineflow.serving import TritonServer
 from cineflow_client import CineflowClientError, Client, FrameRejected, Stream, StreamTimeout
 from cineflow_client.ring import orphaned
+from cineflow_client.session import Session
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
 
@@ -173,7 +174,9 @@ def test_a_ring_of_another_user_is_not_an_orphan() -> None:
 # -- a region that the server has lost -------------------------------------------------------------
 
 
-def test_a_lost_region_costs_one_frame(client: Client) -> None:
+def test_a_lost_region_costs_one_frame(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where frames go by the call; the process of a model maps the ring by itself."""
+    monkeypatch.setattr(Session, "open_direct", lambda self, name: False)
     with client.stream("lucas_kanade", "shm", resume_s=0) as stream:
         stream.push(FRAME)
         client.unregister_memory(*mapped_by_the_server(client))

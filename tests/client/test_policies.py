@@ -34,16 +34,20 @@ def client(server: TritonServer) -> Iterator[Client]:
 
 
 class Stopped:
-    """The server's processes stand still inside the block."""
+    """The server and the processes of its models stand still inside the block."""
 
     def __init__(self, server: TritonServer) -> None:
-        self._pid = server.pid
+        assert server.pid is not None
+        models = Path(f"/proc/{server.pid}/task").glob("*/children")
+        self._pids = [server.pid, *(int(pid) for one in models for pid in one.read_text().split())]
 
     def __enter__(self) -> None:
-        os.kill(self._pid, signal.SIGSTOP)
+        for pid in self._pids:
+            os.kill(pid, signal.SIGSTOP)
 
     def __exit__(self, *_: object) -> None:
-        os.kill(self._pid, signal.SIGCONT)
+        for pid in reversed(self._pids):
+            os.kill(pid, signal.SIGCONT)
 
 
 def outcome(sent: Pending) -> Result | None:

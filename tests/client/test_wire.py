@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from cineflow.errors import EngineError, FrameError
-from cineflow.serving.backend import error_text
-from cineflow.serving.errors import StreamGoneError
+from cineflow.serving.errors import StreamGoneError, error_text
 from cineflow_client import (
     CineflowClientError,
     FrameRejected,

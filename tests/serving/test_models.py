@@ -26,6 +26,7 @@ from cineflow_client import (
     ModelNotFound,
     ModelUnloaded,
     ServerRefused,
+    Stream,
 )
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (4, 64, 80)).astype(np.uint8)
@@ -98,6 +99,12 @@ def test_an_alias_moves_under_live_streams(
         assert live.resumed == 0
 
 
+def push_on(stream: Stream) -> None:
+    """It asks Triton once a second whether it still has its place."""
+    while True:
+        stream.push(FRAMES[1])
+
+
 def test_an_unloaded_model_ends_its_streams(client: Client, with_other: Bundle) -> None:
     with (
         client.stream(DEFAULT.served_name) as ended,
@@ -109,7 +116,7 @@ def test_an_unloaded_model_ends_its_streams(client: Client, with_other: Bundle) 
         for _ in range(2):  # it does not try for 30 s whether the model comes back
             started_at = time.monotonic()
             with pytest.raises(ModelUnloaded, match=DEFAULT.served_name):
-                ended.push(FRAMES[1])
+                push_on(ended)
             assert time.monotonic() - started_at < 5
         assert live.push(FRAMES[1]).previous == 0
         assert DEFAULT.served_name not in [
@@ -169,7 +176,7 @@ def test_an_alias_is_unloaded_with_its_model(client: Client, with_other: Bundle)
         ended.push(FRAMES[0])
         client.unload(ALIAS)
         with pytest.raises(ModelUnloaded):
-            ended.push(FRAMES[1])
+            push_on(ended)
     assert client.aliases() == {}
     with pytest.raises(ModelNotFound):
         client.model(ALIAS)
@@ -194,7 +201,12 @@ def test_a_model_that_is_loaded_again_takes_its_streams_along(
         assert "77000000" in text
         config.write_text(text.replace("77000000", "78000000"))  # Triton loads what has changed
         client.load(name)
-        found += [live.push(frame).displacement for frame in FRAMES[2:]]
+        time.sleep(1.1)  # with the next frame it asks Triton for its place
+        found.append(live.push(FRAMES[2]).displacement)
+        until = time.monotonic() + 10
+        while live.resumed == 0 and time.monotonic() < until:
+            time.sleep(0.01)
+        found.append(live.push(FRAMES[3]).displacement)
         assert live.resumed == 1
     np.testing.assert_array_equal(np.array(found[1:]), np.array(wanted[1:]))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from cineflow_client.declared import Declared
 from cineflow_client.errors import (
@@ -16,6 +16,7 @@ from cineflow_client.errors import (
     ModelUnloaded,
     RingLost,
     ServerBusy,
+    ServerDied,
     ServerStopping,
     StreamBroken,
 )
@@ -23,10 +24,16 @@ from cineflow_client.intake import Intake
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.pending import Pending
 from cineflow_client.resume import AGAIN, Resumer
-from cineflow_client.served import Result
+from cineflow_client.served import DIRECT, Codec, Result
 from cineflow_client.session import ALIVE_ID, END_ID, Session
 from cineflow_client.slots import Slots
-from cineflow_client.wire import error_from_message, names_a_lost_region, read_result
+from cineflow_client.wire import (
+    Answer,
+    Step,
+    error_from_message,
+    names_a_lost_region,
+    read_result,
+)
 
 
 class Delivery:
@@ -58,16 +65,17 @@ class Delivery:
         self.late_frames = 0
         self.ended = threading.Event()
         self._model = model
+        self._codec = Codec(model.spec)
         self._slots = slots
         self._resumer = resumer
         self._intake = intake
         self._declared = declared
         self._shows_state = shows_state
 
-    def deliver(self, response: Any, session: Session) -> None:
-        """Hand a response to its frame. For the reader."""
-        inferred, said = response.infer_response, response.error_message
-        if inferred.id == END_ID:
+    def deliver(self, answer: Answer, session: Session) -> None:
+        """Hand an answer to its frame. For whoever reads it."""
+        request_id, said = answer.request_id, answer.error
+        if request_id == END_ID:
             self.ended.set()
             if self._slots.broken is not None or self._resumer.interrupted is not None:
                 session.link.hang_up()
@@ -82,12 +90,12 @@ class Delivery:
                 "Open a new stream to what is served now; displacement starts from a new "
                 "reference frame.",
             )
-        if inferred.id == ALIVE_ID or inferred.id.startswith(AGAIN):
+        if request_id == ALIVE_ID or request_id.startswith(AGAIN):
             if error is not None:
                 self._lose(session, error)
             return
         # It stays listed until it is read: the end of the stream settles it too.
-        pending = self._slots.find(inferred.id)
+        pending = self._slots.find(request_id)
         if pending is None:
             return
         result: Result | None = None
@@ -95,26 +103,29 @@ class Delivery:
             error = self._without_ring(pending, session, said)
         elif error is None:
             try:
-                result = self._result(inferred, pending, session)
+                result = self._result(answer, pending, session)
             except CineflowClientError as refused:
                 error = refused
         if isinstance(error, StreamBroken):
             self._lose(session, error)
             return
-        self._resumer.settle(inferred.id, result, error)
+        self._resumer.settle(request_id, result, error)
         if result is not None:
             result = self._intake.crop(result)
-            if not self._shows_state:
+            if result.state is not None and not self._shows_state:
                 result = replace(result, state=None)
         self._slots.release(pending)
         self._slots.send_waiting(self.leave)
         pending.settle(result, error)
 
-    def _result(self, inferred: Any, pending: Pending, session: Session) -> Result:
+    def _result(self, answer: Answer, pending: Pending, session: Session) -> Result:
         received_s = time.perf_counter()
         elapsed_ms = 1e3 * (received_s - pending.sent_at)
         step = pending.step
-        result = read_result(inferred, step, self._model.spec, session.link.ring, elapsed_ms)
+        arrays = answer.read(step.slot)
+        result = read_result(arrays, self._codec, elapsed_ms)
+        if session.ring is not None and session.link.direct is None:
+            self._go_direct(session, str(self._codec.notes(arrays).get(DIRECT, "")))
         self.late_frames += self._declared.late(elapsed_ms)
         session.tell(round(1e3 * elapsed_ms), self.late_frames)
         assert result.times is not None  # every response of a frame has them
@@ -125,6 +136,41 @@ class Delivery:
             deadline = replace(deadline, late_frames=late_frames)
         return replace(result, times=times, deadline=deadline)
 
+    def _go_direct(self, session: Session, name: str) -> None:
+        """Frames go straight to the model's process from here on, if it offers that."""
+        if session.open_direct(name):
+            threading.Thread(
+                target=session.follow,
+                args=(weakref.ref(self),),
+                name="cineflow-direct",
+                daemon=True,
+            ).start()
+
+    def direct_ended(self, session: Session, reason: str) -> None:
+        """No more responses come directly. Without a reason, frames without one go by gRPC."""
+        if not reason:
+            self._resumer.send_by_call(session, self._step_of)
+        elif not session.link.hung_up:
+            self._lose(
+                session,
+                ServerDied(
+                    "a model whose process runs",
+                    reason,
+                    "Its streams are lost with their state. `cineflow serve` starts it again: open "
+                    "a new stream in a moment.",
+                ),
+            )
+
+    def lead(self, pending: Pending, wait_s: float) -> None:
+        """Read responses in this thread until a frame has its own, where that is possible."""
+        direct = self._resumer.session.link.direct
+        if direct is not None and not direct.ended:
+            direct.lead(lambda: self, pending.request_id, pending.done, wait_s)
+
+    def _step_of(self, request_id: str) -> Step | None:
+        pending = self._slots.find(request_id)
+        return None if pending is None else pending.step
+
     def _lose(self, session: Session, error: CineflowClientError) -> None:
         """The session is of no more use: another one goes on, or the stream ends."""
         if self._resumer.may_resume(error):
@@ -132,7 +178,7 @@ class Delivery:
         else:
             self._slots.end(error)
         if isinstance(error, (ServerStopping, ServerBusy)):  # Triton still counts the sequence
-            session.end()
+            session.end(wait_s=0.0)  # this thread may be the one that reads
         else:
             session.link.hang_up()
 
@@ -184,9 +230,10 @@ class Delivery:
             )
             pending.settle(None, error)
 
-    def leave(self, pending: Pending) -> None:
-        """Send a frame that has a slot."""
-        self._resumer.send(pending.request_id, pending.step, partial(self._not_sent, pending))
+    def leave(self, pending: Pending, *, leads: bool = False) -> None:
+        """Send a frame that has a slot; `leads`: its sender also waits for it."""
+        not_sent = partial(self._not_sent, pending)
+        self._resumer.send(pending.request_id, pending.step, not_sent, leads=leads)
 
     def _not_sent(self, pending: Pending, error: Exception, useless: bool) -> None:
         """A first frame did not leave; `useless` says that no other one can."""

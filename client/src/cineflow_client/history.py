@@ -61,6 +61,11 @@ class History:
         self._sent[request_id] = Sent(request_id, step, asked)
         return asked
 
+    def asks(self, request_id: str) -> bool:
+        """Whether the state is asked for with a frame."""
+        sent = self._sent.get(request_id)
+        return sent is not None and sent.asked
+
     def settle(
         self, request_id: str, result: Result | None, error: CineflowClientError | None
     ) -> None:

@@ -37,6 +37,10 @@ class Intake:
             self.at_start[STATE.name] = np.frombuffer(state, np.uint8)
         self.begins_anew = state is None
         self._model = model
+        feed = model.spec["feed"]
+        given = [item for item in model.spec["inputs"] if item["name"] not in feed["inputs"]]
+        self._given_first = given
+        self._given_each = [item for item in given if item["name"] not in feed["at_start"]]
         self._size: tuple[int, ...] | None = None  # of the caller's frames
         self._offered: tuple[int, ...] = ()  # of the frame that is being sent
         self._padding: Padding | None = None
@@ -84,12 +88,13 @@ class Intake:
         self, given: Mapping[str, np.ndarray], shape: tuple[int, ...]
     ) -> dict[str, np.ndarray]:
         """The further inputs of this frame. Those that come once are kept for the first request."""
-        feed = self._model.spec["feed"]
         first = self._size is None and self.begins_anew
-        not_now = {*feed["inputs"], *(() if first else feed["at_start"])}
-        now = [item for item in self._model.spec["inputs"] if item["name"] not in not_now]
+        now = self._given_first if first else self._given_each
+        if not now and not given:
+            return {}
         sizes = self._model.axis_sizes(shape)
         arrays = checked_arrays(self._model.served_name, now, given, sizes)
-        once = {name: arrays.pop(name).copy() for name in feed["at_start"] if name in arrays}
+        at_start = self._model.spec["feed"]["at_start"]
+        once = {name: arrays.pop(name).copy() for name in at_start if name in arrays}
         self.at_start |= once
         return arrays

@@ -1,8 +1,9 @@
 """Link: what a stream holds outside Python, and how it is given back.
 
-A stream holds a gRPC call, the thread that feeds it, and a ring that the server maps. They are
-given back once, whichever way the stream ends: closed, broken, dropped without a word, or with the
-program. A forked child inherits all of them. They stay the parent's: a child gives nothing back.
+A stream holds a gRPC call, the thread that feeds it, a ring that the server maps, and a direct
+connection to the model where that works. They are given back once, whichever way the stream ends:
+closed, broken, dropped without a word, or with the program. A forked child inherits all of them.
+They stay the parent's: a child gives nothing back.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from cineflow_client.connection import Connection
+from cineflow_client.direct import Direct
 from cineflow_client.errors import CineflowClientError
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.ring import SharedRing
@@ -39,18 +41,21 @@ class Link:
 
     Attributes:
         ring: The shared memory, once it was opened.
+        direct: The direct connection, once it was opened.
         responses: The server's responses, in the order in which they come.
+        hung_up: Whether it was ended here.
     """
 
     def __init__(self, connection: Connection, traceparent: str = "") -> None:
         self.ring: SharedRing | None = None
+        self.direct: Direct | None = None
         self._connection = connection
         self._lock = threading.Lock()  # of the ring
         self._ended = False
         self._process = os.getpid()
         self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()  # at most slots + the end
         self._watch: Any = None
-        self._hung_up = False
+        self.hung_up = False
         # Triton's own trace takes the context from the call.
         metadata = (("traceparent", traceparent),) if traceparent else ()
         requests = _requests(self._outbox)
@@ -83,6 +88,18 @@ class Link:
                 return
         self._give_back(ring)
 
+    def open_direct(self, name: str, session: Any, sequence: int) -> bool:
+        """Connect to the model's process, which has said its name; returns whether that worked."""
+        with self._lock:
+            if self._ended or self.ring is None or self.direct is not None:
+                return False
+            with contextlib.suppress(OSError, AttributeError):  # no such sockets on this system
+                self.direct = Direct(name, session, sequence, self.ring)
+            self.ring.keep_to_itself()
+        if self.hung_up and self.direct is not None:  # meanwhile, in another thread
+            self.direct.close()
+        return self.direct is not None
+
     def watch(self, request: Any) -> None:
         """Keep a call open next to the stream, by which the server sees that this program lives.
 
@@ -90,25 +107,32 @@ class Link:
         """
         if self._watch is not None:
             self._watch.cancel()
-        if not self._hung_up:
+        if not self.hung_up:
             self._watch = self._connection.stub.ModelInfer.future(request)
-        if self._hung_up and self._watch is not None:  # meanwhile, in another thread
+        if self.hung_up and self._watch is not None:  # meanwhile, in another thread
             self._watch.cancel()
 
     def hang_up(self) -> None:
         """End the call at once. The server sees it, and `responses` ends."""
         if self.is_own:
-            self._hung_up = True  # without a lock: the garbage collector may be the one that calls
+            self.hung_up = True  # without a lock: the garbage collector may be the one that calls
             if self._watch is not None:
                 self._watch.cancel()
             self._outbox.put(None)
             self.responses.cancel()
+            if self.direct is not None:
+                self.direct.close()
 
     def free_ring(self) -> None:
         """Give the shared memory back, here and at the server. Only after the call has ended."""
         with self._lock:
             self._ended = True
-            ring, self.ring = self.ring, None
+            ring, direct = self.ring, self.direct
+        if direct is not None and self.is_own:
+            direct.close()
+            direct.release()
+        with self._lock:
+            self.ring = None
         if ring is not None and self.is_own:
             self._give_back(ring)
 

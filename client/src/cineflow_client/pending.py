@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
@@ -17,6 +18,9 @@ class Owner(Protocol):
     """What a frame in flight asks of its stream."""
 
     timeout_s: float
+
+    def lead(self, pending: Pending, wait_s: float) -> None:
+        """Read responses in this thread until a frame has its own, where that is possible."""
 
     def grace_s(self, wait_s: float) -> float:
         """How much longer a result that did not come within `wait_s` may be waited for."""
@@ -72,9 +76,16 @@ class Pending:
         self._stream.require_own_process()
         wait_s = self._stream.timeout_s if timeout_s is None else timeout_s
         left_s = wait_s
-        while not self._done.wait(left_s):
+        while not self._wait(left_s):
             left_s = self._grace_s(wait_s, final=timeout_s is not None)
         return self._outcome()
+
+    def _wait(self, wait_s: float) -> bool:
+        """Whether it is done within that time."""
+        until = time.monotonic() + wait_s
+        if not self._done.is_set():
+            self._stream.lead(self, wait_s)
+        return self._done.is_set() or self._done.wait(max(0.0, until - time.monotonic()))
 
     def add_done_callback(self, call: Callable[[Pending], None]) -> None:
         """Have `call(self)` called when the result or an error is there; at once if it is.

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, Protocol
+from typing import Protocol
 
 import grpc
 
 from cineflow_client.errors import ServerDied
 from cineflow_client.session import Session
+from cineflow_client.wire import Answer, answer_of
 
 
 class Receiver(Protocol):
     """What takes the responses: a stream."""
 
-    def deliver(self, response: Any, session: Session) -> None:
-        """Take one response."""
+    def deliver(self, answer: Answer, session: Session) -> None:
+        """Take one answer."""
 
     def after(self, session: Session, reason: ServerDied) -> Session | None:
         """The next session after the call of one has ended; None where the stream ends with it."""
@@ -40,7 +41,8 @@ def _hand_over(stream_ref: weakref.ref[Receiver], session: Session) -> ServerDie
             stream = stream_ref()
             if stream is None:
                 break
-            stream.deliver(response, session)
+            session.answered(response.infer_response.id)
+            stream.deliver(answer_of(response, session.link.ring), session)
             del stream, response
         reason = "the server closed the stream"
     except grpc.RpcError as error:

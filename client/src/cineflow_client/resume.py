@@ -86,17 +86,24 @@ class Resumer:
 
     # -- frames ------------------------------------------------------------------------------------
 
-    def send(self, request_id: str, step: Step, failed: Callable[[Exception, bool], None]) -> None:
+    def send(
+        self,
+        request_id: str,
+        step: Step,
+        failed: Callable[[Exception, bool], None],
+        *,
+        leads: bool = False,
+    ) -> None:
         """Send a frame, or keep it for the next session; see `Session.send`."""
-        if self._resume_s <= 0:
-            self.session.send(request_id, step, self._wanted, failed)
-            return
         with self._leaving:
+            if self._resume_s <= 0:
+                self.session.send(request_id, step, self._wanted, failed, leads=leads)
+                return
             asked = self._history.add(request_id, step)
             if self.interrupted is not None:
                 return
             try:
-                self.session.send(request_id, step, self._outputs(asked), failed)
+                self.session.send(request_id, step, self._outputs(asked), failed, leads=leads)
             except BaseException as error:
                 refused = FrameRejected("a frame that can be sent", repr(error))
                 self._history.settle(request_id, None, refused)
@@ -110,6 +117,22 @@ class Resumer:
         if result is not None:
             self._alive = True
             self._attempts = 0
+
+    def send_by_call(self, session: Session, find: Callable[[str], Step | None]) -> None:
+        """Send the frames again, by the call, that the direct connection has not computed.
+
+        Args:
+            session: Whose direct connection has ended.
+            find: Gives the frame of a request, if it is still waited for.
+        """
+        with self._leaving:
+            if session.link.direct is None:
+                return
+            for request_id in session.link.direct.retire():
+                if self.interrupted is None and (step := find(request_id)) is not None:
+                    outputs = self._outputs(self._history.asks(request_id))
+                    session.sent_by_call()
+                    session.link.send(session.request(request_id, step, outputs, lies_there=True))
 
     def _outputs(self, asked: bool) -> list[str]:
         more = asked and STATE.name not in self._wanted
@@ -196,6 +219,7 @@ class Resumer:
                     else:
                         outputs = self._outputs(sent.asked)
                         again = session.request(sent.request_id, sent.step, outputs)
+                    session.sent_by_call()
                     session.link.send(again)
                 session.settled = True
                 self.session, self.interrupted = session, None

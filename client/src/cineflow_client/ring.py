@@ -39,6 +39,7 @@ class SharedRing:
         name: The region's name at the server.
         offsets: Bytes from a slot's start to each part.
         slot_bytes: Bytes from one slot to the next.
+        descriptor: Of the memory, for another process; -1 once it was closed.
 
     Raises:
         SharedMemoryUnavailable: This system has no shared memory or no space in it, or the server
@@ -62,11 +63,11 @@ class SharedRing:
         path = _FOLDER / self.name
         _sweep()
         try:
-            self._memory = _create(path, self.byte_size)
+            self._memory, self.descriptor = _create(path, self.byte_size)
             try:
                 register(self.name, self.byte_size)
             except BaseException:
-                self._memory.close()
+                self.close()
                 raise
         except OSError as error:
             raise SharedMemoryUnavailable(
@@ -104,6 +105,17 @@ class SharedRing:
         """Unmap the memory. It is freed when the server has also unmapped it."""
         with self._lock:
             self._memory.close()
+            self._close_descriptor()
+
+    def keep_to_itself(self) -> None:
+        """No other process will get its descriptor."""
+        with self._lock:
+            self._close_descriptor()
+
+    def _close_descriptor(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
 
 def orphaned(names: Iterable[str]) -> list[str]:
@@ -148,14 +160,15 @@ def _own_prefix() -> str:
     return f"cineflow-{os.stat('/proc/self/ns/pid').st_ino}-"
 
 
-def _create(path: Path, byte_size: int) -> mmap.mmap:
+def _create(path: Path, byte_size: int) -> tuple[mmap.mmap, int]:
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         # Reserve now: a full /dev/shm would otherwise end the process on the first write (SIGBUS).
         os.posix_fallocate(descriptor, 0, byte_size)
-        return mmap.mmap(descriptor, byte_size)
-    finally:
+        return mmap.mmap(descriptor, byte_size), descriptor
+    except BaseException:
         os.close(descriptor)
+        raise
 
 
 def _aligned(byte_size: int) -> int:

@@ -6,7 +6,9 @@ A stream has one session after the other: a new one each time it is resumed.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -16,11 +18,12 @@ import numpy as np
 from cineflow_client.clock import ServerClock
 from cineflow_client.connection import Connection
 from cineflow_client.declared import Declared
+from cineflow_client.direct import Direct, GetTaker
 from cineflow_client.errors import CineflowClientError, SharedMemoryUnavailable
 from cineflow_client.link import Link, ring_parts
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.ring import SharedRing
-from cineflow_client.served import LATE_FRAMES, RESUMED, ROUND_TRIP
+from cineflow_client.served import DIRECT, LATE_FRAMES, RESUMED, ROUND_TRIP
 from cineflow_client.wire import (
     Step,
     end_request,
@@ -33,6 +36,10 @@ from cineflow_client.wire import (
 Transport = Literal["auto", "shm", "grpc"]
 #: Ids of requests without a frame.
 END_ID, ALIVE_ID = "end", "alive"
+#: Seconds that frames which went directly get before the sequence ends.
+_END_S = 2.0
+#: Triton is asked that often whether it still has a sequence whose frames go directly.
+_ASK_S = 1.0
 
 
 class Session:
@@ -85,13 +92,18 @@ class Session:
         self._wanted = list(wanted)
         self._at_start = at_start
         self.settled = False
+        self._lock = threading.Lock()
+        self._asked_at = time.monotonic()
+        self._by_call = 0  # frames that were sent by the call and have no response yet
 
     def send(
         self,
         request_id: str,
         step: Step,
-        wanted: Iterable[str],
+        wanted: Sequence[str],
         failed: Callable[[Exception, bool], None],
+        *,
+        leads: bool = False,
     ) -> None:
         """Send one frame.
 
@@ -105,11 +117,44 @@ class Session:
             wanted: Names of the outputs.
             failed: Called, maybe by the feeding thread, with an error that kept it from being sent,
                 and whether the session is of no more use.
+            leads: Whether the caller reads the response itself, where that is possible (`lead`).
         """
+        direct = self.direct
+        if direct is not None:
+            assert self.link.ring is not None
+            self.link.ring.put_frame(step.slot, step.frame)
+            told, self._told = self._told, {}
+            direct.send(request_id, step, wanted, told, leads=leads)
+            self._ask_now_and_then()
+            return
+        self.sent_by_call()
         if self.settled:
             self.link.send(self.request(request_id, step, wanted))
         else:
             self.link.send(partial(self._first, request_id, step, wanted, failed))
+
+    @property
+    def direct(self) -> Direct | None:
+        """What the next frame goes through; None: through the call."""
+        direct = self.link.direct
+        if direct is None or direct.ended or self._by_call:  # frames must not overtake each other
+            return None
+        return direct
+
+    def sent_by_call(self) -> None:
+        """A frame leaves through the call."""
+        with self._lock:
+            self._by_call += 1
+
+    def answered(self, request_id: str) -> None:
+        """A response has come by the call, or a frame did not leave."""
+        if request_id not in (END_ID, ALIVE_ID):
+            with self._lock:
+                self._by_call -= 1
+
+    def open_direct(self, name: str) -> bool:
+        """Have the frames from here on go straight to the model's process, if that works."""
+        return bool(name) and self.link.open_direct(name, self, self.sequence_id)
 
     def settle(self, size: tuple[int, ...]) -> None:
         """Have the server map the ring, or fall back to gRPC tensors.
@@ -128,16 +173,30 @@ class Session:
                 self.transport, self.transport_reason = "grpc", str(error)
 
     def request(
-        self, request_id: str, step: Step, wanted: Iterable[str], *, in_ring: bool = True
+        self,
+        request_id: str,
+        step: Step,
+        wanted: Iterable[str],
+        *,
+        in_ring: bool = True,
+        lies_there: bool = False,
     ) -> Any:
-        """The message for a frame; one that travels by shared memory is put into its slot."""
+        """The message for a frame; one that travels by shared memory is put into its slot.
+
+        Args:
+            request_id: Comes back with the response.
+            step: The frame.
+            wanted: Names of the outputs.
+            in_ring: Whether it may travel by shared memory.
+            lies_there: Whether it is in its slot already.
+        """
         ring = self.ring if in_ring else None
         start = not self.started
         if start:
             step = replace(step, arrays={**step.arrays, **self._at_start})
             own_id = secrets.randbits(62) + 1
             self.link.watch(watch_request(self._model.served_name, self.sequence_id, own_id))
-        if ring is not None:
+        if ring is not None and not lies_there:
             ring.put_frame(step.slot, step.frame)
         name = self._model.served_name
         request = frame_request(name, self.sequence_id, request_id, step, wanted, ring, start=start)
@@ -146,8 +205,32 @@ class Session:
         if start:
             told.update(self._declared.parameters)
             told.update({RESUMED: self.resumed} if self.resumed else {})
+            told.update({DIRECT: 1} if ring is not None and self._may_be_direct() else {})
         set_parameters(request, told)
         return request
+
+    def _ask_now_and_then(self) -> None:
+        """Frames go directly: Triton is asked by the call whether it still has the sequence.
+
+        It would take the sequence for idle otherwise. And it alone knows that the model was
+        unloaded, whose process goes on as long as it has streams.
+        """
+        now = time.monotonic()
+        if now - self._asked_at >= _ASK_S:
+            self._asked_at = now
+            self.keep_alive()
+
+    def _may_be_direct(self) -> bool:
+        """Further inputs of each frame travel in the call's messages."""
+        feed = self._model.spec["feed"]
+        once = {*feed["inputs"], *feed["at_start"]}
+        return all(item["name"] in once for item in self._model.spec["inputs"])
+
+    def follow(self, get_taker: GetTaker) -> None:
+        """Read direct responses that nobody waits for, until the end. In a thread of its own."""
+        direct = self.link.direct
+        if direct is not None:
+            direct.follow(get_taker)
 
     def tell(self, round_trip_us: int, late_frames: int) -> None:
         """What the next frame tells the server: how long the last one took, and how many were late.
@@ -172,8 +255,14 @@ class Session:
             name = self._model.served_name
             self.link.send(keep_alive_request(name, self.sequence_id, ALIVE_ID))
 
-    def end(self) -> None:
-        """Tell the server that the sequence ends. From any thread."""
+    def end(self, wait_s: float = _END_S) -> None:
+        """Tell the server that the sequence ends. From any thread.
+
+        Args:
+            wait_s: Seconds that frames get which went directly, and which the end would overtake.
+        """
+        if self.direct is not None:
+            self.direct.end(wait_s)
         name = self._model.served_name
         self.link.send(end_request(name, self.sequence_id, END_ID, start=False))
 
@@ -187,11 +276,13 @@ class Session:
         try:
             self.settle(step.frame.shape)
         except CineflowClientError as error:
+            self.answered(request_id)
             failed(error, True)
             return None
         try:
             request = self.request(request_id, step, wanted)
         except Exception as error:  # also after a bug, the caller must not wait for ever
+            self.answered(request_id)
             failed(error, False)
             return None
         self.settled = True

@@ -42,6 +42,7 @@ from cineflow_client.served import STATE, Result
 from cineflow_client.session import Session, Transport
 from cineflow_client.slots import Slots
 from cineflow_client.waiting import Waiting
+from cineflow_client.wire import Step
 
 _END_TIMEOUT_S = 2.0
 #: What a lock can wait at most; it refuses more, and infinity.
@@ -140,6 +141,11 @@ class Stream:
         return self._resumer.session.transport
 
     @property
+    def direct(self) -> bool:
+        """Whether frames go straight to the model's process: with "shm", after the first one."""
+        return self._resumer.session.direct is not None
+
+    @property
     def transport_reason(self) -> str:
         """Why "auto" did not take shared memory; empty if it did."""
         return self._resumer.session.transport_reason
@@ -182,9 +188,8 @@ class Stream:
             SharedMemoryUnavailable: transport="shm" was asked for and is not possible.
         """
         started_at = time.perf_counter()
-        sent = self.submit(
-            frame, index, beat=beat, time_ms=time_ms, given=given, wait_s=self.timeout_s
-        )
+        until = started_at + min(self.timeout_s, _LONGEST_WAIT_S)
+        sent = self._submit(frame, index, beat, time_ms, given, started_at, until, leads=True)
         result = sent.result()
         return replace(result, latency_ms=1e3 * (time.perf_counter() - started_at))
 
@@ -214,10 +219,25 @@ class Stream:
                 not sent. Drop it, or wait.
             CineflowClientError: As `push`.
         """
-        self.require_own_process()
-        self.unfreeze()
         sent_at = time.perf_counter()
         until = sent_at + min(max(wait_s, 0.0), _LONGEST_WAIT_S)
+        return self._submit(frame, index, beat, time_ms, given, sent_at, until)
+
+    def _submit(
+        self,
+        frame: np.ndarray,
+        index: int | None,
+        beat: bool | None,
+        time_ms: float | None,
+        given: Mapping[str, np.ndarray] | None,
+        sent_at: float,
+        until: float,
+        *,
+        leads: bool = False,
+    ) -> Pending:
+        """As `submit`; `leads`: the caller waits for the result at once."""
+        self.require_own_process()
+        self.unfreeze()
         if not self._sending.acquire(timeout=max(until - time.perf_counter(), 0.0)):
             raise StreamBusy(
                 "a turn to send",
@@ -225,7 +245,8 @@ class Stream:
                 "Drop this frame, wait longer (wait_s), or send from one thread.",
             )
         try:
-            return self._send(frame, index, beat, time_ms, dict(given or {}), sent_at, until)
+            step = self._intake.step(frame, index, beat, time_ms, dict(given or {}))
+            return self._send(step, sent_at, until, leads=leads)
         finally:
             self._sending.release()
 
@@ -247,20 +268,10 @@ class Stream:
         while waiting:
             yield waiting.popleft().result()
 
-    def _send(
-        self,
-        frame: np.ndarray,
-        index: int | None,
-        beat: bool | None,
-        time_ms: float | None,
-        given: dict[str, np.ndarray],
-        sent_at: float,
-        until: float,
-    ) -> Pending:
-        """Check, claim a slot and send, one frame at a time."""
-        step = self._intake.step(frame, index, beat, time_ms, given)
+    def _send(self, step: Step, sent_at: float, until: float, *, leads: bool) -> Pending:
+        """Claim a slot and send, one frame at a time."""
         if self._slots.drops:
-            if index is None and not self._intake.begins_anew:
+            if step.index is None and not self._intake.begins_anew:
                 raise FrameRejected(
                     "a frame's index, because the stream goes on from a state and may drop frames",
                     "none",
@@ -274,7 +285,7 @@ class Stream:
             if self._resumer.keeps_frames:
                 pending.step = replace(pending.step, frame=step.frame.copy())
             try:
-                self._delivery.leave(pending)
+                self._delivery.leave(pending, leads=leads)
             except BaseException as error:  # nothing was sent: the next frame may use the slot
                 self._slots.release(pending)
                 raise (self._slots.broken or error) from None
@@ -323,6 +334,10 @@ class Stream:
         return self._another(spacing_mm=spacing_mm)
 
     # -- ending ----------------------------------------------------------------------------------
+
+    def lead(self, pending: Pending, wait_s: float) -> None:
+        """Read responses in this thread until a frame has its own, where that is possible."""
+        self._delivery.lead(pending, wait_s)
 
     def grace_s(self, wait_s: float) -> float:
         """How much longer a result that did not come within `wait_s` may be waited for."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from cineflow_client.errors import (
     StreamExpired,
 )
 from cineflow_client.ring import SharedRing
-from cineflow_client.served import DATATYPES, KEEP_ALIVE, Result, decode
+from cineflow_client.served import DATATYPES, KEEP_ALIVE, Codec, Result
 
 _INPUT_NAMES = {"uint8": "frame", "float32": "frame_f32"}
 _DTYPES = {datatype: name for name, datatype in DATATYPES.items()}
@@ -49,6 +50,32 @@ class Step:
     time_ms: float | None
     slot: int
     arrays: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server says of one request.
+
+    Attributes:
+        request_id: Of the request.
+        error: The error's text; empty without one.
+        arrays: Reads the tensors by name; given the slot of the frame.
+    """
+
+    request_id: str
+    error: str
+    arrays: Callable[[int], dict[str, np.ndarray]]
+
+    def read(self, slot: int) -> dict[str, np.ndarray]:
+        """The tensors by name. Raises `ServerRefused` where they are not of this version."""
+        with _of_this_version():
+            return self.arrays(slot)
+
+
+def answer_of(response: Any, ring: SharedRing | None) -> Answer:
+    """The answer in a ModelStreamInferResponse."""
+    inferred = response.infer_response
+    return Answer(inferred.id, response.error_message, partial(read_arrays, inferred, ring))
 
 
 def frame_request(
@@ -159,17 +186,14 @@ def read_arrays(response: Any, ring: SharedRing | None = None, slot: int = 0) ->
     return arrays
 
 
-def read_result(
-    response: Any, step: Step, spec: Mapping[str, Any], ring: SharedRing | None, latency_ms: float
-) -> Result:
-    """The result of one frame, from a ModelInferResponse.
+def read_result(arrays: Mapping[str, np.ndarray], codec: Codec, latency_ms: float) -> Result:
+    """The result of one frame, from its tensors.
 
     Raises:
-        ServerRefused: The response is not that of a cineflow model.
+        ServerRefused: They are not those of a cineflow model.
     """
-    arrays = read_arrays(response, ring, step.slot)
     with _of_this_version():
-        return decode(arrays, spec, latency_ms)
+        return codec.decode(arrays, latency_ms)
 
 
 @contextlib.contextmanager

@@ -37,7 +37,8 @@ MOST_LOST_FRAMES = 8
 #: that a result may take, us, a W3C trace context, and how often the stream went on before. With
 #: each frame: how long the last one took
 #: at the client, us, and how many were later than the budget. Without a frame: the stream is frozen
-#: and keeps its place.
+#: and keeps its place. With START: a direct connection is wanted; the notes of the response then
+#: name it.
 PERIOD = "period_us"
 BUDGET = "budget_us"
 TRACEPARENT = "traceparent"
@@ -45,6 +46,7 @@ RESUMED = "resumed"
 ROUND_TRIP = "round_trip_us"
 LATE_FRAMES = "late_frames"
 KEEP_ALIVE = "keep_alive"
+DIRECT = "direct"
 
 
 @dataclass(frozen=True)

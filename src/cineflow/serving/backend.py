@@ -26,20 +26,19 @@ import numpy as np
 from cineflow.errors import (
     BundleError,
     CineflowError,
-    DeviceError,
     DeviceLostError,
-    EngineError,
     FrameError,
 )
 from cineflow.runtime import Bundle, open_engine
 from cineflow.runtime.probing import require_probes
 from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
 from cineflow.runtime.stream import Stream
-from cineflow.served import KEEP_ALIVE, RESUMED, STATE, batch_limit, encode
+from cineflow.served import DIRECT, KEEP_ALIVE, RESUMED, STATE, Codec, batch_limit
 from cineflow.serving.calls import CallRunner
 from cineflow.serving.deadlines import Deadlines, measure
+from cineflow.serving.direct import DirectRequest, Door
 from cineflow.serving.ending import CARD_LOST, end_process
-from cineflow.serving.errors import ServerStoppingError
+from cineflow.serving.errors import ServerStoppingError, error_text
 from cineflow.serving.events import EVENTS_VARIABLE, EventLog
 from cineflow.serving.gpu import CARD_VARIABLE
 from cineflow.serving.hanging import HangWatch
@@ -118,9 +117,10 @@ class TritonPythonModel:
         self._engine = open_engine(bundle, threads, on_card=on_card)
         probed = require_probes(bundle, self._engine, self._pb.Logger.log_warn)
         self._spec = bundle.spec
-        self._served: Mapping[str, Any] = json.loads(bundle.spec.to_json())
+        served: Mapping[str, Any] = json.loads(bundle.spec.to_json())
+        self._codec = Codec(served)
         self._backward = parameters.get("backward", "false") == "true"
-        limit = batch_limit(self._served, bundle.batch_axis)
+        limit = batch_limit(served, bundle.batch_axis)
         self._calls = CallRunner(self._engine, self._spec, limit)
         batching = config.get("sequence_batching", {})
         idle_s = int(batching.get("max_sequence_idle_microseconds", 0)) / 1e6
@@ -141,7 +141,12 @@ class TritonPythonModel:
         )
         self._stopping = Path(os.environ.get(STOPPING_VARIABLE, "/nonexistent"))
         self._errors = Rarity(_ERRORS_PER_S)
-        self._turns = Turns(workers_for(getattr(self._engine, "concurrent", False)))
+        concurrent = getattr(self._engine, "concurrent", False)
+        self._turns = Turns(workers_for(concurrent))
+        # Direct frames are computed next to those that come by Triton.
+        self._door = None
+        if concurrent and self._spec.feed.streams:
+            self._door = Door(self._streams.__contains__, self._compute_direct, self._end)
         self._watches = Watches(self._streams, self._finish_watch, self._stopping.exists)
         ends = f"idle streams end after {idle_s:g} s" if self._spec.feed.streams else "calls"
         self._pb.Logger.log_info(
@@ -161,6 +166,8 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """The process ends on purpose."""
+        if self._door is not None:
+            self._door.close()
         self._turns.close()
         self._watches.close()
         self._metrics.close()
@@ -250,6 +257,29 @@ class TritonPythonModel:
         kept.sender.send(response, flags=final)
         self._vitals.owe(-1)
 
+    def _compute_direct(self, request: DirectRequest) -> Mapping[str, np.ndarray] | str:
+        """The results of a frame that came directly, or the text of its error."""
+
+        def compute() -> Mapping[str, np.ndarray] | CineflowError | str:
+            try:
+                with self._vitals.busy():
+                    return self._computed(request, request.told)
+            except Exception as error:  # as in `_respond_later`
+                return f"{type(error).__name__}: {error}"
+
+        sequence = request.correlation_id()
+        if self._turns.holds(sequence) or self._takes_turns(sequence, request):
+            outcome = self._turns.wait_for(sequence, compute)
+        else:
+            outcome = compute()
+        if isinstance(outcome, CineflowError):
+            self._metrics.count("cineflow_frames_total", result="rejected")
+            text = error_text(outcome)
+            if self._errors.next_is_rare():
+                self._pb.Logger.log_error(text)
+            return text
+        return outcome
+
     def _computed(
         self, request: Any, parameters: Mapping[str, Any]
     ) -> Mapping[str, np.ndarray] | CineflowError:
@@ -262,6 +292,8 @@ class TritonPythonModel:
     def _tell(self, event: str, sequence: int | str) -> None:
         self._metrics.stream(event)
         self._events.stream(event, sequence)
+        if self._door is not None and event in ("ended", "gone"):  # an expired one gets its error
+            self._door.end(sequence)
 
     def _tell_slow(self, reasons: Reasons) -> None:
         self._events.write("card_slow" if reasons else "card_fast", reasons=reasons)
@@ -309,20 +341,27 @@ class TritonPythonModel:
                 result = stream.push(frame, **self._with_frame(request))
             self._metrics.computed(result)
             deadline = self._deadlines.says(stream, frame.size, parameters)
-            result = replace(result, deadline=deadline)
+            if deadline is not None:
+                result = replace(result, deadline=deadline)
             if STATE.name in request.requested_output_names():
                 state = stream.state()
                 assert state is not None  # a frame was taken
                 result = replace(result, state=state_to_bytes(state))
-            arrays = encode(result, self._served, request.requested_output_names())
+            says = {}
+            if flags & _SEQUENCE_START and parameters.get(DIRECT) and self._door is not None:
+                says = {DIRECT: self._door.name}
+            arrays = self._codec.encode(result, request.requested_output_names(), says)
             self._deadlines.took(stream, frame.size, time.perf_counter() - began_s)
             return arrays
         except CineflowError as error:
             return error
         finally:
             if flags & _SEQUENCE_END and own:
-                self._streams.end(sequence)
-                self._watches.end(sequence)
+                self._end(sequence)
+
+    def _end(self, sequence: int | str) -> None:
+        self._streams.end(sequence)
+        self._watches.end(sequence)
 
     def _begin(self, sequence: int | str, request: Any, parameters: Mapping[str, Any]) -> None:
         stream = self._new_stream(request)
@@ -373,7 +412,7 @@ class TritonPythonModel:
 
     def _input(self, request: Any, name: str) -> np.ndarray | None:
         """A view of an input in the server's memory, which is valid only during this request."""
-        if isinstance(request, KeptRequest):
+        if isinstance(request, (KeptRequest, DirectRequest)):
             return request.arrays.get(name)
         tensor = self._pb.get_input_tensor_by_name(request, name)
         return None if tensor is None else np.from_dlpack(tensor)
@@ -389,11 +428,3 @@ class TritonPythonModel:
 
 def _as_half(name: str, value: np.ndarray) -> np.ndarray:
     return value.astype(np.float16) if name in _FIELDS else value
-
-
-def error_text(error: CineflowError) -> str:
-    """An error as text: its type, and its parts as JSON. `cineflow_client.wire` reads it."""
-    parts = {"wanted": error.wanted, "got": error.got, "remedy": error.remedy}
-    # The protocol has one name for what an engine cannot do, whether a card is the cause or not.
-    kind = EngineError if isinstance(error, DeviceError) else type(error)
-    return f"{kind.__name__}: {json.dumps(parts)}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cineflow.errors import ServerError
+import json
+
+from cineflow.errors import CineflowError, DeviceError, EngineError, ServerError
 
 
 class ServerNotFoundError(ServerError):
@@ -71,3 +73,11 @@ class UnprotectedError(ServerError):
 
 class GpuError(ServerError):
     """A card that was asked for is not there, or has too little free memory."""
+
+
+def error_text(error: CineflowError) -> str:
+    """An error as text: its type, and its parts as JSON. `cineflow_client.wire` reads it."""
+    parts = {"wanted": error.wanted, "got": error.got, "remedy": error.remedy}
+    # The protocol has one name for what an engine cannot do, whether a card is the cause or not.
+    kind = EngineError if isinstance(error, DeviceError) else type(error)
+    return f"{kind.__name__}: {json.dumps(parts)}"

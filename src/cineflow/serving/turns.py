@@ -12,18 +12,21 @@ There is one worker more than cores, so that a short frame need not wait even wh
 every core: the operating system shares the cores then. An engine that may run once at a time gets
 one worker. The order is as fair, but a frame waits for the end of the one that runs.
 
-A stream that is alone is computed in Triton's call, as before: handing over costs a copy and a
-change of threads.
+A stream that is alone is computed where its frame came, in Triton's call or in the thread of its
+direct connection: handing over costs a copy and a change of threads.
 """
 
 from __future__ import annotations
 
 import os
+import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
+T = TypeVar("T")
 Work = Callable[[], None]
 
 #: How long `close` waits for the frames that still run.
@@ -69,6 +72,12 @@ class Turns:
                 self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
                 self._threads[-1].start()
             self._changed.notify()
+
+    def wait_for(self, stream: int | str, compute: Callable[[], T]) -> T:
+        """What `compute` returns, once it had its turn as in `put`."""
+        made: queue.SimpleQueue[T] = queue.SimpleQueue()
+        self.put(stream, lambda: made.put(compute()))
+        return made.get()
 
     def close(self) -> None:
         """Compute what waits, and end the threads."""

@@ -10,16 +10,19 @@ results.py   what a stream says about one frame
 readings.py  the table of readings
 ports.py     the tensors on the wire, and the limits
 tensors.py   a result as tensors, and back
+direct.py    the messages of a direct connection
 """
 
 from __future__ import annotations
 
+from cineflow_client.served.direct import Messages, packed
 from cineflow_client.served.ports import (
     BUDGET,
     COMPUTED,
     CONTRACT,
     DATATYPES,
     DEADLINE,
+    DIRECT,
     INDICES,
     KEEP_ALIVE,
     LAST_INDEX,
@@ -58,6 +61,7 @@ from cineflow_client.served.results import (
     Times,
 )
 from cineflow_client.served.tensors import (
+    Codec,
     decode,
     described_output,
     encode,
@@ -70,6 +74,7 @@ __all__ = [
     "CONTRACT",
     "DATATYPES",
     "DEADLINE",
+    "DIRECT",
     "INDICES",
     "KEEP_ALIVE",
     "LAST_INDEX",
@@ -84,7 +89,9 @@ __all__ = [
     "TRACEPARENT",
     "BeatInfo",
     "Cause",
+    "Codec",
     "Deadline",
+    "Messages",
     "Needs",
     "Output",
     "Port",
@@ -102,6 +109,7 @@ __all__ = [
     "lacking",
     "misplaced_points",
     "motion_outputs",
+    "packed",
     "raw_outputs",
     "reserved_names",
     "stream_inputs",

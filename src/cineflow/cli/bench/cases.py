@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,8 +78,8 @@ class Measured:
         times: Of each stream.
         stalls: Of the empty loop next to it, (due, woke) in s, f64 [K, 2].
         warm_up_ms: Latency of each stream's first frames, ms.
-        server_ms: Mean time of a frame in the server's queue, and in the model (with the copies in
-            and out), ms; None where `Case.split` says so.
+        server_ms: Mean time of a frame in Triton's queue, and of its computation, ms; None where
+            `Case.split` says so. A frame that goes straight to the model's process has no queue.
     """
 
     case: Case
@@ -124,7 +124,7 @@ class Measured:
         if self.server_ms is not None:
             sent = self.case.streams * (WARM_UP_FRAMES + self.case.count)
             reached = sent / (sent - self.dropped)  # the server has not seen the dropped ones
-            queue, model = (reached * one for one in self.server_ms)
+            queue, model = reached * self.server_ms[0], self.server_ms[1]
             mean = float(each.mean())
             found |= {"queue": queue, "model": model, "transport": max(0.0, mean - queue - model)}
         return found
@@ -233,7 +233,7 @@ class Runner:
             tuple(Times(one["due"], one["sent"], one["received"], period_s) for one in found[:-1]),
             found[-1]["stalls"],
             tuple(one["warm_up_ms"] for one in found[:-1]),
-            _per_frame(case, before, self._server_times()) if case.split else None,
+            _per_frame(case, before, self._server_times(), found[0]) if case.split else None,
         )
 
     def _job(self, case: Case, out: Path) -> Job:
@@ -253,11 +253,14 @@ class Runner:
         return self._client.times(self._template.model)
 
 
-def _per_frame(case: Case, before: ServerTimes, after: ServerTimes) -> tuple[float, float]:
-    """Mean ms of a frame in the queue and in the model. Requests without a frame take no time."""
+def _per_frame(
+    case: Case, before: ServerTimes, after: ServerTimes, found: Mapping[str, np.ndarray]
+) -> tuple[float, float]:
+    """Mean ms of a frame in the queue and in the model."""
     frames = case.streams * (WARM_UP_FRAMES + case.count)
-    queue_s, model_s = after.queue_s - before.queue_s, after.model_s - before.model_s
-    return 1e3 * queue_s / frames, 1e3 * model_s / frames
+    computed_ms = found["computed_ms"]
+    model_ms = float(computed_ms.mean()) if computed_ms.size else 0.0
+    return 1e3 * (after.queue_s - before.queue_s) / frames, model_ms
 
 
 class _Process:

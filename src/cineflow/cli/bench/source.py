@@ -94,10 +94,11 @@ class Frames:
 
 
 @contextlib.contextmanager
-def opened(job: Job) -> Iterator[Callable[[int], Any]]:
+def opened(job: Job, computed_ms: list[float]) -> Iterator[Callable[[int], Any]]:
     """A stream; the function sends frame k and waits for its result.
 
-    For a display it does not wait, and returns the frame in flight.
+    For a display it does not wait, and returns the frame in flight. `computed_ms` takes the time
+    that the computation of each frame took at the server.
     """
     frames = Frames(job)
     if job.mode == "in process":
@@ -113,7 +114,7 @@ def opened(job: Job) -> Iterator[Callable[[int], Any]]:
 
         yield push_here
         return
-    from cineflow_client import Client
+    from cineflow_client import Client, FrameDropped
 
     transport: Transport = "grpc" if job.mode == "grpc" else "shm"
     policy: Policy = "newest" if job.newest else "every"
@@ -122,9 +123,16 @@ def opened(job: Job) -> Iterator[Callable[[int], Any]]:
         client.stream(job.model, transport, policy=policy) as there,
     ):
 
+        def note(sent: Pending) -> None:
+            with contextlib.suppress(FrameDropped):
+                times = sent.result().times
+                computed_ms.extend([] if times is None else [times.compute_ms])
+
         def submit_there(k: int) -> object:
             frame, given = frames[k]
-            return there.submit(frame, given=given)
+            sent = there.submit(frame, given=given)
+            sent.add_done_callback(note)
+            return sent
 
         if job.newest:
             yield submit_there
@@ -132,7 +140,9 @@ def opened(job: Job) -> Iterator[Callable[[int], Any]]:
 
         def push_there(k: int) -> object:
             frame, given = frames[k]
-            return there.push(frame, given=given)
+            result = there.push(frame, given=given)
+            computed_ms.extend([] if result.times is None else [result.times.compute_ms])
+            return result
 
         yield push_there
 
@@ -188,7 +198,8 @@ def main() -> None:
     if job.mode == "greedy":
         np.savez(job.out, frames=_greedy(job, _told_to_end()))
         return
-    with opened(job) as push:
+    computed_ms: list[float] = []
+    with opened(job, computed_ms) as push:
         warm = paced(
             lambda k: push(k).result() if job.newest else push(k), np.zeros(WARM_UP_FRAMES), 0.0
         )
@@ -209,6 +220,7 @@ def main() -> None:
         sent=times.sent,
         received=times.received,
         warm_up_ms=warm.latency_ms,
+        computed_ms=computed_ms,
     )
 
 

@@ -1,0 +1,181 @@
+"""Both ends of a direct connection, without a server around them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cineflow.serving.direct import DirectRequest, Door
+from cineflow_client.direct import Direct
+from cineflow_client.ring import SharedRing
+from cineflow_client.wire import Answer, Step
+
+FRAME = np.arange(12, dtype=np.uint8).reshape(3, 4)
+STEP = Step(FRAME, 3, None, 1.5, 0, {})
+
+
+class Model:
+    """Gives the frame back, once it may."""
+
+    def __init__(self) -> None:
+        self.may = threading.Semaphore(0)
+        self.seen: list[Mapping[str, np.ndarray]] = []
+        self.ended: list[int] = []
+        self.door = Door(lambda sequence: sequence == 7, self._compute, self.ended.append)
+
+    def _compute(self, request: DirectRequest) -> Mapping[str, np.ndarray] | str:
+        self.seen.append({name: one.copy() for name, one in request.arrays.items()})
+        self.may.acquire()
+        return {"same": request.arrays["frame"].astype(np.float32), "small": np.arange(2)}
+
+
+class Taker:
+    """Keeps what comes, in its order."""
+
+    def __init__(self) -> None:
+        self.came: list[tuple[str, dict[str, np.ndarray]]] = []
+        self.reasons: list[str] = []
+
+    def deliver(self, answer: Answer, session: Any) -> None:
+        self.came.append((answer.request_id, answer.read(0)))
+
+    def direct_ended(self, session: Any, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+@pytest.fixture
+def model() -> Iterator[Model]:
+    made = Model()
+    yield made
+    for _ in range(9):
+        made.may.release()
+    made.door.close()
+
+
+@pytest.fixture
+def ring() -> Iterator[SharedRing]:
+    made = SharedRing(2, {"frame": 48, "same": 48}, lambda name, size: None)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def direct(model: Model, ring: SharedRing) -> Iterator[Direct]:
+    made = Direct(model.door.name, "the session", 7, ring)
+    yield made
+    made.close()
+    made.release()
+
+
+def send(direct: Direct, ring: SharedRing, request_id: str, *, leads: bool = True) -> None:
+    ring.put_frame(0, FRAME)
+    direct.send(request_id, STEP, ["same", "small"], {}, leads=leads)
+
+
+def test_who_waits_reads(model: Model, direct: Direct, ring: SharedRing) -> None:
+    taker = Taker()
+    send(direct, ring, "1")
+    model.may.release()
+    direct.lead(lambda: taker, "1", lambda: bool(taker.came), 5.0)
+    ((request_id, arrays),) = taker.came
+    assert request_id == "1"
+    np.testing.assert_array_equal(arrays["same"], FRAME)  # from the ring
+    np.testing.assert_array_equal(arrays["small"], [0, 1])  # from the message
+    (seen,) = model.seen
+    np.testing.assert_array_equal(seen["frame"], FRAME)
+    assert (seen["frame_index"].tolist(), seen["time_ms"].tolist()) == ([3], [1.5])
+    assert "beat" not in seen
+
+
+def test_a_wait_ends_in_time_and_a_thread_reads_the_rest(
+    model: Model, direct: Direct, ring: SharedRing
+) -> None:
+    taker = Taker()
+    thread = threading.Thread(target=direct.follow, args=(lambda: taker,))
+    thread.start()
+    send(direct, ring, "1")
+    began = time.monotonic()
+    direct.lead(lambda: taker, "1", lambda: False, 0.1)
+    assert 0.1 <= time.monotonic() - began < 5
+    model.may.release()
+    until = time.monotonic() + 10
+    while not taker.came and time.monotonic() < until:
+        time.sleep(0.01)
+    assert [one for one, _ in taker.came] == ["1"]
+    direct.close()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_an_interrupted_delivery_is_made_again(
+    model: Model, direct: Direct, ring: SharedRing
+) -> None:
+    class Interrupted(Taker):
+        def deliver(self, answer: Answer, session: Any) -> None:
+            raise KeyboardInterrupt
+
+    send(direct, ring, "1")
+    model.may.release()
+    with pytest.raises(KeyboardInterrupt):
+        direct.lead(Interrupted, "1", lambda: False, 5.0)
+    taker = Taker()
+    thread = threading.Thread(target=direct.follow, args=(lambda: taker,))
+    thread.start()
+    until = time.monotonic() + 10
+    while not taker.came and time.monotonic() < until:
+        time.sleep(0.01)
+    assert [one for one, _ in taker.came] == ["1"]
+    direct.close()
+    thread.join(10)
+
+
+def test_a_model_that_is_unloaded_names_no_reason(
+    model: Model, direct: Direct, ring: SharedRing
+) -> None:
+    """The frame that it computes has its result; the one after was not computed."""
+    taker = Taker()
+    send(direct, ring, "1")
+    send(direct, ring, "2")
+    while not model.seen:
+        time.sleep(0.01)
+    closing = threading.Thread(target=model.door.close)
+    closing.start()
+    time.sleep(0.1)
+    model.may.release()
+    direct.lead(lambda: taker, "2", lambda: False, 10.0)
+    closing.join(10)
+    assert [one for one, _ in taker.came] == ["1"]
+    assert taker.reasons == [""]
+    assert direct.retire() == ["2"]
+    assert len(model.seen) == 1
+
+
+def test_a_process_that_ends_is_a_reason(model: Model, direct: Direct, ring: SharedRing) -> None:
+    taker = Taker()
+    send(direct, ring, "1")
+    model.door.end(7)
+    direct.lead(lambda: taker, "1", lambda: False, 10.0)
+    assert taker.came == []
+    assert taker.reasons == ["its direct connection has ended"]
+
+
+def test_the_end_comes_after_the_frames(model: Model, direct: Direct, ring: SharedRing) -> None:
+    taker = Taker()
+    thread = threading.Thread(target=direct.follow, args=(lambda: taker,))
+    thread.start()
+    send(direct, ring, "1", leads=False)
+    model.may.release()
+    direct.end(5.0)
+    until = time.monotonic() + 10
+    while not model.ended and time.monotonic() < until:
+        time.sleep(0.01)
+    assert model.ended == [7]
+    assert [one for one, _ in taker.came] == ["1"]
+    direct.close()
+    thread.join(10)
+    assert taker.reasons == []
