@@ -30,7 +30,7 @@ SERVED = "through Triton"
 
 
 #: Called with a few words on what goes on.
-Say = Callable[[str], object]
+Say = Callable[[str], None]
 
 
 def measure(
