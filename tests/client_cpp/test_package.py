@@ -72,6 +72,9 @@ def test_the_shared_library_is_used_without_grpcs_headers(installed: Path, tmp_p
     """Only the static one asks for them, and says which packages have them."""
     here = ("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={installed}")
     nothing = str(tmp_path / "no-packages")
+    (pc,) = installed.glob("lib*/**/cineflow_client.pc")
+    search = {"PKG_CONFIG_LIBDIR": nothing, "PKG_CONFIG_PATH": str(pc.parent)}
+    execute("pkg-config", "--cflags", "--libs", "cineflow_client", **search)
     project(tmp_path, "shared")
     execute(*here, PKG_CONFIG_LIBDIR=nothing)
     execute("cmake", "--build", tmp_path / "build")
@@ -99,13 +102,14 @@ message("fits=[${{PACKAGE_VERSION_COMPATIBLE}}]")
     assert ("fits=[TRUE]" in done.stderr) is fits
 
 
+@pytest.mark.parametrize("package", ["cineflow_client", "cineflow_client-static"])
 def test_a_program_finds_it_by_pkg_config(
-    installed: Path, tmp_path: Path, server: TritonServer
+    installed: Path, tmp_path: Path, server: TritonServer, package: str
 ) -> None:
     (tmp_path / "main.cpp").write_text(PROGRAM)
     (pc,) = installed.glob("lib*/**/cineflow_client.pc")
     flags = execute(
-        "pkg-config", "--cflags", "--libs", "cineflow_client", PKG_CONFIG_PATH=str(pc.parent)
+        "pkg-config", "--cflags", "--libs", package, PKG_CONFIG_PATH=str(pc.parent)
     ).split()
     program = tmp_path / "program"
     execute("g++", "-std=c++17", tmp_path / "main.cpp", "-o", program, *flags)

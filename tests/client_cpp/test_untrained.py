@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -84,6 +85,10 @@ def test_every_example_says_it(
             assert done.returncode == 0, done.stderr
             assert done.stderr.startswith(SAID + served_name) is there
             assert done.stderr.count("\n") == there
+            for missed, *kinds in re.findall(
+                r"(\d+) missed deadlines \((\d+) late, (\d+) dropped, (\d+) refused\)", done.stdout
+            ):
+                assert int(missed) == sum(map(int, kinds))
 
 
 def test_the_example_in_csharp(
