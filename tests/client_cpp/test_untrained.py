@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cineflow.export import export_bundle, write_repository
+from cineflow.export import write_repository
 from cineflow.runtime import Bundle
 from cineflow.serving import TritonServer
 from cineflow_client import Client, ModelNotFound
@@ -26,38 +27,52 @@ SAID = "Untrained weights: outputs are meaningless. "
 
 
 @pytest.fixture(scope="module")
+def random_bundle(other_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A tracker that needs no weights, with a spec that says they are of a seed."""
+    place = tmp_path_factory.mktemp("random") / "bundle"
+    folder = shutil.copytree(other_bundle.path, place)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["spec"]["weights"]["source"] = "seed 0"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return Bundle.load(folder)
+
+
+@pytest.fixture(scope="module")
 def random_server(
-    server_binary: Any, tmp_path_factory: pytest.TempPathFactory
+    random_bundle: Bundle, server_binary: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TritonServer]:
-    """A network with the weights of a seed, next to the default tracker, which needs none."""
-    folder = tmp_path_factory.mktemp("random")
-    sizes = {"height": 256, "width": 256}
-    made = export_bundle("flow_pwc_stream", folder / "b", sizes=sizes, variant="small")
-    models = write_repository([made, Bundle.load("lucas_kanade")], folder / "models")
+    bundles = [Bundle.load("lucas_kanade"), random_bundle]
+    models = write_repository(bundles, tmp_path_factory.mktemp("random") / "models", aliases={})
     with TritonServer(models, binary=server_binary) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def served_name(random_server: TritonServer) -> str:
+def trained_name() -> str:
+    return Bundle.load("lucas_kanade").served_name
+
+
+@pytest.fixture(scope="module")
+def served_name(random_server: TritonServer, random_bundle: Bundle) -> str:
     with Client(random_server.url) as python:
-        (name,) = (one for one in python.models() if one.startswith("flow_pwc_stream-"))
-        assert python.model(name).untrained
-    return name
+        assert python.model(random_bundle.served_name).untrained
+    return random_bundle.served_name
 
 
 def test_the_models_information(
-    driver: Driver, random_server: TritonServer, served_name: str
+    driver: Driver, random_server: TritonServer, served_name: str, trained_name: str
 ) -> None:
     client = CppClient(driver, random_server.url)
     assert client.said("model", served_name)[-1] == "untrained"
-    assert client.said("model", "lucas_kanade")[-1] == "trained"
+    assert client.said("model", trained_name)[-1] == "trained"
 
 
-def test_times_are_those_of_the_python_client(driver: Driver, random_server: TritonServer) -> None:
+def test_times_are_those_of_the_python_client(
+    driver: Driver, random_server: TritonServer, trained_name: str
+) -> None:
     client = CppClient(driver, random_server.url)
-    name = client.said("model", "lucas_kanade")[0]
-    stream = client.stream("lucas_kanade")
+    name = trained_name
+    stream = client.stream(name)
     stream.push(np.full((64, 80), 9, np.uint8))
     stream.close()
     with Client(random_server.url) as python:
@@ -73,11 +88,11 @@ def test_times_are_those_of_the_python_client(driver: Driver, random_server: Tri
 
 
 def test_every_example_says_it(
-    random_server: TritonServer, served_name: str, tmp_path: Path
+    random_server: TritonServer, served_name: str, trained_name: str, tmp_path: Path
 ) -> None:
     programs = built()
     for program, *options in (("track_clip",), ("scanner_sim", "1", "256", "256")):
-        for model, there in ((served_name, True), ("lucas_kanade", False)):
+        for model, there in ((served_name, True), (trained_name, False)):
             done = subprocess.run(
                 [programs / program, random_server.url, model, *options],
                 capture_output=True, text=True, check=False, timeout=300,
@@ -92,7 +107,7 @@ def test_every_example_says_it(
 
 
 def test_the_example_in_csharp(
-    random_server: TritonServer, served_name: str, tmp_path: Path
+    random_server: TritonServer, served_name: str, trained_name: str, tmp_path: Path
 ) -> None:
     if shutil.which("mcs") is None or shutil.which("mono") is None:
         pytest.skip("mono is not installed (Debian: mono-mcs, mono-runtime)")
@@ -109,10 +124,10 @@ def test_the_example_in_csharp(
             capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
 
-    done = said("lucas_kanade")
+    done = said(trained_name)
     assert (done.returncode, done.stderr) == (0, "")
     in_c = subprocess.run(
-        [programs / "track_clip", random_server.url, "lucas_kanade"],
+        [programs / "track_clip", random_server.url, trained_name],
         check=True, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.stdout == in_c.stdout  # read out of the same structs

@@ -253,7 +253,7 @@ CFC_API cfc_code cfc_acquire_as(cfc_stream* stream, double wait_s, cfc_dtype dty
 CFC_API cfc_code cfc_submit(cfc_slot* slot, const cfc_frame_info* info, uint64_t* frame);
 CFC_API void cfc_give_back(cfc_slot* slot);
 /* Take the oldest outcome that was not taken yet: `frame` gets its frame, and the code is what
- * became of it. `result` is to be freed. If there is none within `wait_s`, `frame` gets UINT64_MAX
+ * became of it. `result` is to be freed. If none comes within `wait_s`, `frame` gets UINT64_MAX
  * and the code is what has ended the stream, or CFC_STREAM_BUSY while it lives. */
 CFC_API cfc_code cfc_next(cfc_stream* stream, double wait_s, uint64_t* frame, cfc_result** result,
                           cfc_error* error);

@@ -73,7 +73,7 @@ cfc_code guarded(cfc_error* error, Work work) noexcept {
   } catch (const std::exception& why) {
     return fill(error, CFC_CINEFLOW_CLIENT_ERROR, wanted, why.what(), "");
   } catch (...) {
-    return fill(error, CFC_CINEFLOW_CLIENT_ERROR, wanted, "one that is no std::exception", "");
+    return fill(error, CFC_CINEFLOW_CLIENT_ERROR, wanted, "one that is not a std::exception", "");
   }
 }
 
