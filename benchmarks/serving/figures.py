@@ -175,14 +175,14 @@ def opening(given: Any) -> Rows:
 
 def first(given: Any) -> Rows:
     """The first pair of frames after the start of a server, next to those that follow."""
-    found = []
+    found, frames = [], speckle(256)
     for _ in range(3):  # the best of three servers: anything else on the machine only adds to it
         with (
             served([Bundle.load("lucas_kanade")]) as server,
             Client(server.url) as client,
             client.stream("lucas_kanade", "shm") as stream,
         ):
-            took = [push_ms(stream, frame) for frame in turns(speckle(256), 2 + WARM_UP)]
+            took = [push_ms(stream, frame) for frame in turns(frames, 2 + WARM_UP)]
         found.append((took[1] / float(np.median(took[2:])), took[0]))
     ratio, began_ms = min(found)
     yield f"first pair over those that follow; the frame before it {began_ms:.0f} ms", ratio, 2, ""
@@ -196,7 +196,7 @@ def push_ms(stream: Any, frame: np.ndarray) -> float:
 
 def stop(given: Any) -> Rows:
     """SIGTERM to `cineflow serve` with a live stream, until it has ended."""
-    took = []
+    took, frame = [], speckle(64)[0]
     for _ in range(3):  # the best, as for the first pair
         program = subprocess.Popen(
             [Path(sys.executable).with_name("cineflow"), "serve", "--port", "0"],
@@ -206,7 +206,7 @@ def stop(given: Any) -> Rows:
         assert program.stdout is not None
         url = next(one for line in program.stdout if (one := _ADDRESS.search(line)))[1]
         with Client(url) as client, client.stream("lucas_kanade", resume_s=0) as stream:
-            stream.push(speckle(64)[0])
+            stream.push(frame)
             began = time.perf_counter()
             program.send_signal(signal.SIGTERM)
             program.communicate()
