@@ -173,6 +173,29 @@ def test_a_ring_that_the_server_lost_is_mapped_again(
         assert (stream.resumed, stream.transport) == (1, "shm")
 
 
+def test_a_stream_that_is_closed_while_it_is_resumed_begins_nothing(
+    client: Client, moving_frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "open_direct", lambda self, name: False)
+    stream = client.stream("lucas_kanade", "shm")
+    stream.push(moving_frames[0])
+    client.unregister_memory(stream._resumer.session.link.ring.name)
+    settle, begun = Session.settle, []
+
+    def settle_and_close(session: Session, size: tuple[int, ...]) -> None:
+        settle(session, size)
+        stream._resumer.hang_up()  # as `close` does at its end
+        begun.append(session)
+
+    monkeypatch.setattr(Session, "settle", settle_and_close)
+    with pytest.raises(StreamClosed):
+        stream.push(moving_frames[1])
+    stream._reader.join(2.0)
+    assert not stream._reader.is_alive()
+    assert [session.link.hung_up for session in begun] == [True]
+    stream.close()
+
+
 def test_frames_that_find_no_slot_meanwhile_are_a_gap(
     client: Client, moving_frames: np.ndarray
 ) -> None:

@@ -98,3 +98,8 @@ class OtherProcess(CineflowClientError):  # noqa: N818
 
 class StreamBusy(CineflowClientError):  # noqa: N818
     """Every slot of the stream is in flight, so the frame was not sent."""
+
+
+def closed_stream() -> StreamClosed:
+    """The error of a stream that was closed."""
+    return StreamClosed("an open stream", "one that was closed", "Open a new stream.")

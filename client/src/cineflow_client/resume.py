@@ -21,8 +21,8 @@ from cineflow_client.errors import (
     RingLost,
     ServerDied,
     StreamBroken,
-    StreamClosed,
     StreamTimeout,
+    closed_stream,
 )
 from cineflow_client.history import History
 from cineflow_client.served import INDICES, STATE, Result
@@ -186,7 +186,7 @@ class Resumer:
             if time.monotonic() + wait_s > self._until:
                 raise self._given_up(reason)
             if self._closed.wait(wait_s):
-                raise StreamClosed("an open stream", "one that was closed", "Open a new stream.")
+                raise closed_stream()
             self._attempts += 1
             try:
                 return self._begin(size)
@@ -223,6 +223,9 @@ class Resumer:
                     session.link.send(again)
                 session.settled = True
                 self.session, self.interrupted = session, None
+                # Once it stands here, `hang_up` finds it. What closed before may have missed it.
+                if self._closed.is_set():
+                    raise closed_stream()
                 self._resumed_at = time.monotonic()
                 self.resumed += 1
         except BaseException:

@@ -30,7 +30,7 @@ from cineflow_client.errors import (
     FrameRejected,
     OtherProcess,
     StreamBusy,
-    StreamClosed,
+    closed_stream,
 )
 from cineflow_client.freeze import Freeze
 from cineflow_client.intake import Intake
@@ -365,7 +365,7 @@ class Stream:
         if not (self._hang_up.alive and os.getpid() == self._process):
             return
         self.unfreeze()
-        closed = StreamClosed("an open stream", "one that was closed", "Open a new stream.")
+        closed = closed_stream()
         self._slots.close(closed)
         self._resumer.close()
         # A thread that is just sending ends first: no frame leaves after the end of the sequence.
