@@ -156,7 +156,7 @@ def test_a_server_that_dies_under_the_stream(
             deadline = time.monotonic() + 60
             while time.monotonic() < deadline:
                 metrics = urllib.request.urlopen(server.metrics_url, timeout=5).read().decode()
-                counts = re.findall(r"^nv_inference_count\{.*\} (\d+)", metrics, re.M)
+                counts = re.findall(r"^cineflow_frames_total\{.*\} (\d+)", metrics, re.M)
                 if sum(map(int, counts)) > 20:
                     break
                 time.sleep(0.02)
