@@ -127,7 +127,9 @@ def test_a_bad_frame_is_refused_and_the_stream_goes_on(
 
 
 @pytest.mark.parametrize(
-    "message", [b"[]", b"{", b"{}", b'{"id": "1", "slot": 0}'], ids=["list", "cut", "empty", "less"]
+    "message",
+    [b"[]", b"{", b"{}", b'{"id": "1", "slot": 0}', b"[" * 100_000],
+    ids=["list", "cut", "empty", "less", "deep"],
 )
 def test_what_is_not_a_message_ends_its_connection_only(begun: Begun, message: bytes) -> None:
     bare = begun.connect()
@@ -135,6 +137,16 @@ def test_what_is_not_a_message_ends_its_connection_only(begun: Begun, message: b
     bare.send(message)
     assert bare.ended()
     assert begun.connect().next() == ({"ready": True}, b"")  # the stream lives
+
+
+@pytest.mark.parametrize("sizes", [(2**20 + 1, 0), (2, 1)], ids=["header", "payload"])
+def test_a_message_that_is_too_long_ends_its_connection_before_it_comes(
+    begun: Begun, sizes: tuple[int, int]
+) -> None:
+    bare = begun.connect()
+    bare.next()
+    bare.socket.sendall(struct.pack("<II", *sizes))
+    assert bare.ended()
 
 
 def test_who_does_not_know_the_sequence_is_refused(begun: Begun) -> None:

@@ -149,7 +149,15 @@ class Door:
             stack.enter_context(connection)
             # Whatever goes wrong with a client ends its connection, and nothing else.
             stack.enter_context(
-                contextlib.suppress(OSError, EOFError, ValueError, KeyError, TypeError)
+                contextlib.suppress(
+                    OSError,
+                    EOFError,
+                    ArithmeticError,
+                    LookupError,
+                    RecursionError,
+                    TypeError,
+                    ValueError,
+                )
             )
             if not _of_this_user(connection):
                 return
@@ -171,7 +179,7 @@ class Door:
 
     def _frames(self, connection: socket.socket, ring: _Ring) -> None:
         connection.sendall(packed({"ready": True}))
-        messages = Messages(connection)
+        messages = Messages(connection, has_payloads=False)
         while True:
             try:
                 message = messages.next()
@@ -223,7 +231,7 @@ class _Ring:
         data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 4)
         try:
             (descriptor,) = descriptors
-            first, _ = Messages(connection, data).next() or ({}, b"")
+            first, _ = Messages(connection, data, has_payloads=False).next() or ({}, b"")
             self.sequence = int(first["sequence"])
             self._slot_bytes = int(first["slot_bytes"])
             self._parts = {

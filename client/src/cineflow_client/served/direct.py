@@ -15,6 +15,8 @@ from typing import Any
 
 _SIZES = struct.Struct("<II")
 _PIECE = 1 << 18
+#: Bytes of the longest header, far above that of any frame.
+_MOST_HEADER = 1 << 20
 
 
 def packed(header: Mapping[str, Any], payload: Iterable[bytes] = ()) -> bytes:
@@ -29,10 +31,14 @@ class Messages:
     Args:
         connection: The socket; it blocks.
         came: What was read from it before.
+        has_payloads: Whether the other side may send payloads.
     """
 
-    def __init__(self, connection: socket.socket, came: bytes = b"") -> None:
+    def __init__(
+        self, connection: socket.socket, came: bytes = b"", *, has_payloads: bool = True
+    ) -> None:
         self._connection = connection
+        self._has_payloads = has_payloads
         self._came = bytearray(came)
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
@@ -58,6 +64,8 @@ class Messages:
         if len(self._came) < _SIZES.size:
             return None
         text, rest = _SIZES.unpack_from(self._came)
+        if text > _MOST_HEADER or (rest and not self._has_payloads):
+            raise ValueError(f"a message of {text} and {rest} bytes")
         start, end = _SIZES.size + text, _SIZES.size + text + rest
         if len(self._came) < end:
             return None
