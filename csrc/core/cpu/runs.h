@@ -87,6 +87,30 @@ inline SampleRun make_run(const TensorView& src, std::int64_t image, Border bord
   return run;
 }
 
+/// The same for a volume: `src` and `out` are [N, C, D, H, W], and `count` is up to kMaxVolumeRun.
+inline VolumeRun make_volume_run(const TensorView& src, std::int64_t image, Border border,
+                                 const TensorView& out, std::int64_t first_element,
+                                 int count) noexcept {
+  VolumeRun run{};
+  run.src = at(src, image * src.strides[0]);
+  run.src_dtype = src.dtype;
+  run.depth = static_cast<std::int32_t>(src.sizes[2]);
+  run.height = static_cast<std::int32_t>(src.sizes[3]);
+  run.width = static_cast<std::int32_t>(src.sizes[4]);
+  run.channel_stride = src.strides[1];
+  run.slice_stride = src.strides[2];
+  run.row_stride = src.strides[3];
+  run.column_stride = src.strides[4];
+  run.channels = src.sizes[1];
+  run.border = border;
+  run.count = count;
+  run.out = at(out, first_element);
+  run.out_dtype = out.dtype;
+  run.out_channel_stride = out.strides[1];
+  run.out_stride = out.strides[4];
+  return run;
+}
+
 /// Samples a run at the given positions.
 inline void sample_run(const SampleRun& run, const SamplePositions& positions) noexcept {
   alignas(64) char scratch[sample_block_bytes(kScratchSamples)];

@@ -9,8 +9,7 @@
 #include <cmath>
 
 #include "cpu/chunks.h"
-#include "cpu/kernel_table.h"
-#include "cpu/views.h"
+#include "cpu/runs.h"
 #include "math/dispatch.h"
 #include "math/polar.h"
 
@@ -107,25 +106,9 @@ class RowConverter {
 
   void sample(std::int64_t image, std::int64_t at_column, const Part& part) const {
     if (part.begin == part.end) return;
-    const TensorView& src = args_.src;
     const TensorView& out = args_.out;
-    VolumeRun run{};
-    run.src = at(src, image * src.strides[0]);
-    run.src_dtype = src.dtype;
-    run.depth = static_cast<std::int32_t>(src.sizes[2]);
-    run.height = static_cast<std::int32_t>(src.sizes[3]);
-    run.width = static_cast<std::int32_t>(src.sizes[4]);
-    run.channel_stride = src.strides[1];
-    run.slice_stride = src.strides[2];
-    run.row_stride = src.strides[3];
-    run.column_stride = src.strides[4];
-    run.channels = src.sizes[1];
-    run.border = Border::kZeros;
-    run.count = part.end - part.begin;
-    run.out = at(out, at_column + part.begin * out.strides[4]);
-    run.out_dtype = out.dtype;
-    run.out_channel_stride = out.strides[1];
-    run.out_stride = out.strides[4];
+    VolumeRun run = make_volume_run(args_.src, image, Border::kZeros, out,
+                                    at_column + part.begin * out.strides[4], part.end - part.begin);
     run.scale = args_.scale;
     run.bias = args_.offset;
     kernels().sample_volume(run, {x_ + part.begin, y_ + part.begin, z_ + part.begin});

@@ -3,8 +3,7 @@
 #include <algorithm>
 
 #include "cpu/chunks.h"
-#include "cpu/kernel_table.h"
-#include "cpu/views.h"
+#include "cpu/runs.h"
 
 namespace cineflow {
 namespace {
@@ -15,41 +14,16 @@ struct FlowScratch {
 };
 
 /// Whether the rows of a slice follow one another without a gap.
-bool rows_are_dense(const TensorView& volume) noexcept {
+bool slice_rows_are_dense(const TensorView& volume) noexcept {
   return volume.strides[3] == volume.sizes[4] * volume.strides[4];
 }
 
 /// Rows of `out` in one run: more than one where whole rows fit and follow one another.
 std::int64_t rows_per_run(const VolumeSampling& args) noexcept {
   const std::int64_t width = args.out.sizes[4];
-  const bool dense = rows_are_dense(args.out) && (!args.adds_flow || rows_are_dense(args.flow));
+  const bool dense =
+      slice_rows_are_dense(args.out) && (!args.adds_flow || slice_rows_are_dense(args.flow));
   return dense && width < kMaxVolumeRun ? kMaxVolumeRun / width : 1;
-}
-
-/// A run of `count` pixels of `out`, of which the first is `first_element` elements after its
-/// start.
-VolumeRun make_run(const VolumeSampling& args, std::int64_t image, std::int64_t first_element,
-                   int count) noexcept {
-  const TensorView& src = args.src;
-  const TensorView& out = args.out;
-  VolumeRun run{};
-  run.src = at(src, image * src.strides[0]);
-  run.src_dtype = src.dtype;
-  run.depth = static_cast<std::int32_t>(src.sizes[2]);
-  run.height = static_cast<std::int32_t>(src.sizes[3]);
-  run.width = static_cast<std::int32_t>(src.sizes[4]);
-  run.channel_stride = src.strides[1];
-  run.slice_stride = src.strides[2];
-  run.row_stride = src.strides[3];
-  run.column_stride = src.strides[4];
-  run.channels = src.sizes[1];
-  run.border = args.border;
-  run.count = count;
-  run.out = at(out, first_element);
-  run.out_dtype = out.dtype;
-  run.out_channel_stride = out.strides[1];
-  run.out_stride = out.strides[4];
-  return run;
 }
 
 /// Where the flow points, for `columns` pixels in each of `rows` rows of one slice.
@@ -90,8 +64,9 @@ void sample_rows(const VolumeSampling& args, std::int64_t image, std::int64_t sl
     const std::int64_t rows = std::min(step, last_row - row);
     for (std::int64_t column = 0; column < out.sizes[4]; column += kMaxVolumeRun) {
       const std::int64_t columns = std::min<std::int64_t>(kMaxVolumeRun, out.sizes[4] - column);
-      VolumeRun run = make_run(args, image, offset(out, row - args.first_out_row, column),
-                               static_cast<int>(rows * columns));
+      VolumeRun run = make_volume_run(args.src, image, args.border, out,
+                                      offset(out, row - args.first_out_row, column),
+                                      static_cast<int>(rows * columns));
       if (args.adds_flow) {
         run.addend = floats_at(flow, offset(flow, row, column));
         run.addend_channel_stride = flow.strides[1];
