@@ -169,8 +169,13 @@ def test_the_end_comes_after_the_frames(model: Model, direct: Direct, ring: Shar
     thread = threading.Thread(target=direct.follow, args=(lambda: taker,))
     thread.start()
     send(direct, ring, "1", leads=False)
+    ending = threading.Thread(target=direct.end, args=(30.0,))
+    ending.start()
+    ending.join(0.3)
+    assert ending.is_alive(), "the end by the call would overtake the frame"
     model.may.release()
-    direct.end(5.0)
+    ending.join(10)
+    assert not ending.is_alive()
     until = time.monotonic() + 10
     while not model.ended and time.monotonic() < until:
         time.sleep(0.01)
