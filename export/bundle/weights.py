@@ -75,7 +75,7 @@ def load_weights(
         raise ExportError(
             f"weights for the {len(wanted)} tensors of {type(module).__name__}",
             f"{Path(file).name} with {said}",
-            "Check that the checkpoint belongs to this architecture and its settings",
+            "Check that the checkpoint belongs to this architecture and variant (--variant)",
         )
     module.load_state_dict({key: state.get(key, value) for key, value in wanted.items()})
     return lacking

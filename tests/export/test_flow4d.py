@@ -24,7 +24,8 @@ from cineflow.models.flow4d import LAYERS, UPDATES, WINDOW, Flow4d, Flow4dWindow
 from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineStore
 from cineflow.serving import TritonServer
-from cineflow_client import Client, FrameRejected
+from cineflow_client import Client
+from tests.export.refusals import require_refused
 from tests.export.smaller import up_to
 from tests.models.test_flow4d import SHIFT, SIZE, beating, constant, moved, run_clip
 
@@ -252,14 +253,19 @@ def test_the_client_gets_the_planted_field_of_a_window(others: Client) -> None:
 
 def test_volumes_that_do_not_fit_are_refused_and_the_stream_goes_on(client: Client) -> None:
     first, second = clip(2)
+    flat, large = np.zeros((12, 24, 32), np.uint8), np.zeros((16, 24, 48), np.uint8)
+    turned = np.ascontiguousarray(second.transpose(0, 2, 1))
     with client.stream("probe_volumes") as stream:
-        with pytest.raises(FrameRejected, match=r"a depth of 16\.\.40 by 8.*got 12"):
-            stream.push(np.zeros((12, 24, 32), np.uint8))
+
+        def refused(volume: np.ndarray, said: str, advice: str) -> None:
+            require_refused(lambda: stream.push(volume), said, advice)
+
+        refused(flat, r"a depth of 16\.\.40 by 8.*got 12", "cineflow.cine.padded")
+        refused(large, r"a width of 16\.\.40 by 8.*got 48", "resample")
         stream.push(first)
-        with pytest.raises(FrameRejected, match=r"16x24x32.*16x32x24"):
-            stream.push(np.ascontiguousarray(second.transpose(0, 2, 1)))
-        with pytest.raises(FrameRejected, match=r"\[D, H, W\]"):
-            stream.push(second[0])
+        refused(turned, r"16x24x32.*16x32x24", "open a new one")
+        refused(second[0], r"\[D, H, W\]", "one volume at a time")
+        refused(second.astype(np.uint16), "uint8 or float32", "float32")
         assert stream.push(second).displacement.shape == (3, *SIZE)
 
 

@@ -23,6 +23,7 @@ from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineStore
 from cineflow.serving import TritonServer
 from cineflow_client import Client
+from tests.export.refusals import require_refused
 from tests.export.smaller import up_to
 from tests.export.untrained import require_said
 from tests.models.streams import cine_mr, run_through
@@ -178,6 +179,20 @@ def test_the_stream_command_shows_labels_and_strain(
     ):  # fmt: skip
         assert words in page, words
     assert any(f"</span>{name}</span>" in page for name in CLASSES[1:]), "a class in the legend"
+
+
+def test_frames_that_do_not_fit_are_refused_and_the_stream_goes_on(client: Client) -> None:
+    first, second, _ = cine_mr(HEIGHT, WIDTH)
+    with client.stream("joint_motion_seg") as stream:
+
+        def refused(frame: np.ndarray, said: str, advice: str) -> None:
+            require_refused(lambda: stream.push(frame), said, advice)
+
+        refused(cine_mr(HEIGHT, 64)[0], r"a width of 48.*got 64", "fit_to")
+        stream.push(first)
+        refused(cine_mr(HEIGHT, 64)[0], r"32x48.*got 32x64", "open a new one")
+        refused(second / np.float32(255) + 255, "grey levels from 0 to 255", "Scale the frames")
+        assert stream.push(second).current == 1
 
 
 def test_everything_that_names_the_model_says_untrained(client: Client, bundle: Bundle) -> None:

@@ -30,6 +30,7 @@ from cineflow.runtime import Bundle
 from cineflow.runtime.store import EngineStore
 from cineflow.serving import TritonServer
 from cineflow_client import Client
+from tests.export.refusals import require_refused
 from tests.export.smaller import up_to
 from tests.export.untrained import require_said
 from tests.models.streams import as_input, cine_mr, run_through
@@ -171,6 +172,21 @@ def test_the_client_gets_the_planted_flow_at_every_size(tmp_path: Path) -> None:
             assert (result.flow[1] == -2.0).all()
 
 
+def test_frames_that_do_not_fit_are_refused_and_the_stream_goes_on(client: Client) -> None:
+    first, second, _ = cine_mr(HEIGHT, WIDTH)
+    with client.stream("pairwise_motion") as stream:
+
+        def refused(frame: np.ndarray, said: str, advice: str) -> None:
+            require_refused(lambda: stream.push(frame), said, advice)
+
+        refused(cine_mr(HEIGHT, 64)[0], r"a width of 48.*got 64", "fit_to")
+        stream.push(first)
+        refused(cine_mr(HEIGHT, 64)[0], r"32x48.*got 32x64", "open a new one")
+        refused(np.stack([second] * 3, axis=-1), r"a grey frame \[H, W\]", "Convert colour")
+        refused(np.where(second > 90, np.nan, second).astype(np.float32), "finite", "nan_to_num")
+        assert stream.push(second).flow.any()
+
+
 def test_everything_that_names_the_model_says_untrained(client: Client, bundle: Bundle) -> None:
     require_said(client, bundle)
 
@@ -252,6 +268,22 @@ def test_the_second_stage_is_a_call_on_a_series_of_any_length(others: Client, co
         wanted = RefineSeries(SMALL).eval()(fields).numpy()
     np.testing.assert_allclose(corrected.values, wanted, atol=2e-3)
     assert corrected.unit == "px"
+
+
+@pytest.mark.slow
+def test_series_that_do_not_fit_are_refused(others: Client) -> None:
+    for shape, said in (
+        ((1, 2, HEIGHT, WIDTH), "time 2..64"),
+        ((65, 2, HEIGHT, WIDTH), "time 2..64"),
+        ((4, 3, HEIGHT, WIDTH), r"got float32 \[4, 3, 32, 48\]"),
+        ((4, 2, HEIGHT, 64), r"got float32 \[4, 2, 32, 64\]"),
+    ):
+        fields = np.zeros(shape, np.float32)
+
+        def call(fields: np.ndarray = fields) -> object:
+            return others.call("pairwise_motion_refine", fields=fields)
+
+        require_refused(call, said, "axes in this order")
 
 
 @pytest.mark.slow

@@ -325,7 +325,8 @@ def test_a_checkpoint_loads_and_one_of_another_variant_is_refused(tmp_path: Path
     network = Flow4d()
     load_weights(network, tmp_path / "flow4d.pth")
     assert all((one == 0.5).all() for one in network.parameters())
-    with pytest.raises(ExportError, match=r"mis-shaped: update\.hidden\.0\.weight"):
+    with pytest.raises(ExportError, match=r"mis-shaped: update\.hidden\.0\.weight") as refused:
         load_weights(Flow4d(PAPER), tmp_path / "flow4d.pth")
+    assert "--variant" in refused.value.remedy
     with pytest.raises(ExportError, match=r"missing: window_update\.reach"):
         load_weights(Flow4dWindow(), tmp_path / "flow4d.pth")

@@ -229,8 +229,9 @@ def test_a_checkpoint_without_the_recurrence_is_refused(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_size_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "joint_model.pth"
     torch.save(public_state(), file)
-    with pytest.raises(ExportError, match=r"mis-shaped: conv_blocks\.0\.0\.0\.weight"):
+    with pytest.raises(ExportError, match=r"mis-shaped: conv_blocks\.0\.0\.0\.weight") as refused:
         load_weights(JointMotionSeg(SMALL, recurrent=False), file)
+    assert "--variant" in refused.value.remedy
 
 
 def test_recipes_say_untrained_and_name_the_classes() -> None:

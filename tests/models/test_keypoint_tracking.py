@@ -333,8 +333,9 @@ def test_another_networks_checkpoint_is_refused(paper: KeypointTracking, tmp_pat
         loaded(paper, missing, tmp_path)
     with pytest.raises(ExportError, match=r"unexpected: sk\.deconv"):
         loaded(paper, state | {"deconv.weight": torch.zeros(1)}, tmp_path)
-    with pytest.raises(ExportError, match=r"mis-shaped: sk\.conv1\.weight"):
+    with pytest.raises(ExportError, match=r"mis-shaped: sk\.conv1\.weight") as refused:
         loaded(KeypointTracking(SMALL, FRAMES), state, tmp_path)
+    assert "--variant" in refused.value.remedy
 
 
 def test_its_own_checkpoint_loads_whole(tmp_path: Path) -> None:

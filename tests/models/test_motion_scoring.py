@@ -337,8 +337,9 @@ def test_a_checkpoint_of_this_network_loads_and_another_size_is_refused(tmp_path
     load_weights(network, file)
     for one, other in zip(network.parameters(), trained.parameters(), strict=True):
         assert torch.equal(one, other)
-    with pytest.raises(ExportError, match=r"mis-shaped: flow\.encoder\.0\.first\.weight"):
+    with pytest.raises(ExportError, match=r"mis-shaped: flow\.encoder\.0\.first") as refused:
         load_weights(MotionScoring(PAPER, TINY), file)
+    assert "--variant" in refused.value.remedy
     with pytest.raises(ExportError, match=r"mis-shaped: score\.first\.weight"):
         load_weights(MotionScoring(SMALL), file)  # another layout
 

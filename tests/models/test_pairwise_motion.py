@@ -260,8 +260,9 @@ def test_a_checkpoint_loads_and_one_of_another_variant_is_refused(
     network = build(SMALL)
     load_weights(network, file)
     assert all((one == 2).all() for one in network.parameters())
-    with pytest.raises(ExportError, match=r"mis-shaped: \w+.*weight"):
+    with pytest.raises(ExportError, match=r"mis-shaped: \w+.*weight") as refused:
         load_weights(build(PAPER), file)
+    assert "--variant" in refused.value.remedy
     first, *others = state
     torch.save({name: state[name] for name in others}, file)
     with pytest.raises(ExportError, match=f"missing: {re.escape(first)}"):

@@ -40,7 +40,9 @@ def checked_frame(
         raise FrameRejected(
             f"a grey frame [{sizes}]",
             f"{array.dtype} {list(array.shape)}",
-            "Convert colour to grey levels, and send one frame per call.",
+            "Send one volume at a time, as an array of its slices."
+            if model.frame_rank == 3
+            else "Convert colour to grey levels, and send one frame at a time.",
         )
     if array.dtype not in (np.uint8, np.float32):
         raise FrameRejected(
@@ -157,7 +159,9 @@ def checked_arrays(
                 f"{tensor['name']}: {tensor['dtype']} [{describe_shape(shape)}] in "
                 f"{tensor['unit']}{so_far}",
                 f"{array.dtype.name} {list(array.shape)}",
-                f"np.asarray(..., np.{tensor['dtype']}) sets the type.",
+                f"np.asarray(..., np.{tensor['dtype']}) sets the type."
+                if right
+                else "Give the axes in this order, each with a size that the model takes.",
             )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise FrameRejected(

@@ -108,7 +108,11 @@ class ModelInfo:
                     raise FrameRejected(
                         f"a {label} of {describe(dim)} pixels, which {self.served_name} takes",
                         str(size),
-                        "Resize or pad the frame first (cineflow.cine.fit_to keeps the geometry).",
+                        "Pad a smaller volume with black voxels (cineflow.cine.padded); crop or "
+                        "resample a larger one."
+                        if self.frame_rank == 3
+                        else "Resize or pad the frame first (cineflow.cine.fit_to keeps the "
+                        "geometry).",
                     )
         return sizes
 

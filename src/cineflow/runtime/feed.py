@@ -83,7 +83,11 @@ class FrameFeed:
             raise FrameError(wanted, type(frame).__name__)
         frame = native(frame)
         if frame.ndim != self.feed.rank or frame.dtype not in _FRAME_TYPES:
-            remedy = ""
+            remedy = (
+                "Send one volume at a time, as an array of its slices."
+                if self.feed.volume
+                else "Convert colour to grey levels, and send one frame at a time."
+            )
             if frame.ndim == self.feed.rank and frame.dtype.kind in "uifb":
                 low, high = self.feed.grey
                 remedy = (
@@ -111,9 +115,13 @@ class FrameFeed:
             raise self._wrong_size(f"{wanted} pixels, which {self.spec.name} takes", got)
         self.image_sizes(shape)
 
-    @staticmethod
-    def _wrong_size(wanted: str, got: object) -> FrameError:
-        remedy = "Resize or pad the frame first: cineflow.cine.fit_to keeps the geometry."
+    def _wrong_size(self, wanted: str, got: object) -> FrameError:
+        remedy = (
+            "Pad a smaller volume with black voxels (cineflow.cine.padded); crop or resample a "
+            "larger one."
+            if self.feed.volume
+            else "Resize or pad the frame first: cineflow.cine.fit_to keeps the geometry."
+        )
         return FrameError(wanted, str(got), remedy)
 
     def _check_values(self, frame: np.ndarray, image: np.ndarray, last: np.ndarray | None) -> None:

@@ -193,7 +193,9 @@ class TensorSpec:
                 + (f": wanted {'; '.join(wrong)}" if wrong else ""),
                 'array.astype(array.dtype.newbyteorder("=")) has this machine\'s order of bytes'
                 if swapped
-                else "",
+                else f"np.asarray(..., np.{self.dtype}) sets the type"
+                if same_rank and not wrong
+                else "Give the axes in this order, each with a size that the model takes",
             )
 
     def describe_shape(self) -> str:
