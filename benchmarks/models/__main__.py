@@ -1,7 +1,9 @@
 """`make bench-models`: the networks of the sources, in every runtime and through a real Triton.
 
-All runtimes of a model are measured in turn, so a busy machine slows them equally. Writes
-build/bench/models.json; with --facts only the table of docs/systems.md, which has no times.
+First it exports the networks, which does not need a quiet machine: --exports does only that. A
+bundle is kept as long as the sources stay the same. All runtimes of a model are measured in turn,
+so a busy machine slows them equally. Writes build/bench/models.json; with --facts only the table of
+docs/systems.md, which has no times.
 """
 
 from __future__ import annotations
@@ -29,21 +31,32 @@ MOST_S = {"motion_scoring": 1.0}
 
 
 def main() -> None:
-    """Measure, print a table and the requirements, write the JSON."""
+    """Export, measure, print a table and the requirements, write the JSON."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=15)
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--model", action="append", help="measure only this recipe")
     arguments.add_argument("--variant", default="small", choices=VARIANTS, help="of each recipe")
     arguments.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="of the frames")
+    arguments.add_argument("--exports", action="store_true", help="only export; no figures")
     arguments.add_argument("--facts", action="store_true", help="only write docs/systems.md")
     given = arguments.parse_args()
     names = given.model or [name for members in SYSTEMS.values() for name in members]
     if given.facts:
         write_table([facts_of(name, variant) for name in names for variant in VARIANTS])
         return
+    from benchmarks.models.bundles import exported
     from benchmarks.models.speed import SERVED, measure
 
+    sizes = dict(zip(("height", "width"), given.size, strict=True)) if given.size else {}
+    start = time.monotonic()
+    for count, name in enumerate(names, start=1):
+        progress = _Progress(f"export {count} of {len(names)}, {name}", start)
+        exported(name, given.variant, sizes, progress)
+        progress.clear()
+    if given.exports:
+        print(f"exported after {(time.monotonic() - start) / 60:.1f} minutes")
+        return
     columns = (EAGER, BODIES, LIBRARY, SERVED)
     print(
         f"{processor_and_cores()}; {given.threads} threads; {given.variant}\n"
@@ -54,8 +67,6 @@ def main() -> None:
     titles = ["model", "size", "M parameters", "G MACs", "MB", *columns, *rates]
     print(f"| {' | '.join(titles)} |")
     print("|" + "---|" * len(titles), flush=True)
-    sizes = dict(zip(("height", "width"), given.size, strict=True)) if given.size else {}
-    start = time.monotonic()
     rows = []
     for count, name in enumerate(names, start=1):
         progress = _Progress(f"{count} of {len(names)}, {name}", start)

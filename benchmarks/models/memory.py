@@ -30,9 +30,16 @@ print(peak() - before)
 """
 
 
-def peak_mb(bundle: Path, inputs: dict[str, np.ndarray], threads: int) -> float:
-    """Peak memory of ONNX Runtime with our op library for one model, MB, above an empty process."""
-    file = bundle.parent / "inputs.npz"
+def peak_mb(bundle: Path, inputs: dict[str, np.ndarray], threads: int, folder: Path) -> float:
+    """Peak memory of ONNX Runtime with our op library for one model, MB, above an empty process.
+
+    Args:
+        bundle: The model's.
+        inputs: Of one run, by name.
+        threads: Of the runtime.
+        folder: For a file of the inputs.
+    """
+    file = folder / "inputs.npz"
     np.savez(file, **inputs)  # type: ignore[arg-type]  # its stubs know no keywords
     command = [sys.executable, "-c", _RUN, str(bundle), str(file), str(threads)]
     found = subprocess.run(command, capture_output=True, text=True, check=True)

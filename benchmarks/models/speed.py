@@ -13,9 +13,10 @@ import torch
 
 from benchmarks.export.models import BODIES, EAGER, LIBRARY
 from benchmarks.export.timing import in_turn
+from benchmarks.models.bundles import exported
 from benchmarks.models.facts import RATES, facts_of, sizes_of
 from benchmarks.models.memory import peak_mb
-from cineflow.export import export_bundle, load_recipe, write_repository
+from cineflow.export import load_recipe, write_repository
 from cineflow.export.bundle import build_module
 from cineflow.export.recipe import Recipe
 from cineflow.export.triton import Limits
@@ -28,6 +29,8 @@ from cineflow_client import Client
 
 SERVED = "through Triton"
 
+#: Each form of a slow network runs for about this long, but not in fewer rounds than that.
+_SECONDS, _FEWEST = 15.0, 5
 
 #: Called with a few words on what goes on.
 Say = Callable[[str], None]
@@ -41,28 +44,33 @@ def measure(
     Args:
         name: Of the recipe.
         variant: Of it.
-        rounds: Runs that count, in each runtime.
+        rounds: Runs that count, in each runtime; fewer of a slow network.
         threads: Of each runtime.
         given: Sizes of some axes, which replace those of `sizes_of`.
         say: Called with each step.
 
     Returns:
-        `facts`; `own_ops`: whether it has any of ours; `peak_mb` of ONNX Runtime with our library;
-        `ms` of one run by runtime (best and median); `fps` by runtime: frames that one run is for,
-        over its median; `holds`: rates that the served model keeps up with, empty for a call.
+        `facts`; `rounds` that counted; `own_ops`: whether it has any of ours; `peak_mb` of ONNX
+        Runtime with our library; `ms` of one run by runtime (best and median); `fps` by runtime:
+        frames that one run is for, over its median; `holds`: rates that the served model keeps up
+        with, empty for a call.
     """
     facts = facts_of(name, variant, given)
     recipe = load_recipe(name, variant).with_sizes(given)
     inputs = {key: value.numpy() for key, value in recipe.examples(sizes_of(recipe), 0).items()}
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
-        bundle = export_bundle(recipe, Path(folder) / "bundle", progress=say)
+        bundle = exported(name, variant, given, say)
         engines: dict[str, Engine] = {
             EAGER: TorchEngine(build_module(recipe), recipe.spec),
             BODIES: OnnxRuntimeEngine(bundle, threads, use_op_library=False),
         }
         if op_library_path():
             engines[LIBRARY] = OnnxRuntimeEngine(bundle, threads)
+        engines[BODIES].run(inputs)  # plans its memory
+        start = time.perf_counter()
+        engines[BODIES].run(inputs)
+        rounds = min(rounds, max(_FEWEST, round(_SECONDS / (time.perf_counter() - start))))
         times = in_turn(
             {key: lambda e=e: e.run(inputs) for key, e in engines.items()},  # type: ignore[misc]
             rounds,
@@ -74,11 +82,12 @@ def measure(
         found[SERVED] = _served(bundle, recipe, inputs, rounds, threads, Path(folder))
         size = bundle.onnx_path.stat().st_size
         say("memory")
-        memory = peak_mb(bundle.path, inputs, threads)
+        memory = peak_mb(bundle.path, inputs, threads, Path(folder))
     fps = {key: 1e3 * facts.frames / one["median"] for key, one in found.items()}
     feed = recipe.spec.feed
     return {
         "facts": vars(facts),
+        "rounds": rounds,
         "onnx_mb": round(size / 1e6, 1),
         "own_ops": any(one.startswith("cineflow::") for one in bundle.manifest["operators"]),
         "peak_mb": round(memory, 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,9 @@ def test_both_pages_state_what_the_file_says_of_text_in_its_pixels(
         table = page.read_text().split('class="made"')[1].split("</table>")[0]
         assert said in table
         assert ("nothing was blanked" in table) == whole
+    seeded = replace(MADE, weights="seed 0 (untrained)")
+    page = write_analysis_report(tmp_path / "seeded.html", clip, trace, closure, seeded).read_text()
+    assert page.index("outputs are meaningless") < page.index("<main>"), "above everything"
 
 
 def test_strain_after_a_gap_is_marked(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pydicom.examples
 import pytest
 
-from cineflow.cine import default_clip
+from cineflow.cine import default_clip, read_cine
 from cineflow.cine.sector import WHOLE_FRAME_NOTE, find_sector
 
 
@@ -162,3 +165,24 @@ def test_a_picture_that_fills_its_region_keeps_the_region() -> None:
     sector, note = find_sector(noise, regions)
     np.testing.assert_array_equal(sector, regions)
     assert "region that the file states" in note
+
+
+@pytest.mark.parametrize(
+    ("tags", "whole"),
+    [
+        ({"Modality": "MR"}, True),
+        ({"Modality": "OT", "ConversionType": "SYN", "BurnedInAnnotation": "NO"}, True),
+        ({"Modality": "OT", "ConversionType": "SYN"}, False),
+        ({"Modality": "US", "BurnedInAnnotation": "NO"}, False),
+    ],
+)
+def test_only_ultrasound_has_a_sector(
+    drawn, write_dicom: Callable[..., Path], tags: dict[str, str], whole: bool
+) -> None:
+    """What stands still in MR is tissue as well: a model that labels it must see it."""
+    frames, wedge = drawn
+    clip = read_cine(write_dicom(frames, **tags))
+    assert clip.sector.all() == whole
+    assert any("has no scan sector" in note for note in clip.notes) == whole
+    if not whole:
+        assert overlap(clip.sector, wedge) > 0.9

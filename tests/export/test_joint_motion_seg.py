@@ -178,6 +178,7 @@ def test_the_stream_command_shows_labels_and_strain(
         "paths of points", "data:image/webp",
     ):  # fmt: skip
         assert words in page, words
+    assert page.index("outputs are meaningless") < page.index("<main>"), "above everything"
     assert any(f"</span>{name}</span>" in page for name in CLASSES[1:]), "a class in the legend"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from cineflow.motion.aha import NAMES
 from cineflow.report import Provenance, place_tables, score_cells, write_call_report
+from cineflow.report.page import figure
 from cineflow.report.places import by_place, eyes
 from cineflow.served import Output
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec, Weights
@@ -118,5 +120,15 @@ def test_the_page_holds_everything_and_says_untrained(tmp_path: Path) -> None:
     ]
     assert len(pictures) == 2 + 2, "two bull's eyes, and the picture of each film"
     assert pictures[3].size == (320, 213)
-    trained = write_call_report(tmp_path / "t.html", outputs(), inputs, spec(True), PROVENANCE)
+    assert page.index("outputs are meaningless") < page.index("<main>"), "above everything"
+    made = replace(PROVENANCE, weights="trained.pt")
+    trained = write_call_report(tmp_path / "t.html", outputs(), inputs, spec(True), made)
     assert "meaningless" not in trained.read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(12131.6, "12132"), (-12131.6, "-12132"), (9999.4, "9999"), (0.000123456, "0.0001235")],
+)
+def test_a_large_number_has_no_exponent(value: float, text: str) -> None:
+    assert figure(value) == text

@@ -21,7 +21,7 @@ from cineflow.cine import Cine
 from cineflow.cine.sector import sector_box
 from cineflow.errors import ArgumentError
 from cineflow.motion.closure import BeatPair
-from cineflow.report import Closure, Trace, TraceRecorder
+from cineflow.report import Closure, Provenance, Trace, TraceRecorder
 from cineflow.report.palette import brighten
 from cineflow_client import LatencySummary
 
@@ -96,6 +96,19 @@ def test_the_page_says_what_is_blank_and_what_is_not(
     page = write(cine=replace(clip, sector=np.ones(clip.size, bool)))
     assert "The whole frame is shown" in page
     assert "are blank" not in page
+
+
+def test_untrained_weights_are_said_above_everything(
+    write: Callable[..., str], page: str, provenance: Provenance
+) -> None:
+    assert "meaningless" not in page
+    page = write(provenance=replace(provenance, weights="seed 3 (untrained)"))
+    assert page.index("Untrained weights: outputs are meaningless") < page.index("<main>")
+
+
+def test_no_axis_has_a_negative_zero(page: str) -> None:
+    assert ">0</text>" in page
+    assert ">-0</text>" not in page
 
 
 def test_the_captions_say_what_was_measured(page: str) -> None:

@@ -77,10 +77,11 @@ def export(
     )
     for row in bundle.manifest["parity"]:
         sizes = " x ".join(map(str, row["sizes"].values())) or "its fixed size"
+        unit = "" if row["unit"] == "1" else f" {row['unit']}"
         out.print(
             f"  {row['output']} at {sizes}: {row['runtime']} ({escape(row['kernels'])}) "
             "differs from torch "
-            f"by at most {row['worst']:.2g} {row['unit']} (tolerance {row['tolerance']})"
+            f"by at most {row['worst']:.2g}{unit} (tolerance {row['tolerance']:g})"
         )
     show_findings(check_file(bundle.onnx_path))
     out.print(f"[bold]{out_dir}[/]")

@@ -53,7 +53,6 @@ def write_call_report(
         spec=spec,
         outputs=outputs,
         provenance=provenance,
-        untrained=not spec.weights.trained and spec.weights.source != "none",
         bullseyes=[
             (
                 eye.title,

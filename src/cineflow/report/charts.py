@@ -299,7 +299,7 @@ class _Scale:
         step = tick_step(self.low, self.high)
         first, last = np.ceil(self.low / step - 1e-9), np.floor(self.high / step + 1e-9)
         values = step * np.arange(first, last + 1)
-        return tuple((round(self.y(v), 1), f"{v:.4g}") for v in values)
+        return tuple((round(self.y(v), 1), f"{v + 0.0:.4g}") for v in values)  # not "-0"
 
 
 def tick_step(low: float, high: float) -> float:

@@ -38,6 +38,11 @@ class Provenance:
     bundle_hash: str = ""
     libraries: str = ""
 
+    @property
+    def untrained(self) -> bool:
+        """Whether the weights are random numbers, as `Weights.describe` says it."""
+        return self.weights.startswith("seed ") and self.weights.endswith("(untrained)")
+
 
 def require_lengths(cine: Cine, results: int, latency: Latency) -> float:
     """The clip's frame period in ms, if there is a result and a latency for each of its frames.
@@ -68,13 +73,20 @@ def render(path: str | Path, template: str, **values: Any) -> Path:
     return path
 
 
+def figure(value: float) -> str:
+    """A number to four digits; one of a few more digits before the point keeps all of those."""
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
 @cache
 def _environment() -> Environment:
     """Of all pages of a process: it keeps the templates that it has compiled."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("cineflow.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["figure"] = figure
+    return environment

@@ -54,6 +54,14 @@ _VECTORS = {
 _TIMES = {0x00181063, 0x00181065}
 
 
+def without_sector(header: Dataset) -> str:
+    """That a picture has no scan sector, as a note for the user; "" if the pixels must say."""
+    if str(header.get("Modality")) == "MR":
+        return "MR has no scan sector: the whole frame is kept, and text burned into it is visible."
+    drawn = header.get("ConversionType") == "SYN" and header.get("BurnedInAnnotation") == "NO"
+    return "The picture is synthetic, and has no scan sector: all of it is kept." if drawn else ""
+
+
 def require_cine(header: Dataset) -> None:
     """Refuse an object whose frames do not follow each other in time.
 

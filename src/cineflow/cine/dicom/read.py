@@ -18,7 +18,13 @@ from cineflow.cine.dicom.codecs import VIDEO
 from cineflow.cine.dicom.embedded import read_embedded
 from cineflow.cine.dicom.frames import Frames, find_frames
 from cineflow.cine.dicom.header import Opened, open_pixels, open_tags
-from cineflow.cine.dicom.kinds import ENHANCED_MR, WITH_GROUPS, require_cine, require_picture
+from cineflow.cine.dicom.kinds import (
+    ENHANCED_MR,
+    WITH_GROUPS,
+    require_cine,
+    require_picture,
+    without_sector,
+)
 from cineflow.cine.dicom.pixels import Shown, read_grey
 from cineflow.cine.dicom.series import open_series
 from cineflow.cine.dicom.spacing import Spacing, picture_regions, pixel_aspect, pixel_spacing
@@ -178,14 +184,16 @@ def _finish(planned: Planned, limit_bytes: int | None) -> Cine:
     header = planned.header
     regions = picture_regions(header, grey.frames.shape[1:])
     known = (planned.spacing_mm, planned.spacing_source) if planned.spacing_mm else None
+    whole = without_sector(header)
     return assemble(
         Parts(
             frames=grey.frames,
             times_ms=planned.times_ms,
             spacing=lambda sector: known or pixel_spacing(header, sector),
-            notes=[*planned.notes, *grey.notes],
+            notes=[*planned.notes, *grey.notes, *filter(None, [whole])],
             coloured=grey.coloured,
             regions=regions,
+            sector=np.ones(grey.frames.shape[1:], bool) if whole else None,
             aspect=pixel_aspect(header),
             triggers_ms=planned.triggers_ms,
             burned_in=burned_in(header),
