@@ -26,6 +26,7 @@ from cineflow.motion.strain_curves import StrainCurves
 from cineflow.motion.strain_error import INTERVAL, RULES, ErrorRule, accumulated_px
 from cineflow.phantom import (
     Beat,
+    Ellipsoid,
     Phantom,
     Region,
     ShortAxisPhantom,
@@ -59,6 +60,8 @@ class Sample:
 def wall_of(phantom: Phantom) -> dict[str, Any]:
     """What a user would draw on a phantom's first frame, exactly on the wall."""
     heart: Any = phantom.kinematics
+    if isinstance(heart, Ellipsoid):
+        return _ventricle(heart, np.array(phantom.spacing_mm)[::-1])
     row_mm, column_mm = phantom.spacing_mm
     per_px = np.array([column_mm, row_mm])
     if isinstance(phantom, ShortAxisPhantom):
@@ -76,6 +79,25 @@ def wall_of(phantom: Phantom) -> dict[str, Any]:
     return {"view": "four-chamber", "contour": contour[inside.all(axis=1)].tolist()}
 
 
+def _ventricle(heart: Ellipsoid, per_px: np.ndarray) -> dict[str, Any]:
+    """Five rings of both borders, from the base down."""
+    around = np.arange(0.0, 360.0, 10.0)
+    rings = [
+        {
+            name: [(heart.wall_point(angle, height, depth) / per_px).tolist() for angle in around]
+            for name, depth in (("endo", 0.0), ("epi", 1.0))
+        }
+        for height in (1.0, 0.75, 0.5, 0.25, 0.1)
+    ]
+    low = [heart.wall_point(angle, 0.0, 0.0) / per_px for angle in around]
+    return {
+        "view": "ventricle",
+        "rings": rings,
+        "apex": np.mean(low, axis=0).tolist(),
+        "anterior": (heart.wall_point(0.0, 0.5, 1.0) / per_px).tolist(),
+    }
+
+
 def clip_of(phantom: Phantom) -> Cine:
     """A phantom as a clip."""
     row_mm, column_mm = phantom.spacing_mm
@@ -90,7 +112,7 @@ def clip_of(phantom: Phantom) -> Cine:
 
 def true_strain(strain: StrainCurves, phantom: Phantom) -> np.ndarray:
     """Strain of the same material lines in truth, [P, T]."""
-    spacing = phantom.spacing_mm[0], phantom.spacing_mm[1]
+    spacing = phantom.spacing_mm
     start = strain.wall.points * np.array(spacing[::-1])  # drawn at end-diastole
     path = phantom.track(start)
     return np.stack([part_strain(path, part, strain.references, spacing) for part in strain.parts])

@@ -4,14 +4,15 @@ A wall is a set of material points in one frame, and lines between them. The poi
 through the clip, forward and backward. The strain of a line at a frame is the change of its length
 since end-diastole, so every beat can have its own reference frame without tracking again.
 
-`short_axis` and `apical` make walls from contours. `tissue` makes one without any: it names places
-of the picture and not of the heart.
+`short_axis` and `apical` make walls from contours, and `volume_lines.ventricle` that of a volume.
+`tissue` makes one without any: it names places of the picture and not of the heart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Part:
     Attributes:
         name: What it is ("mid anterior", "upper left").
         segment: AHA segment, 1 to 17; 0 where the part is not one.
-        direction: "circumferential", "radial", "longitudinal", "across" or "down".
+        direction: "circumferential", "radial", "longitudinal", "across", "down" or "through".
         lines: Indices of the points of each line, int64 [L, M].
     """
 
@@ -52,8 +53,8 @@ class WallLines:
     """A wall in one frame.
 
     Attributes:
-        view: "short-axis", "apical" or "tissue".
-        points: Material points, f64 [N, 2] px (x, y).
+        view: "short-axis", "apical", "ventricle" or "tissue".
+        points: Material points, f64 [N, D] px (x, y[, z]).
         parts: Parts with a strain each.
         cavity: Indices of the points of a line that is longest at end-diastole, int64 [M].
         outlines: Lines that pictures show, each int64 [M].
@@ -124,7 +125,7 @@ def short_axis(
             centre, an epicardium that is not outside the endocardium, or an `anterior` point at the
             centre.
     """
-    steps = np.ones(2) if spacing_mm is None else np.array(require_spacing(spacing_mm))[::-1]
+    steps = steps_of(spacing_mm, 2)
     inner, outer = (_contour(name, one) for name, one in (("endo", endo), ("epi", epi)))
     centre = inner.mean(axis=0)
     towards = (np.asarray(anterior, np.float64) - centre) * steps
@@ -132,8 +133,7 @@ def short_axis(
         raise ArgumentError("an anterior point away from the centre", f"{anterior}")
     sense = -1.0 if septum == "counterclockwise" else 1.0
     first = np.arctan2(towards[1], towards[0])
-    offsets = np.arange(_ANGLES) * (360.0 / _ANGLES)
-    angles = first + sense * np.deg2rad(offsets)
+    angles = first + sense * np.deg2rad(np.arange(_ANGLES) * (360.0 / _ANGLES))
     radii = [
         _radii("endo", inner, centre, steps, angles),
         _radii("epi", outer, centre, steps, angles),
@@ -147,17 +147,11 @@ def short_axis(
     rays = np.stack([np.cos(angles), np.sin(angles)], axis=-1) / steps
     points = (centre + radius[..., None] * rays).reshape(-1, 2)
     index = np.arange(len(points)).reshape(_LAYERS, _ANGLES)
-    # A segment's lines reach from border to border; a chord belongs to the segment of its middle.
-    owner = segment_of_angle(offsets + 180.0 / _ANGLES, level)
     parts: list[Part] = []
-    for segment in np.unique(owner):
-        # From the chord that follows another segment's to the last one, around the circle.
-        mine = owner == segment
-        start = int(np.flatnonzero(mine & ~np.roll(mine, 1))[0])
-        nodes = (start + np.arange(int(mine.sum()) + 1)) % _ANGLES
+    for segment, nodes in arcs(level, _ANGLES):
         name = NAMES[segment - 1]
-        parts.append(Part(name, int(segment), "circumferential", index[:, nodes]))
-        parts.append(Part(name, int(segment), "radial", index[:, nodes].T))
+        parts.append(Part(name, segment, "circumferential", index[:, nodes]))
+        parts.append(Part(name, segment, "radial", index[:, nodes].T))
     rings = np.concatenate([index, index[:, :1]], axis=1)
     parts.append(Part("global", 0, "circumferential", rings))
     parts.append(Part("global", 0, "radial", index.T))
@@ -168,26 +162,47 @@ def short_axis(
     return WallLines("short-axis", points, tuple(parts), rings[0], (rings[0], rings[-1]), about)
 
 
+def arcs(level: Level, count: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Each AHA segment of a level, and its nodes among `count` even angles from anterior.
+
+    A segment's nodes reach from border to border; a chord belongs to the segment of its middle.
+    """
+    step = 360.0 / count
+    owner = segment_of_angle((np.arange(count) + 0.5) * step, level)
+    for segment in np.unique(owner):
+        # From the chord that follows another segment's to the last one, around the circle.
+        mine = owner == segment
+        start = int(np.flatnonzero(mine & ~np.roll(mine, 1))[0])
+        yield int(segment), (start + np.arange(int(mine.sum()) + 1)) % count
+
+
+#: Directions of a mesh without a contour, by the array's axes from the last one.
+_OF_AXES = ("across", "down", "through")
+#: The two sides of a picture along each of the array's axes, from the last one.
+_SIDES = (("left", "right"), ("upper", "lower"), ("front", "back"))
+
+
 def tissue(mask: np.ndarray, step: int) -> WallLines:
-    """A mesh over everything that is tissue, in quarters of the picture, without a contour.
+    """A mesh over everything that is tissue, in quarters (eighths of a volume), without a contour.
 
     Args:
-        mask: Where the clip shows tissue, bool [H, W].
+        mask: Where the clip shows tissue, bool [H, W] or [D, H, W].
         step: Distance between neighbouring nodes, px.
 
     Raises:
         ArgumentError: The mask has no place for a line.
     """
-    height, width = mask.shape
-    y, x = np.mgrid[step // 2 : height : step, step // 2 : width : step]
-    inside = mask[y, x]
+    axes = [np.arange(step // 2, size, step) for size in mask.shape]
+    grid = np.meshgrid(*axes, indexing="ij")
+    inside = mask[tuple(grid)]
     index = np.where(inside, np.cumsum(inside).reshape(inside.shape) - 1, -1)
-    points = np.stack([x[inside], y[inside]], axis=-1).astype(np.float64)
+    points = np.stack([one[inside] for one in reversed(grid)], axis=-1).astype(np.float64)
     found: dict[str, np.ndarray] = {}
-    for direction, grid in (("across", index), ("down", index.T)):
-        if grid.shape[1] < _TISSUE_NODES:
+    for direction, axis in zip(_OF_AXES, range(mask.ndim - 1, -1, -1), strict=False):
+        along = np.moveaxis(index, axis, -1)
+        if along.shape[-1] < _TISSUE_NODES:
             continue
-        runs = np.lib.stride_tricks.sliding_window_view(grid, _TISSUE_NODES, axis=1)
+        runs = np.lib.stride_tricks.sliding_window_view(along, _TISSUE_NODES, axis=-1)
         found[direction] = runs[(runs >= 0).all(axis=-1)]
     if not any(len(lines) for lines in found.values()):
         raise ArgumentError(
@@ -197,21 +212,23 @@ def tissue(mask: np.ndarray, step: int) -> WallLines:
     middle = points.mean(axis=0)
     parts = []
     for direction, lines in found.items():
-        centres = points[lines].mean(axis=1)
-        for name, below, right in (
-            ("upper left", False, False),
-            ("upper right", False, True),
-            ("lower left", True, False),
-            ("lower right", True, True),
-        ):
-            here = ((centres[:, 1] > middle[1]) == below) & ((centres[:, 0] > middle[0]) == right)
+        beyond = points[lines].mean(axis=1) > middle
+        for corner in product((0, 1), repeat=mask.ndim):  # (z, y, x)
+            here = (beyond == np.array(corner[::-1], bool)).all(axis=1)
             if here.any():
-                parts.append(Part(name, 0, direction, lines[here]))
+                sides = zip(_SIDES, corner[::-1], strict=False)
+                across, down, *through = (names[side] for names, side in sides)
+                parts.append(Part(" ".join([down, across, *through]), 0, direction, lines[here]))
         if len(lines):
             parts.append(Part("global", 0, direction, lines))
+    whole, ways, cut = (
+        ("picture", "across and down the picture", "four quarters")
+        if mask.ndim == 2
+        else ("volume", "across, down and through the volume", "eight parts")
+    )
     about = (
-        "No contour was given, so the strain is that of all tissue in the picture, across and down "
-        "the picture, whole and in four quarters. These are not segments of the heart."
+        f"No contour was given, so the strain is that of all tissue in the {whole}, {ways}, whole "
+        f"and in {cut}. These are not segments of the heart."
     )
     return WallLines(
         "tissue", points, tuple(parts), np.zeros(0, np.int64), (), about, anatomical=False
@@ -219,7 +236,7 @@ def tissue(mask: np.ndarray, step: int) -> WallLines:
 
 
 def follow_flow(points: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """Points [N, 2] px one frame later, by the flow [2, H, W] px from this frame to that one.
+    """Points [N, D] px one frame later, by the flow [D, *S] px from this frame to that one.
 
     A point outside the picture moves as the nearest pixel does.
     """
@@ -227,7 +244,7 @@ def follow_flow(points: np.ndarray, flow: np.ndarray) -> np.ndarray:
 
 
 def follow_back(points: np.ndarray, flow: np.ndarray, rounds: int = 20) -> np.ndarray:
-    """Points [N, 2] px one frame earlier: the p with p + flow(p) = `points`, by iteration."""
+    """Points [N, D] px one frame earlier: the p with p + flow(p) = `points`, by iteration."""
     earlier = points - _sample(flow, points)
     for _ in range(rounds):
         change = points - _sample(flow, earlier) - earlier
@@ -241,15 +258,15 @@ def stretch(
     path: np.ndarray,
     part: Part,
     references: np.ndarray,
-    spacing_mm: tuple[float, float] | None = None,
+    spacing_mm: tuple[float, ...] | None = None,
 ) -> np.ndarray:
     """Mean stretch ratio L / L0 of a part's lines at each frame, f64 [T].
 
     Args:
-        path: Positions of the wall's points, [T, N, 2] px (x, y).
+        path: Positions of the wall's points, [T, N, D] px (x, y[, z]).
         part: The part.
         references: Reference frame of each frame, int64 [T].
-        spacing_mm: (row_mm, column_mm); None for equal spacing.
+        spacing_mm: ([slice_mm, ]row_mm, column_mm); None for equal spacing.
 
     Raises:
         ArgumentError: A line of length 0 at a reference frame.
@@ -262,11 +279,10 @@ def stretch(
 
 
 def line_lengths(
-    path: np.ndarray, part: Part, spacing_mm: tuple[float, float] | None = None
+    path: np.ndarray, part: Part, spacing_mm: tuple[float, ...] | None = None
 ) -> np.ndarray:
     """Length of each of a part's lines, f64 [T, L], in mm with a spacing, else px."""
-    steps = np.ones(2) if spacing_mm is None else np.array(require_spacing(spacing_mm))[::-1]
-    along = np.diff(path[:, part.lines] * steps, axis=2)
+    along = np.diff(path[:, part.lines] * steps_of(spacing_mm, path.shape[-1]), axis=2)
     return np.asarray(np.linalg.norm(along, axis=-1).sum(axis=-1))
 
 
@@ -274,11 +290,22 @@ def part_strain(
     path: np.ndarray,
     part: Part,
     references: np.ndarray,
-    spacing_mm: tuple[float, float] | None = None,
+    spacing_mm: tuple[float, ...] | None = None,
     convention: Convention = "lagrangian",
 ) -> np.ndarray:
     """Strain of a part at each frame, a fraction, f64 [T]; arguments as `stretch`."""
     return from_stretch(stretch(path, part, references, spacing_mm), convention)
+
+
+def steps_of(spacing_mm: tuple[float, ...] | None, dimensions: int) -> np.ndarray:
+    """mm for each pixel along x, y[, z], f64 [D]; ones without a spacing.
+
+    Raises:
+        ArgumentError: Not `dimensions` positive numbers.
+    """
+    if spacing_mm is None:
+        return np.ones(dimensions)
+    return np.array(require_spacing(spacing_mm, dimensions))[::-1]
 
 
 def _sample(flow: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -298,6 +325,16 @@ def _radii(
 ) -> np.ndarray:
     """Distance of a closed contour from the centre along each angle, in the unit of `steps`."""
     offset = (contour - centre) * steps
+    around = angles_around(name, offset)
+    return np.interp(angles, around, np.linalg.norm(offset, axis=1), period=2 * np.pi)
+
+
+def angles_around(name: str, offset: np.ndarray) -> np.ndarray:
+    """Angle of each point [N, 2] of a closed contour from its centre, radians, [N].
+
+    Raises:
+        ArgumentError: The points do not go once around the centre.
+    """
     around = np.unwrap(np.arctan2(offset[:, 1], offset[:, 0]))
     turns = np.append(around, around[0] + np.copysign(2 * np.pi, around[-1] - around[0]))
     change = np.diff(turns) * np.sign(turns[-1] - turns[0])
@@ -305,5 +342,4 @@ def _radii(
         raise ArgumentError(
             f"{name}: points in order, once around the cavity's centre", "a contour that turns back"
         )
-    radius = np.linalg.norm(offset, axis=1)
-    return np.interp(angles, around, radius, period=2 * np.pi)
+    return np.asarray(around)

@@ -18,7 +18,7 @@ class StrainCurves:
 
     Attributes:
         wall: The wall, in the frame where it was given.
-        path: Positions of its points, f64 [T, N, 2] px of the clip.
+        path: Positions of its points, f64 [T, N, D] px of the clip.
         beats: The beats; strain is 0 at each end-diastole.
         references: Reference frame of each frame, int64 [T].
         strain: Of each part, a fraction, f64 [P, T].
@@ -41,6 +41,11 @@ class StrainCurves:
     def parts(self) -> tuple[Part, ...]:
         """The parts, in the order of `strain`."""
         return self.wall.parts
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the uncertainty is known at any frame but the reference frames."""
+        return bool((np.isfinite(self.sigma) & (self.sigma > 0)).any())
 
     def directions(self) -> tuple[str, ...]:
         """Directions of the parts, in order."""
@@ -80,19 +85,19 @@ def measure_lines(
     beats: ClipBeats,
     expected_px: np.ndarray,
     *,
-    spacing_mm: tuple[float, float] | None = None,
+    spacing_mm: tuple[float, ...] | None = None,
     scale: float = 1.0,
     convention: Convention = "lagrangian",
 ) -> StrainCurves:
     """Measures the strain of a tracked wall.
 
     Args:
-        path: Positions of the wall's points, [T, N, 2] px of the clip.
+        path: Positions of the wall's points, [T, N, D] px of the clip.
         wall: The wall.
         beats: The beats of the clip.
         expected_px: Expected error of the pair that ends at each frame, [T], px of the picture that
             the model saw.
-        spacing_mm: (row_mm, column_mm) of the clip; None for equal spacing.
+        spacing_mm: ([slice_mm, ]row_mm, column_mm) of the clip; None for equal spacing.
         scale: Pixels of the model's picture for each of the clip.
         convention: See `cineflow.motion.strain`.
 

@@ -39,14 +39,15 @@ class ErrorRule:
     least: float
 
 
-#: By direction. Those of the picture (`across`, `down`) have the largest of each. `length` is the
-#: distance of two single points, of which a strain has many.
+#: By direction. Those of the picture (`across`, `down`, `through`) have the largest of each.
+#: `length` is the distance of two single points, of which a strain has many.
 RULES = {
     "circumferential": ErrorRule(0.85, 0.04, 0.002),
     "longitudinal": ErrorRule(0.35, 0.02, 0.005),
     "radial": ErrorRule(0.25, 0.16, 0.015),
     "across": ErrorRule(0.85, 0.16, 0.015),
     "down": ErrorRule(0.85, 0.16, 0.015),
+    "through": ErrorRule(0.85, 0.16, 0.015),
     "length": ErrorRule(0.2, 0.12, 0.01),
 }
 

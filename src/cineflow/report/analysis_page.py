@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from cineflow.cine import Cine
 from cineflow.cine.sector import covers_the_frame
 from cineflow.motion.strain_curves import StrainCurves
-from cineflow.report.bullseye import bullseye_png
 from cineflow.report.charts import Timeline
 from cineflow.report.curves import Curves
 from cineflow.report.html import Closure
@@ -19,7 +17,8 @@ from cineflow.report.movie import MOST_FRAMES, WallLine, movie
 from cineflow.report.page import Provenance, render
 from cineflow.report.palette import CLASS_COLOURS, css_stops
 from cineflow.report.readings_page import curve_charts
-from cineflow.report.strain_charts import CONVENTIONS, strain_charts, strain_table, wall_lines
+from cineflow.report.strain_charts import wall_lines
+from cineflow.report.strain_section import strain_section
 from cineflow.report.trace import Trace
 from cineflow.report.trace_charts import trace_charts
 from cineflow.report.unit import Unit
@@ -66,12 +65,7 @@ def write_analysis_report(
         closure=closure,
         provenance=provenance,
         unit=unit,
-        strain=strain,
-        no_strain=no_strain,
-        convention="" if strain is None else CONVENTIONS[strain.convention],
-        rows=[] if strain is None else strain_table(strain),
-        strain_charts=[] if strain is None else list(strain_charts(strain, timeline)),
-        bullseyes=[] if strain is None else list(_bullseyes(strain)),
+        **strain_section(strain, no_strain, timeline),
         curves=ventricle,
         curve_charts=list(curve_charts(ventricle, timeline.bad)),
         charts=trace_charts(trace, unit, timeline),
@@ -95,13 +89,3 @@ def _timeline(trace: Trace, strain: StrainCurves | None, ventricle: Curves | Non
             tuple(sorted([(k, "ED") for k in phases.ed] + [(k, "ES") for k in phases.es])), bad
         )
     return Timeline(beginnings(trace).marks, bad)
-
-
-def _bullseyes(strain: StrainCurves) -> Iterator[tuple[str, str]]:
-    """Caption and picture of each direction that has AHA segments."""
-    frame = strain.phase(strain.shown)
-    for direction in strain.directions():
-        values = 100 * strain.segments(direction, frame)
-        if np.isfinite(values).any():
-            label = f"{direction} strain at frame {frame}, %"
-            yield f"{direction.capitalize()} strain at end-systole", bullseye_png(values, label)

@@ -7,7 +7,7 @@ rows; the third is below it and has the same columns. Thin lines show where the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cineflow.cine import PLANES, Cine
+from cineflow.motion.strain_curves import StrainCurves
 from cineflow.report.overlay import MOST_FRAMES, draw_frame, save_animation
 from cineflow.report.readings import Readings, View
 from cineflow.report.sizes import MOST_HEIGHT
 
 _GAP = 8  # px between the planes
+_NEAR = 1.0  # voxels from a plane within which a point of the wall is drawn
+_MOST_POINTS = 60  # of the wall in one plane
 _LINE = (96, 108, 116)
 _TEXT = (214, 222, 226)
 _EDGE: dict[str, Any] = {"stroke_width": 2, "stroke_fill": (0, 0, 0)}  # legible on bright tissue
@@ -43,6 +46,28 @@ class Panel:
     def title(self) -> str:
         """What it shows ("xy, z = 12")."""
         return f"{self.view.plane.name}, {self.view.plane.along} = {self.view.index}"
+
+
+def with_wall(panels: Sequence[Panel], strain: StrainCurves) -> tuple[Panel, ...]:
+    """The panels with the tracked points of a wall in place of points that were chosen for each.
+
+    Of the wall's outlines, a panel shows those points that lie within a voxel of its plane, or
+    nearest to it, at end-diastole.
+    """
+    nodes = strain.wall.outlines or (np.arange(strain.path.shape[1]),)
+    path = strain.path[:, np.unique(np.concatenate(nodes))]
+    start = path[strain.beats.beats[strain.shown].ed]
+    found = []
+    for panel in panels:
+        plane = panel.view.plane
+        away = np.abs(start[:, 2 - plane.normal] - panel.view.index)
+        here = away <= max(_NEAR, float(away.min()))
+        if here.sum() > _MOST_POINTS:
+            here &= np.cumsum(here) % -(-int(here.sum()) // _MOST_POINTS) == 0
+        within = path[:, here][..., list(plane.components)].astype(np.float32)
+        points = dict(enumerate(within))
+        found.append(replace(panel, readings=replace(panel.readings, points=points)))
+    return tuple(found)
 
 
 def write_planes(

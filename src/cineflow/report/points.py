@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import cv2
 import numpy as np
 
-from cineflow.cine import Cine
+from cineflow.cine import Cine, VolumeCine
 from cineflow.motion.points import read_at
 
 # Grey levels from which a pixel has full weight: mean brightness (blood is darker) and change over
@@ -54,6 +54,17 @@ def tissue_mask(cine: Cine) -> np.ndarray:
     unit = min(cine.size) / 240
     mean = cv2.GaussianBlur(_mean_and_change(cine)[0], (0, 0), 3 * unit)
     return np.asarray((mean > 0.6 * _BRIGHT) & _inner(cine.sector, unit))
+
+
+def tissue_voxels(clip: VolumeCine) -> np.ndarray:
+    """Where volumes show tissue, which is bright enough on average; bool [D, H, W]."""
+    mean = np.zeros(clip.size, np.float32)
+    for volume in clip.frames:
+        mean += volume
+    mean /= len(clip)
+    smooth = np.stack([cv2.GaussianBlur(one, (0, 0), 1.0) for one in mean])
+    mean = cv2.blur(smooth.reshape(len(smooth), -1), (1, 3)).reshape(clip.size)  # along the depth
+    return np.asarray((mean > 0.6 * _BRIGHT) & clip.sector)
 
 
 def sample_field(field: np.ndarray, points: np.ndarray) -> np.ndarray:

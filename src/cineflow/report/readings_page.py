@@ -11,6 +11,7 @@ import numpy as np
 
 from cineflow.cine import Cine
 from cineflow.cine.sector import covers_the_frame
+from cineflow.motion.strain_curves import StrainCurves
 from cineflow.motion.strain_error import INTERVAL
 from cineflow.report.area_strain import strain_keys
 from cineflow.report.charts import Chart, Timeline, curve
@@ -22,6 +23,7 @@ from cineflow.report.page import Provenance, render, require_lengths
 from cineflow.report.planes import Panel, planes_in_words
 from cineflow.report.readings import Readings
 from cineflow.report.scalars import FIRST, Row, columns_of
+from cineflow.report.strain_section import strain_section
 from cineflow.report.unit import Unit
 from cineflow.spec import ModelSpec
 
@@ -56,6 +58,8 @@ def write_readings_report(
     fps: float = 0.0,
     warm_up_frames: int = 0,
     panels: Sequence[Panel] = (),
+    strain: StrainCurves | None = None,
+    no_strain: str = "",
 ) -> Path:
     """Write the page of a model that is not a tracker of motion.
 
@@ -71,6 +75,8 @@ def write_readings_report(
         fps: Frames per second that the same stream sustains unpaced.
         warm_up_frames: Frames that were streamed before the clip and are not counted.
         panels: Of volumes: the planes of the picture, the one of `cine` first.
+        strain: Strain of a wall that was followed; None without one.
+        no_strain: Why it was not measured; "" leaves the part out.
 
     Returns:
         `path`.
@@ -85,9 +91,11 @@ def write_readings_report(
         timed.append(latency_chart(latency.each_ms, period_ms, warm_up_frames))
     encoded = base64.b64encode(picture.read_bytes()).decode()
     charts = [*curve_charts(readings.curves), *_charts(readings)][:_MOST_CHARTS]
+    marks = () if strain is None else tuple(strain.beats.phases())
     return render(
         path,
         "readings.html.j2",
+        **strain_section(strain, no_strain, Timeline(marks)),
         cine=cine,
         spec=spec,
         picture=f"data:image/webp;base64,{encoded}",
@@ -102,6 +110,7 @@ def write_readings_report(
         curves=readings.curves,
         wall_points=bool(readings.points) and not readings.point_names,
         strains=bool(readings.strains),
+        walls=strain is not None and bool(panels),
         unit=Unit.of(cine),
         whole_frame=covers_the_frame(cine.sector),
         shown_frames=min(len(cine), MOST_FRAMES),

@@ -69,6 +69,9 @@ def strain_table(strain: StrainCurves, beat: int | None = None) -> list[StrainRo
 def strain_charts(strain: StrainCurves, timeline: Timeline) -> Iterator[tuple[Chart, list[Chart]]]:
     """For each direction one wide chart of all parts, and one small chart of each with its band."""
     shaded = f" {SHADED}" if timeline.bad is not None and timeline.bad.any() else ""
+    band = "the band is 2 sigma on either side"
+    if not strain.is_judged:
+        band = "its uncertainty is not known"
     for direction in strain.directions():
         mine = [k for k, part in enumerate(strain.parts) if part.direction == direction]
         percent = 100 * strain.strain[mine]
@@ -88,11 +91,11 @@ def strain_charts(strain: StrainCurves, timeline: Timeline) -> Iterator[tuple[Ch
         single = [
             curves(
                 f"{name}, %",
-                f"{title}; the band is 2 sigma on either side.{shaded}",
+                f"{title}; {band}.{shaded}",
                 [(name, values)],
                 unit="%",
                 limits=(low, high),
-                band=_band(values, around),
+                band=_band(values, around) if strain.is_judged else None,
                 timeline=timeline,
             )
             for name, values, around in zip(names, percent, width, strict=True)
@@ -107,6 +110,8 @@ def _limits(percent: np.ndarray, width: np.ndarray) -> tuple[float, float]:
     low = float(max((percent - known).min(), -most))
     high = float(min((percent + known).max(), most))
     low, high = min(low, 0.0), max(high, 0.0)
+    if low == high:  # nothing moved, and nothing is known of the uncertainty
+        low, high = -1.0, 1.0
     step = tick_step(low, high)
     return float(step * np.floor(low / step)), float(step * np.ceil(high / step))
 

@@ -48,29 +48,38 @@ class PointFollower:
     """Follows points frame by frame, by a stream's flow, or by its displacement without one.
 
     Args:
-        points: Material points [N, 2] px of the clip (x, y).
+        points: Material points [N, D] px of the clip (x, y[, z]).
         frame: Frame of the clip that they belong to.
-        geometry: From the clip's pixels to the model's.
+        geometry: From the clip's pixels to the model's; of volumes, their size (depth, height,
+            width), whose voxels are the model's.
         count: Frames of the clip.
 
     Raises:
         ArgumentError: The frame is not in the clip, or a point lies outside the picture.
     """
 
-    def __init__(self, points: np.ndarray, frame: int, geometry: Geometry, count: int) -> None:
+    def __init__(
+        self,
+        points: np.ndarray,
+        frame: int,
+        geometry: Geometry | tuple[int, int, int],
+        count: int,
+    ) -> None:
         if not 0 <= frame < count:
             raise ArgumentError(f"points in a frame of 0 to {count - 1}", f"frame {frame}")
-        height, width = geometry.source
-        inside = (points >= -0.5) & (points <= np.array([width, height]) - 0.5)
+        size: tuple[int, ...] = geometry.source if isinstance(geometry, Geometry) else geometry
+        inside = (points >= -0.5) & (points <= np.array(size[::-1]) - 0.5)
         if not inside.all():
             worst = int(np.argmin(inside.all(axis=1)))
+            sides = "x".join(map(str, size[::-1]))
             raise ArgumentError(
-                f"points inside the picture of {width}x{height} px (x, y)",
+                f"points ({', '.join('xyz'[: len(size)])}) inside {sides} px",
                 f"point {worst} at {np.round(points[worst], 1).tolist()}",
             )
         self._frame, self._count = frame, count
-        self._geometry = geometry
-        self._places: dict[int, np.ndarray] = {frame: geometry.points_to_model(points)}
+        self._geometry = geometry if isinstance(geometry, Geometry) else None
+        start = points if self._geometry is None else self._geometry.points_to_model(points)
+        self._places: dict[int, np.ndarray] = {frame: start}
         self._kept = _Kept()
         self._reference: int | None = None
         self._anchors: np.ndarray | None = None
@@ -115,7 +124,7 @@ class PointFollower:
         self._places[index] = follow_flow(self._anchors, displacement)
 
     def path(self) -> np.ndarray:
-        """Positions at every frame, f64 [T, N, 2] px of the clip.
+        """Positions at every frame, f64 [T, N, D] px of the clip.
 
         Raises:
             ArgumentError: A frame had neither a flow nor a displacement.
@@ -124,4 +133,4 @@ class PointFollower:
         if missing:
             raise ArgumentError("motion in every frame", f"none in {len(missing)} frames")
         stacked = np.stack([self._places[index] for index in range(self._count)])
-        return self._geometry.points_to_source(stacked)
+        return stacked if self._geometry is None else self._geometry.points_to_source(stacked)

@@ -27,14 +27,14 @@ from cineflow.motion.clip_beats import (
     beats_of_clip,
     require_phases,
 )
-from cineflow.motion.lines import WallLines, tissue
+from cineflow.motion.lines import WallLines, steps_of, tissue
 from cineflow.motion.phases import Phases, find_phases
 from cineflow.motion.strain import Convention
 from cineflow.motion.strain_curves import StrainCurves, measure_lines
 from cineflow.motion.strain_error import accumulated_px
 from cineflow.report import Closure, Provenance
 from cineflow.report.curves import BY_LVID, Curves, Followed, curves_of
-from cineflow.report.points import tissue_mask
+from cineflow.report.points import tissue_mask, tissue_voxels
 from cineflow.runtime import Bundle, Engine, open_engine
 from cineflow.runtime.ahead import running_ahead, runs_are_independent
 from cineflow.runtime.selection import describe_engine
@@ -149,7 +149,8 @@ def analyse_clip(
     if wall is not None or landmarks is not None:
         points = wall.points if wall is not None else landmarks
         assert points is not None
-        follower = PointFollower(points, drawn.frame, geometry, len(cine))
+        grid = geometry if source.volumes is None else source.volumes.source
+        follower = PointFollower(points, drawn.frame, grid, len(cine))
     slices = () if source.volumes is None else source.volumes.slices
     collector = Collector(cine, geometry, source.spec, keep=fields, slices=slices)
     repeats: list[int] = []
@@ -218,20 +219,24 @@ def _followed(
 ) -> tuple[WallLines | None, np.ndarray | None, str]:
     """The wall or the landmarks to follow, and why there is no wall."""
     spec = source.spec
-    moves = any(spec.output_of(role) is not None for role in (Role.FLOW, Role.DISPLACEMENT))
-    if isinstance(clip, VolumeCine) or not moves:
-        what = "volumes" if isinstance(clip, VolumeCine) else f"{spec.name}, which gives no motion"
+    if all(spec.output_of(role) is None for role in (Role.FLOW, Role.DISPLACEMENT)):
+        what = f"{spec.name}, which gives no motion"
         if drawn.view:
-            raise ArgumentError("a clip of images and a model of motion, to follow a wall", what)
+            raise ArgumentError("a model of motion, to follow a wall", what)
         return None, None, f"strain is not measured for {what}"
-    landmarks = drawn.landmarks()
+    landmarks = None if isinstance(clip, VolumeCine) else drawn.landmarks()
     if landmarks is not None:
         return None, landmarks, "the four points of a long axis give lengths, not strain"
-    wall = drawn.wall(clip.spacing_mm)
+    wall = (
+        drawn.wall_of_volumes(clip.spacing_mm)
+        if isinstance(clip, VolumeCine)
+        else drawn.wall(clip.spacing_mm)
+    )
     if wall is not None:
         return wall, None, ""
+    mask = tissue_voxels(clip) if isinstance(clip, VolumeCine) else tissue_mask(clip)
     try:
-        return tissue(tissue_mask(clip), max(3, round(min(clip.size) / 44))), None, ""
+        return tissue(mask, max(3, round(min(clip.size) / 44))), None, ""
     except ArgumentError as error:
         return None, None, f"no strain: {error.got} of {error.wanted}"
 
@@ -246,12 +251,13 @@ def _strain(
 ) -> StrainCurves:
     """Strain, with the expected errors of the frames that it was tracked through."""
     cine = source.cine
+    spacing_mm = cine.spacing_mm if source.volumes is None else source.volumes.spacing_mm
     return measure_lines(
         path,
         wall,
-        _beats(path, wall, cine, collected, drawn),
+        _beats(path, wall, spacing_mm, cine, collected, drawn),
         _expected_px(cine, collected),
-        spacing_mm=cine.spacing_mm,
+        spacing_mm=spacing_mm,
         scale=float(np.mean(source.geometry.scale)),
         convention=convention,
     )
@@ -296,12 +302,16 @@ def _long_axis(path: np.ndarray, source: Source, collected: Collected, drawn: Dr
 
 
 def _beats(
-    path: np.ndarray, wall: WallLines, cine: Cine, collected: Collected, drawn: Drawn
+    path: np.ndarray,
+    wall: WallLines,
+    spacing_mm: tuple[float, ...] | None,
+    cine: Cine,
+    collected: Collected,
+    drawn: Drawn,
 ) -> ClipBeats:
     cavity = None
     if wall.cavity.size:
-        steps = np.ones(2) if cine.spacing_mm is None else np.array(cine.spacing_mm)[::-1]
-        along = np.diff(path[:, wall.cavity] * steps, axis=1)
+        along = np.diff(path[:, wall.cavity] * steps_of(spacing_mm, path.shape[-1]), axis=1)
         cavity = np.linalg.norm(along, axis=-1).sum(axis=1)
     trace = collected.trace
     found = [] if trace is None else [one.reference for one in trace.beats if one.cause != "start"]

@@ -12,6 +12,7 @@ import numpy as np
 from cineflow.cli.analyse.job import Analysis
 from cineflow.filing.nifti import write_motion
 from cineflow.report import (
+    Panel,
     write_analysis_report,
     write_arrays,
     write_csv,
@@ -21,6 +22,7 @@ from cineflow.report import (
     write_readings_report,
 )
 from cineflow.report.arrays import described_arrays
+from cineflow.report.planes import with_wall
 from cineflow.report.strain_charts import strain_rows, strain_table
 
 #: Kinds of pictures; "png" is one still.
@@ -95,7 +97,7 @@ _ARRAYS = {
     "directions": {"unit": "", "meaning": "direction of each part"},
     "segments": {"unit": "", "meaning": "AHA segment of each part, or 0"},
     "references": {"unit": "frame", "meaning": "reference frame of each frame's strain"},
-    "wall": {"unit": "px", "meaning": "points of the wall [frames, points, (x, y)]"},
+    "wall": {"unit": "px", "meaning": "points of the wall [frames, points, (x, y[, z])]"},
     "lengths": {
         "unit": "",
         "meaning": "IVS, LVID and LVPW of each frame [frames, 3], `length_unit`",
@@ -253,7 +255,9 @@ def _write_page(folder: Path, found: Analysis) -> None:
         picture,
         None,
         found.provenance,
-        panels=collected.panels,
+        panels=_panels(found),
+        strain=found.strain,
+        no_strain=found.no_strain,
     )
 
 
@@ -262,10 +266,16 @@ def _write_picture(path: Path, found: Analysis) -> None:
     if collected.trace is not None:
         write_picture(path, found.cine, collected.trace)
     elif collected.panels:
-        write_planes(path, collected.panels)
+        write_planes(path, _panels(found))
     else:
         assert collected.readings is not None
         write_overlay(path, found.cine, collected.readings)
+
+
+def _panels(found: Analysis) -> Sequence[Panel]:
+    """The planes of volumes, with the wall where its strain was measured."""
+    panels, strain = found.collected.panels, found.strain
+    return with_wall(panels, strain) if panels and strain is not None else panels
 
 
 def written_files(folder: Path) -> Sequence[str]:

@@ -6,6 +6,8 @@ It is JSON, or the same words as options of the command:
     {"view": "short-axis", "endo": [[x, y], ...], "epi": [[x, y], ...], "anterior": [x, y],
      "level": "mid"}
     {"view": "parasternal-long-axis", "points": [[x, y], [x, y], [x, y], [x, y]]}
+    {"view": "ventricle", "rings": [{"endo": [[x, y, z], ...], "epi": [[x, y, z], ...]}, ...],
+     "apex": [x, y, z], "anterior": [x, y, z]}                          volumes
 
 Coordinates are pixels of the clip, x first, with 0 at the centre of the first pixel. `frame` is the
 frame they were drawn in (default 0). `ed` and `es` list phases; without them they are found.
@@ -24,16 +26,20 @@ import numpy as np
 from cineflow.errors import ArgumentError
 from cineflow.motion import FOUR_CHAMBER, TWO_CHAMBER, ventricle
 from cineflow.motion.lines import WallLines, apical, short_axis
+from cineflow.motion.volume_lines import ventricle as ventricle_of_volumes
 
 _APICAL = {"four-chamber": FOUR_CHAMBER, "two-chamber": TWO_CHAMBER}
 LONG_AXIS = "parasternal-long-axis"
-VIEWS = (*_APICAL, "short-axis", LONG_AXIS)
+#: The view of volumes; all others are of images.
+VENTRICLE = "ventricle"
+VIEWS = (*_APICAL, "short-axis", LONG_AXIS, VENTRICLE)
 
 #: Keys of each view; those of the last line belong to all.
 _NEEDS = {
     **dict.fromkeys(_APICAL, ({"contour"}, {"line"})),
     "short-axis": ({"endo", "epi", "anterior"}, {"level", "septum"}),
     LONG_AXIS: ({"points"}, set[str]()),
+    VENTRICLE: ({"rings", "apex", "anterior"}, {"septum"}),
 }
 _ALWAYS = {"view", "frame", "ed", "es"}
 
@@ -58,12 +64,36 @@ class Drawn:
     es: tuple[int, ...] = ()
     values: Mapping[str, Any] | None = None
 
+    def wall_of_volumes(self, spacing_mm: tuple[float, float, float] | None) -> WallLines | None:
+        """The wall to follow through volumes; None where nothing was drawn.
+
+        Raises:
+            ArgumentError: Drawn in images, or as `volume_lines.ventricle`.
+        """
+        if self.values is None:
+            return None
+        if self.view != VENTRICLE:
+            raise ArgumentError(
+                f"images, to follow a wall of {self.view}", "volumes", f"Their view is {VENTRICLE}"
+            )
+        return ventricle_of_volumes(
+            [tuple(_points(ring, name, 3) for name in ("endo", "epi"))  # type: ignore[misc]
+             for ring in self.values["rings"]],
+            _numbers(self.values["apex"], 3),
+            _numbers(self.values["anterior"], 3),
+            septum=self.values.get("septum", "counterclockwise"),
+            spacing_mm=spacing_mm,
+        )  # fmt: skip
+
     def wall(self, spacing_mm: tuple[float, float] | None) -> WallLines | None:
         """The wall to follow; None for a long axis, or where nothing was drawn.
 
         Raises:
-            ArgumentError: As `lines.apical` and `lines.short_axis`.
+            ArgumentError: Drawn in volumes, or as `lines.apical` and `lines.short_axis`.
         """
+        if self.view == VENTRICLE:
+            views = ", ".join(VIEWS[:-1])
+            raise ArgumentError("volumes, to follow a ventricle", "images", f"Views: {views}")
         if self.values is None or self.view == LONG_AXIS:
             return None
         if self.view in _APICAL:
@@ -132,10 +162,15 @@ def drawn(found: Mapping[str, Any]) -> Drawn:
         )
     frame = found.get("frame", 0)
     phases = {name: found.get(name, []) for name in ("ed", "es")}
-    whole = [frame, *phases["ed"], *phases["es"]]
-    if any(isinstance(one, bool) or not isinstance(one, int) or one < 0 for one in whole):
-        raise ArgumentError("frame, ed and es as whole numbers of 0 or more", f"{whole}", _SEE)
+    lists = all(isinstance(one, list) for one in phases.values())
+    whole = [frame, *phases["ed"], *phases["es"]] if lists else []
+    if not whole or any(type(one) is not int or one < 0 for one in whole):
+        wanted = "a whole number of 0 or more as frame, lists of them as ed and es"
+        raise ArgumentError(wanted, repr(whole or phases), _SEE)
     values = {name: found[name] for name in (needed | optional) & set(found)}
+    rings = values.get("rings", [])
+    if not isinstance(rings, list) or not all(isinstance(one, dict) for one in rings):
+        raise ArgumentError('rings: [{"endo": ..., "epi": ...}, ...]', "something else", _SEE)
     return Drawn(view, frame, tuple(phases["ed"]), tuple(phases["es"]), values)
 
 
@@ -157,21 +192,23 @@ def parse_points(text: str) -> list[list[float]]:
 _SEE = "docs/analyse.md shows what each view needs"
 
 
-def _points(values: Mapping[str, Any], name: str) -> np.ndarray:
+def _points(values: Mapping[str, Any], name: str, dimensions: int = 2) -> np.ndarray:
     try:
         points = np.array(values[name], np.float64)
-    except (TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         points = np.zeros(0)
-    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
-        raise ArgumentError(f"{name}: finite points [[x, y], ...]", "something else", _SEE)
+    if points.ndim != 2 or points.shape[1] != dimensions or not np.isfinite(points).all():
+        wanted = ", ".join("xyz"[:dimensions])
+        raise ArgumentError(f"{name}: finite points [[{wanted}], ...]", "something else", _SEE)
     return points
 
 
-def _numbers(value: Any) -> list[float]:
+def _numbers(value: Any, dimensions: int = 2) -> list[float]:
     try:
         numbers = [float(one) for one in value]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         numbers = []
-    if len(numbers) != 2:
-        raise ArgumentError("a point [x, y]", "something else", _SEE)
+    if len(numbers) != dimensions:
+        wanted = ", ".join("xyz"[:dimensions])
+        raise ArgumentError(f"a point [{wanted}]", "something else", _SEE)
     return numbers
