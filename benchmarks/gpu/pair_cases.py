@@ -1,4 +1,4 @@
-"""Cases of RAFT's correlation and of the correlation of patches."""
+"""Cases of RAFT's correlation, of the correlation of patches and of the Lucas-Kanade step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812, torch's own idiom
 
 from benchmarks.gpu.case import Case, pixels_at, size_of, smooth_flow
 from benchmarks.ops.correlation_pyramid import LEVELS, RADIUS, SAMPLES, levels_of, product
+from benchmarks.ops.lucas_kanade_step import CELL, SIGMA, gaussian, step_of_torch
 from benchmarks.ops.patches import FRAMES, MAPS, POINTS, SIZE, patches_of_torch
 from cineflow import ops
 
@@ -16,6 +17,7 @@ def pair_cases(device: str = "cuda") -> list[Case]:
         *(make(128, side, device) for side in (28, 56) for make in (raft_volume, raft_lookup)),
         raft_on_demand(128, 56, device),
         *(patch_correlation(pool, device) for pool in ((4, 4), (8, 1))),
+        *(lucas_kanade_step(256, refinements, device) for refinements in (0, 8)),
     ]
 
 
@@ -110,6 +112,31 @@ def patch_correlation(pool: tuple[int, int], device: str) -> Case:
         read + size_of(*results),
         ours,
         {"torch grid_sample, avg_pool2d, matmul": peer},
+    )
+
+
+def lucas_kanade_step(side: int, refinements: int, device: str) -> Case:
+    """One level of the tracker. The op also allocates its workspace."""
+    previous = 60 * F.avg_pool2d(torch.randn(1, 1, side + 4, side + 4, device=device), 5, 1)
+    current = previous.roll(1, 3) + torch.randn(1, 1, side, side, device=device)
+    mask = torch.ones(1, 1, side // CELL, side // CELL, device=device)
+    out = torch.empty(1, 2, side // CELL, side // CELL, device=device)
+    window = gaussian()
+
+    def ours() -> torch.Tensor:
+        return ops.lucas_kanade_step(
+            previous, current, mask, cell=CELL, sigma=SIGMA, refinements=refinements, out=out
+        )
+
+    def peer() -> torch.Tensor:
+        return step_of_torch(previous, current, mask, window, refinements)
+
+    torch.testing.assert_close(ours(), peer(), rtol=0, atol=5e-3)
+    return Case(
+        f"lucas_kanade_step {side}^2, {refinements} refinements",
+        size_of(previous, current, mask, out),
+        ours,
+        {"torch convolutions": peer},
     )
 
 

@@ -13,6 +13,7 @@ from benchmarks.ops.correlation_pyramid import (
     correlation_on_demand,
     correlation_pyramid,
 )
+from benchmarks.ops.lucas_kanade_step import lucas_kanade_step
 from benchmarks.ops.patches import patch_correlation
 from benchmarks.ops.polar import polar, polar_bytes, polar_moving, unpolar
 from benchmarks.ops.scan_convert import scan_convert, scan_convert_volume
@@ -38,6 +39,8 @@ def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
     yield partial(warp_correlation, 64, 56, fused=False)
     for pool in ((4, 4), (8, 1)):
         yield partial(patch_correlation, pool)
+    for refinements in (0, 8):
+        yield partial(lucas_kanade_step, 256, refinements)
     yield partial(warp_image, 224, build_maps=False)
     yield partial(warp_image, 224, build_maps=True)
     yield partial(warp_image, 224, build_maps=False, rough=True)

@@ -15,10 +15,11 @@ from cineflow.export.graph.model import output_sizes
 from cineflow.export.graph.sampling import named_linear
 from cineflow.export.ops import (
     DOMAIN,
-    OPERATORS,
+    Operator,
     every_node,
     every_node_of,
     names_read_by,
+    row_of,
     unknown_ops,
 )
 from cineflow.spec import ModelSpec, Role
@@ -288,10 +289,11 @@ def _unknown_ops(model: onnx.ModelProto) -> Iterator[Finding]:
 
 def _wrong_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
     for node in every_node_of(model):
-        if node.domain != DOMAIN or node.op_type not in OPERATORS:
+        row = _row_of(node)
+        if row is None:
             continue
         try:
-            OPERATORS[node.op_type].inputs_of(node)
+            row.inputs_of(node)
         except ExportError as error:
             yield Finding(
                 ERROR,
@@ -300,6 +302,14 @@ def _wrong_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
                 f"wanted {error.wanted}. The rules about coordinates and targets were not applied",
                 error.remedy,
             )
+
+
+def _row_of(node: onnx.NodeProto) -> Operator | None:
+    """The row of a node of ours; None also where there is no row, which another rule says."""
+    try:
+        return row_of(node)
+    except ExportError:
+        return None
 
 
 def _ops_without_body(model: onnx.ModelProto) -> Iterator[Finding]:
@@ -324,9 +334,9 @@ _ONNX_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 
 def _unknown_attributes(model: onnx.ModelProto) -> Iterator[Finding]:
     for node in every_node_of(model):
-        if node.domain != DOMAIN or node.op_type not in OPERATORS:
+        row = _row_of(node)
+        if row is None:
             continue
-        row = OPERATORS[node.op_type]
         for name in row.unknown_attributes(node):
             yield Finding(
                 ERROR,

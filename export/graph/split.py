@@ -184,7 +184,7 @@ def _op_step(node: onnx.NodeProto) -> dict[str, Any]:
     row = row_of(node)
     assert row is not None  # it is called for our ops only
     return {
-        "op": node.op_type,
+        "op": row.name,
         "inputs": list(row.inputs_of(node).values()),
         "outputs": list(node.output),
         "attributes": row.attributes_of(node),

@@ -7,7 +7,7 @@ import onnx
 from cineflow.errors import ExportError
 from cineflow.export.ops._nodes import every_graph, every_node
 from cineflow.export.ops._operator import DOMAIN
-from cineflow.export.ops._registry import row_of
+from cineflow.export.ops._registry import OPERATORS, row_of
 
 #: Rank of a value that nothing tells: an image's.
 _IMAGE_RANK = 4
@@ -20,11 +20,11 @@ def attach_bodies(model: onnx.ModelProto) -> None:
 
     Raises:
         ExportError: An op has no row or no body for its attributes, a node has the wrong number of
-            inputs, or two nodes of one op differ in attributes, in the kind of their images or in
-            their rank: a function has only one body.
+            inputs, or the nodes of one op differ in attributes, in the kind of their images or in
+            their rank, so that they need more bodies than the op may have variants.
     """
     del model.functions[:]
-    seen: dict[str, onnx.FunctionProto] = {}
+    seen: dict[str, list[onnx.FunctionProto]] = {}
     bytes_in, ranks = _known_values(model)
     for node in every_node(model.graph.node):
         row = row_of(node)
@@ -45,14 +45,25 @@ def attach_bodies(model: onnx.ModelProto) -> None:
             for name, value in row.attributes.items()
             if name not in given
         )
-        if seen.setdefault(node.op_type, function) != function:
+        bodies = seen.setdefault(row.name, [])
+        if function not in bodies:
+            bodies.append(function)
+        if len(bodies) > row.variants:
             raise ExportError(
-                f"all {DOMAIN}::{node.op_type} nodes of one graph with the same attributes",
+                f"all {DOMAIN}::{row.name} nodes of one graph with the same attributes"
+                if row.variants == 1
+                else f"at most {row.variants} kinds of {DOMAIN}::{row.name} in one graph",
                 f"node {node.name} differs from an earlier one",
                 "Use one border, radius, grid and order throughout the module, and images of one "
                 "kind (bytes or floating point, images or volumes)",
             )
-    model.functions.extend(seen[name] for name in sorted(seen))
+        # A function of its own name for each body: parsers find functions by their name.
+        node.op_type = row.node_types[bodies.index(function)]
+    for name, bodies in sorted(seen.items()):
+        for index, function in enumerate(bodies):
+            named = model.functions.add()
+            named.CopyFrom(function)
+            named.name = OPERATORS[name].node_types[index]
 
 
 def inferred(model: onnx.ModelProto) -> onnx.ModelProto:

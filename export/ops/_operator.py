@@ -57,6 +57,8 @@ class Operator:
             single-precision island ends there; see `cineflow.export.graph.half`.
         sampled: The input that the body passes to GridSample; "" where it has no GridSample.
             Targets limit its rank.
+        variants: Most bodies that one graph may have, for nodes that differ in attributes. The
+            second is a function "<name>_2", and so on; the op library knows these names.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Operator:
     features: tuple[str, ...] = ()
     contracts: bool = False
     sampled: str = ""
+    variants: int = 1
 
     def __post_init__(self) -> None:
         kinds = dict(self.inputs)
@@ -90,6 +93,12 @@ class Operator:
     def torch_name(self) -> str:
         """Name under `torch.ops.cineflow`, and of the op's file: "WarpFlow" -> "warp_flow"."""
         return re.sub(r"(?<!^)(?=[A-Z])", "_", self.name).lower()
+
+    @property
+    def node_types(self) -> tuple[str, ...]:
+        """The types of its nodes: its name, and those of its variants."""
+        more = (f"{self.name}_{index}" for index in range(2, self.variants + 1))
+        return (self.name, *more)
 
     def positions(self, names: tuple[str, ...]) -> tuple[int, ...]:
         """Positions of some inputs of this op, in their order."""

@@ -42,19 +42,25 @@ def row_of(node: onnx.NodeProto) -> Operator | None:
     """
     if node.domain != DOMAIN:
         return None
-    if node.op_type not in OPERATORS:
+    row = OPERATORS.get(node.op_type) or _variants().get(node.op_type)
+    if row is None:
         raise ExportError(
             f"an op of {', '.join(sorted(OPERATORS))}",
             f"{DOMAIN}::{node.op_type}",
             f"Add its row to export/ops, or use a cineflow that has {node.op_type}",
         )
-    return OPERATORS[node.op_type]
+    return row
+
+
+def _variants() -> dict[str, Operator]:
+    """The rows of the node types that are a second or further body of an op."""
+    return {name: row for row in OPERATORS.values() for name in row.node_types[1:]}
 
 
 def unknown_ops(model: onnx.ModelProto) -> list[str]:
     """Node types of domain `cineflow` anywhere in `model` that have no row, sorted."""
     ours = {node.op_type for node in every_node_of(model) if node.domain == DOMAIN}
-    return sorted(ours - set(OPERATORS))
+    return sorted(ours - set(OPERATORS) - set(_variants()))
 
 
 def translation_table() -> dict[Any, Callable[..., Any]]:

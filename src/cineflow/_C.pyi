@@ -9,6 +9,9 @@ MAX_DILATION: int
 MAX_LEVELS: int
 MAX_LOOKUP_RADIUS: int
 MAX_PATCH: int
+STEP_PLANES: int
+MAX_CELL: int
+MAX_REFINEMENTS: int
 PAIR_BLOCK: int
 PAIR_FIELDS: int
 
@@ -47,6 +50,19 @@ def correlation_on_demand(
     levels: int,
     radius: int,
     scale: float,
+    stream: int = 0,
+) -> None: ...
+def lucas_kanade_step(
+    previous: Any,
+    current: Any,
+    mask: Any,
+    out: Any,
+    cell: int,
+    sigma: float,
+    refinements: int,
+    trust: float,
+    ridge: float,
+    workspace: Any = None,
     stream: int = 0,
 ) -> None: ...
 def patch_correlation(

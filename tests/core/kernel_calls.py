@@ -26,6 +26,8 @@ def run_kernel(cuda: Backend, call: Call, stream: int = 0) -> np.ndarray:
 
 def launch(cuda: Backend, call: Call, **arguments: Any) -> None:
     """Call the function of `_C` on tensors, with the options of `call`."""
+    if call.op.workspace is not None:
+        arguments["workspace"] = cuda.empty((call.op.workspace(call.shape),), "float32", "planar")
     getattr(cuda.module, call.op.function)(**arguments, **call.op.kernel(call.options))
 
 

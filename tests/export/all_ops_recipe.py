@@ -44,6 +44,7 @@ SPEC = ModelSpec(
         grey("converted"),
         TensorSpec("windows", "float32", (1, 36, *SIZE), "", tolerance=1e-3),
         TensorSpec("demanded", "float32", (1, 36, *SIZE), "", tolerance=1e-3),
+        TensorSpec("stepped", "float32", (1, 2, 8, 10), "px", tolerance=1e-3),
         TensorSpec("patches", "float32", (1, 4, 16, 64), "", tolerance=1e-3),
     ),
 )
@@ -57,15 +58,20 @@ class AllOps(torch.nn.Module):
         composed = ops.compose_flow(flow, flow, border="clamp")
         block = ops.CorrelationBlock(f1, f2, radius=1)
         on_demand = ops.CorrelationBlock(f1, f2, radius=1, memory_limit=0)
+        moved = ops.warp(image, composed)
+        cells = torch.ones(1, 1, 8, 10)
         return (
             ops.polar_unresample(polar, CENTRE, GRID, SIZE),
             ops.correlation(f1, f2, radius=1),
             ops.warp_correlation(f1, f2, flow, radius=2, order="xy", scale="sqrt"),
             composed,
-            ops.warp(image, composed),
+            moved,
             ops.scan_convert(image, PROBE, SIZE),
             block.lookup(flow),
             on_demand.lookup(flow),
+            ops.lucas_kanade_step(
+                image.float(), moved, cells, cell=4, sigma=1.5, refinements=1, ridge=10.0
+            ),
             ops.patch_correlation(f1, f2, points, points + 1, size=8, pool=(2, 1)),
         )
 

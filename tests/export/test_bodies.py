@@ -20,6 +20,7 @@ from cineflow.export.engines.builder import EngineBuild
 from cineflow.export.graph.model import inline
 from cineflow.export.ops import OPERATORS, attach_bodies
 from cineflow.export.verify import verify_bundle
+from cineflow.runtime.engines.onnxruntime import register_op_library
 from tests.op_calls import OPS, ROWS, VOLUMES, Call, Op, make_call
 from tests.ops.fronts import feeds, graph, open_session
 
@@ -165,6 +166,60 @@ def test_nodes_that_differ_in_structure_are_refused():
     other = '  moved = cineflow.Warp <border: string = "clamp"> (src, flow)\n  out ='
     with pytest.raises(ExportError, match="same attributes"):
         with_bodies(WARP.replace("  out =", other))
+
+
+LEVELS = """
+<ir_version: 10, opset_import: ["" : 20, "cineflow" : 1]>
+main (float[1, 1, 24, 32] a, float[1, 1, 24, 32] b, float[1, 1, 12, 16] fine,
+      float[1, 1, 6, 8] coarse) => (NAMES) {
+LINES
+}
+"""
+
+
+def levels(*kinds: tuple[int, int]) -> onnx.ModelProto:
+    """A graph with a Lucas-Kanade step for each (cell, refinements)."""
+    lines = [
+        f"out{at} = cineflow.LucasKanadeStep <cell: int = {cell}, sigma: float = 1.5, "
+        f"refinements: int = {times}> (a, b, {'fine' if cell == 2 else 'coarse'})"
+        for at, (cell, times) in enumerate(kinds)
+    ]
+    names = ", ".join(f"float[1, 2, h{at}, w{at}] out{at}" for at in range(len(kinds)))
+    return with_bodies(LEVELS.replace("NAMES", names).replace("LINES", "\n".join(lines)))
+
+
+def test_a_body_for_each_kind_of_level(tmp_path):
+    """Nodes alike share a body. The op library knows the names, and gives the same numbers."""
+    model = levels((2, 1), (4, 0), (2, 1), (4, 2))
+    first, second, third = OPERATORS["LucasKanadeStep"].node_types[:3]
+    assert [node.op_type for node in model.graph.node] == [first, second, first, third]
+    assert [function.name for function in model.functions] == [first, second, third]
+    attach_bodies(model)  # also a graph that has bodies already
+    assert [node.op_type for node in model.graph.node] == [first, second, first, third]
+    assert [str(found) for found in lint_model(model) if found.severity == "error"] == []
+
+    rng = np.random.default_rng(3)
+    shapes = {"a": (24, 32), "b": (24, 32), "fine": (12, 16), "coarse": (6, 8)}
+    given = {name: rng.uniform(0, 9, (1, 1, *shape)) for name, shape in shapes.items()}
+    given = {name: values.astype(np.float32) for name, values in given.items()}
+    bodies = ort.InferenceSession(model.SerializeToString()).run(None, given)
+    options = ort.SessionOptions()
+    register_op_library(options)
+    for got, wanted in zip(
+        ort.InferenceSession(model.SerializeToString(), options).run(None, given),
+        bodies,
+        strict=True,
+    ):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+    options.optimized_model_filepath = str(tmp_path / "run.onnx")
+    ort.InferenceSession(model.SerializeToString(), options)
+    ran = onnx.load(tmp_path / "run.onnx").graph.node
+    assert {node.op_type for node in ran} == {first, second, third}
+
+
+def test_more_kinds_than_the_library_has_names_for():
+    with pytest.raises(ExportError, match="at most 4 kinds of cineflow::LucasKanadeStep"):
+        levels(*((2, times) for times in range(5)))
 
 
 def test_bytes_and_numbers_want_two_bodies():

@@ -62,6 +62,8 @@ class Op:
         launcher: Name of the function in `_C`, where it differs.
         kernel: The options as keyword arguments of that function.
         words: The inputs that are not arrays and the options, as arguments of `cineflow.ops`.
+        workspace: Floats that the CUDA kernels need, from the shape of the result.
+        launches: CUDA launches of one call, from its options.
         barriers: Whether the threads of the CUDA kernel wait for each other.
         dimensions: 2 for images, 3 for volumes. `draw` takes the shape of an image in either case,
             and adds the depth of a volume.
@@ -89,6 +91,8 @@ class Op:
     launcher: str = ""
     kernel: Callable[[Options], Options] = kernel_options
     words: Callable[[Inputs, Options], Options] = lambda inputs, options: dict(options)
+    workspace: Callable[[tuple[int, ...]], int] | None = None
+    launches: Callable[[Options], int] = lambda options: 1
     barriers: bool = False
     dimensions: int = 2
     refusals: tuple[tuple[Mapping[str, Any], str], ...] = ()

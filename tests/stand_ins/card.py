@@ -90,17 +90,25 @@ class Card:
         return buffer
 
     def kernel(self, name: str, run: Callable[..., Any]) -> Callable[..., Any]:
-        """One of our kernels, queued like an engine."""
+        """One of our kernels, queued like an engine. Its memory must be that of the series."""
+        floats = getattr(run, "workspace_floats", lambda *_: 0)
 
-        def call(*arguments: Any, out: Any = None) -> Any:
+        def call(*arguments: Any, out: Any = None, workspace: Any = None) -> Any:
             if out is None:
                 self.log.append(f"allocate {name}")
                 made = run(*arguments)
                 out = self.empty(made.shape, made.dtype)
                 return out
+            wanted = floats(*arguments)
+            assert (workspace is not None) == (wanted > 0)
+            if wanted:
+                assert workspace.dtype == np.float32
+                assert workspace.size == wanted
+                assert any(np.shares_memory(workspace, one) for one in self.buffers.values())
             self.queue(name, lambda: run(*arguments, out=out.view(np.ndarray)))
             return out
 
+        call.workspace_floats = floats  # type: ignore[attr-defined]
         return call
 
     def modules(self) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class CustomOp final : public OrtCustomOp {
     const OrtApi& api;
     Device device;
     Args attributes;
-    OrtAllocator* allocator = nullptr;  // for CPU memory; only for ops with a workspace
+    OrtAllocator* allocator = nullptr;  // of the device; only for ops with a workspace
 
     ~Kernel() {
       if (allocator != nullptr) api.ReleaseAllocator(allocator);
@@ -101,12 +101,19 @@ class CustomOp final : public OrtCustomOp {
       }
     }
 
-    OrtStatus* run_cuda(const Args& args, const OrtKernelContext& context) const noexcept {
+    OrtStatus* run_cuda(Args& args, const OrtKernelContext& context) const noexcept {
       void* stream = nullptr;
       if (OrtStatus* failed = api.KernelContext_GetGPUComputeStream(&context, &stream)) {
         return failed;
       }
-      return to_ort(api, Op::kName, Op::kCuda(args, stream));
+      if constexpr (kHasCudaWorkspace<Op>) {
+        // Freed before the kernels have run; what takes it next is later in the same stream.
+        const Workspace workspace(*allocator, Op::kCudaWorkspace(args));
+        args.workspace = workspace.memory();
+        return to_ort(api, Op::kName, Op::kCuda(args, stream));
+      } else {
+        return to_ort(api, Op::kName, Op::kCuda(args, stream));
+      }
     }
   };
 
@@ -138,7 +145,7 @@ class CustomOp final : public OrtCustomOp {
     if (!status.ok()) return to_ort(api, Op::kName, status);
     std::unique_ptr<Kernel> made(new (std::nothrow) Kernel{api, device_, args});
     if (made == nullptr) return api.CreateStatus(ORT_FAIL, "cineflow: out of memory");
-    if (kHasWorkspace && device_ == Device::kCpu) {
+    if (device_ == Device::kCpu ? kHasWorkspace : kHasCudaWorkspace<Op>) {
       OrtStatus* failed = api.KernelInfoGetAllocator(&info, OrtMemTypeDefault, &made->allocator);
       if (failed != nullptr) return failed;
     }

@@ -34,6 +34,12 @@ constexpr bool kMayGiveBytes = false;
 template <typename Op>
 constexpr bool kMayGiveBytes<Op, std::enable_if_t<Op::kGivesBytes>> = true;
 
+/// Whether an op's CUDA launcher needs a workspace: Op::kCudaWorkspace gives its bytes.
+template <typename Op, typename = void>
+constexpr bool kHasCudaWorkspace = false;
+template <typename Op>
+constexpr bool kHasCudaWorkspace<Op, std::void_t<decltype(Op::kCudaWorkspace)>> = true;
+
 inline Attributes& read_border(Attributes& node, Border* border) noexcept {
   return node.choice("border", {{"zeros", Border::kZeros}, {"clamp", Border::kClamp}}, border);
 }

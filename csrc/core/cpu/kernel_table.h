@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "cpu/all_pairs_tiles.h"
+#include "cpu/cell_rows.h"
 #include "cpu/matrix_product.h"
 #include "cpu/patches.h"
 #include "cpu/sample_blocks.h"
@@ -134,6 +135,10 @@ struct Kernels {
   using SumPairBlock = void(const PairBlock&) noexcept;
   using SamplePatch = void(const PatchSampling&) noexcept;
   using MultiplyMatrices = void(const MatrixProduct&) noexcept;
+  using PairPixels = void(const PixelPair&) noexcept;
+  using GatherCells = void(const CellGather&) noexcept;
+  using SumWindow = void(const WindowSum&) noexcept;
+  using OnCells = void(const CellRow&) noexcept;
   using SumBlock = double(const float* first, std::int64_t pitch, int rows, int columns) noexcept;
   using AllFinite = bool(const float* values, std::int64_t count) noexcept;
 
@@ -162,6 +167,14 @@ struct Kernels {
   LocatePanelRow* locate_panel_row;
   /// Samples of every channel of a panel.
   SamplePanel* sample_panel;
+  PairPixels* pair_pixels;
+  GatherCells* gather_cells;
+  SumWindow* sum_window;
+  OnCells* weigh_cells;    // weight, and the weighted equations
+  OnCells* solve_cells;    // inverse and flow, from the windowed equations
+  OnCells* explain_cells;  // the variance that the flow leaves unexplained
+  OnCells* leave_cells;    // the weighted targets that the flow leaves
+  OnCells* refine_cells;   // the flow, by the windowed targets that it left
 };
 
 /// The table in use: the widest that this machine runs, or the one that CINEFLOW_ISA names.

@@ -15,6 +15,7 @@ from cineflow.ops.correlation_on_demand import feature_pyramid as feature_pyrami
 from cineflow.ops.correlation_pyramid import correlation_lookup as correlation_lookup
 from cineflow.ops.correlation_pyramid import correlation_pyramid as correlation_pyramid
 from cineflow.ops.correlation_pyramid import pyramid_level as pyramid_level
+from cineflow.ops.lucas_kanade_step import lucas_kanade_step as lucas_kanade_step
 from cineflow.ops.patch_correlation import patch_correlation as patch_correlation
 from cineflow.ops.polar import PolarGrid as PolarGrid
 from cineflow.ops.polar import polar_resample as polar_resample

@@ -9,8 +9,13 @@ from cineflow.ops.arrays import Array, all_numpy, shared_kind
 from cineflow.ops.operator import Operator
 
 
-def run(op: Operator, *arguments: Any, out: Array | None = None) -> Array:
+def run(
+    op: Operator, *arguments: Any, out: Array | None = None, workspace: Array | None = None
+) -> Array:
     """Compute `op` for its schema's arguments: into `out`, or into a new array.
+
+    `workspace` is for callers that keep the memory of an op on a GPU from call to call, such as a
+    CUDA graph: [op.workspace(*arguments)] float32.
 
     Raises:
         ArgumentError: Kinds, ranks, shapes, dtypes or devices do not fit.
@@ -20,6 +25,8 @@ def run(op: Operator, *arguments: Any, out: Array | None = None) -> Array:
     given = tensors if out is None else (*tensors, out)
     if all_numpy(given):
         return _run(op, arguments, out)
+    if workspace is not None:
+        return _run_within(op, arguments, out, workspace)
     at_once = Operator.needs_no_dispatcher
     if at_once is not None and at_once(op, given):
         return _run(op, arguments, out)
@@ -43,6 +50,17 @@ def _run(op: Operator, arguments: tuple[Any, ...], out: Array | None) -> Array:
         op.require_ranks(arguments)
         out = op.allocate(*arguments)
     op.fill(out, *arguments)
+    return out
+
+
+def _run_within(
+    op: Operator, arguments: tuple[Any, ...], out: Array | None, workspace: Array
+) -> Array:
+    """As `_run`, in memory of the caller's, for an op that needs some on a GPU."""
+    if out is None:
+        op.require_ranks(arguments)
+        out = op.allocate(*arguments)
+    op.fill(out, *arguments, workspace=workspace)
     return out
 
 

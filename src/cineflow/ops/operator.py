@@ -31,6 +31,9 @@ class Operator:
         allocate: `allocate(*arguments)` returns an uninitialised result for tensors of those axes.
             It is also the fake kernel.
         fill: `fill(out, *arguments)` runs the kernel.
+        workspace: `workspace(*arguments)` is the number of float32 that the kernels need on a GPU;
+            None where they need none. `fill` then takes `workspace=`, and makes it where the caller
+            gives none.
     """
 
     #: Every operator by name, once its module is imported.
@@ -49,6 +52,7 @@ class Operator:
         allocate: Callable[..., Array],
         fill: Callable[..., None],
         volume_axes: Mapping[str, str] | None = None,
+        workspace: Callable[..., int] | None = None,
     ) -> None:
         self.schema = schema
         self.name = schema.partition("(")[0]
@@ -61,6 +65,7 @@ class Operator:
         self.by_value = tuple(at for at, name in enumerate(axes) if name == "centre")
         self.allocate = allocate
         self.fill = fill
+        self.workspace = workspace
         Operator.declared[self.name] = self
         if Operator.registers is not None:
             Operator.registers(self.name)

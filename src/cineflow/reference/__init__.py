@@ -11,6 +11,7 @@ from cineflow.reference.correlation_pyramid import correlation_lookup as correla
 from cineflow.reference.correlation_pyramid import correlation_on_demand as correlation_on_demand
 from cineflow.reference.correlation_pyramid import correlation_pyramid as correlation_pyramid
 from cineflow.reference.correlation_pyramid import feature_pyramid as feature_pyramid
+from cineflow.reference.lucas_kanade_step import lucas_kanade_step as lucas_kanade_step
 from cineflow.reference.patch_correlation import patch_correlation as patch_correlation
 from cineflow.reference.polar import polar_resample as polar_resample
 from cineflow.reference.polar import polar_unresample as polar_unresample

@@ -25,7 +25,8 @@ STEPS_FILE = "segments.json"
 #: Runs one step: takes values by name and returns values by name.
 Runner = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
-#: One of our ops. It takes its tensors, its attributes in the order of the step, and `out=`.
+#: One of our ops. It takes its tensors, its attributes in the order of the step, and `out=`. It may
+#: have `workspace_floats(*arguments)`; where that is above 0, it also takes `workspace=`.
 Kernel = Callable[..., Any]
 
 
@@ -140,13 +141,30 @@ class SegmentedEngine:
 def kernels() -> Mapping[str, Kernel]:
     """Our ops by the name of their node ("Warp"), for NumPy and CuPy arrays."""
     import cineflow.ops  # noqa: F401  declares them
-    from cineflow.ops.dispatch import run
     from cineflow.ops.operator import Operator
 
     return {
-        "".join(word.capitalize() for word in name.split("_")): partial(run, operator)
+        "".join(word.capitalize() for word in name.split("_")): DeclaredKernel(operator)
         for name, operator in Operator.declared.items()
     }
+
+
+class DeclaredKernel:
+    """A declared op as a `Kernel`."""
+
+    def __init__(self, operator: Any) -> None:
+        from cineflow.ops.dispatch import run
+
+        self._operator = operator
+        self._run = partial(run, operator)
+
+    def __call__(self, *arguments: Any, **memory: Any) -> Any:
+        return self._run(*arguments, **memory)
+
+    def workspace_floats(self, *arguments: Any) -> int:
+        """What the op needs on a GPU next to its result, in float32 numbers."""
+        needs = self._operator.workspace
+        return int(needs(*arguments)) if needs is not None else 0
 
 
 def _op_runner(step: SegmentStep, op: Kernel) -> Runner:

@@ -23,5 +23,13 @@ Kernels::SamplePatch sample_patch;
 Kernels::MultiplyMatrices multiply_matrices;
 Kernels::LocatePanelRow locate_panel_row;
 Kernels::SamplePanel sample_panel;
+Kernels::PairPixels pair_pixels;
+Kernels::GatherCells gather_cells;
+Kernels::SumWindow sum_window;
+Kernels::OnCells weigh_cells;
+Kernels::OnCells solve_cells;
+Kernels::OnCells explain_cells;
+Kernels::OnCells leave_cells;
+Kernels::OnCells refine_cells;
 
 }  // namespace cineflow::CINEFLOW_ISA

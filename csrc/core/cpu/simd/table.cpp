@@ -27,6 +27,14 @@ constexpr Kernels kKernels = {
     &multiply_matrices,
     &locate_panel_row,
     &sample_panel,
+    &pair_pixels,
+    &gather_cells,
+    &sum_window,
+    &weigh_cells,
+    &solve_cells,
+    &explain_cells,
+    &leave_cells,
+    &refine_cells,
 };
 
 }  // namespace cineflow::CINEFLOW_ISA

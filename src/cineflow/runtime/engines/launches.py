@@ -90,19 +90,23 @@ class KernelLaunch:
 
 
 class _BoundKernel:
-    scratch_bytes = 0
-
     def __init__(self, kernel: Kernel, arguments: tuple[Any, ...], out: Any) -> None:
         self._kernel, self._arguments, self._out = kernel, arguments, out
+        # Memory that a kernel made itself would belong to another array when the graph is replayed.
+        floats = getattr(kernel, "workspace_floats", None)
+        self.scratch_bytes = 4 * floats(*arguments) if floats is not None else 0
+        self._memory: dict[str, Any] = {}
 
     def give_scratch(self, scratch: Any) -> None:
-        pass  # our kernels need no scratch memory
+        if self.scratch_bytes:
+            floats = scratch[: self.scratch_bytes].view(np.float32)
+            self._memory = {"workspace": floats}
 
     def capturable(self, stream: Any) -> bool:
         return True
 
     def launch(self, stream: Any) -> None:
-        self._kernel(*self._arguments, out=self._out)
+        self._kernel(*self._arguments, out=self._out, **self._memory)
 
 
 class _Shapes:
