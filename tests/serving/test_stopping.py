@@ -73,11 +73,18 @@ def test_a_server_that_stops_takes_no_new_stream(server_binary: Any, repository:
         assert not stopping.is_alive()
 
 
-def test_a_stream_that_is_silent_does_not_hold_it(server_binary: Any, repository: Path) -> None:
-    with TritonServer(repository, binary=server_binary) as server:
+def test_a_stream_that_is_silent_does_not_hold_it(
+    server_binary: Any, repository: Path, tmp_path: Path
+) -> None:
+    """Triton waits for it as long as for streams and models together, and then fails to stop."""
+    log = tmp_path / "server.log"
+    with TritonServer(repository, binary=server_binary, log_file=log) as server:
         client = Client(server.url)
         stream = client.stream("lucas_kanade", resume_s=0)
         stream.push(FRAME)
+    assert "Timeout 2: Found 1 model versions" in log.read_text()
+    assert "Timeout 1: " not in log.read_text()
+    assert "failed to stop server" not in log.read_text()
     with pytest.raises(ServerDied):
         stream.push(FRAME)
     client.close()

@@ -39,6 +39,7 @@ class Plan:
         log: File that takes the server's output.
         shared_memory_prefix: Start of the names of this server's segments in /dev/shm.
         grace_s: Seconds between asking the server to end and killing it.
+        streams_s: Seconds of these that streams get to end. It is killed then if one is live.
         remove: Folders and files to remove when the program is gone and cannot do it.
         preload: Library that the server loads first. It takes the server's hidden arguments from
             the environment.
@@ -58,6 +59,7 @@ class Plan:
     log: str
     shared_memory_prefix: str
     grace_s: float
+    streams_s: float
     remove: list[str]
     preload: str
     repository: str

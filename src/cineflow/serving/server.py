@@ -103,7 +103,8 @@ class TritonServer:
             log_file: File for its output. By default a temporary one that is removed on close.
             ready_timeout_s: Seconds until it must be ready.
             exit_timeout_s: Seconds that live streams get to end when the server is stopped. They
-                are told with their next frame; the models then get two more to unload.
+                are told with their next frame. One that sends none is ended with the server then;
+                otherwise the models get two more seconds to unload.
             restarts: How often within ten minutes it is started again after it died, a model's
                 process died or stalled, or a request hung. One more ends it, as the first one does
                 by default. Address, key and log stay the same; live streams are lost.
@@ -356,6 +357,7 @@ class TritonServer:
             log=str(self.log_file),
             shared_memory_prefix=shared_memory_prefix(own.name),
             grace_s=self._command.exit_timeout_s + 5.0,  # the stubs end after the sequences
+            streams_s=self._command.exit_timeout_s,
             remove=own.remove,
             preload=str(ARGUMENTS_LIBRARY),
             repository=str(self.repository),
