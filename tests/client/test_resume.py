@@ -76,15 +76,24 @@ def test_the_server_is_killed_and_comes_back(
     expected: list[Result],
     transport: Any,
 ) -> None:
-    """With four frames in flight; each gets its result, from the new server."""
+    """With four frames in flight; each gets its result, from the new server.
+
+    The caller has one array for all of its frames, so they are sent again from copies.
+    """
     frames = there_and_back(moving_frames)
+    array = np.empty_like(frames[0])
+
+    def filled(frame: np.ndarray) -> np.ndarray:
+        array[...] = frame
+        return array
+
     with TritonServer(repository, binary=server_binary) as first:
         port = int(first.url.rpartition(":")[2])
         with Client(first.url) as client, client.stream("lucas_kanade", transport) as stream:
             for frame, here in zip(frames[:22], expected, strict=False):
-                require_same(stream.push(frame), here)
+                require_same(stream.push(filled(frame)), here)
             os.kill(first.pid, signal.SIGKILL)
-            waiting = [stream.submit(frame) for frame in frames[22:26]]
+            waiting = [stream.submit(filled(frame)) for frame in frames[22:26]]
             first.close()
             with TritonServer(repository, binary=server_binary, grpc_port=port):
                 for sent, here in zip(waiting, expected[22:], strict=False):

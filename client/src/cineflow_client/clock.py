@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from cineflow_client.served import Times
+from cineflow_client.served import Times, changed
 
 #: Two monotonic clocks run apart by this at most, seconds in a second: what NTP may correct.
 _DRIFT = 1e-3
@@ -38,7 +36,7 @@ class ServerClock:
         if self._low > self._high:  # a clock was set, or the server is another one
             self._low, self._high = low, high
         self._at = received_s
-        return replace(
+        return changed(
             server,
             captured_ms=captured_ms,
             sent_s=sent_s,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from dataclasses import replace
 from functools import partial
 
 from cineflow_client.declared import Declared
@@ -24,7 +23,7 @@ from cineflow_client.intake import Intake
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.pending import Pending
 from cineflow_client.resume import AGAIN, Resumer
-from cineflow_client.served import DIRECT, Codec, Result
+from cineflow_client.served import DIRECT, Codec, Result, changed
 from cineflow_client.session import ALIVE_ID, END_ID, Session
 from cineflow_client.slots import Slots
 from cineflow_client.wire import (
@@ -113,7 +112,7 @@ class Delivery:
         if result is not None:
             result = self._intake.crop(result)
             if result.state is not None and not self._shows_state:
-                result = replace(result, state=None)
+                result = changed(result, state=None)
         self._slots.release(pending)
         self._slots.send_waiting(self.leave)
         pending.settle(result, error)
@@ -123,18 +122,22 @@ class Delivery:
         elapsed_ms = 1e3 * (received_s - pending.sent_at)
         step = pending.step
         arrays = answer.read(step.slot)
-        result = read_result(arrays, self._codec, elapsed_ms)
+        place = partial(
+            session.clock.placed,
+            captured_ms=step.time_ms,
+            sent_s=pending.sent_at,
+            received_s=received_s,
+        )
+        result = read_result(arrays, self._codec, elapsed_ms, place)
         if session.ring is not None and session.link.direct is None:
             self._go_direct(session, str(self._codec.notes(arrays).get(DIRECT, "")))
         self.late_frames += self._declared.late(elapsed_ms)
         session.tell(round(1e3 * elapsed_ms), self.late_frames)
-        assert result.times is not None  # every response of a frame has them
-        times = session.clock.placed(result.times, step.time_ms, pending.sent_at, received_s)
         deadline = result.deadline
-        if deadline is not None:
-            late_frames = max(deadline.late_frames, self.late_frames)
-            deadline = replace(deadline, late_frames=late_frames)
-        return replace(result, times=times, deadline=deadline)
+        if deadline is None:
+            return result
+        late_frames = max(deadline.late_frames, self.late_frames)
+        return changed(result, deadline=changed(deadline, late_frames=late_frames))
 
     def _go_direct(self, session: Session, name: str) -> None:
         """Frames go straight to the model's process from here on, if it offers that."""

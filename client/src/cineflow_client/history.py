@@ -61,6 +61,17 @@ class History:
         self._sent[request_id] = Sent(request_id, step, asked)
         return asked
 
+    def keep(self, request_id: str, step: Step) -> None:
+        """Note what is sent again of a frame. One whose state has come already needs nothing."""
+        sent = self._sent.get(request_id)
+        if sent is not None:
+            sent.step = step
+
+    def step(self, request_id: str) -> Step | None:
+        """What is sent again of a frame; None where nothing is."""
+        sent = self._sent.get(request_id)
+        return None if sent is None else sent.step
+
     def asks(self, request_id: str) -> bool:
         """Whether the state is asked for with a frame."""
         sent = self._sent.get(request_id)

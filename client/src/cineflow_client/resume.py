@@ -25,7 +25,7 @@ from cineflow_client.errors import (
     closed_stream,
 )
 from cineflow_client.history import History
-from cineflow_client.served import INDICES, STATE, Result
+from cineflow_client.served import INDICES, STATE, Result, changed
 from cineflow_client.session import Session
 from cineflow_client.wire import Step
 
@@ -79,11 +79,6 @@ class Resumer:
         self._resumed_at = float("-inf")
         self.session = make_session(self._beginning())
 
-    @property
-    def keeps_frames(self) -> bool:
-        """Whether a frame must stay as it is after it was sent."""
-        return self._resume_s > 0 or not self.session.settled
-
     # -- frames ------------------------------------------------------------------------------------
 
     def send(
@@ -97,8 +92,12 @@ class Resumer:
         """Send a frame, or keep it for the next session; see `Session.send`."""
         with self._leaving:
             if self._resume_s <= 0:
+                step = step if self.session.settled else _kept(step)
                 self.session.send(request_id, step, self._wanted, failed, leads=leads)
                 return
+            # One that leaves at once is kept after that, while it is computed.
+            leaves_at_once = self.session.settled and self.interrupted is None
+            step = step if leaves_at_once else _kept(step)
             asked = self._history.add(request_id, step)
             if self.interrupted is not None:
                 return
@@ -108,6 +107,7 @@ class Resumer:
                 refused = FrameRejected("a frame that can be sent", repr(error))
                 self._history.settle(request_id, None, refused)
                 raise
+            self._history.keep(request_id, _kept(step))
 
     def settle(
         self, request_id: str, result: Result | None, error: CineflowClientError | None
@@ -129,7 +129,9 @@ class Resumer:
             if session.link.direct is None:
                 return
             for request_id in session.link.direct.retire():
-                if self.interrupted is None and (step := find(request_id)) is not None:
+                step = find(request_id)
+                if self.interrupted is None and step is not None:
+                    step = self._history.step(request_id) or step
                     outputs = self._outputs(self._history.asks(request_id))
                     session.sent_by_call()
                     session.link.send(session.request(request_id, step, outputs, lies_there=True))
@@ -246,3 +248,8 @@ class Resumer:
         """End the call of the current session at once, and do not begin another one."""
         self.close()
         self.session.link.hang_up()
+
+
+def _kept(step: Step) -> Step:
+    """The step with a frame of its own: the caller may write to its array again."""
+    return step if step.kept else changed(step, frame=step.frame.copy(), kept=True)

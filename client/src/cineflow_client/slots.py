@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from cineflow_client.errors import CineflowClientError, FrameDropped, StreamBusy, StreamClosed
 from cineflow_client.pending import Owner, Pending
+from cineflow_client.served import changed
 from cineflow_client.waiting import Waiting
 from cineflow_client.wire import Step
 
@@ -63,7 +63,7 @@ class Slots:
                     "Drop this frame, wait longer (wait_s), or open the stream with more slots.",
                 )
             self._require_open()
-            return self._listed(stream, replace(step, slot=self._free.pop()), sent_at)
+            return self._listed(stream, changed(step, slot=self._free.pop()), sent_at)
 
     def wait_in_line(self, stream: Owner, step: Step, sent_at: float) -> Pending:
         """A frame at the end of the line. It gets a number, so that a dropped one leaves a gap.
@@ -74,7 +74,7 @@ class Slots:
         with self._lock:
             self._require_open()
             number = self._counter if step.index is None else step.index
-            pending = self._listed(stream, replace(step, index=number), sent_at)
+            pending = self._listed(stream, changed(step, index=number), sent_at)
             dropped = self._waiting.add(pending)
         self._drop(dropped)
         return pending
@@ -87,7 +87,7 @@ class Slots:
                     dropped = self._waiting.too_old()
                     pending = self._waiting.take() if self._waiting and self._free else None
                     if pending is not None:
-                        pending.step = replace(pending.step, slot=self._free.pop())
+                        pending.step = changed(pending.step, slot=self._free.pop())
                 if pending is not None:
                     try:
                         send(pending)

@@ -16,7 +16,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
@@ -38,7 +37,7 @@ from cineflow_client.metadata import ModelInfo
 from cineflow_client.pending import Pending
 from cineflow_client.reading import read
 from cineflow_client.resume import Resumer
-from cineflow_client.served import STATE, Result
+from cineflow_client.served import STATE, Result, changed
 from cineflow_client.session import Session, Transport
 from cineflow_client.slots import Slots
 from cineflow_client.waiting import Waiting
@@ -191,7 +190,7 @@ class Stream:
         until = started_at + min(self.timeout_s, _LONGEST_WAIT_S)
         sent = self._submit(frame, index, beat, time_ms, given, started_at, until, leads=True)
         result = sent.result()
-        return replace(result, latency_ms=1e3 * (time.perf_counter() - started_at))
+        return changed(result, latency_ms=1e3 * (time.perf_counter() - started_at))
 
     def submit(
         self,
@@ -277,13 +276,12 @@ class Stream:
                     "none",
                     "Go on counting from the state's result: its `current`.",
                 )
-            step = replace(step, frame=step.frame.copy())  # the caller may write to its array again
+            # The caller may write to its array again.
+            step = changed(step, frame=step.frame.copy(), kept=True)
             pending = self._slots.wait_in_line(self, step, sent_at)
             self._slots.send_waiting(self._delivery.leave)
         else:
             pending = self._slots.claim(self, step, sent_at, until)
-            if self._resumer.keeps_frames:
-                pending.step = replace(pending.step, frame=step.frame.copy())
             try:
                 self._delivery.leave(pending, leads=leads)
             except BaseException as error:  # nothing was sent: the next frame may use the slot

@@ -25,7 +25,7 @@ from cineflow_client.errors import (
     StreamExpired,
 )
 from cineflow_client.ring import SharedRing
-from cineflow_client.served import DATATYPES, KEEP_ALIVE, Codec, Result
+from cineflow_client.served import DATATYPES, KEEP_ALIVE, Codec, Result, Times
 
 _INPUT_NAMES = {"uint8": "frame", "float32": "frame_f32"}
 _DTYPES = {datatype: name for name, datatype in DATATYPES.items()}
@@ -42,6 +42,8 @@ class Step:
         time_ms: When it was taken; None if that is not known.
         slot: Slot of the ring that holds it; not used without a ring.
         arrays: Further inputs by name, as the spec's dtypes and shapes say.
+        kept: Whether `frame` is the stream's own; the caller may change another one once it was
+            sent.
     """
 
     frame: np.ndarray
@@ -50,6 +52,7 @@ class Step:
     time_ms: float | None
     slot: int
     arrays: Mapping[str, np.ndarray]
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,14 +189,19 @@ def read_arrays(response: Any, ring: SharedRing | None = None, slot: int = 0) ->
     return arrays
 
 
-def read_result(arrays: Mapping[str, np.ndarray], codec: Codec, latency_ms: float) -> Result:
-    """The result of one frame, from its tensors.
+def read_result(
+    arrays: Mapping[str, np.ndarray],
+    codec: Codec,
+    latency_ms: float,
+    place: Callable[[Times], Times],
+) -> Result:
+    """The result of one frame, from its tensors; the arguments are those of `Codec.decode`.
 
     Raises:
         ServerRefused: They are not those of a cineflow model.
     """
     with _of_this_version():
-        return codec.decode(arrays, latency_ms)
+        return codec.decode(arrays, latency_ms, place)
 
 
 @contextlib.contextmanager

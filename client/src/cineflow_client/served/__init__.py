@@ -59,6 +59,7 @@ from cineflow_client.served.results import (
     Result,
     Rhythm,
     Times,
+    changed,
 )
 from cineflow_client.served.tensors import (
     Codec,
@@ -102,6 +103,7 @@ __all__ = [
     "Times",
     "batch_limit",
     "call_ports",
+    "changed",
     "decode",
     "described_output",
     "encode",

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 _SIZES = struct.Struct("<II")
-_PIECE = 1 << 18
+#: Bytes that are read at once. Python asks the system for more memory anew each time.
+_PIECE = 1 << 16
 #: Bytes of the longest header, far above that of any frame.
 _MOST_HEADER = 1 << 20
 

@@ -100,13 +100,16 @@ def _pack_quality(quality: Quality) -> list[float | None]:
     return list(vars(quality).values())
 
 
+_PARTS = tuple(part.name for part in fields(Quality))
 #: Parts of the quality that are None where they are not measured; the others are NaN then.
 _OPTIONAL_PARTS = ("appearance", "temporal_px", "forward_backward_px")
 
 
 def _unpack_quality(values: np.ndarray) -> Quality:
-    parts = dict(zip((part.name for part in fields(Quality)), values.tolist(), strict=True))
-    return Quality(**parts | {name: _measured(parts[name]) for name in _OPTIONAL_PARTS})
+    parts = dict(zip(_PARTS, values.tolist(), strict=True))
+    for name in _OPTIONAL_PARTS:
+        parts[name] = _measured(parts[name])
+    return Quality(**parts)
 
 
 def _pack_beat(beat: BeatInfo) -> list[float | None]:

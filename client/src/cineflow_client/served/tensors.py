@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,8 +83,18 @@ class Codec:
             self._said = said, text
         return said
 
-    def decode(self, arrays: Mapping[str, np.ndarray], latency_ms: float | None) -> Result:
-        """The result that `encode` was given. Its times are those of the server alone.
+    def decode(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        latency_ms: float | None,
+        place: Callable[[Times], Times] = lambda times: times,
+    ) -> Result:
+        """The result that `encode` was given.
+
+        Args:
+            arrays: The tensors by port.
+            latency_ms: As in the result.
+            place: Makes the result's times of the server's alone.
 
         Raises:
             KeyError: A tensor that every answer has is missing: another version of this contract.
@@ -111,7 +121,7 @@ class Codec:
             engine=notes["engine"],
             state=None if state is None else state.tobytes(),
             latency_ms=latency_ms,
-            times=_span(arrays[COMPUTED.name]),
+            times=place(_span(arrays[COMPUTED.name])),
             deadline=_unpack_deadline(arrays[DEADLINE.name]) if DEADLINE.name in arrays else None,
         )
 
@@ -127,7 +137,7 @@ def decode(arrays: Mapping[str, np.ndarray], spec: Spec, latency_ms: float | Non
 
 
 def _span(computed: np.ndarray) -> Times:
-    started_s, computed_s = (1e-9 * computed).tolist()
+    started_s, computed_s = (1e-9 * one for one in computed.tolist())
     return Times(None, started_s, started_s, computed_s, computed_s)
 
 
