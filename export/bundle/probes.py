@@ -21,7 +21,7 @@ from cineflow.runtime.probes import (
     Probes,
 )
 from cineflow.runtime.probing import require_passed, run_probes
-from cineflow.runtime.stream import require_streamable
+from cineflow.runtime.streamable import require_streamable
 from cineflow.spec import FeedKind, ModelSpec, Role, TensorSpec
 from cineflow.spec.axes import root_axis, size_of
 from cineflow.spec.outputs import frame_dims

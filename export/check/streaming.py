@@ -8,7 +8,7 @@ from pathlib import Path
 from cineflow.errors import BundleError, SpecError
 from cineflow.export.check.findings import WARNING, Finding
 from cineflow.runtime.bundle import MANIFEST_FILE, Bundle
-from cineflow.runtime.stream import require_streamable
+from cineflow.runtime.streamable import require_streamable
 from cineflow.spec import ModelSpec
 
 

@@ -39,7 +39,7 @@ from cineflow.export.triton.served import (
 )
 from cineflow.runtime.bundle import Bundle, graph_inputs, graph_outputs
 from cineflow.runtime.store import EngineStore
-from cineflow.runtime.stream import require_streamable
+from cineflow.runtime.streamable import require_streamable
 
 #: Ours with the stream, and Triton's own for the bare model.
 BACKENDS = ("python", "onnxruntime", "tensorrt")

@@ -20,7 +20,8 @@ from cineflow.export.recipe import nearest_size
 from cineflow.motion.strain import deformation_gradient, green_lagrange
 from cineflow.phantom import Beat, ShortAxisPhantom
 from cineflow.runtime.engine import Engine
-from cineflow.runtime.stream import Stream, require_streamable
+from cineflow.runtime.stream import Stream
+from cineflow.runtime.streamable import require_streamable
 from cineflow.spec import ModelSpec, Role
 from cineflow.spec.axes import root_axis, size_of
 

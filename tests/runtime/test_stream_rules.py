@@ -7,7 +7,8 @@ import pytest
 
 from cineflow.errors import ArgumentError, EngineError, FrameError, SpecError
 from cineflow.runtime.checks import check_inputs
-from cineflow.runtime.stream import Stream, require_streamable
+from cineflow.runtime.stream import Stream
+from cineflow.runtime.streamable import require_streamable
 from cineflow.spec import Axis, Feed, TensorSpec
 from tests.runtime.test_kinds import H, Recorder, W, frame, image, mean, spec_of
 

@@ -21,21 +21,21 @@ from cineflow.motion.fields import require_spacing
 from cineflow.motion.quality import assess, halved
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.feed import FrameFeed, given_arrays, zero_states
+from cineflow.runtime.following import numbered, require_same_spacing, require_time
 from cineflow.runtime.readings import (
     area_readings,
     checked_outputs,
     landmark_readings,
     motion_of,
     raw_outputs,
-    require_readable,
     run_frame,
     strain_of,
 )
 from cineflow.runtime.selection import describe_engine
 from cineflow.runtime.state import StreamState, Track, require_state
+from cineflow.runtime.streamable import require_streamable
 from cineflow.runtime.track import at_beat, composed_on, first_track
 from cineflow.served import (
-    LAST_INDEX,
     MOST_LOST_FRAMES,
     BeatInfo,
     Cause,
@@ -43,15 +43,14 @@ from cineflow.served import (
     Result,
     Rhythm,
     Times,
+    changed,
     has_reading,
     lacking,
     motion_outputs,
-    reserved_names,
 )
-from cineflow.served import raw_outputs as wire_outputs
 from cineflow.spec import FeedKind, ModelSpec, Role
 
-__all__ = ["BeatInfo", "Cause", "Result", "Stream", "StreamState", "require_streamable"]
+__all__ = ["BeatInfo", "Cause", "Result", "Stream", "StreamState"]
 
 
 class Stream:
@@ -115,7 +114,7 @@ class Stream:
             self._spacing = require_spacing(spacing_mm, spec.feed.rank)
         if state is not None:
             require_state(state).require_fits(self._feed, self.model)
-            _require_same_spacing(self._spacing, state.spacing_mm)
+            require_same_spacing(self._spacing, state.spacing_mm)
         self._state = state
         self._offered: dict[str, np.ndarray] = {}  # given at the start, before a frame was taken
         self._lock = threading.Lock()
@@ -172,7 +171,7 @@ class Stream:
         ended_s = time.perf_counter()
         captured_ms = None if time_ms is None else float(time_ms)
         times = Times(captured_ms, started_s, started_s, ended_s, ended_s)
-        return replace(result, times=times)
+        return changed(result, times=times)
 
     def require_fits(
         self,
@@ -228,10 +227,10 @@ class Stream:
         )
         if before is None or past is not None:
             result, after = self._read(past, after, arrays, beat, why)
-            return replace(result, gap_frames=gap), after
+            return changed(result, gap_frames=gap), after
         why = why and f"{gap} frames were lost before this one, which is taken as a first one"
         result, after = self._read(None, after, arrays, beat, why)
-        return replace(result, gap_frames=gap, re_referenced=True), after
+        return changed(result, gap_frames=gap, re_referenced=True), after
 
     def _read(
         self,
@@ -335,8 +334,8 @@ class Stream:
     ) -> tuple[np.ndarray, int, dict[str, int]]:
         """A frame that may follow the last one: image, number, and the sizes of its axes."""
         image = self._feed.checked(frame, None if self._state is None else self._state.feed)
-        number = self._numbered(index)
-        self._check_time(time_ms)
+        number = numbered(index, self._state)
+        require_time(time_ms, self._state)
         if beat is not None and not isinstance(beat, (bool, np.bool_)):
             raise FrameError("a beat of True, False or None", repr(beat))
         return image, number, self._feed.image_sizes(image.shape)
@@ -376,74 +375,8 @@ class Stream:
         assert flow is not None
         return flow
 
-    def _check_time(self, time_ms: float | None) -> None:
-        number = isinstance(time_ms, (int, float, np.integer, np.floating))
-        if time_ms is not None and not (number and np.isfinite(time_ms)):
-            raise FrameError("a finite time_ms", repr(time_ms))
-        if self._state is None:
-            return
-        last = self._state.time_ms
-        if (time_ms is None) != (last is None):
-            raise FrameError(
-                "a time for every frame of a stream, or for none",
-                "a frame without one" if time_ms is None else "a first frame with one",
-            )
-        if time_ms is not None and last is not None and time_ms <= last:
-            raise FrameError(f"a time above {last:g} ms, the last frame's", f"{time_ms:g} ms")
-
-    def _numbered(self, index: int | None) -> int:
-        if index is not None and (
-            isinstance(index, bool)
-            or not isinstance(index, (int, np.integer))
-            or not 0 <= int(index) <= LAST_INDEX
-        ):
-            raise FrameError(f"a whole frame index from 0 to {LAST_INDEX}", repr(index))
-        last = -1 if self._state is None else self._state.index
-        number = last + 1 if index is None else int(index)
-        if number <= last:
-            raise FrameError(f"a frame index above {last}, the last frame's", str(number))
-        return number
-
-
-def _require_same_spacing(asked: tuple[float, ...] | None, known: tuple[float, ...] | None) -> None:
-    """Raise `ArgumentError` for a spacing that is not the one that the stream began with."""
-    if asked is not None and asked != known:
-        raise ArgumentError(
-            "no spacing_mm, as in the state"
-            if known is None
-            else f"spacing_mm {known}, the state's",
-            str(asked),
-            "Leave it out: a stream keeps the spacing that it began with",
-        )
-
 
 def _equal(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two frames are the same. One row tells most of them apart."""
     middle = len(one) // 2
     return bool((one[middle] == other[middle]).all() and (one == other).all())
-
-
-def require_streamable(spec: ModelSpec) -> None:
-    """Raise `SpecError` unless a `Stream` can run models of this kind, readings included."""
-    FrameFeed(spec)  # refuses a call, a unit or a shape that frames cannot have
-    require_readable(spec)
-    served = json.loads(spec.to_json())
-    # A flow called `flow` is the reading itself; every other output has a port next to it.
-    raw = {item["name"] for item in wire_outputs(served)}
-    own = {one.name for one in spec.outputs if one.name not in raw and one.name == one.role}
-    named = [one.name for one in (*spec.given_inputs, *spec.outputs) if one.name not in own]
-    taken = [name for name in named if name in reserved_names(served)]
-    if taken:
-        raise SpecError(
-            f"{spec.name}: outputs and given inputs with names of their own",
-            f"{taken}, which the stream uses itself",
-            "Rename them in the spec and in the recipe: `tracks` for points, `maps` for heat maps",
-        )
-    known = {axis.name for one in spec.inputs for axis in one.axes}
-    for state in spec.states:
-        if unknown := {axis.name for axis in state.axes} - known:
-            raise SpecError(
-                f"{spec.name}: a state whose size the inputs decide",
-                f"{state.name} with the axes {sorted(unknown)}",
-                "Fix the size, or derive it: HEIGHT / 4",
-            )
