@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cineflow.serving.direct import DirectRequest, Door
+from cineflow.serving.direct import DirectRequest, Door, Respond
 from cineflow_client.direct import Direct
 from cineflow_client.ring import SharedRing
 from cineflow_client.wire import Answer, Step
@@ -28,10 +28,12 @@ class Model:
         self.ended: list[int] = []
         self.door = Door(lambda sequence: sequence == 7, self._compute, self.ended.append)
 
-    def _compute(self, request: DirectRequest) -> Mapping[str, np.ndarray] | str:
-        self.seen.append({name: one.copy() for name, one in request.arrays.items()})
+    def _compute(self, request: DirectRequest, respond: Respond) -> None:
+        names = ("frame", "frame_index", "beat", "time_ms")
+        arrays = {name: array for name in names if (array := request.input(name)) is not None}
+        self.seen.append({name: array.copy() for name, array in arrays.items()})
         self.may.acquire()
-        return {"same": request.arrays["frame"].astype(np.float32), "small": np.arange(2)}
+        respond({"same": arrays["frame"].astype(np.float32), "small": np.arange(2)})
 
 
 class Taker:
@@ -153,6 +155,23 @@ def test_a_model_that_is_unloaded_names_no_reason(
     assert taker.reasons == [""]
     assert direct.retire() == ["2"]
     assert len(model.seen) == 1
+
+
+def test_a_stream_that_expired_goes_back_to_grpc(
+    model: Model, direct: Direct, ring: SharedRing
+) -> None:
+    """The model keeps nothing for it, also if its client never says another word."""
+    model.door.send_back(7)
+    until = time.monotonic() + 10
+    while any(one.name == "cineflow-direct" for one in threading.enumerate()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    taker = Taker()
+    send(direct, ring, "1")
+    direct.lead(lambda: taker, "1", lambda: False, 10.0)
+    assert taker.reasons == [""]
+    assert direct.retire() == ["1"]
+    assert not model.seen
 
 
 def test_a_process_that_ends_is_a_reason(model: Model, direct: Direct, ring: SharedRing) -> None:

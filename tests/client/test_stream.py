@@ -7,6 +7,7 @@ import math
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -397,10 +398,23 @@ def test_a_stream_that_idled_too_long(small_server, moving_frames):
         assert stream.model.idle_timeout_s == 1.0
         stream.push(moving_frames[0])
         time.sleep(2.5)
-        with pytest.raises(StreamExpired, match="was idle for 1 s"):
+        with pytest.raises(StreamExpired, match="idle for"):
             stream.push(moving_frames[1])
         with pytest.raises(StreamExpired):
             stream.push(moving_frames[2])
+
+
+def test_nothing_is_kept_for_a_stream_that_idled_too_long(small_server, moving_frames):
+    """Its connection to the model's process ends without a word of its client's."""
+    with Client(small_server.url) as client, client.stream("lucas_kanade") as stream:
+        stream.push(moving_frames[0])
+        assert stream.direct
+        connection = stream._resumer.session.link.direct._socket
+        connection.settimeout(10)
+        assert b'{"bye": true}' in connection.recv(64, socket.MSG_PEEK)
+        connection.settimeout(None)
+        assert stream.push(moving_frames[1]).previous == 0  # it goes on by itself
+        assert stream.resumed == 1
 
 
 def test_a_stream_without_a_place_is_refused_at_once(small_server, moving_frames):

@@ -132,9 +132,11 @@ def test_every_error_in_the_page_exists_and_none_is_missing() -> None:
         (ROOT / "src/cineflow" / name).read_text()
         for name in (
             "serving/backend.py",
+            "serving/frames.py",
             "serving/streams.py",
             "serving/calls.py",
             "runtime/stream.py",
+            "runtime/following.py",
             "runtime/feed.py",
             "runtime/state.py",
             "runtime/state_bytes.py",

@@ -34,13 +34,15 @@ HANGING_MODEL = """
 import os, site, time
 for folder in os.environ["CINEFLOW_SITE"].split(os.pathsep):
     site.addsitedir(folder)
-from cineflow.serving.backend import TritonPythonModel as Served
-class TritonPythonModel(Served):
+from cineflow.serving import backend
+class Hanging(backend.Frames):
     def _frame(self, request):
         frame = super()._frame(request)
         if frame is not None and frame[0, 0] == 13:
             time.sleep(600)
         return frame
+backend.Frames = Hanging
+TritonPythonModel = backend.TritonPythonModel
 """
 
 #: Its engine loses the card while there is a file "lost" next to the models, which goes with it.

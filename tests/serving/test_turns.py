@@ -101,6 +101,42 @@ def test_a_late_comer_has_no_credit() -> None:
     turns.close()
 
 
+def test_a_frame_may_run_in_the_thread_that_has_it() -> None:
+    """It has its turn among those that are handed over, and hands its error back."""
+    turns = Turns(1)
+    go, order = threading.Event(), list[str]()
+
+    def first() -> None:
+        go.wait(10)
+        order.append("first")
+
+    turns.put("a", first)
+
+    def own() -> int:
+        order.append("own")
+        return threading.get_ident()
+
+    found: list[tuple[int, int]] = []
+    thread = threading.Thread(target=lambda: found.append((turns.run("b", own), thread.ident or 0)))
+    thread.start()
+    until = time.monotonic() + 10
+    while not turns.holds("b"):
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    turns.put("c", lambda: order.append("last"))
+    assert order == []
+    go.set()
+    thread.join(10)
+    run_all(turns, "a", "b", "c")
+    assert order == ["first", "own", "last"]
+    ((ran_in, caller),) = found
+    assert ran_in == caller
+    with pytest.raises(ZeroDivisionError):
+        turns.run("b", lambda: 1 / 0)
+    assert not turns.holds("b")
+    turns.close()
+
+
 def test_work_that_waits_is_done_at_the_end() -> None:
     turns, done = Turns(2), []
     for number in range(5):

@@ -9,12 +9,13 @@ programs.
 
 from __future__ import annotations
 
+import bisect
 import math
 import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cineflow.errors import ArgumentError, CineflowError
@@ -43,15 +44,20 @@ class _Pace:
         self.late_frames = 0
         self.frames = 0
         self.took_s = 0.0  # 95th percentile
-        self._took: deque[float] = deque(maxlen=_KEPT)
+        self._took: deque[float] = deque()
+        self._ordered: list[float] = []  # the same, from the shortest to the longest
         self._came: deque[float] = deque(maxlen=_KEPT)
 
     def add(self, took_s: float, now: float) -> None:
         self.frames += 1
         self._came.append(now)
-        if self.frames > 1:  # the first one of a pair is not tracked
-            self._took.append(took_s)
-            self.took_s = _high(self._took)
+        if self.frames == 1:  # the first one of a pair is not tracked
+            return
+        if len(self._took) == _KEPT:
+            del self._ordered[bisect.bisect_left(self._ordered, self._took.popleft())]
+        self._took.append(took_s)
+        bisect.insort(self._ordered, took_s)
+        self.took_s = _high(self._ordered)
 
     def per_s(self, now: float) -> float:
         """Frames per second: as declared, or as they come."""
@@ -159,7 +165,7 @@ class Deadlines:
         if pace.frames > _ENOUGH:
             return pace.took_s
         if self._per_pixel:
-            return _high(self._per_pixel) * pixels
+            return _high(sorted(self._per_pixel)) * pixels
         return pace.took_s or None
 
     def _count(self, pace: _Pace, more: int) -> None:
@@ -186,7 +192,6 @@ def measure(deadlines: Deadlines, bundle: Bundle, engine: Engine) -> None:
                 deadlines.note(frame.size, time.perf_counter() - began_s)
 
 
-def _high(times: deque[float]) -> float:
+def _high(ordered: Sequence[float]) -> float:
     """The 95th percentile, without interpolation."""
-    ordered = sorted(times)
     return ordered[min(len(ordered) - 1, math.ceil(0.95 * len(ordered)))]

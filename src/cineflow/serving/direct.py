@@ -16,6 +16,7 @@ secret. The socket has an abstract name, so nothing of it can stay behind.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import mmap
 import os
@@ -39,6 +40,8 @@ _CREDENTIALS = struct.Struct("3i")  # process, user, group
 
 #: What is made of a frame: arrays by name, or the text of an error.
 Outcome = Mapping[str, np.ndarray] | str
+#: Takes what is made of a frame, and sends it.
+Respond = Callable[[Outcome], None]
 
 
 class DirectRequest:
@@ -51,10 +54,10 @@ class DirectRequest:
     """
 
     def __init__(self, sequence: int, header: Mapping[str, Any], frame: np.ndarray) -> None:
-        self.arrays = {"frame" if frame.dtype == np.uint8 else "frame_f32": frame}
+        self._arrays = {"frame" if frame.dtype == np.uint8 else "frame_f32": frame}
         for name, dtype in (("frame_index", "int64"), ("beat", "bool"), ("time_ms", "float64")):
             if (value := header.get(name)) is not None:
-                self.arrays[name] = np.array([value], dtype)
+                self._arrays[name] = np.array([value], dtype)
         self.told: Mapping[str, Any] = header.get("parameters") or {}
         self._sequence = sequence
         self._wanted: list[str] = header["outputs"]
@@ -71,13 +74,17 @@ class DirectRequest:
         """As Triton's."""
         return self._wanted
 
+    def input(self, name: str) -> np.ndarray | None:
+        """An input by name; None where it is not there."""
+        return self._arrays.get(name)
+
 
 class Door:
     """Takes the direct connections of one model.
 
     Args:
         is_live: Whether there is a stream of an id.
-        compute: Computes a frame; it must not raise.
+        compute: Computes a frame and has its outcome sent. It raises only what the sending raises.
         end: Ends the stream of an id.
 
     Attributes:
@@ -87,7 +94,7 @@ class Door:
     def __init__(
         self,
         is_live: Callable[[int], bool],
-        compute: Callable[[DirectRequest], Outcome],
+        compute: Callable[[DirectRequest, Respond], None],
         end: Callable[[int], None],
     ) -> None:
         self.name = ""
@@ -95,7 +102,8 @@ class Door:
         self._compute = compute
         self._end = end
         self._lock = threading.Lock()
-        self._open: dict[int, socket.socket] = {}
+        self._open: dict[int | str, socket.socket] = {}
+        self._leaving: set[socket.socket] = set()  # their clients are to go back to gRPC
         self._threads: list[threading.Thread] = []
         self._closed = False
         name = f"cineflow-{secrets.token_hex(16)}"
@@ -111,9 +119,20 @@ class Door:
     def end(self, sequence: int | str) -> None:
         """The stream has ended, and its connection with it. One without is fine."""
         with self._lock:
-            connection = self._open.pop(int(sequence), None)
+            connection = self._open.pop(sequence, None)
         if connection is not None:
             _shut(connection, socket.SHUT_RDWR)
+
+    def send_back(self, sequence: int | str) -> None:
+        """The client's next frame goes by gRPC again. A stream without a connection is fine.
+
+        So the client of a stream that has expired gets its error there, and nothing is kept for it.
+        """
+        with self._lock:
+            connection = self._open.pop(sequence, None)
+            if connection is not None:
+                self._leaving.add(connection)
+                _shut(connection, socket.SHUT_RD)
 
     def close(self) -> None:
         """Send clients back to gRPC, once the frames that are being computed have their results."""
@@ -122,6 +141,7 @@ class Door:
         with self._lock:
             self._closed = True
             for connection in self._open.values():
+                self._leaving.add(connection)
                 _shut(connection, socket.SHUT_RD)
             threads = list(self._threads)
         _shut(self._listener, socket.SHUT_RDWR)
@@ -174,6 +194,7 @@ class Door:
                     self._frames(connection, ring)
             finally:
                 with self._lock:
+                    self._leaving.discard(connection)
                     if self._open.get(ring.sequence) is connection:
                         del self._open[ring.sequence]
 
@@ -185,7 +206,7 @@ class Door:
                 message = messages.next()
             except EOFError:
                 message = None
-            if self._closed:  # what is left was not computed
+            if connection in self._leaving:  # what is left was not computed
                 connection.sendall(packed({"bye": True}))
                 return
             if message is None:
@@ -194,27 +215,13 @@ class Door:
             if header.get("end"):
                 self._end(ring.sequence)
                 return
-            connection.sendall(self._response(header, ring))
-
-    def _response(self, header: Mapping[str, Any], ring: _Ring) -> bytes:
-        identity = header["id"]
-        try:
-            request = DirectRequest(ring.sequence, header, ring.frame(header))
-        except CineflowError as error:
-            outcome: Outcome = error_text(error)
-        else:
-            outcome = self._compute(request)
-        if isinstance(outcome, str):
-            return packed({"id": identity, "error": outcome})
-        outputs, payload = [], []
-        for name in request.requested_output_names():
-            if (array := outcome.get(name)) is None:
-                continue
-            inside = ring.take(header["slot"], name, array)
-            outputs.append([name, array.dtype.name, array.shape, inside])
-            if not inside:
-                payload.append(array.tobytes())
-        return packed({"id": identity, "outputs": outputs}, payload)
+            respond = functools.partial(_respond, connection, ring, header["id"], header)
+            try:
+                request = DirectRequest(ring.sequence, header, ring.frame(header))
+            except CineflowError as error:
+                respond(error_text(error))
+            else:
+                self._compute(request, respond)
 
 
 class _Ring:
@@ -277,6 +284,34 @@ class _Ring:
         start = slot * self._slot_bytes + at if type(slot) is int else -1
         fits = byte_size <= room and start >= 0 and start + byte_size <= len(self._memory)
         return start if fits and at >= 0 else None
+
+
+def _respond(
+    connection: socket.socket,
+    ring: _Ring,
+    identity: object,
+    header: Mapping[str, Any],
+    outcome: Outcome,
+) -> None:
+    """Send what was made of a frame; its arrays are in the ring then, as far as they fit."""
+    if isinstance(outcome, str):
+        connection.sendall(packed({"id": identity, "error": outcome}))
+        return
+    outputs, payload = [], []
+    for name in header["outputs"]:
+        if (array := outcome.get(name)) is None:
+            continue
+        inside = ring.take(header["slot"], name, array)
+        outputs.append([name, _name_of(array.dtype), array.shape, inside])
+        if not inside:
+            payload.append(array.tobytes())
+    connection.sendall(packed({"id": identity, "outputs": outputs}, payload))
+
+
+@functools.cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    """A type's name, which NumPy makes anew each time."""
+    return dtype.name
 
 
 def _of_this_user(connection: socket.socket) -> bool:

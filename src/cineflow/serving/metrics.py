@@ -8,14 +8,13 @@ ours are counters with the names and labels that Prometheus gives to histograms.
 from __future__ import annotations
 
 import bisect
-import contextlib
 import itertools
 import math
 import os
 import threading
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from cineflow.served import ROUND_TRIP, Result
@@ -81,19 +80,17 @@ class ModelMetrics:
         """A stream started, ended, or was refused; see `StreamTable`."""
         self.count("cineflow_streams_total", event=event)
 
-    @contextlib.contextmanager
-    def frame(self, parameters: Mapping[str, Any]) -> Iterator[None]:
-        """A request of a stream is handled inside.
+    def frame(self, took_s: float, parameters: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """A request of a stream, or a batch of calls, was handled.
 
         Args:
+            took_s: Seconds that it took here.
             parameters: Those of the request. A client says with a frame how long its last one took.
         """
         took_us = parameters.get(ROUND_TRIP)
         if isinstance(took_us, int) and 0 < took_us < _LONGEST_US:
             self.observe("cineflow_round_trip_seconds", 1e-6 * took_us)
-        start = time.perf_counter()
-        yield
-        self.observe("cineflow_frame_seconds", time.perf_counter() - start)
+        self.observe("cineflow_frame_seconds", took_s)
 
     def computed(self, result: Result | None = None) -> None:
         """A frame was computed, with its result, or a call."""

@@ -30,6 +30,9 @@ class StreamTable:
         clock: Seconds that only grow.
         tell: Called with what happens ("started", "refused", "ended", "gone" or "expired") and the
             sequence.
+
+    Attributes:
+        tell: As given.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class StreamTable:
         self._idle_s = idle_s
         self._places = places
         self._clock = clock
-        self._tell = tell
+        self.tell = tell
         self._lock = threading.Lock()
         self._live: OrderedDict[int | str, _Live] = OrderedDict()  # longest idle first
 
@@ -87,20 +90,20 @@ class StreamTable:
                     "Draw a random id of 62 bits for each sequence, or end the other one first.",
                 )
             if len(self._live) >= self._places:
-                self._tell("refused", sequence)
+                self.tell("refused", sequence)
                 raise PlacesTakenError(
                     f"a free place among the {self._places} of this model",
                     "as many live streams",
                     "Wait until a stream ends, or serve with more places.",
                 )
             self._live[sequence] = _Live(stream, self._clock())
-            self._tell("started", sequence)
+            self.tell("started", sequence)
 
     def end(self, sequence: int | str, event: str = "ended") -> None:
         """Forget a sequence. An unknown one is fine."""
         with self._lock:
             if self._live.pop(sequence, None) is not None:
-                self._tell(event, sequence)
+                self.tell(event, sequence)
 
     def get(self, sequence: int | str) -> Stream:
         """The stream of a sequence; it counts as used now.
@@ -127,5 +130,5 @@ class StreamTable:
         now = self._clock()
         while self._live and now - next(iter(self._live.values())).last_used_s > self._idle_s:
             sequence, _ = self._live.popitem(last=False)
-            self._tell("expired", sequence)
+            self.tell("expired", sequence)
         return now
