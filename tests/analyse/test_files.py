@@ -62,7 +62,10 @@ def test_a_folder_is_one_clip_or_many(series: Path, write_dicom: Callable[..., P
     pictures.mkdir()
     for name in ("1.png", "2.png"):
         (pictures / name).write_bytes(b"")
-    assert clips_of([study, clips]) == [series, clips / "a.dcm", clips / "b.dcm", pictures]
+    lost = clips / "c.dcm"
+    lost.symlink_to(clips / "nothing")  # the table says that it leads nowhere
+    found = [series, clips / "a.dcm", clips / "b.dcm", lost, pictures]
+    assert clips_of([study, clips]) == found
 
 
 def test_a_series_has_a_result_for_each_slice(series: Path, tmp_path: Path, model: Model) -> None:

@@ -104,3 +104,12 @@ def test_pixels_that_are_not_square_become_square(drawn, write_dicom) -> None:
     calibrated = read_cine(write_dicom(drawn[0], PixelAspectRatio=[2, 1], PixelSpacing=[0.6, 0.3]))
     assert calibrated.frames.shape == (12, 120, 160)
     assert calibrated.spacing_mm == pytest.approx((0.6, 0.3))
+
+
+@pytest.mark.parametrize("spacing", [[1e-30, 1e30], [1e-9, 1e-9], [0.001, 99.0], [500.0, 500.0]])
+def test_a_spacing_that_no_picture_has_is_not_believed(drawn, write_dicom, spacing) -> None:
+    """Its strain was 1e60 %."""
+    clip = read_cine(write_dicom(drawn[0], PixelSpacing=spacing))
+    assert clip.spacing_mm is None
+    assert "PixelSpacing states" in clip.spacing_reason
+    assert "not believed" in clip.spacing_reason

@@ -144,3 +144,31 @@ def test_an_unknown_photometric_interpretation_is_refused(drawn, write_dicom) ->
 )
 def test_what_the_file_says_about_its_pixels_is_kept(drawn, write_dicom, tags, said) -> None:
     assert said in read_cine(write_dicom(drawn[0], **tags)).burned_in
+
+
+@pytest.mark.parametrize(
+    "uid", ["1.2.840.113619.5.2", "1.2.840.10008.1.2.4.110", "1.2.3", "\x1b[31mname"]
+)
+def test_a_transfer_syntax_that_is_not_known_is_named(drawn, write_dicom, uid: str) -> None:
+    path = write_dicom(drawn[0])
+    stored = b"1.2.840.10008.1.2.1\0"
+    data = path.read_bytes()
+    assert data.count(stored) == 1
+    new = uid.encode() + b"\0" * (len(uid) % 2)
+    at = data.index(stored) - 2  # after the length
+    changed = data[:at] + len(new).to_bytes(2, "little") + new + data[at + 2 + len(stored) :]
+    path.write_bytes(changed)
+    with pytest.raises(DecodeError, match="transfer syntax of the standard") as refused:
+        read_cine(path)
+    assert ("something else" if "name" in uid else uid) in str(refused.value)
+    assert "name" not in str(refused.value)
+
+
+@pytest.mark.parametrize("tag", ["Rows", "BitsAllocated"])
+def test_a_tag_that_is_absent_is_named(drawn, write_dicom, tag: str) -> None:
+    path = write_dicom(drawn[0])
+    object_ = pydicom.dcmread(path)
+    delattr(object_, tag)
+    object_.save_as(path)
+    with pytest.raises(TruncatedError, match=f"without {tag}"):
+        read_cine(path)

@@ -34,7 +34,13 @@ VECTOR = [0.0, *range(10, 21)]
             [1e6] + 10 * [20.0],
             "1 gap in time",
         ),
-        ({"FrameTime": None, "FrameTimeVector": [0.0, 0.0] + 10 * [20.0]}, 1000 / 30, "assumed"),
+        (
+            {"FrameTime": None, "FrameTimeVector": [0, 5, 0, 5, -5] + 4 * [20] + [1e300, 20, 300]},
+            [5, 20, 5, 20, 20, 20, 20, 20, 20, 20, 300],
+            "no clip has, before frames 2, 4, 9; the usual 20 ms",
+        ),
+        ({"FrameTime": None, "FrameTimeVector": 5 * [20] + 7 * [0]}, 1000 / 30, "that no clip has"),
+        ({"FrameTime": None, "FrameTimeVector": 5 * [20]}, 1000 / 30, "5 entries, for 12 frames"),
         ({"FrameTime": None, "FrameTimeVector": 12 * [1e6]}, 1000 / 30, "assumed"),
         (
             {"FrameIncrementPointer": 0x00181065, "FrameTimeVector": [0, 0.4] + 10 * [20.0]},

@@ -131,3 +131,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_volumes(nifti(tmp_path, FRAMES[0]))
     with pytest.raises(CineError):
         read_clip(tmp_path / "none.dcm")
+
+
+def test_a_spacing_that_no_volume_has_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "volumes.npz"
+    np.savez(path, frames=np.zeros((2, 8, 8, 8), np.uint8), spacing_mm=[1e9, 1.0, 1.0])
+    read = read_volumes(path)
+    assert read.spacing_mm is None
+    assert "not believed" in read.spacing_reason

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from cineflow.cine.clip import Cine
+from cineflow.cine.clip import Cine, believed, not_believed
 from cineflow.cine.errors import DecodeError, SingleFrameError
 from cineflow.cine.sector import find_sector
 from cineflow.cine.timing import gap_note
@@ -91,6 +91,9 @@ def assemble(parts: Parts) -> Cine:
                 "The colour may move differently from the tissue."
             )
     spacing_mm, reason = parts.spacing(sector)
+    if spacing_mm is not None and not believed(spacing_mm):
+        reason = not_believed(spacing_mm, reason)
+        spacing_mm = None
     notes += [note for note in (sector_note, gap_note(times_ms)) if note]
     inside = sector.astype(np.uint8)
     for frame in frames:

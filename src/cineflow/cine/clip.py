@@ -10,6 +10,23 @@ import numpy as np
 from cineflow.cine.timing import gaps_in
 from cineflow.errors import ArgumentError
 
+#: Spacing that a picture of the body can have, mm; and how much its axes may differ.
+_SPACING_MM, _MOST_UNEVEN = (0.001, 100.0), 100.0
+
+
+def believed(spacing_mm: tuple[float, ...] | None) -> bool:
+    """Whether a picture or a volume of the body can have such a spacing, mm; True for none."""
+    if spacing_mm is None:
+        return True
+    least, most = min(spacing_mm), max(spacing_mm)  # NaN fails the comparisons
+    return _SPACING_MM[0] <= least <= most <= _SPACING_MM[1] and most <= _MOST_UNEVEN * least
+
+
+def not_believed(spacing_mm: tuple[float, ...], source: str) -> str:
+    """The reason why lengths stay in pixels."""
+    words = " x ".join(f"{step:.4g}" for step in spacing_mm)
+    return f"{source} states {words} mm per pixel, which was not believed: pixels only"
+
 
 @dataclass(frozen=True, eq=False)
 class Cine:

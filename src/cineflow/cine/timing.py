@@ -11,6 +11,9 @@ SHORTEST_MS, LONGEST_MS = 1.0, 1000.0
 #: An interval this many times the median is a gap: frames are missing there.
 GAP_RATIO = 1.75
 
+#: No clip lasts longer: an interval above a day is a damaged number.
+_DAY_MS = 86_400_000.0
+
 _MOST_NAMED = 5
 
 
@@ -23,11 +26,23 @@ def is_plausible(step_ms: float | np.ndarray) -> bool:
 def usable_steps(steps_ms: np.ndarray) -> bool:
     """True if the times between frames, ms, can be kept as they are.
 
-    All must be positive, and most plausible. A few implausible ones are true gaps.
+    All must be possible, and most plausible. A few implausible ones are true gaps.
     """
     steps = np.asarray(steps_ms, np.float64)
-    positive = steps.size > 0 and bool(np.isfinite(steps).all()) and bool((steps > 0).all())
-    return positive and is_plausible(np.median(steps))
+    possible = steps.size > 0 and bool(are_possible(steps).all())
+    return possible and is_plausible(np.median(steps))
+
+
+def are_possible(steps_ms: np.ndarray) -> np.ndarray:
+    """Which times between frames, ms, a clip can have: above 0, and at most a day; bool."""
+    return np.asarray((steps_ms > 0) & (steps_ms <= _DAY_MS))  # False for NaN
+
+
+def named(indices: np.ndarray) -> str:
+    """The first few indices, as words for a note."""
+    listed = ", ".join(map(str, indices[:_MOST_NAMED]))
+    more = len(indices) - _MOST_NAMED
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def evenly(period_ms: float, count: int) -> np.ndarray:
@@ -53,12 +68,12 @@ def gap_note(times_ms: np.ndarray) -> str:
     if not gaps.size:
         return ""
     steps = np.diff(times_ms)
-    named = ", ".join(
+    listed = ", ".join(
         f"{index} to {index + 1} ({steps[index - 1]:.4g} ms)" for index in gaps[:_MOST_NAMED]
     )
     more = f" and {len(gaps) - _MOST_NAMED} more" if len(gaps) > _MOST_NAMED else ""
     return (
         f"The clip has {len(gaps)} gap{'s' if len(gaps) > 1 else ''} in time, where the usual "
-        f"interval is {np.median(steps):.4g} ms: frames {named}{more}. Motion across a gap is less "
-        "certain."
+        f"interval is {np.median(steps):.4g} ms: frames {listed}{more}. Motion across a gap is "
+        "less certain."
     )

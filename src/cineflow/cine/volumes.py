@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cineflow.cine.arrays import ARRAY_SUFFIXES, LAYOUT, Stored, cine_of, read_array
-from cineflow.cine.clip import Cine
+from cineflow.cine.clip import Cine, believed, not_believed
 from cineflow.cine.errors import DecodeError, MissingFileError, SingleFrameError
 from cineflow.cine.read import read_cine
 from cineflow.errors import ArgumentError
@@ -191,6 +191,11 @@ def _holds_volumes(stored: Stored) -> bool:
 
 def _volumes_of(stored: Stored, name: str) -> VolumeCine:
     frames, sector = stored.frames, stored.sector
+    spacing, reason = stored.spacing_mm, stored.spacing_reason
+    positive = spacing is not None and all(step > 0 for step in spacing)  # others are refused
+    if spacing is not None and positive and not believed(spacing):
+        reason = not_believed(spacing, reason)
+        spacing = None
     try:
         if frames.ndim != 4:
             raise ArgumentError("frames [T, D, H, W]", f"{frames.dtype} {list(frames.shape)}")
@@ -199,8 +204,8 @@ def _volumes_of(stored: Stored, name: str) -> VolumeCine:
         return VolumeCine(
             frames,
             stored.times_ms,
-            stored.spacing_mm,  # type: ignore[arg-type]
-            stored.spacing_reason,
+            spacing,  # type: ignore[arg-type]
+            reason,
             np.ones(frames.shape[1:], bool) if sector is None else sector,
             tuple(stored.notes),
             name,

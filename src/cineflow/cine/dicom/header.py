@@ -7,6 +7,7 @@ fit into memory.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -30,6 +31,7 @@ from cineflow.cine.errors import (
 _UNDEFINED = 0xFFFFFFFF
 _PIXEL_DATA, _FLOATS, _DOUBLES = 0x7FE00010, 0x7FE00008, 0x7FE00009
 _MOST_INFLATED, _PIECE = 512 * 2**20, 2**20
+_UID = re.compile(r"[0-9.]{1,64}")
 _MOST_FRAMES = 2**31 - 1  # NumberOfFrames is an integer string
 
 
@@ -154,6 +156,14 @@ def open_pixels(header: Dataset, file: BinaryIO) -> Opened:
         raise DecodeError(
             "a transfer syntax", "an object that does not state it", "Export the clip again."
         )
+    syntax = header.file_meta.TransferSyntaxUID
+    if not syntax.is_transfer_syntax:
+        uid = str(syntax) if _UID.fullmatch(syntax) else "something else"
+        raise DecodeError(
+            "a transfer syntax of the standard",
+            f"{uid}, which is not known here: a vendor's own, or newer",
+            "Export the clip uncompressed (Explicit VR Little Endian).",
+        )
     layout = _layout(header)
     return Opened(header, file, start, length, words, layout, stated_frames(header))
 
@@ -183,6 +193,9 @@ def contradiction(got: str) -> DecodeError:
 
 
 def _layout(header: Dataset) -> Layout:
+    absent = [name for name in ("Rows", "Columns", "BitsAllocated") if header.get(name) is None]
+    if absent:
+        raise truncated(f"an object without {' and '.join(absent)}")
     try:
         rows, columns = int(header.Rows), int(header.Columns)
         samples = int(header.get("SamplesPerPixel", 1))

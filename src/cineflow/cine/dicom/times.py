@@ -11,9 +11,10 @@ from cineflow.cine.timing import (
     FALLBACK_HZ,
     LONGEST_MS,
     SHORTEST_MS,
+    are_possible,
     evenly,
     is_plausible,
-    usable_steps,
+    named,
 )
 
 _FRAME_TIME = 0x00181063
@@ -26,27 +27,34 @@ def frame_times(header: Dataset, count: int) -> tuple[np.ndarray, str]:
     The sources, in this order: the tag that FrameIncrementPointer names, FrameTime,
     FrameTimeVector, the two display rates, 30 Hz. A FrameTime outside `SHORTEST_MS`..`LONGEST_MS`
     counts as not stated. A FrameTimeVector is kept as it is, also with gaps, if its median is
-    plausible and time never stands still.
+    plausible. An interval in it that no clip can have, such as 0, is replaced by the median.
 
     Returns:
         float64 [count] in ms, strictly increasing; and a sentence for the user, or "".
     """
-    pointed = [_times_of(header, tag, count) for tag in increments(header)]
-    found = next((times for times in pointed if times is not None), None)
-    if found is not None:
-        return found, ""
-    for tag, name in ((_FRAME_TIME, "FrameTime"), (_FRAME_TIME_VECTOR, "FrameTimeVector")):
-        times = _times_of(header, tag, count)
-        if times is not None:
-            return times, f"FrameIncrementPointer names no usable frame time; {name} was used."
+    notes: dict[str, None] = {}  # in order, each once
+    pointed = increments(header)
+    for tag in (*pointed, _FRAME_TIME, _FRAME_TIME_VECTOR):
+        times, note = _times_of(header, tag, count)
+        if times is None:
+            notes |= {note: None} if note else {}
+            continue
+        if tag not in pointed:
+            name = "FrameTime" if tag == _FRAME_TIME else "FrameTimeVector"
+            used = f"FrameIncrementPointer names no usable frame time; {name} was used."
+            note = f"{used} {note}".strip()
+        return times, " ".join([*notes, note]).strip()
     states = f"The file states no frame time of {SHORTEST_MS:g} to {LONGEST_MS:g} ms"
+    why = " ".join(notes)
     for keyword in ("CineRate", "RecommendedDisplayFrameRate"):
         rate = number_of(header.get(keyword))
         if rate is not None and is_plausible(1000 / rate):
             return evenly(1000 / rate, count), (
-                f"{states}; {keyword} ({rate:g} Hz), a display rate, was used."
-            )
-    return evenly(1000 / FALLBACK_HZ, count), f"{states}; {FALLBACK_HZ:g} Hz was assumed."
+                f"{why} {states}; {keyword} ({rate:g} Hz), a display rate, was used."
+            ).strip()
+    return evenly(1000 / FALLBACK_HZ, count), (
+        f"{why} {states}; {FALLBACK_HZ:g} Hz was assumed."
+    ).strip()
 
 
 def increments(header: Dataset) -> list[int]:
@@ -81,18 +89,32 @@ def number_of(value: object) -> float | None:
     return number if math.isfinite(number) and number > 0 else None
 
 
-def _times_of(header: Dataset, tag: int, count: int) -> np.ndarray | None:
+def _times_of(header: Dataset, tag: int, count: int) -> tuple[np.ndarray | None, str]:
+    """Times by one tag, and a note; or None and why not, "" where the tag is absent."""
     element = header.get(tag)
-    if element is None or tag not in (_FRAME_TIME, _FRAME_TIME_VECTOR):
-        return None
+    if element is None or tag not in (_FRAME_TIME, _FRAME_TIME_VECTOR) or element.value is None:
+        return None, ""
     if tag == _FRAME_TIME:
         period = number_of(element.value)
-        return None if period is None or not is_plausible(period) else evenly(period, count)
+        known = period is not None and is_plausible(period)
+        return (evenly(period, count) if known and period is not None else None), ""
     try:
         steps = np.asarray(element.value, np.float64).reshape(-1)
     except (TypeError, ValueError):
-        return None
-    # Each entry is the time since the frame before, so the first entry has no meaning.
-    if steps.size != count or not usable_steps(steps[1:]):
-        return None
-    return np.concatenate([[0.0], np.cumsum(steps[1:])])
+        return None, "FrameTimeVector has entries that are not numbers."
+    if steps.size != count:
+        return None, f"FrameTimeVector has {steps.size} entries, for {count} frames."
+    steps = steps[1:]  # each is the time since the frame before, so the first has no meaning
+    possible = are_possible(steps)
+    if 2 * possible.sum() < steps.size or not is_plausible(np.median(steps[possible])):
+        return None, "FrameTimeVector has intervals that no clip has."
+    note = ""
+    if not possible.all():
+        usual = float(np.median(steps[possible]))
+        frames = named(np.flatnonzero(~possible) + 1)
+        note = (
+            f"FrameTimeVector states intervals that no clip has, before frames {frames}; the usual "
+            f"{usual:.4g} ms were taken there, so the clip may be longer or shorter."
+        )
+        steps = np.where(possible, steps, usual)
+    return np.concatenate([[0.0], np.cumsum(steps)]), note

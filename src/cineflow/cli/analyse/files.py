@@ -62,7 +62,9 @@ def clips_of(paths: Sequence[Path]) -> list[Path]:
 
 def _below(folder: Path) -> list[Path]:
     entries = sorted(folder.iterdir())
-    files = [one for one in entries if one.is_file() and _may_be_a_clip(one)]
+    # A link that leads nowhere is kept, so that the table says so.
+    there = [one for one in entries if one.is_file() or (one.is_symlink() and not one.exists())]
+    files = [one for one in there if _may_be_a_clip(one)]
     found = [folder] if _is_one_clip(files) else files
     for one in entries:
         if one.is_dir() and not one.is_symlink():
