@@ -123,3 +123,25 @@ def test_uncertainty_grows_with_every_pair_and_never_hides_a_lost_one() -> None:
     assert (strain_sigma(np.zeros(3), total[:3], 40.0, "longitudinal") <= sigma[:3]).all()
     with pytest.raises(ArgumentError, match="direction"):
         strain_sigma(np.zeros(6), total, 20.0, "diagonal")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"septum": "Clockwise"}, {"septum": []}, {"level": {}}, {"level": "middle"}, {"ed": 3},
+     {"es": [True]}, {"anterior": [10**400, 1]}],
+)  # fmt: skip
+def test_a_wall_with_a_wrong_word_is_refused(change) -> None:
+    """An unknown sense was taken for clockwise, which exchanges the septum and the free wall."""
+    around = np.deg2rad(np.arange(0, 360, 10))
+    ring = np.stack([np.cos(around), np.sin(around)], axis=-1)
+    wall = {"view": "short-axis", "endo": (50 + 20 * ring).tolist(), "anterior": [50, 10],
+            "epi": (50 + 30 * ring).tolist()}  # fmt: skip
+    assert drawn(wall).wall(None) is not None
+    with pytest.raises(ArgumentError):
+        drawn(wall | change).wall(None)
+
+
+def test_a_line_of_no_wall_is_refused() -> None:
+    wall = {"view": "two-chamber", "contour": [[10, 90], [50, 10], [90, 90]], "line": "middle"}
+    with pytest.raises(ArgumentError, match="one of the lines"):
+        drawn(wall).wall(None)

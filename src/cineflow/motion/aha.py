@@ -76,7 +76,7 @@ def segment_map(
         ArgumentError: An empty mask or a mask of a volume, a point that is not two finite numbers,
             a centre outside the image, `anterior` at the centre, or an unknown sense.
     """
-    _require_sense(septum)
+    require_sense(septum)
     inside = require_mask(wall, np.shape(wall))
     if inside.ndim != 2:
         raise ArgumentError(
@@ -128,7 +128,7 @@ def segment_volume(
     Source:
         Cerqueira et al. 2002.
     """
-    _require_sense(septum)
+    require_sense(septum)
     inside = require_mask(wall, np.shape(wall))
     if inside.ndim != 3:
         raise ArgumentError("a wall [D, H, W]", f"{list(inside.shape)}")
@@ -301,7 +301,7 @@ def _require_fractions(contraction: np.ndarray) -> np.ndarray:
     return c
 
 
-def _require_sense(septum: str) -> None:
+def require_sense(septum: str) -> None:
     if septum not in get_args(Sense):
         raise ArgumentError(
             f"a sense of {' or '.join(get_args(Sense))}",

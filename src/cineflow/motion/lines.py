@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import get_args
 
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.aha import NAMES, Level, Sense, segment_of_angle
+from cineflow.motion.aha import NAMES, Level, Sense, require_sense, segment_of_angle
 from cineflow.motion.fields import require_spacing
 from cineflow.motion.points import read_at
 from cineflow.motion.strain import Convention, Line, from_stretch
@@ -82,8 +83,10 @@ def apical(
     The six parts are cut as there, and a seventh is the whole contour, whose strain is GLS.
 
     Raises:
-        ArgumentError: As `ApicalContour`.
+        ArgumentError: As `ApicalContour`, or an unknown line.
     """
+    if line not in get_args(Line):
+        raise ArgumentError(f"one of the lines {', '.join(get_args(Line))}", repr(line))
     points = ApicalContour(contour, segments, line, spacing_mm).even_points()
     chords = (len(points) - 1) // 6
     parts = [
@@ -122,9 +125,10 @@ def short_axis(
 
     Raises:
         ArgumentError: A contour of fewer than 8 points or that does not go once around the cavity's
-            centre, an epicardium that is not outside the endocardium, or an `anterior` point at the
-            centre.
+            centre, an epicardium that is not outside the endocardium, an `anterior` point at the
+            centre, or an unknown level or sense.
     """
+    require_sense(septum)
     steps = steps_of(spacing_mm, 2)
     inner, outer = (_contour(name, one) for name, one in (("endo", endo), ("epi", epi)))
     centre = inner.mean(axis=0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cineflow.errors import ArgumentError
-from cineflow.motion.aha import NAMES, Level, Sense
+from cineflow.motion.aha import NAMES, Level, Sense, require_sense
 from cineflow.motion.fields import require_point
 from cineflow.motion.lines import Part, WallLines, angles_around, arcs, steps_of
 
@@ -49,12 +49,13 @@ def ventricle(
     Raises:
         ArgumentError: Fewer than two rings, or not in order from base to apex; a contour of fewer
             than 8 points, or that does not go once around the cavity's middle; an epicardium that
-            is not outside the endocardium; `anterior` on the axis; or contours that cover less than
-            half of each third.
+            is not outside the endocardium; `anterior` on the axis; contours that cover less than
+            half of each third; or an unknown sense.
 
     Source:
         Cerqueira et al. 2002 for the segments.
     """
+    require_sense(septum)
     if len(rings) < 2:
         raise ArgumentError("two rings or more, from the base to the apex", f"{len(rings)}")
     steps = steps_of(spacing_mm, 3)

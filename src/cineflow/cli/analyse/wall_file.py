@@ -42,6 +42,7 @@ _NEEDS = {
     VENTRICLE: ({"rings", "apex", "anterior"}, {"septum"}),
 }
 _ALWAYS = {"view", "frame", "ed", "es"}
+_WORDS = {"line", "level", "septum"}
 
 #: Ending of a wall's file that lies next to its clip: `clip.dcm.wall.json`.
 SUFFIX = ".wall.json"
@@ -168,6 +169,9 @@ def drawn(found: Mapping[str, Any]) -> Drawn:
         wanted = "a whole number of 0 or more as frame, lists of them as ed and es"
         raise ArgumentError(wanted, repr(whole or phases), _SEE)
     values = {name: found[name] for name in (needed | optional) & set(found)}
+    words = [values[name] for name in _WORDS & set(values)]
+    if not all(isinstance(word, str) for word in words):
+        raise ArgumentError(f"words as {', '.join(sorted(_WORDS))}", "something else", _SEE)
     rings = values.get("rings", [])
     if not isinstance(rings, list) or not all(isinstance(one, dict) for one in rings):
         raise ArgumentError('rings: [{"endo": ..., "epi": ...}, ...]', "something else", _SEE)
