@@ -146,3 +146,14 @@ def test_one_wall_for_several_cines_is_refused(tmp_path: Path) -> None:
     (tmp_path / "clip.dcm.wall.json").write_text(json.dumps(WALL))
     with pytest.raises(ArgumentError, match="part2"):
         key_of(tmp_path / "clip.dcm", "bundle", Settings(), 2)
+
+
+def test_a_uid_that_is_a_name_is_not_quoted(
+    write_dicom: Callable[..., Path], recwarn: pytest.WarningsRecorder
+) -> None:
+    """pydicom warns of it, and the warning has the value."""
+    path = write_dicom(np.zeros((2, 8, 8), np.uint8), SOPInstanceUID="1.2.826.0.1.77777")
+    path.write_bytes(path.read_bytes().replace(b"1.2.826.0.1.77777", b"1.2.DOE^JOHN.7777"))
+    recwarn.clear()
+    assert key_of(path, "hash", Settings())
+    assert not [str(warning.message) for warning in recwarn]

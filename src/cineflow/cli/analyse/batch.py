@@ -82,7 +82,8 @@ def _analyse_part(
     """Analyse one cine into its folder, which appears when it is complete."""
     made = None
     try:
-        key = key_of(path, model.bundle.hash, settings, part)
+        with no_warnings():
+            key = key_of(path, model.bundle.hash, settings, part)
         folder = places.out / key
         objects = None if places.dicom is None else places.dicom / key
         before = _complete(folder)

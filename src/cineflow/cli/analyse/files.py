@@ -193,7 +193,7 @@ def _uid_of(files: Sequence[Path]) -> str | None:
     try:
         with no_warnings():
             header = pydicom.dcmread(files[0], stop_before_pixels=True, specific_tags=[name])
-        return str(header[name].value)
+            return str(header[name].value)  # read here, and may warn
     except Exception:  # not DICOM, or damaged
         return None
 
