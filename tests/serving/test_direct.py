@@ -107,10 +107,30 @@ def test_a_frame_goes_through_the_ring_and_nothing_else_changes(begun: Begun) ->
     assert (result.current, result.previous) == (6, 5)
 
 
+def test_a_frame_may_lie_apart_from_its_results(begun: Begun) -> None:
+    """Results are in the slot; without one they come in the message."""
+    bare = begun.connect()
+    bare.next()
+    begun.ring.put_frame(1, FRAMES[1])
+    at = begun.ring.slot_bytes + begun.ring.offsets["frame"]
+    bare.send(begun.frame(frame_at=at, slot=0, frame_index=5))
+    assert bare.next()[0]["outputs"][0] == ["flow", "float32", [2, *SIZE], True]
+    moved = begun.ring.take(0, "flow", "float32", (2, *SIZE)).copy()
+    assert moved.any()
+    begun.ring.put_frame(1, FRAMES[0])
+    bare.send(begun.frame(frame_at=at, slot=None, frame_index=6))
+    header, payload = bare.next()
+    assert header["outputs"][0] == ["flow", "float32", [2, *SIZE], False]
+    assert len(payload) == moved.nbytes + 56
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ({"slot": 4}, "inside the ring"),
+        ({"frame_at": -1}, "inside the ring"),
+        ({"frame_at": 2**40}, "inside the ring"),
+        ({"frame_at": "0"}, "inside the ring"),
         ({"slot": -1}, "inside the ring"),
         ({"shape": [6400, 80]}, "inside the ring"),
         ({"shape": [64, -80]}, "of uint8 or float32"),

@@ -260,9 +260,14 @@ class _Ring:
             type(one) is not int or one < 0 for one in shape
         ):
             raise FrameError("a frame of uint8 or float32", f"{dtype} {list(shape)}")
-        at = self._place(header["slot"], "frame", math.prod(shape) * np.dtype(dtype).itemsize)
+        byte_size = math.prod(shape) * np.dtype(dtype).itemsize
+        where = "frame_at" if "frame_at" in header else "slot"
+        if where == "frame_at":
+            at = self._inside(header[where], byte_size)
+        else:
+            at = self._place(header[where], "frame", byte_size)
         if at is None:
-            raise FrameError("a frame inside the ring", f"{list(shape)} in slot {header['slot']}")
+            raise FrameError("a frame inside the ring", f"{list(shape)}, {where} {header[where]}")
         return np.ndarray(shape, dtype, self._memory, at)
 
     def take(self, slot: int, name: str, array: np.ndarray) -> bool:
@@ -281,9 +286,14 @@ class _Ring:
     def _place(self, slot: Any, name: str, byte_size: int) -> int | None:
         """Where a part begins; None where there is no such room."""
         at, room = self._parts.get(name, (0, -1))
-        start = slot * self._slot_bytes + at if type(slot) is int else -1
-        fits = byte_size <= room and start >= 0 and start + byte_size <= len(self._memory)
-        return start if fits and at >= 0 else None
+        if type(slot) is not int or byte_size > room or at < 0:
+            return None
+        return self._inside(slot * self._slot_bytes + at, byte_size)
+
+    def _inside(self, start: Any, byte_size: int) -> int | None:
+        """A place in the memory; None where it is not whole."""
+        whole = type(start) is int and 0 <= start <= len(self._memory) - byte_size
+        return start if whole else None
 
 
 def _respond(
