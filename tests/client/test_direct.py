@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cineflow.serving import TritonServer
 from cineflow.serving.direct import DirectRequest, Door, Respond
+from cineflow_client import Client, StreamClosed
 from cineflow_client.direct import Direct
 from cineflow_client.ring import SharedRing
 from cineflow_client.wire import Answer, Step
@@ -203,3 +205,26 @@ def test_the_end_comes_after_the_frames(model: Model, direct: Direct, ring: Shar
     direct.close()
     thread.join(10)
     assert taker.reasons == []
+
+
+def test_a_question_that_the_end_overtakes(
+    server: TritonServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is about a sequence that is no more, and says nothing about the stream."""
+    frame = np.zeros((64, 80), np.uint8)
+    with Client(server.url) as client:
+        stream = client.stream("lucas_kanade", "shm")
+        stream.push(frame)
+        session = stream._resumer.session
+        assert session.direct is not None
+        end = session.direct.end
+
+        def end_and_ask(wait_s: float) -> None:
+            end(wait_s)
+            time.sleep(0.3)
+            session.keep_alive()
+
+        monkeypatch.setattr(session.direct, "end", end_and_ask)
+        stream.close()
+        with pytest.raises(StreamClosed):
+            stream.push(frame)

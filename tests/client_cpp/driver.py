@@ -211,7 +211,7 @@ class CppStream:
     def about(self) -> Any:
         """What the stream says about itself."""
         words = self.ask("about")
-        names = ("transport", "resumed", "dropped", "unread", "late_frames", "error")
+        names = ("transport", "resumed", "dropped", "unread", "late_frames", "error", "direct")
         return SimpleNamespace(**dict(zip(names, words, strict=True)))
 
     def close(self) -> None:

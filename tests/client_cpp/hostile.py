@@ -6,7 +6,6 @@ It speaks the protocol, without a model. What it does wrong is set by its attrib
 from __future__ import annotations
 
 import json
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +14,10 @@ from typing import Any
 
 import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2
+from tritonclient.utils import np_to_triton_dtype
 
 from cineflow_client.local_key import remove, write_key
+from tests.client_cpp.hostile_direct import NOTES, HostileDoor, outputs
 
 _SERVICE = "inference.GRPCInferenceService"
 _TENSOR = {"unit": "", "frame": "", "role": "", "names": [], "time_axis": None}
@@ -25,7 +26,6 @@ _PORTS = {
     "score": 11, "labels": 2, "flow": 11, "displacement": 11, "points": 11, "quality_parts": 12,
     "beat_info": 12, "state": 2, "indices": 9, "notes": 2, "computed": 9, "deadline": 12,
 }  # fmt: skip
-_NOTES = json.dumps({"unit": "px", "absent": {}, "engine": "none"}).encode()
 
 
 def axis(name: str, minimum: int = 16, maximum: int = 1024, multiple: int = 16) -> dict[str, Any]:
@@ -44,6 +44,7 @@ class Hostile:
         pause_s: How long it takes for `ModelReady`.
         stops: It refuses frames because it is being stopped, and does not answer the last request.
         spoil: Changes a response before it is sent.
+        door: Takes the direct connections that it offers.
         seen: How often a method was called, by the end of its path.
     """
 
@@ -55,6 +56,7 @@ class Hostile:
         self.pause_s = 0.0
         self.spoil: Callable[[Any], Any] = lambda response: response
         self.seen: dict[str, int] = {}
+        self.door: HostileDoor | None = None
         self._done = threading.Event()
         self._pool = ThreadPoolExecutor(64)
         options = [
@@ -75,6 +77,8 @@ class Hostile:
         self._done.set()
         self._server.stop(0).wait()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self.door is not None:
+            self.door.close()
         remove(self._key, "key")
 
     def spec(self) -> dict[str, Any]:
@@ -116,27 +120,16 @@ class Hostile:
         response = service_pb2.ModelInferResponse(model_name="m-1234", id=request.id)
         asked = {output.name: output.parameters for output in request.outputs}
         *_, height, width = request.inputs[0].shape
-
-        def add(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> None:
+        notes = dict(NOTES)
+        if self.door is not None and "direct" in request.parameters:
+            notes["direct"] = self.door.name
+        for name, array in outputs(height, width, count, notes).items():
             if name not in asked:
-                return
-            response.outputs.add(name=name, datatype=datatype, shape=shape)
+                continue
+            datatype = np_to_triton_dtype(array.dtype)
+            response.outputs.add(name=name, datatype=datatype, shape=array.shape)
             in_ring = "shared_memory_region" in asked[name]
-            response.raw_output_contents.append(b"" if in_ring else raw)
-
-        now = time.monotonic_ns()
-        field = bytes(2 * height * width * 4)
-        add("score", "FP32", [1], struct.pack("f", 1))
-        add("labels", "UINT8", [1, height // 4, 20], bytes(height // 4 * 20))
-        add("flow", "FP32", [2, height, width], field)
-        add("displacement", "FP32", [2, height, width], field)
-        add("points", "FP32", [3, 2], bytes(24))
-        add("quality_parts", "FP64", [9], bytes(72))
-        add("beat_info", "FP64", [5], bytes(40))
-        add("state", "UINT8", [5], b"state")
-        add("indices", "INT64", [7], struct.pack("7q", *[count] * 4, 0, 0, 0))
-        add("notes", "UINT8", [len(_NOTES)], _NOTES)
-        add("computed", "INT64", [2], struct.pack("2q", now - 1000, now))
+            response.raw_output_contents.append(b"" if in_ring else array.tobytes())
         return response
 
 

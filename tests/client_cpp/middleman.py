@@ -17,7 +17,8 @@ _STREAM, _REGISTER = "/ModelStreamInfer", "/SystemSharedMemoryRegister"
 
 
 class Middleman(grpc.GenericRpcHandler):
-    """Hands the messages of both sides over as they are. A context manager.
+    """Hands the messages of both sides over, but offers no direct connection: the model's process
+    keeps its own mapping. A context manager.
 
     Attributes:
         url: Where a client of this user finds it.
@@ -58,7 +59,7 @@ class Middleman(grpc.GenericRpcHandler):
             over = self._channel.stream_stream(details.method)
 
             def stream(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
-                call = over(requests, metadata=metadata)
+                call = over(map(_by_call, requests), metadata=metadata)
                 context.add_callback(call.cancel)
                 yield from _or_abort(context, call)
 
@@ -86,6 +87,14 @@ class Middleman(grpc.GenericRpcHandler):
         self._client.close()
         self._channel.close()
         remove(self._key, self._text)
+
+
+def _by_call(request: bytes) -> bytes:
+    asked = service_pb2.ModelInferRequest.FromString(request)
+    if "direct" not in asked.parameters:
+        return request
+    del asked.parameters["direct"]
+    return bytes(asked.SerializeToString())
 
 
 def _or_abort(context: Any, responses: Iterator[Any]) -> Iterator[bytes]:

@@ -66,6 +66,7 @@ def test_a_scanner_in_c(server: TritonServer) -> None:
         "untrained 0 0, times 1",
         "open with a callback Ok",
         "results 6, errors 1",
+        "direct 1 0",
         "next with a callback StreamBusy",
         "next of what has ended StreamClosed",
     ]

@@ -26,6 +26,7 @@ from cineflow_client import (
     StreamTimeout,
 )
 from tests.client.test_half_open import Proxy
+from tests.client.test_policies import Stopped
 from tests.client_cpp.driver import CppClient, CppStream, Driver
 from tests.client_cpp.fixtures import driver, frames
 from tests.client_cpp.middleman import Middleman
@@ -138,12 +139,8 @@ def test_a_server_that_hangs(
     with TritonServer(repository, binary=server_binary) as server:
         stream = CppClient(driver, server.url, timeout_s=3).stream("lucas_kanade", timeout_s=1)
         stream.push(frames[0])
-        os.kill(server.pid, signal.SIGSTOP)
-        try:
-            with pytest.raises(StreamTimeout):
-                stream.push(frames[1])
-        finally:
-            os.kill(server.pid, signal.SIGCONT)
+        with Stopped(server), pytest.raises(StreamTimeout):
+            stream.push(frames[1])
         stream.close()
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from cineflow.runtime import Bundle
 from cineflow.serving import TritonServer
 from cineflow_client import Client, ModelNotFound, ModelUnloaded, ServerRefused
 from cineflow_client.local_key import read_desk
-from tests.client_cpp.driver import CppClient, Driver
+from tests.client_cpp.driver import CppClient, CppStream, Driver
 from tests.client_cpp.fixtures import built, driver
 
 __all__ = ["driver"]
@@ -58,6 +59,13 @@ def kept(server: TritonServer) -> set[str]:
     return set(json.loads(Path(desk.loaded).read_text()))
 
 
+def push_until(stream: CppStream, frame: np.ndarray, done: Callable[[], bool]) -> None:
+    """A stream with a direct connection asks Triton about once a second."""
+    end = time.monotonic() + 15
+    while not done() and time.monotonic() < end:
+        stream.push(frame)
+
+
 def test_nothing_to_roll_back(client: CppClient) -> None:
     for name in ("no_such_model", "../models/lucas_kanade", ".."):
         with pytest.raises(ModelNotFound, match="stood for before"):
@@ -82,11 +90,12 @@ def test_models_change_under_live_streams(
     assert client.pairs("aliases") == {ALIAS: other}
     assert kept(changing) == {ALIAS, ours, other}
     assert live.push(FRAMES[2])["indices"][1] == 1
+    push_until(live, FRAMES[2], lambda: live.about().resumed != "0")  # its model was loaded again
 
     client.said("unload", ours)
     for _ in range(2):
         with pytest.raises(ModelUnloaded, match=ours):
-            live.push(FRAMES[3])
+            push_until(live, FRAMES[3], lambda: False)
     live.close()
     assert ready(client) == {ALIAS, other}
     assert kept(changing) == {ALIAS, other}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from cineflow.runtime import Bundle
 from cineflow.serving import TritonServer
 from tests.client_cpp.driver import CppClient, Driver
 from tests.client_cpp.hostile import Hostile
+from tests.client_cpp.hostile_direct import HostileDoor
 from tests.client_cpp.sanitizers import ENVIRONMENT, KINDS, require_clean, run_cases, sanitized
-from tests.client_cpp.spoiled import spoiled
+from tests.client_cpp.spoiled import spoiled, spoiled_message
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
@@ -85,6 +87,40 @@ def test_whatever_a_server_sends(kind: str, transport: str) -> None:
     with Hostile() as server:
         server.spoil = lambda response: spoiled(response, draw)
         require_clean(kind, "ends", "results", server.url, transport)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_threads_while_the_models_process_breaks_off(kind: str) -> None:
+    """As above, with frames that go directly where there is a ring."""
+    with Hostile() as server:
+        door = server.door = HostileDoor()
+        door.spoil = lambda message: None if door.frames % 9 == 0 else message
+        require_clean(kind, "ends", "race", server.url, "15")
+        assert door.frames > 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_a_models_process_sends(kind: str) -> None:
+    draw = random.Random(1)
+    with Hostile() as server:
+        door = server.door = HostileDoor()
+        door.spoil = lambda message: (
+            message if draw.random() < 0.5 else spoiled_message(message, draw)
+        )
+        require_clean(kind, "ends", "results", server.url, "ring")
+        assert door.frames > 50
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_socket(kind: str) -> None:
+    with Hostile() as server:
+        door = server.door = HostileDoor()
+        door.reads.clear()
+        reads = threading.Timer(2.0, door.reads.set)
+        reads.start()
+        said = require_clean(kind, "direct", "full", server.url, "600")
+        assert "direct 1 sent 600 good 600 unread 0 ordered 1" in said
+        reads.join()
 
 
 @pytest.mark.parametrize("kind", KINDS)

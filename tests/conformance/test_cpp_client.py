@@ -28,6 +28,21 @@ def test_case(
     run(case, transport, server, connect=connect(driver, case))
 
 
+RING = [one for one in cases("default") if one.values[1] == "ring"]
+
+
+@pytest.mark.parametrize(("case", "transport"), RING)
+def test_case_without_a_direct_connection(
+    case: Mapping[str, Any], transport: str, server: TritonServer, driver: Driver
+) -> None:
+    """The model's process takes none, so frames stay in the call."""
+    driver.ask("direct", "off")
+    try:
+        run(case, transport, server, connect=connect(driver, case))
+    finally:
+        driver.ask("direct", "on")
+
+
 @pytest.mark.parametrize(("case", "transport"), cases("two places, four seconds"))
 def test_case_of_a_small_server(
     case: Mapping[str, Any],

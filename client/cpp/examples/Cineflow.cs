@@ -179,6 +179,7 @@ public static unsafe class Cineflow
     [DllImport(Library)] public static extern ulong cfc_stream_dropped(IntPtr stream);
     [DllImport(Library)] public static extern ulong cfc_stream_unread(IntPtr stream);
     [DllImport(Library)] public static extern int cfc_stream_transport(IntPtr stream);
+    [DllImport(Library)] public static extern int cfc_stream_direct(IntPtr stream);
     [DllImport(Library)] public static extern int cfc_stream_transport_reason(IntPtr stream, byte[] text, UIntPtr room, out UIntPtr needed, out Error error);
     [DllImport(Library)] public static extern int cfc_stream_error(IntPtr stream, out Error error);
 

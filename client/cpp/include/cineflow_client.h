@@ -280,6 +280,8 @@ CFC_API uint64_t cfc_stream_dropped(cfc_stream* stream);
 /* Outcomes that were never taken, and given up. */
 CFC_API uint64_t cfc_stream_unread(cfc_stream* stream);
 CFC_API cfc_transport cfc_stream_transport(cfc_stream* stream);
+/* 1: frames go straight to the model's process. With shared memory, after the first one. */
+CFC_API int32_t cfc_stream_direct(cfc_stream* stream);
 /* Why CFC_AUTO did not take shared memory; "" if it did. */
 CFC_API cfc_code cfc_stream_transport_reason(cfc_stream* stream, char* text, size_t room,
                                              size_t* needed, cfc_error* error);

@@ -359,7 +359,9 @@ class CINEFLOW_CLIENT_API Stream {
 
   const ModelInfo& model() const noexcept;
   std::uint64_t sequence_id() const noexcept;
-  Transport transport() const noexcept;    // kSharedMemory or kGrpc
+  Transport transport() const noexcept;  // kSharedMemory or kGrpc
+  /// Whether frames go straight to the model's process: with shared memory, after the first one.
+  bool direct() const noexcept;
   std::string transport_reason() const;    // why kAuto did not take shared memory
   std::uint64_t dropped() const noexcept;  // frames that the policy dropped
   std::uint64_t unread() const noexcept;   // outcomes that were never taken, and given up
@@ -367,7 +369,7 @@ class CINEFLOW_CLIENT_API Stream {
   std::uint64_t late_frames() const noexcept;
   std::uint64_t resumed() const noexcept;  // how often it went on in another sequence
   /// Why the stream has ended; null while it lives. kOtherProcess in a forked child, where the
-  /// other questions get 0, kGrpc and "".
+  /// other questions get 0, false, kGrpc and "".
   std::shared_ptr<const Error> error() const noexcept;
   /// End this stream, and open one with its settings for another depth or probe: for frames of
   /// `size`, with a new reference frame. Throws as `Client::stream`; this stream has ended then.
@@ -436,7 +438,7 @@ class CINEFLOW_CLIENT_API Client {
   /// kServerRefused also where it does not load; the old one stays then.
   void load(const std::string& model);
   /// Unload a model, or an alias and the model that it stands for. Its live streams end with
-  /// kModelUnloaded. Throws as `load`.
+  /// kModelUnloaded, within about a second. Throws as `load`.
   void unload(const std::string& model);
   /// Let an alias stand for the model before; returns that model's name. A second time brings the
   /// present one back. Throws kModelNotFound: there is none before; else as `load`, and the alias

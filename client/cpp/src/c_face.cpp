@@ -276,6 +276,10 @@ cfc_transport cfc_stream_transport(cfc_stream* stream) {
   return stream == nullptr ? CFC_AUTO : static_cast<cfc_transport>(stream->stream.transport());
 }
 
+int32_t cfc_stream_direct(cfc_stream* stream) {
+  return stream != nullptr && stream->stream.direct() ? 1 : 0;
+}
+
 cfc_code cfc_stream_transport_reason(cfc_stream* stream, char* text, size_t room, size_t* needed,
                                      cfc_error* error) {
   return guarded(error, [&] {

@@ -294,7 +294,7 @@ std::shared_ptr<const Result> Stream::push(const FrameView& frame, const FrameIn
       live_->options().timeout_s > 0 ? live_->options().timeout_s : kDefaultTimeoutS;
   require_waiting(*live_);
   // It waits anyway, so it also does the feeding thread's work.
-  const Outcome outcome = wait(copy_and_submit(*live_, frame, info, wait_s, true));
+  const Outcome outcome = live_->wait_for(copy_and_submit(*live_, frame, info, wait_s, true));
   if (outcome.error != nullptr) throw *outcome.error;
   return outcome.result;
 }
@@ -316,6 +316,7 @@ Outcome Stream::wait(std::uint64_t frame) {
 const ModelInfo& Stream::model() const noexcept { return live_->model().info; }
 std::uint64_t Stream::sequence_id() const noexcept { return live_->sequence_id(); }
 Transport Stream::transport() const noexcept { return live_->transport(); }
+bool Stream::direct() const noexcept { return live_->direct(); }
 std::string Stream::transport_reason() const { return live_->transport_reason(); }
 std::uint64_t Stream::dropped() const noexcept { return live_->traffic().dropped(); }
 std::uint64_t Stream::unread() const noexcept { return live_->traffic().unread(); }

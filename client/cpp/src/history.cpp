@@ -11,38 +11,40 @@ constexpr std::int64_t kApartNs = 1000000000;
 }  // namespace
 
 bool History::add(const FrameRef& frame) {
-  Sent sent;
+  if (spare_.empty()) spare_.emplace_back();
+  sent_.splice(sent_.end(), spare_, spare_.begin());
+  Sent& sent = sent_.back();
   sent.frame = frame;
   sent.number = frame.step().number;
   sent.asked = ++since_ >= kStateEvery;
   if (sent.asked) since_ = 0;
-  sent_.push_back(std::move(sent));
-  return sent_.back().asked;
+  return sent.asked;
 }
 
 void History::answered(std::uint64_t number, std::string state, std::vector<FrameRef>& freed) {
-  for (std::size_t k = 0; k < sent_.size(); ++k) {
-    if (sent_[k].number != number) continue;
-    sent_[k].answered = true;
-    if (!sent_[k].asked || state.empty()) return;
+  for (auto place = sent_.begin(); place != sent_.end(); ++place) {
+    if (place->number != number) continue;
+    place->answered = true;
+    if (!place->asked || state.empty()) return;
     state_ = std::move(state);
-    for (++k; k > 0; --k) erase(0, freed);
+    while (sent_.begin() != place) erase(sent_.begin(), freed);
+    erase(place, freed);
     return;
   }
 }
 
 void History::refused(std::uint64_t number, std::vector<FrameRef>& freed) {
-  for (std::size_t k = 0; k < sent_.size(); ++k) {
-    if (sent_[k].number != number) continue;
-    if (sent_[k].asked) since_ = kStateEvery;
-    erase(k, freed);
+  for (auto place = sent_.begin(); place != sent_.end(); ++place) {
+    if (place->number != number) continue;
+    if (place->asked) since_ = kStateEvery;
+    erase(place, freed);
     return;
   }
 }
 
 std::optional<std::uint64_t> History::leave_out_what_kills(std::vector<FrameRef>& freed) {
-  for (std::size_t k = 0; k < sent_.size(); ++k) {
-    Sent& first = sent_[k];  // the server was computing it
+  for (auto place = sent_.begin(); place != sent_.end(); ++place) {
+    Sent& first = *place;  // the server was computing it
     if (first.answered) continue;
     const std::int64_t now = now_ns();
     if (now - first.lost_ns >= kApartNs) {
@@ -52,7 +54,7 @@ std::optional<std::uint64_t> History::leave_out_what_kills(std::vector<FrameRef>
     if (first.losses < kMostLosses) return std::nullopt;
     const std::uint64_t number = first.number;
     if (first.asked) since_ = kStateEvery;
-    erase(k, freed);
+    erase(place, freed);
     return number;
   }
   return std::nullopt;
@@ -71,10 +73,10 @@ bool History::move_out_oldest(std::vector<FrameRef>& freed) {
   return false;
 }
 
-void History::erase(std::size_t position, std::vector<FrameRef>& freed) {
-  Sent& sent = sent_[position];
-  if (sent.frame) freed.push_back(std::move(sent.frame));
-  sent_.erase(sent_.begin() + static_cast<std::ptrdiff_t>(position));
+void History::erase(Place place, std::vector<FrameRef>& freed) {
+  if (place->frame) freed.push_back(std::move(place->frame));
+  *place = Sent();
+  spare_.splice(spare_.begin(), sent_, place);
 }
 
 }  // namespace cineflow_client

@@ -2,7 +2,7 @@
 // frame since. Not safe from several threads: the stream's session lock guards it.
 #pragma once
 
-#include <deque>
+#include <list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,11 +33,15 @@ struct Sent {
 
 class History {
  public:
-  explicit History(std::string state) : state_(std::move(state)) {}
+  /// `slots`: frames in flight.
+  History(std::string state, int slots)
+      : state_(std::move(state)), spare_(static_cast<std::size_t>(kStateEvery + slots + 1)) {}
 
   const std::string& state() const noexcept { return state_; }
-  const std::deque<Sent>& to_send_again() const noexcept { return sent_; }
+  const std::list<Sent>& to_send_again() const noexcept { return sent_; }
 
+  /// Whether `add` does without an allocation.
+  bool has_room() const noexcept { return !spare_.empty(); }
   /// Keep a frame that is about to be sent; returns whether to ask for the state with it.
   bool add(const FrameRef& frame);
   /// Note the result of a frame. `state` may be empty. Buffers that are free again go to `freed`.
@@ -52,10 +56,12 @@ class History {
   bool move_out_oldest(std::vector<FrameRef>& freed);
 
  private:
-  void erase(std::size_t position, std::vector<FrameRef>& freed);
+  using Place = std::list<Sent>::iterator;
+  void erase(Place place, std::vector<FrameRef>& freed);
 
   std::string state_;
-  std::deque<Sent> sent_;  // in the order of sending
+  std::list<Sent> sent_;   // in the order of sending
+  std::list<Sent> spare_;  // their memory, for later frames
   int since_ = 0;
 };
 

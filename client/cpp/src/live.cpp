@@ -74,7 +74,7 @@ Live::Live(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> 
       wanted_(model_->wanted_outputs(options.readings)),
       traffic_(options, !options.state.empty()),
       wants_given_(options.state.empty()),
-      history_(options.state) {
+      history_(options.state, options.slots) {
   model_->axis_sizes(padding_.size());
   shows_state_ = has(wanted_, "state");
   reader_ = std::make_unique<ResultReader>(model_, padding_, shows_state_);
@@ -158,8 +158,13 @@ Submitted Live::submit(Slot& slot, const FrameInfo& info, bool helps) noexcept {
   step.given_count = info.given_count;
   if (step.given.size() < info.given_count) step.given.resize(info.given_count);
   for (std::size_t k = 0; k < info.given_count; ++k) copy_given(info.given[k], step.given[k]);
-  const Submitted submitted = traffic_.submit(frame, !helps);
-  if (helps && submitted.code == Code::kOk) help();
+  const Submitted submitted = traffic_.submit(frame);
+  if (submitted.code != Code::kOk) return submitted;
+  if (helps) {
+    help(submitted.frame);
+  } else if (!leave_at_once()) {
+    traffic_.tell();
+  }
   return submitted;
 }
 
@@ -223,10 +228,17 @@ void Live::close() noexcept {
   traffic_.close();
   traffic_.drain(until);
   bool live = false;
+  std::shared_ptr<Direct> direct;
   {
     const std::lock_guard<std::mutex> guard(session_lock_);
     live = session_->started && !interrupted_ && !traffic_.broken();
-    if (live) session_->link.send(session_->end_request());
+    if (live) direct = session_->direct;
+  }
+  if (direct != nullptr) direct->drain(until);  // the end by the call would overtake its frames
+  if (live) {
+    const std::lock_guard<std::mutex> guard(session_lock_);
+    live = !interrupted_ && !traffic_.broken();
+    if (live) session_->end();
   }
   if (live) {
     std::unique_lock<std::mutex> guard(end_lock_);

@@ -43,6 +43,9 @@ class Live : public std::enable_shared_from_this<Live> {
   void give_back(Slot& slot) noexcept;
   /// `helps`: the caller's thread also sends the frame, and may wait for the lock of the session.
   Submitted submit(Slot& slot, const FrameInfo& info, bool helps) noexcept;
+  /// The outcome of a frame that was just sent; see `Traffic::wait`. This thread reads it from the
+  /// direct connection itself, if it can.
+  Outcome wait_for(std::uint64_t number);
   void copy_into(const Slot& slot, const FrameView& frame) const;  // throws kFrameRejected
   /// Returns when the threads have ended, in whatever thread it is called first.
   void close() noexcept;
@@ -57,6 +60,8 @@ class Live : public std::enable_shared_from_this<Live> {
   const StreamOptions& options() const noexcept { return options_; }
   /// Why the stream has ended, or is of no use here; null while it lives.
   std::shared_ptr<const Error> error() noexcept;
+  /// Whether frames go straight to the model's process.
+  bool direct();
   // In a forked child: 0, kGrpc and "".
   std::uint64_t sequence_id();
   Transport transport();
@@ -70,14 +75,27 @@ class Live : public std::enable_shared_from_this<Live> {
     return static_cast<std::int64_t>((timeout_s_ < 1e9 ? timeout_s_ : 1e9) * 1e9);
   }
   void feed() noexcept;
-  void help() noexcept;
-  void send(const FrameRef& frame) noexcept;
-  void leave(const FrameRef& frame);
+  /// Send what can leave. `leads`: the frame whose result this thread reads itself.
+  void help(std::optional<std::uint64_t> leads = std::nullopt) noexcept;
+  void send(const FrameRef& frame, bool leads) noexcept;
+  bool leave(const FrameRef& frame, bool leads);  // false: a part of its message has not left yet
+  bool keep(const FrameRef& frame);  // for the next session; returns whether the state is asked for
+  void flush() noexcept;
   void keep_alive();
   bool check(const FrameRef& frame);  // throws kFrameRejected; returns whether it is black
 
+  // Direct connections.
+  bool leave_at_once() noexcept;
+  bool leave_directly(Session& session, const FrameRef& frame, bool asked, bool leads) noexcept;
+  FrameRef in_ring(const Session& session, const FrameRef& frame);  // throws kFrameRejected
+  void go_direct(Session& session, const std::string& name);
+  void deliver_directly(Session& session, std::unique_ptr<Response> response);
+  void direct_ended(Session& session, const std::string& reason);
+  void end_direct(Session& session) noexcept;
+
   // The receiving thread.
   void receive() noexcept;
+  void deliver_by_call(Session& session, std::unique_ptr<Response> response);
   void deliver(Session& session, std::unique_ptr<Response> response);
   void time(Session& session, const Flight& flight, std::int64_t received_ns, Result& result);
   void refuse(std::uint64_t number, const Error& error);
@@ -132,6 +150,7 @@ class Live : public std::enable_shared_from_this<Live> {
   std::atomic<bool> closing_{false};
   bool sequence_ended_ = false, joined_ = false;
   std::thread feeder_, receiver_;
+  std::thread follower_;  // the receiving thread's
 };
 
 }  // namespace cineflow_client

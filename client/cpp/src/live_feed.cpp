@@ -33,30 +33,36 @@ void Live::feed() noexcept {
         break;
       case Traffic::Work::kHangUp: {
         const std::lock_guard<std::mutex> guard(session_lock_);
-        if (interrupted_) session_->link.hang_up();
+        if (interrupted_) session_->hang_up();
         break;
       }
       case Traffic::Work::kSend:
-        send(item.frame);
+        send(item.frame, false);
+        break;
+      case Traffic::Work::kFlush:
+        flush();
         break;
     }
   }
 }
 
-void Live::help() noexcept {
-  while (const FrameRef frame = traffic_.next_frame(timeout_ns())) send(frame);
+void Live::help(std::optional<std::uint64_t> leads) noexcept {
+  while (const FrameRef frame = traffic_.next_frame(timeout_ns())) {
+    send(frame, leads == frame.step().number);
+  }
 }
 
-void Live::send(const FrameRef& frame) noexcept {
+void Live::send(const FrameRef& frame, bool leads) noexcept {
+  bool whole = true;
   try {
-    leave(frame);
+    whole = leave(frame, leads);
   } catch (const Error& error) {
     refuse(frame.step().number, error);
   } catch (const std::exception& error) {  // also after a bug nobody must wait for ever
     refuse(frame.step().number,
            Error(Code::kFrameRejected, "a frame that can be sent", error.what()));
   }
-  traffic_.sent();
+  whole ? traffic_.sent() : traffic_.flush_later();
 }
 
 void Live::keep_alive() {
@@ -86,29 +92,39 @@ bool Live::check(const FrameRef& frame) {
   return black;
 }
 
-void Live::leave(const FrameRef& frame) {
+bool Live::leave(const FrameRef& given, bool leads) {
   const std::lock_guard<std::mutex> guard(session_lock_);
+  Session& session = *session_;
+  const bool direct = session.goes_directly() && !interrupted_ && !session.over;
+  const FrameRef frame = direct ? in_ring(session, given) : given;
   const bool black = check(frame);
   wants_given_ = false;
   dark_ = dark_ && black;
-  const std::uint64_t number = frame.step().number;
-  bool asked = false;
-  if (options_.resume_s > 0) {
-    asked = history_.add(frame);
-    traffic_.keep_buffer(number);
-    std::vector<FrameRef> freed;
-    while (traffic_.buffers_left() + static_cast<int>(freed.size()) < options_.slots &&
-           history_.move_out_oldest(freed)) {
-      continue;
-    }
-    traffic_.free_buffers(freed);
-  }
-  if (interrupted_ || session_->over) return;  // the next session sends it, or nobody waits for it
-  Session& session = *session_;
+  const bool asked = keep(frame);
+  if (interrupted_ || session.over) return true;  // the next session sends it, or nobody waits
+  if (direct) return leave_directly(session, frame, asked, leads);
   if (!session.started) session.at_start = beginning();
+  const std::uint64_t number = frame.step().number;
   const int area = take_area(session, number);
-  session.link.send(session.request(std::to_string(number), frame.step(), frame.pixels(),
-                                    padding_.size(), frame, area, outputs(asked)));
+  Request request = session.request(std::to_string(number), frame.step(), frame.pixels(),
+                                    padding_.size(), frame, area, outputs(asked));
+  ++session.by_call;
+  session.link.send(std::move(request));
+  return true;
+}
+
+bool Live::keep(const FrameRef& frame) {
+  if (options_.resume_s <= 0) return false;
+  const bool asked = history_.add(frame);
+  traffic_.keep_buffer(frame.step().number);
+  if (traffic_.buffers_left() >= options_.slots) return asked;
+  std::vector<FrameRef> freed;
+  while (traffic_.buffers_left() + static_cast<int>(freed.size()) < options_.slots &&
+         history_.move_out_oldest(freed)) {
+    continue;
+  }
+  traffic_.free_buffers(freed);
+  return asked;
 }
 
 int Live::take_area(Session& session, std::uint64_t number) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "errors.h"
+#include "json.h"
 #include "live.h"
 
 namespace cineflow_client {
@@ -17,6 +18,21 @@ Error stream_error(const std::string& message, const std::string& model) {
           "frame."};
 }
 
+/// Where the model's process takes direct connections, as the notes of a response say; "" if it
+/// offers none.
+std::string offered_name(const Response& response) {
+  const auto& message = response.infer_response();
+  const int count = std::min(message.outputs_size(), message.raw_output_contents_size());
+  for (int k = 0; k < count; ++k) {
+    if (message.outputs(k).name() != "notes") continue;
+    try {
+      return Json::parse(message.raw_output_contents(k)).text_of("direct");
+    } catch (const JsonError&) {  // whoever reads the result says so
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
 void Live::receive() noexcept {
@@ -26,11 +42,11 @@ void Live::receive() noexcept {
     std::string reason;
     const std::string ended = current->link.run([&](std::unique_ptr<Response> response) {
       try {
-        deliver(*current, std::move(response));
+        deliver_by_call(*current, std::move(response));
       } catch (const std::exception& error) {  // also after a bug nobody must wait for ever
         reason = error.what();
         failed = true;
-        current->link.hang_up();
+        current->hang_up();
       }
     });
     if (!failed) reason = ended;
@@ -38,18 +54,37 @@ void Live::receive() noexcept {
   }
 }
 
+void Live::deliver_by_call(Session& session, std::unique_ptr<Response> response) {
+  const std::string& id = response->infer_response().id();
+  if (id == kEndId) {
+    sequence_ended();
+    if (traffic_.broken() || interrupted()) session.hang_up();
+    return;
+  }
+  if (id == kAliveId) {
+    deliver(session, std::move(response));
+    return;
+  }
+  bool first = false;
+  {
+    const std::lock_guard<std::mutex> guard(session_lock_);
+    first = id == session.starter;
+  }
+  const std::string name = first ? offered_name(*response) : "";
+  --session.by_call;
+  deliver(session, std::move(response));
+  if (first) go_direct(session, name);
+  if (session.by_call == 0) traffic_.hold(false);
+}
+
 void Live::deliver(Session& session, std::unique_ptr<Response> response) {
   const std::string id = response->infer_response().id();
   const std::string said = response->error_message();
-  if (id == kEndId) {
-    sequence_ended();
-    if (traffic_.broken() || interrupted()) session.link.hang_up();
-    return;
-  }
   if (interrupted()) return;  // this frame is sent again
   const std::string again = kAgain;
   if (id == kAliveId || id.compare(0, again.size(), again) == 0) {
-    if (!said.empty()) lose(session, {stream_error(said, model_->info.served_name)});
+    // A question that the end has overtaken is about a sequence that is no more.
+    if (!said.empty() && !closing_) lose(session, {stream_error(said, model_->info.served_name)});
     return;
   }
   if (id.empty() || id.size() > 19 || id.find_first_not_of("0123456789") != std::string::npos) {
@@ -162,7 +197,8 @@ std::shared_ptr<Session> Live::session() {
 
 void Live::fail(const Error& error) {
   traffic_.end(error);
-  session()->link.hang_up();
+  const std::lock_guard<std::mutex> guard(session_lock_);
+  session_->hang_up();
 }
 
 void Live::lose(Session& session, const Loss& loss) {
@@ -173,13 +209,16 @@ void Live::lose(Session& session, const Loss& loss) {
     traffic_.end(error);
   }
   if (error.code() == Code::kServerStopping || error.code() == Code::kServerBusy) {
-    session.link.send(session.end_request());  // Triton still counts the sequence
+    const std::lock_guard<std::mutex> guard(session_lock_);
+    session.end();  // Triton still counts the sequence
+    if (session.direct != nullptr) session.direct->close();  // nobody waits for its responses
   } else {
-    session.link.hang_up();
+    session.hang_up();
   }
 }
 
 std::shared_ptr<Session> Live::go_on(std::shared_ptr<Session> ended, const std::string& reason) {
+  end_direct(*ended);
   const auto said = interrupted();
   const Loss loss = said ? *said
                          : Loss{Error(Code::kServerDied, "a live connection to the server", reason,
@@ -282,10 +321,12 @@ std::shared_ptr<Session> Live::begin() {
     if (sent.answered) {
       // Readings on request are those that the first request names.
       const auto names = next->started ? std::vector<std::string>{"indices"} : wanted_;
+      ++next->by_call;
       next->link.send(
           next->request(kAgain + id, sent.step(), sent.pixels(), size, FrameRef(), -1, names));
     } else {
       const int area = take_area(*next, sent.number);
+      ++next->by_call;
       next->link.send(next->request(id, sent.step(), sent.pixels(), size, FrameRef(), area,
                                     outputs(sent.asked)));
     }

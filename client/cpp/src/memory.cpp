@@ -79,7 +79,7 @@ void sweep() {
 
 /// The segment, mapped. Reserved at once: a full /dev/shm would otherwise end the process on the
 /// first write (SIGBUS).
-unsigned char* create(const std::string& path, std::size_t bytes) {
+unsigned char* create(const std::string& path, std::size_t bytes, int* descriptor) {
   const int file = open(path.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
   if (file < 0) no_memory(bytes, errno);
   int error = posix_fallocate(file, 0, static_cast<off_t>(bytes));
@@ -88,11 +88,12 @@ unsigned char* create(const std::string& path, std::size_t bytes) {
     start = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     error = start == MAP_FAILED ? errno : 0;
   }
-  close(file);
   if (error != 0) {
+    close(file);
     unlink(path.c_str());
     no_memory(bytes, error);
   }
+  *descriptor = file;
   return static_cast<unsigned char*>(start);
 }
 
@@ -120,7 +121,7 @@ std::shared_ptr<Memory> Memory::shared(
   const std::string name = new_name();
   const std::string path = std::string(kFolder) + "/" + name;
   memory->region_ = name;
-  memory->start_ = create(path, memory->bytes_);
+  memory->start_ = create(path, memory->bytes_, &memory->descriptor_);
   try {
     register_region(name, memory->bytes_);
   } catch (...) {
@@ -144,7 +145,13 @@ std::shared_ptr<Memory> Memory::own(int frames, std::size_t frame_bytes) {
 }
 
 Memory::~Memory() {
+  keep_to_itself();
   if (start_ != nullptr) munmap(start_, bytes_);
+}
+
+void Memory::keep_to_itself() noexcept {
+  if (descriptor_ >= 0) close(descriptor_);
+  descriptor_ = -1;
 }
 
 const Part* Memory::part(const std::string& name) const noexcept {

@@ -50,6 +50,17 @@ class Memory {
     return areas_offset_ + static_cast<std::size_t>(area) * area_stride_ + part.offset;
   }
   const unsigned char* at(std::size_t offset) const noexcept { return start_ + offset; }
+  bool holds(const void* data) const noexcept {
+    return !std::less<const void*>()(data, start_) &&
+           std::less<const void*>()(data, start_ + bytes_);
+  }
+  const std::vector<Part>& parts() const noexcept { return parts_; }
+  std::size_t area_stride() const noexcept { return area_stride_; }
+
+  /// Of the shared memory, until `keep_to_itself`; else -1.
+  int descriptor() const noexcept { return descriptor_; }
+  /// No other process will get the descriptor.
+  void keep_to_itself() noexcept;
 
   /// An area that no frame and no result uses; -1: all are used.
   int take_area() noexcept;
@@ -65,6 +76,7 @@ class Memory {
   std::size_t frame_bytes_, frame_stride_ = 0, areas_offset_ = 0, area_stride_ = 0, bytes_ = 0;
   std::vector<Part> parts_;
   unsigned char* start_ = nullptr;
+  int descriptor_ = -1;
   Lock lock_;  // of the free areas
   std::vector<int> free_areas_;
 };

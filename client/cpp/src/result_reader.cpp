@@ -167,14 +167,14 @@ std::shared_ptr<Result> ResultReader::read(std::unique_ptr<Response> response,
   }
   if (kept->area >= 0 && kept->memory->areas_left() < spare) {  // the caller keeps many results
     std::size_t bytes = 0;
-    const auto in_ring = [&kept](const std::string& name) { return kept->memory->part(name); };
+    const auto in_ring = [&kept](const Tensor& view) { return kept->memory->holds(view.data); };
     for (const auto& [name, view] : result->tensors) {
-      if (in_ring(name) != nullptr) bytes += (view.byte_size() + 63) / 64 * 64;
+      if (in_ring(view)) bytes += (view.byte_size() + 63) / 64 * 64;
     }
     kept->copied.resize(bytes);
     bytes = 0;
     for (auto& [name, view] : result->tensors) {
-      if (in_ring(name) == nullptr || view.byte_size() == 0) continue;
+      if (!in_ring(view) || view.byte_size() == 0) continue;
       std::memcpy(kept->copied.data() + bytes, view.data, view.byte_size());
       view.data = kept->copied.data() + bytes;
       bytes += (view.byte_size() + 63) / 64 * 64;
@@ -214,7 +214,8 @@ void ResultReader::read_tensors(Result& result, Result::Kept& kept) const {
   result.tensors.reserve(static_cast<std::size_t>(count));
   for (const auto& output : message.outputs()) {
     const Part* part = kept.area >= 0 ? kept.memory->part(output.name()) : nullptr;
-    if (part != nullptr) {
+    const bool in_message = each && !message.raw_output_contents(next).empty();
+    if (part != nullptr && !in_message) {
       if (each) ++next;
       const auto* data = kept.memory->at(kept.memory->part_offset(kept.area, *part));
       result.tensors.emplace_back(output.name(), view_of(output, data, part->bytes, false));

@@ -1,9 +1,13 @@
 #include "session.h"
 
+#include <algorithm>
+
 #include "random.h"
 
 namespace cineflow_client {
 namespace {
+
+constexpr std::int64_t kAskNs = 1000000000;
 
 /// From 1 to 2^62: 0 is refused by the server.
 std::uint64_t draw_id() { return (draw_bits() & ((std::uint64_t{1} << 62) - 1)) + 1; }
@@ -38,6 +42,13 @@ void add_input(Request& request, const std::string& name, DataType dtype, const 
 
 void add_given(Request& request, const Given& given) {
   add_input(request, given.name, given.dtype, given.shape, given.bytes.data(), given.bytes.size());
+}
+
+/// Further inputs of each frame travel in the call's messages.
+bool may_be_direct(const Model& model) {
+  return std::all_of(model.inputs.begin(), model.inputs.end(), [&model](const TensorSpec& one) {
+    return has(model.feed_inputs, one.name) || has(model.at_start, one.name);
+  });
 }
 
 template <typename Tensor>
@@ -130,12 +141,13 @@ Request Session::request(const std::string& id, const Step& step, const unsigned
     if (part != nullptr) point_at(output, *ring, ring->part_offset(area, *part), part->bytes);
   }
   started = true;
-  if (round_trip_us_ > 0) {
-    set_int(request, "round_trip_us", static_cast<std::uint64_t>(round_trip_us_));
-    if (late_frames_ > 0) set_int(request, "late_frames", late_frames_);
-    round_trip_us_ = 0;
+  if (told_.round_trip_us > 0) {
+    set_int(request, "round_trip_us", static_cast<std::uint64_t>(told_.round_trip_us));
+    if (told_.late_frames > 0) set_int(request, "late_frames", told_.late_frames);
+    told_ = {};
   }
   if (start) declare_stream(request);
+  if (start && ring != nullptr && may_be_direct(*model_)) set_int(request, "direct", 1);
   return request;
 }
 
@@ -151,8 +163,37 @@ void Session::declare_stream(Request& request) const {
 }
 
 void Session::tell(std::int64_t round_trip_us, std::uint64_t late_frames) noexcept {
-  round_trip_us_ = round_trip_us;
-  late_frames_ = late_frames;
+  told_ = {round_trip_us, late_frames};
+}
+
+std::shared_ptr<Direct> Session::open_direct(const std::string& name, const Sizes& size,
+                                             const std::vector<std::string>& outputs, int slots,
+                                             const std::function<bool()>& given_up) const {
+  return std::make_shared<Direct>(name, sequence_id, *memory, FrameWriter(size, outputs), slots,
+                                  given_up);
+}
+
+bool Session::send_directly(const DirectFrame& frame, bool leads) noexcept {
+  const Told told = told_;
+  told_ = {};
+  return direct->send(frame, told, leads);
+}
+
+void Session::ask_now_and_then() {
+  const std::int64_t now = now_ns();
+  if (now - asked_ns_ < kAskNs) return;
+  asked_ns_ = now;
+  link.send(keep_alive_request());
+}
+
+void Session::end() {
+  if (direct != nullptr) direct->end();
+  link.send(end_request());
+}
+
+void Session::hang_up() noexcept {
+  link.hang_up();
+  if (direct != nullptr) direct->close();
 }
 
 Request Session::keep_alive_request() const {

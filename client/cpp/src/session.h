@@ -1,6 +1,7 @@
 // One sequence at the server, and how its frames travel. A stream has one after the other.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "clock.h"
 #include "declared.h"
+#include "direct.h"
 #include "link.h"
 #include "patience.h"
 #include "step.h"
@@ -31,6 +33,26 @@ class Session {
                                  int areas, const std::vector<std::string>& wanted,
                                  const Sizes& size, const Patience& patience);
 
+  /// Connect to the process of the model, which has said its `name`. Throws std::runtime_error:
+  /// that does not work.
+  std::shared_ptr<Direct> open_direct(const std::string& name, const Sizes& size,
+                                      const std::vector<std::string>& outputs, int slots,
+                                      const std::function<bool()>& given_up) const;
+  /// Whether the next frame goes straight to the model. Not while frames are under way in the call:
+  /// frames must not overtake each other.
+  bool goes_directly() const noexcept {
+    return direct != nullptr && !direct->ended() && by_call == 0 && memory != nullptr;
+  }
+  /// Send a frame straight to the model; see `Direct::send`.
+  bool send_directly(const DirectFrame& frame, bool leads) noexcept;
+  /// Frames go directly: Triton is asked by the call about once a second whether it still has the
+  /// sequence. It would take it for idle otherwise, and it alone knows that the model was unloaded.
+  void ask_now_and_then();
+  /// Tell the server that the sequence ends, after the frames before.
+  void end();
+  /// End the call and the direct connection at once.
+  void hang_up() noexcept;
+
   /// The message for a frame. It points at memory that the server maps, and else holds the frame.
   /// `area` is for its results; -1: they come in the message.
   Request request(const std::string& id, const Step& step, const unsigned char* pixels,
@@ -40,7 +62,7 @@ class Session {
   void tell(std::int64_t round_trip_us, std::uint64_t late_frames) noexcept;
   /// Tell the server that the sequence lives, without a frame.
   Request keep_alive_request() const;
-  /// The end of the sequence.
+  /// The end of the sequence, for the call.
   Request end_request() const;
   /// Nothing leaves from here on. Returns the ring, which the caller lets go without a lock.
   std::shared_ptr<Memory> finish() noexcept;
@@ -49,6 +71,8 @@ class Session {
 
   const std::uint64_t sequence_id;
   Link link;
+  std::shared_ptr<Direct> direct;  // null: none
+  std::atomic<int> by_call{0};     // frames that were sent by the call and have no response yet
   std::shared_ptr<Memory> memory;  // that the server maps; null: none
   Transport transport = Transport::kGrpc;
   std::string transport_reason;  // why kAuto did not take shared memory
@@ -65,8 +89,8 @@ class Session {
   std::shared_ptr<const Model> model_;
   const Declared declared_;
   const std::uint64_t resumed_;  // sessions of the stream before this one
-  std::int64_t round_trip_us_ = 0;
-  std::uint64_t late_frames_ = 0;
+  Told told_;
+  std::int64_t asked_ns_ = now_ns();
   std::string region_;
 };
 

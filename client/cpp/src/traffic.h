@@ -16,6 +16,9 @@
 
 namespace cineflow_client {
 
+/// Outcomes that nobody takes are given up beyond this many.
+inline constexpr std::size_t kMostOutcomes = 64;
+
 /// A frame that the server has, or that is about to leave.
 struct Flight {
   std::uint64_t number = 0;
@@ -38,13 +41,14 @@ class Traffic {
   /// A free buffer; empty with `*code` set if all are used until `until_ns`.
   FrameRef acquire(std::int64_t until_ns, Code* code) noexcept;
   void give_back(const FrameRef& frame) noexcept;
-  /// `tell`: let the feeding thread send it; else the caller does, by `next_frame`.
-  Submitted submit(const FrameRef& frame, bool tell) noexcept;
+  /// The caller sends it by `next_frame`, or lets the feeding thread do it by `tell`.
+  Submitted submit(const FrameRef& frame) noexcept;
+  void tell() noexcept { work_.notify_one(); }
   bool take(Outcome* outcome, std::int64_t until_ns) noexcept;
 
   // -- the feeding thread's side -----------------------------------------------------------------
 
-  enum class Work { kSend, kDropped, kEnded, kLate, kAlive, kHangUp, kStop };
+  enum class Work { kSend, kFlush, kDropped, kEnded, kLate, kAlive, kHangUp, kStop };
   struct Item {
     Work work = Work::kStop;
     FrameRef frame;              // kSend
@@ -59,6 +63,8 @@ class Traffic {
   FrameRef next_frame(std::int64_t timeout_ns) noexcept;
   /// The frame that either of them gave is on its way, or kept for the next session.
   void sent() noexcept;
+  /// Half of its message is on its way: `kFlush` comes until `sent`.
+  void flush_later() noexcept;
   /// Tell the callback.
   void deliver(const Outcome& outcome) noexcept;
   /// `kStop` comes when everything was told.
@@ -72,6 +78,8 @@ class Traffic {
   Flight find(std::uint64_t number) noexcept;
   /// A frame is about to be sent, and its results go to `area` of `memory` (-1: the message).
   void leaves(std::uint64_t number, std::shared_ptr<Memory> memory, int area) noexcept;
+  /// Another buffer for a frame that lies in the memory of an earlier session; empty: all are used.
+  FrameRef another_buffer(const FrameRef& frame) noexcept;
   /// Nobody here frees the buffer of this frame.
   void keep_buffer(std::uint64_t number) noexcept;
   /// What became of a frame. False: nobody waits for it any more.
@@ -83,6 +91,8 @@ class Traffic {
   void close() noexcept;
   /// Let `kAlive` be done now and every `every_ns`, until the next `submit`; 0: no more.
   void freeze(std::int64_t every_ns) noexcept;
+  /// Whether frames wait here until those that are under way have a response.
+  void hold(bool held) noexcept;
   /// Frames wait here until `resume`. `kHangUp` comes if that takes long.
   void interrupt() noexcept;
   /// `frames`: new buffers; null: as before.
@@ -90,6 +100,8 @@ class Traffic {
   void use(std::shared_ptr<Frames> frames) noexcept { frames_ = std::move(frames); }
 
   Outcome wait(std::uint64_t number);  // throws kCineflowClientError: it is not known
+  /// Whether a frame has no outcome yet.
+  bool waits_for(std::uint64_t number) noexcept;
   /// Why the stream has ended or is closed; null while it lives.
   std::shared_ptr<const Error> ended() noexcept;
   bool broken() noexcept;
@@ -134,6 +146,7 @@ class Traffic {
   std::int64_t hang_up_ns_ = kNever;                // while it is interrupted
   std::int64_t wakes_ns_ = 0;                       // when the feeding thread looks again
   bool interrupted_ = false, stopped_ = false, sending_ = false, closed_ = false;
+  bool held_ = false, flushes_ = false;
   std::shared_ptr<const Error> broken_, closed_error_;
   std::atomic<std::uint64_t> dropped_count_{0}, unread_{0};
   std::mutex callback_;  // one callback at a time

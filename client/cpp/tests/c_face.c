@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "cineflow_client.h"
 
@@ -49,7 +50,14 @@ static void streams(cfc_client* client, const char* alias) {
   report("ended", cfc_stream_error(stream, &error));
   push(other, 64, 80);
   report("unload", cfc_client_unload(client, alias, &error));
-  push(other, 64, 80);
+  static unsigned char pixels[64 * 80];
+  cfc_code code = CFC_OK;
+  for (const time_t end = time(NULL) + 15; code == CFC_OK && time(NULL) < end;) {
+    cfc_result* result = NULL; /* the stream learns it within about a second */
+    code = cfc_push(other, pixels, CFC_UINT8, NULL, &result, &error);
+    cfc_result_free(result);
+  }
+  report("push", code);
   report("another", cfc_stream_another(other, size, NULL, &none, &error));
   cfc_stream_close(other);
   cfc_stream_close(stream);

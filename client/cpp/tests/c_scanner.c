@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "cineflow_client.h"
 
@@ -192,6 +193,11 @@ static void called_back(cfc_client* client, const char* model) {
   }
   printf("results %d, errors %d\n", received.results, received.errors);
   pthread_mutex_unlock(&received.lock);
+  for (int k = 0; k < 500 && cfc_stream_direct(stream) == 0; ++k) {  // it begins by itself
+    const struct timespec pause = {0, 10000000};
+    nanosleep(&pause, NULL);
+  }
+  printf("direct %d %d\n", cfc_stream_direct(stream), cfc_stream_direct(NULL));
   cfc_result* result = NULL;
   uint64_t frame = 0;
   report("next with a callback", cfc_next(stream, 0, &frame, &result, &error));

@@ -1,13 +1,31 @@
 // Runs commands of tests/client_cpp/driver.py from its standard input, and prints what came of
 // them (words.h).
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
 
 #include "words.h"
 
 using namespace words;
 
 namespace {
+
+std::atomic<bool> no_direct{false};
+
+#ifndef __SANITIZE_THREAD__
+/// The system's connections, of which this program can take away those to a model's process.
+extern "C" int connect(int socket, const sockaddr* address, socklen_t length) {
+  if (no_direct && address->sa_family == AF_UNIX) {
+    errno = ECONNREFUSED;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_connect, socket, address, length));
+}
+#endif
 
 class Driver {
  public:
@@ -21,6 +39,8 @@ class Driver {
       options.timeout_s = std::stod(command.option("timeout_s", "10"));
       options.secure = command.option("secure");
       client_ = std::make_unique<Client>(command.words.at(1), options);
+    } else if (verb == "direct") {
+      no_direct = command.words.at(1) == "off";
     } else if (verb == "ready") {
       answer.word(client_->is_ready() ? "yes" : "no");
     } else if (verb == "version") {
@@ -88,6 +108,7 @@ class Driver {
       answer.word(std::to_string(stream.unread()));
       answer.word(std::to_string(stream.late_frames()));
       answer.word(stream.error() ? name(stream.error()->code()) : "Ok");
+      answer.word(stream.direct() ? "1" : "0");
     } else if (verb == "another") {
       const StreamOptions changed = stream_options(command);
       Stream other = stream.another(changed.size, changed.spacing_mm);

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "errors.h"
+#include "fuzz_direct.h"
 #include "json.h"
 #include "result_reader.h"
 
@@ -287,6 +288,23 @@ int main(int count, char** arguments) {
         R"([request id: 7] FrameError: {"wanted": "a", "got": "b\u00e9\ud83d\ude00", "remedy": "c"})";
     sum += static_cast<unsigned>(error_from_message(spoiled(said), "m").code());
   }
+  const auto memory = std::shared_ptr<Memory>(Memory::shared(
+      2, 5120, 3, {{"flow", 2 * 64 * 80 * 4, 0}}, [](const std::string&, std::size_t) {}));
+  ResultReader reader(model, padding, true);
+  const auto direct = fuzz_direct(rounds, below, spoiled, [&](std::unique_ptr<Response> response) {
+    std::string state;
+    try {
+      const int area = below(3) == 0 ? -1 : memory->take_area();
+      const auto result = reader.read(std::move(response), memory, area, 0, &state);
+      sum += use(*result);
+      return true;
+    } catch (const Error&) {
+      ++refused;
+      return false;
+    }
+  });
+  if (!direct || *direct == 0 || memory->areas_left() != 3) return 1;
+  std::printf("direct %d ", *direct);
   std::printf("results %d refused %d sum %u\n", results, refused, sum);
   return results > 0 && refused > 0 ? 0 : 1;
 }

@@ -4,8 +4,8 @@
 //             [uint8|float32] [auto|grpc]
 //
 // Prints "frames N results N errors N allocations N acquire_us MAX submit_us P50 P99 MAX
-// submit_cpu_us P50 P99 MAX". The last ones are the thread's own time, in which other programs do
-// not show.
+// submit_cpu_us P50 P99 MAX direct 0|1". The last ones are the thread's own time, in which other
+// programs do not show.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -168,12 +168,13 @@ int main(int count_, char** arguments) {
         break;
       }
     }
+    const bool direct = stream.direct();
     stream.close();
     std::printf("frames %d results %d errors %d allocations %zu acquire_us %.1f", sent,
                 results.load(), errors.load(), allocations, acquire_us);
     print_percentiles("submit_us", submit_us);
     print_percentiles("submit_cpu_us", submit_cpu_us);
-    std::printf("\n");
+    std::printf(" direct %d\n", direct);
   } catch (const Error& error) {
     std::fprintf(stderr, "%s: %s\n", name(error.code()), error.what());
     return 1;

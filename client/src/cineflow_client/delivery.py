@@ -90,7 +90,8 @@ class Delivery:
                 "reference frame.",
             )
         if request_id == ALIVE_ID or request_id.startswith(AGAIN):
-            if error is not None:
+            # A question that the end has overtaken is about a sequence that is no more.
+            if error is not None and self._slots.closed is None:
                 self._lose(session, error)
             return
         # It stays listed until it is read: the end of the stream settles it too.

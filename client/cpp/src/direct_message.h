@@ -1,0 +1,78 @@
+// The messages of a direct connection. docs/protocol.md says what they mean.
+//
+// A message is two little-endian uint32, the bytes of its header and of its payload; then the
+// header, a JSON object; then the payload.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "messages.h"
+#include "step.h"
+
+namespace cineflow_client {
+
+/// Bytes of the longest header, far above that of any frame.
+inline constexpr std::size_t kMostHeader = std::size_t{1} << 20;
+
+/// A frame that lies in the ring.
+struct DirectFrame {
+  std::uint64_t number = 0;
+  FrameRef frame;
+  int area = -1;       // for its results; -1: they come in the message
+  bool asked = false;  // for the state
+};
+
+/// What the next frame tells the server, whose metrics cannot know it otherwise; 0: nothing.
+struct Told {
+  std::int64_t round_trip_us = 0;
+  std::uint64_t late_frames = 0;
+};
+
+/// Writes the messages of frames, without an allocation.
+class FrameWriter {
+ public:
+  /// `size`: of every frame. `outputs`: of every frame; `state` is added where it is asked for.
+  FrameWriter(const Sizes& size, const std::vector<std::string>& outputs);
+
+  /// Bytes of the longest message.
+  std::size_t most_bytes() const noexcept;
+  /// Write a message to `out`; returns how many bytes it has.
+  std::size_t write(const DirectFrame& frame, const Told& told, char* out) const noexcept;
+
+ private:
+  std::string shape_, outputs_, outputs_and_state_;
+};
+
+/// A message with a header only.
+std::string packed(const std::string& header);
+
+/// Makes messages of the bytes that come from a socket.
+class Incoming {
+ public:
+  struct Message {
+    std::string_view header, payload;  // until the next call
+  };
+
+  /// Where the next bytes may be written, and how many.
+  char* room() noexcept { return bytes_.data() + end_; }
+  std::size_t room_bytes() const noexcept { return bytes_.size() - end_; }
+  /// That many have come.
+  void came(std::size_t count) noexcept { end_ += count; }
+  /// Take the next message; false: more bytes must come first, and there is room for some. Throws
+  /// JsonError: this is not a message.
+  bool next(Message* message);
+
+ private:
+  std::vector<char> bytes_;
+  std::size_t begin_ = 0, end_ = 0;
+};
+
+/// What the server says to a frame, in the form of the call's responses: an output that lies in
+/// the ring has empty contents. Null: the model is being unloaded. Throws JsonError: it is of
+/// another form.
+std::unique_ptr<Response> response_of(const Incoming::Message& message);
+
+}  // namespace cineflow_client
