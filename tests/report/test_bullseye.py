@@ -41,3 +41,10 @@ def test_nothing_to_draw_is_refused(values: np.ndarray) -> None:
 def test_limits_out_of_order_are_refused() -> None:
     with pytest.raises(ArgumentError, match="limits"):
         bullseye(np.zeros(17), "strain", limits=(1.0, -1.0))
+
+
+def test_whole_numbers_have_whole_ticks() -> None:
+    for digits in (0, 2):
+        figure = bullseye(np.linspace(1, 4, 17), "score", limits=(1.0, 4.0), digits=digits)
+        ticks = figure.axes[1].get_yticks()
+        assert all(tick == round(tick) for tick in ticks) == (digits == 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from cineflow.motion.ventricle import BORDERS
 from cineflow.phantom import Beat, parasternal_long_axis
 from cineflow.report import ReadingsRecorder
 from cineflow.report.curves import Followed, curves_of
+from cineflow.report.page import render
 from cineflow.report.readings import names_of
 from cineflow.spec import Feed, ModelSpec, Role, TensorSpec
 
@@ -170,3 +172,19 @@ def test_frames_one_by_one_have_no_curves() -> None:
     values = np.zeros((1, 1, 2, 2), np.float32)
     assert recorded(spec, [result(0, values)], 2).curves is None
     assert names_of(spec, Role.POINTS) == ()
+
+
+def test_sentences_of_the_page_stand_apart(tmp_path: Path) -> None:
+    def measure(name: str, note: str) -> SimpleNamespace:
+        return SimpleNamespace(name=name, value=1.0, interval=None, note=note)
+
+    curves = SimpleNamespace(
+        measures=[measure("EF", "First note"), measure("mass", "Second note"), measure("FS", "")],
+        phases=SimpleNamespace(ed=[2], es=[0], whole=False),
+        source="the largest and smallest LVID",
+        sigma=None,
+    )
+    page = render(tmp_path / "part.html", "ventricle.html.j2", curves=curves).read_text()
+    text = " ".join(page.split())
+    for end in ("LVID.", "they are.", "outside it.", "First note."):
+        assert f"{end} " in text

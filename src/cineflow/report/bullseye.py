@@ -58,6 +58,7 @@ def bullseye(
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
     from matplotlib.patches import Wedge
+    from matplotlib.ticker import MaxNLocator
 
     data = np.asarray(values, np.float64)
     if data.shape != (17,) or not np.isfinite(data).any():
@@ -92,5 +93,6 @@ def bullseye(
             # Anterior is at the top; the septum follows counterclockwise, on the left.
             segment(first + k, inner, outer, 90.0 + 360.0 / count * k, 360.0 / count)
     segment(17, 0.0, 0.25, 90.0, 360.0)
-    figure.colorbar(colours, ax=axes, label=label, shrink=0.8)
+    ticks = MaxNLocator(integer=True) if digits == 0 else None
+    figure.colorbar(colours, ax=axes, label=label, shrink=0.8, ticks=ticks)
     return figure

@@ -57,7 +57,7 @@ def write_call_report(
             (
                 eye.title,
                 eye.label,
-                bullseye_png(eye.values, eye.title, limits=eye.limits, digits=eye.digits),
+                bullseye_png(eye.values, eye.scale, limits=eye.limits, digits=eye.digits),
             )
             for eye in eyes(outputs)
         ],

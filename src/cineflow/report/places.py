@@ -74,6 +74,7 @@ class Eye:
 
     Attributes:
         title: Name of the output.
+        scale: What stands at the scale of colours.
         label: What the numbers are.
         values: f64 [17]; NaN where a segment has none.
         limits: Ends of the colour scale; None for the data's own.
@@ -81,6 +82,7 @@ class Eye:
     """
 
     title: str
+    scale: str
     label: str
     values: np.ndarray
     limits: tuple[float, float] | None
@@ -97,8 +99,9 @@ def eyes(outputs: Mapping[str, Output]) -> Iterator[Eye]:
         values = by_place(output)
         if values is None or not set(output.places) <= set(NAMES):
             continue
-        limits = None
+        limits, scale = None, name
         if output.role == Role.SCORES:
+            scale = f"most likely of {name}"
             classes = output.names or [f"class {k}" for k in range(values.shape[1])]
             label = ", ".join(f"{k} {one}" for k, one in enumerate(classes, start=1))
             numbers, limits = values.argmax(axis=1) + 1, (1.0, float(values.shape[1]))
@@ -112,4 +115,4 @@ def eyes(outputs: Mapping[str, Output]) -> Iterator[Eye]:
             continue
         shown.append(placed)
         digits = 0 if numbers.dtype.kind in "iub" else 2
-        yield Eye(name, label, placed, limits, digits)
+        yield Eye(name, scale, label, placed, limits, digits)
