@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +51,7 @@ def export_bundle(
     sizes: Mapping[str, int] | None = None,
     inlined: bool = False,
     split_ops: bool = False,
+    seeds: Sequence[int] = PARITY_SEEDS,
     progress: Progress = lambda message: None,
 ) -> Bundle:
     """Export a recipe, compare it with torch, and write the bundle.
@@ -64,6 +65,7 @@ def export_bundle(
         sizes: Fix these dynamic axes, by name ("height", "width").
         inlined: Also write `model-inlined.onnx`, for tools that cannot read functions.
         split_ops: Also write the graph cut at our ops, for runtimes that take no plugins.
+        seeds: Of the inputs, at each size, on which torch and the runtimes are compared.
         progress: Called with one short sentence per step.
 
     Raises:
@@ -100,7 +102,7 @@ def export_bundle(
         rows: list[Parity] = []
         for sizes in parity_sizes(spec):
             progress(f"compare torch with {engines[0].name} at {sizes or 'the fixed size'}")
-            rows += compare(module, engines, recipe, sizes, PARITY_SEEDS, precision)
+            rows += compare(module, engines, recipe, sizes, seeds, precision)
         require(rows, spec)
         # Last: the checks above explain more.
         require_no_errors(f"the graph of {spec.name}", model, spec)

@@ -32,6 +32,10 @@ from cineflow.spec import Axis, Dim, Feed, ModelSpec, TensorSpec, Weights
 #: cores keep up with ten frames per second.
 VARIANTS = {"small": (SMALL, 128), "paper": (PAPER, 224)}
 
+#: Seed of the first example. That of 0 is left out: in one map of `small` two samples 10 px apart
+#: differ by less than a rounding error, so that runtimes disagree which of them is the peak.
+_FIRST_SEED = 1
+
 HEIGHT = Axis("height", minimum=64, maximum=512, multiple=MULTIPLE)
 WIDTH = Axis("width", minimum=64, maximum=512, multiple=MULTIPLE)
 
@@ -45,7 +49,9 @@ def recipe(variant: tuple[Size, int]) -> Recipe:
     return Recipe(
         spec_of(),
         lambda: KeypointTracking(size),
-        lambda sizes, seed: example_clip(seed, FRAMES, sizes["height"], sizes["width"]),
+        lambda sizes, seed: example_clip(
+            seed + _FIRST_SEED, FRAMES, sizes["height"], sizes["width"]
+        ),
         own_keys=sk_net_keys,
         may_lack=PARTS_OF_OURS,
     ).usually({"height": side, "width": side})

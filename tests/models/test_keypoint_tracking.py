@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from cineflow.errors import ExportError
+from cineflow.export.bundle.export import PARITY_SEEDS
 from cineflow.export.bundle.module import build_module, load_into
 from cineflow.export.recipe import load_recipe
 from cineflow.export.recipes.keypoint_tracking import spec_of
@@ -137,6 +138,25 @@ def test_small_is_alive_at_full_size(side: int) -> None:
     assert 1.0 < moved.mean() < 20.0
     assert tracks[0].std(dim=0).norm(dim=-1).min() > 1.0, "each of the points"
     assert heights.std() > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", PARITY_SEEDS)
+def test_rounding_does_not_decide_on_the_peaks_of_an_example(seed: int) -> None:
+    """An export compares runtimes on these clips. Their heat maps differ by about 5e-7."""
+    recipe = load_recipe("keypoint_tracking")
+    network = build_module(recipe)
+    with torch.inference_mode():
+        maps, _ = network.sk(recipe.examples({}, seed)["clip"][0] / 255.0)
+    height, width = maps.shape[2:]
+    top, at = maps.flatten(2).max(dim=2)
+    rows = (torch.arange(height)[:, None] - (at // width)[..., None, None]).abs()
+    columns = (torch.arange(width) - (at % width)[..., None, None]).abs()
+    # Next to the peak a tie does no harm: the parabola's vertex is the same from either sample.
+    rest = maps.masked_fill((rows <= 1) & (columns <= 1), -torch.inf).flatten(2).amax(dim=2)
+    assert (top - rest).min() > 5e-6
+    first, second = top.sum(dim=1).topk(2).values
+    assert first - second > 5e-6, "the reference frame"
 
 
 @pytest.mark.slow
