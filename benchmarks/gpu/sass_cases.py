@@ -21,6 +21,8 @@ class Device:
         blocks: Likewise.
         shared_bytes: Of a multiprocessor.
         latency: Cycles of a load from the L2 cache.
+        products_per_cycle: Multiply-adds of f16 matrices with f32 sums, of a multiprocessor; on the
+            H200 by the instructions of a warp, which reach about half of its data sheet's.
     """
 
     architecture: str
@@ -33,12 +35,13 @@ class Device:
     blocks: int
     shared_bytes: int
     latency: int
+    products_per_cycle: int
 
 
 DEVICES = {
-    "A2000": Device("sm_86", 26, 1.2, 288, 900, 3 << 20, 48, 16, 100 << 10, 220),
-    "H200": Device("sm_90", 132, 1.8, 4800, 7000, 50 << 20, 64, 32, 228 << 10, 270),
-    "RTX PRO 4000": Device("sm_120", 70, 2.4, 672, 3500, 48 << 20, 48, 24, 100 << 10, 260),
+    "A2000": Device("sm_86", 26, 1.2, 288, 900, 3 << 20, 48, 16, 100 << 10, 220, 512),
+    "H200": Device("sm_90", 132, 1.8, 4800, 7000, 50 << 20, 64, 32, 228 << 10, 270, 1024),
+    "RTX PRO 4000": Device("sm_120", 70, 2.4, 672, 3500, 48 << 20, 48, 24, 100 << 10, 260, 512),
 }
 
 
@@ -58,6 +61,7 @@ class Case:
         fill_elements: Elements of the tiles in shared memory that a thread loads in all.
         chain: Loads of a thread in series, before the work loop.
         overlap: Trips that are in flight at once.
+        nested_trips: Of a loop inside the work loop.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Case:
     fill_elements: float = 0.0
     chain: int = 2
     overlap: float = 1.0
+    nested_trips: int = 0
 
     def outputs_of(self, work: Any) -> float:
         """Outputs of one trip through the work loop."""
@@ -128,6 +133,73 @@ def _correlation(
     )  # fmt: skip
 
 
+_KIND = {4: "f32", 2: "f16"}
+
+
+def _fast_correlation(c: int, side: int, device: Device, item: int) -> Case:
+    """Radius 4, divided as `divide` in correlation_tiles.cu or correlation_tensor.cu does it."""
+    tensor = item == 2
+    unit = 2 if tensor else 1  # packs of 4 pixels that belong together
+    most = 8
+    across = -(-side // (4 * unit)) * unit
+    tiles_x = -(-across // most)
+    quads = -(-across // unit // tiles_x) * unit
+    best, least = (0, 0, 0), 0
+    for pairs, parts in ((2, 1), (1, 1), (1, 2)) if tensor else ((4, 1), (2, 1), (1, 1), (1, 2)):
+        rows = 10 // parts
+        copied = (rows + 2 * (pairs - 1)) * (quads + 2) + 2 * pairs * quads
+        blocks = _blocks((across, quads), (side, 2 * pairs)) * parts
+        warps = quads // 2 * pairs * rows // 5
+        work = 4 * warps * 6 if tensor else 5 * quads * rows * pairs
+        cost = -(-blocks // device.multiprocessors) * (work + 2 * copied)
+        if not best[0] or cost < least:
+            best, least = (pairs, rows, blocks), cost
+    pairs, rows, blocks = best
+    neighbours = rows + 2 * (pairs - 1)
+    copied = neighbours * (quads + 2) + 2 * pairs * quads
+    size = side * side * item * (2 * c + 81)
+    name = f"correlation C{c} {side}^2 {_KIND[item]}"
+    if tensor:
+        warps = quads // 2 * pairs * rows // 5
+        packs = neighbours * (quads + 2) + 2 * pairs * quads
+        packs += 2 if packs % 4 == 0 else 0
+        stages = min(3, (48 << 10) // (16 * packs * 8))
+        results = (9 if rows == 10 else rows + 1) * 9 * 2 * pairs * quads * 4 * item
+        return Case(
+            name, "correlation_tensor", r"correlate_tensorINS_4HalfES\d_Li4E", size, blocks,
+            32 * warps, 5 * 2 * 64 * c / 16, 0, max(stages * 16 * packs * 8, results), passes=2.0,
+            chain=1, overlap=8.0, nested_trips=-(-16 // (32 * warps // copied)),
+        )  # fmt: skip
+    packs = neighbours * (quads + (2 if quads == 8 else 8)) + 2 * pairs * quads
+    group = quads * rows * pairs
+    enough = 128 if blocks > device.multiprocessors else 256
+    chosen, least = (0, 0), 0
+    for groups in range(1, 384 // group + 1):
+        able = groups * group // copied * 2
+        each = 2 if c % 2 == 0 and able >= 2 * groups else 1
+        if 3 * groups * each * packs * 16 > 48 << 10 or able < groups * each:
+            continue
+        cost = -(-c // (groups * each)) * each * max(groups * group, enough)
+        if not chosen[0] or cost < least:
+            chosen, least = (groups, each), cost
+    groups, each = chosen
+    added = 4 * group * groups if groups > 1 else 0
+    return Case(
+        name, "correlation_tiles", rf"correlate_tilesILi4ELi{each}E", size, blocks, groups * group,
+        72 * c / groups, 0, 16 * max(3 * groups * each * packs, added), passes=4.0, chain=1,
+        overlap=8.0,
+    )  # fmt: skip
+
+
+def cases_of(device: Device) -> list[Case]:
+    """The cases of a device: how a correlation is divided depends on its multiprocessors."""
+    fast = [
+        _fast_correlation(c, side, device, item)
+        for c, side, item in ((64, 56, 4), (128, 112, 4), (64, 56, 2), (128, 112, 2))
+    ]
+    return [*CASES, *fast]
+
+
 _F32, _F16 = "warp_planesIffE", r"warp_planesINS_4HalfES\d_E"
 CASES = (
     _planes(1, 1, 224, 224, 4, 1, _F32),
@@ -154,9 +226,7 @@ CASES = (
          48**3 * (2 * 16 * 4 + 12), _blocks((48, 32), (48 * 48, 4), (16, 8)), 128, 8),
     Case("compose_flow 64^3", "sample_volume", "compose_volumes", 64**3 * 36,
          _blocks((64, 32), (64 * 64, 4)), 128, 3),
-    _correlation(64, 56, 4, "correlateIfLi9ELb0E", 4, 3),
-    _correlation(128, 112, 4, "correlateIfLi9ELb0E", 4, 3),
-    _correlation(128, 112, 2, "correlateINS_4HalfELi9ELb0E", 4, 3),
+    _correlation(128, 110, 4, "correlateIfLi9ELb0E", 4, 3),
     _correlation(64, 56, 4, "correlateIfLi9ELb1E", 4, 3, warped=True),
     _correlation(64, 112, 4, "correlateIfLi9ELb1E", 4, 3, warped=True),
     Case("correlation C16 24^3 r2", "correlation_volume", "correlate_volumesIfLb0E",

@@ -17,8 +17,8 @@ barrier: 1 2 3 0
 barrier, reversed: 1 2 3 0
 no barrier: -nan -nan -nan 0
 no barrier, reversed: 1 2 3 -nan
-parted: part: unspecified launch failure: a barrier that not every thread of the block reached \
-(cudaErrorLaunchFailure)
+parted: part: unspecified launch failure: threads that were not together, or a wrong \
+address (cudaErrorLaunchFailure)
 grid: ok
 blocks: 12
 threads: count: invalid configuration argument (cudaErrorInvalidConfiguration)
@@ -26,6 +26,19 @@ rows: count: invalid configuration argument (cudaErrorInvalidConfiguration)
 nothing: count: invalid configuration argument (cudaErrorInvalidConfiguration)
 shared: count: too many resources requested for launch (cudaErrorLaunchOutOfResources)
 blocks: 12
+copy, no wait: -nan -nan -nan -nan
+copy, one wait: 6 7 8 5
+copy, all waits: 6 7 8 5
+early copy: 6 7 8 -nan
+early copy, barrier: 6 7 8 0
+misaligned: copy: unspecified launch failure: threads that were not together, or a wrong \
+address (cudaErrorLaunchFailure)
+warp: ok
+identity: yes
+parted warp: square: unspecified launch failure: threads that were not together, or a wrong \
+address (cudaErrorLaunchFailure)
+part of a warp: square: unspecified launch failure: threads that were not together, or a wrong \
+address (cudaErrorLaunchFailure)
 """
 
 
@@ -35,7 +48,8 @@ def build_probe(folder: Path, *options: str) -> Path:
     command = [
         os.environ.get("CXX", "c++"), "-std=c++17", "-Wall", "-Wextra", "-g", *options,
         f"-I{shim}", f"-I{ROOT}/csrc/core", f"-I{ROOT}/csrc/core/include",
-        str(ROOT / "tests/core/shim_probe.cpp"), str(shim / "runtime.cpp"), "-o", str(program),
+        str(ROOT / "tests/core/shim_probe.cpp"), str(shim / "runtime.cpp"),
+        str(shim / "warp_matrix.cpp"), "-o", str(program),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

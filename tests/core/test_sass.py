@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from benchmarks.gpu import sass
+from benchmarks.gpu import sass, sass_cases
 from benchmarks.gpu.steps import MissingToolError
 
 #: As nvdisasm 13 prints it: a loop in a loop, of which the inner one works.
@@ -39,16 +39,41 @@ ptxas info    : Used 40 registers, used 1 barriers
 def test_the_innermost_loop_is_counted(multiplies: bool) -> None:
     (kernel,) = sass.kernels_in(LISTING, REPORT, multiplies)
     assert (kernel.name, kernel.registers) == ("_Z4workPf", 40)
-    assert kernel.loops == (sass.Counts(5, 1, 8, 1, 1, 1),)
+    assert kernel.loops == (sass.Counts(5, 1, 8, 1, 1, 1, shared_cycles=4),)
     assert kernel.others == sass.Counts(4, 1, 0, 0, 0, 0)
+
+
+COPYING = """\
+\t.section\t.text._Z4workPf,"ax",@progbits
+.L_x_1:
+        /*0000*/                   DEPBAR.LE SB0, 0x0 ;
+.L_x_0:
+        /*0010*/              @!PT LDS RZ, [RZ] ;
+        /*0020*/               @P2 LDGSTS.E.64 [R24], desc[UR4][R2.64] ;
+        /*0030*/               @P0 BRA `(.L_x_0) ;
+        /*0040*/                   LDGDEPBAR ;
+        /*0050*/                   LDSM.16.MT88.4 R8, [R3] ;
+        /*0060*/                   HMMA.16816.F32 R20, R4, R8, R20 ;
+        /*0070*/              @!P1 BRA `(.L_x_1) ;
+        /*0080*/                   EXIT ;
+\t.section\t.text._Z5otherPf,"ax",@progbits
+        /*0000*/                   EXIT ;
+"""
+
+
+def test_a_loop_that_copies_is_inside_the_work() -> None:
+    (kernel,) = sass.kernels_in(COPYING, REPORT, multiplies=True)
+    assert kernel.loops == (sass.Counts(8, 1, 0, 0, 1, 64, shared_cycles=4, products=1),)
+    assert kernel.nested == sass.Counts(3, 1, 0, 0, 0, 0)
+    assert kernel.others.instructions == 1
 
 
 def test_registers_threads_and_shared_memory_limit_the_blocks() -> None:
     h200 = sass.DEVICES["H200"]
-    plain = next(case for case in sass.CASES if case.threads == 256 and not case.shared_bytes)
+    plain = next(case for case in sass_cases.CASES if case.threads == 256 and not case.shared_bytes)
     assert sass.resident_blocks(32, plain, h200) == 8  # 64 warps
     assert sass.resident_blocks(128, plain, h200) == 2  # 65536 registers
-    tiled = next(case for case in sass.CASES if case.shared_bytes)
+    tiled = next(case for case in sass_cases.CASES if case.shared_bytes)
     most = h200.shared_bytes // (tiled.shared_bytes + 1024)
     assert sass.resident_blocks(16, tiled, h200) <= most
 

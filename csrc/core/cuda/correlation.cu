@@ -9,6 +9,7 @@
 // the dilation. Each such class of pixels is handled as an image with displacements of one pixel.
 #include "cineflow/correlation.h"
 #include "cuda/corners.h"
+#include "cuda/correlation_tiles.h"
 #include "cuda/launch.h"
 #include "cuda/pack.h"
 #include "cuda/shared_memory.h"
@@ -313,6 +314,10 @@ Status correlation_cuda(const CorrelationArgs& args, void* stream) noexcept {
   const Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
   if (args.f1.rank == kVolumeRank) return correlation_volume_cuda(args, stream);
+  if (args.f1.dtype == DType::kF32 && args.out.dtype == DType::kF32 && fits_tiles(args)) {
+    return correlation_tiles_cuda(args, stream);
+  }
+  if (fits_tensor_cores(args)) return correlation_tensor_cuda(args, stream);
   return with_float_storage(args.f1.dtype, [&](auto storage) {
     using T = typename decltype(storage)::type;
     return args.warps() ? launch_shifts<T, true>(args, stream)

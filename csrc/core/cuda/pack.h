@@ -39,10 +39,7 @@ CINEFLOW_HD Pack<T, kWidth> load_pack(const T* from) {
 }
 
 template <typename T, int kWidth>
-CINEFLOW_HD void store_pack(T* to, const float (&values)[kWidth]) {
-  Pack<T, kWidth> pack;
-#pragma unroll
-  for (int lane = 0; lane < kWidth; ++lane) pack.lane[lane] = from_float<T>(values[lane]);
+CINEFLOW_HD void store_pack(T* to, const Pack<T, kWidth>& pack) {
 #if defined(__CUDA_ARCH__)
   typename Word<sizeof(pack)>::type word;
   std::memcpy(&word, &pack, sizeof(word));
@@ -51,6 +48,14 @@ CINEFLOW_HD void store_pack(T* to, const float (&values)[kWidth]) {
   // On the CPU the elements may only be written as what they are.
   *reinterpret_cast<Pack<T, kWidth>*>(to) = pack;
 #endif
+}
+
+template <typename T, int kWidth>
+CINEFLOW_HD void store_pack(T* to, const float (&values)[kWidth]) {
+  Pack<T, kWidth> pack;
+#pragma unroll
+  for (int lane = 0; lane < kWidth; ++lane) pack.lane[lane] = from_float<T>(values[lane]);
+  store_pack<T, kWidth>(to, pack);
 }
 
 /// Whether every pack of `width` elements along `axis` is contiguous and aligned in memory.

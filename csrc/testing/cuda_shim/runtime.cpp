@@ -2,15 +2,18 @@
 //
 // The shim is as strict as a device. It checks the limits of a launch. Shared memory holds garbage
 // at the start of a block, and ends where the launch says; AddressSanitizer reports accesses after
-// the end. A barrier that some threads of a block do not reach is an error. The order of threads
-// can be reversed: if the result depends on the order, a barrier is missing.
+// the end. A barrier that some threads of a block do not reach is an error, and so is a warp's
+// instruction that some of its threads do not reach. The order of threads can be reversed: if the
+// result depends on the order, a barrier is missing.
 #include <cstring>
 #include <mutex>
 #include <vector>
 
+#include "cuda_pipeline_primitives.h"
 #include "cuda_runtime.h"
 #include "fiber.h"
 #include "testing.h"
+#include "warp_matrix.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -42,6 +45,7 @@ cuda_shim::Fiber* running = nullptr;
 struct {
   std::int64_t launches = 0;
   std::uintptr_t stream = 0;
+  cudaLaunchConfig_t last;
   int device = 0;
   cudaError_t failure = cudaSuccess;
   bool reversed = false;
@@ -80,11 +84,35 @@ struct Block {
   unsigned threads;
   unsigned started;
   unsigned finished;
+  bool faulty;  // a thread asked for what a device cannot do
 } block;
+
+/// Asynchronous copies of one thread. `commit` numbers the group that a copy belongs to.
+struct Copies {
+  struct Copy {
+    void* target;
+    const void* source;
+    std::size_t bytes, zeroes, commit;
+  };
+  std::vector<Copy> pending;
+  std::size_t commits = 0;
+};
+std::vector<Copies> copies;  // of each thread of the block
+
+/// What one thread passed to its warp's instructions: the last and the one before, because threads
+/// that are behind still read the last when those ahead pass the next.
+struct Passed {
+  cuda_shim::WarpOperands operands[2];
+  std::size_t numbers[2] = {};  // of the instructions, from 1 on
+  std::size_t count = 0;
+};
+std::vector<Passed> passed;  // by each thread of the block
+unsigned current = 0;        // the running thread's index in its block
 
 /// Makes `turn` the running thread, in the order that the test chose.
 void enter_thread(unsigned turn) {
   const unsigned index = control.reversed ? block.threads - 1 - turn : turn;
+  current = index;
   threadIdx = {index % blockDim.x, index / blockDim.x % blockDim.y,
                index / blockDim.x / blockDim.y};
 }
@@ -99,10 +127,13 @@ void run_threads(const void*) {
   }
 }
 
-/// Returns false if some threads of the block did not reach a barrier.
+/// Returns false if some threads of the block did not reach a barrier, or did what a device cannot.
 bool run_block(std::vector<cuda_shim::Fiber>& fibers) {
   block.started = 0;
   block.finished = 0;
+  block.faulty = false;
+  copies.assign(block.threads, {});
+  passed.assign(block.threads, {});
   unsigned used = 0;
   while (block.started < block.threads) {
     running = &fibers[used++];
@@ -117,7 +148,7 @@ bool run_block(std::vector<cuda_shim::Fiber>& fibers) {
       running->resume();
     }
   }
-  return block.finished == block.threads;
+  return block.finished == block.threads && !block.faulty;
 }
 
 cudaError_t run_grid(const cudaLaunchConfig_t& launch, void (*thread)(const void*),
@@ -189,6 +220,54 @@ int device_in_use() {
 
 void __syncthreads() { running->leave(); }
 
+void __pipeline_memcpy_async(void* target, const void* source, std::size_t bytes,
+                             std::size_t zeroes) {
+  const auto misaligned = [bytes](const void* address) {
+    return reinterpret_cast<std::uintptr_t>(address) % bytes != 0;
+  };
+  if ((bytes != 4 && bytes != 8 && bytes != 16) || misaligned(target) || misaligned(source)) {
+    block.faulty = true;
+    return;
+  }
+  std::memset(target, 0xff, bytes);
+  Copies& mine = copies[current];
+  mine.pending.push_back({target, source, bytes, zeroes, mine.commits});
+}
+
+void __pipeline_commit() { ++copies[current].commits; }
+
+void __pipeline_wait_prior(std::size_t count) {
+  Copies& mine = copies[current];
+  std::size_t done = 0;
+  for (const Copies::Copy& copy : mine.pending) {
+    if (copy.commit + count >= mine.commits) break;
+    std::memcpy(copy.target, copy.source, copy.bytes - copy.zeroes);
+    std::memset(static_cast<char*>(copy.target) + copy.bytes - copy.zeroes, 0, copy.zeroes);
+    ++done;
+  }
+  mine.pending.erase(mine.pending.begin(),
+                     mine.pending.begin() + static_cast<std::ptrdiff_t>(done));
+}
+
+int cuda_shim::exchange(const WarpOperands& mine, WarpOperands (&all)[32]) {
+  const unsigned thread = current;
+  const unsigned first = thread / 32 * 32;
+  Passed& own = passed[thread];
+  const std::size_t number = ++own.count;
+  const bool aligned = reinterpret_cast<std::uintptr_t>(mine.row) % 16 == 0;
+  own.operands[number % 2] = mine;
+  own.numbers[number % 2] = number;
+  running->leave();  // the other threads come here
+  bool together = first + 32 <= block.threads && aligned;
+  for (unsigned lane = 0; lane < 32 && together; ++lane) {
+    const Passed& other = passed[first + lane];
+    together = other.numbers[number % 2] == number && other.operands[number % 2].kind == mine.kind;
+    all[lane] = other.operands[number % 2];
+  }
+  if (!together) block.faulty = true;
+  return together ? static_cast<int>(thread - first) : -1;
+}
+
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = kDevices;
   return cudaSuccess;
@@ -255,7 +334,7 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorLaunchOutOfResources:
       return "too many resources requested for launch";
     case cudaErrorLaunchFailure:
-      return "unspecified launch failure: a barrier that not every thread of the block reached";
+      return "unspecified launch failure: threads that were not together, or a wrong address";
   }
   return "unknown error";
 }
@@ -265,6 +344,7 @@ cudaError_t cuda_shim::run(const cudaLaunchConfig_t& launch, void (*thread)(cons
   const std::lock_guard<std::mutex> alone(one_launch);
   ++control.launches;
   control.stream = reinterpret_cast<std::uintptr_t>(launch.stream);
+  control.last = launch;
   control.device = device_in_use();
   last_error = run_grid(launch, thread, context);
   return last_error;
@@ -272,6 +352,12 @@ cudaError_t cuda_shim::run(const cudaLaunchConfig_t& launch, void (*thread)(cons
 
 std::int64_t cuda_shim_launches() { return control.launches; }
 std::uintptr_t cuda_shim_stream() { return control.stream; }
+void cuda_shim_last_launch(std::int64_t (*numbers)[7]) {
+  const auto& [grid, block, shared_bytes, stream, attributes, count] = control.last;
+  const std::int64_t found[7] = {
+      grid.x, grid.y, grid.z, block.x, block.y, block.z, static_cast<std::int64_t>(shared_bytes)};
+  std::memcpy(*numbers, found, sizeof(found));
+}
 int cuda_shim_device() { return control.device; }
 int cuda_shim_current_device() {
   return contexts.empty() ? -1 : static_cast<int>(contexts.back() - has_context);

@@ -10,6 +10,10 @@ extern "C" {
 /// The stream of the last launch.
 [[gnu::visibility("default")]] std::uintptr_t cuda_shim_stream();
 
+/// Blocks along x, y and z, threads along x, y and z, and bytes of shared memory of the last
+/// launch.
+[[gnu::visibility("default")]] void cuda_shim_last_launch(std::int64_t (*numbers)[7]);
+
 /// The device of the last launch, and the calling thread's current one; -1 without a context.
 [[gnu::visibility("default")]] int cuda_shim_device();
 [[gnu::visibility("default")]] int cuda_shim_current_device();
