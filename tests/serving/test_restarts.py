@@ -288,7 +288,7 @@ def test_a_frame_that_takes_many_budgets_is_ended(
     models = shutil.copytree(repository, tmp_path / "models")
     (program,) = models.glob("lucas_kanade-*/1/model.py")
     # It hangs in what is asked for with each frame.
-    given = HANGING_MODEL.replace("_frame(self", "_given(self").replace("._frame(", "._given(")
+    given = HANGING_MODEL.replace("_frame(", "_with_frame(")
     given = given.replace("frame[0, 0] == 13", "self._frame(request)[0, 0] == 13")
     program.write_text(given)
     bad = FRAME.copy()

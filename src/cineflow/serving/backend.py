@@ -197,10 +197,8 @@ class TritonPythonModel:
         request of its batch, and Triton writes it into the log. One in a response counts as a
         success. So it is raised if the request is alone and few errors came lately.
         """
-        if isinstance(outcome, DeviceLostError):
-            words = f"the card is lost, and the model's process ends: {outcome}"
-            end_process(words, CARD_LOST, partial(self._events.write, "card_lost"))
         if isinstance(outcome, CineflowError):
+            self._end_without_card(outcome)
             self._metrics.count("cineflow_frames_total", result="rejected")
             if alone and self._errors.next_is_rare():
                 raise self._pb.TritonModelException(error_text(outcome))
@@ -209,6 +207,11 @@ class TritonPythonModel:
         wanted = request.requested_output_names()
         tensors = [self._tensor(name, value) for name, value in outcome.items() if name in wanted]
         return self._pb.InferenceResponse(output_tensors=tensors)
+
+    def _end_without_card(self, error: CineflowError) -> None:
+        if isinstance(error, DeviceLostError):
+            words = f"the card is lost, and the model's process ends: {error}"
+            end_process(words, CARD_LOST, partial(self._events.write, "card_lost"))
 
     # -- streams -----------------------------------------------------------------------------------
 
@@ -257,16 +260,19 @@ class TritonPythonModel:
             except Exception as error:  # as in `_respond_later`
                 respond(f"{type(error).__name__}: {error}")
                 return
-        refused = isinstance(made.outcome, CineflowError)
-        said = error_text(made.outcome) if isinstance(made.outcome, CineflowError) else made.outcome
-        try:
-            respond(said)
-        finally:  # the client goes on meanwhile
-            made.note()
-            if refused:
-                self._metrics.count("cineflow_frames_total", result="rejected")
-                if self._errors.next_is_rare():
-                    self._pb.Logger.log_error(said)
+        if not isinstance(made.outcome, CineflowError):
+            try:
+                respond(made.outcome)
+            finally:  # the client goes on meanwhile
+                made.note()
+            return
+        self._end_without_card(made.outcome)
+        made.note()
+        self._metrics.count("cineflow_frames_total", result="rejected")
+        text = error_text(made.outcome)
+        if self._errors.next_is_rare():
+            self._pb.Logger.log_error(text)
+        respond(text)
 
     def _tell(self, event: str, sequence: int | str) -> None:
         self._metrics.stream(event)
