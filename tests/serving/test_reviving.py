@@ -140,8 +140,8 @@ def test_frames_that_nobody_would_answer_restart_the_server(two_models: TritonSe
     before = two_models.restarts
     with (
         Client(two_models.url) as client,
-        client.stream("lucas_kanade") as one,
-        client.stream("lucas_kanade") as two,
+        client.stream("lucas_kanade", "grpc") as one,
+        client.stream("lucas_kanade", "grpc") as two,
     ):
         for stream in (one, two):
             stream.push(large[0])
