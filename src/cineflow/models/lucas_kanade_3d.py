@@ -1,10 +1,11 @@
 """Dense pyramidal Lucas-Kanade of volumes as a static graph: motion without training.
 
-`cineflow.models.pyramid_tracker` describes the method, which the 2-D form shares. This file has
-what is particular to volumes: the gradient as differences of shifted volumes, because ONNX Runtime
-and torch are slow at small convolutions along three axes at once, and the 3 x 3 solve in closed
-form. The normal equations are gathered on a grid of every second voxel, because the wall of a heart
-is only about six voxels thick.
+`cineflow.models.pyramid_tracker` describes the method, which the 2-D form shares. A level is what
+`cineflow.ops.lucas_kanade_step` computes of images, in torch's own operators. The gradient is made
+of differences of shifted volumes, because ONNX Runtime and torch are slow at small convolutions
+along three axes at once, and the 3 x 3 solve is in closed form. The normal equations are gathered
+on a grid of every second voxel, because the wall of a heart is only about six voxels thick. Planes
+are kept together as channels of one tensor.
 
 Source: Lucas and Kanade 1981; pyramid after Bouguet 2001; the 3 x 3 structure tensor of a volume
 after Bigun and Granlund 1987.
@@ -15,9 +16,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F  # noqa: N812, torch's own idiom
 from torch import Tensor
 
-from cineflow.models.pyramid_tracker import PyramidTracker, pool
+from cineflow.models.pyramid_tracker import PyramidTracker, gaussian, pool, separable, smooth
+
+#: Grid cells over which the unexplained variance is averaged. The variance of a single cell would
+#: favour those observations that, by chance, show no motion.
+_AROUND = 5
 
 
 class LucasKanade3d(PyramidTracker):
@@ -39,6 +45,8 @@ class LucasKanade3d(PyramidTracker):
     #: Volumes are a multiple of 8 voxels, so the coarsest of three levels is a multiple of 2.
     cells = (2, 2, 2)
 
+    around: Tensor
+
     def __init__(
         self,
         sigma: Sequence[float] = (10.0, 10.0, 10.0),
@@ -49,6 +57,9 @@ class LucasKanade3d(PyramidTracker):
         ridge: float = 1.0,
     ) -> None:
         super().__init__(sigma, refinements, slow, trust, floor, ridge)
+        self.register_buffer("around", torch.full((_AROUND,), 1.0 / _AROUND))
+        for level, voxels in enumerate(sigma):
+            self.register_buffer(f"window_{level}", gaussian(voxels / self.cells[level]))
 
     def forward(self, previous: Tensor, current: Tensor) -> Tensor:
         """Flow of a pair of volumes.
@@ -64,7 +75,55 @@ class LucasKanade3d(PyramidTracker):
         """
         return self.track(previous, current)
 
-    def slopes(self, mean: Tensor) -> Tensor:
+    def step(self, a: Tensor, b: Tensor, inside: Tensor, level: int) -> Tensor:
+        """See `PyramidTracker.step`."""
+        equations, left = self._gather(a, b, self.cells[level])
+        flow = self._solve(equations * self._weight(left, inside), level, 0)
+        if self.refinements[level]:
+            *parts, target = equations.split(self.axes, dim=1)
+            components = flow.split(1, dim=1)
+            unexplained = 2.0 * target
+            for part, along in zip(parts, components, strict=True):
+                unexplained = unexplained - part * along
+            left = left - (flow * unexplained).sum(dim=1, keepdim=True)
+            weight = self._weight(left, inside)
+            flow = self._solve(equations * weight, level, self.refinements[level])
+        return flow
+
+    def _gather(self, a: Tensor, b: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+        """`_products` of two volumes [B, 1, D, H, W]."""
+        mean = F.pad(0.5 * (a + b), (1, 1) * self.axes, mode="replicate")
+        return self._products(self._slopes(mean), a, b, cell)
+
+    def _weight(self, left: Tensor, inside: Tensor) -> Tensor:
+        """Weight of an observation, 0..1, [B, 1, cells], from its unexplained variance `left`."""
+        around = torch.clamp(smooth(left, self.around), min=0.0)
+        return inside * (self.trust / (around + self.trust))
+
+    def _solve(self, equations: Tensor, level: int, refinements: int) -> Tensor:
+        """Windowed least squares of weighted `equations`, [B, 3, cells] voxels."""
+        n = self.axes
+        *parts, target = equations.split(n, dim=1)
+        sums = self._window(equations, level).split(1, dim=1)
+        columns = self._inverse(sums[: n * n])
+        flow = columns[0] * sums[n * n]
+        for column, along in zip(columns[1:], sums[n * n + 1 :], strict=True):
+            flow = flow + column * along
+        for _ in range(refinements):
+            rest = target
+            for part, along in zip(parts, flow.split(1, dim=1), strict=True):
+                rest = rest - part * along
+            remaining = self._window(rest, level).split(1, dim=1)
+            for column, along in zip(columns, remaining, strict=True):
+                flow = flow + column * along
+        return flow
+
+    def _window(self, x: Tensor, level: int) -> Tensor:
+        """Gaussian-weighted sums of each channel. Outside counts 0, so borders weigh less."""
+        kernel = self.get_buffer(f"window_{level}")
+        return separable(x, kernel, kernel.shape[0] // 2)
+
+    def _slopes(self, mean: Tensor) -> Tensor:
         """Gradient [B, 3, D, H, W] of `mean` [B, 1, D + 2, H + 2, W + 2]."""
         z_smooth, y_smooth = _smoothed(mean, 2), _smoothed(mean, 3)
         along_x = _difference(_smoothed(z_smooth, 3), 4)
@@ -72,9 +131,20 @@ class LucasKanade3d(PyramidTracker):
         along_z = _difference(_smoothed(y_smooth, 4), 2)
         return torch.cat([along_x, along_y, along_z], dim=1)
 
-    def products(self, slopes: Tensor, a: Tensor, b: Tensor, cell: int) -> tuple[Tensor, Tensor]:
-        """Planes (xx, xy, xz), (xy, yy, yz), (xz, yz, zz) and the targets (xt, yt, zt); see
-        `PyramidTracker.products`."""
+    def _products(self, slopes: Tensor, a: Tensor, b: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+        """Normal equations of each grid cell, before any window.
+
+        Args:
+            slopes: Gradient [B, 3, D, H, W], x first, grey levels per voxel.
+            a, b: The earlier and the later volume, [B, 1, D, H, W], grey levels.
+            cell: Voxels per grid cell along each axis.
+
+        Returns:
+            equations [B, 12, cells], (grey level)^2 over voxels: the planes (xx, xy, xz),
+            (xy, yy, yz), (xz, yz, zz) of each unknown, then the targets (xt, yt, zt). The sum of
+            each unknown times its planes should equal the targets.
+            left [B, 1, cells]: grey-level variance that is not explained yet.
+        """
         gx, gy, gz = slopes.split(1, dim=1)
         change = a - b
         planes = torch.cat([slopes, change], dim=1)
@@ -84,8 +154,11 @@ class LucasKanade3d(PyramidTracker):
         xz, yt = pool(torch.cat([gx * gz, gy * change], dim=1), cell).split(1, dim=1)
         return torch.cat([xx, xy, xz, xy, yy, yz, xz, yz, zz, xt, yt, zt], dim=1), left
 
-    def inverse(self, sums: tuple[Tensor, ...]) -> list[Tensor]:
-        """Columns of the inverse 3 x 3 matrix by its cofactors, three of [B, 3, d, h, w]."""
+    def _inverse(self, sums: tuple[Tensor, ...]) -> list[Tensor]:
+        """Columns of the inverse 3 x 3 matrix by its cofactors, three of [B, 3, d, h, w].
+
+        `sums` are the windowed planes in the order of `_products`, each [B, 1, cells].
+        """
         xx, xy, xz, _, yy, yz, _, _, zz = sums
         xx, yy, zz = xx + self.ridge, yy + self.ridge, zz + self.ridge
         cxx, cyy, czz = yy * zz - yz * yz, xx * zz - xz * xz, xx * yy - xy * xy
