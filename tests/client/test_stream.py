@@ -404,6 +404,7 @@ def test_a_stream_that_idled_too_long(small_server, moving_frames):
             stream.push(moving_frames[2])
 
 
+@pytest.mark.slow  # it waits for the time-out; test_direct.py has the two ends
 def test_nothing_is_kept_for_a_stream_that_idled_too_long(small_server, moving_frames):
     """Its connection to the model's process ends without a word of its client's."""
     with Client(small_server.url) as client, client.stream("lucas_kanade") as stream:
