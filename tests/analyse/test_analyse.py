@@ -222,6 +222,16 @@ def test_a_message_does_not_quote_the_file(named_clip: Path) -> None:
         assert word not in left.lower()
 
 
+@pytest.mark.parametrize("name", ["times.npz", "vol/inf.nii.gz", "Clip1.dcm", "may"])
+def test_a_plain_name_does_not_change_our_own_words(name: str) -> None:
+    path = Path("vol") / name
+    said = f"wanted frame times of volumes; got inf. The copy may be of {path} or {path.name}"
+    left = without_name(said, path)
+    assert left.startswith("wanted frame times of volumes; got inf. The copy may be of the clip")
+    if path.suffix:
+        assert path.name not in left
+
+
 @pytest.mark.slow
 def test_a_model_that_gives_labels_has_its_own_page(tmp_path: Path, named_clip: Path) -> None:
     pytest.importorskip("torch")

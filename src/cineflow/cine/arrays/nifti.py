@@ -24,7 +24,8 @@ def read_nifti(path: Path) -> Numbers:
     """
     import nibabel  # takes a while to load; only this format needs it
 
-    image: Any = nibabel.load(path)
+    with nibabel.imageglobals.LoggingOutputSuppressor():  # what it repairs, it also prints
+        image: Any = nibabel.load(path)
     voxels: Any = image.dataobj
     shape = tuple(int(side) for side in image.shape)
     if len(shape) != 4:

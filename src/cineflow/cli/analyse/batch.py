@@ -199,9 +199,12 @@ def write_json(path: Path, value: Any) -> None:
 
 def without_name(text: str, path: Path) -> str:
     """A message without the file's name, which is often the patient's, and without its tags."""
-    for name in (str(path), str(path.parent), path.name, path.stem):
+    for name in (str(path), path.name, str(path.parent), path.stem):
         if len(name) > 2:
-            text = text.replace(name, "the clip")
+            # A plain word, such as "times", is also one of ours: it counts as part of a path only.
+            plain = name.isalpha() and name.islower()
+            after = r"(?=[./\\]\w)" if plain else r"(?!\w)"
+            text = re.sub(rf"(?<!\w){re.escape(name)}{after}", "the clip", text)
     for word in _identity_words(path):
         text = re.sub(re.escape(word), "...", text, flags=re.IGNORECASE)
     return text
