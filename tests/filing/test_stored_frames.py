@@ -186,3 +186,20 @@ def test_a_frame_beyond_the_stated_number_cannot_be_named(write_dicom: Callable[
         read_source(path, clip.stored_at)
     with pytest.raises(ArgumentError, match="0 to 3"):
         read_source(path).image(4)
+
+
+@pytest.mark.parametrize(("uid", "kept"), [("../../../evil", False), ("1.2.03.4", True)])
+def test_a_source_with_a_uid_that_is_not_one_has_no_objects(
+    write_dicom: Callable[..., Path], uid: str, kept: bool
+) -> None:
+    """Every object would carry it. A leading zero is against the standard, but common."""
+    path = write_dicom(marked(2), **STUDY | {"SeriesInstanceUID": "1.2.77777.88888"})
+    stored = b"1.2.77777.88888\0"
+    path.write_bytes(path.read_bytes().replace(stored, uid.encode().ljust(len(stored), b"\0")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if kept:
+            assert read_source(path, None).header.SeriesInstanceUID == uid
+            return
+        with pytest.raises(ArgumentError, match="something else as SeriesInstanceUID"):
+            read_source(path, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ _FILLED = (
 )
 #: Functional groups describe every stored frame; no new object takes them over.
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+#: Digits and dots. Components with a leading zero are against the standard, and common.
+_UID = re.compile(r"[0-9.]{1,64}")
 _REFERENCES = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 
 
@@ -128,8 +131,8 @@ def read_source(path: Path, stored: np.ndarray | None = None) -> Source:
         stored: `Cine.stored_at` of the clip; None for all frames in the order of a file.
 
     Raises:
-        ArgumentError: It is not DICOM, does not say which study and series it belongs to, or stores
-            frames beyond its NumberOfFrames.
+        ArgumentError: It is not DICOM, does not say by valid UIDs which study and series it belongs
+            to, or stores frames beyond its NumberOfFrames.
     """
     files = dicom_files(path)
     if len(files) > 1:
@@ -170,6 +173,13 @@ def _header(path: Path) -> Dataset:
     if missing:
         raise ArgumentError(
             "a DICOM source that names its study and series", f"one without {', '.join(missing)}"
+        )
+    wrong = [name for name in _REFERENCES if not _UID.fullmatch(str(header[name].value))]
+    if wrong:
+        raise ArgumentError(
+            "a DICOM source with valid UIDs, which every object refers to",
+            f"one with something else as {', '.join(wrong)}",
+            "Leave --out-dicom out, or export the clip again.",
         )
     for name in _FILLED:
         if name not in header:
