@@ -34,7 +34,7 @@ _LAYOUT = (
 
 #: ONNX operator -> kind; an operator that is missing here is its own kind.
 KINDS: Mapping[str, str] = {
-    **dict.fromkeys(OPERATORS, OURS),
+    **{kind: OURS for row in OPERATORS.values() for kind in row.node_types},
     **dict.fromkeys(("Conv", "FusedConv", "ConvTranspose"), "convolutions"),
     **dict.fromkeys(("MatMul", "Gemm", "FusedMatMul"), "matrix products"),
     **dict.fromkeys(("AveragePool", "MaxPool", "GlobalAveragePool"), "pooling"),
