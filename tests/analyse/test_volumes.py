@@ -145,6 +145,7 @@ def test_a_wall_of_images_is_not_one_of_volumes() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_analyse_measures_the_strain_of_volumes(tmp_path: Path) -> None:
     """The default tracker of volumes. Its radial strain is far too small, so it is not compared."""
     pytest.importorskip("torch")
@@ -180,6 +181,7 @@ def test_analyse_measures_the_strain_of_volumes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_displacement_of_images_has_its_strain_on_the_page(
     tmp_path: Path, named_clip: Path
 ) -> None:
