@@ -17,6 +17,7 @@ from cineflow.cli.collect import Collected, Collector, Slice
 from cineflow.cli.frames import ModelFrames
 from cineflow.cli.given import Given, read_given
 from cineflow.cli.notes import clip_notes
+from cineflow.cli.pace import Pace
 from cineflow.cli.windows import past_the_end
 from cineflow.errors import ArgumentError
 from cineflow.motion.closure import find_beat, point_closure
@@ -231,7 +232,8 @@ def stream_paced(
     """Stream a clip at its own rate. A frame is pushed when it is due, or after the last result.
 
     If a frame is pushed late because the previous one was slow, the wait counts against its
-    deadline. So one stall costs every frame that it delays.
+    deadline. So one stall costs every frame that it delays. What the command does with a result
+    does not count (`Pace`).
 
     Args:
         client: A connection to the server.
@@ -255,17 +257,17 @@ def stream_paced(
             warm_up.push(source.frames[index], given=given.at(index))
     repeats: list[int] = []
     with client.stream(model.served_name, resume_s=0, spacing_mm=source.spacing_mm) as stream:
-        started = time.perf_counter()
-        for index, (frame, due_ms) in enumerate(zip(source.frames, cine.times_ms, strict=True)):
-            early_s = started + due_ms / 1e3 - time.perf_counter()
-            time.sleep(max(0.0, early_s))
+        pace = Pace(cine.times_ms.tolist())
+        for index, frame in enumerate(source.frames):
+            waited_ms = pace.wait(index)
             result = stream.push(frame, index, given=given.at(index))
             assert result.latency_ms is not None  # the client measures it
-            latency.add(result.latency_ms, waited_ms=max(0.0, -1e3 * early_s))
-            collector.add(result)
-            if result.repeat:
-                repeats.append(index)
-            progress(index + 1)
+            latency.add(result.latency_ms, waited_ms=waited_ms)
+            with pace.own_work(index):
+                collector.add(result)
+                if result.repeat:
+                    repeats.append(index)
+                progress(index + 1)
         for index in past_the_end(source.spec, len(cine)):
             last = stream.push(source.frames[-1], index, given=given.at(len(cine) - 1))
             collector.add(last)
