@@ -10,14 +10,13 @@ from contextlib import contextmanager
 class Pace:
     """The clip's own times, from now on.
 
-    The command draws and stores each result before it sends the next frame, which a scanner does
-    elsewhere. What of that goes beyond the next frame's time is no latency of the model, so the
-    clock waits for it.
+    The command draws and stores each result before it sends the next frame. A scanner does that
+    elsewhere. Where it goes beyond the next frame's time, the clock waits: the model was not slow.
 
     Args:
         times_ms: Of the frames, since the first.
         now: The clock, s.
-        sleep: Waits for so many s.
+        sleep: Waits, s.
     """
 
     def __init__(
