@@ -196,7 +196,7 @@ void Direct::close() noexcept {
 
 void Direct::release() noexcept {
   const std::lock_guard<Lock> guard(lock_);
-  while (reads_) turn_.wait(lock_, kNever);
+  while (reads_) idle_.wait(lock_, kNever);
 }
 
 // --- Receiving -----------------------------------------------------------------------------------
@@ -222,7 +222,8 @@ void Direct::lead(const std::function<bool()>& done) noexcept {
   const std::lock_guard<Lock> guard(lock_);
   reads_ = false;
   follows_ = follows_ || !unanswered_.empty();
-  turn_.notify_all();
+  if (follows_) turn_.notify_all();  // else that thread would wake with each frame, for nothing
+  idle_.notify_all();
 }
 
 void Direct::follow() noexcept {
@@ -237,7 +238,7 @@ void Direct::follow() noexcept {
     const std::lock_guard<Lock> guard(lock_);
     reads_ = false;
     if (wants_lead_ && unanswered_.empty()) follows_ = wants_lead_ = false;
-    turn_.notify_all();
+    idle_.notify_all();
   }
 }
 

@@ -90,8 +90,8 @@ class Direct {
   OnEnd on_end_;
   std::atomic<bool> ended_{false}, quiet_{false};  // quiet: its end is on purpose
 
-  Lock lock_;  // of what follows
-  Signal turn_, answered_;
+  Lock lock_;                      // of what follows
+  Signal turn_, answered_, idle_;  // of the thread that follows, of `drain`, of `release`
   std::vector<DirectFrame> unanswered_;
   bool reads_ = false;       // somebody reads
   bool follows_ = false;     // the thread for it may read
