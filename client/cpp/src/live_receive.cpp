@@ -210,7 +210,7 @@ void Live::lose(Session& session, const Loss& loss) {
   }
   if (error.code() == Code::kServerStopping || error.code() == Code::kServerBusy) {
     const std::lock_guard<std::mutex> guard(session_lock_);
-    session.end();  // Triton still counts the sequence
+    session.end();                                           // Triton still counts the sequence
     if (session.direct != nullptr) session.direct->close();  // nobody waits for its responses
   } else {
     session.hang_up();
