@@ -205,7 +205,7 @@ def test_points_are_given_as_arguments_or_in_a_file(tmp_path: Path) -> None:
         ({"view": "five-chamber"}, "a view of"),
         ({"view": "four-chamber"}, "missing"),
         (WALL | {"colour": 3}, "unknown"),
-        (WALL | {"frame": -1}, "whole numbers"),
+        (WALL | {"frame": -1}, "a whole number of 0 or more"),
     ):
         with pytest.raises(ArgumentError, match=why):
             drawn(wrong)

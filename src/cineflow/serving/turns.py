@@ -123,7 +123,8 @@ class Turns:
     def _begin_more(self) -> None:
         """Give turns as long as a place is free. With the lock held."""
         while len(self._running) < self._workers:
-            ready = self._waiting.keys() - self._running
+            # In the order in which they came, which decides between streams of equal time.
+            ready = [stream for stream in self._waiting if stream not in self._running]
             if not ready:
                 return
             stream = min(ready, key=self._used_s.__getitem__)
