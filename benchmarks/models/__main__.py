@@ -33,7 +33,7 @@ MOST_S = {"motion_scoring": 1.0}
 def main() -> None:
     """Export, measure, print a table and the requirements, write the JSON."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=15)
+    arguments.add_argument("--rounds", type=int, default=50)
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--model", action="append", help="measure only this recipe")
     arguments.add_argument("--variant", default="small", choices=VARIANTS, help="of each recipe")
