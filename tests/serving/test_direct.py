@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -122,6 +123,30 @@ def test_a_frame_may_lie_apart_from_its_results(begun: Begun) -> None:
     header, payload = bare.next()
     assert header["outputs"][0] == ["flow", "float32", [2, *SIZE], False]
     assert len(payload) == moved.nbytes + 56
+
+
+def test_clients_that_do_not_read_take_nobody_s_place(server: TritonServer, begun: Begun) -> None:
+    """More of them than frames may run at once. Their responses do not fit into the socket."""
+    size = (512, 512)  # without a slot, 2 MiB of flow
+    frames = np.random.default_rng(1).integers(0, 256, (2, *size)).astype(np.uint8)
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(Client(server.url))
+        for _ in range(len(os.sched_getaffinity(0)) + 2):
+            stream = stack.enter_context(client.stream("lucas_kanade", "shm"))
+            stream.push(frames[0])
+            silent = Begun(stream, begun.name)
+            bare = silent.connect()
+            stack.callback(bare.socket.close)
+            bare.next()
+            silent.ring.put_frame(1, frames[1])
+            at = silent.ring.slot_bytes + silent.ring.offsets["frame"]
+            bare.send(silent.frame(frame_at=at, slot=None, shape=size, frame_index=5))
+            assert bare.socket.recv(1, socket.MSG_PEEK)  # computed, and on its way
+        bare = begun.connect()
+        bare.next()
+        begun.ring.put_frame(1, FRAMES[1])
+        bare.send(begun.frame(frame_index=5))
+        assert bare.next()[0]["outputs"]
 
 
 @pytest.mark.parametrize(

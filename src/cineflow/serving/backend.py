@@ -32,7 +32,7 @@ from cineflow.serving.direct import DirectRequest, Door, Respond
 from cineflow.serving.ending import CARD_LOST, end_process
 from cineflow.serving.errors import error_text
 from cineflow.serving.events import EVENTS_VARIABLE, EventLog
-from cineflow.serving.frames import Frames, given_inputs
+from cineflow.serving.frames import Frames, Made, given_inputs
 from cineflow.serving.gpu import CARD_VARIABLE
 from cineflow.serving.hanging import HangWatch
 from cineflow.serving.metrics import ModelMetrics
@@ -249,17 +249,15 @@ class TritonPythonModel:
         self._vitals.owe(-1)
 
     def _compute_direct(self, request: DirectRequest, respond: Respond) -> None:
-        """Compute a frame that came directly, when it has its turn, and have it sent."""
-        work = partial(self._respond_directly, request, respond)
-        self._turns.run(request.correlation_id(), work)
+        """Compute a frame that came directly, when it has its turn, and have it sent.
 
-    def _respond_directly(self, request: DirectRequest, respond: Respond) -> None:
-        with self._vitals.busy():
-            try:
-                made = self._frames.compute(request, request.told)
-            except Exception as error:  # as in `_respond_later`
-                respond(f"{type(error).__name__}: {error}")
-                return
+        The turn ends before that: a client that does not read must not take the place of others.
+        """
+        compute = partial(self._made_directly, request)
+        made = self._turns.run(request.correlation_id(), compute)
+        if isinstance(made, str):
+            respond(made)
+            return
         if not isinstance(made.outcome, CineflowError):
             try:
                 respond(made.outcome)
@@ -273,6 +271,14 @@ class TritonPythonModel:
         if self._errors.next_is_rare():
             self._pb.Logger.log_error(text)
         respond(text)
+
+    def _made_directly(self, request: DirectRequest) -> Made | str:
+        """What was made of a frame, or the text of an error of ours, as in `_respond_later`."""
+        with self._vitals.busy():
+            try:
+                return self._frames.compute(request, request.told)
+            except Exception as error:
+                return f"{type(error).__name__}: {error}"
 
     def _tell(self, event: str, sequence: int | str) -> None:
         self._metrics.stream(event)
