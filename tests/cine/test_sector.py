@@ -171,6 +171,10 @@ def test_a_picture_that_fills_its_region_keeps_the_region() -> None:
     ("tags", "whole"),
     [
         ({"Modality": "MR"}, True),
+        ({"Modality": "MR", "BurnedInAnnotation": "NO"}, True),
+        ({"Modality": "MR", "BurnedInAnnotation": "YES"}, False),
+        ({"Modality": "MR", "ConversionType": "WSD"}, False),
+        ({"Modality": "MR", "ConversionType": "SYN", "BurnedInAnnotation": "NO"}, True),
         ({"Modality": "OT", "ConversionType": "SYN", "BurnedInAnnotation": "NO"}, True),
         ({"Modality": "OT", "ConversionType": "SYN"}, False),
         ({"Modality": "US", "BurnedInAnnotation": "NO"}, False),

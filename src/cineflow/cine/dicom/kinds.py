@@ -55,11 +55,17 @@ _TIMES = {0x00181063, 0x00181065}
 
 
 def without_sector(header: Dataset) -> str:
-    """That a picture has no scan sector, as a note for the user; "" if the pixels must say."""
-    if str(header.get("Modality")) == "MR":
+    """That a picture has no scan sector, as a note for the user; "" if the pixels must say.
+
+    They must where the file says that identity is burned into them, and for captured screens.
+    """
+    burned = str(header.get("BurnedInAnnotation") or "").strip().upper()
+    captured_as = str(header.get("ConversionType") or "").strip().upper()
+    if captured_as == "SYN" and burned == "NO":
+        return "The picture is synthetic, and has no scan sector: all of it is kept."
+    if str(header.get("Modality")) == "MR" and burned != "YES" and not captured_as:
         return "MR has no scan sector: the whole frame is kept, and text burned into it is visible."
-    drawn = header.get("ConversionType") == "SYN" and header.get("BurnedInAnnotation") == "NO"
-    return "The picture is synthetic, and has no scan sector: all of it is kept." if drawn else ""
+    return ""
 
 
 def require_cine(header: Dataset) -> None:
