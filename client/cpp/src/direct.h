@@ -33,7 +33,6 @@ class Direct {
   Direct(const Direct&) = delete;
 
   // -- sending: one thread at a time
-  // ---------------------------------------------------------------
 
   /// Send a frame. It never waits and allocates nothing. False: the socket is full, and `flush`
   /// must send the rest before anything else is sent. `leads`: the caller reads the response
@@ -45,7 +44,6 @@ class Direct {
   void end() noexcept;
 
   // -- from any thread
-  // -----------------------------------------------------------------------------
 
   /// Whether frames can no longer be sent.
   bool ended() const noexcept { return ended_; }
@@ -60,7 +58,6 @@ class Direct {
   void release() noexcept;
 
   // -- receiving
-  // -----------------------------------------------------------------------------------
 
   void on(OnResponse response, OnEnd end) {
     on_response_ = std::move(response);
