@@ -305,7 +305,7 @@ def _wrong_inputs(model: onnx.ModelProto) -> Iterator[Finding]:
 
 
 def _row_of(node: onnx.NodeProto) -> Operator | None:
-    """The row of a node of ours; None also where there is no row, which another rule says."""
+    """The row of a node. None for nodes of others, and without a row: another rule reports that."""
     try:
         return row_of(node)
     except ExportError:
