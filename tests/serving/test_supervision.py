@@ -217,6 +217,21 @@ def test_a_killed_supervisor_ends_the_server(server_binary, repository, left_beh
     assert left_behind(server.name) == []
 
 
+def test_a_supervisor_that_stood_still_goes_on(server_binary, repository):
+    """As under a debugger, or on a machine that was suspended."""
+    with TritonServer(repository, binary=server_binary) as server:
+        watcher = parent_of(server.pid)
+        os.kill(watcher, signal.SIGSTOP)
+        try:
+            time.sleep(0.6)  # longer than it waits at a time
+        finally:
+            os.kill(watcher, signal.SIGCONT)
+        pid = server.pid
+        time.sleep(0.6)
+        assert server.ready
+        assert server.pid == pid
+
+
 def test_program_and_supervisor_killed_at_once(server_binary, repository, left_behind):
     program, name, pid = start(repository, "time.sleep(60)")
     for victim in (parent_of(pid), program.pid):

@@ -50,7 +50,7 @@ COMMAND = (
 SHARED_MEMORY = Path("/dev/shm")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+_ASKS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 #: Restarts are counted over this time.
 _WINDOW_S = 600.0
 #: Between two starts, where the first one did not get ready.
@@ -89,7 +89,7 @@ def end_marked(mark: str) -> list[int]:
 def main(argument: str) -> int:
     """Run the plan to its end; returns the last server's exit status."""
     plan = Plan(**json.loads(argument))
-    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*_ASKS, signal.SIGCHLD})
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphaned stubs become our children
     files = Scratch.of(plan.scratch)
@@ -264,9 +264,14 @@ def _is_held(log: str, since: int, streams_s: float) -> bool:
 
 
 def _asked_within(seconds: float) -> bool:
-    """Sleep; whether a signal asked to end meanwhile. A child that ends also ends the sleep."""
-    woken_by = signal.sigtimedwait(_WATCHED, seconds)
-    return woken_by is not None and woken_by.si_signo != signal.SIGCHLD
+    """Sleep, but not on after a child has ended; whether a signal has asked to end.
+
+    What `sigtimedwait` returns is not read. When this process stands still (a debugger, a machine
+    that is suspended) beyond the time limit, CPython returns a signal that never came. A signal
+    that asks stays blocked and pending.
+    """
+    signal.sigtimedwait({signal.SIGCHLD}, seconds)
+    return not _ASKS.isdisjoint(signal.sigpending())
 
 
 def _reap_the_rest() -> None:
