@@ -17,6 +17,12 @@ _ANGLES = 72
 _LAYERS = 5
 #: Intervals along the axis within each third.
 _INTERVALS = 4
+_DIRECTIONS = ("circumferential", "radial", "longitudinal")
+#: Why a page of volumes has no radial strain.
+NO_RADIAL = (
+    "Radial strain, across the wall, is not given: the wall is a few voxels thick, less than the "
+    "window of a tracker, whose radial strain of a phantom was wrong."
+)
 #: Thirds of the long axis from the apex on.
 _THIRDS: tuple[Level, ...] = ("apical", "mid", "basal")
 #: A third is measured where the contours cover at least this share of it.
@@ -32,11 +38,14 @@ def ventricle(
     *,
     septum: Sense = "counterclockwise",
     spacing_mm: tuple[float, float, float] | None = None,
+    radial: bool = False,
 ) -> WallLines:
     """The wall of a left ventricle from its two borders at several heights.
 
     The long axis leads from `apex` to the middle of the first ring, and is cut into thirds as in
-    `aha.segment_volume`. Between rings the borders are interpolated.
+    `aha.segment_volume`. Between rings the borders are interpolated. Strain across the wall is left
+    out by default: it depends on the motion of two borders a few voxels apart, and no tracker of
+    volumes has been shown to measure it (docs/motion/volumes.md).
 
     Args:
         rings: Endocardium and epicardium around the axis, closed, each [N, 3] voxels (x, y, z),
@@ -45,6 +54,7 @@ def ventricle(
         anterior: Any point on the anterior side of the axis, (x, y, z) voxels.
         septum: See `aha.segment_volume`.
         spacing_mm: (slice_mm, row_mm, column_mm); None for equal spacing.
+        radial: Also lines across the wall, for motion that is known or a tracker under test.
 
     Raises:
         ArgumentError: Fewer than two rings, or not in order from base to apex; a contour of fewer
@@ -95,20 +105,22 @@ def ventricle(
     mesh = _between(meshes[::-1], heights[::-1], nodes)
     points = ((mesh @ frame + origin) / steps).reshape(-1, 3)
     index = np.arange(len(points)).reshape(mesh.shape[:3])
-    parts = list(_segments(index, thirds))
+    directions = tuple(one for one in _DIRECTIONS if radial or one != "radial")
+    parts = list(_segments(index, thirds, directions))
     closed = np.concatenate([index, index[..., :1]], axis=-1)
     wholes = {
         "circumferential": closed.reshape(-1, _ANGLES + 1),
         "radial": np.moveaxis(index, 1, -1).reshape(-1, _LAYERS),
         "longitudinal": np.moveaxis(index, 0, -1).reshape(-1, len(nodes)),
     }
-    parts += [Part("global", 0, direction, lines) for direction, lines in wholes.items()]
+    parts += [Part("global", 0, direction, wholes[direction]) for direction in directions]
     outlines = [index[row, layer, ::_DRAWN] for row in range(len(nodes)) for layer in (0, -1)]
+    across = "across it (radial) " if radial else ""
+    left_out = "" if radial else f" {NO_RADIAL}"
     about = (
-        "Strain is the mean change of length of lines around the wall (circumferential), across it "
-        "(radial) and from the base to the apex (longitudinal), from the endocardium to the "
-        "epicardium, in three thirds of the long axis. A wall of a few voxels is thin for a "
-        "tracker, which then misses most of the radial strain: check yours on a phantom."
+        f"Strain is the mean change of length of lines around the wall (circumferential), {across}"
+        "and from the base to the apex (longitudinal), from the endocardium to the epicardium, in "
+        f"three thirds of the long axis.{left_out}"
     )
     middle = closed[len(nodes) // 2, 0]
     return WallLines("ventricle", points, tuple(parts), middle, tuple(outlines), about)
@@ -177,8 +189,10 @@ def _between(meshes: np.ndarray, heights: np.ndarray, nodes: np.ndarray) -> np.n
     return np.asarray((1.0 - share) * meshes[above - 1] + share * meshes[above])
 
 
-def _segments(index: np.ndarray, thirds: dict[Level, slice]) -> list[Part]:
-    """Parts of each segment: lines of the mesh [heights, layers, angles] around, across, along."""
+def _segments(
+    index: np.ndarray, thirds: dict[Level, slice], directions: Sequence[str]
+) -> list[Part]:
+    """Parts of each segment: lines of the mesh [heights, layers, angles] in these directions."""
     parts = []
     for level in reversed(_THIRDS):
         if level not in thirds:
@@ -192,7 +206,12 @@ def _segments(index: np.ndarray, thirds: dict[Level, slice]) -> list[Part]:
                 "longitudinal": np.moveaxis(mine, 0, -1),
             }
             parts += [
-                Part(NAMES[segment - 1], segment, direction, one.reshape(-1, one.shape[-1]))
-                for direction, one in lines.items()
+                Part(
+                    NAMES[segment - 1],
+                    segment,
+                    direction,
+                    lines[direction].reshape(-1, lines[direction].shape[-1]),
+                )
+                for direction in directions
             ]
     return parts

@@ -65,8 +65,14 @@ class Drawn:
     es: tuple[int, ...] = ()
     values: Mapping[str, Any] | None = None
 
-    def wall_of_volumes(self, spacing_mm: tuple[float, float, float] | None) -> WallLines | None:
+    def wall_of_volumes(
+        self, spacing_mm: tuple[float, float, float] | None, *, radial: bool = False
+    ) -> WallLines | None:
         """The wall to follow through volumes; None where nothing was drawn.
+
+        Args:
+            spacing_mm: (slice_mm, row_mm, column_mm) of the clip.
+            radial: As of `volume_lines.ventricle`.
 
         Raises:
             ArgumentError: Drawn in images, or as `volume_lines.ventricle`.
@@ -84,6 +90,7 @@ class Drawn:
             _numbers(self.values["anterior"], 3),
             septum=self.values.get("septum", "counterclockwise"),
             spacing_mm=spacing_mm,
+            radial=radial,
         )  # fmt: skip
 
     def wall(self, spacing_mm: tuple[float, float] | None) -> WallLines | None:
@@ -132,9 +139,11 @@ def read_wall(path: Path) -> Drawn:
     Raises:
         ArgumentError: It is not such a file. The message does not repeat the file's content.
     """
+    if path.exists() and not path.is_file():  # reading a pipe or a device might never end
+        raise ArgumentError("a file of JSON with a view", "something else than a file", _SEE)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, ValueError) as error:
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ArgumentError(
             "a file of JSON with a view", f"{type(error).__name__}", _SEE
         ) from error
@@ -151,7 +160,7 @@ def drawn(found: Mapping[str, Any]) -> Drawn:
     """
     view = found.get("view")
     if view not in VIEWS:
-        raise ArgumentError(f"a view of {', '.join(VIEWS)}", repr(view), _SEE)
+        raise ArgumentError(f"a view of {', '.join(VIEWS)}", "another word, or none", _SEE)
     needed, optional = _NEEDS[view]
     missing = sorted(needed - set(found))
     unknown = sorted(set(found) - needed - optional - _ALWAYS)
