@@ -119,12 +119,54 @@ def test_times_by_temporal_position(write_dicom) -> None:
     assert clip.triggers_ms is None
 
 
-def test_frames_without_times_say_so(write_dicom) -> None:
+def test_frames_in_order_without_times_say_so(write_dicom) -> None:
+    """Without an order either, they may be averages or echoes of one moment."""
     tags = groups(1, 4, np.arange(4))
     for frame in tags["PerFrameFunctionalGroupsSequence"]:
         del frame.CardiacSynchronizationSequence
+    with pytest.raises(NotCineError, match="nothing says when or in which order"):
+        read_cine(write_dicom(pictures(1, 4), **tags))
+    for place, frame in enumerate(tags["PerFrameFunctionalGroupsSequence"]):
+        frame.FrameContentSequence[0].TemporalPositionIndex = 4 - place
     clip = read_cine(write_dicom(pictures(1, 4), **tags))
     assert "30 Hz was assumed" in " ".join(clip.notes)
+    assert clip.stored_at.tolist() == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("uid", [MR, "1.2.840.10008.5.1.4.1.1.7.2", "1.3.46.670589.11.0.0.12.2"])
+def test_functional_groups_count_in_objects_of_every_class(write_dicom, uid: str) -> None:
+    """A secondary capture, or a vendor's own class: two slices are not one cine at 30 Hz."""
+    tags = groups(2, 3, np.array([4, 1, 3, 0, 5, 2])) | {"SOPClassUID": uid}
+    clips = read_cines(write_dicom(pictures(2, 3), **tags))
+    assert [len(clip) for clip in clips] == [3, 3]
+    assert clips[1].stored_at.tolist() == [2, 0, 4]
+    np.testing.assert_allclose(np.diff(clips[0].times_ms), 45.0)
+    assert clips[0].spacing_mm == (0.7, 0.9)
+
+
+def test_groups_that_tell_nothing_leave_the_times_to_the_header(write_dicom) -> None:
+    tags = {"PerFrameFunctionalGroupsSequence": Sequence([item() for _ in range(4)])}
+    clip = read_cine(write_dicom(pictures(1, 4), **tags))
+    np.testing.assert_allclose(np.diff(clip.times_ms), 20.0)
+
+
+def test_frames_of_different_spacings_have_none(write_dicom) -> None:
+    tags = groups(1, 4, np.arange(4))
+    frame = tags["PerFrameFunctionalGroupsSequence"][2]
+    frame.PixelMeasuresSequence = one(PixelSpacing=[2.0, 3.0])
+    clip = read_cine(write_dicom(pictures(1, 4), **tags))
+    assert clip.spacing_mm is None
+    assert "different spacings" in clip.spacing_reason
+
+
+def test_a_slope_of_nothing_is_refused(write_dicom) -> None:
+    tags = groups(1, 4, np.arange(4))
+    frame = tags["PerFrameFunctionalGroupsSequence"][2]
+    frame.PixelValueTransformationSequence = one(RescaleSlope=0.0, RescaleIntercept=5.0)
+    with pytest.raises(DecodeError, match="RescaleSlope of 0"):
+        read_cine(write_dicom(pictures(1, 4), **tags))
+    with pytest.raises(DecodeError, match="RescaleSlope of 0"):
+        read_cine(write_dicom(pictures(1, 4), RescaleSlope=0.0, RescaleIntercept=5.0))
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ def test_a_tag_cannot_send_escape_codes_to_the_terminal(write_dicom) -> None:
     ("tags", "reason"),
     [
         ({"Rows": 0}, "a picture of 0x64 pixels"),
-        ({"BitsAllocated": 12}, "12 bits per sample"),
+        ({"BitsAllocated": 12}, "samples of 12 bits"),
         ({"BitsStored": 9}, "9 bits stored"),
         ({"SamplesPerPixel": 2}, "2 samples per pixel"),
         ({"SamplesPerPixel": 3, "NumberOfFrames": 1}, "MONOCHROME2 with 3 samples"),

@@ -39,6 +39,11 @@ VECTOR = [0.0, *range(10, 21)]
             [5, 20, 5, 20, 20, 20, 20, 20, 20, 20, 300],
             "no clip has, before frames 2, 4, 9; the usual 20 ms",
         ),
+        (
+            {"FrameTime": None, "FrameTimeVector": [0, 20, 1e-300] + 9 * [20]},
+            11 * [20],
+            "intervals that no clip has, before frames 2",
+        ),
         ({"FrameTime": None, "FrameTimeVector": 5 * [20] + 7 * [0]}, 1000 / 30, "that no clip has"),
         ({"FrameTime": None, "FrameTimeVector": 5 * [20]}, 1000 / 30, "5 entries, for 12 frames"),
         ({"FrameTime": None, "FrameTimeVector": 12 * [1e6]}, 1000 / 30, "assumed"),

@@ -87,6 +87,10 @@ def default_clip() -> Cine:
 def _read(path: Path, part: int | None, limit_bytes: int | None) -> Found:
     if path.is_dir():
         return _read_folder(path, part, limit_bytes)
+    if path.exists() and not path.is_file():
+        raise MissingFileError(
+            f"a clip ({_FORMATS})", "a pipe, a socket or a device", "Give a file or a folder."
+        )
     if not path.is_file():
         raise MissingFileError(f"a clip ({_FORMATS})", f"no file at {path}", "Check the path.")
     with path.open("rb") as file:

@@ -11,8 +11,8 @@ SHORTEST_MS, LONGEST_MS = 1.0, 1000.0
 #: An interval this many times the median is a gap: frames are missing there.
 GAP_RATIO = 1.75
 
-#: No clip lasts longer: an interval above a day is a damaged number.
-_DAY_MS = 86_400_000.0
+#: No clip lasts longer, and no camera is faster: an interval beyond these is a damaged number.
+_DAY_MS, _MICROSECOND_MS = 86_400_000.0, 1e-3
 
 _MOST_NAMED = 5
 
@@ -34,8 +34,8 @@ def usable_steps(steps_ms: np.ndarray) -> bool:
 
 
 def are_possible(steps_ms: np.ndarray) -> np.ndarray:
-    """Which times between frames, ms, a clip can have: above 0, and at most a day; bool."""
-    return np.asarray((steps_ms > 0) & (steps_ms <= _DAY_MS))  # False for NaN
+    """Which times between frames, ms, a clip can have: from a microsecond to a day; bool."""
+    return np.asarray((steps_ms >= _MICROSECOND_MS) & (steps_ms <= _DAY_MS))  # False for NaN
 
 
 def named(indices: np.ndarray) -> str:

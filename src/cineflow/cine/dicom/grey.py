@@ -13,7 +13,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
-from cineflow.cine.dicom.header import Layout
+from cineflow.cine.dicom.header import Layout, contradiction
 
 # A share of pixels this small, far above the rest, is not picture but defective or marked pixels.
 _HOT_SHARE = 1e-4
@@ -35,6 +35,20 @@ class Scale:
 
     slope: float = 1.0
     intercept: float = 0.0
+
+
+def scale_of(item: Dataset) -> Scale | None:
+    """The rescaling that a header or functional group states, or None.
+
+    Raises:
+        DecodeError: Its slope gives every pixel one value.
+    """
+    if "RescaleSlope" not in item:
+        return None
+    scale = Scale(float(item.RescaleSlope), float(item.get("RescaleIntercept") or 0))
+    if scale.slope == 0 or not np.isfinite([scale.slope, scale.intercept]).all():
+        raise contradiction(f"a RescaleSlope of {scale.slope:g}, so that all pixels are alike")
+    return scale
 
 
 def codes_of(values: np.ndarray, layout: Layout) -> np.ndarray:
@@ -62,6 +76,7 @@ def modality_values(header: Dataset, layout: Layout, scale: Scale | None) -> np.
     values = meanings(layout)
     if scale is not None:
         return values * scale.slope + scale.intercept
+    scale_of(header)
     if "ModalityLUTSequence" in header or "RescaleSlope" in header:
         return np.asarray(apply_modality_lut(values, header), np.float64)
     return values.astype(np.float64)

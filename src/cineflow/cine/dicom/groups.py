@@ -14,7 +14,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DT
 
-from cineflow.cine.dicom.grey import Scale, Window, window_of
+from cineflow.cine.dicom.grey import Scale, Window, scale_of, window_of
 from cineflow.cine.dicom.spacing import Spacing, measured_spacing
 from cineflow.cine.dicom.times import number_of
 from cineflow.cine.errors import NotCineError, SingleFrameError, TruncatedError
@@ -89,6 +89,20 @@ def slices_of(header: Dataset, count: int) -> list[Slice]:
     return group_members(members)
 
 
+def tell_frames_apart(header: Dataset, count: int) -> bool:
+    """Whether functional groups say of each frame where its slice is, or when it was."""
+    per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
+    if len(per_frame) < count:
+        return False
+    telling = (
+        "PlanePositionSequence",
+        "PlanePositionVolumeSequence",
+        "CardiacSynchronizationSequence",
+        "TemporalPositionSequence",
+    )
+    return any(group.get(keyword) for group in per_frame for keyword in telling)
+
+
 def group_members(members: list[Member]) -> list[Slice]:
     """Slices of frames, in the order of their positions.
 
@@ -112,7 +126,10 @@ def group_members(members: list[Member]) -> list[Slice]:
         )
     cines.sort(key=lambda found: found[0].position_mm)
     left_out = len(members) - sum(len(found) for found in cines)
-    note = f"{left_out} frames of slices at one time each were left out." if left_out else ""
+    were = "1 frame of a slice at one time was" if left_out == 1 else (
+        f"{left_out} frames of slices at one time each were"
+    )
+    note = f"{were} left out." if left_out else ""
     slices = []
     for number, found in enumerate(cines, start=1):
         found = sorted(found, key=lambda member: (member.order, member.index))
@@ -183,10 +200,6 @@ def _member(index: int, own: Dataset, shared: Dataset) -> Member:
     )
     time, source = _time_of(first("CardiacSynchronizationSequence"), items, content)
     interval = number_of(first("CardiacSynchronizationSequence").get("RRIntervalTimeNominal"))
-    transform = first("PixelValueTransformationSequence")
-    scale = None
-    if "RescaleSlope" in transform:
-        scale = Scale(float(transform.RescaleSlope), float(transform.get("RescaleIntercept", 0)))
     return Member(
         index,
         place,
@@ -195,7 +208,7 @@ def _member(index: int, own: Dataset, shared: Dataset) -> Member:
         source,
         interval,
         measured_spacing(first("PixelMeasuresSequence")),
-        scale,
+        scale_of(first("PixelValueTransformationSequence")),
         window_of(first("FrameVOILUTSequence")),
         int(content.get("TemporalPositionIndex") or 0),
     )

@@ -212,7 +212,11 @@ def _layout(header: Dataset) -> Layout:
     if samples not in (1, 3):
         raise contradiction(f"{samples} samples per pixel; a cine has 1 or 3")
     if allocated not in (8, 16, 32):
-        raise contradiction(f"{allocated} bits per sample; a cine has 8, 16 or 32")
+        raise DecodeError(
+            "samples of 8, 16 or 32 bits",
+            f"samples of {allocated} bit{'s' if allocated != 1 else ''}",
+            "Export the clip with 8 bits per sample.",
+        )
     if not 1 <= stored <= allocated or not stored - 1 <= high < allocated:
         raise contradiction(f"{stored} bits stored up to bit {high} of {allocated} bits")
     photometric = str(header.get("PhotometricInterpretation", "")).strip()

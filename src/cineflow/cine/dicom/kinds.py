@@ -11,8 +11,6 @@ from cineflow.cine.errors import NoPixelDataError, NotCineError, UnknownTypeErro
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1"
 ENHANCED_MR = {f"{_STORAGE}.4.{number}" for number in (1, 3, 4)}  # also colour and legacy
-#: Objects whose frames are described by functional groups, and may be several cines.
-WITH_GROUPS = ENHANCED_MR | {f"{_STORAGE}.12.1.1", f"{_STORAGE}.12.2.1"}
 
 _NOT_CINES = {
     f"{_STORAGE}.481.2": "a dose grid (RT Dose)",

@@ -20,7 +20,6 @@ from cineflow.cine.dicom.frames import Frames, find_frames
 from cineflow.cine.dicom.header import Opened, open_pixels, open_tags
 from cineflow.cine.dicom.kinds import (
     ENHANCED_MR,
-    WITH_GROUPS,
     require_cine,
     require_picture,
     without_sector,
@@ -28,8 +27,9 @@ from cineflow.cine.dicom.kinds import (
 from cineflow.cine.dicom.pixels import Shown, read_grey
 from cineflow.cine.dicom.series import open_series
 from cineflow.cine.dicom.spacing import Spacing, picture_regions, pixel_aspect, pixel_spacing
-from cineflow.cine.dicom.times import frame_times, r_waves
-from cineflow.cine.errors import DecodeError, SingleFrameError
+from cineflow.cine.dicom.times import frame_times
+from cineflow.cine.dicom.traces import triggers
+from cineflow.cine.errors import DecodeError, NotCineError, SingleFrameError
 from cineflow.errors import CineflowError
 
 
@@ -43,8 +43,7 @@ class Planned:
         times_ms: Their times.
         notes: What was assumed so far.
         label: Which slice it is; "" if the file holds one cine.
-        spacing_mm: Spacing from functional groups; None leaves it to the header.
-        spacing_source: Where that came from.
+        spacing: Spacing from functional groups and its source; None leaves it to the header.
         triggers_ms: R waves on the clock of `times_ms`.
         stored: Where each frame is stored, as `Cine.stored`.
     """
@@ -54,8 +53,7 @@ class Planned:
     times_ms: np.ndarray
     notes: list[str] = field(default_factory=list)
     label: str = ""
-    spacing_mm: Spacing = None
-    spacing_source: str = ""
+    spacing: tuple[Spacing, str] | None = None
     triggers_ms: np.ndarray | None = None
     stored: np.ndarray | None = None
 
@@ -135,13 +133,14 @@ def _of_object(opened: Opened) -> list[Planned]:
             "a cine of at least 2 frames", "1 frame", "Export the loop, not a still image."
         )
     uid = str(header.get("SOPClassUID", ""))
-    if uid in ENHANCED_MR or (uid in WITH_GROUPS and "PerFrameFunctionalGroupsSequence" in header):
+    if uid in ENHANCED_MR or groups.tell_frames_apart(header, count):
         slices = groups.slices_of(header, count)
         return [_of_slice(one, header, [frames] * count, frames.note) for one in slices]
     times_ms, note = frame_times(header, count)
     shown = [Shown(frames, index) for index in range(count)]
-    notes = [text for text in (frames.note, note) if text]
-    return [Planned(header, shown, times_ms, notes, triggers_ms=r_waves(header))]
+    triggers_ms, heard = triggers(header, times_ms)
+    notes = [text for text in (frames.note, note, heard) if text]
+    return [Planned(header, shown, times_ms, notes, triggers_ms=triggers_ms)]
 
 
 def _of_series(slices: list[groups.Slice], stored: list[Frames]) -> list[Planned]:
@@ -158,10 +157,18 @@ def _of_slice(one: groups.Slice, header: Dataset, stored: Sequence[Frames], note
     notes = [text for text in (note, label, one.note) if text]
     if times_ms is None:
         times_ms, assumed = frame_times(header, len(members))
+        if "assumed" in assumed and not several and not any(member.order for member in members):
+            raise NotCineError(
+                "frames with their times",
+                f"{len(members)} frames of a slice, of which nothing says when or in which order",
+                "They may differ in something else than time. Export the series again.",
+            )
         notes.append(assumed or "The frames have no times of their own; FrameTime was used.")
     spacings = {member.spacing_mm for member in members}
-    spacing = spacings.pop() if len(spacings) == 1 else None
     source = "PixelSpacing" if several else "PixelMeasuresSequence, PixelSpacing"
+    spacing = None if spacings == {None} else (members[0].spacing_mm, source)
+    if len(spacings) > 1:
+        spacing = None, "the frames state different spacings: pixels only"
     stored_at = np.array([member.index for member in members], np.int64)
     if not several and (np.diff(stored_at) < 0).any():
         notes.append("Frames were put in the order of time; the file stores them in another order.")
@@ -172,7 +179,6 @@ def _of_slice(one: groups.Slice, header: Dataset, stored: Sequence[Frames], note
         notes,
         one.label,
         spacing,
-        source,
         groups.triggers_of(members),
         stored_at,
     )
@@ -183,13 +189,12 @@ def _finish(planned: Planned, limit_bytes: int | None) -> Cine:
     grey = read_grey(planned.shown, limit_bytes)
     header = planned.header
     regions = picture_regions(header, grey.frames.shape[1:])
-    known = (planned.spacing_mm, planned.spacing_source) if planned.spacing_mm else None
     whole = without_sector(header)
     return assemble(
         Parts(
             frames=grey.frames,
             times_ms=planned.times_ms,
-            spacing=lambda sector: known or pixel_spacing(header, sector),
+            spacing=lambda sector: planned.spacing or pixel_spacing(header, sector),
             notes=[*planned.notes, *grey.notes, *filter(None, [whole])],
             coloured=grey.coloured,
             regions=regions,
@@ -208,15 +213,16 @@ def _embedded(opened: Opened, limit_bytes: int | None) -> Cine:
     times_ms, note = frame_times(header, len(video.frames))
     if "assumed" in note:  # the header states no time, but the video has its own
         times_ms, note = video.times_ms, "The times are those of the video stream."
+    triggers_ms, heard = triggers(header, times_ms)
     return assemble(
         Parts(
             frames=video.frames,
             times_ms=times_ms,
             spacing=lambda sector: pixel_spacing(header, sector),
-            notes=[*video.notes, note] if note else video.notes,
+            notes=[*video.notes, *filter(None, [note, heard])],
             regions=picture_regions(header, video.frames.shape[1:]),
             aspect=pixel_aspect(header) if "PixelAspectRatio" in header else video.aspect,
-            triggers_ms=r_waves(header),
+            triggers_ms=triggers_ms,
             burned_in=burned_in(header),
         )
     )

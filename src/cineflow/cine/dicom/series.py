@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 from pydicom.dataset import Dataset
 
 from cineflow.cine.dicom.frames import Frames, find_frames
-from cineflow.cine.dicom.grey import Scale, window_of
+from cineflow.cine.dicom.grey import scale_of, window_of
 from cineflow.cine.dicom.groups import Member, Slice, along_normal, group_members
 from cineflow.cine.dicom.header import Opened, open_pixels, open_tags
 from cineflow.cine.dicom.kinds import require_cine, require_picture
@@ -116,9 +116,6 @@ def _member(index: int, header: Dataset, opened: Opened) -> Member:
         time, source = position_number * resolution, "TemporalPositionIdentifier"
     else:
         source = "" if time is None else "TriggerTime"
-    scale = None
-    if "RescaleSlope" in header:
-        scale = Scale(float(header.RescaleSlope), float(header.get("RescaleIntercept", 0)))
     kind = header.get("ImageType") or ()
     return Member(
         index,
@@ -128,7 +125,7 @@ def _member(index: int, header: Dataset, opened: Opened) -> Member:
         source,
         number_of(header.get("NominalInterval")),
         measured_spacing(header),
-        scale,
+        scale_of(header),
         window_of(header),
         int(header.get("InstanceNumber") or 0),
     )

@@ -74,6 +74,12 @@ def _from_regions(regions: list[_Region | None], sector: np.ndarray) -> tuple[Sp
     for number, region in enumerate(regions, start=1):
         if region is None:
             return None, f"ultrasound region {number} has no readable location: pixels only"
+        within = max(region.x0, region.x1) <= columns and max(region.y0, region.y1) <= rows
+        if within and (region.x1 <= region.x0 or region.y1 <= region.y0):
+            return None, (
+                f"ultrasound region {number} spans x {region.x0}..{region.x1}, "
+                f"y {region.y0}..{region.y1}, which is no area: pixels only"
+            )
         if not region.fits(rows, columns):
             return None, (
                 f"ultrasound region {number} spans x {region.x0}..{region.x1}, "
