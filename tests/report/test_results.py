@@ -51,3 +51,11 @@ def test_a_missing_number_is_an_empty_cell(tmp_path: Path) -> None:
         tmp_path / "s.csv", [{"frame": 0, "a [px]": None}, {"frame": 1, "a [px]": 0.1, "b": 2}]
     )
     assert (tmp_path / "s.csv").read_text().splitlines() == ["frame,a [px],b", "0,,", "1,0.1,2"]
+
+
+def test_a_name_is_no_formula_for_a_spreadsheet(tmp_path: Path) -> None:
+    """A model names its outputs as it likes; a negative number stays a number."""
+    path = tmp_path / "rows.csv"
+    rows = [{"=HYPERLINK(1) [px]": -1.5, "@x [1]": 2, "part": "+1"}]
+    write_csv(path, rows)  # type: ignore[arg-type]
+    assert path.read_text() == "'=HYPERLINK(1) [px],'@x [1],part\n-1.5,2,'+1\n"

@@ -28,6 +28,9 @@ FIRST = (
 
 Row = dict[str, float | int | None]
 
+#: How a cell begins that a spreadsheet computes.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def scalars_of(result: Result, spec: ModelSpec, time_ms: float) -> Row:
     """The numbers of one frame by "name [unit]"; None where the frame does not have one.
@@ -108,13 +111,16 @@ def score_cells(name: str, names: Sequence[str], unit: str, output: Any) -> Row:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write one line per frame; the header has names and units, and a missing number is empty."""
+    """Write one line per frame; the header has names and units, and a missing number is empty.
+
+    A name that a spreadsheet would take for a formula has an apostrophe before it.
+    """
     columns = list(columns_of(rows))
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
+        writer = csv.writer(file)
+        writer.writerow([_not_a_formula(name) for name in columns])
         for row in rows:
-            writer.writerow({name: _text(value) for name, value in row.items()})
+            writer.writerow([_text(row.get(name)) for name in columns])
 
 
 def columns_of(rows: Sequence[Row]) -> Iterator[str]:
@@ -132,9 +138,15 @@ def _name(names: Sequence[str], index: int, kind: str) -> str:
     return names[index] if index < len(names) else f"{kind} {index}"
 
 
-def _text(value: float | int | None) -> str:
-    """A number as text: seven digits, which is what float32 holds."""
+def _text(value: float | int | str | None) -> str:
+    """A number as text, with seven digits, which is what float32 holds; a name as a name."""
+    if isinstance(value, str):
+        return _not_a_formula(value)
     return "" if value is None else f"{value:.7g}" if isinstance(value, float) else str(value)
+
+
+def _not_a_formula(name: str) -> str:
+    return f"'{name}" if name.startswith(_FORMULA) else name
 
 
 def _values(array: np.ndarray | None) -> list[float]:

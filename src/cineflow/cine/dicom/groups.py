@@ -126,8 +126,10 @@ def group_members(members: list[Member]) -> list[Slice]:
         )
     cines.sort(key=lambda found: found[0].position_mm)
     left_out = len(members) - sum(len(found) for found in cines)
-    were = "1 frame of a slice at one time was" if left_out == 1 else (
-        f"{left_out} frames of slices at one time each were"
+    were = (
+        "1 frame of a slice at one time was"
+        if left_out == 1
+        else (f"{left_out} frames of slices at one time each were")
     )
     note = f"{were} left out." if left_out else ""
     slices = []

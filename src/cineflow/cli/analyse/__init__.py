@@ -205,10 +205,14 @@ def _drawn(
     return drawn(asked)
 
 
+#: Characters of a folder's name in the table; `summary.json` has it whole.
+_SHOWN = 16
+
+
 def _print(rows: list[dict[str, Any]]) -> None:
     """What became of each clip. It names none of them: a file's name is often the patient's."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("file", "state", "folder", "frames", "quality", "strain, %", "why"):
+    for heading in ("file", "state", "folder", "frames", "quality", "strain, %"):
         table.add_column(heading, overflow="fold")
     for row in rows:
         whole = [
@@ -218,13 +222,24 @@ def _print(rows: list[dict[str, Any]]) -> None:
             if one["part"] == "global"
         ]
         table.add_row(
-            str(row["number"]) + (f", part {row['part']}" if "part" in row else ""),
+            _number(row),
             row["state"],
-            row.get("folder", ""),
+            _short(row.get("folder", "")),
             str(row.get("frames", "")),
             f"{row['mean_quality']:.2f}" if "mean_quality" in row else "",
-            "; ".join(whole),
-            escape(row.get("reason", "")),
+            "\n".join(whole),
         )
     out.print(table)
+    for row in rows:
+        if "reason" in row:
+            out.print(f"[bold]{_number(row)}[/]  {escape(row['reason'])}")
     out.print("Files are numbered as they were given, those of a folder by name.")
+
+
+def _number(row: dict[str, Any]) -> str:
+    return f"{row['number']}, part {row['part']}" if "part" in row else str(row["number"])
+
+
+def _short(folder: str) -> str:
+    """The beginning of a folder's name, which tells it apart, so that a line has room."""
+    return f"{folder[:_SHOWN]}..." if len(folder) > _SHOWN else folder

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from cineflow.cine import count_cines, read_clip
-from cineflow.cli.analyse.files import Settings, drawn_in, key_of, no_warnings
+from cineflow.cli.analyse.files import Settings, drawn_in, key_of, no_warnings, stamp_of
 from cineflow.cli.analyse.job import Model, Progress, analyse_clip
 from cineflow.cli.analyse.outputs import USE, figures, write_outputs, written_files
-from cineflow.errors import CineflowError
+from cineflow.errors import ArgumentError, CineflowError
 
 #: File of one clip's folder that says it is complete.
 DONE = "summary.json"
@@ -82,6 +82,7 @@ def _analyse_part(
     """Analyse one cine into its folder, which appears when it is complete."""
     made = None
     try:
+        stamp = stamp_of(path)
         with no_warnings():
             key = key_of(path, model.bundle.hash, settings, part)
         folder = places.out / key
@@ -92,6 +93,7 @@ def _analyse_part(
         made = folder.with_name(f".{key}.{os.getpid()}.part")
         with no_warnings():
             row = _analyse(path, part, made, model, settings, objects, progress)
+        _require_unchanged(path, stamp, objects)
         shutil.rmtree(folder, ignore_errors=True)  # what an interrupted run left
         made.rename(folder)
         for left in folder.parent.glob(f".{key}.*.part"):
@@ -102,6 +104,18 @@ def _analyse_part(
     finally:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
+
+
+def _require_unchanged(path: Path, stamp: list[tuple[int, int]], objects: Path | None) -> None:
+    """The key has a hash of the bytes, so a clip that is still being written has no result."""
+    if stamp_of(path) != stamp:
+        if objects is not None:
+            shutil.rmtree(objects, ignore_errors=True)
+        raise ArgumentError(
+            "a clip that stays as it is",
+            "one that changed while it was read",
+            "Run the command again once it is complete.",
+        )
 
 
 def _not_done(error: Exception, path: Path) -> dict[str, Any]:
@@ -232,6 +246,8 @@ def _identity_words(path: Path) -> set[str]:
     try:
         if path.is_dir():
             path = min(one for one in path.iterdir() if one.is_file())
+        if not path.is_file():  # a pipe would be waited for
+            return set()
         with no_warnings():
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_IDENTITY))
             values = " ".join(str(element.value) for element in header)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import cineflow
 from cineflow.cine import MissingFileError
@@ -45,6 +47,8 @@ def clips_of(paths: Sequence[Path]) -> list[Path]:
 
     A folder is one clip if it holds the single frames of an MR series, or pictures and nothing
     else. Of other folders, every file that can be a clip is one, and so on in the folders below.
+    Links to folders are not followed. What cannot be read (a pipe, a link that leads nowhere, a
+    folder without permission) is in the list, so that the table says what became of it.
 
     Raises:
         MissingFileError: A path leads nowhere.
@@ -61,15 +65,31 @@ def clips_of(paths: Sequence[Path]) -> list[Path]:
 
 
 def _below(folder: Path) -> list[Path]:
-    entries = sorted(folder.iterdir())
-    # A link that leads nowhere is kept, so that the table says so.
-    there = [one for one in entries if one.is_file() or (one.is_symlink() and not one.exists())]
-    files = [one for one in there if _may_be_a_clip(one)]
-    found = [folder] if _is_one_clip(files) else files
+    try:
+        entries = sorted(folder.iterdir())
+        kinds = {one: _kind(one) for one in entries}
+    except PermissionError:
+        return [folder]
+    files = [one for one in entries if kinds[one] == "file" and _may_be_a_clip(one)]
+    others = [one for one in entries if kinds[one] == "other" and _may_be_a_clip(one)]
+    found = [*([folder] if _is_one_clip(files) else files), *others]
     for one in entries:
-        if one.is_dir() and not one.is_symlink():
+        if kinds[one] == "folder":
             found += _below(one)
     return found
+
+
+def _kind(path: Path) -> Literal["file", "folder", "linked folder", "other"]:
+    """What lies at a path; "other" is a pipe, a socket, a device, or a link that leads nowhere.
+
+    Raises:
+        PermissionError: Nothing in its folder may be looked at.
+    """
+    if path.is_file():
+        return "file"
+    if path.is_dir():
+        return "linked folder" if path.is_symlink() else "folder"
+    return "other"
 
 
 def _may_be_a_clip(path: Path) -> bool:
@@ -123,10 +143,10 @@ def drawn_in(path: Path, settings: Settings, part: int | None) -> Drawn:
     path = path.absolute()  # "." has no name
     name = path.name if part is None else f"{path.name}.part{part}"
     own = path.with_name(name + SUFFIX)
-    if own.is_file():
+    if os.path.lexists(own):
         return read_wall(own)
     shared = path.with_name(path.name + SUFFIX)
-    if part is not None and (settings.drawn.view or shared.is_file()):
+    if part is not None and (settings.drawn.view or os.path.lexists(shared)):
         raise ArgumentError(
             f"a wall for each cine of this file, this one's in CLIP.part{part}{SUFFIX}",
             "one wall for several cines",
@@ -172,6 +192,16 @@ def _files_of(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     return sorted(one for one in path.iterdir() if one.is_file() and _may_be_a_clip(one))
+
+
+def stamp_of(path: Path) -> list[tuple[int, int]]:
+    """What changes when somebody writes to a clip: size and time of each of its files.
+
+    Raises:
+        OSError: A file is gone.
+    """
+    states = [one.stat() for one in _files_of(path)]
+    return [(state.st_size, state.st_mtime_ns) for state in states]
 
 
 def _bytes_of(files: Sequence[Path]) -> str:
