@@ -33,8 +33,8 @@ def test_the_region_that_covers_the_sector_wins(drawn, write_dicom, region, sequ
     [
         ((0, 0, 319, 119), {}, "outside the 160x120 pixels"),
         ((-4, 0, 100, 100), {}, "outside"),
-        ((159, 119, 0, 0), {}, "which is no area"),
-        ((5, 5, 5, 5), {}, "which is no area"),
+        ((159, 119, 0, 0), {}, "which has no area"),
+        ((5, 5, 5, 5), {}, "which has no area"),
         ((0, 0, 30, 119), {}, "a different picture"),
         (WHOLE, {"unit": 4}, "none of the ultrasound regions is calibrated"),
         (WHOLE, {"kind": 2}, "none of the ultrasound regions is calibrated"),

@@ -78,7 +78,7 @@ def _from_regions(regions: list[_Region | None], sector: np.ndarray) -> tuple[Sp
         if within and (region.x1 <= region.x0 or region.y1 <= region.y0):
             return None, (
                 f"ultrasound region {number} spans x {region.x0}..{region.x1}, "
-                f"y {region.y0}..{region.y1}, which is no area: pixels only"
+                f"y {region.y0}..{region.y1}, which has no area: pixels only"
             )
         if not region.fits(rows, columns):
             return None, (
