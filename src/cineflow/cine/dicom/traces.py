@@ -121,7 +121,7 @@ def _value(header: Dataset, group: int, element: int) -> object:
 def _list(value: object) -> list[object]:
     if value is None or isinstance(value, str | bytes | int | float):
         return [] if value is None else [value]
-    return list(value)  # type: ignore[call-overload, no-any-return]
+    return list(value)  # type: ignore[call-overload]
 
 
 def _number(value: object, otherwise: int = -1) -> int:
