@@ -186,6 +186,10 @@ def test_analyse_measures_the_strain_of_volumes(tmp_path: Path) -> None:
     assert by_direction["longitudinal"]["value"] == pytest.approx(-16.5, abs=4)
     page = (out / walled["folder"] / "report.html").read_text()
     assert page.count("Bull's eye") == 2
+    assert "<h1>Analysis</h1>" in page
+    assert "volumes of 48×48×48 voxels" in page
+    assert "circumferential strain, whole" in page
+    assert "points of the wall" in page
     assert "not known" in page
     assert "Radial strain, across the wall, is not given" in page
     rows = list(csv.DictReader((out / walled["folder"] / "strain.csv").open()))

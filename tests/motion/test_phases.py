@@ -38,6 +38,19 @@ def test_a_clip_that_starts_at_end_diastole_says_so() -> None:
     assert not phases.whole
 
 
+def test_a_clip_of_one_beat_has_its_end_diastoles_at_its_ends() -> None:
+    """Filling slows down before the atrium contracts: that shoulder is smaller than the ends."""
+    phantom = parasternal_long_axis(0, beat=Beat(beats=1, frame_rate_hz=50))
+    lvid = dimensions(phantom.key_points, phantom.spacing_mm, phantom.size).lvid
+    shoulder = lvid + 0.2 * np.exp(-(((np.arange(len(lvid)) - 36) / 3) ** 2))
+    phases = find_phases(shoulder, phantom.times_ms)
+    assert phases.ed[0] == 0
+    assert abs(phases.es[0] - phantom.es) <= 3
+    assert not phases.whole
+    clear = find_phases(-shoulder, phantom.times_ms)  # and for end-systole alike
+    assert clear.es[0] == 0
+
+
 @pytest.mark.parametrize("values", [np.full(30, 40.0), diameter(4, 50), np.full(30, np.nan)])
 def test_nothing_to_find(values: np.ndarray) -> None:
     assert find_phases(values, 20.0 * np.arange(len(values))) is None

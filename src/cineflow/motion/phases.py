@@ -13,6 +13,8 @@ from cineflow.errors import ArgumentError
 _WEIGHTS = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9.0
 _APART_MS = 500.0
 
+#: An end of the clip is a phase if it exceeds the inner ones by this share of the change.
+_CLEAR = 0.05
 #: A diameter that changes by less than this share of itself has no phases.
 _LEAST_CHANGE = 0.01
 
@@ -38,7 +40,8 @@ def find_phases(lvid: np.ndarray, times_ms: np.ndarray) -> Phases | None:
 
     The curve is smoothed over five frames. End-diastoles are its local maxima and end-systoles its
     local minima, the most marked first, at least 500 ms apart. The first and the last frame cannot
-    be told from a slope, so they count only where no other frame does.
+    be told from a slope, so they count only where no other frame does, or where they exceed all
+    others clearly: a clip of one beat from R wave to R wave has its end-diastoles there.
 
     Args:
         lvid: Diameter, f64 [T], in any unit; NaN where a frame does not have one.
@@ -64,7 +67,8 @@ def find_phases(lvid: np.ndarray, times_ms: np.ndarray) -> Phases | None:
     padded = np.pad(values[there], len(_WEIGHTS) // 2, mode="edge")
     curve = np.convolve(padded, _WEIGHTS, mode="valid")
     ed, es = (_peaks(sign * curve, times[there]) for sign in (1.0, -1.0))
-    whole = bool(ed) and bool(es)
+    ends = {0, len(curve) - 1}
+    whole = all(found and not ends & set(found) for found in (ed, es))
     ed = ed or [int(curve.argmax())]
     es = es or [int(curve.argmin())]
     diastoles, systoles = (tuple(int(there[k]) for k in sorted(found)) for found in (ed, es))
@@ -72,11 +76,18 @@ def find_phases(lvid: np.ndarray, times_ms: np.ndarray) -> Phases | None:
 
 
 def _peaks(curve: np.ndarray, times: np.ndarray) -> list[int]:
-    """Inner maxima in the upper half of the curve, the highest first, far enough apart."""
+    """Maxima in the upper half of the curve, the highest first, far enough apart.
+
+    They are inner ones, and an end that is clearly higher than all of those.
+    """
     inner = np.arange(1, len(curve) - 1)
     rising = curve[inner] > curve[inner - 1]
     high = curve[inner] > (curve.min() + curve.max()) / 2
     candidates = inner[rising & (curve[inner] >= curve[inner + 1]) & high]
+    if candidates.size:
+        clear = curve[candidates].max() + _CLEAR * np.ptp(curve)
+        ends = np.array([0, len(curve) - 1])
+        candidates = np.concatenate([candidates, ends[curve[ends] > clear]])
     found: list[int] = []
     for k in candidates[np.argsort(-curve[candidates], kind="stable")]:
         if all(abs(times[k] - times[other]) >= _APART_MS for other in found):

@@ -27,7 +27,7 @@ def bullseye_png(
     """A bull's eye as a PNG inside a page; the arguments are those of `bullseye`."""
     file = io.BytesIO()
     figure = bullseye(values, label, limits=limits, digits=digits)
-    figure.savefig(file, format="png", dpi=110)
+    figure.savefig(file, format="png", dpi=110, bbox_inches="tight", pad_inches=0.05)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

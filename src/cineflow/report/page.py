@@ -7,10 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cineflow.cine import Cine
 from cineflow.errors import ArgumentError
+from cineflow.report.curves import Measure
 from cineflow.report.latency import Latency
 
 
@@ -78,6 +80,19 @@ def figure(value: float) -> str:
     return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
+def with_interval(measure: Measure) -> str:
+    """A figure with its interval, both to the interval's second digit, at most two decimals."""
+    value, interval = measure.value, measure.interval
+    if interval is None:
+        return f"{value:.4g}"
+    if interval == 0:  # of the frame that it was drawn in
+        return f"{value:.3g}, as drawn"
+    if not interval < np.inf:
+        return f"{value:.3g} ± not known"
+    digits = min(max(1 - int(np.floor(np.log10(interval))), 0), 2)
+    return f"{value:.{digits}f} ± {interval:.{digits}f}"
+
+
 @cache
 def _environment() -> Environment:
     """Of all pages of a process: it keeps the templates that it has compiled."""
@@ -89,4 +104,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["figure"] = figure
+    environment.filters["with_interval"] = with_interval
     return environment

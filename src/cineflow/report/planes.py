@@ -139,8 +139,12 @@ def planes_in_words(panels: Sequence[Panel]) -> str:
     """What the planes are, as one sentence for the report; "" without any."""
     if not panels:
         return ""
-    sizes = np.array([panels[1].cine.size[1], *panels[0].cine.size])
     return (
-        f"Three planes through volumes of {'×'.join(map(str, sizes))} voxels: "
+        f"Three planes through volumes of {volume_in_words(panels)} voxels: "
         f"{'; '.join(panel.title for panel in panels)}. The lines show where the others cut."
     )
+
+
+def volume_in_words(panels: Sequence[Panel]) -> str:
+    """Depth, height and width of the volumes that planes were cut from ("48×64×64")."""
+    return "×".join(map(str, (panels[1].cine.size[1], *panels[0].cine.size))) if panels else ""

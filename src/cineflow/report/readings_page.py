@@ -20,7 +20,7 @@ from cineflow.report.latency import Latency
 from cineflow.report.latency_chart import latency_chart
 from cineflow.report.overlay import MOST_FRAMES, colour_of
 from cineflow.report.page import Provenance, render, require_lengths
-from cineflow.report.planes import Panel, planes_in_words
+from cineflow.report.planes import Panel, planes_in_words, volume_in_words
 from cineflow.report.readings import Readings
 from cineflow.report.scalars import FIRST, Row, columns_of
 from cineflow.report.strain_section import strain_section
@@ -99,7 +99,9 @@ def write_readings_report(
         cine=cine,
         spec=spec,
         picture=f"data:image/webp;base64,{encoded}",
-        keys=_keys([panel.readings for panel in panels] or [readings]),
+        heading="Analysis" if latency is None else provenance.model,
+        volume=volume_in_words(panels),
+        keys=_keys([panel.readings for panel in panels] or [readings], strain is not None),
         planes=planes_in_words(panels),
         latency=latency,
         fps=fps,
@@ -117,7 +119,7 @@ def write_readings_report(
     )
 
 
-def _keys(shown: Sequence[Readings]) -> list[tuple[str, tuple[int, int, int]]]:
+def _keys(shown: Sequence[Readings], wall: bool) -> list[tuple[str, tuple[int, int, int]]]:
     """Name and colour of everything that is drawn."""
     keys = []
     readings = shown[0]
@@ -127,7 +129,7 @@ def _keys(shown: Sequence[Readings]) -> list[tuple[str, tuple[int, int, int]]]:
         named = label < len(readings.classes)
         keys.append((readings.classes[label] if named else f"class {label}", colour_of(label)))
     if any(one.points for one in shown) and not readings.point_names:
-        keys.append(("paths of points", colour_of(0)))
+        keys.append(("points of the wall" if wall else "paths of points", colour_of(0)))
     if any(one.strains for one in shown):
         keys += strain_keys()
     return keys + [(name, colour_of(k)) for k, name in enumerate(readings.point_names)]

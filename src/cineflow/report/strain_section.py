@@ -12,6 +12,9 @@ from cineflow.report.bullseye import bullseye_png
 from cineflow.report.charts import Timeline
 from cineflow.report.strain_charts import CONVENTIONS, strain_charts, strain_table
 
+#: The ends of the bull's eye are multiples of this, percent.
+_STEP = 5.0
+
 
 def strain_section(
     strain: StrainCurves | None, no_strain: str, timeline: Timeline
@@ -44,4 +47,12 @@ def _bullseyes(strain: StrainCurves) -> Iterator[tuple[str, str]]:
         values = 100 * strain.segments(direction, frame)
         if np.isfinite(values).any():
             label = f"{direction} strain at frame {frame}, %"
-            yield f"{direction.capitalize()} strain at end-systole", bullseye_png(values, label)
+            picture = bullseye_png(values, label, limits=_from_zero(values))
+            yield f"{direction.capitalize()} strain at end-systole", picture
+
+
+def _from_zero(values: np.ndarray) -> tuple[float, float]:
+    """Ends of the colours: zero and the largest, to 5 %, so that small differences look small."""
+    low = min(0.0, _STEP * float(np.floor(np.nanmin(values) / _STEP)))
+    high = max(0.0, _STEP * float(np.ceil(np.nanmax(values) / _STEP)))
+    return (low, high) if low < high else (-_STEP, 0.0)
