@@ -229,7 +229,9 @@ def check_dicom(clip: Cine, path: Path) -> None:
     steps = np.diff(clip.times_ms)
     if header.get("FrameIncrementPointer") == 0x00181063 and "frame time" not in said:
         assert np.allclose(steps, float(header.FrameTime), rtol=1e-6), "frame time"
-    if clip.spacing_reason.startswith("SequenceOfUltrasoundRegions"):
+    if clip.spacing_reason.startswith("SequenceOfUltrasoundRegions") and clip.spacing_mm is None:
+        assert "not believed" in clip.spacing_reason, "spacing"
+    elif clip.spacing_reason.startswith("SequenceOfUltrasoundRegions"):
         region = header.SequenceOfUltrasoundRegions[0]
         wanted = [10 * abs(region.PhysicalDeltaY), 10 * abs(region.PhysicalDeltaX)]
         assert np.allclose(clip.spacing_mm, wanted), "spacing"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import nibabel
@@ -78,6 +82,55 @@ def test_pictures_that_are_refused(tmp_path: Path) -> None:
     Image.fromarray(FRAMES[0, :20]).save(tmp_path / "2.png")
     with pytest.raises(DecodeError, match="picture 2 of 20x64"):
         read_cine(tmp_path)
+    Image.fromarray(FRAMES[0].astype(np.uint16)).save(tmp_path / "2.png")
+    with pytest.raises(DecodeError, match="another depth"):
+        read_cine(tmp_path)
+    pages = [Image.fromarray(frame) for frame in FRAMES]
+    (tmp_path / "2.png").unlink()
+    pages[0].save(tmp_path / "2.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(DecodeError, match="picture 2, which has 6"):
+        read_cine(tmp_path)
+    (tmp_path / "2.tif").unlink()
+    header = bytearray((tmp_path / "1.png").read_bytes())
+    header[16:24] = struct.pack(">II", 60_000, 4_000)
+    header[29:33] = struct.pack(">I", zlib.crc32(header[12:29]))
+    (tmp_path / "2.png").write_bytes(header)
+    with pytest.raises(TooLargeError, match="picture 2, which is larger"):
+        read_cine(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [FRAMES.astype(np.uint16) << 4, FRAMES.astype(np.float32) / 255, FRAMES.astype(np.int32) * 999],
+    ids=["12 bits in 16", "0 to 1", "32 bits"],
+)
+def test_deep_pictures_are_scaled_over_the_whole_clip(tmp_path: Path, values: np.ndarray) -> None:
+    """Cut to the upper 8 of 16 bits, they had 16 levels, or were black or white."""
+    for index, frame in enumerate(values):
+        Image.fromarray(frame).save(tmp_path / f"{index}.tif")
+    clip = read_cine(tmp_path)
+    assert FRAMES.min() == 0
+    assert FRAMES.max() == 255
+    np.testing.assert_array_equal(clip.frames, FRAMES)
+    assert any("were scaled to 0..255" in note for note in clip.notes)
+
+
+def test_what_nibabel_repairs_is_not_printed(tmp_path: Path) -> None:
+    """Without pytest's handlers, Python itself prints the warnings of a logger that has none."""
+    path = tmp_path / "clip.nii"
+    nibabel.save(nibabel.Nifti1Image(FRAMES.transpose(2, 1, 0)[:, :, None], np.eye(4)), path)
+    damaged = bytearray(path.read_bytes())
+    damaged[108:112] = np.float32(np.nan).tobytes()  # vox_offset
+    path.write_bytes(damaged)
+    code = (
+        "import cineflow.cine\n"
+        "try:\n"
+        f"    cineflow.cine.read_cine({str(path)!r})\n"
+        "except cineflow.errors.CineError:\n"
+        "    pass"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 def test_a_stated_limit_holds_for_every_format(tmp_path: Path, write_dicom) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,13 @@ def read_nifti(path: Path) -> Numbers:
     """
     import nibabel  # takes a while to load; only this format needs it
 
-    with nibabel.imageglobals.LoggingOutputSuppressor():  # what it repairs, it also prints
+    logger = nibabel.imageglobals.logger
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)  # what it repairs, it also prints
+    try:
         image: Any = nibabel.load(path)
+    finally:
+        logger.setLevel(level)
     voxels: Any = image.dataobj
     shape = tuple(int(side) for side in image.shape)
     if len(shape) != 4:
