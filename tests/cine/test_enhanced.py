@@ -271,3 +271,63 @@ def test_a_series_may_have_more_files_than_may_be_open(series) -> None:
         assert len(read_cine(folder)) == 40
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_frame_without_the_time_of_the_others_is_left_out(series, write_dicom) -> None:
+    """One missing TriggerTime took the times of all: 45 ms became 30 Hz."""
+    times: list[object] = [0.0, 45.0, None, 135.0, 180.0]
+    tags = [{"TriggerTime": time} if time is not None else {} for time in times]
+    clip = read_cine(series(pictures(1, 5), [{"SOPInstanceUID": f"1.2.{k}", **one_of}
+                                             for k, one_of in enumerate(tags)]))  # fmt: skip
+    assert clip.times_ms.tolist() == [0.0, 45.0, 135.0, 180.0]
+    assert clip.gaps.tolist() == [2]
+    assert any("1 frame was left out, without the time" in note for note in clip.notes)
+    grouped = groups(1, 5, np.arange(5))
+    frame = grouped["PerFrameFunctionalGroupsSequence"][2]
+    frame.CardiacSynchronizationSequence[0].NominalCardiacTriggerDelayTime = float("nan")
+    clip = read_cine(write_dicom(pictures(1, 5), **grouped))
+    assert clip.times_ms.tolist() == [0.0, 45.0, 135.0, 180.0]
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1e-4, 2e-3])
+def test_rounding_does_not_part_a_slice(series, jitter: float) -> None:
+    """Positions at the edge of two roundings, or of two cells, are still of one slice."""
+    for edge in (0.005, 0.5, 1.0, -1.0):
+        tags = [
+            {
+                "SOPInstanceUID": f"1.2.{k}",
+                "TriggerTime": 45.0 * k,
+                "ImagePositionPatient": [0, 0, edge + jitter * (k - 2.5)],
+                "ImageOrientationPatient": [1, 0, jitter * k / 4, 0, 1, 0],
+            }
+            for k in range(6)
+        ]
+        assert len(read_cine(series(pictures(1, 6), tags))) == 6
+
+
+def test_a_copy_in_a_series_is_named(series) -> None:
+    tags = [{"SOPInstanceUID": f"1.2.{k % 3}", "TriggerTime": 45.0 * (k % 3)} for k in range(4)]
+    with pytest.raises(NotCineError, match="two files of one SOP instance"):
+        read_cine(series(pictures(1, 4), tags))
+
+
+def test_identity_burned_into_one_frame_of_a_series_counts(series) -> None:
+    tags = [{"SOPInstanceUID": f"1.2.{k}", "TriggerTime": 45.0 * k, "Modality": "MR",
+             "BurnedInAnnotation": "YES" if k == 3 else "NO"} for k in range(4)]  # fmt: skip
+    clip = read_cine(series(pictures(1, 4), tags))
+    assert "identity" in clip.burned_in
+    assert not any("MR has no scan sector" in note for note in clip.notes)
+
+
+def test_a_stack_of_thousands_of_slices_is_refused_soon() -> None:
+    """Grouping compares a slice with its neighbours only."""
+    from cineflow.cine.dicom.groups import Member, group_members
+
+    members = [
+        Member(
+            k, (), ((), (0.0, 0.0, 0.7 * k)), 0.7 * k, 0.0, "TriggerTime", None, None, None, None
+        )
+        for k in range(5_000)
+    ]
+    with pytest.raises(NotCineError, match="a stack of 5000 slices"):
+        group_members(members)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -19,6 +20,9 @@ from cineflow.cine.dicom.spacing import Spacing, measured_spacing
 from cineflow.cine.dicom.times import number_of
 from cineflow.cine.errors import NotCineError, SingleFrameError, TruncatedError
 
+#: Two frames are of one slice if the numbers of their directions, and mm, differ by at most these.
+_SAME_DIRECTION, _SAME_MM = 0.005, 0.05
+
 
 @dataclass(frozen=True)
 class Member:
@@ -26,7 +30,8 @@ class Member:
 
     Attributes:
         index: Its position in the object.
-        place: What tells its slice apart: orientation, position, echo, kind of picture.
+        place: What tells its slice apart: stack, echo, kind of picture.
+        where: Orientation (6 numbers) and position (3, mm) of its slice, as far as they are stated.
         position_mm: Distance of its slice along the slices' normal.
         time_ms: Its time, on a clock of its source.
         source: The tag that gave the time, or "".
@@ -39,6 +44,7 @@ class Member:
 
     index: int
     place: tuple[object, ...]
+    where: tuple[tuple[float, ...], tuple[float, ...]]
     position_mm: float
     time_ms: float | None
     source: str
@@ -114,10 +120,14 @@ def group_members(members: list[Member]) -> list[Slice]:
         raise SingleFrameError(
             "a cine of at least 2 frames", "1 frame", "Export the loop, not a still image."
         )
-    places: dict[tuple[object, ...], list[Member]] = {}
-    for member in members:
-        places.setdefault(member.place, []).append(member)
-    cines = [found for found in places.values() if len(found) > 1]
+    places = _by_place(members)
+    timeless = 0
+    for number, found in enumerate(places):
+        timed = [member for member in found if member.time_ms is not None]
+        if _vary(timed) and len(timed) < len(found):
+            timeless += len(found) - len(timed)
+            places[number] = timed
+    cines = [found for found in places if len(found) > 1]
     if not cines:
         raise NotCineError(
             "a slice at two times or more",
@@ -125,13 +135,16 @@ def group_members(members: list[Member]) -> list[Slice]:
             "It is not a cine. Export the phases of one slice.",
         )
     cines.sort(key=lambda found: found[0].position_mm)
-    left_out = len(members) - sum(len(found) for found in cines)
+    left_out = len(members) - timeless - sum(len(found) for found in cines)
     were = (
         "1 frame of a slice at one time was"
         if left_out == 1
         else (f"{left_out} frames of slices at one time each were")
     )
     note = f"{were} left out." if left_out else ""
+    if timeless:
+        were = "1 frame was" if timeless == 1 else f"{timeless} frames were"
+        note = f"{were} left out, without the time that the others have. {note}".strip()
     slices = []
     for number, found in enumerate(cines, start=1):
         found = sorted(found, key=lambda member: (member.order, member.index))
@@ -151,6 +164,36 @@ def group_members(members: list[Member]) -> list[Slice]:
         )
         slices.append(Slice(tuple(found), label, note))
     return slices
+
+
+def _by_place(members: list[Member]) -> list[list[Member]]:
+    """Members of one slice together, in the order in which slices first appear."""
+    places: list[list[Member]] = []
+    # Cells of 1 mm, so that a stack of thousands of slices does not take thousands times as long.
+    cells: dict[tuple[object, ...], list[list[Member]]] = {}
+    for member in members:
+        cell = tuple(int(value) for value in member.where[1][:3])
+        near = (
+            found
+            for steps in product((-1, 0, 1), repeat=len(cell))
+            for found in cells.get((member.place, *map(sum, zip(cell, steps, strict=True))), ())
+        )
+        for found in near:
+            if _same_slice(member.where, found[0].where):
+                found.append(member)
+                break
+        else:
+            places.append([member])
+            cells.setdefault((member.place, *cell), []).append(places[-1])
+    return places
+
+
+def _same_slice(one: tuple[tuple[float, ...], ...], other: tuple[tuple[float, ...], ...]) -> bool:
+    """Whether orientations and positions differ by no more than rounding."""
+    return all(
+        len(a) == len(b) and all(abs(x - y) <= most for x, y in zip(a, b, strict=True))
+        for a, b, most in zip(one, other, (_SAME_DIRECTION, _SAME_MM), strict=True)
+    )
 
 
 def times_of(members: tuple[Member, ...]) -> np.ndarray | None:
@@ -186,8 +229,7 @@ def _member(index: int, own: Dataset, shared: Dataset) -> Member:
         return next(items(keyword), Dataset())
 
     orientation = tuple(
-        round(float(v), 3)
-        for v in first("PlaneOrientationSequence").get("ImageOrientationPatient") or ()
+        float(v) for v in first("PlaneOrientationSequence").get("ImageOrientationPatient") or ()
     )
     position = [float(v) for v in first("PlanePositionSequence").get("ImagePositionPatient") or ()]
     content = first("FrameContentSequence")
@@ -195,8 +237,6 @@ def _member(index: int, own: Dataset, shared: Dataset) -> Member:
     place = (
         content.get("StackID"),
         content.get("InStackPositionNumber") if not position else None,
-        orientation,
-        tuple(round(value, 2) for value in position),
         kind.get("ComplexImageComponent"),
         first("MREchoSequence").get("EffectiveEchoTime"),
     )
@@ -205,6 +245,7 @@ def _member(index: int, own: Dataset, shared: Dataset) -> Member:
     return Member(
         index,
         place,
+        (orientation, tuple(position)),
         along_normal(orientation, position, content.get("InStackPositionNumber")),
         time,
         source,
@@ -236,10 +277,11 @@ def along_normal(
 def _time_of(heart: Dataset, items: object, content: Dataset) -> tuple[float | None, str]:
     """Time of a frame, ms, and the tag that gave it."""
     delay = heart.get("NominalCardiacTriggerDelayTime")
-    if delay is not None:
+    if delay is not None and np.isfinite(float(delay)):
         return float(delay), "NominalCardiacTriggerDelayTime"
     for item in items("TemporalPositionSequence"):  # type: ignore[operator]
-        if item.get("TemporalPositionTimeOffset") is not None:
+        offset = item.get("TemporalPositionTimeOffset")
+        if offset is not None and np.isfinite(float(offset)):
             return 1000.0 * float(item.TemporalPositionTimeOffset), "TemporalPositionTimeOffset"
     for keyword in ("FrameReferenceDateTime", "FrameAcquisitionDateTime"):
         value = content.get(keyword)

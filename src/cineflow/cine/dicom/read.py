@@ -145,6 +145,9 @@ def _of_object(opened: Opened) -> list[Planned]:
 
 def _of_series(slices: list[groups.Slice], stored: list[Frames]) -> list[Planned]:
     header = stored[slices[0].members[0].index].opened.header
+    for frames in stored:  # one frame with burned-in text is enough to look for it in all
+        if str(frames.opened.header.get("BurnedInAnnotation") or "").strip().upper() == "YES":
+            header = frames.opened.header
     return [_of_slice(one, header, stored, "") for one in slices]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from cineflow.cine.dicom.frames import Frames, find_frames
@@ -71,7 +72,7 @@ def open_series(paths: list[Path]) -> tuple[list[Slice], list[Frames]]:
         )
     stored: list[Frames] = []
     members: list[Member] = []
-    series = set()
+    series, instances = set(), set()
     for index, path in enumerate(paths):
         with path.open("rb") as file:
             header, data = open_tags(file)
@@ -87,6 +88,14 @@ def open_series(paths: list[Path]) -> tuple[list[Slice], list[Frames]]:
                 "files of several series",
                 "Give a folder that holds one series, or one file.",
             )
+        instance = str(header.get("SOPInstanceUID", "")) or str(index)
+        if instance in instances:
+            raise NotCineError(
+                "each frame once",
+                "two files of one SOP instance",
+                "One of them is a copy. Take it out of the folder.",
+            )
+        instances.add(instance)
         frames = find_frames(opened)
         if len(frames) > 1:
             raise NotCineError(
@@ -102,14 +111,12 @@ def open_series(paths: list[Path]) -> tuple[list[Slice], list[Frames]]:
 
 
 def _member(index: int, header: Dataset, opened: Opened) -> Member:
-    orientation = tuple(
-        round(float(value), 3) for value in header.get("ImageOrientationPatient") or ()
-    )
+    orientation = tuple(float(value) for value in header.get("ImageOrientationPatient") or ())
     position = [float(value) for value in header.get("ImagePositionPatient") or ()]
     location = header.get("SliceLocation")
-    where = tuple(round(value, 2) for value in position) or (location,)
+    where = tuple(position) or (() if location is None else (float(location),))
     trigger = header.get("TriggerTime")
-    time = None if trigger is None else float(trigger)
+    time = None if trigger is None or not np.isfinite(float(trigger)) else float(trigger)
     position_number = number_of(header.get("TemporalPositionIdentifier"))
     resolution = number_of(header.get("TemporalResolution"))
     if time is None and position_number is not None and resolution is not None:
@@ -119,7 +126,8 @@ def _member(index: int, header: Dataset, opened: Opened) -> Member:
     kind = header.get("ImageType") or ()
     return Member(
         index,
-        (orientation, where, header.get("EchoTime"), tuple(kind)[2:3]),
+        (header.get("EchoTime"), tuple(kind)[2:3]),
+        (orientation, where),
         along_normal(orientation, position, location),
         time,
         source,
