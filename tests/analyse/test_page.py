@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from cineflow.cine import read_cine
 from cineflow.cli.analyse.batch import Places, analyse_file
 from cineflow.cli.analyse.files import Settings
 from cineflow.cli.analyse.job import Model
-from cineflow.cli.analyse.wall_file import drawn
+from cineflow.cli.analyse.wall_file import Drawn, drawn
 from cineflow.report import (
     Closure,
     Provenance,
@@ -143,3 +144,26 @@ def test_few_grey_levels_lower_the_quality(
     assert (few["error"][1:] > whole["error"][1:]).all()
     assert re.search(r"multiplied by [4-8]\b", few["page"])
     assert "multiplied by" not in whole["page"]
+
+
+def test_phases_that_are_not_known_are_not_named(
+    write_dicom: Callable[..., Path], moving_frames: np.ndarray, tmp_path: Path, model: Model
+) -> None:
+    """Without a beat, the first frame was called end-diastole and another one end-systole."""
+    clip = write_dicom(moving_frames[:6, :96, :112])
+    (row,) = analyse_file(clip, Places(tmp_path / "out"), model, Settings())
+    assert row["beats"].startswith("none")
+    assert (row["end_diastole"], row["end_systole"]) == (None, None)
+    folder = tmp_path / "out" / row["folder"]
+    page = " ".join((folder / "report.html").read_text().split("<script")[0].split())
+    assert "whether it is end-diastole is not known" in page
+    assert f"the largest mean strain at frame {row['measured_at']}" in page
+    assert f"At frame {row['measured_at']}, %" in page
+    assert "At end-systole" not in page
+    (first, *_) = csv.DictReader((folder / "strain.csv").open())
+    assert (first["end-diastole [frame]"], first["end-systole [frame]"]) == ("", "")
+    assert first["measured at [frame]"] == str(row["measured_at"])
+    known = Settings(Drawn(ed=(0,), es=(4,)))
+    (row,) = analyse_file(clip, Places(tmp_path / "known"), model, known)
+    assert (row["end_diastole"], row["end_systole"], row["measured_at"]) == (0, 4, 4)
+    assert "At end-systole" in (tmp_path / "known" / row["folder"] / "report.html").read_text()

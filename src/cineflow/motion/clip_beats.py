@@ -26,11 +26,13 @@ class ClipBeats:
             frame for a beat that the clip cuts off.
         source: Where they come from, in words.
         whole: Whether at least one beat ends inside the clip.
+        found: Whether its end-diastole is one; otherwise it is just the first frame.
     """
 
     beats: tuple[HeartBeat, ...]
     source: str
     whole: bool
+    found: bool = True
 
     def references(self, count: int) -> np.ndarray:
         """Reference frame of each of `count` frames, int64 [T].
@@ -42,8 +44,8 @@ class ClipBeats:
         return np.asarray(starts[np.maximum(which, 0)], np.int64)
 
     def phases(self) -> list[tuple[int, str]]:
-        """(frame, "ED" or "ES") of every phase that is known, in order."""
-        found = [(beat.ed, "ED") for beat in self.beats]
+        """(frame, "ED", "ES", or "ref" for a mere reference) of what is known, in order."""
+        found = [(beat.ed, "ED" if self.found else "ref") for beat in self.beats]
         found += [(beat.es, "ES") for beat in self.beats if beat.es is not None]
         if self.whole:
             found.append((self.beats[-1].end, "ED"))
@@ -98,7 +100,7 @@ def beats_of_clip(
     if found:
         return _between(list(found), list(es), cavity, count, "found in the motion by the stream")
     words = "none: no beat was found, so the first frame is the reference"
-    return ClipBeats((HeartBeat(0, es[0] if es else None, count - 1),), words, False)
+    return ClipBeats((HeartBeat(0, es[0] if es else None, count - 1),), words, False, found=False)
 
 
 def require_phases(ed: Sequence[int], es: Sequence[int], count: int) -> None:

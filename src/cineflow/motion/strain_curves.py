@@ -59,6 +59,11 @@ class StrainCurves:
         within = slice(known.ed, known.end + 1)
         return known.ed + int(np.abs(self.strain[:, within]).mean(axis=0).argmax())
 
+    def phase_name(self, beat: int) -> str:
+        """What `phase` is: "end-systole", or "the largest mean strain" where that is not known."""
+        known = self.beats.beats[beat].es is not None
+        return "end-systole" if known else "the largest mean strain"
+
     def peak(self, index: int, beat: int) -> tuple[int, float]:
         """Frame and strain of a part's largest magnitude within a beat, with its sign."""
         known = self.beats.beats[beat]

@@ -69,6 +69,7 @@ def strain_table(strain: StrainCurves, beat: int | None = None) -> list[StrainRo
 def strain_charts(strain: StrainCurves, timeline: Timeline) -> Iterator[tuple[Chart, list[Chart]]]:
     """For each direction one wide chart of all parts, and one small chart of each with its band."""
     shaded = f" {SHADED}" if timeline.bad is not None and timeline.bad.any() else ""
+    since = "end-diastole" if strain.beats.found else "the first frame"
     band = "the band is 2 sigma on either side"
     if not strain.is_judged:
         band = "its uncertainty is not known"
@@ -81,7 +82,7 @@ def strain_charts(strain: StrainCurves, timeline: Timeline) -> Iterator[tuple[Ch
         title = f"{direction.capitalize()} strain"
         whole = curves(
             f"{title}, %",
-            f"Since end-diastole, all parts; the heavy line is the whole.{shaded}",
+            f"Since {since}, all parts; the heavy line is the whole.{shaded}",
             list(zip(names, percent, strict=True)),
             unit="%",
             limits=(low, high),

@@ -48,7 +48,7 @@ def _bullseyes(strain: StrainCurves) -> Iterator[tuple[str, str]]:
         if np.isfinite(values).any():
             label = f"{direction} strain at frame {frame}, %"
             picture = bullseye_png(values, label, limits=_from_zero(values))
-            yield f"{direction.capitalize()} strain at end-systole", picture
+            yield f"{direction.capitalize()} strain at {strain.phase_name(strain.shown)}", picture
 
 
 def _from_zero(values: np.ndarray) -> tuple[float, float]:

@@ -162,12 +162,14 @@ def beat_rows(found: Analysis) -> list[dict[str, Any]]:
     return [
         {
             "beat": beat,
-            "end-diastole [frame]": strain.beats.beats[beat].ed,
-            "end-systole [frame]": strain.phase(beat),
+            "reference [frame]": strain.beats.beats[beat].ed,
+            "end-diastole [frame]": strain.beats.beats[beat].ed if strain.beats.found else None,
+            "end-systole [frame]": strain.beats.beats[beat].es,
+            "measured at [frame]": strain.phase(beat),
             "part": row.part,
             "AHA segment": row.segment,
             "direction": row.direction,
-            "strain at end-systole [%]": row.value,
+            "strain [%]": row.value,
             "2 sigma [%]": row.interval if np.isfinite(row.interval) else None,
             "largest strain [%]": row.peak,
             "largest at [frame]": row.peak_frame,
@@ -200,7 +202,9 @@ def figures(found: Analysis) -> dict[str, Any]:
             "convention": strain.convention,
             "beats": strain.beats.source,
             "reference_frame": beat.ed,
-            "end_systole": strain.phase(strain.shown),
+            "end_diastole": beat.ed if strain.beats.found else None,
+            "end_systole": beat.es,
+            "measured_at": strain.phase(strain.shown),
             "strain_percent": [
                 {
                     "part": row.part,
