@@ -115,13 +115,8 @@ def test_deep_pictures_are_scaled_over_the_whole_clip(tmp_path: Path, values: np
     assert any("were scaled to 0..255" in note for note in clip.notes)
 
 
-def test_what_nibabel_repairs_is_not_printed(tmp_path: Path) -> None:
-    """Without pytest's handlers, Python itself prints the warnings of a logger that has none."""
-    path = tmp_path / "clip.nii"
-    nibabel.save(nibabel.Nifti1Image(FRAMES.transpose(2, 1, 0)[:, :, None], np.eye(4)), path)
-    damaged = bytearray(path.read_bytes())
-    damaged[108:112] = np.float32(np.nan).tobytes()  # vox_offset
-    path.write_bytes(damaged)
+def printed_by(path: Path) -> tuple[str, str]:
+    """What a program of its own prints that reads a file, without pytest's handlers."""
     code = (
         "import cineflow.cine\n"
         "try:\n"
@@ -130,7 +125,23 @@ def test_what_nibabel_repairs_is_not_printed(tmp_path: Path) -> None:
         "    pass"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("", "")
+    return done.stdout, done.stderr
+
+
+def test_a_tag_is_not_quoted_by_a_warning(write_dicom) -> None:
+    path = write_dicom(FRAMES, Modality="ZYXWVUTS")
+    path.write_bytes(path.read_bytes().replace(b"ZYXWVUTS", b"zyxwvuts"))  # against its VR
+    assert printed_by(path) == ("", "")
+
+
+def test_what_nibabel_repairs_is_not_printed(tmp_path: Path) -> None:
+    """Python itself prints the warnings of a logger that has no handler."""
+    path = tmp_path / "clip.nii"
+    nibabel.save(nibabel.Nifti1Image(FRAMES.transpose(2, 1, 0)[:, :, None], np.eye(4)), path)
+    damaged = bytearray(path.read_bytes())
+    damaged[108:112] = np.float32(np.nan).tobytes()  # vox_offset
+    path.write_bytes(damaged)
+    assert printed_by(path) == ("", "")
 
 
 def test_a_stated_limit_holds_for_every_format(tmp_path: Path, write_dicom) -> None:

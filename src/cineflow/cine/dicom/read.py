@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -84,7 +85,8 @@ def read_dicom(
         DecodeError: The compression or photometric interpretation is not supported, or a tag is
             damaged.
     """
-    with ExitStack() as files:
+    with ExitStack() as files, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's quote tags, a patient's name among them
         try:
             return _read(paths, part, limit_bytes, files)
         except (CineflowError, MemoryError):
