@@ -129,8 +129,8 @@ def printed_by(path: Path) -> tuple[str, str]:
 
 
 def test_a_tag_is_not_quoted_by_a_warning(write_dicom) -> None:
-    path = write_dicom(FRAMES, Modality="ZYXWVUTS")
-    path.write_bytes(path.read_bytes().replace(b"ZYXWVUTS", b"zyxwvuts"))  # against its VR
+    path = write_dicom(FRAMES, SOPClassUID="1.2.3.45678901")
+    path.write_bytes(path.read_bytes().replace(b"1.2.3.45678901", b"1.2.3.ZYXWVUTS"))  # no UID
     assert printed_by(path) == ("", "")
 
 
