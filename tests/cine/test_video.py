@@ -158,6 +158,17 @@ def test_a_video_that_lost_its_end_is_refused(drawn, tmp_path: Path) -> None:
         read_cine(cut)
 
 
+def test_one_frame_of_many_is_a_cut_and_no_still(drawn, tmp_path: Path) -> None:
+    """A damaged duration in an .mp4 file ends it after the first frame."""
+    path = write_video(tmp_path / "clip.mp4", drawn[0])
+    data = bytearray(path.read_bytes())
+    at = data.index(b"stts") + 16  # the duration of each frame
+    data[at : at + 4] = b"\x7f\xff\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(TruncatedError, match="12 frames that the container states; got 1"):
+        read_cine(path)
+
+
 @pytest.mark.parametrize("level", [None, "16"])
 def test_ffmpeg_is_silent_about_damage_unless_the_user_asks(
     drawn, tmp_path: Path, level: str | None

@@ -225,14 +225,14 @@ def _check_count(found: int, stated: float) -> None:
         raise EmptyVideoError(
             "a video with frames", "none", "The file is empty or its codec is not supported."
         )
-    if found == 1:
-        raise SingleFrameError(
-            "a cine of at least 2 frames", "1 frame", "Export the loop, not a still image."
-        )
     # Containers round their count: a few missing frames are not damage.
     if math.isfinite(stated) and found < stated - max(2.0, 0.02 * stated):
         raise TruncatedError(
             f"the {stated:.0f} frames that the container states",
             f"{found}",
             "The copy is damaged or was cut short. Fetch it again.",
+        )
+    if found == 1:
+        raise SingleFrameError(
+            "a cine of at least 2 frames", "1 frame", "Export the loop, not a still image."
         )
