@@ -1,4 +1,4 @@
-"""Weights that a module cuts or fills up, as initializers of their own.
+"""Weights that a module cuts, fills up or computes of others, as initializers of their own.
 
 A convolution in TensorRT wants constant weights, and the exporter leaves large ones to be computed.
 """
@@ -8,11 +8,15 @@ from __future__ import annotations
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-_FOLDED = ("Split", "Pad")
+#: What is computed here where all that it needs is known.
+_FOLDED = (
+    *("Split", "Pad", "Reshape", "Unsqueeze", "Squeeze", "Transpose"),
+    *("Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal", "MatMul", "Gemm"),
+)
 
 
 def fold_weights(model: onnx.ModelProto) -> None:
-    """Replace every Split and Pad of an initializer by its results, in place."""
+    """Replace every node of `_FOLDED` whose inputs are all constants by its results, in place."""
     graph = model.graph
     known = {one.name: one for one in graph.initializer}
     for node in graph.node:

@@ -21,11 +21,11 @@ from cineflow.export.recipes._cine_mr import (
     HEIGHT,
     WIDTH,
     current_frame_alone,
-    example_features,
     example_frames,
     frame,
     scales,
 )
+from cineflow.models.blocks import pyramid_of
 from cineflow.models.joint_motion_seg import CLASSES, PAPER, SMALL, JointMotionSeg, Size
 from cineflow.spec import ModelSpec, TensorSpec, Weights
 
@@ -104,7 +104,11 @@ def spec_of(size: Size, *, recurrent: bool) -> ModelSpec:
         ),
         states=(
             BEGUN,
-            *scales("features", size.widths, "Features of the reference frame"),
+            *scales(
+                "half",
+                [size.hidden] * len(size.widths),
+                "What the reference frame adds to the first layer of the motion",
+            ),
             *((_MOTION,) if recurrent else ()),
         ),
         weights=Weights(source="seed 0", licence="Apache-2.0", trained=False),
@@ -117,12 +121,14 @@ def spec_of(size: Size, *, recurrent: bool) -> ModelSpec:
 def example_inputs(
     sizes: Mapping[str, int], seed: int, size: Size, *, recurrent: bool
 ) -> dict[str, torch.Tensor]:
-    """A frame in the middle of a stream: features of another one, and a small motion."""
+    """A frame in the middle of a stream: another one as its reference, and a small motion."""
     reference, current = example_frames(sizes, seed)
-    features = example_features(reference, size.widths)
     generator = torch.Generator().manual_seed(seed)
     made = {"current": current, "begun_in": torch.ones(1, 1, 1, 1)}
-    made |= {f"features{level + 1}_in": one for level, one in enumerate(features)}
+    network = JointMotionSeg(size, recurrent=recurrent).eval()
+    with torch.inference_mode():
+        kept = network.target_of(pyramid_of(network.conv_blocks, reference))
+    made |= {f"half{level + 1}_in": one.clone() for level, one in enumerate(kept)}
     if recurrent:
         coarse = torch.randn((1, 2, 4, 4), generator=generator) * 0.02
         made["motion_in"] = torch.nn.functional.interpolate(

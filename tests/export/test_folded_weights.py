@@ -41,3 +41,35 @@ def test_parts_and_filled_weights_are_initializers() -> None:
     assert found == {"two": [1, 2, 1, 1], "filled": [1, 2, 1, 1]}, "what is unused has gone"
     kinds = [node.op_type for node in model.graph.node]
     assert kinds == ["Conv", "Conv", "Split", "Concat", "Add"], "what depends on x stays"
+
+
+NORMALISED = """
+<ir_version: 10, opset_import: ["" : 20]>
+agraph (float[1, 1, 4, 4] x) => (float[1, 1, 4, 4] y)
+<float[1, 1, 1, 1] weight = {6}, float[1] norm = {2}, float[1] variance = {15},
+ float[1] small = {1}, int64[4] shape = {-1, 1, 1, 1}, float[1] mean = {0.5}>
+{
+    positive = Add (variance, small)
+    spread = Sqrt (positive)
+    scale = Div (norm, spread)
+    column = Reshape (scale, shape)
+    scaled = Mul (weight, column)
+    moved = Mul (mean, scale)
+    bias = Sub (small, moved)
+    z = Conv (x, scaled, bias)
+    y = Mul (z, z)
+}
+"""
+
+
+def test_weights_that_are_computed_of_others_are_initializers() -> None:
+    """A convolution's weights times its normalisation's: 6 * 2 / sqrt(15 + 1)."""
+    model = onnx.parser.parse_model(NORMALISED)
+    fold_weights(model)
+    onnx.checker.check_model(model)
+    found = {
+        one.name: onnx.numpy_helper.to_array(one).ravel().tolist()
+        for one in model.graph.initializer
+    }
+    assert found == {"scaled": [3.0], "bias": [0.75]}
+    assert [node.op_type for node in model.graph.node] == ["Conv", "Mul"]

@@ -20,7 +20,6 @@ from tests.models.streams import (
     cine_mr,
     no_states,
     require_all_alive,
-    require_gain,
     require_states_matter,
     run_through,
 )
@@ -71,17 +70,19 @@ def test_every_parameter_and_every_state_changes_an_output(network: JointMotionS
 
 
 def test_the_first_frame_is_its_own_reference(network: JointMotionSeg) -> None:
-    """Where nothing is kept, the features of the current frame stand in, whatever the state has."""
+    """Where nothing is kept, the current frame stands in."""
     frame, other = cine_mr(64, 64)[:2]
-    empty = no_states(SPEC, 64, 64)
-    filled = [empty[0], *(one + 1.0 for one in empty[1:-1]), empty[-1]]
     with torch.inference_mode():
-        first, same = (network(as_input(frame), *states) for states in (empty, filled))
+        first = network(as_input(frame), *no_states(SPEC, 64, 64))
         later = network(as_input(other), *first[4:])
-    assert torch.equal(first[0], same[0])
+        features = pyramid_of(network.conv_blocks, as_input(frame))
+        target = network.target_of(features)
+        motion = network.motion_of(features, target, torch.zeros(1, 2, 64, 64))
     assert torch.equal(first[4], torch.ones(1, 1, 1, 1))
-    for one, two in zip(first[5:10], later[5:10], strict=True):
-        assert torch.equal(one, two), "the reference's features stay"
+    assert torch.equal(first[-1], motion)
+    for one, two, wanted in zip(first[5:10], later[5:10], target, strict=True):
+        assert torch.equal(one, wanted)
+        assert torch.equal(one, two), "what the reference adds stays"
 
 
 @pytest.mark.parametrize("size", [(32, 48), (64, 64), (96, 48)])
@@ -145,25 +146,6 @@ def test_the_encoder_runs_once_for_each_frame(network: JointMotionSeg) -> None:
     run_through(network, SPEC, cine_mr(64, 64))
     hook.remove()
     assert passes == [1, 1, 1]
-
-
-@pytest.mark.slow
-def test_encoding_each_frame_once_gains_what_its_multiplications_predict(
-    network: JointMotionSeg,
-) -> None:
-    """Against the form that takes both frames and encodes both, in one process, alternating."""
-    reference, current = map(as_input, cine_mr(192, 192)[:2])
-    kept = run_through(network, SPEC, cine_mr(192, 192)[:1])[0][len(SPEC.outputs) :]
-
-    def once() -> None:
-        network(current, *kept)
-
-    def twice() -> None:
-        features = pyramid_of(network.conv_blocks, reference)
-        network(current, kept[0], *features, kept[-1])
-
-    predicted = require_gain(once, twice)
-    assert predicted == pytest.approx(1.57, abs=0.01)
 
 
 # --- checkpoints ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from torch import nn
 from cineflow.errors import ExportError
 from cineflow.export.bundle import load_weights
 from cineflow.export.recipe import load_recipe
-from cineflow.models.blocks import ConvGru, TemporalAttention, pyramid_of, time_code
+from cineflow.models.blocks import ConvGru, TemporalAttention, time_code
 from cineflow.models.pairwise_motion import (
     PAPER,
     SMALL,
@@ -28,7 +28,6 @@ from tests.models.streams import (
     as_input,
     cine_mr,
     require_all_alive,
-    require_gain,
     require_states_matter,
     run_through,
 )
@@ -77,20 +76,6 @@ def test_untrained_motion_from_a_reference_is_alive_at_full_size() -> None:
     network = PairwiseMotion(pairing="reference").eval()
     for motion, *_ in run_through(network, SPECS["reference"], cine_mr(192, 192))[1:]:
         assert 2.0 <= motion.std() < 8.0
-
-
-@pytest.mark.slow
-def test_encoding_each_frame_once_gains_what_its_multiplications_predict() -> None:
-    network, spec = PairwiseMotion().eval(), SPECS["successive"]
-    first, current = map(as_input, cine_mr(192, 192)[:2])
-    begun, *kept = run_through(network, spec, cine_mr(192, 192)[:1])[0][len(spec.outputs) :]
-
-    def twice() -> None:
-        network(current, begun, *pyramid_of(network.encoder, first), *kept[5:])
-
-    assert require_gain(lambda: network(current, begun, *kept), twice) == pytest.approx(
-        1.41, abs=0.01
-    )
 
 
 def test_pairs_are_successive_or_share_their_first_image() -> None:

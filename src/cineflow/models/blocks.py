@@ -6,6 +6,7 @@ fit without renaming.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -74,34 +75,76 @@ def pyramid_of(encoder: nn.Sequential, image: Tensor) -> list[Tensor]:
     return features
 
 
-def fused_scales(layer: nn.Conv2d, maps: Sequence[Tensor]) -> Tensor:
-    """A 1 x 1 convolution of all scales, enlarged to the finest one and put one after the other.
+def normalised(block: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weights and bias of a `conv_bn` block's convolution and normalisation as one convolution.
 
-    Each scale is convolved before it is enlarged. An enlargement weighs samples with shares that
-    add up to 1, the same in every channel, so the result is the same; the work is less.
+    It is what they compute in eval mode. They are folded into constants on export.
+    """
+    assert isinstance(block, nn.Sequential)
+    convolution, norm = block[0], block[1]
+    assert isinstance(convolution, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return convolution.weight * scale.reshape(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
+
+
+def conv_of_both(weight: Tensor, bias: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """A 3 x 3 convolution of `a` and `b` one after the other along the channels.
+
+    It is computed as the sum of one convolution of each. So neither is copied, and each may have
+    the layout that its runtime likes best.
 
     Args:
-        layer: From C * scales channels to others.
+        weight: [out, channels of a + channels of b, 3, 3].
+        bias: [out].
+        a: [B, channels, H, W].
+        b: [B, channels, H, W].
+
+    Returns:
+        [B, out, H, W].
+    """
+    one, other = weight.split([a.shape[1], b.shape[1]], dim=1)
+    return F.conv2d(a, one, bias, padding=1) + F.conv2d(b, other, padding=1)
+
+
+def fused_scales(join: nn.Conv2d, mix: nn.Sequential, maps: Sequence[Tensor]) -> Tensor:
+    """`mix(join(...))` of all scales, enlarged to the finest one and put one after the other.
+
+    Nothing lies between the two 1 x 1 convolutions, so they are one. Each scale is convolved before
+    it is enlarged. An enlargement weighs samples with shares that add up to 1, the same in every
+    channel, so the result is the same; the work is less.
+
+    Args:
+        join: A 1 x 1 convolution from C * scales channels to others.
+        mix: A `conv_bn` block of 1 x 1, in eval mode.
         maps: [B, C, H / 2^k, W / 2^k] for each scale k, finest first.
 
     Returns:
         [B, channels, H, W]. The enlargement is bilinear and keeps the centres of the corner
         pixels (`align_corners=True`), as Qin et al.'s public code has it.
     """
-    first, *others = layer.weight.split(maps[0].shape[1], dim=1)
-    fused = F.conv2d(maps[0], first, layer.bias)
-    for scale, (one, weight) in enumerate(zip(maps[1:], others, strict=True), start=1):
-        small = F.conv2d(one, weight)
-        fused = fused + F.interpolate(
-            small, scale_factor=float(2**scale), mode="bilinear", align_corners=True
+    mixing, bias = normalised(mix)
+    matrix = mixing.flatten(1)
+    assert join.bias is not None
+    weight = (matrix @ join.weight.flatten(1)).reshape(matrix.shape[0], -1, 1, 1)
+    first, *others = weight.split(maps[0].shape[1], dim=1)
+    fused = F.conv2d(maps[0], first, (matrix @ join.bias.reshape(-1, 1)).reshape(-1) + bias)
+    coarser: Tensor | None = None
+    for scale, (one, part) in enumerate(zip(maps[1:], others, strict=True), start=1):
+        larger = F.interpolate(
+            F.conv2d(one, part), scale_factor=float(2**scale), mode="bilinear", align_corners=True
         )
-    return fused
+        coarser = larger if coarser is None else coarser + larger
+    return F.relu(fused if coarser is None else fused + coarser)
 
 
 def class_probabilities(scores: Tensor) -> Tensor:
     """Softmax over the channels of [B, C, H, W]; runtimes are slow along an axis in the middle."""
-    grown = torch.exp(scores - scores.amax(dim=1, keepdim=True))
-    return grown / grown.sum(dim=1, keepdim=True)
+    largest = functools.reduce(torch.maximum, scores.split(1, dim=1))
+    grown = torch.exp(scores - largest)
+    return grown / functools.reduce(torch.add, grown.split(1, dim=1))
 
 
 def remembered(begun: Tensor, kept: Sequence[Tensor], now: Sequence[Tensor]) -> list[Tensor]:
@@ -112,11 +155,11 @@ def remembered(begun: Tensor, kept: Sequence[Tensor], now: Sequence[Tensor]) -> 
 
     Args:
         begun: [1, 1, 1, 1]: 0 before the first frame, 1 after it.
-        kept: The tensors of the state.
+        kept: The tensors of the state: zeros before the first frame.
         now: Those of the current frame, with the same shapes.
     """
-    there = begun > 0.5
-    return [torch.where(there, a, b) for a, b in zip(kept, now, strict=True)]
+    empty = 1.0 - begun
+    return [a + b * empty for a, b in zip(kept, now, strict=True)]
 
 
 class ConvGru(nn.Module):
@@ -143,8 +186,12 @@ class ConvGru(nn.Module):
         Returns:
             The state after, same shape, within -1..1 where the state before is.
         """
-        update, reset = torch.sigmoid(self.gates(torch.cat([x, hidden], dim=1))).chunk(2, dim=1)
-        new = torch.tanh(self.candidate(torch.cat([x, reset * hidden], dim=1)))
+        gates, candidate = self.gates, self.candidate
+        assert gates.bias is not None
+        assert candidate.bias is not None
+        both = torch.sigmoid(conv_of_both(gates.weight, gates.bias, x, hidden))
+        update, reset = both.chunk(2, dim=1)
+        new = torch.tanh(conv_of_both(candidate.weight, candidate.bias, x, reset * hidden))
         return (1 - update) * hidden + update * new
 
 

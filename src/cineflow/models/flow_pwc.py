@@ -29,7 +29,7 @@ import torch.nn.functional as F  # noqa: N812, torch's own idiom
 from torch import Tensor, nn
 
 from cineflow import ops
-from cineflow.models.blocks import filled_weight, joined, remembered
+from cineflow.models.blocks import filled_weight, joined
 
 #: Levels on which flow is estimated. The last one is at a quarter of the resolution.
 LEVELS = 5
@@ -189,9 +189,8 @@ class FlowPwcStream(FlowPwc):
         """
         now = self._features(current)
         before = (features1, features2, features3, features4, features5)
-        flow = self._flow(remembered(begun, before, now), now)
-        flow = torch.where(begun > 0.5, flow, torch.zeros_like(current))
-        return (flow, torch.ones_like(begun), *now)
+        # The first frame is not a pair: the flow from no features is taken out.
+        return (self._flow(before, now) * begun, torch.ones_like(begun), *now)
 
 
 def pwclite_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

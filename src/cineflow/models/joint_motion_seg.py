@@ -22,7 +22,8 @@ Chosen here:
   `grid_sample` had that as its default; today's default samples half a pixel off at the border.
   Here the motion is converted to pixels, and our warp samples in pixels.
 * Frames are 0..1; the stream divides grey levels by 255.
-* The reference's features are a state, so the encoder runs once for each frame.
+* What the reference's features add to the motion branch is a state, so the encoder runs once for
+  each frame.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F  # noqa: N812, torch's own idiom
 from torch import Tensor, nn
 
 import cineflow.ops.torch_library  # noqa: F401, registers torch.ops.cineflow
@@ -38,6 +40,7 @@ from cineflow.models.blocks import (
     conv_bn,
     encoder_pyramid,
     fused_scales,
+    normalised,
     pyramid_of,
     remembered,
     seed_weights,
@@ -101,11 +104,11 @@ class JointMotionSeg(nn.Module):
         self,
         current: Tensor,
         begun: Tensor,
-        features1: Tensor,
-        features2: Tensor,
-        features3: Tensor,
-        features4: Tensor,
-        features5: Tensor,
+        half1: Tensor,
+        half2: Tensor,
+        half3: Tensor,
+        half4: Tensor,
+        half5: Tensor,
         motion: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """One frame of a stream. The first one, with states of zero, is its reference.
@@ -113,8 +116,8 @@ class JointMotionSeg(nn.Module):
         Args:
             current: Current frame, 0..1, [1, 1, H, W] f32; H and W are multiples of 16.
             begun: 0 with the reference frame, 1 after it, [1, 1, 1, 1].
-            features1, features2, features3, features4, features5: Features of the reference frame,
-                [1, widths[k], H / 2^k, W / 2^k].
+            half1, half2, half3, half4, half5: What the reference frame adds to the motion branch,
+                as `target_of` gives it, [1, hidden, H / 2^k, W / 2^k].
             motion: The motion before, -1..1 between the centres of the corner pixels,
                 [1, 2, H, W]; only with `recurrent=True`.
 
@@ -125,10 +128,28 @@ class JointMotionSeg(nn.Module):
             aligned [1, 1, H, W], 0..1: the current frame sampled at p + displacement(p);
             then the states after this frame, in the order of the arguments.
         """
-        kept = (features1, features2, features3, features4, features5)
+        kept = (half1, half2, half3, half4, half5)
         now = pyramid_of(self.conv_blocks, current)
-        reference = remembered(begun, kept, now)
-        after = self.motion_of(now, reference, motion)
+        reference = remembered(begun, kept, self.target_of(now))
+        *outputs, after = self.between(reference, now, current, motion)
+        states = (torch.ones_like(begun), *reference)
+        return (*outputs, *states, *(() if self.recurrence is None else (after,)))
+
+    def between(
+        self, reference: list[Tensor], now: list[Tensor], current: Tensor, before: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """What follows from both frames.
+
+        Args:
+            reference: Of the reference frame, as `target_of` gives it.
+            now: Features of the current frame, finest scale first.
+            current: The current frame.
+            before: The motion before; None where the network is not recurrent.
+
+        Returns:
+            The four outputs of `forward`, then the motion after this frame.
+        """
+        after = self.motion_of(now, reference, before)
         height, width = current.shape[-2:]
         displacement = torch.cat(
             [after[:, :1] * ((width - 1) / 2.0), after[:, 1:] * ((height - 1) / 2.0)], dim=1
@@ -139,10 +160,22 @@ class JointMotionSeg(nn.Module):
             scores.argmax(dim=1).to(torch.int32),
             class_probabilities(scores),
             torch.ops.cineflow.warp(src=current, flow=displacement, border="zeros"),
-            torch.ones_like(begun),
-            *reference,
-            *(() if self.recurrence is None else (after,)),
+            after,
         )
+
+    def target_of(self, features: list[Tensor]) -> list[Tensor]:
+        """What the frame whose grid the motion lies on adds to the first layer of the motion.
+
+        That layer convolves the features of both frames, so it is a sum of two halves.
+
+        Args:
+            features: Of that frame, finest scale first.
+
+        Returns:
+            [B, hidden, H / 2^k, W / 2^k] for each scale k.
+        """
+        halves = [normalised(block)[0].chunk(2, dim=1)[1] for block in self.conv]
+        return [F.conv2d(one, half, padding=1) for one, half in zip(features, halves, strict=True)]
 
     def motion_of(
         self, source: list[Tensor], target: list[Tensor], before: Tensor | None
@@ -151,21 +184,23 @@ class JointMotionSeg(nn.Module):
 
         Args:
             source: Features of the frame that is sampled, finest scale first.
-            target: Features of the frame whose grid the motion lies on.
+            target: Of the frame whose grid the motion lies on, as `target_of` gives it.
             before: The motion before; None where the network is not recurrent.
         """
-        joined = [
-            block(torch.cat([a, b], dim=1))
-            for block, a, b in zip(self.conv, source, target, strict=True)
-        ]
-        motion = self.conv8(self.conv7(fused_scales(self.conv6, joined)))
+        joined = []
+        for block, one, other in zip(self.conv, source, target, strict=True):
+            weight, bias = normalised(block)
+            half = F.conv2d(one, weight.chunk(2, dim=1)[0], bias, padding=1)
+            joined.append(F.relu(half + other))
+        motion = self.conv8(fused_scales(self.conv6, self.conv7, joined))
         if self.recurrence is not None:
             assert before is not None
             motion = motion + self.recurrence(before)
-        return torch.tanh(motion)
+        # Each channel by itself: ONNX Runtime would fill both up to 16 first.
+        return torch.cat([torch.tanh(motion[:, :1]), torch.tanh(motion[:, 1:])], dim=1)
 
     def scores_of(self, features: list[Tensor]) -> Tensor:
         """Score of each class before the softmax, [B, 4, H, W]."""
         joined = [block(one) for block, one in zip(self.convs, features, strict=True)]
-        scores: Tensor = self.conv8s(self.conv7s(fused_scales(self.conv6s, joined)))
+        scores: Tensor = self.conv8s(fused_scales(self.conv6s, self.conv7s, joined))
         return scores

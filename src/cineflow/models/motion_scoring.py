@@ -128,7 +128,12 @@ class MotionScoring(nn.Module):
             segments.
         """
         slices = self.polar(cines, landmarks)  # [3, T, A, R]
-        flows = self.flow(slices)
+        return self.scored(slices, self.flow(slices))
+
+    def scored(
+        self, slices: Tensor, flows: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The outputs of `forward`, from the polar slices and what `FlowBranch` says of them."""
         motions = [_motion_of_segments(one) for one in flows]
         probabilities = torch.softmax(self.score(to_segments(slices), motions), dim=1)[None]
         scores = probabilities.argmax(dim=2) + 1  # [1, 16]
@@ -168,7 +173,7 @@ class FlowBranch(nn.Module):
             R / s]: outwards and along the angles, frame (t + d)(p + motion) ~ frame t (p).
         """
         features = self.encode(slices.flatten(0, 1)[:, None])
-        return self.decode([(one, _later(one)) for one in features])
+        return self.decode([(one, later(one)) for one in features])
 
     def encode(self, frames: Tensor) -> list[Tensor]:
         """Features of each frame by itself.
@@ -299,7 +304,7 @@ def _motion_of_segments(motion: Tensor) -> Tensor:
     return to_segments(motion.flatten(1, 2)).unflatten(1, (-1, 2))
 
 
-def _later(features: Tensor) -> Tensor:
+def later(features: Tensor) -> Tensor:
     """Of each frame [3 T, C, A, R] those `DISTANCE` frames later, around the beat."""
     frames = features.unflatten(0, (SLICES, -1))
     turned = torch.cat([frames[:, DISTANCE:], frames[:, :DISTANCE]], dim=1)

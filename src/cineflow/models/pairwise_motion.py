@@ -30,6 +30,7 @@ warping, as everywhere in cineflow. See docs/systems/pairwise_motion.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,8 +41,10 @@ from cineflow.models.blocks import (
     ConvGru,
     TemporalAttention,
     conv_bn,
+    conv_of_both,
     encoder_pyramid,
     fused_scales,
+    normalised,
     pyramid_of,
     remembered,
     seed_weights,
@@ -94,7 +97,7 @@ class _Decoder(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Motion [B, 2, H, W] px of maps [B, hidden, H / 2^k, W / 2^k], finest first."""
-        motion: Tensor = self.motion(self.mix(fused_scales(self.join, maps)))
+        motion: Tensor = self.motion(fused_scales(self.join, self.mix, maps))
         return motion
 
 
@@ -157,17 +160,28 @@ class PairwiseMotion(nn.Module):
         kept = (features1, features2, features3, features4, features5)
         hidden = (hidden1, hidden2, hidden3, hidden4, hidden5)
         now = pyramid_of(self.encoder, current)
-        first = remembered(begun, kept, now)
+        moved, after = self.between(kept, now, hidden)
+        # The first frame is not a pair: what was made of it and of no features is taken out.
+        features = now if self.pairing == "successive" else remembered(begun, kept, now)
+        return (moved * begun, torch.ones_like(begun), *features, *(one * begun for one in after))
+
+    def between(
+        self, first: Sequence[Tensor], now: Sequence[Tensor], hidden: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Motion of one pair, and the hidden states after it.
+
+        Args:
+            first: Features of the pair's first image, finest scale first.
+            now: Features of the current one.
+            hidden: The hidden states before.
+        """
         after = [
-            unit(block(torch.cat([a, b], dim=1)), state)
+            unit(F.relu(conv_of_both(*normalised(block), a, b)), state)
             for unit, block, a, b, state in zip(
                 self.memory, self.pairs, first, now, hidden, strict=True
             )
         ]
-        after = remembered(begun, after, hidden)  # the first frame is not a pair
-        motion = torch.where(begun > 0.5, self.decoder(after), torch.zeros_like(current))
-        features = now if self.pairing == "successive" else first
-        return (motion, torch.ones_like(begun), *features, *after)
+        return self.decoder(after), after
 
 
 class PairwiseMotionWindow(nn.Module):
@@ -210,7 +224,8 @@ class PairwiseMotionWindow(nn.Module):
             self.pairs, self.attention, pyramid_of(self.encoder, images), strict=True
         ):
             first, others = features[:1], features[1:]
-            joined = block(torch.cat([first.expand_as(others), others], dim=1))
+            # The reference's half is computed once for all of them.
+            joined = F.relu(conv_of_both(*normalised(block), first, others))
             maps.append(attention(joined + self.codes))
         fields: Tensor = self.decoder(maps)
         return fields[None]
