@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from cineflow.phantom import ShortAxisPhantom
 from cineflow.runtime.feed import zero_states
@@ -87,36 +84,3 @@ def require_states_matter(
             changed[position] = states[position] + 0.1
             other = module(as_input(frames[-1]), *changed)[0]
             assert (other - usual).abs().max() > 1e-4, state.name
-
-
-def macs_of(run: Callable[[], object]) -> int:
-    """Multiplications of convolutions and matrix products during a run."""
-    with FlopCounterMode(display=False) as counter:
-        run()
-    return int(counter.get_total_flops()) // 2
-
-
-def require_gain(once: Callable[[], object], twice: Callable[[], object]) -> float:
-    """Fail unless the form that encodes each frame once gains what its multiplications predict.
-
-    Both are timed in turn, and both gains printed. 0.9 times the prediction is enough.
-
-    Args:
-        once: A run of the network.
-        twice: The same with the other frame encoded again.
-
-    Returns:
-        The predicted gain.
-    """
-    shortest = {once: math.inf, twice: math.inf}
-    with torch.inference_mode():
-        predicted = macs_of(twice) / macs_of(once)
-        for _ in range(12):
-            for form in shortest:
-                start = time.perf_counter()
-                form()
-                shortest[form] = min(shortest[form], time.perf_counter() - start)
-    gain = shortest[twice] / shortest[once]
-    print(f"encoding once: {gain:.2f} times as fast; the multiplications predict {predicted:.2f}")
-    assert gain >= 0.9 * predicted
-    return predicted

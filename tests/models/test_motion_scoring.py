@@ -32,7 +32,7 @@ from cineflow.motion.aha import NAMES
 from cineflow.motion.polar import segment_sequences
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
 from tests.models.known_scores import AKINETIC, MOTION, TINY, planted, sees_brightness
-from tests.models.streams import require_all_alive, require_gain
+from tests.models.streams import require_all_alive
 
 FRAMES = 5
 
@@ -266,27 +266,6 @@ def test_the_encoder_runs_once_for_each_frame(network: MotionScoring, slices: to
     for hook in hooks:
         hook.remove()
     assert passes == [3 * FRAMES] * 4
-
-
-@pytest.mark.slow
-def test_encoding_each_frame_once_gains_what_its_multiplications_predict() -> None:
-    """Against the form that encodes both frames of each pair, in one process, alternating."""
-    flow = MotionScoring().flow.eval()
-    slices = torch.rand((3, 4, 192, 48), generator=torch.Generator().manual_seed(0))
-    frames = slices.flatten(0, 1)[:, None]
-    later = slices.roll(-DISTANCE, dims=1).flatten(0, 1)[:, None]
-
-    def once() -> list[torch.Tensor]:
-        return flow(slices)
-
-    def twice() -> list[torch.Tensor]:
-        pairs = zip(flow.encode(frames), flow.encode(later), strict=True)
-        return flow.decode(list(pairs))
-
-    with torch.inference_mode():
-        for one, other in zip(once(), twice(), strict=True):
-            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
-    assert require_gain(once, twice) == pytest.approx(1.24, abs=0.02)
 
 
 @pytest.mark.parametrize("segment", [13])
