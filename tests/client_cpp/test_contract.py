@@ -66,7 +66,7 @@ def test_the_channels_options() -> None:
 
 def test_datatypes() -> None:
     rows = re.findall(
-        r'"(\w+)", "([A-Z0-9]+)", (\d+), (\d+)\}', (SOURCE / "src/spec.cpp").read_text()
+        r'"(\w+)", "([A-Z0-9]+)", (\d+), (\d+)\}', (SOURCE / "src/sizes.cpp").read_text()
     )
     assert {name: on_wire for name, on_wire, _, _ in rows} == DATATYPES
     for _, on_wire, number, _ in rows:

@@ -22,7 +22,7 @@ from cineflow.export import write_repository
 from cineflow.runtime import Bundle
 from cineflow.serving import TritonServer
 from cineflow_client import Client, ModelNotFound, ModelUnloaded, ServerRefused
-from cineflow_client.local_key import read_desk
+from cineflow_client.local_key import read_model_files
 from tests.client_cpp.driver import CppClient, CppStream, Driver
 from tests.client_cpp.fixtures import built, driver
 
@@ -54,9 +54,9 @@ def ready(client: CppClient) -> set[str]:
 
 def kept(server: TritonServer) -> set[str]:
     """What a restarted server loads."""
-    desk = read_desk(server.url)
-    assert desk is not None
-    return set(json.loads(Path(desk.loaded).read_text()))
+    files = read_model_files(server.url)
+    assert files is not None
+    return set(json.loads(Path(files.loaded).read_text()))
 
 
 def push_until(stream: CppStream, frame: np.ndarray, done: Callable[[], bool]) -> None:

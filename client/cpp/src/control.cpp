@@ -63,14 +63,14 @@ std::string target_in(const std::string& config) {
   return found;
 }
 
-ModelDesk desk_of(const Connection& connection) {
-  const auto desk = read_desk(connection.url());
-  if (!desk) {
+ModelFiles files_of(const Connection& connection) {
+  const auto files = read_model_files(connection.url());
+  if (!files) {
     throw Error(Code::kServerRefused,
                 "a server of this user on this machine, whose models can change", connection.url(),
                 "Run it as the user that started the server (`cineflow serve`).");
   }
-  return *desk;
+  return *files;
 }
 
 using Names = std::vector<std::string>;
@@ -78,7 +78,7 @@ using Names = std::vector<std::string>;
 /// Note what a restarted server loads.
 void keep(const Connection& connection, const Names& add, const Names& remove) noexcept {
   try {
-    const std::string path = desk_of(connection).loaded;
+    const std::string path = files_of(connection).loaded;
     Names names = Json::parse(read_text(path)).as_texts();
     names.insert(names.end(), add.begin(), add.end());
     Names left;
@@ -132,7 +132,7 @@ void unload(Connection& connection, const std::string& model) {
 }
 
 std::string roll_back(Connection& connection, const std::string& alias) {
-  const std::string folder = desk_of(connection).repository + "/" + alias;
+  const std::string folder = files_of(connection).repository + "/" + alias;
   const bool plain = !alias.empty() && alias.find('/') == std::string::npos;
   if (!plain || access((folder + kBefore).c_str(), F_OK) != 0) {
     throw Error(Code::kModelNotFound, "a model that '" + alias + "' stood for before", "none",

@@ -73,10 +73,10 @@ std::string read_private(const std::string& url, const char* suffix) {
 
 std::string read_key(const std::string& url) { return read_private(url, ".key"); }
 
-std::optional<ModelDesk> read_desk(const std::string& url) {
+std::optional<ModelFiles> read_model_files(const std::string& url) {
   try {
-    const auto parts = Json::parse(read_private(url, ".desk")).as_texts();
-    if (parts.size() == 2) return ModelDesk{parts[0], parts[1]};
+    const auto parts = Json::parse(read_private(url, ".models")).as_texts();
+    if (parts.size() == 2) return ModelFiles{parts[0], parts[1]};
   } catch (const JsonError&) {  // an absent file comes here as well
   }
   return std::nullopt;

@@ -12,12 +12,12 @@ inline constexpr const char* kKeyHeader = "triton-grpc-protocol-cineflow-key";
 std::string read_key(const std::string& url);
 
 /// Where a server whose models can change keeps them.
-struct ModelDesk {
+struct ModelFiles {
   std::string repository;  // folder of model folders
   std::string loaded;      // file with the names that a restarted server loads
 };
 
-/// The desk of the server at `url`; none as `read_key`, and where its models cannot change.
-std::optional<ModelDesk> read_desk(const std::string& url);
+/// Those of the server at `url`; none as `read_key`, and where its models cannot change.
+std::optional<ModelFiles> read_model_files(const std::string& url);
 
 }  // namespace cineflow_client

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cineflow_client.hpp"
-#include "json.h"
+#include "sizes.h"
 
 namespace cineflow_wire {
 class ModelConfig;
@@ -16,7 +16,6 @@ class ModelConfig;
 
 namespace cineflow_client {
 
-using Sizes = std::vector<std::int64_t>;
 using AxisSizes = std::map<std::string, std::int64_t>;
 
 /// One size of a shape: a number, an axis with bounds, or a part of an axis.
@@ -56,7 +55,7 @@ struct Model {
   double least_grey = 0, most_grey = 255;
   std::vector<std::string> feed_inputs, at_start;
   std::int64_t feed_time_axis = -1, feed_length = 0;
-  std::vector<TensorSpec> inputs, outputs;
+  std::vector<TensorSpec> inputs, outputs, states;
   std::vector<Port> ports;            // what a response may have
   std::vector<TensorInfo> in_pixels;  // outputs that travel as the reading of their role
 
@@ -70,6 +69,9 @@ struct Model {
   AxisSizes axis_sizes(const Sizes& size) const;
   /// Bytes of each output that travels in the ring, by name; 0 where it travels in the message.
   std::size_t ring_bytes(const Port& port, const Sizes& size) const;
+  /// Bytes that the state of a stream of 8-bit frames has at most, as far as the spec says; 0: too
+  /// many to keep room for. What is larger travels in the message.
+  std::size_t state_bytes(const Sizes& size) const;
 };
 
 /// The model behind an alias, which is an ensemble of one step; "" for other models.
@@ -77,19 +79,5 @@ std::string alias_target(const cineflow_wire::ModelConfig& config);
 
 /// Throws kModelNotFound: it is not a cineflow model, or of another version.
 Model read_model(const std::string& name, const cineflow_wire::ModelConfig& config);
-
-std::optional<DataType> dtype_named(const std::string& name) noexcept;    // "float16"
-std::optional<DataType> dtype_on_wire(const std::string& name) noexcept;  // "FP16"
-const char* name_on_wire(DataType dtype) noexcept;
-
-/// Whether an array of these sizes can be, so that what is computed from them does not overflow:
-/// none is negative, and those that are not 0 have a product of at most 2^48.
-bool are_possible(const Sizes& sizes) noexcept;
-/// The product of sizes; none if one is negative, or if it has more than 62 bits.
-std::optional<std::int64_t> product(const Sizes& sizes) noexcept;
-std::string words(const Sizes& sizes, const char* between);
-/// "%g" of it.
-std::string number(double value);
-bool has(const std::vector<std::string>& names, const std::string& name) noexcept;
 
 }  // namespace cineflow_client

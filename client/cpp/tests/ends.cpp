@@ -2,54 +2,19 @@
 // what came of it in one line:
 //
 //   ends SCENARIO HOST:PORT [ARGUMENT]
-#include <sys/syscall.h>
-#include <sys/wait.h>
+#include "ends.h"
+
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
-#include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <set>
-#include <thread>
 
-#include "cineflow_client.hpp"
-
-using namespace cineflow_client;
+using namespace ends;
 
 namespace {
-
-std::atomic<bool> no_random{false};
-
-/// The system's source of random numbers, which this program can take away.
-extern "C" ssize_t getrandom(void* bytes, std::size_t count, unsigned flags) {
-  if (no_random) {
-    errno = ENOSYS;
-    return -1;
-  }
-  return syscall(SYS_getrandom, bytes, count, flags);
-}
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-void sleep_ms(int time) { std::this_thread::sleep_for(std::chrono::milliseconds(time)); }
-
-const std::vector<unsigned char> kPixels(64 * 80, 9);
-const FrameView kFrame{kPixels.data(), DataType::kUint8, {64, 80}};
-
-StreamOptions plain(Transport transport = Transport::kGrpc) {
-  StreamOptions options;
-  options.size = kFrame.size;
-  options.transport = transport;
-  return options;
-}
 
 double close_time(Stream& stream) {
   const auto start = Clock::now();
@@ -205,148 +170,6 @@ int push_with_callback(const std::string& url) {
   sleep_ms(300);
   stream.close();
   std::printf("told %d %s\n", told.load(), said.c_str());
-  return 0;
-}
-
-/// The whole of a slot is written to.
-int fill(const std::string& url) {
-  Client client(url);
-  StreamOptions options = plain();
-  options.size = {600, 800};
-  Stream stream = client.stream("m", options);
-  Slot slot = stream.acquire();
-  for (std::size_t y = 0; y < 600; ++y) {
-    std::memset(static_cast<char*>(slot.data()) + y * slot.row_stride(), 7, 800);
-  }
-  std::printf("filled, %zu bytes a row\n", slot.row_stride());
-  return 0;
-}
-
-/// What the header promises of a reading.
-bool right(const Tensor& view, DataType dtype, int rank) {
-  return !view || (view.dtype == dtype && view.rank == rank);
-}
-
-/// Push frames, whatever the server says to them. Every value of a result is read.
-int results(const std::string& url, int count, Transport transport) {
-  Client client(url, {2.0, "", std::nullopt});
-  StreamOptions options = plain(transport);
-  options.size = {60, 80};  // is padded
-  options.readings = {"state"};
-  options.timeout_s = 0.5;
-  options.resume_s = 1;
-  int good = 0, bad = 0, ended = 0;
-  unsigned sum = 0;
-  auto stream = std::make_unique<Stream>(client.stream("m", options));
-  const FrameView frame{kPixels.data(), DataType::kUint8, options.size};
-  for (int k = 0; k < count; ++k) {
-    if (stream->error() != nullptr) {
-      ++ended;
-      stream = std::make_unique<Stream>(client.stream("m", options));
-    }
-    try {
-      const auto result = stream->push(frame);
-      ++good;
-      for (const auto& [key, view] : result->tensors) {
-        std::vector<unsigned char> bytes(view.byte_size());
-        view.copy_to(bytes.data());
-        for (const unsigned char one : bytes) sum += one;
-        sum += static_cast<unsigned>(result->absent(key).size());
-      }
-      const bool fields = right(result->flow, DataType::kFloat32, 3) &&
-                          right(result->displacement, DataType::kFloat32, 3) &&
-                          right(result->points, DataType::kFloat32, 2) &&
-                          right(result->state, DataType::kUint8, 1);
-      const Tensor& moved = result->displacement;
-      const bool extents = !moved || (moved.shape[0] == 2 && moved.shape[1] == 60);
-      if (!fields || !extents) {
-        std::printf("a reading of another type or shape\n");
-        return 1;
-      }
-    } catch (const Error& error) {
-      ++bad;
-      if (count == 1) std::printf("%s: %s\n", name(error.code()), error.got().c_str());
-    }
-  }
-  std::printf("good %d bad %d ended %d sum %u\n", good, bad, ended, sum);
-  return 0;
-}
-
-/// Children that are forked while other threads hold the locks.
-int forks(const std::string& url, int count) {
-  Client client(url);
-  Stream stream = client.stream("m", plain(Transport::kAuto));
-  std::atomic<bool> done{false};
-  std::vector<std::thread> threads;
-  for (int k = 0; k < 2; ++k) {
-    threads.emplace_back([&] {
-      Outcome outcome;
-      while (!done) {
-        stream.poll(&outcome);
-        stream.transport();
-        stream.error();
-        Slot slot = stream.acquire();
-        if (slot) slot.submit();
-      }
-    });
-  }
-  auto held = stream.wait(stream.submit(kFrame, {}, 10)).result;
-  int wrong = 0;
-  for (int k = 0; k < count; ++k) {
-    const pid_t child = fork();
-    if (child == 0) {
-      alarm(5);
-      Outcome outcome;
-      const bool refused = !stream.poll(&outcome) && !stream.next(&outcome, 5) &&
-                           stream.error()->code() == Code::kOtherProcess;
-      stream.transport();
-      stream.transport_reason();
-      stream.sequence_id();
-      held.reset();
-      try {
-        client.call("m", {});
-        _exit(2);
-      } catch (const Error& error) {
-        _exit(refused && error.code() == Code::kOtherProcess ? 0 : 1);
-      }
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
-    wrong += status != 0;
-  }
-  done = true;
-  for (std::thread& one : threads) one.join();
-  std::printf("forks %d wrong %d\n", count, wrong);
-  return 0;
-}
-
-/// Frames are sent until the stream has gone on in another sequence.
-int until_resumed(const std::string& url) {
-  Client client(url);
-  Stream stream = client.stream("m", plain());
-  const auto start = Clock::now();
-  while (stream.resumed() == 0 && seconds_since(start) < 20) {
-    stream.push(kFrame);
-    sleep_ms(50);
-  }
-  std::printf(stream.resumed() > 0 ? "went on\n" : "was not resumed\n");
-  return 0;
-}
-
-int without_random(const std::string& url) {
-  Client client(url);
-  client.is_ready();
-  for (const Transport transport : {Transport::kGrpc, Transport::kSharedMemory}) {
-    no_random = true;
-    try {
-      client.stream("m", plain(transport));
-      std::printf("opened ");
-    } catch (const Error& error) {
-      std::printf("%s %s ", name(error.code()), error.wanted().c_str());
-    }
-    no_random = false;
-  }
-  std::printf("\n");
   return 0;
 }
 

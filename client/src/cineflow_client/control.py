@@ -17,7 +17,7 @@ from tritonclient.grpc import service_pb2
 
 from cineflow_client.connection import Connection
 from cineflow_client.errors import CineflowClientError, ModelNotFound, ServerRefused
-from cineflow_client.local_key import Desk, read_desk
+from cineflow_client.local_key import ModelFiles, read_model_files
 from cineflow_client.metadata import alias_target
 
 #: A model asks its engine for its known results before it is ready.
@@ -88,7 +88,7 @@ class Control(Connection):
             CineflowClientError: As `load`, or a configuration in the repository is unusable. The
                 alias then stays as it is.
         """
-        folder = Path(self._desk().repository, alias)
+        folder = Path(self._model_files().repository, alias)
         if Path(alias).name != alias or not (folder / _BEFORE).is_file():
             raise ModelNotFound(
                 f"a model that {alias!r} stood for before",
@@ -113,20 +113,20 @@ class Control(Connection):
     def _change(self, method: Any, request: Any, model: str) -> None:
         self._ask(method, request, model=model, with_key=True, timeout_s=_LOAD_S)
 
-    def _desk(self) -> Desk:
-        desk = read_desk(self.url)
-        if desk is None:
+    def _model_files(self) -> ModelFiles:
+        files = read_model_files(self.url)
+        if files is None:
             raise ServerRefused(
                 "a server of this user on this machine, whose models can change",
                 f"{self.url}",
                 "Run it as the user that started the server (`cineflow serve`).",
             )
-        return desk
+        return files
 
     def _keep(self, add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
         """Note what a restarted server loads."""
         try:
-            path = Path(self._desk().loaded)
+            path = Path(self._model_files().loaded)
             names = dict.fromkeys([*json.loads(path.read_text()), *add])
             new = path.with_suffix(f".{os.getpid()}")
             new.write_text(json.dumps([name for name in names if name not in set(remove)]))

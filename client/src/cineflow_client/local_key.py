@@ -5,7 +5,8 @@ logs only for who sends its key. The key is new with each start and lies in a fi
 server's user can read, named by the server's gRPC port. A client that cannot read it streams all
 the same, by gRPC tensors.
 
-Next to the key lies where the server keeps its models, for programs that load others (`Desk`).
+Next to the key lies where the server keeps its models, for programs that load others
+(`ModelFiles`).
 
 The client carries an identical copy of this file, because it is installed without cineflow; a test
 compares the two. Standard library only.
@@ -26,7 +27,7 @@ KEY_NAME = "cineflow-key"
 GRPC_HEADER = f"triton-grpc-protocol-{KEY_NAME}"
 
 
-class Desk(NamedTuple):
+class ModelFiles(NamedTuple):
     """Where a server whose models can change keeps them.
 
     Attributes:
@@ -55,14 +56,14 @@ def write_key(port: int, key: str) -> Path:
     return _write(key_file(port), key)
 
 
-def write_desk(port: int, desk: Desk) -> dict[Path, str]:
-    """Leave a desk next to the key; returns the file with its content. Raises as `write_key`."""
-    text = json.dumps(desk)
-    return {_write(_desk_file(port), text): text}
+def write_model_files(port: int, files: ModelFiles) -> dict[Path, str]:
+    """Leave them in a file next to the key; returns it with its content. Raises as `write_key`."""
+    text = json.dumps(files)
+    return {_write(_models_file(port), text): text}
 
 
-def _desk_file(port: int) -> Path:
-    return key_file(port).with_suffix(".desk")
+def _models_file(port: int) -> Path:
+    return key_file(port).with_suffix(".models")
 
 
 def _write(path: Path, text: str) -> Path:
@@ -76,10 +77,10 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def read_desk(url: str) -> Desk | None:
-    """The desk of the server at `url`; None as `read_key`, and where its models cannot change."""
-    text = _read(url, _desk_file)
-    return None if text is None else Desk(*json.loads(text))
+def read_model_files(url: str) -> ModelFiles | None:
+    """Those of the server at `url`; None as `read_key`, and where its models cannot change."""
+    text = _read(url, _models_file)
+    return None if text is None else ModelFiles(*json.loads(text))
 
 
 def read_key(url: str) -> str | None:
@@ -105,7 +106,7 @@ def _read(url: str, file_of: Callable[[int], Path]) -> str | None:
 
 
 def remove(path: Path, text: str) -> None:
-    """Remove a file of `write_key` or `write_desk`, unless a later server has replaced it."""
+    """Remove what `write_key` or `write_model_files` wrote, unless a later server replaced it."""
     try:
         if path.read_text() == text:
             path.unlink()

@@ -54,14 +54,14 @@ def load(
     from cineflow.runtime import Bundle
 
     loaded = Bundle.load(bundle)
-    desk = local_key.read_desk(url)
-    if desk is None:
+    files = local_key.read_model_files(url)
+    if files is None:
         raise ArgumentError(
             "a server of yours on this machine, whose models can change",
             url,
             "Run it as the user that started `cineflow serve`, and with its gRPC port.",
         )
-    repository = Path(desk.repository)
+    repository = Path(files.repository)
     precise = f"{loaded.spec.name}-{loaded.precision}"
     alias = alias or (precise if (repository / precise).is_dir() else loaded.spec.name)
     with import_client().Client(url, secure=secure) as client:

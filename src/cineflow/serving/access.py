@@ -84,8 +84,8 @@ class Access:
         return options
 
 
-def leave_key(port: int, key: str, desk: local_key.Desk | None) -> dict[Path, str]:
-    """Leave the key of the server at `port` for this user's programs, and its desk.
+def leave_key(port: int, key: str, files: local_key.ModelFiles | None) -> dict[Path, str]:
+    """Leave the key of the server at `port` for this user's programs, and where its models are.
 
     Returns:
         The files and what they hold, for `local_key.remove`.
@@ -95,7 +95,7 @@ def leave_key(port: int, key: str, desk: local_key.Desk | None) -> dict[Path, st
     """
     try:
         made = {local_key.write_key(port, key): key}
-        return made if desk is None else made | local_key.write_desk(port, desk)
+        return made if files is None else made | local_key.write_model_files(port, files)
     except OSError as error:
         raise ServerError(
             f"to leave a key for this user's clients in {local_key.key_file(port).parent}",

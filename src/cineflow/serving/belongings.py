@@ -50,10 +50,10 @@ class Belongings:
         Raises:
             ServerError: The key cannot be left.
         """
-        desk = None
+        files = None
         if repository is not None:
-            desk = local_key.Desk(str(repository), str(self.files.models))
-        self._left = leave_key(port, self.key, desk)
+            files = local_key.ModelFiles(str(repository), str(self.files.models))
+        self._left = leave_key(port, self.key, files)
         self.remove = [str(path) for path in (self.scratch, *self._left, *temporary)]
         self.claim = leftovers.claim(self.scratch, self.name, self.remove)
 
