@@ -143,3 +143,27 @@ def require_same(name: str, here: Any, there: Any) -> None:
             require_same(f"{name}.{part.name}", getattr(here, part.name), getattr(there, part.name))
     else:
         assert here == there or (here != here and there != there), (name, here, there)
+
+
+def test_outputs_are_written_to_memory_that_is_given(bundles: Mapping[str, Bundle]) -> None:
+    """Where it fits; and what is read off them is the same."""
+    bundle = bundles["segmentation"]
+    engine, frames = open_engine(bundle), moving(2, lambda k: k)
+    asked: list[tuple[str, str, tuple[int, ...]]] = []
+    memory = np.zeros(1 << 20, np.uint8)
+
+    def room(name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray | None:
+        asked.append((name, dtype, shape))
+        return None if len(asked) > 1 else np.ndarray(shape, dtype, memory)
+
+    there = Stream(engine, bundle.spec)
+    for frame in frames:
+        here = Stream(engine, bundle.spec).push(frame)
+        given = there.push(frame, room=room)
+        np.testing.assert_array_equal(given.areas, here.areas)
+        for name, output in here.outputs.items():
+            np.testing.assert_array_equal(given.outputs[name].values, output.values)
+        name = asked[0][0]
+        assert np.shares_memory(given.outputs[name].values, memory) == (frame is frames[0])
+        values = here.outputs[name].values
+        assert asked[0] == (name, values.dtype.name, values.shape)

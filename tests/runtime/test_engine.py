@@ -33,6 +33,18 @@ def test_runs_the_graph(tiny: Path, use_op_library: bool) -> None:
     np.testing.assert_allclose(outputs["sum_out"], moved + 1, atol=1e-4)
 
 
+def test_outputs_are_written_where_they_shall_be(tiny: Path) -> None:
+    engine = OnnxRuntimeEngine(Bundle.load(tiny))
+    inputs, memory = tiny_inputs(), np.full((3, 1, 1, 4, 8), 7, np.float32)
+    outputs = engine.run_into(inputs, {"moved": memory[1]})
+    assert np.shares_memory(outputs["moved"], memory)
+    for name, wanted in engine.run(inputs).items():
+        np.testing.assert_array_equal(outputs[name], wanted)
+    assert (memory[::2] == 7).all()
+    with pytest.raises(EngineError, match="to run in onnxruntime"):
+        engine.run_into(inputs, {"moved": np.zeros((1, 1, 4, 12), np.float32)})
+
+
 def test_another_size_runs_in_the_same_engine(tiny: Path) -> None:
     engine = open_engine(Bundle.load(tiny))
     for width in (4, 64, 8):

@@ -41,6 +41,25 @@ class Engine(Protocol):
         ...
 
 
+class WritesInto(Protocol):
+    """An engine that can write outputs to memory that it is given, so that nobody copies them."""
+
+    def run_into(
+        self, inputs: Mapping[str, np.ndarray], places: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """As `Engine.run`.
+
+        Args:
+            inputs: See there.
+            places: Memory for some outputs by name, contiguous, of their dtype and shape. They are
+                then these arrays.
+
+        Raises:
+            EngineError: See there; or an output has another shape.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class EngineStatus:
     """What is known of one runtime on this machine.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from cineflow.spec.axes import mismatch, root_axis, size_of
 from cineflow.spec.feed import FrameLayout, accepts_frame, frame_layout
 
 _FRAME_TYPES = (np.uint8, np.float32)
+#: Key in the metadata of a field that is not part of the bytes of a state.
+STAYS = "stays in the process"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +27,15 @@ class FeedState:
         reference: The reference frame; None where the feed has none.
         window: The last frames but the newest, oldest first, at most T - 1; empty without a window.
         since_run: Frames pushed since the window's last run; None before the first.
+        last_grey: The last frame as it came, where that was in 8 bits. It only saves work, so it
+            does not leave the process.
     """
 
     last: np.ndarray
     reference: np.ndarray | None = None
     window: tuple[np.ndarray, ...] = ()
     since_run: int | None = None
+    last_grey: np.ndarray | None = field(default=None, metadata={STAYS: True})
 
 
 class FrameFeed:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,11 @@ from cineflow.runtime.carried import KeepsState
 from cineflow.runtime.engine import Engine
 from cineflow.served import Output
 from cineflow.spec import FeedKind, ModelSpec, Role, TensorSpec
+from cineflow.spec.axes import size_of
 from cineflow.spec.outputs import frame_values, motion_in_pixels, require_motion_unit
+
+#: Gives memory for an output by its name, dtype and shape, or None.
+Room = Callable[[str, str, tuple[int, ...]], np.ndarray | None]
 
 #: Order of the strain tensor's entries: xx, yy, xy and xx, yy, zz, xy, xz, yz.
 _ENTRIES = {2: ((0, 0), (1, 1), (0, 1)), 3: ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))}
@@ -80,6 +85,7 @@ def run_frame(
     spec: ModelSpec,
     inputs: Mapping[str, np.ndarray],
     carried: Mapping[str, np.ndarray],
+    places: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> tuple[dict[str, np.ndarray], Mapping[str, np.ndarray]]:
     """One run of a model with what it carries.
 
@@ -88,6 +94,7 @@ def run_frame(
         spec: The model.
         inputs: The inputs of the spec by name.
         carried: The state before the run by name.
+        places: Memory for outputs by name. They are written there if the engine `WritesInto`.
 
     Returns:
         The outputs of the spec by name, and the state after the run by name.
@@ -99,8 +106,10 @@ def run_frame(
     if spec.states and isinstance(engine, KeepsState):
         outputs, after = engine.run_keeping(inputs, carried)
         return checked_outputs(spec, outputs, states=False), after
-    states = {f"{name}_in": value for name, value in carried.items()}
-    found = engine.run({**inputs, **states})
+    taken = {**inputs, **{f"{name}_in": value for name, value in carried.items()}}
+    # Not `isinstance`, which takes as long as a small model.
+    run_into = getattr(engine, "run_into", None) if places else None
+    found = engine.run(taken) if run_into is None else run_into(taken, places)
     arrays = checked_outputs(spec, found)
     return arrays, {one.name: found[f"{one.name}_out"] for one in spec.states}
 
@@ -130,12 +139,33 @@ def checked_outputs(
     return {one.name: arrays[one.name] for one in spec.outputs}
 
 
+def travels_raw(tensor: TensorSpec) -> bool:
+    """Whether an output leaves the server as the model gives it, and not as a reading."""
+    return tensor.role not in (Role.FLOW, Role.DISPLACEMENT) or tensor.time_axis is not None
+
+
+def places_of(spec: ModelSpec, sizes: Mapping[str, int], room: Room) -> dict[str, np.ndarray]:
+    """Memory for the outputs that travel raw, by name, as far as there is room.
+
+    Args:
+        spec: The model.
+        sizes: Of the dynamic axes.
+        room: Gives memory, or None.
+    """
+    places = {}
+    for one in filter(travels_raw, spec.outputs):
+        if all(axis.name in sizes for axis in one.axes):
+            place = room(one.name, one.dtype, tuple(size_of(dim, sizes) for dim in one.shape))
+            if place is not None:
+                places[one.name] = place
+    return places
+
+
 def raw_outputs(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> dict[str, Output]:
     """The outputs as a result carries them. Flow and displacement are added as readings."""
     return {
         one.name: Output(arrays[one.name], one.unit, one.frame, one.role, one.names, one.places)
-        for one in spec.outputs
-        if one.role not in (Role.FLOW, Role.DISPLACEMENT) or one.time_axis is not None
+        for one in filter(travels_raw, spec.outputs)
     }
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from cineflow.errors import SpecError
-from cineflow.runtime.feed import FeedState
+from cineflow.runtime.feed import STAYS, FeedState
 from cineflow.runtime.state import StreamState
 
 _MAGIC = b"cineflow state 1"
@@ -44,7 +44,7 @@ def state_to_bytes(state: StreamState) -> bytes:
         "state": values,
     }
     text = json.dumps(header).encode()
-    return b"".join((_MAGIC, _LENGTH.pack(len(text)), text, *(a.tobytes() for a in arrays)))
+    return b"".join((_MAGIC, _LENGTH.pack(len(text)), text, *(a.data for a in arrays)))
 
 
 def state_from_bytes(data: bytes | memoryview) -> StreamState:
@@ -86,13 +86,13 @@ def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(value, FeedState):
         value = dataclasses.replace(
             value,
-            last=_narrow(value.last),
+            last=_narrow(value.last) if value.last_grey is None else value.last_grey,
             reference=None if value.reference is None else _narrow(value.reference),
             window=tuple(map(_narrow, value.window)),
         )
     if dataclasses.is_dataclass(value):
-        names = [one.name for one in dataclasses.fields(value)]
-        return {name: _plain(getattr(value, name), arrays) for name in names}
+        kind: Any = type(value)
+        return {name: _plain(getattr(value, name), arrays) for name in _names(kind)}
     if isinstance(value, Mapping):
         return {name: _plain(item, arrays) for name, item in value.items()}
     if isinstance(value, tuple):
@@ -182,5 +182,11 @@ def _of(kind: Any, value: Any, name: str) -> Any:
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    names = {one.name for one in dataclasses.fields(kind)}
-    return {name: hint for name, hint in typing.get_type_hints(kind).items() if name in names}
+    hints = typing.get_type_hints(kind)
+    return {name: hints[name] for name in _names(kind)}
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """The fields of a dataclass that leave the process."""
+    return tuple(one.name for one in dataclasses.fields(kind) if STAYS not in one.metadata)

@@ -23,10 +23,12 @@ from cineflow.runtime.engine import Engine
 from cineflow.runtime.feed import FrameFeed, given_arrays, zero_states
 from cineflow.runtime.following import numbered, require_same_spacing, require_time
 from cineflow.runtime.readings import (
+    Room,
     area_readings,
     checked_outputs,
     landmark_readings,
     motion_of,
+    places_of,
     raw_outputs,
     run_frame,
     strain_of,
@@ -131,6 +133,7 @@ class Stream:
         beat: bool | None = None,
         time_ms: float | None = None,
         given: Mapping[str, np.ndarray] | None = None,
+        room: Room | None = None,
     ) -> Result:
         """Take one frame.
 
@@ -146,6 +149,8 @@ class Stream:
                 every frame of a stream or for none.
             given: The model's further inputs by name: those `at_start` with the first frame, the
                 others with every frame.
+            room: Gives memory for an output that travels raw, by its name, dtype and shape, or
+                None. The result's output is there then, if the engine can write to it.
 
         Raises:
             FrameError: Rank, type, size, index, beat, time or a given input does not fit, or a
@@ -165,7 +170,7 @@ class Stream:
                 once = set(self.spec.feed.at_start) & set(given or {})
                 self._offered |= {name: np.array((given or {})[name]) for name in once}
                 given = self._offered | dict(given or {})
-            result, self._state = self._next(frame, index, beat, time_ms, given or {})
+            result, self._state = self._next(frame, index, beat, time_ms, given or {}, room)
         finally:
             self._lock.release()
         ended_s = time.perf_counter()
@@ -194,6 +199,7 @@ class Stream:
         beat: bool | None,
         time_ms: float | None,
         given: Mapping[str, np.ndarray],
+        room: Room | None,
     ) -> tuple[Result, StreamState]:
         """The result of a frame and the state after it; nothing is assigned here."""
         before = self._state
@@ -204,6 +210,8 @@ class Stream:
         past = before if gap <= self._most_lost or self.spec.feed.at_start else None
         feed_before = None if past is None else past.feed
         inputs, feed, why = self._feed.inputs(feed_before, image, renew=bool(beat))
+        if frame.dtype == np.uint8:
+            feed = changed(feed, last_grey=frame.copy())
         # A new reference also ends what the model carries, whether it runs for this frame or not.
         kept = past is not None and not (beat and self._feed.keeps_reference)
         carried = past.tensors if past is not None and kept else {}
@@ -212,7 +220,8 @@ class Stream:
         if inputs is not None:
             states = carried if ran else zero_states(self.spec, sizes)
             taken = inputs | at_start | each
-            arrays, carried = run_frame(self._engine, self.spec, taken, states)
+            places = places_of(self.spec, sizes, room) if room is not None else {}
+            arrays, carried = run_frame(self._engine, self.spec, taken, states, places)
             ran = True
         after = StreamState(
             model=self.model,

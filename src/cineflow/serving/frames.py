@@ -6,6 +6,7 @@ it; turns.py decides which frames run at once.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -100,7 +101,7 @@ class Frames:
         self._hang = hang
         self._metrics = metrics
         self._events = events
-        self._stopping = stopping
+        self._stopping = str(stopping)
         self._backward = backward
 
     def take_turns(self, request: Request) -> bool:
@@ -176,7 +177,7 @@ class Frames:
         self, frame: np.ndarray, request: Request, parameters: Mapping[str, Any]
     ) -> tuple[Mapping[str, np.ndarray], Callable[[], None]]:
         began_s = time.perf_counter()
-        if self._stopping.exists():
+        if os.path.exists(self._stopping):
             raise ServerStoppingError(
                 "a server that keeps running",
                 "one that is being stopped; the frame was not tracked",
@@ -185,7 +186,7 @@ class Frames:
             )
         stream = self._streams.get(request.correlation_id())
         with self._hang.within(self._deadlines.hang_s(stream)):
-            result = stream.push(frame, **self._with_frame(request))
+            result = stream.push(frame, room=request.room, **self._with_frame(request))
         wanted = request.requested_output_names()
         deadline = self._deadlines.says(stream, frame.size, parameters)
         if deadline is not None:

@@ -9,11 +9,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from cineflow.runtime.readings import Room
+
 SEQUENCE_START, SEQUENCE_END = 1, 2  # bits of InferenceRequest.flags()
 
 
 class Request(Protocol):
-    """A frame of a stream, or what begins or ends one."""
+    """A frame of a stream, or what begins or ends one.
+
+    Attributes:
+        room: Memory of the client that outputs may be written to, as `Stream.push` takes it.
+    """
+
+    room: Room | None
 
     def correlation_id(self) -> int | str:
         """The sequence."""
@@ -35,6 +43,8 @@ class TritonRequest:
         pb: Triton's module.
         request: A `pb_utils.InferenceRequest`.
     """
+
+    room: Room | None = None
 
     def __init__(self, pb: Any, request: Any) -> None:
         self._pb = pb
@@ -68,6 +78,8 @@ class KeptRequest:
     Attributes:
         sender: Sends its response.
     """
+
+    room: Room | None = None
 
     def __init__(self, request: Any) -> None:
         self.sender = request.get_response_sender()

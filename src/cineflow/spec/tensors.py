@@ -185,7 +185,7 @@ class TensorSpec:
         known = {} if sizes is None else sizes
         wrong = [reason for dim, size in pairs if (reason := mismatch(dim, size, known))]
         swapped = not array.dtype.isnative
-        if not same_rank or wrong or swapped or array.dtype.name != self.dtype:
+        if not same_rank or wrong or swapped or array.dtype != self.dtype:
             order = "big-endian " if array.dtype.byteorder == ">" else "little-endian "
             raise ArgumentError(
                 f"{self.name}: {self.dtype} [{self.describe_shape()}]",

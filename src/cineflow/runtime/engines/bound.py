@@ -27,7 +27,7 @@ class BoundRuns:
     Args:
         ort: The module onnxruntime.
         session: An `InferenceSession`.
-        spec: Its model, which has a state.
+        spec: Its model.
         provider: The session's execution provider.
     """
 
@@ -77,6 +77,32 @@ class BoundRuns:
                 raise EngineError(f"a finite {name}_out", "NaN or infinite values")
         outputs = (value.numpy() for value in values[: len(self._outputs)])
         return dict(zip(self._outputs, outputs, strict=True)), after
+
+    def run_into(
+        self, arrays: Mapping[str, np.ndarray], places: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """One run of all inputs and outputs of the graph, in host memory; see `WritesInto`.
+
+        Raises:
+            Exception: As `run`.
+        """
+        binding = self._session.io_binding()
+        for name, array in arrays.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        names = [*self._outputs, *(f"{name}_out" for name in self._states)]
+        for name in names:
+            if (place := places.get(name)) is None:
+                binding.bind_output(name)
+            else:
+                binding.bind_output(
+                    name, "cpu", 0, place.dtype.type, place.shape, place.ctypes.data
+                )
+        self._session.run_with_iobinding(binding)
+        values = dict(zip(names, binding.get_outputs(), strict=True))
+        return {
+            name: places[name] if name in places else value.numpy()
+            for name, value in values.items()
+        }
 
 
 def device_checks(

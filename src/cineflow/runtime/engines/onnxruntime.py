@@ -112,6 +112,16 @@ class OnnxRuntimeEngine:
             raise self._failure(error) from error
         return dict(zip(self._outputs, values, strict=True))
 
+    def run_into(
+        self, inputs: Mapping[str, np.ndarray], places: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """See `cineflow.runtime.engine.WritesInto`."""
+        arrays = check_inputs(self._inputs, inputs)
+        try:
+            return self._bound.run_into(arrays, places)
+        except Exception as error:  # as above
+            raise self._failure(error) from error
+
     def run_keeping(
         self, inputs: Mapping[str, np.ndarray], carried: Mapping[str, np.ndarray]
     ) -> tuple[dict[str, np.ndarray], Carried]:
