@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from cineflow.serving.direct import DirectRequest, Door, Respond
 from cineflow_client import Client, StreamClosed
 from cineflow_client.direct import Direct
 from cineflow_client.ring import SharedRing
+from cineflow_client.served import Messages, changed, packed
 from cineflow_client.wire import Answer, Step
 
 FRAME = np.arange(12, dtype=np.uint8).reshape(3, 4)
@@ -26,6 +28,7 @@ class Model:
 
     def __init__(self) -> None:
         self.may = threading.Semaphore(0)
+        self.more: dict[str, np.ndarray] = {}  # further outputs
         self.seen: list[Mapping[str, np.ndarray]] = []
         self.ended: list[int] = []
         self.door = Door(lambda sequence: sequence == 7, self._compute, self.ended.append)
@@ -35,7 +38,7 @@ class Model:
         arrays = {name: array for name in names if (array := request.input(name)) is not None}
         self.seen.append({name: array.copy() for name, array in arrays.items()})
         self.may.acquire()
-        respond({"same": arrays["frame"].astype(np.float32), "small": np.arange(2)})
+        respond({"same": arrays["frame"].astype(np.float32), "small": np.arange(2)} | self.more)
 
 
 class Taker:
@@ -94,6 +97,84 @@ def test_who_waits_reads(model: Model, direct: Direct, ring: SharedRing) -> None
     np.testing.assert_array_equal(seen["frame"], FRAME)
     assert (seen["frame_index"].tolist(), seen["time_ms"].tolist()) == ([3], [1.5])
     assert "beat" not in seen
+
+
+def test_large_outputs_come_in_the_message(model: Model, direct: Direct, ring: SharedRing) -> None:
+    """Each array can be written to, and a small one does not keep the memory of a large one."""
+    taker = Taker()
+    more = {"state": np.arange(1_000_003) % 251, "half": np.arange(70_000, dtype=np.float16)}
+    more = {"state": more["state"].astype(np.uint8), "half": more["half"].reshape(7, -1)}
+    more |= {"none": np.zeros((0, 3)), "turned": np.arange(12.0).reshape(3, 4).T}
+    model.more = more
+    for count in range(1, 4):
+        ring.put_frame(0, FRAME)
+        direct.send(str(count), STEP, ["small", *more], {}, leads=True)
+        model.may.release()
+        direct.lead(lambda: taker, str(count), lambda n=count: len(taker.came) == n, 5.0)
+    for _, arrays in taker.came:
+        for name, wanted in (more | {"small": np.arange(2)}).items():
+            assert arrays[name].dtype == wanted.dtype
+            np.testing.assert_array_equal(arrays[name], wanted)
+            arrays[name][...] = 1
+        owners = {name: array.base is None for name, array in arrays.items()}
+        assert owners == {"small": True, "state": False, "half": True, "none": True, "turned": True}
+
+
+def test_a_state_comes_in_a_slot_of_its_own(model: Model) -> None:
+    """With all results of its frame. A second one at the same time comes in the message."""
+    ring = SharedRing(2, {"frame": 48, "same": 48}, lambda name, size: None, 5000)
+    direct, taker = Direct(model.door.name, "the session", 7, ring), Taker()
+    inside: list[list[bool]] = []
+    read = direct._answer
+
+    def noted(header: dict[str, Any], payload: Any) -> Answer:
+        inside.append([output[3] for output in header["outputs"]])
+        return read(header, payload)
+
+    direct._answer = noted  # type: ignore[method-assign]
+    try:
+        for count, byte_size in enumerate((5000, 4000, 3000, 5001)):
+            model.more = {"state": np.full(byte_size, count, np.uint8)}
+            for slot in range(2):
+                ring.put_frame(slot, FRAME + slot)
+                step = changed(STEP, frame=FRAME + slot, slot=slot)
+                direct.send(f"{count}-{slot}", step, ["same", "state"], {}, leads=True)
+            for slot in range(2):
+                model.may.release()
+                there = len(taker.came)
+                direct.lead(
+                    lambda: taker, f"{count}-{slot}", lambda n=there: len(taker.came) > n, 5.0
+                )
+            for slot, (_, arrays) in enumerate(taker.came[-2:]):
+                np.testing.assert_array_equal(arrays["same"], FRAME + slot)
+                np.testing.assert_array_equal(arrays["state"], model.more["state"])
+            assert inside[-2:] == [[True, byte_size <= 5000], [False, False]]
+    finally:
+        direct.close()
+        direct.release()
+        ring.close()
+
+
+def test_a_large_payload_may_pause(ring: SharedRing) -> None:
+    """Whoever waits for it gives up in time, and the next one reads the rest."""
+    here, there = socket.socketpair()
+    with here, there:
+        messages = Messages(here)
+        array = np.arange(300_000, dtype=np.uint8)
+        whole = packed({"id": "1"}, array.nbytes) + array.tobytes() + packed({"id": "2"})
+        for start, end in ((0, 5), (5, 30), (30, 70_000), (70_000, 200_000)):
+            there.sendall(whole[start:end])
+            assert messages.next(0.0) is None
+            assert messages.next(0.01) is None
+        there.sendall(whole[200_000:])
+        header, payload = messages.next(5.0) or ({}, b"")
+        assert header == {"id": "1"}
+        np.testing.assert_array_equal(np.frombuffer(payload, np.uint8), array)
+        assert messages.next(5.0) == ({"id": "2"}, b"")
+        there.sendall(whole[:100_000])
+        there.close()
+        with pytest.raises(EOFError):
+            messages.next(5.0)
 
 
 def test_a_wait_ends_in_time_and_a_thread_reads_the_rest(

@@ -102,6 +102,7 @@ def test_the_server_is_killed_and_comes_back(
                     require_same(stream.push(frame), here)
                 assert stream.resumed == 1
                 assert stream.transport == transport
+                assert stream.direct == (transport == "shm")  # as before the loss
 
 
 @pytest.mark.slow

@@ -152,7 +152,7 @@ def test_clients_that_do_not_read_take_nobody_s_place(server: TritonServer, begu
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"slot": 4}, "inside the ring"),
+        ({"slot": 40}, "inside the ring"),
         ({"frame_at": -1}, "inside the ring"),
         ({"frame_at": 2**40}, "inside the ring"),
         ({"frame_at": "0"}, "inside the ring"),

@@ -41,7 +41,9 @@ std::string hello(std::uint64_t sequence, const Memory& ring) {
   std::string header = R"({"sequence":)" + std::to_string(sequence) + R"(,"slot_bytes":)" +
                        std::to_string(ring.area_stride()) + R"(,"parts":{)";
   const char* between = "";
-  for (const Part& part : ring.parts()) {
+  std::vector<Part> parts = ring.parts();
+  if (ring.state_part().bytes > 0) parts.push_back(ring.state_part());
+  for (const Part& part : parts) {
     std::string quoted = json_of({part.name});  // ["name"]
     header += between + quoted.substr(1, quoted.size() - 2) + ":[" +
               std::to_string(ring.part_offset(0, part)) + "," + std::to_string(part.bytes) + "]";
@@ -247,6 +249,9 @@ bool Direct::read_one() noexcept {
   try {
     Incoming::Message message;
     while (!incoming_.next(&message)) {
+      // Not `recv` alone, which also wakes when the other side has read what was sent.
+      pollfd one{socket_, POLLIN, 0};
+      if (poll(&one, 1, -1) < 0 && errno != EINTR) fail("poll");
       const auto count = recv(socket_, incoming_.room(), incoming_.room_bytes(), 0);
       if (count == 0) throw std::runtime_error("its direct connection has ended");
       if (count > 0) {

@@ -91,7 +91,7 @@ Live::Live(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> 
       std::make_shared<Session>(connection_, model_, declared_, 0, std::map<std::string, Given>());
   const auto memory =
       session_->settle(options_.transport, buffers_, frame_bytes_, options_.slots + kLeases,
-                       wanted_, padding_.size(), patience_);
+                       wanted_, padding_.size(), options_.resume_s > 0, patience_);
   traffic_.use(std::make_shared<Frames>(memory, buffers_));
   feeder_ = std::thread([this] { feed(); });
   receiver_ = std::thread([this] { receive(); });

@@ -112,7 +112,8 @@ class Live : public std::enable_shared_from_this<Live> {
   void fail(const Error& error);
   std::map<std::string, Given> beginning() const;
   std::vector<std::string> outputs(bool asked) const;
-  int take_area(Session& session, std::uint64_t number);
+  /// `brings_state`: the result goes straight to the ring, and brings the state.
+  int take_area(Session& session, std::uint64_t number, bool brings_state = false);
   void sequence_ended();
 
   const std::shared_ptr<Connection> connection_;

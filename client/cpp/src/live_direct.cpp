@@ -37,7 +37,7 @@ bool Live::leave_at_once() noexcept {
 bool Live::leave_directly(Session& session, const FrameRef& frame, bool asked,
                           bool leads) noexcept {
   const std::uint64_t number = frame.step().number;
-  const int area = take_area(session, number);
+  const int area = take_area(session, number, asked);
   return session.send_directly({number, frame, area, asked}, leads);
 }
 

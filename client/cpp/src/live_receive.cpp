@@ -303,7 +303,7 @@ std::shared_ptr<Session> Live::begin() {
   std::shared_ptr<Memory> memory;
   try {
     memory = next->settle(options_.transport, buffers_, frame_bytes_, options_.slots + kLeases,
-                          wanted_, padding_.size(), patience_);
+                          wanted_, padding_.size(), true, patience_);
   } catch (...) {
     next->release(patience_);
     throw;

@@ -99,24 +99,33 @@ unsigned char* create(const std::string& path, std::size_t bytes, int* descripto
 
 }  // namespace
 
-Memory::Memory(int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts)
+Memory::Memory(int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts,
+               std::size_t state_bytes)
     : process_(getpid()),
       frame_bytes_(frame_bytes),
       frame_stride_(aligned(frame_bytes)),
-      parts_(std::move(parts)) {
+      parts_(std::move(parts)),
+      areas_(areas) {
   areas_offset_ = times(static_cast<std::size_t>(frames), frame_stride_);
   for (Part& part : parts_) {
     part.offset = area_stride_;
     area_stride_ = plus(area_stride_, aligned(part.bytes));
   }
   bytes_ = plus(areas_offset_, times(static_cast<std::size_t>(areas), area_stride_));
+  if (state_bytes > 0) {
+    state_.bytes = state_bytes;
+    state_.offset = area_stride_;
+    bytes_ = plus(bytes_, plus(area_stride_, aligned(state_bytes)));
+  }
   for (int area = areas; area-- > 0;) free_areas_.push_back(area);
 }
 
 std::shared_ptr<Memory> Memory::shared(
     int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts,
-    const std::function<void(const std::string&, std::size_t)>& register_region) {
-  std::shared_ptr<Memory> memory(new Memory(frames, frame_bytes, areas, std::move(parts)));
+    const std::function<void(const std::string&, std::size_t)>& register_region,
+    std::size_t state_bytes) {
+  std::shared_ptr<Memory> memory(
+      new Memory(frames, frame_bytes, areas, std::move(parts), state_bytes));
   sweep();
   const std::string name = new_name();
   const std::string path = std::string(kFolder) + "/" + name;
@@ -133,7 +142,7 @@ std::shared_ptr<Memory> Memory::shared(
 }
 
 std::shared_ptr<Memory> Memory::own(int frames, std::size_t frame_bytes) {
-  std::shared_ptr<Memory> memory(new Memory(frames, frame_bytes, 0, {}));
+  std::shared_ptr<Memory> memory(new Memory(frames, frame_bytes, 0, {}, 0));
   void* start = mmap(nullptr, memory->bytes_, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (start == MAP_FAILED) {
@@ -169,10 +178,21 @@ int Memory::take_area() noexcept {
   return area;
 }
 
+int Memory::take_state_area() noexcept {
+  const std::lock_guard<Lock> guard(lock_);
+  if (state_.bytes == 0 || state_area_used_) return -1;
+  state_area_used_ = true;
+  return areas_;
+}
+
 void Memory::free_area(int area) noexcept {
   if (area < 0 || getpid() != process_) return;  // a forked child may have inherited a held lock
   const std::lock_guard<Lock> guard(lock_);
-  free_areas_.push_back(area);  // it was in there before, so there is room
+  if (is_state_area(area)) {
+    state_area_used_ = false;
+  } else {
+    free_areas_.push_back(area);  // it was in there before, so there is room
+  }
 }
 
 int Memory::areas_left() noexcept {

@@ -28,9 +28,13 @@ class Memory {
   /// Shared memory for `frames` frames and `areas` results. `register_region` makes the server map
   /// it, and throws if it cannot. Throws kSharedMemoryUnavailable, and kCineflowClientError: more
   /// bytes than can be.
+  ///
+  /// With `state_bytes` there is one more area, for the result of a frame that brings the state of
+  /// the stream, and the state.
   static std::shared_ptr<Memory> shared(
       int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts,
-      const std::function<void(const std::string&, std::size_t)>& register_region);
+      const std::function<void(const std::string&, std::size_t)>& register_region,
+      std::size_t state_bytes = 0);
   /// Memory of this process. Throws kCineflowClientError: not enough.
   static std::shared_ptr<Memory> own(int frames, std::size_t frame_bytes);
   ~Memory();
@@ -46,6 +50,8 @@ class Memory {
 
   /// Null: that output travels in the message.
   const Part* part(const std::string& name) const noexcept;
+  /// What only the area for a state has; of 0 bytes where there is no such area.
+  const Part& state_part() const noexcept { return state_; }
   std::size_t part_offset(int area, const Part& part) const noexcept {
     return areas_offset_ + static_cast<std::size_t>(area) * area_stride_ + part.offset;
   }
@@ -64,21 +70,28 @@ class Memory {
 
   /// An area that no frame and no result uses; -1: all are used.
   int take_area() noexcept;
+  /// The area for a state; -1: it is used.
+  int take_state_area() noexcept;
+  bool is_state_area(int area) const noexcept { return area == areas_; }
   /// Does nothing in a forked child.
   void free_area(int area) noexcept;
   int areas_left() noexcept;
 
  private:
-  Memory(int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts);
+  Memory(int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts,
+         std::size_t state_bytes);
 
   const pid_t process_;
   std::string region_;
   std::size_t frame_bytes_, frame_stride_ = 0, areas_offset_ = 0, area_stride_ = 0, bytes_ = 0;
   std::vector<Part> parts_;
+  Part state_{"state"};
+  int areas_;  // without the one for a state
   unsigned char* start_ = nullptr;
   int descriptor_ = -1;
   Lock lock_;  // of the free areas
   std::vector<int> free_areas_;
+  bool state_area_used_ = false;
 };
 
 /// Those of `names` that are rings of a program that no longer runs.

@@ -123,6 +123,16 @@ Value one_of_four(double value) {
   return static_cast<Value>(whole(value));
 }
 
+/// The bytes of a state, which are large: moved out of the response where nobody else wants them.
+void take_state(Response& response, const Tensor& view, bool copies, std::string* state) {
+  for (std::string& raw : *response.mutable_infer_response()->mutable_raw_output_contents()) {
+    if (copies || raw.data() != view.data) continue;
+    *state = std::move(raw);
+    return;
+  }
+  state->assign(static_cast<const char*>(view.data), view.byte_size());
+}
+
 }  // namespace
 
 ResultReader::ResultReader(std::shared_ptr<const Model> model, Padding padding, bool shows_state)
@@ -163,7 +173,7 @@ std::shared_ptr<Result> ResultReader::read(std::unique_ptr<Response> response,
   auto result = std::make_shared<Result>();
   read_tensors(*result, *kept);
   if (const Tensor found = result->tensor("state")) {
-    state->assign(static_cast<const char*>(found.data), found.byte_size());
+    take_state(*kept->response, found, shows_state_, state);
   }
   if (kept->area >= 0 && kept->memory->areas_left() < spare) {  // the caller keeps many results
     std::size_t bytes = 0;
@@ -214,6 +224,9 @@ void ResultReader::read_tensors(Result& result, Result::Kept& kept) const {
   result.tensors.reserve(static_cast<std::size_t>(count));
   for (const auto& output : message.outputs()) {
     const Part* part = kept.area >= 0 ? kept.memory->part(output.name()) : nullptr;
+    if (kept.area >= 0 && kept.memory->is_state_area(kept.area) && output.name() == "state") {
+      part = &kept.memory->state_part();
+    }
     const bool in_message = each && !message.raw_output_contents(next).empty();
     if (part != nullptr && !in_message) {
       if (each) ++next;

@@ -75,18 +75,21 @@ Session::Session(std::shared_ptr<Connection> connection, std::shared_ptr<const M
 std::shared_ptr<Memory> Session::settle(Transport wanted_transport, int frames,
                                         std::size_t frame_bytes, int areas,
                                         const std::vector<std::string>& wanted, const Sizes& size,
-                                        const Patience& patience) {
+                                        bool keeps_state, const Patience& patience) {
   if (wanted_transport != Transport::kGrpc) {
     std::vector<Part> parts;
     for (const Port& port : model_->ports) {
       const std::size_t bytes = model_->ring_bytes(port, size);
       if (bytes > 0 && has(wanted, port.name)) parts.push_back({port.name, bytes, 0});
     }
+    const bool in_ring = keeps_state && !has(wanted, "state") && may_be_direct(*model_);
     try {
-      memory = Memory::shared(frames, frame_bytes, areas, std::move(parts),
-                              [&](const std::string& name, std::size_t bytes) {
-                                connection_->register_memory(name, bytes, &patience);
-                              });
+      memory = Memory::shared(
+          frames, frame_bytes, areas, std::move(parts),
+          [&](const std::string& name, std::size_t bytes) {
+            connection_->register_memory(name, bytes, &patience);
+          },
+          in_ring ? model_->state_bytes(size) : 0);
       region_ = memory->region();
       transport = Transport::kSharedMemory;
       return memory;

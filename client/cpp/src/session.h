@@ -26,12 +26,13 @@ class Session {
   Session(std::shared_ptr<Connection> connection, std::shared_ptr<const Model> model,
           const Declared& declared, std::uint64_t resumed, std::map<std::string, Given> at_start);
 
-  /// Have the server map a ring of `frames` frames, or fall back to gRPC tensors. Returns the
-  /// memory for frames. Throws kSharedMemoryUnavailable (kSharedMemory only), kServerUnavailable,
+  /// Have the server map a ring of `frames` frames, or fall back to gRPC tensors. `keeps_state`:
+  /// some frames will bring the state, which nobody else wants. Returns the memory for frames.
+  /// Throws kSharedMemoryUnavailable (kSharedMemory only), kServerUnavailable,
   /// kCineflowClientError: it does not fit into memory.
   std::shared_ptr<Memory> settle(Transport transport, int frames, std::size_t frame_bytes,
                                  int areas, const std::vector<std::string>& wanted,
-                                 const Sizes& size, const Patience& patience);
+                                 const Sizes& size, bool keeps_state, const Patience& patience);
 
   /// Connect to the process of the model, which has said its `name`. Throws std::runtime_error:
   /// that does not work.

@@ -23,7 +23,7 @@ from cineflow_client.intake import Intake
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.pending import Pending
 from cineflow_client.resume import AGAIN, Resumer
-from cineflow_client.served import DIRECT, Codec, Result, changed
+from cineflow_client.served import Codec, Result, changed
 from cineflow_client.session import ALIVE_ID, END_ID, Session
 from cineflow_client.slots import Slots
 from cineflow_client.wire import (
@@ -91,7 +91,9 @@ class Delivery:
             )
         if request_id == ALIVE_ID or request_id.startswith(AGAIN):
             # A question that the end has overtaken is about a sequence that is no more.
-            if error is not None and self._slots.closed is None:
+            if error is None:
+                self._go_direct(session, answer.offer)
+            elif self._slots.closed is None:
                 self._lose(session, error)
             return
         # It stays listed until it is read: the end of the stream settles it too.
@@ -130,8 +132,7 @@ class Delivery:
             received_s=received_s,
         )
         result = read_result(arrays, self._codec, elapsed_ms, place)
-        if session.ring is not None and session.link.direct is None:
-            self._go_direct(session, str(self._codec.notes(arrays).get(DIRECT, "")))
+        self._go_direct(session, answer.offer)
         self.late_frames += self._declared.late(elapsed_ms)
         session.tell(round(1e3 * elapsed_ms), self.late_frames)
         deadline = result.deadline
@@ -142,7 +143,7 @@ class Delivery:
 
     def _go_direct(self, session: Session, name: str) -> None:
         """Frames go straight to the model's process from here on, if it offers that."""
-        if session.open_direct(name):
+        if session.ring is not None and session.open_direct(name):
             threading.Thread(
                 target=session.follow,
                 args=(weakref.ref(self),),

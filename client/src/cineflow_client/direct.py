@@ -9,6 +9,7 @@ thread reads.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import struct
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from cineflow_client.ring import SharedRing
-from cineflow_client.served import Messages, packed
+from cineflow_client.served import STATE, Messages, Payload, packed
 from cineflow_client.wire import Answer, Step
 
 #: Seconds that the model's process gets to accept the connection.
@@ -70,6 +71,8 @@ class Direct:
             if _CREDENTIALS.unpack(said)[1] != os.geteuid():
                 raise PermissionError("another user's process")
             parts = {part: (ring.offsets[part], room) for part, room in ring.parts.items()}
+            if ring.state_bytes:
+                parts[STATE.name] = (ring.offsets[STATE.name], ring.state_bytes)
             hello = {"sequence": sequence, "slot_bytes": ring.slot_bytes, "parts": parts}
             socket.send_fds(self._socket, [packed(hello)], [ring.descriptor])
             self._messages = Messages(self._socket)
@@ -90,6 +93,7 @@ class Direct:
         self._wanted = threading.Event()  # the thread is to read
         self._lock = threading.Condition()  # of what follows
         self._unanswered: dict[str, None] = {}
+        self._with_state = ""  # the frame whose result goes to the ring's slot for states
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -126,6 +130,10 @@ class Direct:
             header["time_ms"] = float(step.time_ms)
         if told:
             header["parameters"] = told
+        if self._ring.state_bytes and STATE.name in wanted:
+            header["frame_at"] = self._ring.offset(step.slot, "frame")
+            header["slot"] = None if self._with_state else self._ring.state_slot
+            self._with_state = self._with_state or request_id
         with self._lock:
             self._unanswered[request_id] = None
             # If it has ended, whoever reads learns it, and what becomes of this frame.
@@ -211,6 +219,8 @@ class Direct:
                     taker.deliver(self._held, self._session)
                 except Exception as error:  # also after a bug here, nobody must wait for ever
                     reason = f"{type(error).__name__}: {error}"
+                if self._held.request_id == self._with_state:
+                    self._with_state = ""
                 self._held = None  # still there after Ctrl-C: the next one to read delivers it
             if reason or self._bye:
                 if not self._ending:
@@ -226,7 +236,7 @@ class Direct:
             return False
         self._bye = bool(message[0].get("bye"))
         if not self._bye:
-            answer = _answer(*message, self._ring)
+            answer = self._answer(*message)
             with self._lock:
                 self._unanswered.pop(answer.request_id, None)
                 if not self._unanswered:
@@ -234,20 +244,25 @@ class Direct:
             self._held = answer
         return True
 
+    def _answer(self, header: dict[str, Any], payload: Payload) -> Answer:
+        """The answer that a message is."""
+        request_id, outputs = header["id"], header.get("outputs", [])
+        ring, with_state = self._ring, request_id == self._with_state
 
-def _answer(header: dict[str, Any], payload: bytes, ring: SharedRing) -> Answer:
-    """The answer that a message is."""
-    outputs = header.get("outputs", [])
+        def arrays(slot: int) -> dict[str, np.ndarray]:
+            if with_state:
+                assert ring.state_slot is not None
+                slot = ring.state_slot
+            found, at = {}, 0
+            for name, dtype, shape, inside in outputs:
+                if inside:
+                    found[name] = ring.take(slot, name, dtype, tuple(shape))
+                    continue
+                array = np.frombuffer(payload, dtype, math.prod(shape), at).reshape(shape)
+                at += array.nbytes
+                # A copy: it can be written to, and does not keep the other arrays.
+                alone = array.flags.writeable and 2 * array.nbytes > len(payload)
+                found[name] = array if alone else array.copy()
+            return found
 
-    def arrays(slot: int) -> dict[str, np.ndarray]:
-        found, at = {}, 0
-        for name, dtype, shape, inside in outputs:
-            if inside:
-                found[name] = ring.take(slot, name, dtype, tuple(shape))
-                continue
-            array = np.frombuffer(payload, dtype, int(np.prod(shape)), at).reshape(shape)
-            found[name] = array.copy()  # its own, and writeable
-            at += array.nbytes
-        return found
-
-    return Answer(header["id"], header.get("error", ""), arrays)
+        return Answer(request_id, header.get("error", ""), arrays)

@@ -30,6 +30,8 @@ from cineflow_client.shapes import resolved
 FIELDS = ("flow", "displacement", "strain")
 #: Fewer values than this travel inside the message.
 _LEAST_IN_RING = 1024
+#: What a state has next to its frames, fields and tensors; and the largest one that has room.
+_STATE_REST, _MOST_STATE = 96 << 10, 16 << 20
 
 
 class Link:
@@ -74,14 +76,14 @@ class Link:
         """
         self._outbox.put(request)
 
-    def open_ring(self, slots: int, parts: dict[str, int]) -> None:
+    def open_ring(self, slots: int, parts: dict[str, int], state_bytes: int) -> None:
         """Make the server map a ring.
 
         Raises:
             SharedMemoryUnavailable: See `SharedRing`.
             ServerUnavailable: No server responds.
         """
-        ring = SharedRing(slots, parts, self._connection.register_memory)
+        ring = SharedRing(slots, parts, self._connection.register_memory, state_bytes)
         with self._lock:
             if not self._ended:
                 self.ring = ring
@@ -159,6 +161,29 @@ def ring_parts(model: ModelInfo, wanted: list[str], size: tuple[int, ...]) -> di
         if shape is not None and math.prod(shape) >= _LEAST_IN_RING:
             parts[port.name] = math.prod(shape) * np.dtype(port.dtype).itemsize
     return parts
+
+
+def state_bytes(model: ModelInfo, size: tuple[int, ...]) -> int:
+    """Bytes that the state of a stream of 8-bit frames has at most, as far as the spec says.
+
+    0: too many to keep room for. What is larger travels in the message.
+    """
+    feed, rank, pixels = model.spec["feed"], model.frame_rank, math.prod(size)
+    frames = 1
+    if feed["kind"] == "reference":
+        frames += 1
+    if feed["kind"] == "window":
+        frames += feed["length"] + len(feed["inputs"]) - 2
+    if any(item["role"] == "flow" for item in model.spec["outputs"]):
+        frames += 2 * 4 * rank  # two fields of floats
+    needed = _STATE_REST + frames * pixels
+    sizes = model.axis_sizes(size)
+    for item in model.spec["states"]:
+        shape = resolved(item["shape"], sizes)
+        if shape is None:
+            return 0
+        needed += math.prod(shape) * np.dtype(item["dtype"]).itemsize
+    return needed if needed <= _MOST_STATE else 0
 
 
 def _requests(outbox: queue.SimpleQueue[Any]) -> Iterator[Any]:

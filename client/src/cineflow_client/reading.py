@@ -41,8 +41,10 @@ def _hand_over(stream_ref: weakref.ref[Receiver], session: Session) -> ServerDie
             stream = stream_ref()
             if stream is None:
                 break
-            session.answered(response.infer_response.id)
-            stream.deliver(answer_of(response, session.link.ring), session)
+            request_id = response.infer_response.id
+            session.answered(request_id)
+            starts = request_id == session.starter
+            stream.deliver(answer_of(response, session.link.ring, starts=starts), session)
             del stream, response
         reason = "the server closed the stream"
     except grpc.RpcError as error:

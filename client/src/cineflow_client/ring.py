@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from cineflow_client.errors import SharedMemoryUnavailable
+from cineflow_client.served import STATE
 
 _FOLDER = Path("/dev/shm")
 _ALIGNMENT = 64
@@ -28,15 +29,20 @@ _ALIGNMENT = 64
 class SharedRing:
     """Memory for `slots` frames and their results.
 
-    A slot holds the frame, then each part of its result, each aligned to 64 bytes.
+    A slot holds the frame, then each part of its result, each aligned to 64 bytes. Behind the slots
+    there may be one more, for the result of a frame that brings the state of the stream; the state
+    lies behind that.
 
     Args:
         slots: How many frames may be in flight.
         parts: Bytes of each part of a slot by name, "frame" first.
         register: Called with (segment name, bytes); makes the server map it, raises if it cannot.
+        state_bytes: Of the largest state that has room; 0: there is no slot for it.
 
     Attributes:
         name: The region's name at the server.
+        parts, state_bytes: As given.
+        state_slot: The slot for a result with the state; None without.
         offsets: Bytes from a slot's start to each part.
         slot_bytes: Bytes from one slot to the next.
         descriptor: Of the memory, for another process; -1 once it was closed.
@@ -47,17 +53,27 @@ class SharedRing:
     """
 
     def __init__(
-        self, slots: int, parts: Mapping[str, int], register: Callable[[str, int], None]
+        self,
+        slots: int,
+        parts: Mapping[str, int],
+        register: Callable[[str, int], None],
+        state_bytes: int = 0,
     ) -> None:
         if not sys.platform.startswith("linux"):
             raise SharedMemoryUnavailable("Linux", sys.platform, 'Use transport="grpc".')
         self.parts = dict(parts)
+        self.state_bytes = state_bytes
         self.offsets: dict[str, int] = {}
         self.slot_bytes = 0
         for part, byte_size in parts.items():
             self.offsets[part] = self.slot_bytes
             self.slot_bytes += _aligned(byte_size)
         self.byte_size = slots * self.slot_bytes
+        self.state_slot: int | None = None
+        if state_bytes:
+            self.state_slot = slots
+            self.offsets[STATE.name] = self.slot_bytes
+            self.byte_size += self.slot_bytes + _aligned(state_bytes)
         self.name = f"{_own_prefix()}{os.getpid()}-{secrets.token_hex(8)}"
         self._lock = threading.Lock()  # one thread may close it while another one writes
         path = _FOLDER / self.name

@@ -20,10 +20,10 @@ from cineflow_client.connection import Connection
 from cineflow_client.declared import Declared
 from cineflow_client.direct import Direct, GetTaker
 from cineflow_client.errors import CineflowClientError, SharedMemoryUnavailable
-from cineflow_client.link import Link, ring_parts
+from cineflow_client.link import Link, ring_parts, state_bytes
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.ring import SharedRing
-from cineflow_client.served import DIRECT, LATE_FRAMES, RESUMED, ROUND_TRIP
+from cineflow_client.served import DIRECT, LATE_FRAMES, RESUMED, ROUND_TRIP, STATE
 from cineflow_client.wire import (
     Step,
     end_request,
@@ -53,6 +53,7 @@ class Session:
         transport: "auto" takes shared memory where it works.
         slots: Of the ring.
         wanted: Outputs that the ring has room for.
+        keeps_state: Whether some frames will bring the state.
         declared: What goes with the first frame, for the server to know.
         at_start: What goes with the first frame. It may be filled until that is sent.
 
@@ -63,6 +64,7 @@ class Session:
         transport_reason: Why "auto" did not take shared memory; empty if it did.
         resumed: How many sessions of the stream were lost before this one.
         started: Whether a request has begun the sequence.
+        starter: The id of that request.
         clock: The server's.
         settled: Whether it is known how frames travel, and the first request was made.
     """
@@ -74,6 +76,7 @@ class Session:
         transport: Transport,
         slots: int,
         wanted: Iterable[str],
+        keeps_state: bool,
         declared: Declared,
         at_start: Mapping[str, np.ndarray],
     ) -> None:
@@ -82,6 +85,7 @@ class Session:
         self.transport_reason = ""
         self.resumed = 0
         self.started = False
+        self.starter = ""
         self.clock = ServerClock()
         self.link = Link(connection, declared.traceparent)
         self._declared = declared
@@ -90,6 +94,8 @@ class Session:
         self._model = model
         self._slots = slots
         self._wanted = list(wanted)
+        # A stream that shows its state has it in every message.
+        self._state_in_ring = keeps_state and STATE.name not in self._wanted
         self._at_start = at_start
         self.settled = False
         self._lock = threading.Lock()
@@ -165,7 +171,12 @@ class Session:
         """
         if self.transport != "grpc" and self.link.ring is None:
             try:
-                self.link.open_ring(self._slots, ring_parts(self._model, self._wanted, size))
+                in_ring = self._state_in_ring and self._may_be_direct()
+                self.link.open_ring(
+                    self._slots,
+                    ring_parts(self._model, self._wanted, size),
+                    state_bytes(self._model, size) if in_ring else 0,
+                )
                 self.transport = "shm"
             except SharedMemoryUnavailable as error:
                 if self.transport == "shm":
@@ -194,6 +205,7 @@ class Session:
         start = not self.started
         if start:
             step = replace(step, arrays={**step.arrays, **self._at_start})
+            self.starter = request_id
             own_id = secrets.randbits(62) + 1
             self.link.watch(watch_request(self._model.served_name, self.sequence_id, own_id))
         if ring is not None and not lies_there:
@@ -205,7 +217,7 @@ class Session:
         if start:
             told.update(self._declared.parameters)
             told.update({RESUMED: self.resumed} if self.resumed else {})
-            told.update({DIRECT: 1} if ring is not None and self._may_be_direct() else {})
+            told.update({DIRECT: 1} if self.ring is not None and self._may_be_direct() else {})
         set_parameters(request, told)
         return request
 

@@ -84,7 +84,7 @@ class Stream:
         wanted = model.wanted_outputs(readings)
         self._sending = threading.Lock()  # whoever has it has the turn to send
         self._resumer = Resumer(
-            partial(Session, connection, model, transport, slots, wanted, declared),
+            partial(Session, connection, model, transport, slots, wanted, resume_s > 0, declared),
             partial(connection.require_ready, model.served_name),
             self._intake.at_start,
             state,

@@ -25,7 +25,7 @@ from cineflow_client.errors import (
     StreamExpired,
 )
 from cineflow_client.ring import SharedRing
-from cineflow_client.served import DATATYPES, KEEP_ALIVE, Codec, Result, Times
+from cineflow_client.served import DATATYPES, DIRECT, KEEP_ALIVE, NOTES, Codec, Result, Times
 
 _INPUT_NAMES = {"uint8": "frame", "float32": "frame_f32"}
 _DTYPES = {datatype: name for name, datatype in DATATYPES.items()}
@@ -63,11 +63,13 @@ class Answer:
         request_id: Of the request.
         error: The error's text; empty without one.
         arrays: Reads the tensors by name; given the slot of the frame.
+        offer: Where the model's process takes direct connections, where it says so; "" elsewhere.
     """
 
     request_id: str
     error: str
     arrays: Callable[[int], dict[str, np.ndarray]]
+    offer: str = ""
 
     def read(self, slot: int) -> dict[str, np.ndarray]:
         """The tensors by name. Raises `ServerRefused` where they are not of this version."""
@@ -75,10 +77,12 @@ class Answer:
             return self.arrays(slot)
 
 
-def answer_of(response: Any, ring: SharedRing | None) -> Answer:
-    """The answer in a ModelStreamInferResponse."""
+def answer_of(response: Any, ring: SharedRing | None, *, starts: bool = False) -> Answer:
+    """The answer in a ModelStreamInferResponse; `starts`: to what began the sequence."""
     inferred = response.infer_response
-    return Answer(inferred.id, response.error_message, partial(read_arrays, inferred, ring))
+    arrays = partial(read_arrays, inferred, ring)
+    offer = _offered(inferred, ring) if starts else ""
+    return Answer(inferred.id, response.error_message, arrays, offer)
 
 
 def frame_request(
@@ -174,19 +178,33 @@ def read_arrays(response: Any, ring: SharedRing | None = None, slot: int = 0) ->
         ServerRefused: A tensor's type, shape and bytes do not fit each other.
     """
     arrays: dict[str, np.ndarray] = {}
-    inline = iter(response.raw_output_contents)
-    mapped = len(response.raw_output_contents) < len(response.outputs)
     with _of_this_version():
-        for output in response.outputs:
+        for output, raw in _with_bytes(response, ring):
             dtype, shape = _DTYPES[output.datatype], tuple(output.shape)
-            in_ring = ring is not None and output.name in ring.parts
-            raw = b"" if mapped and in_ring else next(inline, b"")
-            if ring is not None and in_ring:
+            if ring is not None and output.name in ring.parts:
                 arrays[output.name] = ring.take(slot, output.name, dtype, shape)
             else:
                 # A copy: frombuffer's arrays are read-only and keep the whole message alive.
                 arrays[output.name] = np.frombuffer(raw, dtype).reshape(shape).copy()
     return arrays
+
+
+def _with_bytes(response: Any, ring: SharedRing | None) -> Iterator[tuple[Any, bytes]]:
+    """The outputs of a response with their bytes in it. Those in the ring have none."""
+    inline = iter(response.raw_output_contents)
+    mapped = len(response.raw_output_contents) < len(response.outputs)
+    for output in response.outputs:
+        in_ring = ring is not None and output.name in ring.parts
+        yield output, b"" if mapped and in_ring else next(inline, b"")
+
+
+def _offered(response: Any, ring: SharedRing | None) -> str:
+    """What the notes of a response say of direct connections; "" for nothing."""
+    for output, raw in _with_bytes(response, ring):
+        if output.name == NOTES.name:
+            with contextlib.suppress(ValueError, AttributeError):  # reading the result says more
+                return str(json.loads(raw).get(DIRECT, ""))
+    return ""
 
 
 def read_result(

@@ -298,7 +298,8 @@ class TritonPythonModel:
         sender.send(self._pb.InferenceResponse(output_tensors=[]), flags=final)
 
     def _tensor(self, name: str, value: np.ndarray) -> Any:
-        capsule = np.ascontiguousarray(value).__dlpack__()
+        array = np.ascontiguousarray(value)
+        capsule = (array if array.flags.writeable else array.copy()).__dlpack__()
         tensor = self._pb.Tensor.from_dlpack(name, capsule)
         # The stub owns the memory now, but marks it with another name ("used_dlpack"). NumPy would
         # write a complaint about that into the log for every tensor.

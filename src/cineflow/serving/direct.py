@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 
 from cineflow.errors import CineflowError, FrameError
-from cineflow.served import Messages, packed
+from cineflow.runtime.readings import Room
+from cineflow.served import Messages, packed, send
 from cineflow.serving.errors import error_text
 
 #: Seconds that a new connection gets to say what it wants, and that frames get at the end.
@@ -51,14 +52,18 @@ class DirectRequest:
         sequence: The stream.
         header: The message.
         frame: The pixels, in the client's ring.
+        room: Where in the ring its outputs go.
     """
 
-    def __init__(self, sequence: int, header: Mapping[str, Any], frame: np.ndarray) -> None:
+    def __init__(
+        self, sequence: int, header: Mapping[str, Any], frame: np.ndarray, room: Room | None = None
+    ) -> None:
         self._arrays = {"frame" if frame.dtype == np.uint8 else "frame_f32": frame}
         for name, dtype in (("frame_index", "int64"), ("beat", "bool"), ("time_ms", "float64")):
             if (value := header.get(name)) is not None:
                 self._arrays[name] = np.array([value], dtype)
         self.told: Mapping[str, Any] = header.get("parameters") or {}
+        self.room = room
         self._sequence = sequence
         self._wanted: list[str] = header["outputs"]
 
@@ -217,7 +222,8 @@ class Door:
                 return
             respond = functools.partial(_respond, connection, ring, header["id"], header)
             try:
-                request = DirectRequest(ring.sequence, header, ring.frame(header))
+                room = functools.partial(ring.room, header)
+                request = DirectRequest(ring.sequence, header, ring.frame(header), room)
             except CineflowError as error:
                 respond(error_text(error))
             else:
@@ -238,7 +244,8 @@ class _Ring:
         data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 4)
         try:
             (descriptor,) = descriptors
-            first, _ = Messages(connection, data, has_payloads=False).next() or ({}, b"")
+            messages = Messages(connection, data, has_payloads=False)
+            first, _ = messages.next(_HELLO_S) or ({}, b"")
             self.sequence = int(first["sequence"])
             self._slot_bytes = int(first["slot_bytes"])
             self._parts = {
@@ -270,13 +277,24 @@ class _Ring:
             raise FrameError("a frame inside the ring", f"{list(shape)}, {where} {header[where]}")
         return np.ndarray(shape, dtype, self._memory, at)
 
+    def room(
+        self, header: Mapping[str, Any], name: str, dtype: str, shape: tuple[int, ...]
+    ) -> np.ndarray | None:
+        """The memory for an output of a frame; None where the client has none for it."""
+        at = None
+        if name in header["outputs"]:
+            byte_size = math.prod(shape) * np.dtype(dtype).itemsize
+            at = self._place(header["slot"], name, byte_size)
+        return None if at is None else np.ndarray(shape, dtype, self._memory, at)
+
     def take(self, slot: int, name: str, array: np.ndarray) -> bool:
-        """Write a result into its part of a slot; returns whether there is room."""
+        """Have a result in its part of a slot; returns whether there is room."""
         at = self._place(slot, name, array.nbytes)
         if at is None:
             return False
         view = np.ndarray(array.shape, array.dtype, self._memory, at)
-        view[...] = array
+        if not np.may_share_memory(view, array):  # else it is there already
+            view[...] = array
         return True
 
     def close(self) -> None:
@@ -307,15 +325,16 @@ def _respond(
     if isinstance(outcome, str):
         connection.sendall(packed({"id": identity, "error": outcome}))
         return
-    outputs, payload = [], []
+    outputs: list[tuple[str, str, tuple[int, ...], bool]] = []
+    payload: list[np.ndarray] = []
     for name in header["outputs"]:
         if (array := outcome.get(name)) is None:
             continue
         inside = ring.take(header["slot"], name, array)
-        outputs.append([name, _name_of(array.dtype), array.shape, inside])
+        outputs.append((name, _name_of(array.dtype), array.shape, inside))
         if not inside:
-            payload.append(array.tobytes())
-    connection.sendall(packed({"id": identity, "outputs": outputs}, payload))
+            payload.append(array)
+    send(connection, {"id": identity, "outputs": outputs}, payload)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ direct.py    the messages of a direct connection
 
 from __future__ import annotations
 
-from cineflow_client.served.direct import Messages, packed
+from cineflow_client.served.direct import Messages, Payload, packed, send
 from cineflow_client.served.ports import (
     BUDGET,
     COMPUTED,
@@ -95,6 +95,7 @@ __all__ = [
     "Messages",
     "Needs",
     "Output",
+    "Payload",
     "Port",
     "Quality",
     "Reading",
@@ -114,6 +115,7 @@ __all__ = [
     "packed",
     "raw_outputs",
     "reserved_names",
+    "send",
     "stream_inputs",
     "stream_outputs",
 ]

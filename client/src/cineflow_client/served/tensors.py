@@ -57,7 +57,7 @@ class Codec:
             if value is not None:
                 arrays[row.name] = np.asarray(row.pack(value) if row.pack else value, row.dtype)
         if result.state is not None:
-            arrays[STATE.name] = np.frombuffer(bytearray(result.state), np.uint8)
+            arrays[STATE.name] = np.frombuffer(result.state, np.uint8)
         if result.times is not None:
             span = (result.times.started_s, result.times.computed_s)
             arrays[COMPUTED.name] = np.array([round(1e9 * one) for one in span], np.int64)
