@@ -91,13 +91,14 @@ def test_lengths_have_the_echo_codes(tmp_path: Path, source, maker) -> None:
         Measure("LVID at end-diastole [mm]", 48.5, interval=1.625),
         Measure("LVID at end-systole [mm]", 33.25),
         Measure("fractional shortening [%]", 31.4),
-        Measure("LV mass [g]", 150.0),
+        Measure("LV mass [g]", 150.0, interval=0.0),  # of the frame that it was drawn in
     )
     curves = Curves((), (), None, measures, (), np.zeros((0, 3)))
     path = write_report(tmp_path / "lv.dcm", source, maker, ventricle=curves)
     text = str(pydicom.dcmread(path))
     for code in ("29436-3", "29438-9", "18051-3", "18087-7", "millimeter", "1.625"):
         assert code in text
+    assert text.count("range of upper measurement uncertainty") == 1
     assert write_report(tmp_path / "none.dcm", source, maker) is None
 
 

@@ -149,10 +149,14 @@ def _strain_groups(source: Source, maker: Maker, strain: StrainCurves) -> list[A
 
 
 def _interval(around: float | None) -> Any:
-    """The limits of a 95 % interval; None where they are not known."""
+    """The limits of a 95 % interval; None where they are not known.
+
+    In the frame in which points were drawn, tracking adds no error. How well they were drawn is not
+    known, so no uncertainty of zero is filed.
+    """
     from highdicom import sr
 
-    if around is None or not np.isfinite(around):
+    if not around or not np.isfinite(around):
         return None
     return sr.MeasurementProperties(
         upper_measurement_uncertainty=round(around, 3),
