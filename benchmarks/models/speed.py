@@ -30,7 +30,7 @@ from cineflow_client import Client
 SERVED = "through Triton"
 
 #: Each form of a slow network runs for about this long, but not in fewer rounds than that.
-_SECONDS, _FEWEST = 5.0, 5
+_SECONDS, _FEWEST = 5.0, 9
 
 #: Between two runs, so that the threads of the engine before, which wait by spinning, have gone to
 #: sleep: they would take the cores of the next one.
