@@ -233,6 +233,25 @@ unsigned use(const Result& result) {
   return sum + static_cast<unsigned>(result.unit().size() + result.outputs.size());
 }
 
+constexpr int kAreas = 3;
+
+/// Three areas, and one for a state that is smaller than some.
+std::shared_ptr<Memory> a_ring() {
+  return Memory::shared(
+      2, 5120, kAreas, {{"flow", 2 * 64 * 80 * 4, 0}}, [](const std::string&, std::size_t) {}, 4);
+}
+
+int an_area(Memory& memory) {
+  const auto kind = below(4);
+  return kind == 0 ? -1 : kind == 1 ? memory.take_state_area() : memory.take_area();
+}
+
+bool all_free(Memory& memory) {
+  const int area = memory.take_state_area();
+  memory.free_area(area);
+  return area == kAreas && memory.areas_left() == kAreas;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -244,15 +263,14 @@ int main(int count, char** arguments) {
   int results = 0, refused = 0;
   unsigned sum = 0;
   for (int round = 0; round < rounds; ++round) {
-    const auto memory = std::shared_ptr<Memory>(Memory::shared(
-        2, 5120, 3, {{"flow", 2 * 64 * 80 * 4, 0}}, [](const std::string&, std::size_t) {}));
-    ResultReader reader(model, padding, true);
+    const auto memory = a_ring();
+    ResultReader reader(model, padding, round % 2 == 0);
     for (int k = 0; k < 50; ++k) {
       auto response = std::make_unique<Response>(good());
       for (std::size_t changes = below(3); changes > 0; --changes) spoil(*response);
       std::string state;
       try {
-        const int area = below(3) == 0 ? -1 : memory->take_area();
+        const int area = an_area(*memory);
         const auto result =
             reader.read(std::move(response), memory, area, static_cast<int>(below(4)), &state);
         if (!promised(*result)) return 1;
@@ -263,7 +281,7 @@ int main(int count, char** arguments) {
         ++refused;
       }
     }
-    if (memory->areas_left() != 3) return 1;  // a refused response gives its area back
+    if (!all_free(*memory)) return 1;  // a refused response gives its area back
     try {
       Json::parse(spoiled(spec_text()));
     } catch (const JsonError&) {
@@ -279,6 +297,7 @@ int main(int count, char** arguments) {
         for (const Port& port : other.ports) {
           sum += static_cast<unsigned>(other.ring_bytes(port, changed_padding.size()));
         }
+        sum += static_cast<unsigned>(other.state_bytes(changed_padding.size()));
       }
       ++results;
     } catch (const Error&) {
@@ -288,13 +307,12 @@ int main(int count, char** arguments) {
         R"([request id: 7] FrameError: {"wanted": "a", "got": "b\u00e9\ud83d\ude00", "remedy": "c"})";
     sum += static_cast<unsigned>(error_from_message(spoiled(said), "m").code());
   }
-  const auto memory = std::shared_ptr<Memory>(Memory::shared(
-      2, 5120, 3, {{"flow", 2 * 64 * 80 * 4, 0}}, [](const std::string&, std::size_t) {}));
-  ResultReader reader(model, padding, true);
+  const auto memory = a_ring();
+  ResultReader reader(model, padding, false);
   const auto direct = fuzz_direct(rounds, below, spoiled, [&](std::unique_ptr<Response> response) {
     std::string state;
     try {
-      const int area = below(3) == 0 ? -1 : memory->take_area();
+      const int area = an_area(*memory);
       const auto result = reader.read(std::move(response), memory, area, 0, &state);
       sum += use(*result);
       return true;
@@ -303,7 +321,7 @@ int main(int count, char** arguments) {
       return false;
     }
   });
-  if (!direct || *direct == 0 || memory->areas_left() != 3) return 1;
+  if (!direct || *direct == 0 || !all_free(*memory)) return 1;
   std::printf("direct %d ", *direct);
   std::printf("results %d refused %d sum %u\n", results, refused, sum);
   return results > 0 && refused > 0 ? 0 : 1;
