@@ -10,10 +10,7 @@ import numpy as np
 
 from cineflow.export.ops._operator import F32_TENSOR, Attribute, InputShapes, Operator, Shape
 from cineflow.export.ops._text import constant, function, prefixed
-
-#: What the kernels take (csrc/core/include/cineflow/lucas_kanade_step.h).
-MAX_CELL, MAX_REFINEMENTS, SIGMAS = 16, 64, (0.0625, 12.5)
-LARGEST = 1e12
+from cineflow.ops.lucas_kanade_step import LARGEST_VARIANCE, MAX_CELL, MAX_REFINEMENTS, SIGMAS
 
 #: Cells along a side of the mean of the unexplained variance.
 _AROUND = 5
@@ -79,7 +76,7 @@ def _gather(cell: int) -> str:
   {constant("half", "", [0.5])}
   {constant("nothing", "", [0.0])}
   {constant("everything", "", [1.0])}
-  {constant("largest", "", [LARGEST])}
+  {constant("largest", "", [LARGEST_VARIANCE])}
   {constant("slopes", "[2, 1, 3, 3]", _SLOPES)}
   {constant("shares", f"[3, 1, {cell}, {cell}]", [1 / cell**2] * (3 * cell**2))}
   pixel_margin = Constant <value = int64[8] {{0, 0, 1, 1, 0, 0, 1, 1}}> ()

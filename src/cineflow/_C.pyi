@@ -12,6 +12,8 @@ MAX_PATCH: int
 STEP_PLANES: int
 MAX_CELL: int
 MAX_REFINEMENTS: int
+WINDOW_SIGMAS: tuple[float, float]
+LARGEST_VARIANCE: float
 PAIR_BLOCK: int
 PAIR_FIELDS: int
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 
 from cineflow import _C, ops
 
@@ -161,6 +162,25 @@ def test_storage_types_hold_the_same_numbers(storage, layout, seed):
     np.testing.assert_array_equal(got, wanted)
 
 
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("reach", [0, 3, 300])
+@pytest.mark.parametrize("size", [(30, 56), (9, 50), (2, 5)])
+@pytest.mark.parametrize("storage", ["float16", "bfloat16"])
+def test_many_planes_of_16_bits_have_the_bits_of_one(storage, size, reach, border):
+    """Sixteen planes are sampled together where a run reads a compact part of the source."""
+    rng = np.random.default_rng(reach)
+    pixels = nasty(rng, rng.normal(0, 1, (2, 35, *size)).astype(np.float32), 0.01)
+    flow = nasty(rng, rng.normal(0, reach, (2, 2, *size)).astype(np.float32), 0.01)
+    source, flow = torch.from_numpy(pixels).to(getattr(torch, storage)), torch.from_numpy(flow)
+    whole = ops.warp(source, flow, border=border)
+    for channel in (0, 1, 15, 16, 31, 32, 34):
+        one = ops.warp(source[:, channel : channel + 1], flow, border=border)
+        np.testing.assert_array_equal(whole[:, channel : channel + 1].float(), one.float())
+    into_gaps = torch.zeros((*whole.shape, 2), dtype=whole.dtype)[..., 0]
+    ops.warp(source, flow, border=border, out=into_gaps)
+    np.testing.assert_array_equal(into_gaps.float(), whole.float())
+
+
 @pytest.mark.parametrize("last_column", [0, 1, 16, 17])
 def test_the_last_pixel_of_a_tight_buffer_is_the_last_that_is_read(last_column):
     """The page behind the source is protected: loads of two neighbours never pass the end."""
@@ -259,6 +279,21 @@ def test_a_correlation_is_a_sum_of_products(size, channels, how):
         with on_threads(threads):
             got = ops.correlation(f1, f2, scale=1.0, **how)
         np.testing.assert_allclose(got[0], wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [1, 5, 12, 16, 28, 33])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_correlation_of_halves_is_that_of_their_numbers(layout, width):
+    """Rows are packed in vectors, of which the last may be short."""
+    rng = np.random.default_rng(width)
+    maps = nasty(rng, rng.normal(0, 1, (2, 2, 70, 7, width)).astype(np.float32), 0.001)
+    narrow = [layout(values) for values in np.clip(maps, -1e4, 1e4).astype(np.float16)]
+    wanted = ops.correlation(*(values.astype(np.float32) for values in narrow), radius=3)
+    got = ops.correlation(*narrow, radius=3, out=np.empty_like(wanted))
+    np.testing.assert_array_equal(got, wanted)
+    into_gaps = np.zeros((*wanted.shape, 2), np.float32)[..., 0]
+    ops.correlation(*narrow, radius=3, out=into_gaps)
+    np.testing.assert_array_equal(into_gaps, wanted)
 
 
 def test_maps_without_channels_touch_no_memory():
@@ -377,6 +412,16 @@ def test_a_plan_that_is_kept_changes_no_bit(layout, back, border):
     with np.errstate(over="ignore"):
         wanted = fresh[0][0].astype(np.float16)
     np.testing.assert_array_equal(narrow, wanted)
+
+
+@pytest.mark.parametrize("centre", [(float("nan"), 1.0), (1.0, float("inf")), (-30.0, -30.0)])
+@pytest.mark.parametrize("border", BORDERS)
+def test_a_polar_sample_without_a_pixel_ignores_what_is_not_finite(border, centre):
+    source = np.full((1, 1, 4, 6), np.nan, np.float32)
+    grid = ops.PolarGrid(5, 20, last_radius=3.0)
+    got = ops.polar_resample(source, centre, grid, border=border)
+    reads = border == "clamp" and np.isfinite(centre).all()  # it reads the nearest pixel
+    np.testing.assert_array_equal(got, np.full(got.shape, np.nan if reads else 0, np.float32))
 
 
 def test_threads_share_plans():

@@ -47,6 +47,8 @@ const Binding binding([](py::module_& module) {
   module.attr("STEP_PLANES") = kStepPlanes;
   module.attr("MAX_CELL") = kMaxCell;
   module.attr("MAX_REFINEMENTS") = kMaxRefinements;
+  module.attr("WINDOW_SIGMAS") = py::make_tuple(kLeastWindowSigma, kMostWindowSigma);
+  module.attr("LARGEST_VARIANCE") = kLargestVariance;
   module.def("lucas_kanade_step", &lucas_kanade_step, py::arg("previous"), py::arg("current"),
              py::arg("mask"), py::arg("out"), py::arg("cell"), py::arg("sigma"),
              py::arg("refinements"), py::arg("trust"), py::arg("ridge"),

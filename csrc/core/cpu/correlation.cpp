@@ -119,18 +119,8 @@ class BandWorker {
     const TensorView& f1 = args_.f1;
     const void* from =
         at(f1, image_ * f1.strides[0] + row * f1.strides[2] + begin_ * f1.strides[3]);
-    float* to = ring_row(row);
-    with_float_storage(f1.dtype, [&](auto tag) {
-      using Source = typename decltype(tag)::type;
-      for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
-        const auto* values = static_cast<const Source*>(from) + channel * f1.strides[1];
-        for (std::int64_t column = begin_; column < end_; column += kTileColumns) {
-          const std::int64_t done = column - begin_;
-          copy_values(values + done * f1.strides[3], f1.strides[3], columns_from(column),
-                      to + done * size_.channels + channel * kTileColumns);
-        }
-      }
-    });
+    kernels().pack_row({from, f1.dtype, f1.strides[1], f1.strides[3], size_.channels, end_ - begin_,
+                        ring_row(row), kTileColumns, size_.f1_tile});
   }
 
   /// Row `row` of f2, or of the warped f2.
@@ -146,14 +136,9 @@ class BandWorker {
   }
 
   void pack_f2(const TensorView& f2, const void* from) {
-    float* to = f2_ + (f2_begin_ - (begin_ - size_.reach));
-    with_float_storage(f2.dtype, [&](auto tag) {
-      using Source = typename decltype(tag)::type;
-      for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
-        copy_values(static_cast<const Source*>(from) + channel * f2.strides[1], f2.strides[3],
-                    f2_end_ - f2_begin_, to + channel * size_.f2_stride);
-      }
-    });
+    kernels().pack_row({from, f2.dtype, f2.strides[1], f2.strides[3], size_.channels,
+                        f2_end_ - f2_begin_, f2_ + (f2_begin_ - (begin_ - size_.reach)),
+                        size_.f2_stride, kTileColumns});
   }
 
   /// The warped rows, with channels last where f2 has channels last: the fastest layout to warp to.
@@ -218,8 +203,7 @@ class BandWorker {
     const std::int64_t x_stride = out.strides[1] * (args_.x_major ? size_.side : 1);
     const std::int64_t y_stride = out.strides[1] * (args_.x_major ? 1 : size_.side);
     const std::int64_t columns = columns_from(column);
-    const bool direct =
-        inside && out.dtype == DType::kF32 && out.strides[3] == 1 && columns == kTileColumns;
+    const bool direct = out.dtype == DType::kF32 && out.strides[3] == 1;
     std::int64_t offsets[kTileRows];
     CorrelationTile tile{};
     for (int index = 0; index < count; ++index) {
@@ -229,11 +213,12 @@ class BandWorker {
       tile.out[index] = direct ? static_cast<float*>(at(out, offsets[index]))
                                : sums_ + index * size_.side * kTileColumns;
     }
+    tile.rows = count;
+    tile.columns = static_cast<int>(columns);
+    tile.out_stride = direct ? x_stride : kTileColumns;
     if (inside) {
-      tile.rows = count;
       tile.f2 = f2_ + (column - begin_);
       tile.f2_stride = size_.f2_stride;
-      tile.out_stride = direct ? x_stride : kTileColumns;
       tile.channels = size_.channels;
       tile.shifts = static_cast<int>(size_.side);
       tile.step = args_.dilation;
@@ -241,7 +226,7 @@ class BandWorker {
       kernels().correlate(tile);
     } else {
       for (int index = 0; index < count; ++index) {
-        correlate_with_zeros(tile.f1[index], sums_ + index * size_.side * kTileColumns);
+        correlate_with_zeros(tile.f1[index], columns, tile.out[index], tile.out_stride);
       }
     }
     if (direct) return;
@@ -259,17 +244,20 @@ class BandWorker {
     });
   }
 
-  /// A row of f1 with a row of zeros, for every shift: 0, or NaN where a feature is infinite or
-  /// NaN.
-  void correlate_with_zeros(const float* f1, float* sums) {
-    std::memset(sums, 0, sizeof(float) * kTileColumns);
-    for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
-      for (std::int64_t column = 0; column < kTileColumns; ++column) {
-        sums[column] += f1[channel * kTileColumns + column] * 0.0f;
+  /// A tile of a row of f1 with a row of zeros, for every shift: 0, or NaN where a feature is
+  /// infinite or NaN.
+  void correlate_with_zeros(const float* f1, std::int64_t columns, float* out,
+                            std::int64_t out_stride) {
+    float sums[kTileColumns] = {};
+    if (!kernels().all_finite(f1, size_.f1_tile)) {
+      for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
+        for (std::int64_t column = 0; column < kTileColumns; ++column) {
+          sums[column] += f1[channel * kTileColumns + column] * 0.0f;
+        }
       }
     }
-    for (std::int64_t shift = 1; shift < size_.side; ++shift) {
-      std::memcpy(sums + shift * kTileColumns, sums, sizeof(float) * kTileColumns);
+    for (std::int64_t shift = 0; shift < size_.side; ++shift) {
+      std::memcpy(out + shift * out_stride, sums, sizeof(float) * columns);
     }
   }
 

@@ -34,8 +34,9 @@ constexpr int kTileColumns = 16;
 /// out[row][shift][i] = scale * sum over c of f1[row][c][i] * f2[c][i + shift * step].
 struct CorrelationTile {
   const float* f1[kTileRows];  // packed [channels][kTileColumns]
-  float* out[kTileRows];       // shift 0 of each row; kTileColumns floats are written per shift
+  float* out[kTileRows];       // shift 0 of each row; `columns` floats are written per shift
   int rows;                    // how many of the kTileRows are used
+  int columns;                 // how many of the kTileColumns are used
   const float* f2;             // packed [channels][f2_stride]
   std::int64_t f2_stride;
   std::int64_t out_stride;  // from one shift to the next
@@ -43,6 +44,18 @@ struct CorrelationTile {
   int shifts;
   std::int64_t step;  // columns from one shift to the next
   float scale;
+};
+
+/// Copies a row of every channel to f32, in pieces of kTileColumns pixels (the last may be
+/// shorter): to[piece * piece_stride + c * to_stride + i] = channel c at pixel piece * kTileColumns
+/// + i.
+struct RowPacking {
+  const void* from;                            // channel 0 of the first pixel
+  DType dtype;                                 // not u8
+  std::int64_t channel_stride, column_stride;  // of `from`, in elements
+  std::int64_t channels, columns;
+  float* to;
+  std::int64_t to_stride, piece_stride;
 };
 
 /// Correlation of two rows: out[shift][i] = scale * sum over c of f1[c][i] * f2[c][i + shift *
@@ -123,6 +136,7 @@ struct Kernels {
                               int step) noexcept;
   using SamplePanel = void(const PanelRun&, const SampleBlocks&) noexcept;
   using SampleVolume = void(const VolumeRun&, const VolumePositions&) noexcept;
+  using PackRow = void(const RowPacking&) noexcept;
   using Correlate = void(const CorrelationTile&) noexcept;
   using CorrelateRow = void(const CorrelationRow&) noexcept;
   using PoolPlane = void(const float* from, std::int64_t height, std::int64_t width,
@@ -150,6 +164,7 @@ struct Kernels {
   SampleLocated* sample_located;
   /// Samples of every channel of a run of a volume.
   SampleVolume* sample_volume;
+  PackRow* pack_row;
   Correlate* correlate;
   CorrelateRow* correlate_row;
   PoolPlane* pool_plane;  // means of 2 x 2 pixels of a plane [height][width]

@@ -121,7 +121,8 @@ struct SampleRun {
 /// A rectangle of samples whose blocks lie column by column: the blocks of its first 16 columns,
 /// one per row, then those of the next 16. Samples that are near each other in the source are then
 /// read at about the same time, so that a line of the L1 cache is fetched once for all rows. Panels
-/// have no EdgeBlocks: where a sample has a corner outside, its block holds positions alone.
+/// have no EdgeBlocks: where a sample has a corner outside, its block holds positions alone, or the
+/// offset of a pixel inside and distances to it (distances_bit() in simd/located.h).
 struct PanelRun {
   SampleRun run;  // `count` is not used; `out` is the first sample of the first row
   int rows, columns;

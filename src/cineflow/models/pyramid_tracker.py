@@ -117,7 +117,8 @@ class PyramidTracker(nn.Module):
             if flow is not None:
                 # A pixel of this level is half as wide as one of the previous level.
                 flow = 2.0 * _enlarge(flow, 2 * self.cells[level + 1] // self.cells[level])
-                b = torch.ops.cineflow.warp(b, _enlarge(flow, self.cells[level]), "clamp")
+                finer = _enlarge(flow, self.cells[level])
+                b = torch.ops.cineflow.warp(src=b, flow=finer, border="clamp")
             step = self.step(a, b, inside[level], level)
             flow = step if flow is None else flow + step
         assert flow is not None  # there is at least one level

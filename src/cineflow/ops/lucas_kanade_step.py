@@ -14,6 +14,11 @@ from cineflow.ops.dispatch import run
 from cineflow.ops.operator import Operator
 from cineflow.ops.scalars import is_whole, real
 
+#: What the kernels take: the largest cell, the most refinements, and the window's sigmas in cells.
+MAX_CELL, MAX_REFINEMENTS, SIGMAS = _C.MAX_CELL, _C.MAX_REFINEMENTS, _C.WINDOW_SIGMAS
+#: The largest sum of a cell that counts, (grey level)^2.
+LARGEST_VARIANCE = _C.LARGEST_VARIANCE
+
 
 def lucas_kanade_step(
     previous: Array,
@@ -73,8 +78,8 @@ def lucas_kanade_step(
     """
     require_array("mask", mask, _AXES["mask"])
     for name, value, low, high in (
-        ("cell", cell, 1, _C.MAX_CELL),
-        ("refinements", refinements, 0, _C.MAX_REFINEMENTS),
+        ("cell", cell, 1, MAX_CELL),
+        ("refinements", refinements, 0, MAX_REFINEMENTS),
     ):
         if not is_whole(value) or not low <= value <= high:
             raise ArgumentError(f"{name} in {low}..{high}", repr(value))

@@ -12,6 +12,8 @@ from cineflow.errors import ArgumentError
 
 def is_whole(value: Any) -> bool:
     """Whether `value` is an integer. A size that torch traces is one; a bool is not."""
+    if type(value) is int:  # the usual case: an abstract class takes a microsecond to ask
+        return True
     if isinstance(value, bool):
         return False
     return isinstance(value, numbers.Integral) or type(value).__name__ == "SymInt"

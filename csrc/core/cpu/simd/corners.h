@@ -37,23 +37,45 @@ struct AxisTaps {
   F32s low_weight, high_weight;
 };
 
-/// Taps of coordinates (in pixels) on an axis of `size` pixels. `kSeveral`: size > 1.
-///
-/// A pixel's weight is 1 minus its distance, and 0 from distance 1 on.
+/// The first pixel of a pair on one axis, and how far behind it a sample is: in [-1, 2) pixels. A
+/// sample that reads no pixel of the axis is at -1.
+struct AxisPlace {
+  I32s low;
+  F32s distance;
+};
+
+/// Where coordinates (in pixels) lie on an axis of `size` pixels. `kSeveral`: size > 1.
 template <bool kSeveral = false>
-CINEFLOW_HD AxisTaps taps_at(F32s coordinate, std::int32_t size, Border border) {
-  const F32s zero{};
+CINEFLOW_HD AxisPlace place_at(F32s coordinate, std::int32_t size, Border border) {
   coordinate = on_axis<Vectors>(coordinate, size, border);
   coordinate = has_neighbours<Vectors>(coordinate, size) ? coordinate : splat(-1.0f);
   const std::int32_t last = kSeveral || size > 1 ? size - 2 : 0;
   I32s low = Vectors::truncate(coordinate);
   low = low < 0 ? I32s{} : low;
   low = low > last ? I32s{} + last : low;
-  const F32s distance = coordinate - Vectors::real(low);  // in [-1, 2)
-  const F32s low_weight = 1.0f - (distance < 0.0f ? -distance : distance);
-  if (!kSeveral && size == 1) return {low, low_weight, zero};
-  const F32s high_weight = distance < 1.0f ? distance : 2.0f - distance;
-  return {low, low_weight > 0.0f ? low_weight : zero, high_weight > 0.0f ? high_weight : zero};
+  return {low, coordinate - Vectors::real(low)};
+}
+
+/// The weights of two neighbouring pixels along one axis.
+struct AxisWeights {
+  F32s low, high;
+};
+
+/// A pixel's weight is 1 minus its distance, and 0 from distance 1 on.
+CINEFLOW_HD AxisWeights axis_weights(F32s distance) {
+  const F32s zero{};
+  const F32s low = 1.0f - (distance < 0.0f ? -distance : distance);
+  const F32s high = distance < 1.0f ? distance : 2.0f - distance;
+  return {low > 0.0f ? low : zero, high > 0.0f ? high : zero};
+}
+
+/// Taps of coordinates (in pixels) on an axis of `size` pixels.
+template <bool kSeveral = false>
+CINEFLOW_HD AxisTaps taps_at(F32s coordinate, std::int32_t size, Border border) {
+  const AxisPlace place = place_at<kSeveral>(coordinate, size, border);
+  const AxisWeights weights = axis_weights(place.distance);
+  if (!kSeveral && size == 1) return {place.low, weights.low, F32s{}};
+  return {place.low, weights.low, weights.high};
 }
 
 /// The two rows of each sample, as offsets, and their weights.

@@ -1,4 +1,4 @@
-// The register block of the correlation: up to 3 rows of f1 by 9 (AVX-512) or 3 shifts of f2.
+// The register block of the correlation: 3 rows of f1 by 9 (AVX-512) or 3 shifts of f2.
 //
 // Each loaded vector of f2 serves three rows, and each vector of f1 serves all shifts of the block.
 // That makes 27 multiply-adds for 12 loads: arithmetic is the limit, not the cache. A tile is read
@@ -10,7 +10,9 @@
 namespace cineflow::CINEFLOW_ISA {
 namespace {
 
-constexpr int kShifts = kLanes == 16 ? 9 : 3;  // with 3 rows, as many as the registers hold
+#if defined(__AVX512F__)
+constexpr int kShifts = 9;  // with 3 rows, as many as the registers hold
+#endif
 
 /// Most channels of a part. Each has a cache line of three rows of f1, and two of f2: 20 KB.
 constexpr std::int64_t kPartChannels = 64;
@@ -34,13 +36,22 @@ void block(const CorrelationTile& tile, Channels part, int first_shift, int colu
   const float* f1[kRows];
   for (int row = 0; row < kRows; ++row) f1[row] = tile.f1[row] + column;
   const float* f2 = tile.f2 + column + first_shift * tile.step + part.first * tile.f2_stride;
-  if (part.first > 0) {
+  const int count = tile.columns - column;
+  const auto each_sum = [&](const auto& body) __attribute__((always_inline)) {
 #pragma GCC unroll 3
     for (int row = 0; row < kRows; ++row) {
 #pragma GCC unroll 9
       for (int shift = 0; shift < kCount; ++shift) {
-        sums[row][shift] = load(tile.out[row] + (first_shift + shift) * tile.out_stride + column);
+        body(tile.out[row] + (first_shift + shift) * tile.out_stride + column, sums[row][shift]);
       }
+    }
+  };
+  if (part.first > 0) {
+    if (count >= kLanes) {
+      each_sum([](const float* at, F32s& sum) __attribute__((always_inline)) { sum = load(at); });
+    } else {
+      each_sum([count](const float* at, F32s& sum)
+                   __attribute__((always_inline)) { sum = load_first(at, count); });
     }
   }
   for (std::int64_t channel = part.first; channel < part.last; ++channel) {
@@ -78,42 +89,152 @@ void block(const CorrelationTile& tile, Channels part, int first_shift, int colu
     f2 += tile.f2_stride;
   }
   const float scale = part.last == tile.channels ? tile.scale : 1.0f;
+  if (count >= kLanes) {
+    each_sum([scale](float* at, F32s& sum)
+                 __attribute__((always_inline)) { store(at, sum * scale); });
+  } else {
+    each_sum([scale, count](float* at, F32s& sum)
+                 __attribute__((always_inline)) { store_first(at, sum * scale, count); });
+  }
+}
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// The last columns of a tile, where they fill at most half a vector. With a step of one column, a
+// vector of f2 holds these columns at a shift and, in its upper half, at the shift 4 further on. So
+// one multiply-add serves two shifts.
+
+constexpr int kHalf = kLanes / 2;
+
+/// The first shifts of such vectors: eight shifts in pairs, and one alone.
+constexpr int kPairs[] = {0, 1, 2, 3, 8};
+constexpr int kPairedShifts = 9;
+
+/// Lower and upper half of a vector: the sums of shift kPairs[pair] and of the shift 4 further on.
+struct Halves {
+  __m128i mask;
+  CINEFLOW_HD explicit Halves(int count)
+      : mask(_mm_cmpgt_epi32(_mm_set1_epi32(count), _mm_setr_epi32(0, 1, 2, 3))) {}
+
+  CINEFLOW_HD F32s load(const float* out, std::int64_t stride, int pair) const {
+    const float* at = out + kPairs[pair] * stride;
+    const __m128 low = _mm_maskload_ps(at, mask);
+    if (kPairs[pair] == 8) return _mm256_castps128_ps256(low);
+    return _mm256_set_m128(_mm_maskload_ps(at + kHalf * stride, mask), low);
+  }
+
+  CINEFLOW_HD void store(float* out, std::int64_t stride, int pair, F32s sum) const {
+    float* at = out + kPairs[pair] * stride;
+    _mm_maskstore_ps(at, mask, _mm256_castps256_ps128(sum));
+    if (kPairs[pair] == 8) return;
+    _mm_maskstore_ps(at + kHalf * stride, mask, _mm256_extractf128_ps(sum, 1));
+  }
+};
+
+/// The sums of pairs [kFirst, kFirst + kCount) of kPairs.
+template <int kRows, int kFirst, int kCount>
+void block_of_pairs(const CorrelationTile& tile, Channels part, int column) {
+  const Halves halves(tile.columns - column);
+  F32s sums[kRows][kCount] = {};
+  if (part.first > 0) {
 #pragma GCC unroll 3
-  for (int row = 0; row < kRows; ++row) {
-#pragma GCC unroll 9
-    for (int shift = 0; shift < kCount; ++shift) {
-      store(tile.out[row] + (first_shift + shift) * tile.out_stride + column,
-            sums[row][shift] * scale);
-    }
-  }
-}
-
-template <int kCount, bool kCut = false>
-void block_of(const CorrelationTile& tile, Channels part, int first_shift, int column) {
-  switch (tile.rows) {
-    case 1:
-      return block<1, kCount, kCut>(tile, part, first_shift, column);
-    case 2:
-      return block<2, kCount, kCut>(tile, part, first_shift, column);
-    default:
-      return block<3, kCount, kCut>(tile, part, first_shift, column);
-  }
-}
-
-void all_blocks(const CorrelationTile& tile, Channels part) {
-  for (int column = 0; column < kTileColumns; column += kLanes) {
-    int shift = 0;
-    if constexpr (kLanes == 16) {
-      if (tile.step == 1 && tile.shifts >= kShifts) {
-        block_of<kShifts, true>(tile, part, 0, column);
-        shift = kShifts;
+    for (int row = 0; row < kRows; ++row) {
+#pragma GCC unroll 5
+      for (int pair = 0; pair < kCount; ++pair) {
+        sums[row][pair] = halves.load(tile.out[row] + column, tile.out_stride, kFirst + pair);
       }
     }
-    for (; shift + kShifts <= tile.shifts; shift += kShifts) {
-      block_of<kShifts>(tile, part, shift, column);
+  }
+  const float* f1[kRows];
+  for (int row = 0; row < kRows; ++row) f1[row] = tile.f1[row] + column;
+  const float* f2 = tile.f2 + column + part.first * tile.f2_stride;
+  for (std::int64_t channel = part.first; channel < part.last; ++channel) {
+    F32s first[kRows];
+#pragma GCC unroll 3
+    for (int row = 0; row < kRows; ++row) {
+      const auto* half = reinterpret_cast<const __m128*>(f1[row] + channel * kTileColumns);
+      first[row] = _mm256_broadcast_ps(half);
     }
-    for (; shift + 3 <= tile.shifts; shift += 3) block_of<3>(tile, part, shift, column);
-    for (; shift < tile.shifts; ++shift) block_of<1>(tile, part, shift, column);
+#pragma GCC unroll 5
+    for (int pair = 0; pair < kCount; ++pair) {
+      const F32s second = load(f2 + kPairs[kFirst + pair]);
+#pragma GCC unroll 3
+      for (int row = 0; row < kRows; ++row) sums[row][pair] += first[row] * second;
+    }
+    f2 += tile.f2_stride;
+  }
+  const float scale = part.last == tile.channels ? tile.scale : 1.0f;
+#pragma GCC unroll 3
+  for (int row = 0; row < kRows; ++row) {
+#pragma GCC unroll 5
+    for (int pair = 0; pair < kCount; ++pair) {
+      halves.store(tile.out[row] + column, tile.out_stride, kFirst + pair, sums[row][pair] * scale);
+    }
+  }
+}
+
+/// The first kPairedShifts shifts of the last columns.
+template <int kRows>
+void blocks_of_pairs(const CorrelationTile& tile, Channels part, int column) {
+  if constexpr (kRows == 3) {
+    block_of_pairs<kRows, 0, 3>(tile, part, column);
+    block_of_pairs<kRows, 3, 2>(tile, part, column);
+  } else {
+    block_of_pairs<kRows, 0, 5>(tile, part, column);
+  }
+}
+#endif
+
+#if defined(__AVX512F__)
+/// All shifts of one vector of columns.
+template <int kRows>
+void column_of_blocks(const CorrelationTile& tile, Channels part, int column) {
+  int shift = 0;
+  if (tile.step == 1 && tile.shifts >= kShifts) {
+    block<kRows, kShifts, true>(tile, part, 0, column);
+    shift = kShifts;
+  }
+  for (; shift + kShifts <= tile.shifts; shift += kShifts) {
+    block<kRows, kShifts, false>(tile, part, shift, column);
+  }
+  for (; shift + 3 <= tile.shifts; shift += 3) block<kRows, 3, false>(tile, part, shift, column);
+  for (; shift < tile.shifts; ++shift) block<kRows, 1, false>(tile, part, shift, column);
+}
+#else
+/// All shifts of one vector of columns. Fewer rows take more shifts at once: about 9 sums hide the
+/// latency of a multiply-add.
+template <int kRows>
+void column_of_blocks(const CorrelationTile& tile, Channels part, int column) {
+  constexpr int kCount = kRows == 3 ? 3 : kRows == 2 ? 5 : 9;
+  int shift = 0;
+#if defined(__AVX2__)
+  if (tile.columns - column <= kHalf && tile.step == 1 && tile.shifts >= kPairedShifts) {
+    blocks_of_pairs<kRows>(tile, part, column);
+    shift = kPairedShifts;
+  }
+#endif
+  for (; shift + kCount <= tile.shifts; shift += kCount) {
+    block<kRows, kCount, false>(tile, part, shift, column);
+  }
+  if constexpr (kRows < 3) {
+    for (; shift + 4 <= tile.shifts; shift += 4) block<kRows, 4, false>(tile, part, shift, column);
+  }
+  for (; shift + 3 <= tile.shifts; shift += 3) block<kRows, 3, false>(tile, part, shift, column);
+  for (; shift < tile.shifts; ++shift) block<kRows, 1, false>(tile, part, shift, column);
+}
+#endif
+
+void all_blocks(const CorrelationTile& tile, Channels part) {
+  for (int column = 0; column < tile.columns; column += kLanes) {
+    switch (tile.rows) {
+      case 1:
+        column_of_blocks<1>(tile, part, column);
+        break;
+      case 2:
+        column_of_blocks<2>(tile, part, column);
+        break;
+      default:
+        column_of_blocks<3>(tile, part, column);
+    }
   }
 }
 

@@ -7,7 +7,12 @@ namespace cineflow::CINEFLOW_ISA {
 
 Kernels::LocateSamples locate_samples;
 Kernels::SampleLocated sample_located;
+// What sample_located() calls for each type of result.
+Kernels::SampleLocated sample_into_f32;
+Kernels::SampleLocated sample_into_f16;
+Kernels::SampleLocated sample_into_bf16;
 Kernels::SampleVolume sample_volume;
+Kernels::PackRow pack_row;
 Kernels::Correlate correlate;
 Kernels::CorrelateRow correlate_row;
 Kernels::PoolPlane pool_plane;

@@ -52,6 +52,19 @@ CINEFLOW_HD std::uint32_t nothing_bits(const SampleRun& run, const float* x, con
   return none ? kNothing : bits;
 }
 
+/// Stores a vector as distances_bit() says, where no row is followed by the first one.
+CINEFLOW_HD bool store_distances(const SampleRun& run, F32s x, F32s y, SampleBlock& here,
+                                 int within) {
+  const AxisPlace column = place_at<true>(x, run.width, run.border);
+  const AxisPlace row = run.wraps ? place_at<true>(y, run.height + 1, Border::kZeros)
+                                  : place_at<true>(y, run.height, run.border);
+  if (run.wraps && lanes_of(row.low > run.height - 2) != 0) return false;
+  store(here.top_offset + within, row.low * static_cast<std::int32_t>(run.row_stride) + column.low);
+  store(here.x + within, column.distance);
+  store(here.y + within, row.distance);
+  return true;
+}
+
 /// Consecutive blocks of the run are `step` blocks apart. `kPanel`: as PanelRun says.
 template <bool kOnGrid, bool kDenseColumns, bool kPanel>
 void locate_run(const SampleRun& given, const SamplePositions& positions,
@@ -62,6 +75,7 @@ void locate_run(const SampleRun& given, const SamplePositions& positions,
   std::uint32_t* const outside = blocks.outside;
   PixelCursor cursor(kOnGrid ? positions : SamplePositions{nullptr, nullptr, 1});
   const Inside inside(run);
+  const bool distances = kPanel && keeps_distances(run);
   const auto row_stride = static_cast<std::int32_t>(run.row_stride);
   const auto column_stride = static_cast<std::int32_t>(run.column_stride);
   // Returns the samples with a corner outside.
@@ -71,6 +85,11 @@ void locate_run(const SampleRun& given, const SamplePositions& positions,
     const I32s above = Vectors::truncate(y);
     const Lanes outside_lanes = inside.missing(x, left, y, above);
     if (__builtin_expect(outside_lanes != 0, 0)) {
+      if constexpr (kPanel) {
+        if (distances && store_distances(run, x, y, here, within)) {
+          return outside_lanes << within | distances_bit(within);
+        }
+      }
       store(here.x + within, x);
       store(here.y + within, y);
       if constexpr (kPanel) return outside_lanes << within;

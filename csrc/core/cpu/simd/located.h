@@ -23,18 +23,31 @@ CINEFLOW_HD Lanes outside_at(const SampleBlocks& blocks, int start) {
   return blocks.outside[start / kBlockSamples] >> start % kBlockSamples & kAllLanes;
 }
 
+/// Whether one sample has a corner outside.
+CINEFLOW_HD bool has_corner_outside(const SampleBlocks& blocks, int index) {
+  return (blocks.outside[index / kBlockSamples] >> index % kBlockSamples & 1u) != 0;
+}
+
 /// The bit in `outside` of a block of a panel that is set where the vector that begins `within` it
 /// reads no pixel. Vectors have 4 samples or more.
 CINEFLOW_HD std::uint32_t nothing_bit(int within) {
   return std::uint32_t{1} << (kBlockSamples + within / 4);
 }
 
-/// One sample with a corner outside, by the rule of math/bilinear.h.
+/// The bit in `outside` of a block of a panel that is set where the vector that begins `within` it
+/// has a corner outside, and its block holds an offset and distances to that pixel all the same: of
+/// the nearest pixel inside that has a right and a lower neighbour, from -1 to 2 pixels.
+CINEFLOW_HD std::uint32_t distances_bit(int within) { return nothing_bit(within) << 4; }
+
+/// Whether edges of a panel are kept as distances_bit() says: where pixels are adjacent, and a
+/// pixel's row and column follow from its offset.
+CINEFLOW_HD bool keeps_distances(const SampleRun& run) {
+  return run.column_stride == 1 && run.width > 1 && run.height > 1 && run.row_stride >= run.width;
+}
+
+/// One sample with a corner outside, at (x, y), by the rule of math/bilinear.h.
 template <typename Source>
-float sample_by_rule(const SampleRun& run, const SampleBlocks& blocks, const Source* plane,
-                     int index) {
-  const float x = blocks.samples[index / kBlockSamples].x[index % kBlockSamples];
-  const float y = blocks.samples[index / kBlockSamples].y[index % kBlockSamples];
+float sample_by_rule(const SampleRun& run, const Source* plane, float x, float y) {
   const Tap column = tap_at(x, run.width, run.border);
   const Tap row =
       run.wraps ? tap_at(y, run.height + 1, Border::kZeros) : tap_at(y, run.height, run.border);
@@ -42,6 +55,15 @@ float sample_by_rule(const SampleRun& run, const SampleBlocks& blocks, const Sou
     if (r == run.height) r = 0;
     return to_float(plane[r * run.row_stride + c * run.column_stride]);
   });
+}
+
+/// The same for sample `index` of a run, or of a panel whose block holds positions.
+template <typename Source>
+float sample_by_rule(const SampleRun& run, const SampleBlocks& blocks, const Source* plane,
+                     int index) {
+  const SampleBlock& here = blocks.samples[index / kBlockSamples];
+  const int within = index % kBlockSamples;
+  return sample_by_rule(run, plane, here.x[within], here.y[within]);
 }
 
 /// Weights that are computed again for each channel: for few channels, where arithmetic is cheaper

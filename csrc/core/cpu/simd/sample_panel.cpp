@@ -24,9 +24,25 @@ CINEFLOW_HD void load_corners_anywhere(const VectorCorners& corners, const Sourc
   }
 }
 
+struct Position {
+  float x, y;  // pixels
+};
+
+/// The position of a sample of a block that holds positions, or distances. One that reads no pixel
+/// is NaN.
+Position position_of(const SampleRun& run, const SampleBlock& here, int at, bool distances) {
+  if (!distances) return {here.x[at], here.y[at]};
+  const auto stride = static_cast<std::int32_t>(run.row_stride);
+  const auto behind = [](std::int32_t pixel, float distance) {
+    return distance > -1.0f ? static_cast<float>(pixel) + distance : __builtin_nanf("");
+  };
+  return {behind(here.top_offset[at] % stride, here.x[at]),
+          behind(here.top_offset[at] / stride, here.y[at])};
+}
+
 /// One vector of a block in which a sample has a corner outside, or that has fewer than 16 samples.
-/// Corners are found again from the positions: reading an EdgeBlock from a large plan takes longer.
-/// Where a result is infinite or NaN, samples with a corner outside follow sample_by_rule.
+/// Corners are found from what the block holds: reading an EdgeBlock from a large plan takes
+/// longer. Where a result is infinite or NaN, samples with a corner outside follow sample_by_rule.
 template <Layout kLayout, typename Source>
 CINEFLOW_HD F32s sample_edge(const SampleRun& run, const SampleBlocks& blocks, const Source* plane,
                              const Steps& steps, int start) {
@@ -40,16 +56,29 @@ CINEFLOW_HD F32s sample_edge(const SampleRun& run, const SampleBlocks& blocks, c
     load_corners_inside<kLayout>(here.top_offset + within, plane, steps, rows);
     return weighted_sum(rows, weights_inside(x, y));
   }
-  constexpr bool kPlain = kLayout == Layout::kAdjacent;
-  const VectorCorners corners = corners_at<kPlain>(run, x, y);
-  load_corners_anywhere<kLayout>(corners, plane, steps, rows);
-  F32s value = weighted_sum(rows, corners.weights);
+  const bool distances = kLayout != Layout::kStrided &&
+                         (blocks.outside[start / kBlockSamples] & distances_bit(within)) != 0;
+  F32s value;
+  if (__builtin_expect(distances, 1)) {
+    load_corners_inside<kLayout>(here.top_offset + within, plane, steps, rows);
+    const AxisWeights column = axis_weights(x);
+    const AxisWeights row = axis_weights(y);
+    value = weighted_sum(rows, {row.low * column.low, row.low * column.high, row.high * column.low,
+                                row.high * column.high});
+  } else {
+    constexpr bool kPlain = kLayout == Layout::kAdjacent;
+    const VectorCorners corners = corners_at<kPlain>(run, x, y);
+    load_corners_anywhere<kLayout>(corners, plane, steps, rows);
+    value = weighted_sum(rows, corners.weights);
+  }
   if constexpr (sizeof(Source) > 1) {
     const F32s marks = mark_non_finite(F32s{}, value);
     const Lanes again = outside & lanes_of(marks != marks);
     if (__builtin_expect(again != 0, 0)) {
       for (int lane = 0; lane < kLanes; ++lane) {
-        if (again >> lane & 1u) value[lane] = sample_by_rule(run, blocks, plane, start + lane);
+        if ((again >> lane & 1u) == 0) continue;
+        const Position at = position_of(run, here, within + lane, distances);
+        value[lane] = sample_by_rule(run, plane, at.x, at.y);
       }
     }
   }

@@ -12,6 +12,7 @@ constexpr Kernels kKernels = {
     &locate_samples,
     &sample_located,
     &sample_volume,
+    &pack_row,
     &correlate,
     &correlate_row,
     &pool_plane,

@@ -1,0 +1,10 @@
+#include "cpu/simd/kernels.h"
+#include "cpu/simd/sample_located.h"
+
+namespace cineflow::CINEFLOW_ISA {
+
+void sample_into_f32(const SampleRun& run, const SampleBlocks& blocks) noexcept {
+  sample_into<float>(run, blocks);
+}
+
+}  // namespace cineflow::CINEFLOW_ISA
