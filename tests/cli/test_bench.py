@@ -165,6 +165,26 @@ def test_rates_that_are_none(rates: str) -> None:
     assert "frames per second" in ended.output
 
 
+def test_a_case_that_there_is_not() -> None:
+    ended = CliRunner().invoke(_app(), ["bench", "serve", "--rates=20", "--case=30 fps"])
+    assert ended.exit_code == 2
+    assert "20 fps, 2 streams" in ended.output
+
+
+@pytest.mark.slow
+def test_one_case_alone(
+    write_dicom: Callable[..., Path], moving_frames: np.ndarray, tmp_path: Path
+) -> None:
+    clip = write_dicom(moving_frames)
+    arguments = ["bench", "serve", "--input", clip, "--rates", "20", "--seconds", "2"]
+    arguments += ["--case", "20 fps, 2 streams", "--out", tmp_path]
+    ended = CliRunner().invoke(_app(), [*map(str, arguments)])
+    assert ended.exit_code == 0, ended.output
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert [one["name"] for one in found["cases"]] == ["20 fps, 2 streams"]
+    assert found["command"].endswith("--case '20 fps, 2 streams'")
+
+
 @pytest.mark.slow
 def test_the_command_writes_a_verdict_for_each_rate(
     write_dicom: Callable[..., Path], moving_frames: np.ndarray, tmp_path: Path

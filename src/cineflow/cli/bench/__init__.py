@@ -29,7 +29,7 @@ from cineflow.cli.console import err, go_on, guarded, out
 from cineflow.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from cineflow.cli.bench.cases import Measured
+    from cineflow.cli.bench.cases import Case, Measured
     from cineflow.cli.pacing import Source
     from cineflow.runtime import Bundle
 
@@ -58,6 +58,9 @@ def serve(
     full: Annotated[
         bool, typer.Option(help="Every rate, number of streams and transport.")
     ] = False,
+    case: Annotated[
+        list[str] | None, typer.Option(help='Only the case of this name, such as "30 fps".')
+    ] = None,
     secure: Annotated[
         Path | None,
         typer.Option(help="Folder of `cineflow certs`: measure with mutual TLS."),
@@ -84,6 +87,8 @@ def serve(
     library = import_client()
     paced = _rates(rates)
     cases = (full_cases if full else standard_cases)(paced, streams, seconds)
+    if case:
+        cases = _named(cases, case)
     bundle = Bundle.load(model)
     cine = default_clip() if clip is None else read_clip(clip)
     binary = obtain_server(server_dir)
@@ -101,26 +106,37 @@ def serve(
         bars = stack.enter_context(Progress(console=err, transient=True))
         task = bars.add_task("", total=sum(case.seconds for case in cases))
         measured: list[Measured] = []
-        for case in cases:
-            bars.update(task, description=case.name)
-            measured.append(runner.run(case, go_on))
-            bars.advance(task, case.seconds)
+        for one in cases:
+            bars.update(task, description=one.name)
+            measured.append(runner.run(one, go_on))
+            bars.advance(task, one.seconds)
         version = server.version
-    first_ms = float(next(one for one in measured if one.server_ms).warm_up_ms[0][0])
+    served = next((one for one in measured if one.server_ms), None)
     facts = [
         ("Model", bundle.served_name),
         ("Frames", f"{'x'.join(map(str, source.frames[0].shape))}, {source.frames[0].dtype}"),
         ("Server", f"Triton {version}"),
         ("From start to ready", f"{ready_s:.1f} s"),
-        ("First frame of the first stream", f"{first_ms:.1f} ms"),
+        *(
+            [("First frame of the first stream", f"{float(served.warm_up_ms[0][0]):.1f} ms")]
+            if served
+            else []
+        ),
         ("Machine", f"{os.cpu_count()} cores, {_processor()}, {platform.system()}"),
         ("Python", platform.python_version()),
         ("Date", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")),
     ]
-    command = _command(model, clip, given, paced, streams, seconds, full, secure)
+    command = _command(model, clip, given, paced, streams, seconds, full, case or [], secure)
     _write(out_dir, measured, bundle.served_name, facts, command)
     _print(measured)
     out.print(f"[bold]{out_dir / 'report.html'}[/]")
+
+
+def _named(cases: list[Case], names: list[str]) -> list[Case]:
+    known = [case.name for case in cases]
+    if unknown := set(names) - set(known):
+        raise ArgumentError(f"--case of: {', '.join(known)}", ", ".join(sorted(unknown)))
+    return [case for case in cases if case.name in names]
 
 
 def _rates(text: str) -> list[float]:
@@ -171,6 +187,7 @@ def _command(
     streams: int,
     seconds: float,
     full: bool,
+    cases: list[str],
     secure: Path | None,
 ) -> str:
     words = ["cineflow", "bench", "serve", model, "--rates", ",".join(f"{one:g}" for one in rates)]
@@ -178,7 +195,8 @@ def _command(
     words += [] if clip is None else ["--input", str(clip)]
     words += [] if given is None else ["--given", str(given)]
     words += [] if secure is None else ["--secure", str(secure)]
-    return shlex.join([*words, *(["--full"] if full else [])])
+    words += ["--full"] if full else []
+    return shlex.join([*words, *(word for name in cases for word in ("--case", name))])
 
 
 def _write(
