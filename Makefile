@@ -67,7 +67,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(filter-out %CMakeLists.txt,$(NATIVE)) $(CLIENT)
 
-bench: $(READY)
+bench: $(READY) bench-analyse
 	@mkdir -p build/bench
 	$(BIN)/python -m pytest benchmarks/serving benchmarks/files -o python_files='bench_*.py' -o python_functions='bench_*' \
 	  --benchmark-only --benchmark-json=build/bench/serving.json
@@ -81,16 +81,16 @@ wheel: $(READY)
 
 # The peers of the benchmarks. The project itself does not need them.
 $(PEERS): $(READY)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[peers]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[peers,ray]'
 	@touch $@
 
 # Every kernel compared with its fastest peer and the machine's limit, in one process.
 bench-ops: $(PEERS)
 	$(BIN)/python -m benchmarks.ops
 
-# `cineflow analyse` of a real clip against the clip's own length, and the size of its report.
+# `cineflow analyse` of a real clip against the clip's own length, the size of its report, and Ray.
 bench-analyse: $(PEERS)
-	$(BIN)/python -m benchmarks.analyse
+	$(BIN)/python -m benchmarks.analyse --ray
 
 # Our models in torch, and in ONNX Runtime with and without the op library.
 bench-export: $(READY)

@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, help="A clip; default: 120 frames of pydicom-data.")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--ray", action="store_true", help="Also one and two workers on Ray.")
-    parser.add_argument("--files", type=int, default=24, help="Clips of the comparison on Ray.")
+    parser.add_argument("--files", type=int, default=48, help="Clips of the comparison on Ray.")
     parser.add_argument("--steps", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     path = chosen.clip or default_clip()
