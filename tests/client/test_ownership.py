@@ -6,7 +6,6 @@ import contextlib
 import gc
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ from cineflow.serving import TritonServer
 from cineflow_client import CineflowClientError, Client, FrameRejected, Stream, StreamTimeout
 from cineflow_client.ring import orphaned
 from cineflow_client.session import Session
+from tests.client.test_policies import Stopped
 
 FRAME = np.random.default_rng(0).integers(0, 256, (64, 80)).astype(np.uint8)
 
@@ -242,14 +242,11 @@ def test_submit_does_not_wait_for_a_server_that_stands_still(
     stream: Stream
     with client.stream("lucas_kanade", slots=2) as stream:
         frame = FRAME.copy()
-        os.kill(server.pid, signal.SIGSTOP)
-        try:
+        with Stopped(server):
             waiting = [stream.submit(frame)]
             frame[:] = 0  # the caller's array is its own again
             waiting.append(stream.submit(FRAME))
             assert not any(one.done() for one in waiting)
-        finally:
-            os.kill(server.pid, signal.SIGCONT)
         first, second = (one.result() for one in waiting)
         assert (first.current, second.current) == (0, 1)
         assert second.repeat, "the first frame was sent as it was when it was submitted"

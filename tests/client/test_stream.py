@@ -366,7 +366,8 @@ def test_the_server_dies_under_a_stream(
             stream.push(moving_frames[0])
             os.kill(server.pid, signal.SIGKILL)
             started = time.monotonic()
-            with pytest.raises(ServerDied, match="live connection"):
+            # Either the call or the direct connection is the first to say so.
+            with pytest.raises(ServerDied, match=r"live connection|process runs"):
                 push_on(stream, moving_frames[1])  # the model's process may compute one more
             assert time.monotonic() - started < 5
             with pytest.raises(ServerDied):
