@@ -37,7 +37,8 @@ def agree(got: np.ndarray, call: Call, coordinates: float = 0.0) -> None:
         got.astype(np.float64),
         levels,
         rtol=ROUNDING[call.result],
-        atol=half + magnitude * (coordinates + ROUNDING["float32"]),
+        atol=half
+        + magnitude * call.op.condition(call.options) * (coordinates + ROUNDING["float32"]),
     )
 
 

@@ -59,6 +59,7 @@ class Op:
         any_size: Tensors whose height and width do not depend on the other tensors.
         coordinates: Error of the kernels' own coordinates, pixels.
         blur: Error of coordinates that has the effect of rounded intermediate results.
+        condition: By how much some options magnify rounding.
         launcher: Name of the function in `_C`, where it differs.
         kernel: The options as keyword arguments of that function.
         words: The inputs that are not arrays and the options, as arguments of `cineflow.ops`.
@@ -88,6 +89,7 @@ class Op:
     any_size: tuple[str, ...] = ()
     coordinates: float = 0.0
     blur: float = 0.0
+    condition: Callable[[Options], float] = lambda options: 1.0
     launcher: str = ""
     kernel: Callable[[Options], Options] = kernel_options
     words: Callable[[Inputs, Options], Options] = lambda inputs, options: dict(options)
