@@ -169,6 +169,14 @@ def test_a_slope_of_nothing_is_refused(write_dicom) -> None:
         read_cine(write_dicom(pictures(1, 4), RescaleSlope=0.0, RescaleIntercept=5.0))
 
 
+@pytest.mark.parametrize(
+    "empty", [{"RescaleSlope": "", "RescaleIntercept": ""}, {"ModalityLUTSequence": []}]
+)
+def test_an_empty_rescaling_is_none(write_dicom, empty: dict[str, object]) -> None:
+    plain = read_cine(write_dicom(pictures(1, 4)))
+    assert np.array_equal(read_cine(write_dicom(pictures(1, 4), **empty)).frames, plain.frames)
+
+
 @pytest.fixture
 def series(tmp_path: Path, write_dicom):
     """Write single frames [N, H, W] with the tags of each into one folder."""

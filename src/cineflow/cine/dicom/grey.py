@@ -43,9 +43,10 @@ def scale_of(item: Dataset) -> Scale | None:
     Raises:
         DecodeError: Its slope gives every pixel one value.
     """
-    if "RescaleSlope" not in item:
+    slope = item.get("RescaleSlope")
+    if slope is None:
         return None
-    scale = Scale(float(item.RescaleSlope), float(item.get("RescaleIntercept") or 0))
+    scale = Scale(float(slope), float(item.get("RescaleIntercept") or 0))
     if scale.slope == 0 or not np.isfinite([scale.slope, scale.intercept]).all():
         raise contradiction(f"a RescaleSlope of {scale.slope:g}, so that all pixels are alike")
     return scale
@@ -74,12 +75,10 @@ def meanings(layout: Layout) -> np.ndarray:
 def modality_values(header: Dataset, layout: Layout, scale: Scale | None) -> np.ndarray:
     """Modality values of each code, float64 [2^stored]."""
     values = meanings(layout)
-    if scale is not None:
-        return values * scale.slope + scale.intercept
-    scale_of(header)
-    if "ModalityLUTSequence" in header or "RescaleSlope" in header:
+    if scale is None and header.get("ModalityLUTSequence"):
         return np.asarray(apply_modality_lut(values, header), np.float64)
-    return values.astype(np.float64)
+    scale = scale or scale_of(header) or Scale()
+    return values * scale.slope + scale.intercept
 
 
 def padding_of(header: Dataset, layout: Layout) -> np.ndarray:

@@ -136,15 +136,15 @@ def group_members(members: list[Member]) -> list[Slice]:
         )
     cines.sort(key=lambda found: found[0].position_mm)
     left_out = len(members) - timeless - sum(len(found) for found in cines)
-    were = (
-        "1 frame of a slice at one time was"
-        if left_out == 1
-        else (f"{left_out} frames of slices at one time each were")
-    )
-    note = f"{were} left out." if left_out else ""
+    notes = []
     if timeless:
         were = "1 frame was" if timeless == 1 else f"{timeless} frames were"
-        note = f"{were} left out, without the time that the others have. {note}".strip()
+        notes.append(f"{were} left out, without the time that the others have.")
+    if left_out:
+        one = "1 frame of a slice at one time was left out."
+        several = f"{left_out} frames of slices at one time each were left out."
+        notes.append(one if left_out == 1 else several)
+    note = " ".join(notes)
     slices = []
     for number, found in enumerate(cines, start=1):
         found = sorted(found, key=lambda member: (member.order, member.index))
