@@ -25,7 +25,7 @@ SIDE = 256
 
 #: Seconds before each call: the last runtime's workers spin for milliseconds after it, on the cores
 #: that the next one is timed on.
-PAUSE_S = 0.01
+PAUSE_S = 0.02
 
 EAGER, COMPILED = "torch eager", "torch.compile"
 BODIES, LIBRARY = "ORT, bodies", "ORT, op library"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.export.models import BODIES, EAGER, LIBRARY
+from benchmarks.export.models import BODIES, EAGER, LIBRARY, PAUSE_S
 from benchmarks.export.timing import in_turn
 from benchmarks.models.bundles import exported
 from benchmarks.models.facts import RATES, facts_of, sizes_of
@@ -31,10 +31,6 @@ SERVED = "through Triton"
 
 #: Each form of a slow network runs for about this long, but not in fewer rounds than that.
 _SECONDS, _FEWEST = 5.0, 9
-
-#: Between two runs, so that the threads of the engine before, which wait by spinning, have gone to
-#: sleep: they would take the cores of the next one.
-_PAUSE_S = 0.02
 
 #: Called with a few words on what goes on.
 Say = Callable[[str], None]
@@ -78,7 +74,7 @@ def measure(
         times = in_turn(
             {key: lambda e=e: e.run(inputs) for key, e in engines.items()},  # type: ignore[misc]
             rounds,
-            pause_s=_PAUSE_S,
+            pause_s=PAUSE_S,
             say=lambda words: say(f"torch and ONNX Runtime, {words}"),
         )
         found = {key: value.to_dict() for key, value in times.items()}
