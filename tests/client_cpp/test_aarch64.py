@@ -13,6 +13,7 @@ import pytest
 from cineflow.serving import TritonServer
 from tests.client_cpp import builds
 from tests.client_cpp.test_package import execute
+from tests.emulator import emulator_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -97,10 +98,11 @@ def test_the_library_is_compiled_and_runs(sysroot: Path, server: TritonServer) -
     for name in ("libcineflow_client.so", "track_clip"):
         assert "AArch64" in execute("readelf", "-h", folder / name)
     assert (folder / "libcineflow_client.so").stat().st_size <= 1_000_000
-    if shutil.which("qemu-aarch64") is None:
-        pytest.skip("it was compiled; qemu-aarch64 is not installed to run it")
+    emulator = emulator_of("aarch64")
+    if emulator is None:
+        pytest.skip("it was compiled; qemu-user is not installed to run it")
     libraries = f"LD_LIBRARY_PATH={folder}:{sysroot}/usr/lib/aarch64-linux-gnu"
-    command = ["qemu-aarch64", "-L", sysroot, "-E", libraries, folder / "track_clip"]
+    command = [emulator, "-L", sysroot, "-E", libraries, folder / "track_clip"]
     done = subprocess.run(
         [*map(str, command), server.url, "lucas_kanade"],
         env=dict(os.environ), capture_output=True, text=True, check=False, timeout=300,
