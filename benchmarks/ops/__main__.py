@@ -1,6 +1,8 @@
 """`python -m benchmarks.ops`: times of every op, its peers and the machine's limits.
 
 Prints a table and the command that repeats it, and writes all figures to build/bench/ops.json.
+With `--isa avx2` or `--isa baseline` the peers, and the matrix product that measures the machine's
+limit, are held to that instruction set too (`instruction_sets.py`).
 """
 
 from __future__ import annotations
@@ -13,21 +15,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.ops import machine
+from benchmarks.ops import instruction_sets, machine
 from benchmarks.ops.cases import all_cases
 from benchmarks.processor import processor
 from benchmarks.repeat import repeat_command
 from cineflow import _C
 
 
-def measure(threads: int, seconds: float, only: str) -> list[dict[str, Any]]:
-    """Times every case whose name contains `only`, with `threads` threads."""
+def measure(threads: int, seconds: float, only: str, held: str | None) -> list[dict[str, Any]]:
+    """Times every case whose name contains `only`, with `threads` threads.
+
+    The peers are already held to the instruction set `held`.
+    """
     rows = []
     for make in all_cases(threads):
         machine.set_threads(threads)
         case = make()
         if only not in case.name:
             continue
+        sets = {
+            name: instruction_sets.set_of(name, call, held) for name, call in case.peers.items()
+        }
         calls = {"cineflow": case.ours, **case.peers}
         candidates = {name: machine.Candidate(call, threads) for name, call in calls.items()}
         if threads > 1:  # in turns with the others, so that a slow moment affects both
@@ -46,6 +54,7 @@ def measure(threads: int, seconds: float, only: str) -> list[dict[str, Any]]:
                 "peers_us": {name: peer.median for name, peer in times.items()},
                 "peers_shortest_us": {name: peer.shortest for name, peer in times.items()},
                 "best_peer": best,
+                "peers_sets": sets,
                 "times_faster": times[best].median / ours.median,
                 "times_faster_at_best": min(peer.shortest for peer in times.values())
                 / ours.shortest,
@@ -76,7 +85,9 @@ def gains(
     }
 
 
-TIMES = ("case", "threads", "µs", "best peer", "µs")
+#: The widest first.
+SETS = ("avx512", "avx2", "baseline")
+TIMES = ("case", "threads", "µs", "best peer", "its set", "µs")
 RATIOS = ("faster", "at best", "wanted", "× roof", "MB")
 GAINS = ("× 1 thread, at best", "copy, FMA")
 
@@ -84,6 +95,7 @@ GAINS = ("× 1 thread, at best", "copy, FMA")
 def show(rows: list[dict[str, Any]], console: Console) -> None:
     """Prints the table: medians, and under "at best" the ratio of the shortest times.
 
+    "Its set" is the instruction set that the peer is held to, or "any": it takes what it likes.
     The last two columns are the speed-up by threads: ours and the machine's own.
     """
     table = Table(title=f"{processor()}, {_C.instruction_set()}")
@@ -102,6 +114,7 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
             str(row["threads"]),
             f"{row['us']:.1f}",
             row["best_peer"],
+            row["peers_sets"][row["best_peer"]],
             f"{row['peers_us'][row['best_peer']]:.1f}",
             f"{row['times_faster']:.2f}×",
             f"{row['times_faster_at_best']:.2f}×",
@@ -122,19 +135,25 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument(
         "--isa",
-        choices=("avx512", "avx2", "baseline"),
-        help="instruction set of the CPU kernels; the widest of this machine by default",
+        choices=SETS,
+        help="instruction set of the CPU kernels and, as far as they can be held, of the peers;"
+        " the widest of this machine by default",
     )
     parser.add_argument("--json", type=Path, default=Path("build/bench/ops.json"))
     options = parser.parse_args()
+    widest = next(name for name in SETS if _C.set_instruction_set(name))
     if options.isa is not None and not _C.set_instruction_set(options.isa):
-        parser.error(f"this machine has no {options.isa}; it has {_C.instruction_set()}")
+        parser.error(f"this machine has no {options.isa}; it has {widest}")
+    held = _C.instruction_set() if _C.instruction_set() != widest else None
+    instruction_sets.hold(held)
     rows = [
         row
         for threads in options.threads
-        for row in measure(threads, options.seconds, options.only)
+        for row in measure(threads, options.seconds, options.only, held)
     ]
-    show(rows, Console(width=190))
+    libraries = instruction_sets.reported()
+    show(rows, Console(width=200))
+    print(instruction_sets.sentence(held, libraries))
     repeat = repeat_command()
     if options.isa is None:
         repeat += f" --isa {_C.instruction_set()}"
@@ -143,6 +162,7 @@ def main() -> None:
     report = {
         "processor": processor(),
         "instruction_set": _C.instruction_set(),
+        "libraries": libraries,
         "repeat": repeat,
         "peak_gflops": {count: machine.peak_gflops(count) for count in options.threads},
         "rows": rows,

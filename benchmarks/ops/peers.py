@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -136,25 +137,35 @@ def scipy_map_coordinates(
     return run
 
 
-def openvino_grid_sample(
-    src: np.ndarray, flow: np.ndarray, threads: int
-) -> Callable[[], np.ndarray] | None:
-    """OpenVINO's GridSample, or None if OpenVINO is not installed."""
-    try:
-        import openvino
-        from openvino import opset13 as operators
-    except ImportError:
-        return None
-    grid = normalised_grid(flow, True).astype(np.float32)
-    parameters = [operators.parameter(array.shape, np.float32) for array in (src, grid)]
+def openvino_grid_sample_model(shape: tuple[int, ...], threads: int) -> Any:
+    """OpenVINO's GridSample for an image of `shape` [N, C, H, W], compiled for the CPU."""
+    import openvino
+    from openvino import opset13 as operators
+
+    batch, _, *size = shape
+    parameters = [
+        operators.parameter(list(sizes), np.float32) for sizes in (shape, (batch, *size, 2))
+    ]
     node: Any = operators.grid_sample(
         *parameters, {"align_corners": True, "mode": "bilinear", "padding_mode": "zeros"}
     )
-    compiled = openvino.compile_model(
+    return openvino.compile_model(
         openvino.Model([node], parameters),
         "CPU",
         {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"},
     )
+
+
+def openvino_grid_sample(
+    src: np.ndarray, flow: np.ndarray, threads: int
+) -> Callable[[], np.ndarray] | None:
+    """OpenVINO's GridSample, or None if OpenVINO is not installed."""
+    if find_spec("openvino") is None:
+        return None
+    import openvino
+
+    compiled = openvino_grid_sample_model(src.shape, threads)
+    grid = normalised_grid(flow, True).astype(np.float32)
     request = compiled.create_infer_request()
     inputs = [openvino.Tensor(src), openvino.Tensor(grid)]
 
