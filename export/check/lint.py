@@ -31,8 +31,8 @@ def check_file(file: str | Path) -> list[Finding]:
     Raises:
         ExportError: The file is missing, or is not an ONNX model.
     """
-    findings = lint_model(read_onnx(file))
-    spec = spec_beside(Path(file))
+    model, spec = read_onnx(file), spec_beside(Path(file))
+    findings = lint_model(model, spec)
     return findings if spec is None else [*findings, *stream_findings(spec)]
 
 

@@ -23,6 +23,7 @@ from cineflow.export.ops import (
     unknown_ops,
 )
 from cineflow.spec import ModelSpec, Role
+from cineflow.spec.tensors import MOTION_UNITS
 
 Rule = Callable[[onnx.ModelProto], Iterator[Finding]]
 
@@ -199,25 +200,32 @@ def low_precision(model: onnx.ModelProto, spec: ModelSpec | None) -> Iterator[Fi
 
     Labels, scores and probabilities lose nothing that matters, and verify measures it.
     """
-    motion = None if spec is None else _motion(spec)
+    severities = None if spec is None else _severities(spec)
     for name, where in low_precision_results(model).items():
-        if motion is not None and name not in motion:
+        severity = WARNING if severities is None else severities.get(name)
+        if severity is None:
             continue
         yield Finding(
-            WARNING if motion is None else ERROR,
+            severity,
             "result-precision",
             f"the output {name!r} is computed in half precision ({where})"
-            + (": if it is motion or a point, it is" if motion is None else ": it is")
+            + (": it is" if severity == ERROR else ": if it is motion or a point, it is")
             + " 0.03 px off at 800 px",
             "Cast to f32 before the last convolution or product of an output in pixels",
         )
 
 
-def _motion(spec: ModelSpec) -> set[str]:
-    """The outputs that are motion or points, and the states, which may hold either."""
+def _severities(spec: ModelSpec) -> dict[str, str]:
+    """How bad half precision is in outputs that are motion or points, and in states.
+
+    A state without a unit of motion holds features, as far as its spec says.
+    """
     roles = (Role.FLOW, Role.DISPLACEMENT, Role.POINTS)
-    found = {one.name for one in spec.outputs if one.role in roles or one.unit == "px"}
-    return found | {f"{state.name}_out" for state in spec.states}
+    outputs = {one.name for one in spec.outputs if one.role in roles or one.unit == "px"}
+    states = {
+        f"{one.name}_out": ERROR if one.unit in MOTION_UNITS else WARNING for one in spec.states
+    }
+    return dict.fromkeys(outputs, ERROR) | states
 
 
 def _unguarded_sampling(model: onnx.ModelProto) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
+from onnx import helper
 
 from cineflow.export.ops import every_graph, row_of, subgraphs_of
 from cineflow.runtime.bundle import graph_inputs
@@ -94,7 +95,9 @@ def parameter_count(model: onnx.ModelProto) -> int:
 
 
 def multiply_adds(model: onnx.ModelProto, shapes: Shapes) -> int:
-    """Multiply-adds of convolutions, matrix products and our ops; other nodes count 0.
+    """Multiply-adds of convolutions, matrix products, recurrent layers and our ops.
+
+    Other nodes count 0.
 
     Of two branches the costlier one counts, and the body of a loop counts once.
 
@@ -122,4 +125,22 @@ def _node_multiply_adds(node: onnx.NodeProto, shapes: Shapes) -> int:
         return math.prod(shapes.get(node.input[0], (0,))) * math.prod(weight[1:])
     if node.op_type in ("MatMul", "Gemm"):
         return out * shapes.get(node.input[0], (0,))[-1]
+    if node.op_type in ("LSTM", "GRU", "RNN"):
+        weights = sum(math.prod(shapes.get(name, (0,))) for name in node.input[1:3])
+        return math.prod(shapes.get(node.input[0], (0,))[:2]) * weights  # steps and batch
+    if node.op_type == "Einsum" and len(node.input) > 1:
+        return _einsum_multiply_adds(node, shapes)
     return 0
+
+
+def _einsum_multiply_adds(node: onnx.NodeProto, shapes: Shapes) -> int:
+    """The product of the sizes of all indices."""
+    equation = helper.get_node_attr_value(node, "equation").decode().replace(" ", "")
+    sizes: dict[str, int] = {}
+    for term, name in zip(equation.partition("->")[0].split(","), node.input, strict=True):
+        shape = shapes.get(name, ())
+        before, dots, after = term.partition("...")
+        rest = len(shape) - len(before) - len(after)
+        indices = [*before, *(f"...{k}" for k in range(rest, 0, -1) if dots), *after]
+        sizes |= dict(zip(indices, shape, strict=False))
+    return math.prod(sizes.values()) if sizes else 0

@@ -38,7 +38,10 @@ PRECISIONS = (FP32, FP16)
 _MAIN_DOMAIN = ("", "ai.onnx")
 
 #: Standard nodes that turn features into values of a different meaning; an island ends at them.
-_CONTRACTIONS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+_CONTRACTIONS = {
+    *("Conv", "ConvTranspose", "DeformConv", "Gemm", "MatMul", "Einsum", "Attention"),
+    *("LSTM", "GRU", "RNN"),
+}
 
 #: Nodes that read the shape of a value, not the value.
 _SHAPES = {"Shape", "Size"}

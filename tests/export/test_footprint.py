@@ -67,6 +67,35 @@ OPS = {
 }
 
 
+#: Nodes of the standard on a sequence [5, 2, 3] and its cost: steps, batch, and what each multiplies.
+PRODUCTS = {
+    "LSTM <hidden_size: int = 4> (x, W16, R16)": 5 * 2 * (16 * 3 + 16 * 4),
+    "GRU <hidden_size: int = 4> (x, W12, R12)": 5 * 2 * (12 * 3 + 12 * 4),
+    "RNN <hidden_size: int = 4> (x, W4, R4)": 5 * 2 * (4 * 3 + 4 * 4),
+    'Einsum <equation: string = "sbi, dhi -> sbdh"> (x, W4)': 5 * 2 * 3 * 4,
+    'Einsum <equation: string = "...i,dhi"> (x, W4)': 5 * 2 * 3 * 4,
+}
+
+
+@pytest.mark.parametrize("node", PRODUCTS, ids=lambda node: node.split(" (")[0])
+def test_recurrent_layers_and_einsum_count(node: str) -> None:
+    weights = ", ".join(
+        f"float[1,{rows},{columns}] {name}{rows} = {{{','.join(['0.1'] * rows * columns)}}}"
+        for rows in (4, 12, 16)
+        for name, columns in (("W", 3), ("R", 4))
+    )
+    text = f"""
+<ir_version: 10, opset_import: ["" : 20]>
+main (float[5,2,3] x) => (float[5,2,n,m] y)
+<{weights}>
+{{ y = {node} }}
+"""
+    spec = ModelSpec("net", "s", (TensorSpec("x", "float32", (5, 2, 3), "1"),), ())
+    model = onnx.parser.parse_model(text)
+    shapes = footprint.shapes_at(model, spec, {})
+    assert footprint.multiply_adds(model, shapes) == PRODUCTS[node]
+
+
 @pytest.mark.parametrize("node", OPS)
 def test_every_op_has_its_shape_and_its_cost(node: str) -> None:
     second, wanted, cost = OPS[node]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import onnx
 import pytest
 
 from cineflow.errors import ExportError
+from cineflow.export import export_bundle
 from cineflow.export.check import ERROR, WARNING, check_file, lint_model
 from cineflow.export.graph.model import require_interface
 from cineflow.runtime import Bundle
@@ -239,6 +241,32 @@ def test_half_precision_is_refused_where_the_spec_has_motion() -> None:
     assert found == {"result-precision": ERROR}
 
 
+#: Features in half precision, then what the test names.
+HALF_FEATURES = """(float16[1,1,4] image, float[1,1,4] h_in, float[1,1,4] c_in,
+    float[1,16,4] W, float[1,16,4] R, float[1,4,4] x) => (float[1,1,4] h_out)
+{ half = Relu (image) row = Cast <to: int = 1> (half) LAST }"""
+
+
+@pytest.mark.parametrize(
+    ("last", "severity"),
+    [
+        ("all, h_out = LSTM <hidden_size: int = 4> (row, W, R, , , h_in, c_in)", None),
+        ('h_out = Einsum <equation: string = "abc,acd->abd"> (row, x)', None),
+        ("h_out = Add (row, h_in)", WARNING),
+    ],
+    ids=["LSTM", "Einsum", "Add"],
+)
+def test_a_state_of_features_may_come_of_half_precision(last: str, severity: str | None) -> None:
+    half = model(HALF_FEATURES.replace("LAST", last))
+    state = TensorSpec("h", "float32", (1, 1, 4), "1", tolerance=0.1)
+    spec = ModelSpec("net", "s", (), (), states=(state,))
+    found = {f.rule: f.severity for f in lint_model(half, spec)}
+    assert found.get("result-precision") == severity
+    motion = dataclasses.replace(spec, states=(dataclasses.replace(state, unit="px"),))
+    found = {f.rule: f.severity for f in lint_model(half, motion)}
+    assert found.get("result-precision") == (ERROR if severity else None)
+
+
 def test_sizes_that_static_inputs_decide_are_said_and_taken() -> None:
     symbolic = model(CASES["static-inputs"][1])
     (found,) = [f for f in lint_model(symbolic) if f.rule == "static-inputs"]
@@ -252,6 +280,39 @@ def test_sizes_that_values_decide_are_not_called_static() -> None:
     found = rules(model(CASES["value-sized"][1]))
     assert "static-inputs" not in found
     assert found["value-sized"] == WARNING
+
+
+HALF_MASK = """
+import torch
+from cineflow.spec import Feed, ModelSpec, TensorSpec
+
+PICTURE = (1, 1, 32, 32)
+SPEC = ModelSpec(
+    "half_mask",
+    "A mask in half precision.",
+    inputs=(TensorSpec("image", "float16", PICTURE, "0..1"),),
+    outputs=(
+        TensorSpec("mask", "float16", PICTURE, "probability", role="probabilities", tolerance=0.01),
+    ),
+    feed=Feed("frame", ("image",)),
+)
+
+def build():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Conv2d(1, 1, 3, padding=1), torch.nn.Sigmoid()).half()
+
+def example_inputs(sizes, seed):
+    return {"image": torch.rand(PICTURE, generator=torch.Generator().manual_seed(seed)).half()}
+"""
+
+
+def test_the_file_of_a_bundle_is_judged_by_its_spec(tmp_path: Path) -> None:
+    recipe = tmp_path / "half_mask.py"
+    recipe.write_text(HALF_MASK)
+    bundle = export_bundle(recipe, tmp_path / "out")
+    assert check_file(bundle.onnx_path) == []
+    alone = shutil.copy(bundle.onnx_path, tmp_path / "alone.onnx")
+    assert {one.rule for one in check_file(alone)} == {"result-precision"}
 
 
 def test_our_own_export_is_clean() -> None:
