@@ -67,7 +67,7 @@ OPS = {
 }
 
 
-#: Nodes of the standard on a sequence [5, 2, 3] and its cost: steps, batch, and what each multiplies.
+#: Standard nodes on a sequence [5, 2, 3], and the cost: steps x batch x what each multiplies.
 PRODUCTS = {
     "LSTM <hidden_size: int = 4> (x, W16, R16)": 5 * 2 * (16 * 3 + 16 * 4),
     "GRU <hidden_size: int = 4> (x, W12, R12)": 5 * 2 * (12 * 3 + 12 * 4),

@@ -217,7 +217,9 @@ def test_a_server_that_stands_still(watched: TritonServer) -> None:
     before = watched.restarts
     until(lambda: watched.restarts > before)
     until(lambda: watched.ready)
-    assert watched.restart_reason == "The server did not respond for 10 s"
+    # The longer time is that of a server of which the supervisor has not heard yet.
+    said = "The server did not respond for"
+    assert watched.restart_reason in (f"{said} 10 s", f"{said} 60 s")
 
 
 @pytest.mark.slow
