@@ -158,6 +158,23 @@ def test_strides_do_not_change_a_bit():
         np.testing.assert_array_equal(ops.correlation_lookup(other, coords, out=out), wanted)
 
 
+@pytest.mark.parametrize("size", [(8, 12), (8, 11)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_output_may_begin_anywhere_in_a_cache_line(size, threads):
+    f1, f2, coords = (tensor.numpy() for tensor in scene(size, channels=3))
+    pyramid = ops.correlation_pyramid(f1, f2, levels=2)
+    expected = ops.correlation_lookup(pyramid, coords, levels=2, radius=2)
+    memory = np.empty(expected.size + 2 * 16, np.float32)
+    for start in range(1, 17):
+        memory.fill(-7)
+        out = memory[start : start + expected.size].reshape(expected.shape)
+        with on_threads(threads):
+            ops.correlation_lookup(pyramid, coords, levels=2, radius=2, out=out)
+        np.testing.assert_array_equal(out, expected)
+        assert (memory[:start] == -7).all()
+        assert (memory[start + expected.size :] == -7).all()
+
+
 def test_a_pixel_does_not_depend_on_its_neighbours():
     """Windows of whole vectors reach into the maps of other pixels, and of no memory."""
     rng = np.random.default_rng(0)

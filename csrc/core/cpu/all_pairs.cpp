@@ -1,5 +1,7 @@
 #include "cpu/all_pairs.h"
 
+#include <cstring>
+
 #include "cpu/views.h"
 #include "math/dispatch.h"
 #include "math/window.h"
@@ -63,6 +65,13 @@ void LookupWindows::look_up(int level) noexcept {
   kernels().look_up(run);
   run.out = nullptr;
   const std::int64_t count = (2 * radius_ + 1) * (2 * radius_ + 1);
+  if (out_.dtype == DType::kF32 && out_.strides[3] == 1) {
+    for (std::int64_t sample = 0; sample < count; ++sample) {
+      std::memcpy(at(out_, offset_of(level) + sample * out_.strides[1]),
+                  samples + sample * kLookupPixels, count_ * sizeof(float));
+    }
+    return;
+  }
   with_float_storage(out_.dtype, [&](auto tag) {
     using Result = typename decltype(tag)::type;
     for (std::int64_t sample = 0; sample < count; ++sample) {

@@ -5,6 +5,7 @@
 // they are in the cache.
 #include "cineflow/correlation_pyramid.h"
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -262,10 +263,33 @@ struct LookupGeometry {
       join(&args.coords, 2);
       join(&args.out, 2);
     }
-    row_blocks = (args.out.sizes[3] + kLookupPixels - 1) / kLookupPixels;
+    head = pixels_before_a_line(args.out);
+    row_blocks = (args.out.sizes[3] + kLookupPixels - 1 - head) / kLookupPixels + (head > 0);
   }
 
   std::int64_t blocks() const { return args.out.sizes[0] * args.out.sizes[2] * row_blocks; }
+
+  /// The first pixel of block `index` of a row, or the row's end.
+  std::int64_t first_pixel(std::int64_t index) const {
+    const std::int64_t first = (index - (head > 0)) * kLookupPixels + head;
+    return std::clamp<std::int64_t>(first, 0, args.out.sizes[3]);
+  }
+
+  /// Pixels of each row before the first one that begins a cache line in every channel, or 0 where
+  /// channels or rows differ in that. A store into two lines would fetch both of them, and the next
+  /// block of pixels would fetch the second one again: look-ups take twice the time.
+  static std::int64_t pixels_before_a_line(const TensorView& out) {
+    constexpr std::int64_t kLine = 64;
+    constexpr std::int64_t kFloat = sizeof(float);
+    if (out.dtype != DType::kF32 || out.strides[3] != 1) return 0;
+    for (int axis = 0; axis < 3; ++axis) {
+      if (out.sizes[axis] > 1 && out.strides[axis] * kFloat % kLine != 0) return 0;
+    }
+    const auto address = reinterpret_cast<std::uintptr_t>(out.data);
+    if (address % kFloat != 0) return 0;
+    const auto pixels = static_cast<std::int64_t>((kLine - address % kLine) % kLine / kFloat);
+    return pixels < out.sizes[3] ? pixels : 0;
+  }
 
   static void join(TensorView* view, int axis) {
     view->sizes[axis + 1] *= view->sizes[axis];
@@ -275,6 +299,7 @@ struct LookupGeometry {
 
   CorrelationLookupArgs args;
   std::int64_t height, width;   // of level 0
+  std::int64_t head = 0;        // pixels of the first block of a row, if it is a short one
   std::int64_t row_blocks = 0;  // of kLookupPixels pixels
 };
 
@@ -284,7 +309,8 @@ class LookupBlock {
   LookupBlock(const LookupGeometry& size, std::int64_t number)
       : LookupBlock(size, number / size.row_blocks / size.args.out.sizes[2],
                     number / size.row_blocks % size.args.out.sizes[2],
-                    number % size.row_blocks * kLookupPixels) {}
+                    size.first_pixel(number % size.row_blocks),
+                    size.first_pixel(number % size.row_blocks + 1)) {}
   LookupBlock(const LookupBlock&) = delete;  // its levels point at one another
 
   /// The coarsest level first: while it is sampled, the next one is prefetched, and with the last
@@ -303,9 +329,10 @@ class LookupBlock {
   }
 
  private:
-  LookupBlock(const LookupGeometry& size, std::int64_t image, std::int64_t row, std::int64_t first)
+  LookupBlock(const LookupGeometry& size, std::int64_t image, std::int64_t row, std::int64_t first,
+              std::int64_t last)
       : args_(size.args),
-        count_(static_cast<int>(std::min<std::int64_t>(kLookupPixels, args_.out.sizes[3] - first))),
+        count_(static_cast<int>(last - first)),
         windows_(args_.coords, args_.out, args_.radius, image, row, first, count_) {
     const TensorView& pyramid = args_.pyramid;
     const std::int64_t length = pyramid.sizes[3];
