@@ -24,12 +24,6 @@ struct SamplePixels {
   std::int64_t right;
 };
 
-/// The weights of sample `index`, each in every lane.
-CINEFLOW_HD CornerWeights splat_weights(const StoredWeights& stored, int index) {
-  return {splat(stored.top_left[index]), splat(stored.top_right[index]),
-          splat(stored.bottom_left[index]), splat(stored.bottom_right[index])};
-}
-
 /// Vectors of channels in one step: addresses are then constants from four pointers.
 constexpr int kVectors = kLanes == 16 ? 2 : 4;
 
@@ -60,11 +54,16 @@ CINEFLOW_HD bool has_mark(const F32s (&marks)[kVectors]) {
   return lanes_of(all != all) != 0;
 }
 
-/// The channels of one sample.
-template <bool kScaled, bool kMarks, typename Source, typename Result>
+/// The channels of one sample. `kOneStep`: as many as one step takes, so that no loop is left and
+/// every pointer stays in a register. A pointer on the stack is a store, which waits behind those
+/// of the results.
+template <bool kScaled, bool kMarks, bool kOneStep, typename Source, typename Result>
 CINEFLOW_HD void sample_channels(SamplePixels<Source> at, const CornerWeights& weights,
                                  const Finish& finish, std::int64_t channels, Result* out,
                                  F32s (&marks)[kVectors]) {
+  if constexpr (kOneStep) {
+    return sample_vectors<kVectors, kScaled, kMarks>(at, weights, finish, out, marks);
+  }
   const auto move_on = [&](int count) __attribute__((always_inline)) {
     at.top += count, at.bottom += count, out += count, channels -= count;
   };
@@ -85,10 +84,9 @@ CINEFLOW_HD void sample_channels(SamplePixels<Source> at, const CornerWeights& w
 }
 
 /// Returns whether a sample of a block that has a corner outside was infinite or NaN.
-template <bool kScaled, typename Source, typename Result>
-__attribute__((noinline)) bool sample_channels_last(const SampleRun& given,
-                                                    const SampleBlocks& given_blocks,
-                                                    const StoredWeights& stored) {
+template <bool kScaled, bool kOneStep, typename Source, typename Result>
+__attribute__((noinline)) bool sample_adjacent_channels(const SampleRun& given,
+                                                        const SampleBlocks& given_blocks) {
   const SampleRun run = given;  // copies: the compiler then knows that no store changes them
   const SampleBlocks blocks = given_blocks;
   const auto* src = static_cast<const Source*>(run.src);
@@ -96,29 +94,45 @@ __attribute__((noinline)) bool sample_channels_last(const SampleRun& given,
   const Finish finish{splat(run.scale), splat(run.bias)};
   auto* out = static_cast<Result*>(run.out);
   F32s marks[kVectors] = {};
+  BlockWeights weights;
   for (int start = 0; start < run.count; start += kBlockSamples) {
     const SampleBlock& here = blocks.samples[start / kBlockSamples];
     const int end = run.count - start < kBlockSamples ? run.count : start + kBlockSamples;
+    weights.compute(blocks, start, end);
+    const auto sample = [&](auto marked, int within, const Source* bottom)
+                            __attribute__((always_inline)) {
+                              const Source* top = src + here.top_offset[within];
+                              sample_channels<kScaled, decltype(marked)::value, kOneStep, Source>(
+                                  {top, bottom == nullptr ? top + steps.down : bottom, steps.right},
+                                  weights.splat_at(within), finish, run.channels, out, marks);
+                              out += run.out_stride;
+                            };
     if (blocks.outside[start / kBlockSamples] == 0) {
       // A value that is not finite is right here, because every corner counts.
-      for (int index = start; index < end; ++index, out += run.out_stride) {
-        const Source* top = src + here.top_offset[index - start];
-        sample_channels<kScaled, false, Source>({top, top + steps.down, steps.right},
-                                                splat_weights(stored, index), finish, run.channels,
-                                                out, marks);
+      for (int within = 0; within < end - start; ++within) {
+        sample(std::false_type{}, within, nullptr);
       }
-      continue;
-    }
-    for (int index = start; index < end; ++index, out += run.out_stride) {
-      const Source* top = src + here.top_offset[index - start];
-      const bool may_wrap = run.wraps && outside_at(blocks, index / kLanes * kLanes) != 0;
-      const Source* bottom = may_wrap ? src + *bottom_offsets_at(blocks, index) : top + steps.down;
-      sample_channels<kScaled, true, Source>({top, bottom, steps.right},
-                                             splat_weights(stored, index), finish, run.channels,
-                                             out, marks);
+    } else if (!run.wraps) {
+      for (int within = 0; within < end - start; ++within) {
+        sample(std::true_type{}, within, nullptr);
+      }
+    } else {
+      for (int within = 0; within < end - start; ++within) {
+        const bool listed = outside_at(blocks, (start + within) / kLanes * kLanes) != 0;
+        sample(std::true_type{}, within,
+               listed ? src + *bottom_offsets_at(blocks, start + within) : nullptr);
+      }
     }
   }
   return has_mark(marks);
+}
+
+template <typename Source, typename Result>
+bool sample_channels_last(const SampleRun& run, const SampleBlocks& blocks) {
+  if (run.scale != 1.0f) return sample_adjacent_channels<true, false, Source, Result>(run, blocks);
+  return run.channels == kVectors * kLanes
+             ? sample_adjacent_channels<false, true, Source, Result>(run, blocks)
+             : sample_adjacent_channels<false, false, Source, Result>(run, blocks);
 }
 
 }  // namespace cineflow::CINEFLOW_ISA

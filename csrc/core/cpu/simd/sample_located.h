@@ -26,11 +26,8 @@ bool sample_all(const SampleRun& run, const SampleBlocks& blocks) {
     const ComputedWeights weights{blocks};
     return sample_planar_any_layout<Source, Result>(run, blocks, weights);
   }
+  if (channels_last) return sample_channels_last<Source, Result>(run, blocks);
   const StoredWeights weights(blocks, run.count);
-  if (channels_last) {
-    return run.scale == 1.0f ? sample_channels_last<false, Source, Result>(run, blocks, weights)
-                             : sample_channels_last<true, Source, Result>(run, blocks, weights);
-  }
   if constexpr (kLanes > 4 && sizeof(Source) == 2 && std::is_same_v<Source, Result>) {
     if (may_transpose(run)) {
       bool non_finite = false;

@@ -98,7 +98,7 @@ __attribute__((noinline)) bool sample_group(const SampleRun& run, const SampleBl
       for (int within = 0; within < left; ++within) {
         const Storage* top = pixels + (here.top_offset[within] - span.first) * kTransposed;
         sample_vectors<kCount, kScaled, marked.value, Storage>(
-            {top, top + down, kTransposed}, splat_weights(stored, start + within), finish,
+            {top, top + down, kTransposed}, stored.splat_at(start + within), finish,
             results + within * kTransposed, marks);
       }
     };
