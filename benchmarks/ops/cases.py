@@ -49,6 +49,7 @@ def all_cases(threads: int) -> Iterator[Callable[[], Case]]:
     for shape in ((1, 32, 56), (8, 64, 112)):
         for last in (False, True):
             yield partial(warp_features, *shape, last, threads)
+    yield partial(warp_features, 1, 32, 56, True, threads, late=16)
     for last in (False, True):
         yield partial(warp_features, 1, 32, 56, last, threads, storage="float16")
     yield partial(warp_volume, 1, 96, threads)
