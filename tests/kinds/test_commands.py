@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cineflow.cine import read_cine
-from cineflow.cli import _app
+from cineflow.cli import _app, pacing
 from cineflow.serving import TritonServer
 from tests.kinds.test_served_kinds import blob, study
 
@@ -189,6 +189,19 @@ def test_what_a_clip_cannot_be_sent_to(server, clip: Path, tmp_path: Path) -> No
     text = run(*base, "point_tracker", "--given", tmp_path / "text.npz", code=2)
     assert "ArgumentError" in text
     assert not (tmp_path / "out").exists()
+
+
+def test_a_command_waits_longer_than_the_client_library(
+    server, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window of a slow network takes more than the library's 10 s."""
+    assert pacing.RESULT_S == 60
+    monkeypatch.setattr(pacing, "RESULT_S", 0.0001)
+    text = run("stream", clip, "--url", server.url, "--model", "segmentation", code=2)
+    assert "within 0.0001 s" in text
+    np.savez(tmp_path / "study.npz", **study(0.2))
+    study_of = ["--url", server.url, "--input", tmp_path / "study.npz"]
+    assert "ServerUnavailable" in run("call", "wall_scores", *study_of, code=2)
 
 
 def test_a_call_writes_its_scores(server, bundles, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def call(
 ) -> None:
     """Run a model that takes calls once, on a running server."""
     import cineflow
+    from cineflow.cli import pacing
     from cineflow.cli.given import in_spec_type, read_arrays
     from cineflow.cli.notes import weights_notes
     from cineflow.cli.outcome import import_client
@@ -48,7 +49,7 @@ def call(
     client_library = import_client()
     name = _served_name(model)
     arrays = read_arrays(inputs)
-    with client_library.Client(url, secure=secure) as client:
+    with client_library.Client(url, timeout_s=pacing.RESULT_S, secure=secure) as client:
         info = client.model(name)
         spec = ModelSpec.from_json(json.dumps(info.spec))
         if spec.feed.streams:

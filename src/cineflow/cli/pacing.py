@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 #: first frames it sees; a live stream pays for that once, not per beat.
 WARM_UP_FRAMES = 3
 
+#: Seconds that a command waits for a result. A window of a slow network takes longer than the 10 s
+#: of the client library; after this time the server itself ends what hangs.
+RESULT_S = 60.0
+
 Progress = Callable[[int], None]
 
 
@@ -252,11 +256,13 @@ def stream_paced(
     collector = Collector(cine, source.geometry, source.spec, keep=keep, slices=slices)
     latency = LatencyLog(frame_period_ms=cine.frame_period_ms)
     # A lost stream ends the measurement: the wait for a new server is not a latency.
-    with client.stream(model.served_name, resume_s=0) as warm_up:
+    with client.stream(model.served_name, resume_s=0, timeout_s=RESULT_S) as warm_up:
         for index in range(min(warm_up_frames(source.spec), len(source.frames))):
             warm_up.push(source.frames[index], given=given.at(index))
     repeats: list[int] = []
-    with client.stream(model.served_name, resume_s=0, spacing_mm=source.spacing_mm) as stream:
+    with client.stream(
+        model.served_name, resume_s=0, timeout_s=RESULT_S, spacing_mm=source.spacing_mm
+    ) as stream:
         pace = Pace(cine.times_ms.tolist())
         for index, frame in enumerate(source.frames):
             waited_ms = pace.wait(index)
@@ -303,7 +309,9 @@ def sustained_fps(
     count = len(source.frames)
     indices = [*range(count), *past_the_end(source.spec, count)]
     waiting: deque = deque()
-    with client.stream(model.served_name, slots=in_flight, resume_s=0) as stream:
+    with client.stream(
+        model.served_name, slots=in_flight, resume_s=0, timeout_s=RESULT_S
+    ) as stream:
         started = time.perf_counter()
         for index in indices:
             if len(waiting) == in_flight:
