@@ -228,12 +228,16 @@ def row(case: Case, device: Device, kernel: Kernel) -> dict[str, Any]:
     # The loop inside the work was counted once.
     again = trips * max(case.nested_trips - 1, 0)
     per_thread += again * kernel.nested.instructions
+    second = kernel.loops[1] if case.also else count([])
+    also = case.also / second.multiply_adds if case.also else 0.0
+    per_thread += also * second.instructions
+    shared += also * second.shared_cycles
     if case.fill_elements and kernel.fill.shared:
         # One element of the tile is 8 channels, each a store to shared memory.
         cost = 8 * kernel.fill.instructions / kernel.fill.shared
         per_thread += case.fill_elements * cost
         shared += 8 * case.fill_elements
-    loads = (trips * work.loads + again * kernel.nested.loads) * case.passes
+    loads = (trips * work.loads + again * kernel.nested.loads + also * second.loads) * case.passes
     loads += 8 * case.fill_elements
     busiest = -(-case.blocks // device.multiprocessors) * warps  # warps of one multiprocessor
     waves = -(-case.blocks // (device.multiprocessors * blocks))

@@ -62,6 +62,8 @@ class Case:
         chain: Loads of a thread in series, before the work loop.
         overlap: Trips that are in flight at once.
         nested_trips: Of a loop inside the work loop.
+        also: Multiply-adds of a thread in the loop with the most loads after the work loop, where
+            the kernel has two.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Case:
     chain: int = 2
     overlap: float = 1.0
     nested_trips: int = 0
+    also: float = 0.0
 
     def outputs_of(self, work: Any) -> float:
         """Outputs of one trip through the work loop."""
@@ -131,6 +134,31 @@ def _correlation(
         fill_elements=(pixels + (4 if warped else 1) * neighbours) / threads * chunks,
         chain=chunks, overlap=8.0,
     )  # fmt: skip
+
+
+def _lucas_kanade_step(side: int, cell: int, taps: int) -> list[Case]:
+    """One image, a row for each kernel. Its window has `taps` cells along an axis. Outputs are
+    multiply-adds: 8 per pixel in the sums of a cell, and one per tap and plane in a window."""
+    cells, threads = side // cell, 128
+    columns = threads + 64  # with the widest window's reach on both sides
+    blocks, plane = _blocks((cells, threads), (cells, 1)), 4 * cells * cells
+
+    def case(
+        what: str, kernel: str, planes: int, outputs: float, shared: int = 0, also: float = 0.0
+    ) -> Case:
+        size = planes * plane + (8 * side * side if kernel == "gather_cells" else 0)
+        return Case(
+            f"lucas_kanade_step {side}^2: {what}", "lucas_kanade_step", kernel, size, blocks,
+            threads, outputs, 0, shared * columns * 4, also=also,
+        )  # fmt: skip
+
+    return [
+        case("sums of the cells", "gather_cells", 8, 8 * cell * cell),
+        case("weights, sums along x", "weigh_cells", 13, 30, 5, 5 * taps),
+        case("first solution", "solve_cells", 12, 5 * taps),
+        case("second solution", "solve_again", 18, 5 * taps, 2, 2 * taps),
+        case("one refinement", "refine_cells", 17, 2 * taps, 2, 2 * taps),
+    ]
 
 
 _KIND = {4: "f32", 2: "f16"}
@@ -231,4 +259,5 @@ CASES = (
     _correlation(64, 112, 4, "correlateIfLi9ELb1E", 4, 3, warped=True),
     Case("correlation C16 24^3 r2", "correlation_volume", "correlate_volumesIfLb0E",
          24**3 * 4 * (32 + 125), _blocks((24, 32), (24 * 24, 4)) * 25, 128, 5 * 16, 0, passes=1.0),
+    *_lucas_kanade_step(256, 4, 19),
 )  # fmt: skip
