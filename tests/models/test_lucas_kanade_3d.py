@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,9 +110,43 @@ def test_a_batch_is_volume_by_volume(tracker: LucasKanade3d) -> None:
     torch.testing.assert_close(both[1:], second, atol=1e-4, rtol=0)
 
 
-def test_levels_and_refinements_must_agree() -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sigma": (8.0, 6.0, 4.0)},
+        {"refinements": (1,)},
+        {"ridge": (1.0, 1.0, 0.0, 1.0, 1.0)},
+        {"levels": (1, 1, 1, 2, 2)},
+        {"levels": (0, 0, 0, 2, 2)},
+        {"levels": (0, 0, 1, 0, 1)},
+        {"levels": (0, 0, 1, 2, 3)},
+        {"sigma": (), "refinements": (), "ridge": (), "levels": ()},
+    ],
+    ids=str,
+)
+def test_passes_that_do_not_fit_together(settings: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match="1 to 3 levels"):
-        LucasKanade3d(sigma=(8.0, 6.0, 4.0, 4.0), refinements=(1, 1, 1, 1))
+        LucasKanade3d(**settings)
+
+
+def test_a_thick_wall_between_still_surroundings(tracker: LucasKanade3d) -> None:
+    """A slab of 8 voxels is compressed: its faces approach each other, and what is around stays.
+    The window of the wide passes is wider than the slab, so without the narrow pass both of its
+    sides move alike."""
+    z = np.arange(SIZE[0])[:, None, None] - (SIZE[0] - 1) / 2
+    share = 0.15  # motion over distance from the middle
+    moved = np.clip(z, -4.0, 4.0) * share  # true motion along z, at most 0.6 voxels
+    still = texture()
+    samples = np.clip(np.arange(SIZE[0])[:, None, None] - moved, 0, SIZE[0] - 1)
+    below = samples.astype(int)
+    above = np.minimum(below + 1, SIZE[0] - 1)
+    part = samples - below
+    y, x = np.mgrid[: SIZE[1], : SIZE[2]]
+    current = (1 - part) * still[below, y, x] + part * still[above, y, x]
+    flow = track(tracker, still, current.astype(np.float32))[2]
+    inner = flow[:, EDGE:-EDGE, EDGE:-EDGE].mean(axis=(1, 2))
+    found = np.polyfit(z[9:15, 0, 0], inner[9:15], 1)[0]
+    assert found == pytest.approx(share, rel=0.35)
 
 
 @pytest.mark.slow

@@ -18,8 +18,10 @@ class LucasKanade(PyramidTracker):
     """Flow from one frame to the next, in pixels, on the previous frame's grid.
 
     Args:
-        sigma, refinements, slow, trust, floor, ridge: As `PyramidTracker` has them, for 1 to 4
-            levels.
+        sigma, refinements: As `PyramidTracker` has them, one for each of 1 to 4 levels, finest
+            first; every level has one pass.
+        slow, trust, floor: As `PyramidTracker` has them.
+        ridge: Likewise, for every level.
 
     Raises:
         ArgumentError: `refinements` and `sigma` differ in length, not 1 to 4 levels, or a scale
@@ -39,7 +41,8 @@ class LucasKanade(PyramidTracker):
         floor: float = 25.0,
         ridge: float = 1.0,
     ) -> None:
-        super().__init__(sigma, refinements, slow, trust, floor, ridge)
+        count = len(sigma)
+        super().__init__(sigma, refinements, slow, trust, floor, [ridge] * count, range(count))
         self.sigma = tuple(sigma)
 
     def forward(self, previous: Tensor, current: Tensor) -> Tensor:
@@ -56,17 +59,17 @@ class LucasKanade(PyramidTracker):
         """
         return self.track(previous, current)
 
-    def step(self, a: Tensor, b: Tensor, inside: Tensor, level: int) -> Tensor:
+    def step(self, a: Tensor, b: Tensor, inside: Tensor, at: int) -> Tensor:
         """See `PyramidTracker.step`."""
-        cell = self.cells[level]
+        cell = self.cells[self.levels[at]]
         flow: Tensor = ops.lucas_kanade_step(
             a,
             b,
             inside,
             cell=cell,
-            sigma=self.sigma[level] / cell,
-            refinements=self.refinements[level],
+            sigma=self.sigma[at] / cell,
+            refinements=self.refinements[at],
             trust=self.trust,
-            ridge=self.ridge,
+            ridge=self.ridge[at],
         )
         return flow

@@ -1,11 +1,20 @@
 """Dense pyramidal Lucas-Kanade of volumes as a static graph: motion without training.
 
-`cineflow.models.pyramid_tracker` describes the method, which the 2-D form shares. A level is what
-`cineflow.ops.lucas_kanade_step` computes of images, in torch's own operators. The gradient is made
-of differences of shifted volumes, because ONNX Runtime and torch are slow at small convolutions
-along three axes at once, and the 3 x 3 solve is in closed form. The normal equations are gathered
-on a grid of every second voxel, because the wall of a heart is only about six voxels thick. Planes
-are kept together as channels of one tensor.
+`cineflow.models.pyramid_tracker` describes the method, which the 2-D form shares. A pass is what
+`cineflow.ops.lucas_kanade_step` computes of images, in torch's own operators, with two differences.
+
+- The targets are (g_b a - g_a b) / 2 in place of (g_a + g_b) (a - b) / 2, where g_a and g_b are the
+  gradients of the volumes a and b. What is left out, (g_a a - g_b b) / 2, is a quarter of the
+  gradient of a^2 - b^2: it holds no motion, but how the contrast of speckle and noise differs.
+  These targets are the gradient of the correlation of the two volumes, and not of their difference.
+- The finest level has three passes. The window of the first is wider than the wall of a heart, so
+  both sides of a wall move alike. Those of the others are narrower, with larger ridges: they change
+  the motion only where the volumes say so clearly, as at the borders of the wall.
+
+The gradient is made of differences of shifted volumes, because ONNX Runtime and torch are slow at
+small convolutions along three axes at once, and the 3 x 3 solve is in closed form. The normal
+equations are gathered on a grid of every second voxel, because the wall of a heart is only about
+six voxels thick. Planes are kept together as channels of one tensor.
 
 Source: Lucas and Kanade 1981; pyramid after Bouguet 2001; the 3 x 3 structure tensor of a volume
 after Bigun and Granlund 1987.
@@ -33,12 +42,12 @@ class LucasKanade3d(PyramidTracker):
     64 x 64 x 64 voxels, and 190 MB for 96 x 96 x 96.
 
     Args:
-        sigma, refinements, slow, trust, floor, ridge: As `PyramidTracker` has them, in voxels, for
-            1 to 3 levels.
+        sigma, refinements, slow, trust, floor, ridge, levels: As `PyramidTracker` has them, in
+            voxels, for 1 to 3 levels.
 
     Raises:
-        ArgumentError: `refinements` and `sigma` differ in length, not 1 to 3 levels, or a scale
-            that is not positive.
+        ArgumentError: `refinements`, `sigma`, `ridge` and `levels` differ in length, not 1 to 3
+            levels or not in order, or a scale that is not positive.
     """
 
     axes = 3
@@ -49,17 +58,18 @@ class LucasKanade3d(PyramidTracker):
 
     def __init__(
         self,
-        sigma: Sequence[float] = (10.0, 10.0, 10.0),
-        refinements: Sequence[int] = (4, 4, 4),
-        slow: float = 3.0,
+        sigma: Sequence[float] = (4.0, 6.0, 12.0, 12.0, 12.0),
+        refinements: Sequence[int] = (10, 4, 4, 4, 4),
+        slow: float = 2.5,
         trust: float = 8.0,
         floor: float = 25.0,
-        ridge: float = 1.0,
+        ridge: Sequence[float] = (40.0, 10.0, 1.0, 1.0, 1.0),
+        levels: Sequence[int] = (0, 0, 0, 1, 2),
     ) -> None:
-        super().__init__(sigma, refinements, slow, trust, floor, ridge)
+        super().__init__(sigma, refinements, slow, trust, floor, ridge, levels)
         self.register_buffer("around", torch.full((_AROUND,), 1.0 / _AROUND))
-        for level, voxels in enumerate(sigma):
-            self.register_buffer(f"window_{level}", gaussian(voxels / self.cells[level]))
+        for at, voxels in enumerate(sigma):
+            self.register_buffer(f"window_{at}", gaussian(voxels / self.cells[levels[at]]))
 
     def forward(self, previous: Tensor, current: Tensor) -> Tensor:
         """Flow of a pair of volumes.
@@ -75,11 +85,11 @@ class LucasKanade3d(PyramidTracker):
         """
         return self.track(previous, current)
 
-    def step(self, a: Tensor, b: Tensor, inside: Tensor, level: int) -> Tensor:
+    def step(self, a: Tensor, b: Tensor, inside: Tensor, at: int) -> Tensor:
         """See `PyramidTracker.step`."""
-        equations, left = self._gather(a, b, self.cells[level])
-        flow = self._solve(equations * self._weight(left, inside), level, 0)
-        if self.refinements[level]:
+        equations, left = self._gather(a, b, self.cells[self.levels[at]])
+        flow = self._solve(equations * self._weight(left, inside), at, 0)
+        if self.refinements[at]:
             *parts, target = equations.split(self.axes, dim=1)
             components = flow.split(1, dim=1)
             unexplained = 2.0 * target
@@ -87,25 +97,25 @@ class LucasKanade3d(PyramidTracker):
                 unexplained = unexplained - part * along
             left = left - (flow * unexplained).sum(dim=1, keepdim=True)
             weight = self._weight(left, inside)
-            flow = self._solve(equations * weight, level, self.refinements[level])
+            flow = self._solve(equations * weight, at, self.refinements[at])
         return flow
 
     def _gather(self, a: Tensor, b: Tensor, cell: int) -> tuple[Tensor, Tensor]:
         """`_products` of two volumes [B, 1, D, H, W]."""
-        mean = F.pad(0.5 * (a + b), (1, 1) * self.axes, mode="replicate")
-        return self._products(self._slopes(mean), a, b, cell)
+        slopes = [self._slopes(F.pad(one, (1, 1) * self.axes, mode="replicate")) for one in (a, b)]
+        return self._products(slopes[0], slopes[1], a, b, cell)
 
     def _weight(self, left: Tensor, inside: Tensor) -> Tensor:
         """Weight of an observation, 0..1, [B, 1, cells], from its unexplained variance `left`."""
         around = torch.clamp(smooth(left, self.around), min=0.0)
         return inside * (self.trust / (around + self.trust))
 
-    def _solve(self, equations: Tensor, level: int, refinements: int) -> Tensor:
+    def _solve(self, equations: Tensor, at: int, refinements: int) -> Tensor:
         """Windowed least squares of weighted `equations`, [B, 3, cells] voxels."""
         n = self.axes
         *parts, target = equations.split(n, dim=1)
-        sums = self._window(equations, level).split(1, dim=1)
-        columns = self._inverse(sums[: n * n])
+        sums = self._window(equations, at).split(1, dim=1)
+        columns = self._inverse(sums[: n * n], self.ridge[at])
         flow = columns[0] * sums[n * n]
         for column, along in zip(columns[1:], sums[n * n + 1 :], strict=True):
             flow = flow + column * along
@@ -113,29 +123,32 @@ class LucasKanade3d(PyramidTracker):
             rest = target
             for part, along in zip(parts, flow.split(1, dim=1), strict=True):
                 rest = rest - part * along
-            remaining = self._window(rest, level).split(1, dim=1)
+            remaining = self._window(rest, at).split(1, dim=1)
             for column, along in zip(columns, remaining, strict=True):
                 flow = flow + column * along
         return flow
 
-    def _window(self, x: Tensor, level: int) -> Tensor:
+    def _window(self, x: Tensor, at: int) -> Tensor:
         """Gaussian-weighted sums of each channel. Outside counts 0, so borders weigh less."""
-        kernel = self.get_buffer(f"window_{level}")
+        kernel = self.get_buffer(f"window_{at}")
         return separable(x, kernel, kernel.shape[0] // 2)
 
-    def _slopes(self, mean: Tensor) -> Tensor:
-        """Gradient [B, 3, D, H, W] of `mean` [B, 1, D + 2, H + 2, W + 2]."""
-        z_smooth, y_smooth = _smoothed(mean, 2), _smoothed(mean, 3)
+    def _slopes(self, volume: Tensor) -> Tensor:
+        """Gradient [B, 3, D, H, W] of `volume` [B, 1, D + 2, H + 2, W + 2]."""
+        z_smooth, y_smooth = _smoothed(volume, 2), _smoothed(volume, 3)
         along_x = _difference(_smoothed(z_smooth, 3), 4)
         along_y = _difference(_smoothed(z_smooth, 4), 3)
         along_z = _difference(_smoothed(y_smooth, 4), 2)
         return torch.cat([along_x, along_y, along_z], dim=1)
 
-    def _products(self, slopes: Tensor, a: Tensor, b: Tensor, cell: int) -> tuple[Tensor, Tensor]:
+    def _products(
+        self, earlier: Tensor, later: Tensor, a: Tensor, b: Tensor, cell: int
+    ) -> tuple[Tensor, Tensor]:
         """Normal equations of each grid cell, before any window.
 
         Args:
-            slopes: Gradient [B, 3, D, H, W], x first, grey levels per voxel.
+            earlier, later: Gradients of `a` and `b`, [B, 3, D, H, W], x first, grey levels per
+                voxel.
             a, b: The earlier and the later volume, [B, 1, D, H, W], grey levels.
             cell: Voxels per grid cell along each axis.
 
@@ -145,22 +158,21 @@ class LucasKanade3d(PyramidTracker):
             each unknown times its planes should equal the targets.
             left [B, 1, cells]: grey-level variance that is not explained yet.
         """
-        gx, gy, gz = slopes.split(1, dim=1)
-        change = a - b
+        slopes, change = 0.5 * (earlier + later), a - b
         planes = torch.cat([slopes, change], dim=1)
         xx, yy, zz, left = pool(planes * planes, cell).split(1, dim=1)
-        ring = torch.cat([gy, gz, change, gx], dim=1)
-        xy, yz, zt, xt = pool(planes * ring, cell).split(1, dim=1)
-        xz, yt = pool(torch.cat([gx * gz, gy * change], dim=1), cell).split(1, dim=1)
-        return torch.cat([xx, xy, xz, xy, yy, yz, xz, yz, zz, xt, yt, zt], dim=1), left
+        gx, gy, gz = slopes.split(1, dim=1)
+        xy, yz, xz = pool(slopes * torch.cat([gy, gz, gx], dim=1), cell).split(1, dim=1)
+        targets = pool(0.5 * (later * a - earlier * b), cell)
+        return torch.cat([xx, xy, xz, xy, yy, yz, xz, yz, zz, targets], dim=1), left
 
-    def _inverse(self, sums: tuple[Tensor, ...]) -> list[Tensor]:
+    def _inverse(self, sums: tuple[Tensor, ...], ridge: float) -> list[Tensor]:
         """Columns of the inverse 3 x 3 matrix by its cofactors, three of [B, 3, d, h, w].
 
         `sums` are the windowed planes in the order of `_products`, each [B, 1, cells].
         """
         xx, xy, xz, _, yy, yz, _, _, zz = sums
-        xx, yy, zz = xx + self.ridge, yy + self.ridge, zz + self.ridge
+        xx, yy, zz = xx + ridge, yy + ridge, zz + ridge
         cxx, cyy, czz = yy * zz - yz * yz, xx * zz - xz * xz, xx * yy - xy * xy
         cxy, cxz, cyz = xz * yz - xy * zz, xy * yz - xz * yy, xy * xz - xx * yz
         # The sums are a Gram matrix, whose eigenvalues are 0 or more. With the ridge r the

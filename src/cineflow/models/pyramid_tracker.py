@@ -1,10 +1,10 @@
 """What the default tracker's 2-D and 3-D forms share: dense pyramidal Lucas-Kanade.
 
-Levels of a pyramid are solved from coarse to fine. Each level warps the current frame by the flow
-so far. The correction is the weighted least-squares translation of the tissue around every point
-(Lucas and Kanade 1981; pyramid after Bouguet 2001). `step` of a subclass computes it: that of
-images is an op, `cineflow::LucasKanadeStep`. The rest is convolutions, pooling, linear resizing,
-arithmetic and `cineflow::Warp`, which every runtime supports.
+Levels of a pyramid are solved from coarse to fine, each in one pass or more. Each pass warps the
+current frame by the flow so far. The correction is the weighted least-squares translation of the
+tissue around every point (Lucas and Kanade 1981; pyramid after Bouguet 2001). `step` of a subclass
+computes it: that of images is an op, `cineflow::LucasKanadeStep`. The rest is convolutions,
+pooling, linear resizing, arithmetic and `cineflow::Warp`, which every runtime supports.
 
 Differences from the textbook method:
 
@@ -14,7 +14,7 @@ Differences from the textbook method:
   the tissue moves through it. The dark gaps of the speckle are clipped: log compression makes them
   deep, and they decorrelate first.
 - The normal equations are gathered on a grid of cells. Everything after that, also the flow, stays
-  on the grid, so each level reads its pixels once.
+  on the grid, so each pass reads its pixels once.
 - An observation is weighted by the inverse of the variance that the motion leaves unexplained, so
   blood and noise hardly count. The weights are computed again once a motion is known. Before that,
   the wall, where motion changes fastest, would count least.
@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -52,18 +53,21 @@ class PyramidTracker(nn.Module):
     of axes, "..." a frame's sizes, "cells" those of the level's grid.
 
     Args:
-        sigma: Standard deviation of the Gaussian window in pixels of each level, finest first. Its
-            length is the number of levels.
-        refinements: Number of refinements on each level, finest first.
+        sigma: Standard deviation of the Gaussian window of each pass in pixels of its level, last
+            pass first.
+        refinements: Number of refinements of each pass, last first.
         slow: Standard deviation, px, of the Gaussian mean that is subtracted from each frame.
         trust: Unexplained grey-level variance at which an observation counts half.
         floor: Grey levels below the local mean at which the gaps of the speckle are clipped.
-        ridge: Added to the diagonal terms of the normal equations, (grey level / px)^2. Where the
-            texture is weaker than this, the motion stays close to the coarser level's.
+        ridge: Of each pass, last first: added to the diagonal terms of the normal equations,
+            (grey level / px)^2. Where the texture is weaker than this, the motion stays close to
+            that of the pass before.
+        levels: Level of the pyramid of each pass, last first, where 0 is the finest. The last pass
+            is on level 0, and each pass on the same level as the one before it or the next finer.
 
     Raises:
-        ArgumentError: `refinements` and `sigma` differ in length, not 1 to 4 levels, or a scale
-            that is not positive.
+        ArgumentError: `refinements`, `sigma`, `ridge` and `levels` differ in length, a wrong order
+            of levels or too many, or a scale that is not positive.
     """
 
     #: Pixels per grid cell along each axis, by level.
@@ -80,24 +84,30 @@ class PyramidTracker(nn.Module):
         slow: float,
         trust: float,
         floor: float,
-        ridge: float,
+        ridge: Sequence[float],
+        levels: Sequence[int],
     ) -> None:
         super().__init__()
         if (
-            len(sigma) != len(refinements)
-            or not 1 <= len(sigma) <= len(self.cells)
-            or min(*sigma, slow, trust, floor, ridge) <= 0
+            not 1 <= len(sigma) == len(refinements) == len(ridge) == len(levels)
+            or levels[0] != 0
+            or any(coarser - finer not in (0, 1) for finer, coarser in pairwise(levels))
+            or not levels[-1] < len(self.cells)
+            or min(*sigma, *ridge, slow, trust, floor) <= 0
             or min(refinements) < 0
         ):
             raise ArgumentError(
-                f"one positive sigma and one number of refinements for each of 1 to "
-                f"{len(self.cells)} levels, and slow, trust, floor and ridge above zero",
-                f"{list(sigma)}, {list(refinements)}, {slow}, {trust}, {floor}, {ridge}",
+                f"one positive sigma and ridge, one number of refinements and one level for each "
+                f"pass, levels from 0 up without a gap, 1 to {len(self.cells)} levels, and slow, "
+                f"trust and floor above zero",
+                f"{list(sigma)}, {list(ridge)}, {list(refinements)}, {list(levels)}, {slow}, "
+                f"{trust}, {floor}",
             )
         self.refinements = tuple(refinements)
+        self.levels = tuple(levels)
         self.trust = trust
         self.floor = floor
-        self.ridge = ridge
+        self.ridge = tuple(ridge)
         self.register_buffer("blur", gaussian(slow / self.cells[0]))
 
     def track(self, previous: Tensor, current: Tensor) -> Tensor:
@@ -105,32 +115,35 @@ class PyramidTracker(nn.Module):
         frames = torch.cat([previous, current], dim=1)
         pyramid = [self._flatten(frames)]
         inside = [_seen(frames, self.cells[0])]
-        for level in range(1, len(self.refinements)):
+        for level in range(1, max(self.levels) + 1):
             pyramid.append(pool(pyramid[-1], 2))
             same = self.cells[level] != self.cells[level - 1]  # smaller cells: the same grid
             largest = _LARGEST[frames.ndim]
             inside.append(inside[-1] if same else -largest(-inside[-1], 2))
 
         flow: Tensor | None = None
-        for level in reversed(range(len(pyramid))):
+        before = len(pyramid)
+        for at, level in reversed(list(enumerate(self.levels))):
             a, b = pyramid[level].split(1, dim=1)
             if flow is not None:
-                # A pixel of this level is half as wide as one of the previous level.
-                flow = 2.0 * _enlarge(flow, 2 * self.cells[level + 1] // self.cells[level])
+                if level < before:
+                    # A pixel of this level is half as wide as one of the level before.
+                    flow = 2.0 * _enlarge(flow, 2 * self.cells[before] // self.cells[level])
                 finer = _enlarge(flow, self.cells[level])
                 b = torch.ops.cineflow.warp(src=b, flow=finer, border="clamp")
-            step = self.step(a, b, inside[level], level)
+            step = self.step(a, b, inside[level], at)
             flow = step if flow is None else flow + step
+            before = level
         assert flow is not None  # there is at least one level
         return _enlarge(flow, self.cells[0])
 
-    def step(self, a: Tensor, b: Tensor, inside: Tensor, level: int) -> Tensor:
-        """Motion from `a` to `b`, on the level's grid, [B, n, cells] px.
+    def step(self, a: Tensor, b: Tensor, inside: Tensor, at: int) -> Tensor:
+        """Motion from `a` to `b`, on the grid of the pass's level, [B, n, cells] px.
 
         Args:
             a, b: The earlier frame, and the later one warped by the flow so far, [B, 1, ...].
             inside: 1 in cells that count, else 0, [B, 1, cells].
-            level: 0 is the finest.
+            at: The pass; 0 is the last.
         """
         raise NotImplementedError
 
