@@ -38,8 +38,7 @@ _AROUND = 5
 class LucasKanade3d(PyramidTracker):
     """Flow from one volume to the next, in voxels, on the previous volume's grid.
 
-    Memory: at most 60 values per voxel next to the two volumes. In torch and f32 that was 47 MB for
-    64 x 64 x 64 voxels, and 190 MB for 96 x 96 x 96.
+    Memory: about 75 values per voxel next to the two volumes, in torch and f32.
 
     Args:
         sigma, refinements, slow, trust, floor, ridge, levels: As `PyramidTracker` has them, in
