@@ -35,7 +35,7 @@ class Inside {
   static CINEFLOW_HD I32s less(I32s a, I32s b) { return (I32s)((U32s)a - (U32s)b); }
 
   I32s last_left_, last_above_;  // the last pixels that have a right and a lower neighbour
-  I32s thin_;                    // -1 where no pixel has both
+  [[maybe_unused]] I32s thin_;   // -1 where no pixel has both; for AVX2 only
 };
 
 /// The nothing_bit() of each vector of a block, kNothing where all have it.
