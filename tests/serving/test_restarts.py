@@ -217,9 +217,11 @@ def test_a_server_that_stands_still(watched: TritonServer) -> None:
     before = watched.restarts
     until(lambda: watched.restarts > before)
     until(lambda: watched.ready)
-    # The longer time is that of a server of which the supervisor has not heard yet.
+    # The longer time is that of a server of which the supervisor has not heard yet. The process of
+    # the model waits for its server when it passes on metrics, so it may be noticed first.
     said = "The server did not respond for"
-    assert watched.restart_reason in (f"{said} 10 s", f"{said} 60 s")
+    reasons = (f"{said} 10 s", f"{said} 60 s", "has stalled for 5 s")
+    assert watched.restart_reason.endswith(reasons)
 
 
 @pytest.mark.slow
