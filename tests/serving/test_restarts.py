@@ -113,8 +113,8 @@ def restarted_after(
         until(lambda: server.restarts > before)
         until(lambda: server.pid not in (None, pid))
         assert not client.is_ready()  # it has only just been started
-        until(client.is_ready)
-        assert server.ready
+        # HTTP starts after gRPC, and a gRPC channel takes its time to connect again.
+        until(lambda: client.is_ready() and server.ready)
         with client.stream("lucas_kanade", "shm") as again:
             assert again.push(FRAME).current == 0
     assert server.restarts == before + 1
@@ -213,15 +213,13 @@ def test_a_model_that_is_stopped_for_good(watched: TritonServer) -> None:
 def test_a_server_that_stands_still(watched: TritonServer) -> None:
     pid = watched.pid
     assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
     before = watched.restarts
+    time.sleep(2)  # the supervisor asks once a second, and has heard of it then
+    os.kill(pid, signal.SIGSTOP)
     until(lambda: watched.restarts > before)
     until(lambda: watched.ready)
-    # The longer time is that of a server of which the supervisor has not heard yet. The process of
-    # the model waits for its server when it passes on metrics, so it may be noticed first.
-    said = "The server did not respond for"
-    reasons = (f"{said} 10 s", f"{said} 60 s", "has stalled for 5 s")
-    assert watched.restart_reason.endswith(reasons)
+    # The process of the model waits for its server when it passes on metrics: 5 s then, not 10.
+    assert watched.restart_reason == "The server did not respond for 5 s"
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ from cineflow.serving.plan import PULSE, Plan, Pulse, Scratch
 
 #: How often the server is asked whether it is ready, and how long it may be silent.
 _PROBE_S, _SILENT_S = 1.0, 10.0
+#: What is said of the process of a model that runs, and makes no headway.
+_STALLED = "has stalled"
 #: If this process itself did not run for so long, the machine stood still.
 _STILL_S = 2.0
 
@@ -87,6 +89,9 @@ class Health:
                 continue
             pulse, model = Pulse(*PULSE.unpack_from(content)), content[PULSE.size :].decode()
             if wrong := self._of_a_model(now, pulse, running):
+                silent = self.ready and now - self._heard > self._plan.stall_s
+                if wrong.startswith(_STALLED) and silent:  # it waits for its server
+                    return Complaint(f"The server did not respond for {self._plan.stall_s:g} s")
                 who = f"The process of {model} ({path.name})"
                 return Complaint(f"{who} {wrong}", model, int(path.name), pulse.owed)
         return None
@@ -97,7 +102,7 @@ class Health:
         if now < self._excused:
             return ""
         if now - 1e-9 * pulse.beat_ns > self._plan.stall_s:
-            how = "is stopped" if running in "Tt" else "has stalled"
+            how = "is stopped" if running in "Tt" else _STALLED
             return f"{how} for {self._plan.stall_s:g} s"
         if pulse.busy_since_ns and now - 1e-9 * pulse.busy_since_ns > self._plan.hang_s:
             return f"has computed one request for {self._plan.hang_s:g} s"
