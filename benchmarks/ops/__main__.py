@@ -2,7 +2,8 @@
 
 Prints a table and the command that repeats it, and writes all figures to build/bench/ops.json.
 With `--isa avx2` or `--isa baseline` the peers, and the matrix product that measures the machine's
-limit, are held to that instruction set too (`instruction_sets.py`).
+limit, are held to that instruction set too (`instruction_sets.py`). With `--taken 1` one of the
+processors is another program's.
 """
 
 from __future__ import annotations
@@ -92,13 +93,14 @@ RATIOS = ("faster", "at best", "wanted", "× roof", "MB")
 GAINS = ("× 1 thread, at best", "copy, FMA")
 
 
-def show(rows: list[dict[str, Any]], console: Console) -> None:
+def show(rows: list[dict[str, Any]], taken: int, console: Console) -> None:
     """Prints the table: medians, and under "at best" the ratio of the shortest times.
 
     "Its set" is the instruction set that the peer is held to, or "any": it takes what it likes.
     The last two columns are the speed-up by threads: ours and the machine's own.
     """
-    table = Table(title=f"{processor()}, {_C.instruction_set()}")
+    others = f", {taken} taken by other programs" if taken else ""
+    table = Table(title=f"{processor()}{others}, {_C.instruction_set()}")
     for name in TIMES + RATIOS + GAINS:
         table.add_column(name, justify="left" if name in ("case", "best peer") else "right")
     for row in rows:
@@ -139,6 +141,13 @@ def main() -> None:
         help="instruction set of the CPU kernels and, as far as they can be held, of the peers;"
         " the widest of this machine by default",
     )
+    parser.add_argument(
+        "--taken",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processors on which other programs compute",
+    )
     parser.add_argument("--json", type=Path, default=Path("build/bench/ops.json"))
     options = parser.parse_args()
     widest = next(name for name in SETS if _C.set_instruction_set(name))
@@ -146,13 +155,14 @@ def main() -> None:
         parser.error(f"this machine has no {options.isa}; it has {widest}")
     held = _C.instruction_set() if _C.instruction_set() != widest else None
     instruction_sets.hold(held)
-    rows = [
-        row
-        for threads in options.threads
-        for row in measure(threads, options.seconds, options.only, held)
-    ]
+    with machine.processors_taken(options.taken):
+        rows = [
+            row
+            for threads in options.threads
+            for row in measure(threads, options.seconds, options.only, held)
+        ]
     libraries = instruction_sets.reported()
-    show(rows, Console(width=200))
+    show(rows, options.taken, Console(width=200))
     print(instruction_sets.sentence(held, libraries))
     repeat = repeat_command()
     if options.isa is None:
@@ -162,6 +172,7 @@ def main() -> None:
     report = {
         "processor": processor(),
         "instruction_set": _C.instruction_set(),
+        "processors_taken": options.taken,
         "libraries": libraries,
         "repeat": repeat,
         "peak_gflops": {count: machine.peak_gflops(count) for count in options.threads},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,6 +15,7 @@ import numpy as np
 import torch
 
 from cineflow import _C
+from cineflow.cli.bench.cases import busy
 
 Call = Callable[[], Any]
 
@@ -24,6 +27,20 @@ def set_threads(count: int) -> None:
     _C.set_thread_count(count)
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
+
+
+@contextlib.contextmanager
+def processors_taken(count: int) -> Iterator[None]:
+    """Another program computes on each of the last `count` processors of this process."""
+    with contextlib.ExitStack() as programs:
+        for processor in sorted(os.sched_getaffinity(0))[-count:] if count else []:
+            programs.enter_context(
+                busy(
+                    f"import os\nos.sched_setaffinity(0, {{{processor}}})\n"
+                    "parent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100000))"
+                )
+            )
+        yield
 
 
 #: Rounds in which the candidates take turns, so that a slow moment of a shared machine affects all.

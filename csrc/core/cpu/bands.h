@@ -26,7 +26,8 @@ constexpr std::int64_t kBandGrain = 8192;
 inline std::int64_t band_count(std::int64_t rows, std::int64_t row_cost,
                                const Executor& executor) noexcept {
   const std::int64_t worthwhile = rows * row_cost / kBandGrain;
-  return std::max<std::int64_t>(1, std::min({worthwhile, rows, std::int64_t{executor.width()}}));
+  return std::max<std::int64_t>(1,
+                                std::min({worthwhile, rows, std::int64_t{executor.width_now()}}));
 }
 
 /// Calls `body(band, first_row, last_row)` for each of `bands` equal shares of `rows`.

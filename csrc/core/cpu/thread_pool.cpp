@@ -4,19 +4,22 @@
 // that.
 //
 // Solution: after a job, workers spin for a moment before they sleep. A kernel of 20 us is then
-// worth splitting.
+// worth splitting. Where other programs have the processors, the caller works alone
+// (contention.h).
 #include <sched.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
 #include "cineflow/executor.h"
+#include "cpu/contention.h"
 
 namespace cineflow {
 namespace {
@@ -32,6 +35,16 @@ void pause() noexcept {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+
+std::int64_t now_ns(clockid_t clock = CLOCK_MONOTONIC) noexcept {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
+}
+
+void run_all(std::int64_t bands, Executor::Body body, void* context) noexcept {
+  for (std::int64_t band = 0; band < bands; ++band) body(context, band);
 }
 
 class Pool final : public Executor {
@@ -51,18 +64,23 @@ class Pool final : public Executor {
   }
 
   int width() const noexcept override { return width_; }
+  int width_now() const noexcept override { return contention_.is_alone() ? 1 : width_; }
   bool is_forked() const noexcept { return getpid() != owner_; }
 
   void run(std::int64_t bands, Body body, void* context) const noexcept override {
-    // A forked child has no workers, and a second caller may not use them.
-    std::unique_lock<std::mutex> job(busy_, std::try_to_lock);
-    if (bands <= 1 || workers_.empty() || !job.owns_lock() || is_forked()) {
-      for (std::int64_t band = 0; band < bands; ++band) body(context, band);
-      return;
+    // A second caller may not use the workers, and a forked child has none.
+    const std::unique_lock<std::mutex> job(busy_, std::try_to_lock);
+    if (!job.owns_lock()) return run_all(bands, body, context);
+    const std::int64_t start = now_ns();
+    if (contention_.is_alone()) {
+      run_all(bands, body, context);
+      return contention_.did_alone(now_ns() - start);
     }
+    if (bands <= 1 || workers_.empty() || is_forked()) return run_all(bands, body, context);
     body_ = body;
     context_ = context;
     done_.store(0, std::memory_order_relaxed);
+    work_.store(0, std::memory_order_relaxed);
     {
       const std::lock_guard<std::mutex> lock(sleep_);
       const std::uint64_t next = generation_.load(std::memory_order_relaxed) + 1;
@@ -74,6 +92,7 @@ class Pool final : public Executor {
     // The caller takes the bands that no worker has claimed: all of them on a busy machine.
     take_bands(generation_.load(std::memory_order_relaxed));
     while (done_.load(std::memory_order_acquire) < bands) pause();
+    contention_.shared(now_ns() - start, work_.load(std::memory_order_relaxed));
   }
 
  private:
@@ -91,7 +110,9 @@ class Pool final : public Executor {
     std::uint64_t state = unclaimed_.load(std::memory_order_acquire);
     while (state >> kCountBits == generation && (state & kCountMask) != 0) {
       if (!unclaimed_.compare_exchange_weak(state, state - 1, std::memory_order_acq_rel)) continue;
+      const std::int64_t start = now_ns(CLOCK_THREAD_CPUTIME_ID);
       body_(context_, static_cast<std::int64_t>((state & kCountMask) - 1));
+      work_.fetch_add(now_ns(CLOCK_THREAD_CPUTIME_ID) - start, std::memory_order_relaxed);
       done_.fetch_add(1, std::memory_order_acq_rel);
       state = unclaimed_.load(std::memory_order_acquire);
     }
@@ -120,8 +141,10 @@ class Pool final : public Executor {
   /// The job's generation, and in the low bits the number of its unclaimed bands.
   mutable std::atomic<std::uint64_t> unclaimed_{0};
   mutable std::atomic<std::int64_t> done_{0};
+  mutable std::atomic<std::int64_t> work_{0};  // processor time of its bands, in ns
   std::atomic<int> sleeping_{0};
   std::atomic<bool> stopping_{false};
+  mutable Contention contention_;  // of who holds busy_
   mutable Body body_ = nullptr;
   mutable void* context_ = nullptr;
   std::vector<std::thread> workers_;
@@ -131,7 +154,7 @@ class Serial final : public Executor {
  public:
   int width() const noexcept override { return 1; }
   void run(std::int64_t bands, Body body, void* context) const noexcept override {
-    for (std::int64_t band = 0; band < bands; ++band) body(context, band);
+    run_all(bands, body, context);
   }
 };
 

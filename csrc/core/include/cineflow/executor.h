@@ -15,8 +15,12 @@ class Executor {
 
   virtual ~Executor() = default;
 
-  /// How many bands are worth making, and the most that `run` accepts.
+  /// The most bands that `run` accepts: what a workspace is made for.
   virtual int width() const noexcept = 0;
+
+  /// How many bands are worth making now: fewer than `width()` where other programs have the
+  /// processors.
+  virtual int width_now() const noexcept { return width(); }
 
   /// Call `body(context, band)` once for each band in [0, bands); return when all are done.
   virtual void run(std::int64_t bands, Body body, void* context) const noexcept = 0;
