@@ -17,12 +17,11 @@
 #include "cpu/correlation_volume.h"
 #include "cpu/packing.h"
 #include "cpu/runs.h"
+#include "cpu/workspace.h"
 #include "math/dispatch.h"
 
 namespace cineflow {
 namespace {
-
-constexpr std::int64_t kAlignment = 64;
 
 /// Most floats in one thread's ring, where a strip is wider than one tile.
 constexpr std::int64_t kRingFloats = std::int64_t{1} << 20;
@@ -311,13 +310,10 @@ std::int64_t correlation_workspace(const CorrelationArgs& args, int threads) noe
 }
 
 Status correlation_cpu(const CorrelationArgs& args, const Executor& executor) noexcept {
-  const Status status = check(args);
+  Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  if (reinterpret_cast<std::uintptr_t>(args.workspace) % kAlignment != 0 ||
-      args.workspace == nullptr) {
-    return failure(Status::Code::kArgument, "a workspace aligned to 64 bytes", "%p",
-                   args.workspace);
-  }
+  status = check_workspace(args.workspace);
+  if (!status.ok()) return status;
   if (args.f1.rank == kVolumeRank) {
     correlate_volumes(args, executor);
     return status;

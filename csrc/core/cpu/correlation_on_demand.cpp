@@ -10,13 +10,12 @@
 #include "cpu/all_pairs.h"
 #include "cpu/chunks.h"
 #include "cpu/views.h"
+#include "cpu/workspace.h"
 #include "math/dispatch.h"
 #include "math/pool.h"
 
 namespace cineflow {
 namespace {
-
-constexpr std::int64_t kAlignment = 64;
 
 struct Geometry {
   explicit Geometry(const CorrelationOnDemandArgs& args)
@@ -128,13 +127,10 @@ std::int64_t correlation_on_demand_workspace(const CorrelationOnDemandArgs& args
 
 Status correlation_on_demand_cpu(const CorrelationOnDemandArgs& args,
                                  const Executor& executor) noexcept {
-  const Status status = check(args);
+  Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  if (reinterpret_cast<std::uintptr_t>(args.workspace) % kAlignment != 0 ||
-      args.workspace == nullptr) {
-    return failure(Status::Code::kArgument, "a workspace aligned to 64 bytes", "%p",
-                   args.workspace);
-  }
+  status = check_workspace(args.workspace);
+  if (!status.ok()) return status;
   const Geometry size(args);
   auto* features = static_cast<float*>(args.workspace);
   const std::int64_t feature_rows = args.features.sizes[2];

@@ -13,12 +13,11 @@
 #include "cpu/chunks.h"
 #include "cpu/packing.h"
 #include "cpu/views.h"
+#include "cpu/workspace.h"
 #include "math/dispatch.h"
 
 namespace cineflow {
 namespace {
-
-constexpr std::int64_t kAlignment = 64;
 
 /// Pixels of f1 that are multiplied at once, and of f2 in a panel. One panel and these pixels fit
 /// into the L1 cache together.
@@ -199,13 +198,10 @@ std::int64_t correlation_pyramid_workspace(const CorrelationPyramidArgs& args,
 
 Status correlation_pyramid_cpu(const CorrelationPyramidArgs& args,
                                const Executor& executor) noexcept {
-  const Status status = check(args);
+  Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  if (reinterpret_cast<std::uintptr_t>(args.workspace) % kAlignment != 0 ||
-      args.workspace == nullptr) {
-    return failure(Status::Code::kArgument, "a workspace aligned to 64 bytes", "%p",
-                   args.workspace);
-  }
+  status = check_workspace(args.workspace);
+  if (!status.ok()) return status;
   const Geometry geometry(args);
   auto* f2 = static_cast<float*>(args.workspace);
   const std::int64_t blocks = (geometry.pixels + kBlockRows - 1) / kBlockRows;

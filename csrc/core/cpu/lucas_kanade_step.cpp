@@ -21,12 +21,12 @@
 #include "cpu/kernel_table.h"
 #include "cpu/packing.h"
 #include "cpu/views.h"
+#include "cpu/workspace.h"
 #include "math/normal_equations.h"
 
 namespace cineflow {
 namespace {
 
-constexpr std::int64_t kAlignment = 64;
 constexpr std::int64_t kVector = 16;
 
 std::int64_t whole_vectors(std::int64_t floats) {
@@ -321,13 +321,10 @@ std::int64_t lucas_kanade_step_cuda_workspace(const LucasKanadeStepArgs& args) n
 }
 
 Status lucas_kanade_step_cpu(const LucasKanadeStepArgs& args, const Executor& executor) noexcept {
-  const Status status = check(args);
+  Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  if (reinterpret_cast<std::uintptr_t>(args.workspace) % kAlignment != 0 ||
-      args.workspace == nullptr) {
-    return failure(Status::Code::kArgument, "a workspace aligned to 64 bytes", "%p",
-                   args.workspace);
-  }
+  status = check_workspace(args.workspace);
+  if (!status.ok()) return status;
   const Geometry size(args);
   const GaussianWindow window = gaussian_window(args.sigma);
   auto* planes = static_cast<float*>(args.workspace);

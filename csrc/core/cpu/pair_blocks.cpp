@@ -16,6 +16,7 @@
 
 #include "cpu/bands.h"
 #include "cpu/runs.h"
+#include "cpu/workspace.h"
 
 namespace cineflow {
 namespace {
@@ -328,7 +329,8 @@ std::int64_t pair_blocks_workspace(const PairBlocksArgs& args, int threads) noex
 }
 
 Status pair_blocks_cpu(const PairBlocksArgs& args, const Executor& executor) noexcept {
-  const Status status = check(args);
+  Status status = check(args);
+  if (status.ok()) status = check_workspace(args.workspace);
   if (!status.ok()) return status;
   const Grid grid(args.flow);
   const Workspace workspace(grid, args.workspace);

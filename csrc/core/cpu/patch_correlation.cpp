@@ -12,12 +12,11 @@
 #include "cpu/chunks.h"
 #include "cpu/kernel_table.h"
 #include "cpu/views.h"
+#include "cpu/workspace.h"
 #include "math/dispatch.h"
 
 namespace cineflow {
 namespace {
-
-constexpr std::int64_t kAlignment = 64;
 
 /// Rows of results that are converted together, where the output cannot be written directly.
 constexpr std::int64_t kConvertedRows = 4 * kProductRows;
@@ -206,13 +205,10 @@ std::int64_t patch_correlation_workspace(const PatchCorrelationArgs& args, int t
 }
 
 Status patch_correlation_cpu(const PatchCorrelationArgs& args, const Executor& executor) noexcept {
-  const Status status = check(args);
+  Status status = check(args);
   if (!status.ok() || args.out.elements() == 0) return status;
-  if (reinterpret_cast<std::uintptr_t>(args.workspace) % kAlignment != 0 ||
-      args.workspace == nullptr) {
-    return failure(Status::Code::kArgument, "a workspace aligned to 64 bytes", "%p",
-                   args.workspace);
-  }
+  status = check_workspace(args.workspace);
+  if (!status.ok()) return status;
   const Geometry geometry(args);
   const std::int64_t tasks = args.out.sizes[0] * args.out.sizes[1];
   const std::int64_t samples = std::int64_t{args.size2} * args.size2;
