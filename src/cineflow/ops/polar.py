@@ -142,8 +142,10 @@ def polar_unresample(
         ArgumentError: Shapes, dtypes or devices do not fit; `out` overlaps an input.
         EngineError: A CUDA array, and no CUDA kernels or no device to run them.
     """
-    require_array("src", src, _AXES)
+    if type(src) is not np.ndarray:  # of which the shape says enough
+        require_array("src", src, _AXES)
     if tuple(src.shape[2:]) != _shape_of(grid):
+        require_array("src", src, _AXES)
         raise ArgumentError(
             f"src of shape [N, C, {grid.angles}, {grid.radii}], the grid's",
             f"shape {list(src.shape)}",
