@@ -1,7 +1,7 @@
 """Recipe of `motion_scoring`, system C: scores of regional wall motion.
 
 Without `--weights` its weights are random (seeded) and its scores are meaningless. The variant
-`paper` has four times the widths of `small`.
+`paper` has four times the widths of `small`, and twice at full resolution.
 """
 
 from __future__ import annotations

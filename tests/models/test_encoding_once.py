@@ -17,7 +17,7 @@ from cineflow.export import load_recipe
 #: Multiplications of the form that encodes both frames, over those of the network in `small`.
 PREDICTED = {
     "joint_motion_seg": 1.58,
-    "motion_scoring": 1.2,
+    "motion_scoring": 1.21,
     "pairwise_motion": 1.41,
     "pairwise_motion_reference": 1.41,
     "flow_pwc_stream": 1.04,
