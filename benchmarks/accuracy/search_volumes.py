@@ -25,12 +25,17 @@ from cineflow.motion.metrics import end_point_error
 SETTINGS = Path(__file__).with_name("settings_volumes.json")
 
 #: Each list is of passes, last first.
+_LEVEL_1 = 4  # passes on it
 GRID: dict[str, list[Any]] = {
-    "sigma": [[4.0, 6.0, 12.0, 12.0, 12.0], [4.0, 6.0, 10.0, 12.0, 12.0]],
-    "refinements": [[10, 4, 4, 4, 4]],
-    "ridge": [[40.0, 10.0, 1.0, 1.0, 1.0], [40.0, 20.0, 1.0, 1.0, 1.0]],
-    "slow": [2.5, 3.0],
-    "levels": [[0, 0, 0, 1, 2]],
+    "sigma": [[4.0, 6.0, 12.0, 16.0, *[16.0] * _LEVEL_1, 12.0]],
+    "refinements": [[10, 4, 4, 1, *[count] * _LEVEL_1, 4] for count in (2, 4)],
+    "floor": [15.0, 25.0],
+    "ridge": [[40.0, 10.0, 1.0, 1.0, *[1.0] * _LEVEL_1, 1.0]],
+    "slow": [2.5],
+    "levels": [[0, 0, 0, 0, *[1] * _LEVEL_1, 2]],
+    "relaxation": [
+        [1.0, 1.0, 1.0, factor, *[factor] * _LEVEL_1, 1.0] for factor in (1.0, 1.6, 1.9)
+    ],
 }
 
 

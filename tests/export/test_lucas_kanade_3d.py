@@ -64,8 +64,8 @@ def test_every_form_of_the_graph_agrees_with_torch(bundle: Bundle) -> None:
 
 
 def test_the_graph_keeps_our_warp(bundle: Bundle) -> None:
-    assert bundle.manifest["operators"]["cineflow::Warp"] == 4
-    assert step_counts(bundle)["Warp"] == 4
+    assert bundle.manifest["operators"]["cineflow::Warp"] == 8
+    assert step_counts(bundle)["Warp"] == 8
     assert not [found for found in check_file(bundle.onnx_path) if found.severity == "error"]
 
 

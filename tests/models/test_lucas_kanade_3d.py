@@ -16,6 +16,14 @@ from cineflow.phantom import Beat, ventricle
 
 #: Three different extents, so that swapped axes show.
 SIZE = (24, 32, 40)
+#: Settings that fit together.
+THREE_PASSES = {
+    "sigma": (6.0, 8.0, 8.0),
+    "refinements": (4, 2, 2),
+    "ridge": (1.0, 1.0, 1.0),
+    "levels": (0, 1, 2),
+    "relaxation": (1.0, 1.0, 1.0),
+}
 #: Voxels at each face that are left out: what moves in or out there has no match.
 EDGE = 8
 
@@ -113,20 +121,33 @@ def test_a_batch_is_volume_by_volume(tracker: LucasKanade3d) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"sigma": (8.0, 6.0, 4.0)},
+        {"sigma": (8.0, 6.0)},
         {"refinements": (1,)},
-        {"ridge": (1.0, 1.0, 0.0, 1.0, 1.0)},
-        {"levels": (1, 1, 1, 2, 2)},
-        {"levels": (0, 0, 0, 2, 2)},
-        {"levels": (0, 0, 1, 0, 1)},
-        {"levels": (0, 0, 1, 2, 3)},
+        {"ridge": (1.0, 0.0, 1.0)},
+        {"levels": (1, 1, 2)},
+        {"levels": (0, 0, 2)},
+        {"levels": (0, 1, 0)},
+        {"levels": (1, 2, 3)},
         {"sigma": (), "refinements": (), "ridge": (), "levels": ()},
     ],
     ids=str,
 )
 def test_passes_that_do_not_fit_together(settings: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError, match="1 to 3 levels"):
-        LucasKanade3d(**settings)
+        LucasKanade3d(**(THREE_PASSES | settings))
+
+
+@pytest.mark.parametrize("relaxation", [(1.0, 1.0), (1.0, 1.0, 0.0)], ids=str)
+def test_a_relaxation_for_each_pass(relaxation: tuple[float, ...]) -> None:
+    with pytest.raises(ArgumentError, match="relaxation above zero"):
+        LucasKanade3d(**(THREE_PASSES | {"relaxation": relaxation}))
+
+
+def test_relaxation_is_a_factor_of_what_a_pass_finds() -> None:
+    one_pass = {"sigma": (8.0,), "refinements": (2,), "ridge": (1.0,), "levels": (0,)}
+    once, twice = (LucasKanade3d(**one_pass, relaxation=(factor,)).eval() for factor in (1.0, 2.0))
+    pair = texture(), texture((0.4, -0.3, 0.2))
+    np.testing.assert_allclose(track(twice, *pair), 2.0 * track(once, *pair), atol=1e-5)
 
 
 def test_a_thick_wall_between_still_surroundings(tracker: LucasKanade3d) -> None:

@@ -1,15 +1,17 @@
 """Dense pyramidal Lucas-Kanade of volumes as a static graph: motion without training.
 
 `cineflow.models.pyramid_tracker` describes the method, which the 2-D form shares. A pass is what
-`cineflow.ops.lucas_kanade_step` computes of images, in torch's own operators, with two differences.
+`cineflow.ops.lucas_kanade_step` computes of images, in torch's own operators. Three things differ.
 
 - The targets are (g_b a - g_a b) / 2 in place of (g_a + g_b) (a - b) / 2, where g_a and g_b are the
   gradients of the volumes a and b. What is left out, (g_a a - g_b b) / 2, is a quarter of the
   gradient of a^2 - b^2: it holds no motion, but how the contrast of speckle and noise differs.
   These targets are the gradient of the correlation of the two volumes, and not of their difference.
-- The finest level has three passes. The window of the first is wider than the wall of a heart, so
-  both sides of a wall move alike. Those of the others are narrower, with larger ridges: they change
-  the motion only where the volumes say so clearly, as at the borders of the wall.
+- A pass finds too little of a motion that is longer than the speckle, and a window as wide as the
+  wall is thick has too few observations for it. So there are passes with wide windows first, which
+  over-relax: they add nearly twice what they find.
+- The last passes have narrower windows and larger ridges: they change the motion only where the
+  volumes say so clearly, as at the borders of the wall, whose two sides a wide window moves alike.
 
 The gradient is made of differences of shifted volumes, because ONNX Runtime and torch are slow at
 small convolutions along three axes at once, and the 3 x 3 solve is in closed form. The normal
@@ -28,6 +30,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812, torch's own idiom
 from torch import Tensor
 
+from cineflow.errors import ArgumentError
 from cineflow.models.pyramid_tracker import PyramidTracker, gaussian, pool, separable, smooth
 
 #: Grid cells over which the unexplained variance is averaged. The variance of a single cell would
@@ -43,10 +46,11 @@ class LucasKanade3d(PyramidTracker):
     Args:
         sigma, refinements, slow, trust, floor, ridge, levels: As `PyramidTracker` has them, in
             voxels, for 1 to 3 levels.
+        relaxation: Of each pass, last first: factor of the correction that the pass finds.
 
     Raises:
-        ArgumentError: `refinements`, `sigma`, `ridge` and `levels` differ in length, not 1 to 3
-            levels or not in order, or a scale that is not positive.
+        ArgumentError: `refinements`, `sigma`, `ridge`, `levels` and `relaxation` differ in length,
+            not 1 to 3 levels or not in order, or a scale or factor that is not positive.
     """
 
     axes = 3
@@ -57,15 +61,21 @@ class LucasKanade3d(PyramidTracker):
 
     def __init__(
         self,
-        sigma: Sequence[float] = (4.0, 6.0, 12.0, 12.0, 12.0),
-        refinements: Sequence[int] = (10, 4, 4, 4, 4),
+        sigma: Sequence[float] = (4.0, 6.0, 12.0, 16.0, 16.0, 16.0, 16.0, 16.0, 12.0),
+        refinements: Sequence[int] = (10, 4, 4, 1, 2, 2, 2, 2, 4),
         slow: float = 2.5,
         trust: float = 8.0,
-        floor: float = 25.0,
-        ridge: Sequence[float] = (40.0, 10.0, 1.0, 1.0, 1.0),
-        levels: Sequence[int] = (0, 0, 0, 1, 2),
+        floor: float = 15.0,
+        ridge: Sequence[float] = (40.0, 10.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+        levels: Sequence[int] = (0, 0, 0, 0, 1, 1, 1, 1, 2),
+        relaxation: Sequence[float] = (1.0, 1.0, 1.0, 1.9, 1.9, 1.9, 1.9, 1.9, 1.0),
     ) -> None:
         super().__init__(sigma, refinements, slow, trust, floor, ridge, levels)
+        if len(relaxation) != len(sigma) or min(relaxation) <= 0:
+            raise ArgumentError(
+                "a relaxation above zero for each pass", f"{list(relaxation)} for {len(sigma)}"
+            )
+        self.relaxation = tuple(relaxation)
         self.register_buffer("around", torch.full((_AROUND,), 1.0 / _AROUND))
         for at, voxels in enumerate(sigma):
             self.register_buffer(f"window_{at}", gaussian(voxels / self.cells[levels[at]]))
@@ -97,7 +107,7 @@ class LucasKanade3d(PyramidTracker):
             left = left - (flow * unexplained).sum(dim=1, keepdim=True)
             weight = self._weight(left, inside)
             flow = self._solve(equations * weight, at, self.refinements[at])
-        return flow
+        return self.relaxation[at] * flow
 
     def _gather(self, a: Tensor, b: Tensor, cell: int) -> tuple[Tensor, Tensor]:
         """`_products` of two volumes [B, 1, D, H, W]."""
