@@ -31,16 +31,37 @@ def publish(given: argparse.Namespace, name: str, text: str, data: Any, page: st
 
     With --docs, `text` also goes into docs/`page`, between the marks of `name`, and `data` into
     `RESULTS`. Both are committed together.
+
+    Raises:
+        SystemExit: --docs, and the committed data have a row that this run lacks, such as a peer
+            that is not installed. Nothing in docs/ is changed then.
     """
     given.out.mkdir(parents=True, exist_ok=True)
     lines = json.dumps(data, indent=2) + "\n"
     (given.out / f"{name}.json").write_text(lines)
     (given.out / f"{name}.md").write_text(text)
-    if given.docs:
-        (RESULTS / f"{name}.json").write_text(lines)
-        path = DOCS / page
-        path.write_text(replaced(path.read_text(), name, text))
     print(f"{text}\n{name}: {time.monotonic() - _STARTED:.0f} s\n{repeat_line()}")
+    if not given.docs:
+        return
+    committed = RESULTS / f"{name}.json"
+    if committed.exists():
+        lost = sorted(lost_names(json.loads(committed.read_text()), json.loads(lines)))
+        if lost:
+            raise SystemExit(
+                f"docs/{page} also has {', '.join(lost)}, which this run lacks. Install what they"
+                f" need, or delete {committed} to leave them out."
+            )
+    committed.write_text(lines)
+    path = DOCS / page
+    path.write_text(replaced(path.read_text(), name, text))
+
+
+def lost_names(before: Any, now: Any) -> set[str]:
+    """Names of `before`, at any depth of it, that `now` lacks in the same place."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return set()
+    inner = (lost_names(before[name], now[name]) for name in before.keys() & now.keys())
+    return (before.keys() - now.keys()).union(*inner)
 
 
 def replaced(page: str, name: str, text: str) -> str:

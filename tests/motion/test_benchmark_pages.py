@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.accuracy import __main__ as accuracy
-from benchmarks.accuracy import clinical, large_motion, pace, quality, volumes
+from benchmarks.accuracy import clinical, large_motion, output, pace, quality, volumes
 from benchmarks.accuracy.measure import Figures
 from benchmarks.accuracy.output import DOCS, RESULTS, replaced
 
@@ -75,3 +77,20 @@ def test_only_what_is_between_the_marks_is_replaced() -> None:
 def test_a_page_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="lines <!-- t: written"):
         replaced("a\n", "t", "new\n")
+
+
+def test_a_run_that_lacks_a_row_of_the_page_does_not_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "DOCS", tmp_path)
+    monkeypatch.setattr(output, "RESULTS", tmp_path)
+    page, data = tmp_path / "page.md", tmp_path / "table.json"
+    page.write_text(marked := "<!-- table: written by the benchmark -->\nold\n<!-- table: end -->")
+    given = argparse.Namespace(out=tmp_path / "out", docs=True)
+    data.write_text(json.dumps(old := {"MR": {"ours": 1.0, "a peer": 2.0}}))
+    with pytest.raises(SystemExit, match="also has a peer, which this run lacks"):
+        output.publish(given, "table", "new\n", {"MR": {"ours": 0.5}}, "page.md")
+    assert (page.read_text(), json.loads(data.read_text())) == (marked, old)
+    output.publish(given, "table", "new\n", {"MR": {"ours": 0.5, "a peer": 2.0}}, "page.md")
+    assert "new" in page.read_text()
+    assert json.loads(data.read_text())["MR"]["ours"] == 0.5
