@@ -24,8 +24,9 @@ from cineflow.motion.metrics import end_point_error
 
 SETTINGS = Path(__file__).with_name("settings_volumes.json")
 
+#: Passes on level 1.
+_LEVEL_1 = 4
 #: Each list is of passes, last first.
-_LEVEL_1 = 4  # passes on it
 GRID: dict[str, list[Any]] = {
     "sigma": [[4.0, 6.0, 12.0, 16.0, *[16.0] * _LEVEL_1, 12.0]],
     "refinements": [[10, 4, 4, 1, *[count] * _LEVEL_1, 4] for count in (2, 4)],

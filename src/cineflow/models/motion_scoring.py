@@ -87,8 +87,8 @@ class Size:
 #: Widths of FlowNetS at the same resolutions.
 PAPER = Size((32, 64, 128, 256), 256, 4.0, 3.0, 3.0, (5.9, 4.1, -9.7, 8.7))
 
-#: A quarter of them; half at full resolution. A processor with AVX-512 computes 16 channels at
-#: once, so 8 would take nearly as long.
+#: A quarter of them; half at full resolution, where layers of 8 channels took nearly as long as
+#: layers of 16 (with AVX-512).
 SMALL = Size((16, 16, 32, 64), 64, 4.0, 3.0, 15.0, (9.6, 12.7, -0.2, -5.9))
 
 
