@@ -4,6 +4,7 @@
 // That makes 27 multiply-adds for 12 loads: arithmetic is the limit, not the cache. A tile is read
 // for several blocks, so its channels are taken in parts that fit into the L1 cache; between the
 // parts the sums wait in the output.
+#include "cpu/simd/half_vectors.h"
 #include "cpu/simd/kernels.h"
 #include "cpu/simd/vec.h"
 
@@ -100,51 +101,35 @@ void block(const CorrelationTile& tile, Channels part, int first_shift, int colu
   }
 }
 
-#if defined(__AVX2__) && !defined(__AVX512F__)
-// The last columns of a tile, where they fill at most half a vector. With a step of one column, a
-// vector of f2 holds these columns at a shift and, in its upper half, at the shift 4 further on. So
-// one multiply-add serves two shifts.
-
-constexpr int kHalf = kLanes / 2;
+#if defined(__AVX2__)
+// The last columns of a tile, where they fill at most half a vector. With a step of one column, one
+// multiply-add serves two shifts: see half_vectors.h.
 
 /// The first shifts of such vectors: eight shifts in pairs, and one alone.
 constexpr int kPairs[] = {0, 1, 2, 3, 8};
 constexpr int kPairedShifts = 9;
 
-/// Lower and upper half of a vector: the sums of shift kPairs[pair] and of the shift 4 further on.
-struct Halves {
-  __m128i mask;
-  CINEFLOW_HD explicit Halves(int count)
-      : mask(_mm_cmpgt_epi32(_mm_set1_epi32(count), _mm_setr_epi32(0, 1, 2, 3))) {}
-
-  CINEFLOW_HD F32s load(const float* out, std::int64_t stride, int pair) const {
-    const float* at = out + kPairs[pair] * stride;
-    const __m128 low = _mm_maskload_ps(at, mask);
-    if (kPairs[pair] == 8) return _mm256_castps128_ps256(low);
-    return _mm256_set_m128(_mm_maskload_ps(at + kHalf * stride, mask), low);
-  }
-
-  CINEFLOW_HD void store(float* out, std::int64_t stride, int pair, F32s sum) const {
-    float* at = out + kPairs[pair] * stride;
-    _mm_maskstore_ps(at, mask, _mm256_castps256_ps128(sum));
-    if (kPairs[pair] == 8) return;
-    _mm_maskstore_ps(at + kHalf * stride, mask, _mm256_extractf128_ps(sum, 1));
-  }
-};
-
 /// The sums of pairs [kFirst, kFirst + kCount) of kPairs.
 template <int kRows, int kFirst, int kCount>
 void block_of_pairs(const CorrelationTile& tile, Channels part, int column) {
-  const Halves halves(tile.columns - column);
+  const HalfVectors halves(tile.columns - column);
   F32s sums[kRows][kCount] = {};
-  if (part.first > 0) {
+  const auto each_sum = [&](const auto& body) __attribute__((always_inline)) {
 #pragma GCC unroll 3
     for (int row = 0; row < kRows; ++row) {
 #pragma GCC unroll 5
       for (int pair = 0; pair < kCount; ++pair) {
-        sums[row][pair] = halves.load(tile.out[row] + column, tile.out_stride, kFirst + pair);
+        const int shift = kPairs[kFirst + pair];
+        float* lower = tile.out[row] + column + shift * tile.out_stride;
+        const bool alone = shift + kUpperShift >= kPairedShifts;
+        body(sums[row][pair], lower, alone ? nullptr : lower + kUpperShift * tile.out_stride);
       }
     }
+  };
+  if (part.first > 0) {
+    each_sum([&](F32s& sum, const float* lower, const float* upper) __attribute__((always_inline)) {
+      sum = upper != nullptr ? halves.load_both(lower, upper) : halves.load_lower(lower);
+    });
   }
   const float* f1[kRows];
   for (int row = 0; row < kRows; ++row) f1[row] = tile.f1[row] + column;
@@ -152,37 +137,34 @@ void block_of_pairs(const CorrelationTile& tile, Channels part, int column) {
   for (std::int64_t channel = part.first; channel < part.last; ++channel) {
     F32s first[kRows];
 #pragma GCC unroll 3
-    for (int row = 0; row < kRows; ++row) {
-      const auto* half = reinterpret_cast<const __m128*>(f1[row] + channel * kTileColumns);
-      first[row] = _mm256_broadcast_ps(half);
-    }
+    for (int row = 0; row < kRows; ++row) first[row] = load_twice(f1[row] + channel * kTileColumns);
+    const ShiftedHalves second(f2);
 #pragma GCC unroll 5
     for (int pair = 0; pair < kCount; ++pair) {
-      const F32s second = load(f2 + kPairs[kFirst + pair]);
+      const F32s shifted = second.at(kPairs[kFirst + pair]);
 #pragma GCC unroll 3
-      for (int row = 0; row < kRows; ++row) sums[row][pair] += first[row] * second;
+      for (int row = 0; row < kRows; ++row) sums[row][pair] += first[row] * shifted;
     }
     f2 += tile.f2_stride;
   }
   const float scale = part.last == tile.channels ? tile.scale : 1.0f;
-#pragma GCC unroll 3
-  for (int row = 0; row < kRows; ++row) {
-#pragma GCC unroll 5
-    for (int pair = 0; pair < kCount; ++pair) {
-      halves.store(tile.out[row] + column, tile.out_stride, kFirst + pair, sums[row][pair] * scale);
-    }
-  }
+  each_sum([&](const F32s& sum, float* lower, float* upper) __attribute__((always_inline)) {
+    halves.store_lower(lower, sum * scale);
+    if (upper != nullptr) halves.store_upper(upper, sum * scale);
+  });
 }
 
 /// The first kPairedShifts shifts of the last columns.
 template <int kRows>
 void blocks_of_pairs(const CorrelationTile& tile, Channels part, int column) {
-  if constexpr (kRows == 3) {
+#if !defined(__AVX512F__)
+  if constexpr (kRows == 3) {  // more sums than there are registers
     block_of_pairs<kRows, 0, 3>(tile, part, column);
     block_of_pairs<kRows, 3, 2>(tile, part, column);
-  } else {
-    block_of_pairs<kRows, 0, 5>(tile, part, column);
+    return;
   }
+#endif
+  block_of_pairs<kRows, 0, 5>(tile, part, column);
 }
 #endif
 
@@ -192,7 +174,11 @@ template <int kRows>
 void column_of_blocks(const CorrelationTile& tile, Channels part, int column) {
   int shift = 0;
   if (tile.step == 1 && tile.shifts >= kShifts) {
-    block<kRows, kShifts, true>(tile, part, 0, column);
+    if (tile.columns - column <= kHalfLanes) {
+      blocks_of_pairs<kRows>(tile, part, column);
+    } else {
+      block<kRows, kShifts, true>(tile, part, 0, column);
+    }
     shift = kShifts;
   }
   for (; shift + kShifts <= tile.shifts; shift += kShifts) {
@@ -209,7 +195,7 @@ void column_of_blocks(const CorrelationTile& tile, Channels part, int column) {
   constexpr int kCount = kRows == 3 ? 3 : kRows == 2 ? 5 : 9;
   int shift = 0;
 #if defined(__AVX2__)
-  if (tile.columns - column <= kHalf && tile.step == 1 && tile.shifts >= kPairedShifts) {
+  if (tile.columns - column <= kHalfLanes && tile.step == 1 && tile.shifts >= kPairedShifts) {
     blocks_of_pairs<kRows>(tile, part, column);
     shift = kPairedShifts;
   }
