@@ -5,6 +5,7 @@ from __future__ import annotations
 from cineflow_client.certificates import Certificates
 from cineflow_client.client import Client
 from cineflow_client.errors import (
+    CardUnavailable,
     CertificateUnusable,
     CineflowClientError,
     FrameDropped,
@@ -42,6 +43,7 @@ from cineflow_client.stream import Stream
 
 __all__ = [
     "BeatInfo",
+    "CardUnavailable",
     "Cause",
     "CertificateUnusable",
     "Certificates",

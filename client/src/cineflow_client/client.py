@@ -8,11 +8,11 @@ from functools import partial
 from types import TracebackType
 
 import grpc
-import numpy as np
 from tritonclient.grpc import service_pb2
 
 from cineflow_client.connection import Secure
 from cineflow_client.control import Control
+from cineflow_client.cuda_arrays import Picture
 from cineflow_client.declared import Declared
 from cineflow_client.errors import (
     CineflowClientError,
@@ -213,13 +213,14 @@ class Client(Control):
 
     # -- calls -----------------------------------------------------------------------------------
 
-    def call(self, model: str, /, **arrays: np.ndarray) -> dict[str, Output]:
+    def call(self, model: str, /, **arrays: Picture) -> dict[str, Output]:
         """Run a stateless model once. Calls of several clients run as one batch at the server.
 
         Args:
             model: A served name or an alias. What an alias stands for is asked for again after
                 `ALIAS_LIFETIME_S`, so that calls follow an alias that moves.
-            arrays: Every input of the model by its name, with the spec's dtype and shape.
+            arrays: Every input of the model by its name, with the spec's dtype and shape. One on a
+                CUDA card is copied, as in `Stream.push`.
 
         Returns:
             Every output of the model by its name, with unit, frame, role and names.

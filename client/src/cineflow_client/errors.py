@@ -52,6 +52,10 @@ class FrameDropped(CineflowClientError):  # noqa: N818
     """The stream's policy dropped the frame before it was sent. The stream continues."""
 
 
+class CardUnavailable(CineflowClientError):  # noqa: N818
+    """An array on a card cannot be read: no driver, or the card fails. The stream goes on."""
+
+
 class SharedMemoryUnavailable(CineflowClientError):  # noqa: N818
     """The server cannot share memory with this process: another machine, or not allowed."""
 

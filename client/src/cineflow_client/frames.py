@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from cineflow_client.card_array import CardArray
+from cineflow_client.cuda_arrays import Picture, array_of
 from cineflow_client.errors import CineflowClientError, FrameRejected
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.padding import Padding
@@ -16,13 +19,16 @@ from cineflow_client.shapes import describe_shape, fits
 
 
 def checked_frame(
-    frame: np.ndarray,
+    frame: Picture,
     model: ModelInfo,
     stream_size: tuple[int, ...] | None,
     *,
     dark: bool,
-) -> np.ndarray:
+) -> np.ndarray | CardArray:
     """The frame, C-contiguous, if the model and the stream can take it.
+
+    One on a card is still there. Its producer has written it, and its values are checked when they
+    are copied.
 
     Args:
         frame: Grey levels, uint8 or float32 [H, W], or [D, H, W] for models of volumes.
@@ -32,8 +38,9 @@ def checked_frame(
 
     Raises:
         FrameRejected: Rank, type or size do not fit, or a value is not finite or out of range.
+        CardUnavailable: The frame's card or its driver does not work.
     """
-    array = _native(np.asarray(frame))
+    array = _native(array_of(frame))
     sizes = "D, H, W" if model.frame_rank == 3 else "H, W"
     low, high = model.spec["feed"]["grey"]
     if array.ndim != model.frame_rank:
@@ -59,6 +66,10 @@ def checked_frame(
         )
     if stream_size is None:
         model.axis_sizes(Padding(model, array.shape).size)
+    if isinstance(array, CardArray):
+        array.check(partial(_check_values, low=low, high=high, dark=dark), notes_light=dark)
+        array.wait()
+        return array
     _check_values(array, low, high, dark=dark)
     return np.ascontiguousarray(array)
 
@@ -137,6 +148,7 @@ def checked_arrays(
 
     Raises:
         FrameRejected: A name is unknown or missing, or a dtype, a shape or a value does not fit.
+        CardUnavailable: An array is on a card, which or whose driver does not work.
     """
     names = [tensor["name"] for tensor in tensors]
     if sorted(arrays) != sorted(names):
@@ -147,7 +159,7 @@ def checked_arrays(
         )
     checked = {}
     for tensor in tensors:
-        array = _native(np.asarray(arrays[tensor["name"]]))
+        array = _native(array_of(arrays[tensor["name"]]))
         shape = tensor["shape"]
         known = dict(sizes)
         right = array.ndim == len(shape) and all(
@@ -163,6 +175,7 @@ def checked_arrays(
                 if right
                 else "Give the axes in this order, each with a size that the model takes.",
             )
+        array = array.copy() if isinstance(array, CardArray) else array
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise FrameRejected(
                 f"{tensor['name']}: finite values",
@@ -174,8 +187,10 @@ def checked_arrays(
     return checked
 
 
-def _native(array: np.ndarray) -> np.ndarray:
+def _native(array: np.ndarray | CardArray) -> np.ndarray | CardArray:
     """The array in this machine's byte order, which the wire has; DICOM and NIfTI bring others."""
+    if isinstance(array, CardArray):
+        return array
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from cineflow_client.card_array import CardArray
+from cineflow_client.cuda_arrays import Picture
 from cineflow_client.frames import checked_arrays, checked_frame, checked_spacing, require_numbers
 from cineflow_client.metadata import ModelInfo
 from cineflow_client.padding import Padding
@@ -54,23 +56,27 @@ class Intake:
 
     def step(
         self,
-        frame: np.ndarray,
+        frame: Picture,
         index: int | None,
         beat: bool | None,
         time_ms: float | None,
-        given: Mapping[str, np.ndarray],
+        given: Mapping[str, Picture],
     ) -> Step:
         """What is sent of a frame, without a slot yet.
 
         Raises:
             FrameRejected: Something does not fit.
+            CardUnavailable: The frame is on a card that cannot be read.
         """
         array = checked_frame(frame, self._model, self._size, dark=self._dark)
         if self._size is None:
             self._padding = Padding(self._model, array.shape)
         assert self._padding is not None
         self._offered = array.shape
-        array = self._padding.pad(array)
+        if isinstance(array, CardArray):
+            array.pad(self._padding.size)
+        else:
+            array = self._padding.pad(array)
         require_numbers(index, beat, time_ms)
         return Step(array, index, beat, time_ms, NO_SLOT, self._given(given, array.shape))
 
@@ -84,9 +90,7 @@ class Intake:
         assert self._padding is not None
         return self._padding.crop(result)
 
-    def _given(
-        self, given: Mapping[str, np.ndarray], shape: tuple[int, ...]
-    ) -> dict[str, np.ndarray]:
+    def _given(self, given: Mapping[str, Picture], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """The further inputs of this frame. Those that come once are kept for the first request."""
         first = self._size is None and self.begins_anew
         now = self._given_first if first else self._given_each

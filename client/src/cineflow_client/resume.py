@@ -8,23 +8,27 @@ session would have given.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from cineflow_client.card_array import CardArray
 from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
     ModelUnloaded,
     RingLost,
     ServerDied,
+    SharedMemoryUnavailable,
     StreamBroken,
     StreamTimeout,
     closed_stream,
 )
 from cineflow_client.history import History
+from cineflow_client.ring import SharedRing
 from cineflow_client.served import INDICES, STATE, Result, changed
 from cineflow_client.session import Session
 from cineflow_client.wire import Step
@@ -90,14 +94,27 @@ class Resumer:
         leads: bool = False,
     ) -> None:
         """Send a frame, or keep it for the next session; see `Session.send`."""
+        self._send(request_id, step, failed, leads=leads)
+        if isinstance(step.frame, CardArray):
+            step.frame.release()
+
+    def _send(
+        self,
+        request_id: str,
+        step: Step,
+        failed: Callable[[Exception, bool], None],
+        *,
+        leads: bool,
+    ) -> None:
         with self._leaving:
-            if self._resume_s <= 0:
-                step = step if self.session.settled else _kept(step)
-                self.session.send(request_id, step, self._wanted, failed, leads=leads)
-                return
             # One that leaves at once is kept after that, while it is computed.
             leaves_at_once = self.session.settled and self.interrupted is None
-            step = step if leaves_at_once else _kept(step)
+            ring = self.session.ring
+            if not leaves_at_once or (ring is None and isinstance(step.frame, CardArray)):
+                step = _kept(step)
+            if self._resume_s <= 0:
+                self.session.send(request_id, step, self._wanted, failed, leads=leads)
+                return
             asked = self._history.add(request_id, step)
             if self.interrupted is not None:
                 return
@@ -107,7 +124,7 @@ class Resumer:
                 refused = FrameRejected("a frame that can be sent", repr(error))
                 self._history.settle(request_id, None, refused)
                 raise
-            self._history.keep(request_id, _kept(step))
+            self._history.keep(request_id, _kept(step, ring))
 
     def settle(
         self, request_id: str, result: Result | None, error: CineflowClientError | None
@@ -250,6 +267,15 @@ class Resumer:
         self.session.link.hang_up()
 
 
-def _kept(step: Step) -> Step:
-    """The step with a frame of its own: the caller may write to its array again."""
-    return step if step.kept else changed(step, frame=step.frame.copy(), kept=True)
+def _kept(step: Step, ring: SharedRing | None = None) -> Step:
+    """The step with a frame of its own: the caller may write to its array again.
+
+    One on a card has been put into its slot of the ring, and comes from there.
+    """
+    if step.kept:
+        return step
+    frame: np.ndarray | None = None
+    if ring is not None and isinstance(step.frame, CardArray):
+        with contextlib.suppress(SharedMemoryUnavailable):  # closed in another thread
+            frame = ring.take_frame(step.slot, step.frame.dtype, step.frame.shape)
+    return changed(step, frame=step.frame.copy() if frame is None else frame, kept=True)

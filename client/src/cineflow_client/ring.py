@@ -16,10 +16,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from cineflow_client.errors import SharedMemoryUnavailable
+from cineflow_client.card_array import CardArray
+from cineflow_client.errors import CineflowClientError, SharedMemoryUnavailable
 from cineflow_client.served import STATE
 
 _FOLDER = Path("/dev/shm")
@@ -99,20 +101,39 @@ class SharedRing:
         """Bytes from the segment's start to a part of a slot."""
         return slot * self.slot_bytes + self.offsets[part]
 
-    def put_frame(self, slot: int, frame: np.ndarray) -> None:
+    def put_frame(self, slot: int, frame: np.ndarray | CardArray) -> None:
         """Copy a frame, uint8 or float32, into a slot.
+
+        Raises:
+            SharedMemoryUnavailable: The ring was closed.
+            FrameRejected, CardUnavailable: The frame is on a card; see `CardArray.write_to`.
+        """
+        with self._lock:
+            self._require_open()
+            view = np.ndarray(frame.shape, frame.dtype, self._memory, self.offset(slot, "frame"))
+            try:
+                if isinstance(frame, np.ndarray):
+                    view[...] = frame
+                else:
+                    frame.write_to(view)
+            except CineflowClientError as error:
+                raise error.with_traceback(None) from None  # which would keep the view
+            finally:
+                del view  # the memory cannot be unmapped under it
+
+    def take_frame(self, slot: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
+        """A copy of the frame in a slot.
 
         Raises:
             SharedMemoryUnavailable: The ring was closed.
         """
         with self._lock:
-            if self._memory.closed:
-                raise SharedMemoryUnavailable("an open ring", "one that was closed")
-            view = np.ndarray(frame.shape, frame.dtype, self._memory, self.offset(slot, "frame"))
-            view[...] = frame
-            del view  # the memory cannot be unmapped under it
+            self._require_open()
+            return self.take(slot, "frame", dtype, shape)
 
-    def take(self, slot: int, part: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    def take(
+        self, slot: int, part: str, dtype: str | np.dtype[Any], shape: tuple[int, ...]
+    ) -> np.ndarray:
         """A copy of a part of a slot."""
         view: np.ndarray = np.ndarray(shape, dtype, self._memory, self.offset(slot, part))
         return view.copy()
@@ -127,6 +148,10 @@ class SharedRing:
         """No other process will get its descriptor."""
         with self._lock:
             self._close_descriptor()
+
+    def _require_open(self) -> None:
+        if self._memory.closed:
+            raise SharedMemoryUnavailable("an open ring", "one that was closed")
 
     def _close_descriptor(self) -> None:
         if self.descriptor >= 0:

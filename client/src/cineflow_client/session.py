@@ -134,10 +134,15 @@ class Session:
             self._ask_now_and_then()
             return
         self.sent_by_call()
-        if self.settled:
-            self.link.send(self.request(request_id, step, wanted))
-        else:
+        if not self.settled:
             self.link.send(partial(self._first, request_id, step, wanted, failed))
+            return
+        try:
+            request = self.request(request_id, step, wanted)
+        except BaseException:
+            self.answered(request_id)
+            raise
+        self.link.send(request)
 
     @property
     def direct(self) -> Direct | None:

@@ -19,9 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
 
-import numpy as np
-
 from cineflow_client.connection import Connection
+from cineflow_client.cuda_arrays import Picture
 from cineflow_client.declared import Declared
 from cineflow_client.delivery import Delivery
 from cineflow_client.errors import (
@@ -153,12 +152,12 @@ class Stream:
 
     def push(
         self,
-        frame: np.ndarray,
+        frame: Picture,
         index: int | None = None,
         *,
         beat: bool | None = None,
         time_ms: float | None = None,
-        given: Mapping[str, np.ndarray] | None = None,
+        given: Mapping[str, Picture] | None = None,
     ) -> Result:
         """Send one frame and wait for its result.
 
@@ -167,6 +166,9 @@ class Stream:
                 [D, H, W] for models of volumes. A size between two that the model takes (800 x 600
                 for one by 16) is padded with black below and to the right, and the results are
                 cropped. Areas, and what else the model says of the whole frame, include the black.
+                An array on a CUDA card (CuPy, torch, or what has `__cuda_array_interface__` or
+                DLPack) is waited for and copied once, into the memory in which it travels. Its rows
+                may have space between them.
             index: The frame's number; it must grow. The server counts from 0 by default. Skip the
                 numbers of dropped frames, and the result names the pair that was tracked.
             beat: Whether an R wave came with this frame. True makes it the reference frame of the
@@ -179,6 +181,7 @@ class Stream:
 
         Raises:
             FrameRejected: The frame is unusable; the stream continues with the next one.
+            CardUnavailable: The frame is on a card that cannot be read; the stream continues.
             ServerDied: The server ended, or can no longer be reached.
             StreamExpired: The server dropped the stream.
             StreamTimeout: No result in time.
@@ -194,15 +197,17 @@ class Stream:
 
     def submit(
         self,
-        frame: np.ndarray,
+        frame: Picture,
         index: int | None = None,
         *,
         beat: bool | None = None,
         time_ms: float | None = None,
-        given: Mapping[str, np.ndarray] | None = None,
+        given: Mapping[str, Picture] | None = None,
         wait_s: float = 0.0,
     ) -> Pending:
         """Send one frame and return at once; for live sources that must not wait.
+
+        One on a card is waited for until its producer has written it.
 
         Args:
             frame: See `push`.
@@ -224,11 +229,11 @@ class Stream:
 
     def _submit(
         self,
-        frame: np.ndarray,
+        frame: Picture,
         index: int | None,
         beat: bool | None,
         time_ms: float | None,
-        given: Mapping[str, np.ndarray] | None,
+        given: Mapping[str, Picture] | None,
         sent_at: float,
         until: float,
         *,
@@ -249,7 +254,7 @@ class Stream:
         finally:
             self._sending.release()
 
-    def track(self, frames: Iterable[np.ndarray]) -> Iterator[Result]:
+    def track(self, frames: Iterable[Picture]) -> Iterator[Result]:
         """The results of frames in their order, with as many in flight as there are slots.
 
         Args:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from tritonclient.grpc import service_pb2
 
+from cineflow_client.card_array import CardArray
 from cineflow_client.errors import (
     CineflowClientError,
     FrameRejected,
@@ -36,7 +37,7 @@ class Step:
     """One frame on its way to the server.
 
     Attributes:
-        frame: uint8 or float32, C-contiguous.
+        frame: uint8 or float32, C-contiguous; on a card until it is put into its slot.
         index: The frame's number as the caller counts; None lets the server count.
         beat: Whether an R wave came with this frame; None without triggers.
         time_ms: When it was taken; None if that is not known.
@@ -46,7 +47,7 @@ class Step:
             sent.
     """
 
-    frame: np.ndarray
+    frame: np.ndarray | CardArray
     index: int | None
     beat: bool | None
     time_ms: float | None
@@ -235,13 +236,13 @@ def _of_this_version() -> Iterator[None]:
         ) from error
 
 
-def _declare(request: Any, name: str, array: np.ndarray) -> Any:
+def _declare(request: Any, name: str, array: np.ndarray | CardArray) -> Any:
     tensor = request.inputs.add(name=name, datatype=DATATYPES[array.dtype.name])
     tensor.shape.extend(array.shape)
     return tensor
 
 
-def _add_input(request: Any, name: str, array: np.ndarray) -> None:
+def _add_input(request: Any, name: str, array: np.ndarray | CardArray) -> None:
     _declare(request, name, array)
     request.raw_input_contents.append(array.tobytes())
 
