@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import threading
 import time
@@ -11,6 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cineflow.runtime.feed import FeedState
+from cineflow.runtime.state import StreamState
+from cineflow.runtime.state_bytes import state_to_bytes
 from cineflow.serving import TritonServer
 from cineflow.serving.direct import DirectRequest, Door, Respond
 from cineflow_client import Client, StreamClosed
@@ -23,12 +27,17 @@ FRAME = np.arange(12, dtype=np.uint8).reshape(3, 4)
 STEP = Step(FRAME, 3, None, 1.5, 0, {})
 
 
+def state_of(side: int) -> StreamState:
+    return StreamState("a model", 3, FeedState(last=np.full((side, side), 0.5, np.float32)))
+
+
 class Model:
     """Gives the frame back, once it may."""
 
     def __init__(self) -> None:
         self.may = threading.Semaphore(0)
         self.more: dict[str, np.ndarray] = {}  # further outputs
+        self.state: StreamState | None = None
         self.seen: list[Mapping[str, np.ndarray]] = []
         self.ended: list[int] = []
         self.door = Door(lambda sequence: sequence == 7, self._compute, self.ended.append)
@@ -38,7 +47,8 @@ class Model:
         arrays = {name: array for name in names if (array := request.input(name)) is not None}
         self.seen.append({name: array.copy() for name, array in arrays.items()})
         self.may.acquire()
-        respond({"same": arrays["frame"].astype(np.float32), "small": np.arange(2)} | self.more)
+        made = {"same": arrays["frame"].astype(np.float32), "small": np.arange(2)} | self.more
+        respond(made, self.state)
 
 
 class Taker:
@@ -46,9 +56,13 @@ class Taker:
 
     def __init__(self) -> None:
         self.came: list[tuple[str, dict[str, np.ndarray]]] = []
+        self.states: list[tuple[str, bytes]] = []
         self.reasons: list[str] = []
 
     def deliver(self, answer: Answer, session: Any) -> None:
+        if answer.state is not None:
+            self.states.append((answer.request_id, answer.state()))
+            return
         self.came.append((answer.request_id, answer.read(0)))
 
     def direct_ended(self, session: Any, reason: str) -> None:
@@ -120,39 +134,64 @@ def test_large_outputs_come_in_the_message(model: Model, direct: Direct, ring: S
         assert owners == {"small": True, "state": False, "half": True, "none": True, "turned": True}
 
 
-def test_a_state_comes_in_a_slot_of_its_own(model: Model) -> None:
-    """With all results of its frame. A second one at the same time comes in the message."""
-    ring = SharedRing(2, {"frame": 48, "same": 48}, lambda name, size: None, 5000)
+def test_a_state_comes_after_its_result(model: Model) -> None:
+    """In the ring where it has room, and else in the message, as a second one at the same time."""
+    largest = state_to_bytes(state_of(30))
+    ring = SharedRing(2, {"frame": 48, "same": 48}, lambda name, size: None, len(largest))
     direct, taker = Direct(model.door.name, "the session", 7, ring), Taker()
-    inside: list[list[bool]] = []
-    read = direct._answer
+    inside: list[bool] = []
+    read = direct._state
 
-    def noted(header: dict[str, Any], payload: Any) -> Answer:
-        inside.append([output[3] for output in header["outputs"]])
+    def noted(header: dict[str, Any], payload: Any) -> Any:
+        inside.append(header["state"][1])
         return read(header, payload)
 
-    direct._answer = noted  # type: ignore[method-assign]
+    direct._state = noted  # type: ignore[method-assign]
     try:
-        for count, byte_size in enumerate((5000, 4000, 3000, 5001)):
-            model.more = {"state": np.full(byte_size, count, np.uint8)}
+        for count, side in enumerate((30, 20, 31)):
+            model.state = state_of(side)
             for slot in range(2):
                 ring.put_frame(slot, FRAME + slot)
                 step = changed(STEP, frame=FRAME + slot, slot=slot)
-                direct.send(f"{count}-{slot}", step, ["same", "state"], {}, leads=True)
+                direct.send(f"{count}-{slot}", step, ["small"], {}, leads=True, asks_state=True)
             for slot in range(2):
                 model.may.release()
-                there = len(taker.came)
+                number = 2 * count + slot
                 direct.lead(
-                    lambda: taker, f"{count}-{slot}", lambda n=there: len(taker.came) > n, 5.0
+                    lambda: taker, f"{count}-{slot}", lambda n=number: len(taker.came) > n, 5.0
                 )
-            for slot, (_, arrays) in enumerate(taker.came[-2:]):
-                np.testing.assert_array_equal(arrays["same"], FRAME + slot)
-                np.testing.assert_array_equal(arrays["state"], model.more["state"])
-            assert inside[-2:] == [[True, byte_size <= 5000], [False, False]]
+                assert len(taker.states) == number  # the result did not wait for it
+            send(direct, ring, f"{count}", leads=False)
+            model.may.release()
+            direct.lead(lambda: taker, f"{count}", lambda: not direct._unanswered, 5.0)
+            del taker.came[-1]
+            wanted = state_to_bytes(model.state)
+            assert taker.states[-2:] == [(f"{count}-0", wanted), (f"{count}-1", wanted)]
+            assert inside[-2:] == [side <= 30, False]
     finally:
         direct.close()
         direct.release()
         ring.close()
+
+
+@pytest.mark.parametrize("said", [[4801, True], [-1, True], [9, False], ["1", True], [1], None])
+def test_a_state_that_is_not_whole_loses_the_connection(said: Any) -> None:
+    taker = Taker()
+    ring = SharedRing(2, {"frame": 48}, lambda name, size: None, 4800)
+    name = f"cineflow-test-{secrets.token_hex(8)}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"\0{name}")
+        listener.listen(1)
+        answers = packed({"ready": True}) + packed({"id": "1", "state": said}, 8) + bytes(8)
+        server = threading.Thread(target=lambda: listener.accept()[0].sendall(answers))
+        server.start()
+        direct = Direct(name, "the session", 7, ring)
+        server.join()
+    direct.send("1", STEP, ["same"], {}, leads=True, asks_state=True)
+    direct.lead(lambda: taker, "1", lambda: False, 5.0)
+    assert (len(taker.reasons), taker.states, direct.ended) == (1, [], True)
+    direct.release()
+    ring.close()
 
 
 def test_a_large_payload_may_pause(ring: SharedRing) -> None:

@@ -81,6 +81,9 @@ class Delivery:
             return
         if self._resumer.interrupted is not None:
             return  # this frame is sent again
+        if answer.state is not None:
+            self._resumer.keep_state(request_id, answer.state())
+            return
         error = error_from_message(said, self._model.served_name) if said else None
         if isinstance(error, ModelNotFound):
             error = ModelUnloaded(

@@ -16,6 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -93,7 +94,7 @@ class Direct:
         self._wanted = threading.Event()  # the thread is to read
         self._lock = threading.Condition()  # of what follows
         self._unanswered: dict[str, None] = {}
-        self._with_state = ""  # the frame whose result goes to the ring's slot for states
+        self._with_state = ""  # the frame whose state goes to the ring's room for one
 
     # -- sending ---------------------------------------------------------------------------------
 
@@ -105,6 +106,7 @@ class Direct:
         told: dict[str, Any],
         *,
         leads: bool,
+        asks_state: bool = False,
     ) -> None:
         """Send a frame, which lies in its slot.
 
@@ -114,6 +116,8 @@ class Direct:
             wanted: Names of the outputs.
             told: Parameters.
             leads: Whether the caller reads the answer itself (`lead`).
+            asks_state: Whether the state of the stream is to come, in an answer of its own after
+                the frame's.
         """
         header: dict[str, Any] = {
             "id": request_id,
@@ -130,10 +134,10 @@ class Direct:
             header["time_ms"] = float(step.time_ms)
         if told:
             header["parameters"] = told
-        if self._ring.state_bytes and STATE.name in wanted:
-            header["frame_at"] = self._ring.offset(step.slot, "frame")
-            header["slot"] = None if self._with_state else self._ring.state_slot
-            self._with_state = self._with_state or request_id
+        if asks_state:
+            has_room = self._ring.state_bytes > 0 and not self._with_state
+            header["state_slot"] = self._ring.state_slot if has_room else None
+            self._with_state = request_id if has_room else self._with_state
         with self._lock:
             self._unanswered[request_id] = None
             # If it has ended, whoever reads learns it, and what becomes of this frame.
@@ -219,7 +223,8 @@ class Direct:
                     taker.deliver(self._held, self._session)
                 except Exception as error:  # also after a bug here, nobody must wait for ever
                     reason = f"{type(error).__name__}: {error}"
-                if self._held.request_id == self._with_state:
+                ends = self._held.state is not None or self._held.error
+                if ends and self._held.request_id == self._with_state:
                     self._with_state = ""
                 self._held = None  # still there after Ctrl-C: the next one to read delivers it
             if reason or self._bye:
@@ -247,12 +252,11 @@ class Direct:
     def _answer(self, header: dict[str, Any], payload: Payload) -> Answer:
         """The answer that a message is."""
         request_id, outputs = header["id"], header.get("outputs", [])
-        ring, with_state = self._ring, request_id == self._with_state
+        ring = self._ring
+        if "state" in header:
+            return Answer(request_id, "", lambda slot: {}, state=self._state(header, payload))
 
         def arrays(slot: int) -> dict[str, np.ndarray]:
-            if with_state:
-                assert ring.state_slot is not None
-                slot = ring.state_slot
             found, at = {}, 0
             for name, dtype, shape, inside in outputs:
                 if inside:
@@ -266,3 +270,11 @@ class Direct:
             return found
 
         return Answer(request_id, header.get("error", ""), arrays)
+
+    def _state(self, header: dict[str, Any], payload: Payload) -> Callable[[], bytes]:
+        """Reads the state that a message brings. Raises `ValueError` where it is not whole."""
+        byte_size, inside = header["state"]
+        room = self._ring.state_bytes if inside else len(payload)
+        if type(byte_size) is not int or not 0 <= byte_size <= room:
+            raise ValueError(f"a state of {byte_size} bytes, with room for {room}")
+        return partial(self._ring.state, byte_size) if inside else lambda: bytes(payload)

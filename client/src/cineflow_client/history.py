@@ -26,7 +26,7 @@ class Sent:
     Attributes:
         request_id: Of its request.
         step: What was sent; its frame is a copy.
-        asked: Whether its result brings a state.
+        asked: Whether a state comes with its result, or after it.
         answered: Whether its result has come.
         losses: How many sessions were lost while the server had this frame to compute.
         lost_at: When the last of them was (`time.monotonic`).
@@ -90,11 +90,17 @@ class History:
             if sent.asked:
                 self._since = STATE_EVERY
         elif result is not None and sent.asked and result.state is not None:
-            self.state = result.state
-            for older in list(self._sent):
-                del self._sent[older]
-                if older == request_id:
-                    break
+            self.keep_state(request_id, result.state)
+
+    def keep_state(self, request_id: str, state: bytes) -> None:
+        """Note the state after a frame. That one and those before need not be sent again."""
+        if request_id not in self._sent:
+            return
+        self.state = state
+        for older in list(self._sent):
+            del self._sent[older]
+            if older == request_id:
+                break
 
     def leave_out_what_kills(self) -> str | None:
         """Note that a session was lost. Returns the request of a frame that is not sent again.

@@ -135,6 +135,10 @@ class Resumer:
             self._alive = True
             self._attempts = 0
 
+    def keep_state(self, request_id: str, state: bytes) -> None:
+        """Note the state after a frame, which came after its result."""
+        self._history.keep_state(request_id, state)
+
     def send_by_call(self, session: Session, find: Callable[[str], Step | None]) -> None:
         """Send the frames again, by the call, that the direct connection has not computed.
 

@@ -32,19 +32,18 @@ class SharedRing:
     """Memory for `slots` frames and their results.
 
     A slot holds the frame, then each part of its result, each aligned to 64 bytes. Behind the slots
-    there may be one more, for the result of a frame that brings the state of the stream; the state
-    lies behind that.
+    there may be room for the state of the stream.
 
     Args:
         slots: How many frames may be in flight.
         parts: Bytes of each part of a slot by name, "frame" first.
         register: Called with (segment name, bytes); makes the server map it, raises if it cannot.
-        state_bytes: Of the largest state that has room; 0: there is no slot for it.
+        state_bytes: Of the largest state that has room; 0: there is no room for one.
 
     Attributes:
         name: The region's name at the server.
         parts, state_bytes: As given.
-        state_slot: The slot for a result with the state; None without.
+        state_slot: The slot from which the offset of the state counts, the last one.
         offsets: Bytes from a slot's start to each part.
         slot_bytes: Bytes from one slot to the next.
         descriptor: Of the memory, for another process; -1 once it was closed.
@@ -71,11 +70,10 @@ class SharedRing:
             self.offsets[part] = self.slot_bytes
             self.slot_bytes += _aligned(byte_size)
         self.byte_size = slots * self.slot_bytes
-        self.state_slot: int | None = None
+        self.state_slot = slots - 1
         if state_bytes:
-            self.state_slot = slots
             self.offsets[STATE.name] = self.slot_bytes
-            self.byte_size += self.slot_bytes + _aligned(state_bytes)
+            self.byte_size += _aligned(state_bytes)
         self.name = f"{_own_prefix()}{os.getpid()}-{secrets.token_hex(8)}"
         self._lock = threading.Lock()  # one thread may close it while another one writes
         path = _FOLDER / self.name
@@ -137,6 +135,11 @@ class SharedRing:
         """A copy of a part of a slot."""
         view: np.ndarray = np.ndarray(shape, dtype, self._memory, self.offset(slot, part))
         return view.copy()
+
+    def state(self, byte_size: int) -> bytes:
+        """A copy of a state of that many bytes."""
+        at = self.offset(self.state_slot, STATE.name)
+        return self._memory[at : at + byte_size]
 
     def close(self) -> None:
         """Unmap the memory. It is freed when the server has also unmapped it."""

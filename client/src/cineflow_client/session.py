@@ -94,8 +94,8 @@ class Session:
         self._model = model
         self._slots = slots
         self._wanted = list(wanted)
-        # A stream that shows its state has it in every message.
-        self._state_in_ring = keeps_state and STATE.name not in self._wanted
+        # A stream that shows its state has it in every result; another one waits for none.
+        self._state_apart = keeps_state and STATE.name not in self._wanted
         self._at_start = at_start
         self.settled = False
         self._lock = threading.Lock()
@@ -130,7 +130,9 @@ class Session:
             assert self.link.ring is not None
             self.link.ring.put_frame(step.slot, step.frame)
             told, self._told = self._told, {}
-            direct.send(request_id, step, wanted, told, leads=leads)
+            asks_state = self._state_apart and STATE.name in wanted
+            outputs = self._wanted if asks_state else wanted
+            direct.send(request_id, step, outputs, told, leads=leads, asks_state=asks_state)
             self._ask_now_and_then()
             return
         self.sent_by_call()
@@ -176,7 +178,7 @@ class Session:
         """
         if self.transport != "grpc" and self.link.ring is None:
             try:
-                in_ring = self._state_in_ring and self._may_be_direct()
+                in_ring = self._state_apart and self._may_be_direct()
                 self.link.open_ring(
                     self._slots,
                     ring_parts(self._model, self._wanted, size),

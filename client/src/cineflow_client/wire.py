@@ -65,12 +65,15 @@ class Answer:
         error: The error's text; empty without one.
         arrays: Reads the tensors by name; given the slot of the frame.
         offer: Where the model's process takes direct connections, where it says so; "" elsewhere.
+        state: Reads the state of the stream after a frame, where it comes apart from the frame's
+            tensors, after them; None elsewhere.
     """
 
     request_id: str
     error: str
     arrays: Callable[[int], dict[str, np.ndarray]]
     offer: str = ""
+    state: Callable[[], bytes] | None = None
 
     def read(self, slot: int) -> dict[str, np.ndarray]:
         """The tensors by name. Raises `ServerRefused` where they are not of this version."""

@@ -260,7 +260,7 @@ class TritonPythonModel:
             return
         if not isinstance(made.outcome, CineflowError):
             try:
-                respond(made.outcome)
+                respond(made.outcome, made.state)
             finally:  # the client goes on meanwhile
                 made.note()
             return

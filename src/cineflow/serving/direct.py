@@ -26,13 +26,15 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from cineflow.errors import CineflowError, FrameError
 from cineflow.runtime.readings import Room
-from cineflow.served import Messages, packed, send
+from cineflow.runtime.state import StreamState
+from cineflow.runtime.state_bytes import state_to_bytes
+from cineflow.served import STATE, Messages, packed, send
 from cineflow.serving.errors import error_text
 
 #: Seconds that a new connection gets to say what it wants, and that frames get at the end.
@@ -41,8 +43,12 @@ _CREDENTIALS = struct.Struct("3i")  # process, user, group
 
 #: What is made of a frame: arrays by name, or the text of an error.
 Outcome = Mapping[str, np.ndarray] | str
-#: Takes what is made of a frame, and sends it.
-Respond = Callable[[Outcome], None]
+
+
+class Respond(Protocol):
+    """Takes what is made of a frame and sends it, then the state if the frame asks for it."""
+
+    def __call__(self, outcome: Outcome, state: StreamState | None = None) -> None: ...
 
 
 class DirectRequest:
@@ -320,8 +326,12 @@ def _respond(
     identity: object,
     header: Mapping[str, Any],
     outcome: Outcome,
+    state: StreamState | None = None,
 ) -> None:
-    """Send what was made of a frame; its arrays are in the ring then, as far as they fit."""
+    """Send what was made of a frame; its arrays are in the ring then, as far as they fit.
+
+    The state follows in a message of its own: the frame's result does not wait for it.
+    """
     if isinstance(outcome, str):
         connection.sendall(packed({"id": identity, "error": outcome}))
         return
@@ -335,6 +345,11 @@ def _respond(
         if not inside:
             payload.append(array)
     send(connection, {"id": identity, "outputs": outputs}, payload)
+    if "state_slot" in header and state is not None:
+        array = np.frombuffer(state_to_bytes(state), np.uint8)
+        inside = ring.take(header["state_slot"], STATE.name, array)
+        rest = [] if inside else [array]
+        send(connection, {"id": identity, "state": [array.nbytes, inside]}, rest)
 
 
 @functools.cache

@@ -18,6 +18,7 @@ import numpy as np
 
 from cineflow.errors import CineflowError, FrameError
 from cineflow.runtime.engine import Engine
+from cineflow.runtime.state import StreamState
 from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
 from cineflow.runtime.stream import Stream
 from cineflow.served import DIRECT, KEEP_ALIVE, RESUMED, STATE, Codec
@@ -50,10 +51,12 @@ class Made:
     Attributes:
         outcome: The tensors by name, or the error.
         note: Notes the frame in the metrics. It may wait until the response was sent.
+        state: Of the stream after the frame; None without a frame. It may be sent later.
     """
 
     outcome: Mapping[str, np.ndarray] | CineflowError
-    note: Callable[[], None]
+    note: Callable[[], None] = _nothing
+    state: StreamState | None = None
 
 
 class Frames:
@@ -129,25 +132,22 @@ class Frames:
             parameters: Those that came with it.
         """
         began_s = time.perf_counter()
-        note: Callable[[], None] = _nothing
-        outcome: Mapping[str, np.ndarray] | CineflowError
         try:
-            outcome, note = self._outcome(request, parameters)
+            made = self._made(request, parameters)
         except CineflowError as error:
-            outcome = error
+            made = Made(error)
         took_s = time.perf_counter() - began_s
+        outcome = made.outcome
         if parameters.get(FIELDS_PARAMETER) == "f16" and not isinstance(outcome, CineflowError):
             outcome = {name: _as_half(name, value) for name, value in outcome.items()}
-        return Made(outcome, partial(self._note, parameters, note, took_s))
+        return Made(outcome, partial(self._note, parameters, made.note, took_s), made.state)
 
     def end(self, sequence: int | str) -> None:
         """The stream ends. An unknown one is fine."""
         self._streams.end(sequence)
         self._watches.end(sequence)
 
-    def _outcome(
-        self, request: Request, parameters: Mapping[str, Any]
-    ) -> tuple[Mapping[str, np.ndarray], Callable[[], None]]:
+    def _made(self, request: Request, parameters: Mapping[str, Any]) -> Made:
         sequence, flags = request.correlation_id(), request.flags()
         own = True  # whether the sequence is the client's that asks
         try:
@@ -168,14 +168,12 @@ class Frames:
                         "Send one; only a request that ends the sequence may come without.",
                     )
                 self._streams.get(sequence)
-            return {}, _nothing
+            return Made({})
         finally:
             if flags & SEQUENCE_END and own:
                 self.end(sequence)
 
-    def _tracked(
-        self, frame: np.ndarray, request: Request, parameters: Mapping[str, Any]
-    ) -> tuple[Mapping[str, np.ndarray], Callable[[], None]]:
+    def _tracked(self, frame: np.ndarray, request: Request, parameters: Mapping[str, Any]) -> Made:
         began_s = time.perf_counter()
         if os.path.exists(self._stopping):
             raise ServerStoppingError(
@@ -191,8 +189,8 @@ class Frames:
         deadline = self._deadlines.says(stream, frame.size, parameters)
         if deadline is not None:
             result = replace(result, deadline=deadline)
+        state = stream.state()
         if STATE.name in wanted:
-            state = stream.state()
             assert state is not None  # a frame was taken
             result = replace(result, state=state_to_bytes(state))
         says = {}
@@ -200,7 +198,7 @@ class Frames:
             says = {DIRECT: self.door}
         arrays = self._codec.encode(result, wanted, says)
         self._deadlines.took(stream, frame.size, time.perf_counter() - began_s)
-        return arrays, partial(self._metrics.computed, result)
+        return Made(arrays, partial(self._metrics.computed, result), state)
 
     def _note(self, parameters: Mapping[str, Any], more: Callable[[], None], took_s: float) -> None:
         self._metrics.frame(took_s, parameters)
