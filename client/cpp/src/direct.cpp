@@ -260,9 +260,9 @@ bool Direct::read_one() noexcept {
         fail("its direct connection");
       }
     }
-    auto response = response_of(message);
-    if (response != nullptr) {
-      take(std::move(response));
+    Said said = said_by(message);
+    if (!said.bye) {
+      take(std::move(said));
       return true;
     }
   } catch (const std::exception& error) {  // also after a bug nobody must wait for ever
@@ -277,11 +277,15 @@ bool Direct::read_one() noexcept {
   return false;
 }
 
-void Direct::take(std::unique_ptr<Response> response) {
-  const std::string& id = response->infer_response().id();
+void Direct::take(Said said) {
+  const std::string id = said.id();
   std::uint64_t number = 0;
   const auto read = std::from_chars(id.data(), id.data() + id.size(), number);
   if (read.ec != std::errc() || read.ptr != id.data() + id.size()) return;
+  if (said.response == nullptr) {
+    on_state_(number, said.state);
+    return;
+  }
   {
     const std::lock_guard<Lock> guard(lock_);  // a sender may wait for it
     const auto found =
@@ -291,7 +295,7 @@ void Direct::take(std::unique_ptr<Response> response) {
     unanswered_.erase(found);
     if (unanswered_.empty()) answered_.notify_all();
   }
-  on_response_(std::move(response));
+  on_response_(std::move(said.response));
 }
 
 }  // namespace cineflow_client

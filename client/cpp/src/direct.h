@@ -21,6 +21,8 @@ class Direct {
  public:
   /// Gets each response, from whoever reads.
   using OnResponse = std::function<void(std::unique_ptr<Response>)>;
+  /// Gets the state after a frame, which comes after its response.
+  using OnState = std::function<void(std::uint64_t number, const StateSaid& state)>;
   /// No more responses come. Without a reason the model is being unloaded: frames without a
   /// response were not computed. It is not called after `close` and `end`.
   using OnEnd = std::function<void(const std::string& reason)>;
@@ -59,8 +61,9 @@ class Direct {
 
   // -- receiving
 
-  void on(OnResponse response, OnEnd end) {
+  void on(OnResponse response, OnState state, OnEnd end) {
     on_response_ = std::move(response);
+    on_state_ = std::move(state);
     on_end_ = std::move(end);
   }
   /// Read responses in this thread until `done`. Returns at once where another thread reads.
@@ -75,7 +78,7 @@ class Direct {
   std::size_t write(const char* bytes, std::size_t count) noexcept;
   void let_follow() noexcept;
   bool read_one() noexcept;  // false: it has ended
-  void take(std::unique_ptr<Response> response);
+  void take(Said said);
 
   int socket_ = -1;
   const FrameWriter writer_;
@@ -84,6 +87,7 @@ class Direct {
   std::atomic<std::size_t> left_{0};  // of that: what was not sent yet
   Incoming incoming_;
   OnResponse on_response_;
+  OnState on_state_;
   OnEnd on_end_;
   std::atomic<bool> ended_{false}, quiet_{false};  // quiet: its end is on purpose
 

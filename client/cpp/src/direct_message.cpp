@@ -46,17 +46,26 @@ class Writer {
   char *out_, *at_;
 };
 
+StateSaid state_of(const Json& said, std::string_view payload) {
+  const auto& parts = said.as_list();
+  if (parts.size() != 2) throw JsonError("a state of other parts");
+  const std::int64_t bytes = parts[0].as_int();
+  const StateSaid state{static_cast<std::size_t>(bytes), parts[1].as_bool(), payload};
+  if (bytes < 0 || (!state.in_ring && state.bytes != payload.size())) {
+    throw JsonError("a state of " + std::to_string(bytes) + " bytes");
+  }
+  return state;
+}
+
 }  // namespace
 
 FrameWriter::FrameWriter(const Sizes& size, const std::vector<std::string>& outputs)
-    : shape_("[" + words(size, ",") + "]"), outputs_(json_of(outputs)) {
-  std::vector<std::string> more = outputs;
-  if (!has(more, "state")) more.push_back("state");
-  outputs_and_state_ = json_of(more);
-}
+    : shape_("[" + words(size, ",") + "]"),
+      outputs_(json_of(outputs)),
+      state_apart_(!has(outputs, "state")) {}
 
 std::size_t FrameWriter::most_bytes() const noexcept {
-  return kMostBetween + shape_.size() + outputs_and_state_.size();
+  return kMostBetween + shape_.size() + outputs_.size();
 }
 
 std::size_t FrameWriter::write(const DirectFrame& frame, const Told& told,
@@ -67,7 +76,12 @@ std::size_t FrameWriter::write(const DirectFrame& frame, const Told& told,
   header.number(frame.frame.frames->memory->frame_offset(frame.frame.buffer)).text(R"(,"slot":)");
   frame.area >= 0 ? header.number(frame.area) : header.text("null");
   header.text(R"(,"dtype":")").text(name(step.dtype)).text(R"(","shape":)").text(shape_);
-  header.text(R"(,"outputs":)").text(frame.asked ? outputs_and_state_ : outputs_);
+  header.text(R"(,"outputs":)").text(outputs_);
+  if (frame.asked && state_apart_) {
+    header.text(R"(,"state_slot":)");
+    frame.state_room ? header.number(frame.frame.frames->memory->state_area())
+                     : header.text("null");
+  }
   if (step.index) header.text(R"(,"frame_index":)").number(*step.index);
   if (step.beat) header.text(*step.beat ? R"(,"beat":true)" : R"(,"beat":false)");
   if (step.time_ms) header.text(R"(,"time_ms":)").number(*step.time_ms);
@@ -116,18 +130,26 @@ bool Incoming::next(Message* message) {
   return false;
 }
 
-std::unique_ptr<Response> response_of(const Incoming::Message& message) {
+Said said_by(const Incoming::Message& message) {
   const Json header = Json::parse(message.header);
   if (header.kind != Json::Kind::kObject) throw JsonError("a header that is not an object");
-  if (const Json* bye = header.find("bye"); bye != nullptr && bye->truth) return nullptr;
-  auto response = std::make_unique<Response>();
-  auto& inferred = *response->mutable_infer_response();
+  Said said;
+  const Json* bye = header.find("bye");
+  said.bye = bye != nullptr && bye->truth;
+  if (said.bye) return said;
+  if (const Json* state = header.find("state")) {
+    said.state_of = header.at("id").as_text();
+    said.state = state_of(*state, message.payload);
+    return said;
+  }
+  said.response = std::make_unique<Response>();
+  auto& inferred = *said.response->mutable_infer_response();
   inferred.set_id(header.at("id").as_text());
-  response->set_error_message(header.text_of("error"));
+  said.response->set_error_message(header.text_of("error"));
   const Json* outputs = header.find("outputs");
   if (outputs == nullptr) {
-    if (response->error_message().empty()) throw JsonError("neither outputs nor an error");
-    return response;
+    if (said.response->error_message().empty()) throw JsonError("neither outputs nor an error");
+    return said;
   }
   std::string_view rest = message.payload;
   for (const Json& each : outputs->as_list()) {
@@ -149,7 +171,7 @@ std::unique_ptr<Response> response_of(const Incoming::Message& message) {
     contents->assign(rest.substr(0, bytes));
     rest.remove_prefix(bytes);
   }
-  return response;
+  return said;
 }
 
 }  // namespace cineflow_client

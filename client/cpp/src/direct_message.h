@@ -21,8 +21,9 @@ inline constexpr std::size_t kMostHeader = std::size_t{1} << 20;
 struct DirectFrame {
   std::uint64_t number = 0;
   FrameRef frame;
-  int area = -1;       // for its results; -1: they come in the message
-  bool asked = false;  // for the state
+  int area = -1;            // for its results; -1: they come in the message
+  bool asked = false;       // for the state
+  bool state_room = false;  // the state goes to the memory's room for one, else into its message
 };
 
 /// What the next frame tells the server, whose metrics cannot know it otherwise; 0: nothing.
@@ -34,7 +35,8 @@ struct Told {
 /// Writes the messages of frames, without an allocation.
 class FrameWriter {
  public:
-  /// `size`: of every frame. `outputs`: of every frame; `state` is added where it is asked for.
+  /// `size`: of every frame. `outputs`: of every frame. A state that is not among them comes after
+  /// the result.
   FrameWriter(const Sizes& size, const std::vector<std::string>& outputs);
 
   /// Bytes of the longest message.
@@ -43,7 +45,8 @@ class FrameWriter {
   std::size_t write(const DirectFrame& frame, const Told& told, char* out) const noexcept;
 
  private:
-  std::string shape_, outputs_, outputs_and_state_;
+  std::string shape_, outputs_;
+  bool state_apart_;
 };
 
 /// A message with a header only.
@@ -70,9 +73,27 @@ class Incoming {
   std::size_t begin_ = 0, end_ = 0;
 };
 
-/// What the server says to a frame, in the form of the call's responses: an output that lies in
-/// the ring has empty contents. Null: the model is being unloaded. Throws JsonError: it is of
-/// another form.
-std::unique_ptr<Response> response_of(const Incoming::Message& message);
+/// The state of the stream after a frame.
+struct StateSaid {
+  std::size_t bytes = 0;
+  bool in_ring = false;      // in the memory's room for a state
+  std::string_view payload;  // the state otherwise
+};
+
+/// What the server says.
+struct Said {
+  /// Of which frame, as `Response` has it; "" for none.
+  std::string id() const { return response ? response->infer_response().id() : state_of; }
+
+  /// To a frame, in the form of the call's responses: an output that lies in the ring has empty
+  /// contents.
+  std::unique_ptr<Response> response;
+  std::string state_of;  // else this frame's
+  StateSaid state;
+  bool bye = false;  // the model is being unloaded
+};
+
+/// Throws JsonError: it is of another form.
+Said said_by(const Incoming::Message& message);
 
 }  // namespace cineflow_client

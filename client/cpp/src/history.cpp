@@ -25,8 +25,15 @@ void History::answered(std::uint64_t number, std::string state, std::vector<Fram
   for (auto place = sent_.begin(); place != sent_.end(); ++place) {
     if (place->number != number) continue;
     place->answered = true;
-    if (!place->asked || state.empty()) return;
-    state_ = std::move(state);
+    if (place->asked && !state.empty()) keep_state(number, state, freed);
+    return;
+  }
+}
+
+void History::keep_state(std::uint64_t number, std::string& state, std::vector<FrameRef>& freed) {
+  for (auto place = sent_.begin(); place != sent_.end(); ++place) {
+    if (place->number != number) continue;
+    state_.swap(state);
     while (sent_.begin() != place) erase(sent_.begin(), freed);
     erase(place, freed);
     return;

@@ -13,6 +13,9 @@ namespace cineflow_client {
 
 /// Frames from one state to the next. A state is as large as a dozen frames.
 inline constexpr int kStateEvery = 16;
+/// Frames that a state has not replaced yet, next to those in flight: one may leave between the
+/// result of a frame and its state.
+inline constexpr int kMostSent = kStateEvery + 1;
 
 /// One frame that the last known state does not contain.
 struct Sent {
@@ -20,7 +23,7 @@ struct Sent {
   Step copied_step;
   std::vector<unsigned char> copied_pixels;
   std::uint64_t number = 0;
-  bool asked = false;     // its result brings a state
+  bool asked = false;     // a state comes with its result, or after it
   bool answered = false;  // its result has come
   int losses = 0;         // sessions that were lost while the server had it to compute
   std::int64_t lost_ns = INT64_MIN / 2;
@@ -35,7 +38,7 @@ class History {
  public:
   /// `slots`: frames in flight.
   History(std::string state, int slots)
-      : state_(std::move(state)), spare_(static_cast<std::size_t>(kStateEvery + slots + 1)) {}
+      : state_(std::move(state)), spare_(static_cast<std::size_t>(kMostSent + slots)) {}
 
   const std::string& state() const noexcept { return state_; }
   const std::list<Sent>& to_send_again() const noexcept { return sent_; }
@@ -46,6 +49,8 @@ class History {
   bool add(const FrameRef& frame);
   /// Note the result of a frame. `state` may be empty. Buffers that are free again go to `freed`.
   void answered(std::uint64_t number, std::string state, std::vector<FrameRef>& freed);
+  /// Note the state after a frame, which came after its result. The state before goes to `state`.
+  void keep_state(std::uint64_t number, std::string& state, std::vector<FrameRef>& freed);
   /// Note that a frame was refused: it changed nothing.
   void refused(std::uint64_t number, std::vector<FrameRef>& freed);
   /// Note that a session was lost with a dead server or model. Returns the number of a frame that

@@ -50,7 +50,7 @@ const StreamOptions& checked(const StreamOptions& options, const Model& model) {
 }
 
 int buffer_count(const StreamOptions& options) {
-  const int kept = options.resume_s > 0 ? kStateEvery + options.slots : 0;
+  const int kept = options.resume_s > 0 ? kMostSent + options.slots : 0;
   const int waiting = options.policy == Policy::kEvery    ? 0
                       : options.policy == Policy::kNewest ? 2
                                                           : options.line + 1;

@@ -90,6 +90,7 @@ class Live : public std::enable_shared_from_this<Live> {
   FrameRef in_ring(const Session& session, const FrameRef& frame);  // throws kFrameRejected
   void go_direct(Session& session, const std::string& name);
   void deliver_directly(Session& session, std::unique_ptr<Response> response);
+  void keep_state(Session& session, std::uint64_t number, const StateSaid& said);
   void direct_ended(Session& session, const std::string& reason);
   void end_direct(Session& session) noexcept;
 
@@ -112,8 +113,7 @@ class Live : public std::enable_shared_from_this<Live> {
   void fail(const Error& error);
   std::map<std::string, Given> beginning() const;
   std::vector<std::string> outputs(bool asked) const;
-  /// `brings_state`: the result goes straight to the ring, and brings the state.
-  int take_area(Session& session, std::uint64_t number, bool brings_state = false);
+  int take_area(Session& session, std::uint64_t number);
   void sequence_ended();
 
   const std::shared_ptr<Connection> connection_;
@@ -138,6 +138,8 @@ class Live : public std::enable_shared_from_this<Live> {
   std::map<std::string, Given> at_start_;
   bool wants_given_ = true;  // what is given at START has not come yet
   History history_;
+  std::optional<std::uint64_t> has_state_room_;  // this frame's state goes to the ring's room
+  std::string last_state_;  // of who reads directly: the memory of a state that was replaced
 
   bool dark_ = true;  // of who sends
   std::atomic<bool> alive_{false};

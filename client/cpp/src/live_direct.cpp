@@ -1,5 +1,6 @@
 // The direct connection of a stream: how frames leave by it, and what comes of them.
 #include <cstring>
+#include <stdexcept>
 
 #include "errors.h"
 #include "live.h"
@@ -37,8 +38,10 @@ bool Live::leave_at_once() noexcept {
 bool Live::leave_directly(Session& session, const FrameRef& frame, bool asked,
                           bool leads) noexcept {
   const std::uint64_t number = frame.step().number;
-  const int area = take_area(session, number, asked);
-  return session.send_directly({number, frame, area, asked}, leads);
+  const int area = take_area(session, number);
+  const bool has_room = asked && !has_state_room_ && session.memory->state_part().bytes > 0;
+  if (has_room) has_state_room_ = number;
+  return session.send_directly({number, frame, area, asked, has_room}, leads);
 }
 
 FrameRef Live::in_ring(const Session& session, const FrameRef& frame) {
@@ -90,6 +93,32 @@ void Live::deliver_directly(Session& session, std::unique_ptr<Response> response
   help();  // a frame may have waited for a slot
 }
 
+void Live::keep_state(Session& session, std::uint64_t number, const StateSaid& said) {
+  std::shared_ptr<Memory> ring;
+  {
+    const std::lock_guard<std::mutex> guard(session_lock_);
+    ring = session.memory;
+    if (interrupted_ || (said.in_ring && (has_state_room_ != number || ring == nullptr))) return;
+  }
+  if (said.in_ring) {
+    const Part& room = ring->state_part();
+    if (said.bytes > room.bytes) throw std::runtime_error("a state that is larger than its room");
+    last_state_.assign(
+        reinterpret_cast<const char*>(ring->at(ring->part_offset(ring->state_area(), room))),
+        said.bytes);
+  } else {
+    last_state_.assign(said.payload);
+  }
+  std::vector<FrameRef> freed;
+  {
+    const std::lock_guard<std::mutex> guard(session_lock_);
+    if (said.in_ring) has_state_room_.reset();
+    if (interrupted_) return;
+    history_.keep_state(number, last_state_, freed);
+  }
+  traffic_.free_buffers(freed);
+}
+
 void Live::direct_ended(Session& session, const std::string& reason) {
   if (!reason.empty()) {
     lose(session, {Error(Code::kServerDied, "a model whose process runs", reason,
@@ -121,6 +150,9 @@ void Live::go_direct(Session& session, const std::string& name) {
       direct = session.open_direct(name, padding_.size(), wanted_, options_.slots, given_up);
       direct->on(
           [this, &session](auto response) { deliver_directly(session, std::move(response)); },
+          [this, &session](std::uint64_t number, const StateSaid& said) {
+            keep_state(session, number, said);
+          },
           [this, &session](const std::string& reason) { direct_ended(session, reason); });
       follower_ = std::thread([direct] { direct->follow(); });
     } catch (const std::exception&) {  // not here: frames go by the call, as before

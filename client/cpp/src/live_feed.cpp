@@ -127,12 +127,8 @@ bool Live::keep(const FrameRef& frame) {
   return asked;
 }
 
-int Live::take_area(Session& session, std::uint64_t number, bool brings_state) {
-  int area = -1;
-  if (Memory* memory = session.memory.get()) {
-    const bool has_place = brings_state && memory->state_part().bytes > 0;
-    area = has_place ? memory->take_state_area() : memory->take_area();
-  }
+int Live::take_area(Session& session, std::uint64_t number) {
+  const int area = session.memory == nullptr ? -1 : session.memory->take_area();
   traffic_.leaves(number, session.memory, area);
   return area;
 }

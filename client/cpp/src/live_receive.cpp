@@ -101,6 +101,10 @@ void Live::deliver(Session& session, std::unique_ptr<Response> response) {
   }
   if (!said.empty()) {
     if (flight.area >= 0) flight.memory->free_area(flight.area);
+    {
+      const std::lock_guard<std::mutex> guard(session_lock_);
+      if (has_state_room_ == number) has_state_room_.reset();  // no state comes
+    }
     const Error error = stream_error(said, model_->info.served_name);
     if (ends_stream(error.code())) {
       lose(session, {error});
@@ -332,6 +336,7 @@ std::shared_ptr<Session> Live::begin() {
     }
   }
   session_ = next;
+  has_state_room_.reset();
   interrupted_.reset();
   ++resumed_;
   traffic_.resume(std::move(frames));

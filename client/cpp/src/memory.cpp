@@ -115,7 +115,7 @@ Memory::Memory(int frames, std::size_t frame_bytes, int areas, std::vector<Part>
   if (state_bytes > 0) {
     state_.bytes = state_bytes;
     state_.offset = area_stride_;
-    bytes_ = plus(bytes_, plus(area_stride_, aligned(state_bytes)));
+    bytes_ = plus(bytes_, aligned(state_bytes));
   }
   for (int area = areas; area-- > 0;) free_areas_.push_back(area);
 }
@@ -178,21 +178,10 @@ int Memory::take_area() noexcept {
   return area;
 }
 
-int Memory::take_state_area() noexcept {
-  const std::lock_guard<Lock> guard(lock_);
-  if (state_.bytes == 0 || state_area_used_) return -1;
-  state_area_used_ = true;
-  return areas_;
-}
-
 void Memory::free_area(int area) noexcept {
   if (area < 0 || getpid() != process_) return;  // a forked child may have inherited a held lock
   const std::lock_guard<Lock> guard(lock_);
-  if (is_state_area(area)) {
-    state_area_used_ = false;
-  } else {
-    free_areas_.push_back(area);  // it was in there before, so there is room
-  }
+  free_areas_.push_back(area);  // it was in there before, so there is room
 }
 
 int Memory::areas_left() noexcept {

@@ -29,8 +29,7 @@ class Memory {
   /// it, and throws if it cannot. Throws kSharedMemoryUnavailable, and kCineflowClientError: more
   /// bytes than can be.
   ///
-  /// With `state_bytes` there is one more area, for the result of a frame that brings the state of
-  /// the stream, and the state.
+  /// With `state_bytes` there is room for the state of the stream, behind the areas.
   static std::shared_ptr<Memory> shared(
       int frames, std::size_t frame_bytes, int areas, std::vector<Part> parts,
       const std::function<void(const std::string&, std::size_t)>& register_region,
@@ -50,8 +49,9 @@ class Memory {
 
   /// Null: that output travels in the message.
   const Part* part(const std::string& name) const noexcept;
-  /// What only the area for a state has; of 0 bytes where there is no such area.
+  /// The room for a state, as a part of the area `state_area()`; of 0 bytes where there is none.
   const Part& state_part() const noexcept { return state_; }
+  int state_area() const noexcept { return areas_ - 1; }
   std::size_t part_offset(int area, const Part& part) const noexcept {
     return areas_offset_ + static_cast<std::size_t>(area) * area_stride_ + part.offset;
   }
@@ -70,9 +70,6 @@ class Memory {
 
   /// An area that no frame and no result uses; -1: all are used.
   int take_area() noexcept;
-  /// The area for a state; -1: it is used.
-  int take_state_area() noexcept;
-  bool is_state_area(int area) const noexcept { return area == areas_; }
   /// Does nothing in a forked child.
   void free_area(int area) noexcept;
   int areas_left() noexcept;
@@ -86,12 +83,11 @@ class Memory {
   std::size_t frame_bytes_, frame_stride_ = 0, areas_offset_ = 0, area_stride_ = 0, bytes_ = 0;
   std::vector<Part> parts_;
   Part state_{"state"};
-  int areas_;  // without the one for a state
+  const int areas_;
   unsigned char* start_ = nullptr;
   int descriptor_ = -1;
   Lock lock_;  // of the free areas
   std::vector<int> free_areas_;
-  bool state_area_used_ = false;
 };
 
 /// Those of `names` that are rings of a program that no longer runs.

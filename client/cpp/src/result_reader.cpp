@@ -224,9 +224,6 @@ void ResultReader::read_tensors(Result& result, Result::Kept& kept) const {
   result.tensors.reserve(static_cast<std::size_t>(count));
   for (const auto& output : message.outputs()) {
     const Part* part = kept.area >= 0 ? kept.memory->part(output.name()) : nullptr;
-    if (kept.area >= 0 && kept.memory->is_state_area(kept.area) && output.name() == "state") {
-      part = &kept.memory->state_part();
-    }
     const bool in_message = each && !message.raw_output_contents(next).empty();
     if (part != nullptr && !in_message) {
       if (each) ++next;

@@ -235,22 +235,15 @@ unsigned use(const Result& result) {
 
 constexpr int kAreas = 3;
 
-/// Three areas, and one for a state that is smaller than some.
+/// Three areas, and room for a state.
 std::shared_ptr<Memory> a_ring() {
   return Memory::shared(
       2, 5120, kAreas, {{"flow", 2 * 64 * 80 * 4, 0}}, [](const std::string&, std::size_t) {}, 4);
 }
 
-int an_area(Memory& memory) {
-  const auto kind = below(4);
-  return kind == 0 ? -1 : kind == 1 ? memory.take_state_area() : memory.take_area();
-}
+int an_area(Memory& memory) { return below(4) == 0 ? -1 : memory.take_area(); }
 
-bool all_free(Memory& memory) {
-  const int area = memory.take_state_area();
-  memory.free_area(area);
-  return area == kAreas && memory.areas_left() == kAreas;
-}
+bool all_free(Memory& memory) { return memory.areas_left() == kAreas; }
 
 }  // namespace
 
