@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -101,12 +101,12 @@ class HostileDoor:
                     self.ended += 1
                     return
                 self.frames += 1
-                message = self._response(header)
-                spoiled = self.spoil(message)
-                if spoiled is None:
-                    connection.sendall(message[: len(message) // 2])
-                    return
-                connection.sendall(spoiled)
+                for message in self._messages(header):
+                    spoiled = self.spoil(message)
+                    if spoiled is None:
+                        connection.sendall(message[: len(message) // 2])
+                        return
+                    connection.sendall(spoiled)
 
     def _next(self, connection: socket.socket, came: bytearray) -> dict[str, Any]:
         while len(came) < 8 or len(came) < 8 + struct.unpack_from("<I", came)[0]:
@@ -118,6 +118,12 @@ class HostileDoor:
         header = json.loads(came[8 : 8 + size])
         del came[: 8 + size]
         return dict(header)
+
+    def _messages(self, header: Mapping[str, Any]) -> Iterator[bytes]:
+        """The response to a frame, and the state if it asks for that."""
+        yield self._response(header)
+        if "state_slot" in header:
+            yield message_of({"id": header["id"], "state": [5, False]}, b"state")
 
     def _response(self, header: Mapping[str, Any]) -> bytes:
         *_, height, width = header["shape"]

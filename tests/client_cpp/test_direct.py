@@ -229,6 +229,27 @@ def test_a_result_of_another_form_is_refused(
     assert (said["good"], said["ServerRefused"], said["resumed"]) == (6, 4, 0)
 
 
+@pytest.mark.parametrize(
+    "lie", [[2**50, True], [-1, True], [4, False], ["5", False], [5], 5], ids=repr
+)
+def test_a_state_of_another_form_loses_the_connection(
+    broken: Hostile, sends: Callable[..., dict[str, float]], lie: Any
+) -> None:
+    """The stream goes on in another sequence, from its start, with every frame."""
+    assert broken.door is not None
+    lies = iter([lie])
+
+    def spoil(message: bytes) -> bytes:
+        if b'"state": [' not in message or (said := next(lies, None)) is None:
+            return message
+        return message_of({"id": of(message), "state": said}, b"state")
+
+    broken.door.spoil = spoil
+    said = sends("push", 40)
+    assert next(lies, None) is None
+    assert (said["good"], said["resumed"], said["direct then"]) == (40, 1, 1)
+
+
 def of(message: bytes) -> str:
     """The id in a message."""
     return message[8:].split(b'"id": "')[1].split(b'"')[0].decode()

@@ -37,6 +37,11 @@ _REMEDY = "Send the bytes of a result's `state` as they came, to a server of the
 
 def state_to_bytes(state: StreamState) -> bytes:
     """The state as bytes of its own; `state_from_bytes` is the way back, bit for bit."""
+    return b"".join(piece.data for piece in state_pieces(state))
+
+
+def state_pieces(state: StreamState) -> list[np.ndarray]:
+    """The bytes of a state in pieces, uint8 [N], most of them without a copy."""
     arrays: list[np.ndarray] = []
     values = _plain(state, arrays)
     header = {
@@ -44,7 +49,8 @@ def state_to_bytes(state: StreamState) -> bytes:
         "state": values,
     }
     text = json.dumps(header).encode()
-    return b"".join((_MAGIC, _LENGTH.pack(len(text)), text, *(a.data for a in arrays)))
+    first = np.frombuffer(b"".join((_MAGIC, _LENGTH.pack(len(text)), text)), np.uint8)
+    return [first, *(array.reshape(-1).view(np.uint8) for array in arrays)]
 
 
 def state_from_bytes(data: bytes | memoryview) -> StreamState:

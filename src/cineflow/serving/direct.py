@@ -25,7 +25,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,7 +33,7 @@ import numpy as np
 from cineflow.errors import CineflowError, FrameError
 from cineflow.runtime.readings import Room
 from cineflow.runtime.state import StreamState
-from cineflow.runtime.state_bytes import state_to_bytes
+from cineflow.runtime.state_bytes import state_pieces
 from cineflow.served import STATE, Messages, packed, send
 from cineflow.serving.errors import error_text
 
@@ -303,6 +303,16 @@ class _Ring:
             view[...] = array
         return True
 
+    def take_all(self, slot: Any, name: str, pieces: Sequence[np.ndarray]) -> bool:
+        """Have bytes, one piece after the other, in a part of a slot, as `take`."""
+        at = self._place(slot, name, sum(map(len, pieces)))
+        if at is None:
+            return False
+        for piece in pieces:
+            np.ndarray(piece.shape, piece.dtype, self._memory, at)[...] = piece
+            at += len(piece)
+        return True
+
     def close(self) -> None:
         with contextlib.suppress(BufferError):  # a view of it goes a little later
             self._memory.close()
@@ -346,10 +356,10 @@ def _respond(
             payload.append(array)
     send(connection, {"id": identity, "outputs": outputs}, payload)
     if "state_slot" in header and state is not None:
-        array = np.frombuffer(state_to_bytes(state), np.uint8)
-        inside = ring.take(header["state_slot"], STATE.name, array)
-        rest = [] if inside else [array]
-        send(connection, {"id": identity, "state": [array.nbytes, inside]}, rest)
+        pieces = state_pieces(state)
+        inside = ring.take_all(header["state_slot"], STATE.name, pieces)
+        said = {"id": identity, "state": [sum(map(len, pieces)), inside]}
+        send(connection, said, () if inside else pieces)
 
 
 @functools.cache
