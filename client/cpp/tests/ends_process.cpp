@@ -29,6 +29,7 @@ namespace ends {
 int forks(const std::string& url, int count) {
   Client client(url);
   Stream stream = client.stream("m", plain(Transport::kAuto));
+  auto held = stream.wait(stream.submit(kFrame, {}, 10)).result;
   std::atomic<bool> done{false};
   std::vector<std::thread> threads;
   for (int k = 0; k < 2; ++k) {
@@ -43,7 +44,6 @@ int forks(const std::string& url, int count) {
       }
     });
   }
-  auto held = stream.wait(stream.submit(kFrame, {}, 10)).result;
   int wrong = 0;
   for (int k = 0; k < count; ++k) {
     const pid_t child = fork();
