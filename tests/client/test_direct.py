@@ -182,8 +182,8 @@ def test_a_state_that_is_not_whole_loses_the_connection(said: Any) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"\0{name}")
         listener.listen(1)
-        answers = packed({"ready": True}) + packed({"id": "1", "state": said}, 8) + bytes(8)
-        server = threading.Thread(target=lambda: listener.accept()[0].sendall(answers))
+        said_first = packed({"ready": True}) + packed({"id": "1", "state": said}, 8) + bytes(8)
+        server = threading.Thread(target=lambda: listener.accept()[0].sendall(said_first))
         server.start()
         direct = Direct(name, "the session", 7, ring)
         server.join()

@@ -49,7 +49,7 @@ class Memory {
 
   /// Null: that output travels in the message.
   const Part* part(const std::string& name) const noexcept;
-  /// The room for a state, as a part of the area `state_area()`; of 0 bytes where there is none.
+  /// The room for a state, as a part of the area `state_area()`; of 0 bytes without one.
   const Part& state_part() const noexcept { return state_; }
   int state_area() const noexcept { return areas_ - 1; }
   std::size_t part_offset(int area, const Part& part) const noexcept {
