@@ -2,8 +2,9 @@
 
 The default tracker and a small recurrent network get the same frames on the card and on the CPU.
 The recurrent one also runs with its state taken through host memory, which must change nothing. A
-session with little memory must refuse large frames by type, and go on with small ones. Figures are
-printed as JSON. `--device cpu` tries the script without a card.
+session with little memory must refuse large frames by type, and go on with small ones. The client
+takes images that CuPy and torch have on the card (arrays.py). Figures are printed as JSON.
+`--device cpu` tries the script without a card.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from unittest import mock
 import numpy as np
 import onnx
 
+from benchmarks.gpu import arrays as arrays_on_card
 from cineflow.errors import CineflowError, DeviceMemoryError, EngineError
 from cineflow.export.engines import build_engines
 from cineflow.runtime import Bundle, Engine, open_engine
@@ -184,7 +186,11 @@ def main() -> None:
            if isinstance(one, dict) and not one["worst"] <= 1}  # fmt: skip
     if far:
         raise EngineError("results within the tolerance of the CPU's", f"by this factor: {far}")
-    print(json.dumps({"figures": figures, "not_run": reasons}))
+    client: dict[str, dict[str, float]] = {}
+    if options.device == "cuda":
+        client, missing = arrays_on_card.measure_all()
+        reasons.update(missing)
+    print(json.dumps({"figures": figures, "client": client, "not_run": reasons}))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ values.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import gc
 import os
 import weakref
@@ -19,6 +21,7 @@ import numpy as np
 import pytest
 
 import cineflow_client.cuda_driver
+from benchmarks.gpu import arrays
 from cineflow.serving import TritonServer
 from cineflow_client import CardUnavailable, Client, FrameRejected
 from cineflow_client.card_array import CardArray
@@ -273,6 +276,18 @@ def test_further_inputs_may_be_on_a_card(card: Card) -> None:
         checked_arrays(
             "model", inputs[1:], {"points": card.array(np.full_like(points, np.nan))}, {}
         )
+
+
+def test_the_check_for_a_real_card(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    """benchmarks/gpu_check.sh runs it with CuPy and torch."""
+    monkeypatch.setattr(arrays, "REPEATS", 2)
+    library = arrays.Library(
+        "stand-in", contextlib.nullcontext, lambda values, gap, _: card.array(values, gap=gap)
+    )
+    assert len(arrays.measure(library)) == 8
+    deaf = dataclasses.replace(library, make=lambda values, gap, _: card.array(values, stream=None))
+    with pytest.raises(AssertionError, match="Mismatched"):
+        arrays.measure(deaf)
 
 
 # -- the real server -------------------------------------------------------------------------------
