@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import dataclasses
 import gc
-import os
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ from cineflow_client.session import Session
 from tests.client.test_policies import Stopped
 from tests.stand_ins.cuda_driver import STREAM, Card, InterfaceArray, TorchLike, build
 
+ROOT = Path(__file__).resolve().parents[2]
 IMAGE = np.arange(12, dtype=np.uint8).reshape(3, 4)
 
 
@@ -227,13 +229,31 @@ def test_no_card(card: Card) -> None:
         read(card.array(IMAGE))
 
 
-def test_a_fork_of_a_process_that_used_cuda(card: Card) -> None:
-    read(card.array(IMAGE))
-    mine = os.getpid()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cineflow_client.cuda_driver, "_owner", mine + 1)
-        with pytest.raises(CardUnavailable, match=f"a fork of process {mine + 1}"):
-            read(card.array(IMAGE))
+FORKS = """
+import os, sys
+import cineflow_client.cuda_driver as cuda
+from tests.client.test_cuda_arrays import IMAGE, read
+from tests.stand_ins.cuda_driver import Card
+cuda.LIBRARY = sys.argv[1]
+image = Card(sys.argv[1]).array(IMAGE)
+print(read(image).sum(), flush=True)
+if os.fork() == 0:
+    try:
+        read(image)
+    except Exception as error:
+        print(type(error).__name__, error.got.replace(str(os.getppid()), "its parent"), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_fork_of_a_process_that_used_cuda(library: Path) -> None:
+    command = [sys.executable, "-c", FORKS, str(library)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    total, error = done.stdout.splitlines()
+    assert int(total) == IMAGE.sum()
+    assert error.startswith("CardUnavailable process ")
+    assert error.endswith("a fork of process its parent, which used CUDA before")
 
 
 def test_a_ring_whose_frame_was_refused_can_be_closed(card: Card) -> None:
@@ -386,6 +406,43 @@ def test_a_refused_frame_is_not_under_way(
         with pytest.raises(CardUnavailable):
             stream.push(card.array(moving_frames[1]))
         assert stream._resumer.session._by_call == 0
+
+
+def test_a_ring_that_is_given_up_meanwhile(
+    client: Client, card: Card, moving_frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent again of a frame is the frame, and not what its slot has of an earlier one."""
+    send = Session.request
+
+    def request(self: Session, *arguments: Any) -> Any:
+        if self.started:
+            self.give_up_ring("a test")
+        return send(self, *arguments)
+
+    monkeypatch.setattr(Session, "open_direct", lambda self, name: False)
+    monkeypatch.setattr(Session, "request", request)
+    with client.stream("lucas_kanade", slots=1) as stream:
+        for frame in moving_frames[:2]:
+            stream.push(card.array(frame))
+        assert stream.transport == "grpc"
+        kept = [sent.step.frame for sent in stream._resumer._history.to_send_again()]
+        np.testing.assert_array_equal(kept, moving_frames[:2])
+
+
+def test_a_frame_on_a_card_goes_by_the_call_after_all(
+    client: Client, server: TritonServer, card: Card, moving_frames: np.ndarray
+) -> None:
+    """Nothing keeps it but its slot: the card's memory was given back."""
+    with client.stream("lucas_kanade", resume_s=0) as stream:
+        for frame in moving_frames[:2]:
+            stream.push(card.array(frame))
+        assert stream.direct
+        session = stream._resumer.session
+        with Stopped(server):
+            sent = stream.submit(card.array(moving_frames[2]))
+            session.give_up_ring("a test")
+            stream._delivery.direct_ended(session, "")
+        assert sent.result(5).current >= 2
 
 
 def test_frames_on_a_card_through_every_face(

@@ -27,6 +27,7 @@ class CardArray:
     Attributes:
         shape: Sizes of the axes; where `pad` was called, those with the padding.
         dtype: As given.
+        in_slot: Whether it was copied into its slot of the ring.
 
     Raises:
         FrameRejected: Its memory is laid out in a way that is not copied.
@@ -45,6 +46,7 @@ class CardArray:
     ) -> None:
         self.shape = shape
         self.dtype = dtype
+        self.in_slot = False
         self._owner: object | None = owner
         self._address = address
         self._own_shape = shape

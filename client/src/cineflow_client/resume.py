@@ -153,6 +153,8 @@ class Resumer:
                 step = find(request_id)
                 if self.interrupted is None and step is not None:
                     step = self._history.step(request_id) or step
+                    if isinstance(step.frame, CardArray):
+                        step = _kept(step, session.link.ring)
                     outputs = self._outputs(self._history.asks(request_id))
                     session.sent_by_call()
                     session.link.send(session.request(request_id, step, outputs, lies_there=True))
@@ -274,12 +276,12 @@ class Resumer:
 def _kept(step: Step, ring: SharedRing | None = None) -> Step:
     """The step with a frame of its own: the caller may write to its array again.
 
-    One on a card has been put into its slot of the ring, and comes from there.
+    One on a card comes from its slot of the ring, if it was put there.
     """
     if step.kept:
         return step
     frame: np.ndarray | None = None
-    if ring is not None and isinstance(step.frame, CardArray):
+    if ring is not None and isinstance(step.frame, CardArray) and step.frame.in_slot:
         with contextlib.suppress(SharedMemoryUnavailable):  # closed in another thread
             frame = ring.take_frame(step.slot, step.frame.dtype, step.frame.shape)
     return changed(step, frame=step.frame.copy() if frame is None else frame, kept=True)

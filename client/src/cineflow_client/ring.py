@@ -114,6 +114,7 @@ class SharedRing:
                     view[...] = frame
                 else:
                     frame.write_to(view)
+                    frame.in_slot = True
             except CineflowClientError as error:
                 raise error.with_traceback(None) from None  # which would keep the view
             finally:
