@@ -183,7 +183,14 @@ def test_a_state_that_is_not_whole_loses_the_connection(said: Any) -> None:
         listener.bind(f"\0{name}")
         listener.listen(1)
         said_first = packed({"ready": True}) + packed({"id": "1", "state": said}, 8) + bytes(8)
-        server = threading.Thread(target=lambda: listener.accept()[0].sendall(said_first))
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)  # else the client may find it closed
+                connection.sendall(said_first)
+
+        server = threading.Thread(target=serve)
         server.start()
         direct = Direct(name, "the session", 7, ring)
         server.join()
