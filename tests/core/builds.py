@@ -59,15 +59,23 @@ def shim() -> Path:
     return build("cuda-shim", WITH_CUDA="SHIM")
 
 
+def asan_options(*, use_after_return: bool = False) -> str:
+    """Options of AddressSanitizer. Python keeps memory until it exits, so leaks are not looked for.
+
+    Args:
+        use_after_return: Look for uses of a stack frame after its return. This puts frames where
+            GCC 12 does not align vectors of 64 bytes: AVX-512 kernels crash in correct code.
+    """
+    return f"detect_leaks=0:detect_stack_use_after_return={int(use_after_return)}"
+
+
 def run_sanitized(*command: str, **environment: str) -> subprocess.CompletedProcess:
     """Run Python with the sanitizers' runtime, which must be loaded first."""
     variables = {
         **os.environ,
         # With libstdc++, so that it finds the function that throws.
         "LD_PRELOAD": " ".join(_library(name) for name in ("libasan.so", "libstdc++.so")),
-        # Python keeps memory until it exits. Looking for uses after a return puts frames where GCC
-        # 12 does not align vectors of 64 bytes: AVX-512 kernels then crash in correct code.
-        "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
+        "ASAN_OPTIONS": asan_options(),
         "UBSAN_OPTIONS": "print_stacktrace=1",
         **environment,
     }

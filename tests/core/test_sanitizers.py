@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.builds import SANITIZERS, build, run_sanitized
+from tests.core.builds import SANITIZERS, asan_options, build, run_sanitized
 
 #: Prints the error of a launch; only a build without CUDA and with the template gives this one.
 STUB = """
@@ -39,6 +39,21 @@ def test_the_ops_are_clean_under_the_sanitizers(bindings: Path) -> None:
         *("--capture=sys", "-m", "not slow", "-k", "not cuda and not body"),
         *("tests/ops", "tests/core/test_refusals.py"),
         CINEFLOW_BUILD=str(bindings),
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_no_stack_frame_is_used_after_its_return(bindings: Path) -> None:
+    """With AVX2 and below, see `asan_options`."""
+    done = run_sanitized(
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tests.core.other_build"),
+        *("--capture=sys", "-m", "not slow", "-k", "not cuda and not body and not avx512"),
+        "tests/ops",
+        CINEFLOW_BUILD=str(bindings),
+        CINEFLOW_ISA="avx2",  # of the fronts that do not name one
+        ASAN_OPTIONS=asan_options(use_after_return=True),
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
 
