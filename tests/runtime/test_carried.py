@@ -26,7 +26,6 @@ from cineflow.runtime.carried import Carried, KeepsState
 from cineflow.runtime.engines.bound import device_checks
 from cineflow.runtime.engines.faults import fault_of
 from cineflow.runtime.engines.finite import sum_of_differences
-from cineflow.runtime.engines.graphs import GraphRuns
 from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cineflow.runtime.engines.providers import CPU_PROVIDER
 from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
@@ -102,14 +101,11 @@ class HostOnly:
         self.run = engine.run
 
 
-@pytest.fixture(scope="module", params=["host", "card", "graphs"])
+@pytest.fixture(scope="module", params=["host", "card"])
 def engine(request: pytest.FixtureRequest, bundle: Bundle) -> OnnxRuntimeEngine:
-    """In the second case the values of a state are looked at as on a card, on the CPU's device. In
-    the third its runs are those that a card captures as graphs."""
+    """In the second case the values of a state are looked at as on a card, on the CPU's device."""
     made = OnnxRuntimeEngine(bundle)
-    if request.param == "graphs":
-        made._bound = GraphRuns(onnxruntime, made._session, bundle.spec, CPU_PROVIDER)
-    if request.param != "host":
+    if request.param == "card":
         dtypes = {"average": np.dtype(np.float32), "coarse": np.dtype(np.float16)}
         made._bound._checks = device_checks(onnxruntime, dtypes, CPU_PROVIDER)
     return made

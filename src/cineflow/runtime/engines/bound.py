@@ -36,7 +36,13 @@ class BoundRuns:
         self._device = DEVICES[provider]
         self._outputs = [tensor.name for tensor in spec.outputs]
         self._states = [state.name for state in spec.states]
-        self._checks = state_checks(ort, spec, provider)
+        floats = {state.name: np.dtype(state.dtype) for state in spec.states}
+        floats = {name: dtype for name, dtype in floats.items() if dtype.kind == "f"}
+        self._checks: dict[str, Callable[[Any], bool]]
+        if self._device == "cpu":
+            self._checks = dict.fromkeys(floats, _finite_here)
+        else:
+            self._checks = device_checks(ort, floats, provider)
 
     def run(
         self, arrays: Mapping[str, np.ndarray], held: Mapping[str, Any]
@@ -66,7 +72,9 @@ class BoundRuns:
         self._session.run_with_iobinding(binding)
         values = binding.get_outputs()
         after = dict(zip(self._states, values[len(self._outputs) :], strict=True))
-        require_finite(self._checks, after)
+        for name, finite in self._checks.items():
+            if not finite(after[name]):
+                raise EngineError(f"a finite {name}_out", "NaN or infinite values")
         outputs = (value.numpy() for value in values[: len(self._outputs)])
         return dict(zip(self._outputs, outputs, strict=True)), after
 
@@ -95,22 +103,6 @@ class BoundRuns:
             name: places[name] if name in places else value.numpy()
             for name, value in values.items()
         }
-
-
-def state_checks(ort: Any, spec: ModelSpec, provider: str) -> dict[str, Callable[[Any], bool]]:
-    """By state: whether a tensor in the memory of `provider` is finite; those of floats only."""
-    floats = {state.name: np.dtype(state.dtype) for state in spec.states}
-    floats = {name: dtype for name, dtype in floats.items() if dtype.kind == "f"}
-    if DEVICES[provider] == "cpu":
-        return dict.fromkeys(floats, _finite_here)
-    return device_checks(ort, floats, provider)
-
-
-def require_finite(checks: Mapping[str, Callable[[Any], bool]], after: Mapping[str, Any]) -> None:
-    """Raise `EngineError` if a state has a value that is not finite."""
-    for name, finite in checks.items():
-        if not finite(after[name]):
-            raise EngineError(f"a finite {name}_out", "NaN or infinite values")
 
 
 def device_checks(

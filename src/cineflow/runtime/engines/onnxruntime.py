@@ -20,7 +20,6 @@ from cineflow.runtime.carried import Carried
 from cineflow.runtime.checks import check_inputs
 from cineflow.runtime.engines.bound import BoundRuns
 from cineflow.runtime.engines.faults import fault_of
-from cineflow.runtime.engines.graphs import GRAPHS_VARIABLE, GraphRuns, open_for_graphs
 from cineflow.runtime.engines.providers import (
     CPU_PROVIDER,
     CUDA_PROVIDER,
@@ -72,14 +71,11 @@ class OnnxRuntimeEngine:
         self.kernels = "bodies in the graph"
         if use_op_library:
             self.kernels = register_op_library(options, provider)
-        path = graph or bundle.onnx_path
-        captured, reason = None, ""
-        if provider == CUDA_PROVIDER:
-            captured, reason = open_for_graphs(ort, path, options)
-            self.kernels += f", no CUDA graphs: {reason}" if reason else ", in CUDA graphs"
         try:
-            self._session = captured or ort.InferenceSession(
-                str(path), sess_options=options, providers=[(provider, provider_options(provider))]
+            self._session = ort.InferenceSession(
+                str(graph or bundle.onnx_path),
+                sess_options=options,
+                providers=[(provider, provider_options(provider))],
             )
         except Exception as error:  # ORT raises pybind exceptions without a common base class
             raise EngineError(
@@ -94,8 +90,7 @@ class OnnxRuntimeEngine:
                 provider_fault(provider) or f"it fell back to {self._session.get_providers()[0]}",
                 "`cineflow doctor` says what is missing",
             )
-        runs = BoundRuns if captured is None else GraphRuns
-        self._bound: BoundRuns | GraphRuns = runs(ort, self._session, bundle.spec, provider)
+        self._bound = BoundRuns(ort, self._session, bundle.spec, provider)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run once.
@@ -112,8 +107,6 @@ class OnnxRuntimeEngine:
         """
         arrays = check_inputs(self._inputs, inputs)
         try:
-            if isinstance(self._bound, GraphRuns):
-                return self._bound.run_into(arrays, {})
             values = self._session.run(self._outputs, arrays)
         except Exception as error:  # as above
             raise self._failure(error) from error
@@ -156,8 +149,6 @@ class OnnxRuntimeEngine:
 
     def _failure(self, error: Exception) -> EngineError:
         remedy = "" if self.concurrent else "`nvidia-smi` shows the card's state"
-        if isinstance(self._bound, GraphRuns):
-            remedy += f"; {GRAPHS_VARIABLE}=0 runs without CUDA graphs"
         return fault_of(error)(f"{self.spec.name} to run in {self.name}", str(error), remedy)
 
 
