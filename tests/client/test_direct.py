@@ -355,3 +355,16 @@ def test_a_question_that_the_end_overtakes(
         stream.close()
         with pytest.raises(StreamClosed):
             stream.push(frame)
+
+
+def test_a_state_replaces_the_frames_before_it(server: TritonServer) -> None:
+    """It comes after its result, when the next frame has already left."""
+    frames = np.random.default_rng(0).integers(0, 256, (50, 64, 80)).astype(np.uint8)
+    with Client(server.url) as client, client.stream("lucas_kanade", "shm") as stream:
+        kept = []
+        for frame in frames:
+            stream.push(frame)
+            kept.append(len(stream._resumer._history.to_send_again()))
+        assert stream.direct
+        assert kept[:17] == [*range(1, 17), 1]
+        assert max(kept) == 16
