@@ -1,10 +1,12 @@
 """Streams on the card, in each runtime that works there: agreement with the CPU, and speed.
 
 The default tracker and a small recurrent network get the same frames on the card and on the CPU.
-The recurrent one also runs with its state taken through host memory, which must change nothing. A
-session with little memory must refuse large frames by type, and go on with small ones. The client
-takes images that CuPy and torch have on the card (arrays.py). Figures are printed as JSON.
-`--device cpu` tries the script without a card.
+The recurrent one also runs with its state taken through host memory, which must change nothing. Two
+streams of different sizes take turns in one engine, which must change nothing either. ONNX Runtime
+runs with and without CUDA graphs; if it captures none, `not_run` says why. A session with little
+memory must refuse large frames by type, and go on with small ones. The client takes images that
+CuPy and torch have on the card (arrays.py). Figures are printed as JSON. `--device cpu` tries the
+script without a card.
 """
 
 from __future__ import annotations
@@ -29,14 +31,15 @@ from cineflow.export.engines import build_engines
 from cineflow.runtime import Bundle, Engine, open_engine
 from cineflow.runtime.bundle import MANIFEST_FILE, MANIFEST_FORMAT, MODEL_FILE, file_sha256
 from cineflow.runtime.carried import KeepsState
-from cineflow.runtime.engines.providers import MEMORY_VARIABLE
+from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from cineflow.runtime.engines.providers import CUDA_PROVIDER, MEMORY_VARIABLE
 from cineflow.runtime.engines.tensorrt import card_capability
 from cineflow.runtime.runtimes import RUNTIMES
 from cineflow.runtime.store import STORE_VARIABLE
 from cineflow.runtime.stream import Stream
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
 
-SIDE, FRAMES = 256, 40
+SIDE, FRAMES, TURNS = 256, 40, 8
 LITTLE_MIB, LARGE = 16, 1024
 
 H, W = Axis("height", 64, 1024, 64), Axis("width", 64, 1024, 64)
@@ -106,6 +109,20 @@ def outputs(engine: Any, bundle: Bundle, frames: list[np.ndarray]) -> tuple[list
     return found, statistics.median(times)
 
 
+def check_turns(engine: Any, bundle: Bundle) -> None:
+    """Streams of two sizes take turns: each has the results that it has alone, bit for bit.
+
+    A graph writes to fixed memory, so another shape's frames would show there.
+    """
+    clips = [clip(side, TURNS) for side in (SIDE, SIDE // 2)]
+    alone = [outputs(engine, bundle, frames)[0] for frames in clips]
+    streams = [Stream(engine, bundle.spec) for _ in clips]
+    for k in range(TURNS):
+        for stream, frames, wanted in zip(streams, clips, alone, strict=True):
+            for name, output in stream.push(frames[k]).outputs.items():
+                np.testing.assert_array_equal(output.values, wanted[k][name], err_msg=name)
+
+
 def worst(bundle: Bundle, wanted: list[Any], found: list[Any]) -> float:
     """The largest difference of an output over its tolerance; a state carries differences on."""
     differences = [
@@ -123,7 +140,7 @@ def measure(bundle: Bundle, runtime: str) -> dict[str, Any]:
     wanted, cpu_ms = outputs(open_engine(bundle, runtime="onnxruntime"), bundle, frames)
     engine = open_engine(bundle, runtime=runtime)
     found, median_ms = outputs(engine, bundle, frames)
-    figures = {
+    figures: dict[str, Any] = {
         "median_ms": round(median_ms, 3),
         "cpu_ms": round(cpu_ms, 3),
         "worst": round(worst(bundle, wanted, found), 4),
@@ -134,6 +151,13 @@ def measure(bundle: Bundle, runtime: str) -> dict[str, Any]:
         for mine, other in zip(found, through_host, strict=True):
             np.testing.assert_array_equal(mine["smooth"], other["smooth"])
         figures["through_host_ms"] = round(host_ms, 3)
+    check_turns(engine, bundle)
+    if isinstance(engine, OnnxRuntimeEngine) and not engine.concurrent:
+        figures["graph_fault"] = engine.graph_fault
+        plain = OnnxRuntimeEngine(bundle, provider=CUDA_PROVIDER, cuda_graph=False)
+        found, plain_ms = outputs(plain, bundle, frames)
+        figures["without_graph_ms"] = round(plain_ms, 3)
+        figures["worst"] = max(figures["worst"], round(worst(bundle, wanted, found), 4))
     return figures
 
 
@@ -179,7 +203,9 @@ def main() -> None:
                 if not status.available:
                     reasons[name] = status.reason
                     continue
-                figures[f"{bundle.spec.name} in {name}"] = measure(bundle, name)
+                found = figures[f"{bundle.spec.name} in {name}"] = measure(bundle, name)
+                if fault := found.pop("graph_fault", ""):
+                    reasons[f"CUDA graph of {bundle.spec.name} in {name}"] = fault
         for name in {key.split(" in ")[1] for key in figures} - {"onnxruntime"}:
             figures[f"little memory in {name}"] = little_memory(bundles[0], name)
     far = {key: one["worst"] for key, one in figures.items()

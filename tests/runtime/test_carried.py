@@ -31,6 +31,7 @@ from cineflow.runtime.engines.providers import CPU_PROVIDER
 from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
 from cineflow.runtime.stream import Stream
 from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
+from tests.stand_ins.graph_session import card_runs
 
 H, W = Axis("height", 16, 512, 16), Axis("width", 16, 512, 16)
 FRAME = (1, 1, H, W)
@@ -101,10 +102,15 @@ class HostOnly:
         self.run = engine.run
 
 
-@pytest.fixture(scope="module", params=["host", "card"])
+@pytest.fixture(scope="module", params=["host", "card", "graphs"])
 def engine(request: pytest.FixtureRequest, bundle: Bundle) -> OnnxRuntimeEngine:
-    """In the second case the values of a state are looked at as on a card, on the CPU's device."""
+    """On a card the values of a state are looked at there, and shapes that repeat have graphs.
+
+    Both run here on the CPU's device.
+    """
     made = OnnxRuntimeEngine(bundle)
+    if request.param == "graphs":
+        made._bound = card_runs(bundle)[0]
     if request.param == "card":
         dtypes = {"average": np.dtype(np.float32), "coarse": np.dtype(np.float16)}
         made._bound._checks = device_checks(onnxruntime, dtypes, CPU_PROVIDER)

@@ -107,7 +107,9 @@ class CustomOp final : public OrtCustomOp {
         return failed;
       }
       if constexpr (kHasCudaWorkspace<Op>) {
-        // Freed before the kernels have run; what takes it next is later in the same stream.
+        // Freed before the kernels have run; what takes it next is later in the same stream. A CUDA
+        // graph that was captured here keeps the address. The session's arena keeps the memory as
+        // long as the session lives, and each replay writes it before it reads it.
         const Workspace workspace(*allocator, Op::kCudaWorkspace(args));
         args.workspace = workspace.memory();
         return to_ort(api, Op::kName, Op::kCuda(args, stream));

@@ -31,6 +31,8 @@ class BoundRuns:
         provider: The session's execution provider.
     """
 
+    graph_fault = ""  #: See `CardRuns`.
+
     def __init__(self, ort: Any, session: Any, spec: ModelSpec, provider: str) -> None:
         self._session = session
         self._device = DEVICES[provider]
@@ -43,6 +45,15 @@ class BoundRuns:
             self._checks = dict.fromkeys(floats, _finite_here)
         else:
             self._checks = device_checks(ort, floats, provider)
+
+    def run_all(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """One run of all inputs and outputs of the graph, in host memory.
+
+        Raises:
+            Exception: As `run`.
+        """
+        names = [*self._outputs, *(f"{name}_out" for name in self._states)]
+        return dict(zip(names, self._session.run(names, arrays), strict=True))
 
     def run(
         self, arrays: Mapping[str, np.ndarray], held: Mapping[str, Any]
@@ -72,11 +83,24 @@ class BoundRuns:
         self._session.run_with_iobinding(binding)
         values = binding.get_outputs()
         after = dict(zip(self._states, values[len(self._outputs) :], strict=True))
-        for name, finite in self._checks.items():
-            if not finite(after[name]):
-                raise EngineError(f"a finite {name}_out", "NaN or infinite values")
+        self.check(after)
         outputs = (value.numpy() for value in values[: len(self._outputs)])
         return dict(zip(self._outputs, outputs, strict=True)), after
+
+    def check(self, states: Mapping[str, Any]) -> None:
+        """Look at the states by name, where they lie.
+
+        Raises:
+            EngineError: A value of a state is not finite.
+        """
+        for name, finite in self._checks.items():
+            if not finite(states[name]):
+                raise EngineError(f"a finite {name}_out", "NaN or infinite values")
+
+    def fetch(self, value: Any) -> np.ndarray:
+        """A state that a run has given, in host memory."""
+        array: np.ndarray = value.numpy()
+        return array
 
     def run_into(
         self, arrays: Mapping[str, np.ndarray], places: Mapping[str, np.ndarray]

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from cineflow.errors import EngineError, MissingDependencyError
-from cineflow.runtime.bundle import Bundle, graph_inputs, graph_outputs
+from cineflow.runtime.bundle import Bundle, graph_inputs
 from cineflow.runtime.carried import Carried
 from cineflow.runtime.checks import check_inputs
 from cineflow.runtime.engines.bound import BoundRuns
 from cineflow.runtime.engines.faults import fault_of
+from cineflow.runtime.engines.graphs import CardRuns
 from cineflow.runtime.engines.providers import (
     CPU_PROVIDER,
     CUDA_PROVIDER,
@@ -43,6 +44,7 @@ class OnnxRuntimeEngine:
         provider: Execution provider ("CPUExecutionProvider").
         use_op_library: False runs the bodies even where the op library is built.
         graph: Another form of the bundle's graph, with the same interface; None means its own.
+        cuda_graph: Whether a card captures a CUDA graph for each shape, where it can.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
@@ -57,6 +59,7 @@ class OnnxRuntimeEngine:
         provider: str = CPU_PROVIDER,
         use_op_library: bool = True,
         graph: Path | None = None,
+        cuda_graph: bool = True,
     ) -> None:
         ort = _import_onnxruntime()
         self.name = "onnxruntime-cuda" if provider == CUDA_PROVIDER else "onnxruntime"
@@ -65,32 +68,48 @@ class OnnxRuntimeEngine:
         self.model = bundle.served_name
         self.spec = bundle.spec
         self._inputs = graph_inputs(bundle.spec)
-        self._outputs = [tensor.name for tensor in graph_outputs(bundle.spec)]
 
         options = session_options(ort, threads)
         self.kernels = "bodies in the graph"
         if use_op_library:
             self.kernels = register_op_library(options, provider)
-        try:
-            self._session = ort.InferenceSession(
-                str(graph or bundle.onnx_path),
-                sess_options=options,
-                providers=[(provider, provider_options(provider))],
+
+        def open_session(more: Mapping[str, str]) -> Any:
+            settings = {**provider_options(provider), **more}
+            session = ort.InferenceSession(
+                str(graph or bundle.onnx_path), options, [(provider, settings)], enable_fallback=0
             )
+            # ORT falls back to the CPU without an error. On a cart that must not pass unnoticed.
+            if (used := session.get_providers()[0]) != provider:
+                raise EngineError(
+                    f"ONNX Runtime with {provider}",
+                    provider_fault(provider) or f"it fell back to {used}",
+                    "`cineflow doctor` says what is missing",
+                )
+            return session
+
+        try:
+            self._bound: BoundRuns | CardRuns
+            if provider == CUDA_PROVIDER:
+                self._bound = CardRuns(ort, open_session, bundle.spec, graphs=cuda_graph)
+            else:
+                self._bound = BoundRuns(ort, open_session({}), bundle.spec, provider)
+        except EngineError:
+            raise
         except Exception as error:  # ORT raises pybind exceptions without a common base class
             raise EngineError(
                 f"{bundle.served_name} to load in ONNX Runtime {ort.__version__}",
                 f"{type(error).__name__}: {error}",
                 "`cineflow doctor` shows what is installed",
             ) from error
-        # ORT falls back to the CPU without an error. On a cart that must not pass unnoticed.
-        if self._session.get_providers()[0] != provider:
-            raise EngineError(
-                f"ONNX Runtime with {provider}",
-                provider_fault(provider) or f"it fell back to {self._session.get_providers()[0]}",
-                "`cineflow doctor` says what is missing",
-            )
-        self._bound = BoundRuns(ort, self._session, bundle.spec, provider)
+
+    @property
+    def graph_fault(self) -> str:
+        """Why kernels are launched one by one; empty where CUDA graphs are captured, and on a CPU.
+
+        It is found while the model runs: a capture may fail.
+        """
+        return self._bound.graph_fault
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run once.
@@ -107,10 +126,9 @@ class OnnxRuntimeEngine:
         """
         arrays = check_inputs(self._inputs, inputs)
         try:
-            values = self._session.run(self._outputs, arrays)
+            return self._bound.run_all(arrays)
         except Exception as error:  # as above
             raise self._failure(error) from error
-        return dict(zip(self._outputs, values, strict=True))
 
     def run_into(
         self, inputs: Mapping[str, np.ndarray], places: Mapping[str, np.ndarray]
@@ -142,7 +160,7 @@ class OnnxRuntimeEngine:
 
     def _fetched(self, value: Any) -> np.ndarray:
         try:
-            array: np.ndarray = value.numpy()
+            array = self._bound.fetch(value)
         except Exception as error:  # as above
             raise self._failure(error) from error
         return array
