@@ -162,6 +162,17 @@ def remembered(begun: Tensor, kept: Sequence[Tensor], now: Sequence[Tensor]) -> 
     return [a + b * empty for a, b in zip(kept, now, strict=True)]
 
 
+def laid_out(state: Tensor) -> Tensor:
+    """`state` [B, C, H, W] itself, in the layout that a runtime's convolutions work in.
+
+    A pooling of single pixels changes no value. ONNX Runtime adds in the layout of its convolutions
+    where both operands have it, and the sum then costs next to nothing. A result of a pooling has
+    that layout. What comes from an input of the graph has not, and a sum with it brings the other
+    operand out of the layout and the result back into it.
+    """
+    return F.max_pool2d(state, 1)
+
+
 class ConvGru(nn.Module):
     """A gated recurrent unit whose linear layers are 3 x 3 convolutions.
 
@@ -192,7 +203,7 @@ class ConvGru(nn.Module):
         both = torch.sigmoid(conv_of_both(gates.weight, gates.bias, x, hidden))
         update, reset = both.chunk(2, dim=1)
         new = torch.tanh(conv_of_both(candidate.weight, candidate.bias, x, reset * hidden))
-        return (1 - update) * hidden + update * new
+        return hidden + update * (new - hidden)  # the formula, with one product less
 
 
 class TemporalAttention(nn.Module):

@@ -40,6 +40,7 @@ from cineflow.models.blocks import (
     conv_bn,
     encoder_pyramid,
     fused_scales,
+    laid_out,
     normalised,
     pyramid_of,
     remembered,
@@ -131,7 +132,8 @@ class JointMotionSeg(nn.Module):
         kept = (half1, half2, half3, half4, half5)
         now = pyramid_of(self.conv_blocks, current)
         reference = remembered(begun, kept, self.target_of(now))
-        *outputs, after = self.between(reference, now, current, motion)
+        inside = [laid_out(one) for one in reference]
+        *outputs, after = self.between(inside, now, current, motion)
         states = (torch.ones_like(begun), *reference)
         return (*outputs, *states, *(() if self.recurrence is None else (after,)))
 
