@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -69,6 +70,20 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     recipe = load_recipe("joint_motion_seg")
     recipe = replace(recipe, spec=replace(recipe.spec, name="probe_seg"), build=probe_network)
     return export_bundle(recipe, tmp_path_factory.mktemp("probe") / "bundle", sizes=SIZES)
+
+
+def test_sums_with_the_reference_are_part_of_the_convolutions(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    """No ReLU is left alone, so the sum before it did not leave the layout of the convolutions."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(str(bundle.onnx_path), options, ["CPUExecutionProvider"])
+    nodes = onnx.load(options.optimized_model_filepath).graph.node
+    if not any(node.domain == "com.microsoft.nchwc" for node in nodes):
+        pytest.skip("on this processor ONNX Runtime has no other layout for convolutions")
+    assert not [node.name for node in nodes if node.op_type == "Relu"]
 
 
 def test_onnx_runtime_is_within_tolerance_with_our_library_and_without(bundle: Bundle) -> None:
