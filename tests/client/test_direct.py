@@ -174,7 +174,9 @@ def test_a_state_comes_after_its_result(model: Model) -> None:
         ring.close()
 
 
-@pytest.mark.parametrize("said", [[4801, True], [-1, True], [9, False], ["1", True], [1], None])
+@pytest.mark.parametrize(
+    "said", [[4801, True], [-1, True], [9, False], [7, False], ["1", True], [1], None]
+)
 def test_a_state_that_is_not_whole_loses_the_connection(said: Any) -> None:
     taker = Taker()
     ring = SharedRing(2, {"frame": 48}, lambda name, size: None, 4800)

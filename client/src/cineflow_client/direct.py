@@ -274,7 +274,7 @@ class Direct:
     def _state(self, header: dict[str, Any], payload: Payload) -> Callable[[], bytes]:
         """Reads the state that a message brings. Raises `ValueError` where it is not whole."""
         byte_size, inside = header["state"]
-        room = self._ring.state_bytes if inside else len(payload)
-        if type(byte_size) is not int or not 0 <= byte_size <= room:
-            raise ValueError(f"a state of {byte_size} bytes, with room for {room}")
+        least, most = (0, self._ring.state_bytes) if inside else (len(payload), len(payload))
+        if type(byte_size) is not int or not least <= byte_size <= most:
+            raise ValueError(f"a state of {byte_size} bytes, where {least} to {most} can be")
         return partial(self._ring.state, byte_size) if inside else lambda: bytes(payload)

@@ -41,7 +41,7 @@ _AROUND = 5
 class LucasKanade3d(PyramidTracker):
     """Flow from one volume to the next, in voxels, on the previous volume's grid.
 
-    Memory: about 52 values per voxel next to the two volumes, in torch and f32.
+    Memory: about 75 values per voxel next to the two volumes, in torch and f32.
 
     Args:
         sigma, refinements, slow, trust, floor, ridge, levels: As `PyramidTracker` has them, in
