@@ -34,7 +34,11 @@ from benchmarks.gpu.steps import (
 )
 
 NO_GPU = 3
-KERNEL_TESTS = ("tests/core/test_cuda_kernels.py", "tests/core/test_cupy_front.py")
+KERNEL_TESTS = (
+    "tests/core/test_cuda_kernels.py",
+    "tests/core/test_pair_blocks_cuda.py",
+    "tests/core/test_cupy_front.py",
+)
 
 #: Seconds of each step: 8 minutes together. The sanitizers, which take longest, come last.
 LIMITS = {

@@ -161,6 +161,17 @@ def _lucas_kanade_step(side: int, cell: int, taps: int) -> list[Case]:
     ]
 
 
+def _pair_blocks(side: int) -> list[Case]:
+    """u8 frames, a row for each kernel that reads them. Outputs are multiply-adds, 8 per pixel."""
+    size, blocks = side * side * 10, side // 16
+    return [
+        Case(f"pair_blocks {side}^2: rows", "pair_blocks", "sum_pair_row", size, side, 128,
+             8 * side / 128, 0, 128 * 12),
+        Case(f"pair_blocks {side}^2: blocks", "pair_blocks", "sum_pair_blocks", size, blocks**2,
+             256, 8 * 2, 0, 11768),
+    ]  # fmt: skip
+
+
 _KIND = {4: "f32", 2: "f16"}
 
 
@@ -260,4 +271,5 @@ CASES = (
     Case("correlation C16 24^3 r2", "correlation_volume", "correlate_volumesIfLb0E",
          24**3 * 4 * (32 + 125), _blocks((24, 32), (24 * 24, 4)) * 25, 128, 5 * 16, 0, passes=1.0),
     *_lucas_kanade_step(256, 4, 19),
+    *_pair_blocks(256),
 )  # fmt: skip

@@ -81,7 +81,16 @@ def patch_correlation(
     clamp: bool,
     stream: int = 0,
 ) -> None: ...
-def pair_blocks(previous: Any, current: Any, flow: Any, mask: Any, out: Any) -> None: ...
+def pair_blocks(
+    previous: Any,
+    current: Any,
+    flow: Any,
+    mask: Any,
+    out: Any,
+    workspace: Any = None,
+    stream: int = 0,
+) -> None: ...
+def pair_blocks_floats(height: int, width: int) -> int: ...
 def pair_quality(
     statistics: Any, flow_before: Any, tissue_before: Any, grey_before: Any, frames: float
 ) -> tuple[bool, float, float, float, float, float, float, Any, Any]: ...

@@ -80,6 +80,7 @@ def test_the_kernels_are_clean_under_the_sanitizers():
     done = run_sanitized(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--capture=sys", "-m", "not slow"),
         "tests/core/test_cuda_kernels.py",
+        "tests/core/test_pair_blocks_cuda.py",
         CINEFLOW_CUDA_TESTS="sanitized",
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]

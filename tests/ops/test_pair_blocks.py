@@ -1,6 +1,9 @@
-"""Block statistics of a pair: against the reference, on every instruction set and thread count."""
+"""Block statistics of a pair: against the reference, on every front and thread count."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,71 +12,66 @@ from cineflow import _C
 from cineflow.errors import ArgumentError
 from cineflow.ops.pair_blocks import pair_blocks
 from cineflow.reference.pair_blocks import pair_blocks as reference
+from tests.core.pair_calls import FIELDS, SIZES, agree, on_gpu, pair
 from tests.ops.fronts import INSTRUCTION_SETS, using
 
-FIELDS = ("count", "grey_a", "grey_b", "pixels", "aa", "bb", "ab", "xx", "xy", "yy",
-          "flow_x", "flow_y", "deformation", "folded")  # fmt: skip
 
+@pytest.fixture(scope="module", params=[*INSTRUCTION_SETS, "torch", "cuda"])
+def run(request: pytest.FixtureRequest) -> Callable[..., np.ndarray]:
+    """Each front of the op, from NumPy arrays to one."""
+    if request.param == "cuda":
+        cuda = request.getfixturevalue("cuda")
+        return lambda *arrays: on_gpu(
+            cuda, *(one.view(np.uint8) if one.dtype == bool else one for one in arrays)
+        )
+    if request.param == "torch":
+        torch: Any = pytest.importorskip("torch")
 
-def pair(height, width, dtype=np.uint8, seed=0):
-    """A textured pair with a black corner, and a flow that leaves the image and folds."""
-    rng = np.random.default_rng(seed)
-    previous, current = rng.uniform(0, 255, (2, height, width))
-    previous[: height // 3, : width // 2] = current[: height // 2, : width // 2] = 0
-    flow = rng.normal(0, 3, (2, height, width)).astype(np.float32)
-    return previous.astype(dtype), current.astype(dtype), flow
+        def by_torch(*arrays: np.ndarray) -> np.ndarray:
+            bits = (one.view(np.uint8) if one.dtype == bool else one for one in arrays)
+            found: np.ndarray = pair_blocks(*map(torch.from_numpy, bits)).numpy()
+            return found
 
-
-def assert_agree(got, expected):
-    """Within f32 rounding of the largest value of each field, and of the variances for products."""
-    for name, one, other in zip(FIELDS, got, expected, strict=True):
-        scale = np.abs(expected[4:6] if name in ("aa", "bb", "ab") else other).max()
-        if name in ("xx", "xy", "yy"):
-            scale = np.abs(expected[7:10]).max()
-        np.testing.assert_allclose(one, other, rtol=1e-6, atol=2e-6 * max(scale, 1), err_msg=name)
-
-
-SIZES = [
-    (16, 16),
-    (48, 64),
-    (37, 53),
-    (33, 16),
-    (15, 40),
-    (40, 7),
-    (4, 6),
-    (3, 50),
-    (1, 1),
-    (1, 20),
-]
-
-
-@pytest.mark.parametrize("isa", INSTRUCTION_SETS)
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_every_size_agrees_with_the_reference(isa, size):
+        return by_torch
     before = _C.instruction_set()
-    if not _C.set_instruction_set(isa):
-        pytest.skip(f"this machine has no {isa}")
+    if not _C.set_instruction_set(request.param):
+        pytest.skip(f"this machine has no {request.param}")
     _C.set_instruction_set(before)
-    with using(isa, 1):
-        for dtype in (np.uint8, np.float32):
-            given = pair(*size, dtype)
-            assert_agree(pair_blocks(*given), reference(*given))
+
+    def by_numpy(*arrays: np.ndarray) -> np.ndarray:
+        with using(request.param, 1):
+            return pair_blocks(*arrays)
+
+    return by_numpy
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_size_agrees_with_the_reference(run, size):
+    for dtype in (np.uint8, np.float32):
+        given = pair(*size, dtype)
+        agree(run(*given), reference(*given))
 
 
 @pytest.mark.parametrize("size", [(37, 53), (48, 64), (5, 9)], ids=str)
-def test_a_mask_chooses_the_pixels(size):
+def test_a_mask_chooses_the_pixels(run, size):
     given = pair(*size, np.float32)
     mask = np.random.default_rng(1).random(size) < 0.7
-    masked = pair_blocks(*given, mask)
-    assert_agree(masked, reference(*given, mask))
-    assert not np.array_equal(masked, pair_blocks(*given))
-    np.testing.assert_array_equal(masked, pair_blocks(*given, mask[:, ::-1].copy()[:, ::-1]))
+    masked = run(*given, mask)
+    agree(masked, reference(*given, mask))
+    assert not np.array_equal(masked, run(*given))
 
 
-def test_a_block_without_pixels_has_the_grey_of_the_frame():
+def test_a_mask_may_have_any_strides():
+    given = pair(37, 53, np.float32)
+    mask = np.random.default_rng(1).random((37, 53)) < 0.7
+    turned = mask[:, ::-1].copy()[:, ::-1]
+    np.testing.assert_array_equal(pair_blocks(*given, mask), pair_blocks(*given, turned))
+
+
+def test_a_block_without_pixels_has_the_grey_of_the_frame(run):
     previous, current, flow = pair(32, 48)
     previous[:, :16] = current[:, :16] = 0
-    found = dict(zip(FIELDS, pair_blocks(previous, current, np.zeros_like(flow)), strict=True))
+    found = dict(zip(FIELDS, run(previous, current, np.zeros_like(flow)), strict=True))
     assert not found["count"][:, 0].any()
     np.testing.assert_allclose(found["grey_a"][:, 0], previous.mean(), rtol=1e-6)
     np.testing.assert_allclose(found["grey_b"][:, 0], current.mean(), rtol=1e-6)

@@ -32,7 +32,10 @@ Status check(const PairBlocksArgs& args) noexcept {
       .dtype("previous", previous, {DType::kF32, DType::kU8})
       .dtype("current", current, {DType::kF32, DType::kU8})
       .dtype("flow", flow, {DType::kF32})
-      .dtype("out", out, {DType::kF32});
+      .dtype("out", out, {DType::kF32})
+      .same_device("current", current, previous)
+      .same_device("flow", flow, previous)
+      .same_device("out", out, previous);
   if (!rules.status().ok()) return rules.status();
   const std::int64_t height = flow.sizes[1];
   const std::int64_t width = flow.sizes[2];
@@ -48,18 +51,15 @@ Status check(const PairBlocksArgs& args) noexcept {
         .plane(name, *view)
         .disjoint(name, *view, out);
   }
-  if (mask.rank != 0) rules.dtype("mask", mask, {DType::kU8});
+  if (mask.rank != 0) {
+    rules.dtype("mask", mask, {DType::kU8}).same_device("mask", mask, previous);
+  }
   rules.size("out", out, 0, kPairFields, "the fields")
       .size("out", out, 1, std::max<std::int64_t>(1, height / kPairBlock), "rows of blocks")
       .size("out", out, 2, std::max<std::int64_t>(1, width / kPairBlock), "columns of blocks")
       .plane("flow", flow)
       .writable("out", out)
       .disjoint("flow", flow, out);
-  for (const TensorView* view : {&previous, &current, &flow, &mask, &out}) {
-    if (rules.status().ok() && view->device != Device::kCpu) {
-      return failure(Status::Code::kArgument, "every array on the CPU", "one on a CUDA device");
-    }
-  }
   if (!rules.status().ok()) return rules.status();
   Status status = adjacent_columns("previous", previous);
   if (status.ok()) status = adjacent_columns("current", current);

@@ -22,6 +22,7 @@
 #include "cpu/patches.h"
 #include "cpu/sample_blocks.h"
 #include "cpu/volume_run.h"
+#include "math/pair_blocks.h"
 #include "math/polar.h"
 
 namespace cineflow {
@@ -108,12 +109,6 @@ struct PairRow {
   float* twice;   // out: the sum of both frames
   float* inside;  // out: 1 where the pixel is in use, else 0
   float* sums;    // out: [2], sums of both frames over the row
-};
-
-struct PairBlockSums {
-  double count;           // pixels in use
-  double mean_a, mean_b;  // over them; 0 without a pixel in use
-  double products[6];     // aa, bb, ab about these means; xx, xy, yy of the gradient
 };
 
 /// A block of up to 16 rows and 16 columns. One more pixel is read on each side; pixels that are

@@ -17,6 +17,7 @@
 #include "cpu/bands.h"
 #include "cpu/runs.h"
 #include "cpu/workspace.h"
+#include "math/pair_blocks.h"
 
 namespace cineflow {
 namespace {
@@ -26,28 +27,16 @@ constexpr std::int64_t kPixelCost = 4;
 /// Floats before the first and after the last pixel of a row: a vector, and more than a neighbour.
 constexpr std::int64_t kPadding = 16;
 constexpr int kRowArrays = 4;
-constexpr int kWindowed = 7;  // count and the six products
-/// Window of neighbours, by distance along one axis.
-constexpr double kNear[3] = {0.5, 1.0, 0.5};
 
 std::int64_t round_up(std::int64_t value, std::int64_t step) {
   return (value + step - 1) / step * step;
 }
 
-/// How an image is cut into blocks.
-struct Grid {
-  std::int64_t height, width;              // of the image
-  std::int64_t block_height, block_width;  // of one block
-  std::int64_t rows, columns;              // of blocks
-  std::int64_t pitch;                      // floats of one padded row
+/// How an image is cut into blocks, and floats of one padded row.
+struct Grid : BlockGrid {
+  std::int64_t pitch;
 
-  explicit Grid(const TensorView& flow) {
-    height = flow.sizes[1];
-    width = flow.sizes[2];
-    block_height = std::min(kPairBlock, height);
-    block_width = std::min(kPairBlock, width);
-    rows = height / block_height;
-    columns = width / block_width;
+  explicit Grid(const TensorView& flow) : BlockGrid(block_grid(flow.sizes[1], flow.sizes[2])) {
     pitch = round_up(width, kPadding) + 2 * kPadding;
   }
 
@@ -212,57 +201,28 @@ class Band {
     }
   }
 
-  /// Gradient of the flow at every fourth pixel, as differences of the samples on both sides.
+  /// Gradient of the flow at every fourth pixel.
   void deformation_of_row(std::int64_t row) noexcept {
-    const std::int64_t down = step_of(grid_.block_height);
-    const std::int64_t right = step_of(grid_.block_width);
-    const std::int64_t samples_down = grid_.rows * grid_.block_height / down;
-    const std::int64_t samples_right = grid_.columns * grid_.block_width / right;
-    const std::int64_t per_block_down = grid_.block_height / down;
-    const std::int64_t per_block_right = grid_.block_width / right;
-    const bool defined = samples_down > 1 && samples_right > 1;
-    const double share = 1.0 / static_cast<double>(per_block_down * per_block_right);
+    const GradientAxis down = gradient_axis(grid_.block_height, grid_.rows);
+    const GradientAxis right = gradient_axis(grid_.block_width, grid_.columns);
+    const bool defined = down.count > 1 && right.count > 1;
+    const double share = 1.0 / static_cast<double>(down.per_block * right.per_block);
     for (std::int64_t column = 0; column < grid_.columns; ++column) {
       double norm = 0.0;
       int folded = 0;
-      for (std::int64_t i = 0; defined && i < per_block_down; ++i) {
-        const Neighbours y(row * per_block_down + i, samples_down, down);
-        for (std::int64_t j = 0; j < per_block_right; ++j) {
-          const Neighbours x(column * per_block_right + j, samples_right, right);
-          float along_x[2], along_y[2];
-          for (int axis = 0; axis < 2; ++axis) {
-            const float* plane = floats_at(args_.flow, axis * args_.flow.strides[0]);
-            const std::int64_t pitch = args_.flow.strides[1];
-            along_x[axis] = (plane[y.at * pitch + x.high] - plane[y.at * pitch + x.low]) * x.per_px;
-            along_y[axis] = (plane[y.high * pitch + x.at] - plane[y.low * pitch + x.at]) * y.per_px;
-          }
-          norm += std::sqrt(along_x[0] * along_x[0] + along_y[0] * along_y[0] +
-                            along_x[1] * along_x[1] + along_y[1] * along_y[1]);
-          const float area = (1.0f + along_x[0]) * (1.0f + along_y[1]) - along_y[0] * along_x[1];
-          folded += area <= 0.0f ? 1 : 0;
+      for (std::int64_t i = 0; defined && i < down.per_block; ++i) {
+        const FlowNeighbours y = flow_neighbours(down, row * down.per_block + i);
+        for (std::int64_t j = 0; j < right.per_block; ++j) {
+          const FlowNeighbours x = flow_neighbours(right, column * right.per_block + j);
+          const Deformation found = deformation_at(args_.flow, y, x);
+          norm += found.norm;
+          folded += found.folded;
         }
       }
       out_of(kDeformation, row, column) = static_cast<float>(norm * share);
       out_of(kFolded, row, column) = static_cast<float>(folded * share);
     }
   }
-
-  static std::int64_t step_of(std::int64_t side) noexcept {
-    return side % kDeformationStep == 0 ? kDeformationStep : 1;
-  }
-
-  /// A sample and those on both sides of it, pixels; at an edge, the sample itself is one of them.
-  struct Neighbours {
-    std::int64_t at, low, high;
-    float per_px;
-
-    Neighbours(std::int64_t index, std::int64_t count, std::int64_t step) noexcept {
-      at = step / 2 + index * step;
-      low = index > 0 ? at - step : at;
-      high = index + 1 < count ? at + step : at;
-      per_px = high > low ? 1.0f / static_cast<float>(high - low) : 0.0f;
-    }
-  };
 
   const PairBlocksArgs& args_;
   const Grid& grid_;
@@ -281,35 +241,16 @@ void finish(const PairBlocksArgs& args, const Grid& grid, const Workspace& works
     frame[1] += workspace.row_sums[2 * y + 1];
   }
   const double pixels = static_cast<double>(grid.height * grid.width);
+  for (double& sum : frame) sum /= pixels;
   for (std::int64_t row = 0; row < grid.rows; ++row) {
     for (std::int64_t column = 0; column < grid.columns; ++column) {
-      double window[kWindowed] = {};
-      for (std::int64_t r = std::max<std::int64_t>(0, row - 1); r < std::min(grid.rows, row + 2);
-           ++r) {
-        for (std::int64_t c = std::max<std::int64_t>(0, column - 1);
-             c < std::min(grid.columns, column + 2); ++c) {
-          const double weight = kNear[r - row + 1] * kNear[c - column + 1];
-          const PairBlockSums& near = workspace.block[r * grid.columns + c];
-          window[0] += weight * near.count;
-          for (int index = 1; index < kWindowed; ++index) {
-            window[index] += weight * near.products[index - 1];
-          }
-        }
-      }
-      const PairBlockSums& own = workspace.block[row * grid.columns + column];
-      const bool used = own.count > 0.0;
-      const double weight = std::max(window[0], 1.0);
-      float values[kAA + kWindowed - 1];
-      values[kCount] = static_cast<float>(own.count);
-      values[kGreyA] = static_cast<float>(used ? own.mean_a : frame[0] / pixels);
-      values[kGreyB] = static_cast<float>(used ? own.mean_b : frame[1] / pixels);
-      values[kPixels] = static_cast<float>(weight);
-      for (int index = 1; index < kWindowed; ++index) {
-        values[kPixels + index] = static_cast<float>(window[index] / weight);
-      }
+      float fields[kSummedFields];
+      summed_fields(grid, workspace.block, row, column, frame, fields);
       float* out = static_cast<float*>(args.out.data) + row * args.out.strides[1] +
                    column * args.out.strides[2];
-      for (int field = 0; field <= kYY; ++field) out[field * args.out.strides[0]] = values[field];
+      for (int field = 0; field < kSummedFields; ++field) {
+        out[field * args.out.strides[0]] = fields[field];
+      }
     }
   }
 }
@@ -326,6 +267,12 @@ std::int64_t pair_blocks_workspace(const PairBlocksArgs& args, int threads) noex
   return round_up(grid.height * 2 * sizeof(float), 64) +
          round_up(grid.rows * grid.columns * sizeof(PairBlockSums), 64) +
          bands * grid.buffer_floats() * static_cast<std::int64_t>(sizeof(float));
+}
+
+std::int64_t pair_blocks_cuda_workspace(const PairBlocksArgs& args) noexcept {
+  const BlockGrid grid = block_grid(args.flow.sizes[1], args.flow.sizes[2]);
+  return grid.rows * grid.columns * static_cast<std::int64_t>(sizeof(PairBlockSums)) +
+         grid.height * static_cast<std::int64_t>(sizeof(PairRowSums));
 }
 
 Status pair_blocks_cpu(const PairBlocksArgs& args, const Executor& executor) noexcept {

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from cineflow import _C
+from cineflow.errors import ArgumentError
 from cineflow.ops.arrays import Array, all_numpy, shared_kind
+from cineflow.ops.held import run_there, stays
 from cineflow.ops.operator import Operator
 
 
@@ -30,6 +32,11 @@ def run(
     at_once = Operator.needs_no_dispatcher
     if at_once is not None and at_once(op, given):
         return _run(op, arguments, out)
+    if any(map(stays, given)):
+        if out is not None:
+            raise ArgumentError(f"no out for {op.name} of arrays that are held on a card", "one")
+        more = arguments[len(tensors) :]
+        return run_there(lambda *there: run(op, *there), tensors, *more)
     kind = shared_kind(op.names, given, op.by_value)
     if kind == "torch":
         from cineflow.ops import torch_library  # imports torch

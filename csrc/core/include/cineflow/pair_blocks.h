@@ -2,19 +2,19 @@
 //
 //   | tensor   | shape            | dtypes  | strides           | device |
 //   |----------|------------------|---------|-------------------|--------|
-//   | previous | [H, W]           | f32, u8 | any row, column 1 | cpu    |
-//   | current  | [H, W]           | f32, u8 | any row, column 1 | cpu    |
-//   | flow     | [2, H, W]        | f32     | any row, column 1 | cpu    |
-//   | mask     | [H, W] or absent | u8      | any row, column 1 | cpu    |
-//   | out      | [14, h, w]       | f32     | any               | cpu    |
+//   | previous | [H, W]           | f32, u8 | any row, column 1 | any    |
+//   | current  | [H, W]           | f32, u8 | any row, column 1 | any    |
+//   | flow     | [2, H, W]        | f32     | any row, column 1 | any    |
+//   | mask     | [H, W] or absent | u8      | any row, column 1 | any    |
+//   | out      | [14, h, w]       | f32     | any               | any    |
 //
 // h = H / 16 and w = W / 16, rounded down; an image smaller than a block is one block. a is the
 // previous frame, b(p) = current(p + flow(p)) with clamped borders, both minus their mean over the
 // block, and g the central-difference gradient of (a + b) / 2, 0 where a neighbour is not in use.
 // A pixel is in use where the mask is not 0; without a mask, where a or b is above 0.
 //
-// There is no CUDA kernel: the frames of a stream are on the host, and the op costs less there than
-// copying them to a device and back.
+// All tensors are on one device. A value that is not finite is an error on the CPU. On a GPU nobody
+// waits for the kernels, so every field of every block is NaN then.
 #pragma once
 
 #include "cineflow/executor.h"
@@ -55,22 +55,26 @@ enum PairField : int {
 };
 
 struct PairBlocksArgs {
-  TensorView previous;        // [H, W], grey levels
-  TensorView current;         // [H, W], grey levels
-  TensorView flow;            // [2, H, W], pixels, previous to current; channel 0 = x, 1 = y
-  TensorView mask;            // [H, W]; rank 0: absent
-  TensorView out;             // [kPairFields, h, w]; shares no memory with the inputs
-  void* workspace = nullptr;  // pair_blocks_workspace() bytes, aligned to 64
+  TensorView previous;  // [H, W], grey levels
+  TensorView current;   // [H, W], grey levels
+  TensorView flow;      // [2, H, W], pixels, previous to current; channel 0 = x, 1 = y
+  TensorView mask;      // [H, W]; rank 0: absent
+  TensorView out;       // [kPairFields, h, w]; shares no memory with the inputs
+  // pair_blocks_workspace() bytes, aligned to 64; on a GPU pair_blocks_cuda_workspace() bytes of
+  // its memory, aligned to 8.
+  void* workspace = nullptr;
 };
 
 /// Checks the table above; the values are checked by the launcher.
 Status check(const PairBlocksArgs& args) noexcept;
 
-/// Bytes of workspace that the launcher needs with `threads` threads.
+/// Bytes of workspace that the launchers need: on the CPU with `threads` threads, and on a GPU.
 std::int64_t pair_blocks_workspace(const PairBlocksArgs& args, int threads) noexcept;
+std::int64_t pair_blocks_cuda_workspace(const PairBlocksArgs& args) noexcept;
 
 /// Fails, with an undefined `out`, where a frame or the flow has a value that is not finite.
 Status pair_blocks_cpu(const PairBlocksArgs& args,
                        const Executor& executor = serial_executor()) noexcept;
+Status pair_blocks_cuda(const PairBlocksArgs& args, void* stream) noexcept;
 
 }  // namespace cineflow
