@@ -1,7 +1,8 @@
 """Streams on the card, in each runtime that works there: agreement with the CPU, and speed.
 
 The default tracker and a small recurrent network get the same frames on the card and on the CPU.
-The recurrent one also runs with its state taken through host memory, which must change nothing. Two
+The recurrent one also runs with its state taken through host memory, which must change nothing. The
+tracker does so with its flow: composition and quality then run on the CPU, and must agree. Two
 streams of different sizes take turns in one engine, which must change nothing either. ONNX Runtime
 runs with and without CUDA graphs; if it captures none, `not_run` says why. A session with little
 memory must refuse large frames by type, and go on with small ones. The client takes images that
@@ -37,7 +38,7 @@ from cineflow.runtime.engines.tensorrt import card_capability
 from cineflow.runtime.runtimes import RUNTIMES
 from cineflow.runtime.store import STORE_VARIABLE
 from cineflow.runtime.stream import Stream
-from cineflow.spec import Axis, Feed, ModelSpec, TensorSpec
+from cineflow.spec import Axis, Feed, ModelSpec, Role, TensorSpec
 
 SIDE, FRAMES, TURNS = 256, 40, 8
 LITTLE_MIB, LARGE = 16, 1024
@@ -123,6 +124,32 @@ def check_turns(engine: Any, bundle: Bundle) -> None:
                 np.testing.assert_array_equal(output.values, wanted[k][name], err_msg=name)
 
 
+def check_readings(engine: Any, bundle: Bundle, frames: list[np.ndarray]) -> dict[str, float]:
+    """What is read off a flow on the card agrees with what the CPU reads off the same flow.
+
+    Returns:
+        The median time of a frame in ms: on the card, where nobody reads flow and displacement, and
+        through host memory.
+    """
+    streams = Stream(engine, bundle.spec), Stream(HostOnly(engine), bundle.spec)
+    times: tuple[list[float], list[float]] = [], []
+    for frame in frames:
+        results = []
+        for stream, taken in zip(streams, times, strict=True):
+            began_s = time.perf_counter()
+            results.append(stream.push(frame))
+            taken.append(1e3 * (time.perf_counter() - began_s))
+        found, wanted = results
+        for name, least in (("flow", 0.0), ("displacement", 1e-3), ("quality", 1e-3)):
+            one, other = (np.asarray(getattr(result, name)) for result in results)
+            np.testing.assert_allclose(one, other, rtol=0, atol=least, err_msg=name)
+        assert (found.beat, found.reference) == (wanted.beat, wanted.reference)
+    names = ("readings_on_card_ms", "readings_on_host_ms")
+    return {
+        name: round(statistics.median(taken), 3) for name, taken in zip(names, times, strict=True)
+    }
+
+
 def worst(bundle: Bundle, wanted: list[Any], found: list[Any]) -> float:
     """The largest difference of an output over its tolerance; a state carries differences on."""
     differences = [
@@ -152,6 +179,8 @@ def measure(bundle: Bundle, runtime: str) -> dict[str, Any]:
             np.testing.assert_array_equal(mine["smooth"], other["smooth"])
         figures["through_host_ms"] = round(host_ms, 3)
     check_turns(engine, bundle)
+    if getattr(engine, "card", None) is not None and bundle.spec.output_of(Role.FLOW) is not None:
+        figures |= check_readings(engine, bundle, frames)
     if isinstance(engine, OnnxRuntimeEngine) and not engine.concurrent:
         figures["graph_fault"] = engine.graph_fault
         plain = OnnxRuntimeEngine(bundle, provider=CUDA_PROVIDER, cuda_graph=False)

@@ -111,7 +111,9 @@ def test_a_provider_that_loads_but_does_not_run_is_not_chosen(
 def test_ops_without_cuda_stay_in_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel for the CPU inside a graph on a card would copy its tensors there and back."""
     for architectures, words in (("80", "cineflow op library"), ("", "is built without CUDA")):
-        monkeypatch.setattr("cineflow.ops.dispatch.cuda_architectures", lambda a=architectures: a)
+        monkeypatch.setattr(
+            "cineflow.runtime.engines.onnxruntime.cuda_architectures", lambda a=architectures: a
+        )
         assert words in register_op_library(onnxruntime.SessionOptions(), CUDA_PROVIDER)
         assert "cineflow op library" in register_op_library(onnxruntime.SessionOptions())
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from cineflow.errors import ArgumentError
 from cineflow.motion.fields import require_mask, require_same_size
+from cineflow.ops.held import readable, stays
 from cineflow.ops.pair_blocks import BLOCK_PX as BLOCK_PX
 from cineflow.ops.pair_blocks import pair_blocks
 from cineflow.ops.pair_quality import PairQuality, pair_quality
@@ -52,15 +53,17 @@ def pair_statistics(
 ) -> np.ndarray:
     """Statistics of a pair, f32 [14, h, w]; `csrc/core/include/cineflow/pair_blocks.h` has them.
 
+    Where the flow is held on a card, they are computed there, and only they come to host memory.
+
     Args:
         previous, current: Grey levels, u8 or f32 [H, W].
-        flow: previous to current, [2, H, W] px.
+        flow: previous to current, [2, H, W] px; f32 on a card.
         mask: Pixels to use, bool [H, W]; None for those that are not black in both frames.
 
     Raises:
         ArgumentError: Shapes differ, the mask is empty, or a frame or the flow is not finite.
     """
-    step = np.asarray(flow)
+    step = readable(flow)
     if step.dtype.kind != "f" or step.ndim != 3 or len(step) != 2:
         raise ArgumentError("flow: floating point [2, H, W]", f"{step.dtype} {list(step.shape)}")
     size = step.shape[-2:]
@@ -68,12 +71,19 @@ def pair_statistics(
         if frame.ndim != 2:
             raise ArgumentError(f"{name}: [H, W]", f"{frame.dtype.name} {list(frame.shape)}")
         require_same_size(name, frame, size)
-    return pair_blocks(
-        _grey(previous),
-        _grey(current),
-        np.asarray(step, np.float32),
-        None if mask is None else require_mask(mask, size),
+    there = stays(step)
+    used = None if mask is None else require_mask(mask, size)
+    if there and used is not None:
+        used = used.view(np.uint8)
+    found = pair_blocks(
+        _grey(previous), _grey(current), step if there else np.asarray(step, np.float32), used
     )
+    if not there:
+        return found
+    statistics = np.asarray(found)
+    if np.isnan(statistics[0, 0, 0]):  # on a card all of them are
+        raise ArgumentError("previous, current and flow: finite values", "NaN or infinite values")
+    return statistics
 
 
 def judge_blocks(
@@ -100,4 +110,4 @@ def block_size(size: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _grey(frame: np.ndarray) -> np.ndarray:
-    return frame if frame.dtype == np.uint8 else np.asarray(frame, np.float32)
+    return frame if frame.dtype == np.uint8 or stays(frame) else np.asarray(frame, np.float32)

@@ -99,7 +99,7 @@ def _there_and_back(forward: np.ndarray, backward: np.ndarray, weight: np.ndarra
         )
     scale = size[0] // back.shape[-2]
     if scale == 2:
-        forward = 0.5 * halved(forward)  # px of the halved picture
+        forward = 0.5 * halved(np.asarray(forward))  # px of the halved picture
     there_and_back = scale * compose(forward, back)
     length = np.hypot(there_and_back[0], there_and_back[1])
     rows, columns = weight.shape

@@ -12,10 +12,12 @@ refused changes nothing, and a state that was taken from a stream stays what it 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+
+from cineflow.ops.held import Card
 
 
 class Carried(Mapping[str, np.ndarray]):
@@ -57,6 +59,34 @@ class Carried(Mapping[str, np.ndarray]):
     def held_by(self, engine: object) -> Mapping[str, Any] | None:
         """The tensors themselves, for the engine that made them; None for any other."""
         return self._values if engine is self._owner else None
+
+
+class LeavesOutputs(Protocol):
+    """An engine that can leave outputs where it computes, for our kernels to go on with.
+
+    Attributes:
+        card: Where it computes; None where our kernels cannot run there.
+    """
+
+    card: Card | None
+
+    def run_leaving(
+        self,
+        inputs: Mapping[str, Any],
+        carried: Mapping[str, np.ndarray],
+        left: Sequence[str],
+    ) -> tuple[dict[str, Any], Mapping[str, np.ndarray]]:
+        """As `KeepsState.run_keeping`, also for a model without a state.
+
+        Args:
+            inputs: See there; also arrays that are held on `card`.
+            carried: See there.
+            left: Names of outputs that stay on `card`, each a `cineflow.ops.held.Held`.
+
+        Raises:
+            EngineError: See there; or a value of an output that stays is not finite.
+        """
+        ...
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from cineflow.errors import ArgumentError, FrameError, SpecError
+from cineflow.ops.held import Held
 from cineflow.runtime.checks import native
 from cineflow.spec import Axis, Feed, FeedKind, ModelSpec, TensorSpec
 from cineflow.spec.axes import mismatch, root_axis, size_of
@@ -29,6 +30,7 @@ class FeedState:
         since_run: Frames pushed since the window's last run; None before the first.
         last_grey: The last frame as it came, where that was in 8 bits. It only saves work, so it
             does not leave the process.
+        there: The last frame as it came, on a card; likewise. None without a card.
     """
 
     last: np.ndarray
@@ -36,6 +38,7 @@ class FeedState:
     window: tuple[np.ndarray, ...] = ()
     since_run: int | None = None
     last_grey: np.ndarray | None = field(default=None, metadata={STAYS: True})
+    there: Held | None = field(default=None, metadata={STAYS: True})
 
 
 class FrameFeed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from cineflow.errors import EngineError, SpecError
 from cineflow.motion.fields import all_finite
 from cineflow.motion.landmarks import chain_lengths, class_areas, peaks
 from cineflow.motion.strain import deformation_gradient, green_lagrange
+from cineflow.ops.held import stays
 from cineflow.runtime.bundle import graph_outputs
-from cineflow.runtime.carried import KeepsState
+from cineflow.runtime.carried import KeepsState, LeavesOutputs
 from cineflow.runtime.engine import Engine
 from cineflow.served import Output
 from cineflow.spec import FeedKind, ModelSpec, Role, TensorSpec
@@ -86,6 +87,7 @@ def run_frame(
     inputs: Mapping[str, np.ndarray],
     carried: Mapping[str, np.ndarray],
     places: Mapping[str, np.ndarray] = MappingProxyType({}),
+    left: tuple[str, ...] = (),
 ) -> tuple[dict[str, np.ndarray], Mapping[str, np.ndarray]]:
     """One run of a model with what it carries.
 
@@ -95,6 +97,7 @@ def run_frame(
         inputs: The inputs of the spec by name.
         carried: The state before the run by name.
         places: Memory for outputs by name. They are written there if the engine `WritesInto`.
+        left: Outputs that stay on the card of an engine that `LeavesOutputs`.
 
     Returns:
         The outputs of the spec by name, and the state after the run by name.
@@ -103,6 +106,9 @@ def run_frame(
         EngineError: The engine fails, or an output or a state is missing or not finite: such a
             state would spoil every frame after it.
     """
+    if left:
+        outputs, after = cast(LeavesOutputs, engine).run_leaving(inputs, carried, left)
+        return checked_outputs(spec, outputs, states=False), after
     if spec.states and isinstance(engine, KeepsState):
         outputs, after = engine.run_keeping(inputs, carried)
         return checked_outputs(spec, outputs, states=False), after
@@ -133,7 +139,9 @@ def checked_outputs(
         if tensor.name not in outputs:
             raise EngineError(f"the output {tensor.name}", f"{sorted(outputs)}")
         array = outputs[tensor.name]
-        if array.dtype.kind == "f" and not all_finite(array):
+        if stays(array):
+            pass  # its engine has looked at it
+        elif array.dtype.kind == "f" and not all_finite(array):
             raise EngineError(f"a finite {tensor.name}", f"NaN or infinite values from {spec.name}")
         arrays[tensor.name] = array
     return {one.name: arrays[one.name] for one in spec.outputs}
@@ -172,10 +180,15 @@ def raw_outputs(spec: ModelSpec, arrays: Mapping[str, np.ndarray]) -> dict[str, 
 def motion_of(
     spec: ModelSpec, role: Role, arrays: Mapping[str, np.ndarray], size: tuple[int, ...]
 ) -> np.ndarray | None:
-    """The flow or displacement of the frame that is described, f32 [n, ...] px, x first."""
+    """The flow or displacement of the frame that is described, f32 [n, ...] px, x first.
+
+    It is held on the card where the output is.
+    """
     tensor = spec.output_of(role)
     if tensor is None:
         return None
+    if stays(arrays[tensor.name]):  # it is in pixels, with x first: see `flow_on_card`
+        return arrays[tensor.name].reshape(len(size), *size)
     return motion_in_pixels(tensor, _described(spec, tensor, arrays), size)
 
 
@@ -220,7 +233,7 @@ def area_readings(
 
 def strain_of(displacement: np.ndarray, spacing: tuple[float, ...] | None) -> np.ndarray:
     """Green-Lagrange strain of a displacement [n, ...] px, f32 [3 or 6, ...], a fraction."""
-    tensor = green_lagrange(deformation_gradient(displacement, spacing))
+    tensor = green_lagrange(deformation_gradient(np.asarray(displacement), spacing))
     entries = _ENTRIES[displacement.shape[0]]
     return np.stack([tensor[..., i, j] for i, j in entries]).astype(np.float32)
 

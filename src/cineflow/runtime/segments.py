@@ -15,7 +15,10 @@ from typing import Any
 
 import numpy as np
 
+import cineflow.ops  # noqa: F401  declares the ops
 from cineflow.errors import BundleError, EngineError
+from cineflow.ops.dispatch import run
+from cineflow.ops.operator import Operator
 from cineflow.runtime.bundle import Bundle, file_sha256, graph_inputs, graph_outputs
 from cineflow.runtime.checks import check_inputs
 
@@ -140,9 +143,6 @@ class SegmentedEngine:
 
 def kernels() -> Mapping[str, Kernel]:
     """Our ops by the name of their node ("Warp"), for NumPy and CuPy arrays."""
-    import cineflow.ops  # noqa: F401  declares them
-    from cineflow.ops.operator import Operator
-
     return {
         "".join(word.capitalize() for word in name.split("_")): DeclaredKernel(operator)
         for name, operator in Operator.declared.items()
@@ -153,8 +153,6 @@ class DeclaredKernel:
     """A declared op as a `Kernel`."""
 
     def __init__(self, operator: Any) -> None:
-        from cineflow.ops.dispatch import run
-
         self._operator = operator
         self._run = partial(run, operator)
 

@@ -23,7 +23,7 @@ class Candidate:
     """The frame that becomes the reference if the motion turns back after it.
 
     Attributes:
-        displacement: f32 [2, H, W] px since that frame, on its grid.
+        displacement: f32 [2, H, W] px since that frame, on its grid; it may be held on a card.
         index: Its index.
         clock: Its time on the clock of the intervals.
         closure_px: Mean length of the displacement since the reference when it was the last frame;
@@ -42,7 +42,7 @@ class Track:
 
     Attributes:
         displacement: f32 [n, ...] px, since the reference frame, on its grid; None for a model that
-            gives the displacement itself.
+            gives the displacement itself. It may be held on a card.
         reference: Index of the reference frame.
         beat: The heart beat that the last frame belongs to.
         intervals: The beats so far.

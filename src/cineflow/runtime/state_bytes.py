@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from cineflow.errors import SpecError
+from cineflow.ops.held import stays
 from cineflow.runtime.feed import STAYS, FeedState
 from cineflow.runtime.state import StreamState
 
@@ -86,6 +87,8 @@ def _not_a_state(got: str) -> SpecError:
 
 def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
     """A value as JSON has it. Arrays go into `arrays`; their position stands for them."""
+    if stays(value):
+        value = np.asarray(value)
     if isinstance(value, np.ndarray):
         arrays.append(np.ascontiguousarray(value, value.dtype.newbyteorder("<")))
         return len(arrays) - 1

@@ -19,9 +19,11 @@ import numpy as np
 from cineflow.errors import ArgumentError, FrameError, SpecError
 from cineflow.motion.fields import require_spacing
 from cineflow.motion.quality import assess, halved
+from cineflow.ops.held import Held, stays
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.feed import FrameFeed, given_arrays, zero_states
 from cineflow.runtime.following import numbered, require_same_spacing, require_time
+from cineflow.runtime.on_card import flow_on_card, read_on_request
 from cineflow.runtime.readings import (
     Room,
     area_readings,
@@ -108,6 +110,7 @@ class Stream:
         self._served: Mapping[str, Any] = json.loads(spec.to_json())
         self._absent = lacking(self._served)
         self._backward = backward
+        self._card, self._left = (None, ()) if backward else flow_on_card(engine, spec)
         self._most_lost = most_lost
         self._strain = "strain" in readings
         self._follows_beats = has_reading(self._served, "beat_info")
@@ -212,6 +215,9 @@ class Stream:
         inputs, feed, why = self._feed.inputs(feed_before, image, renew=bool(beat))
         if frame.dtype == np.uint8:
             feed = changed(feed, last_grey=frame.copy())
+        if self._card is not None:
+            seen = feed.last if feed.last_grey is None else feed.last_grey
+            feed = changed(feed, there=Held(self._card.put(seen), self._card))
         # A new reference also ends what the model carries, whether it runs for this frame or not.
         kept = past is not None and not (beat and self._feed.keeps_reference)
         carried = past.tensors if past is not None and kept else {}
@@ -221,7 +227,7 @@ class Stream:
             states = carried if ran else zero_states(self.spec, sizes)
             taken = inputs | at_start | each
             places = places_of(self.spec, sizes, room) if room is not None else {}
-            arrays, carried = run_frame(self._engine, self.spec, taken, states, places)
+            arrays, carried = run_frame(self._engine, self.spec, taken, states, places, self._left)
             ran = True
         after = StreamState(
             model=self.model,
@@ -292,8 +298,8 @@ class Stream:
         if flow is not None:
             if judged:
                 quality, motion = assess(
-                    before.feed.last,
-                    after.feed.last,
+                    _frame(before, flow),
+                    _frame(after, flow),
                     flow,
                     before=track.motion,
                     frames=after.index - before.index,
@@ -323,7 +329,7 @@ class Stream:
             absent["strain"] = why if self._strain else "it was not asked for"
         latency = self.spec.feed.latency if arrays else 0
         outputs = raw_outputs(self.spec, arrays) if arrays else {}
-        return Result(
+        result = Result(
             **readings,
             outputs=outputs | motion_outputs(self._served, readings),
             current=after.index,
@@ -335,6 +341,7 @@ class Stream:
             absent=absent,
             engine=self._engine_words,
         )
+        return result if self._card is None else read_on_request(result)
 
     # -- checks ------------------------------------------------------------------------------------
 
@@ -383,6 +390,12 @@ class Stream:
         flow = motion_of(self.spec, Role.FLOW, arrays, first.shape)
         assert flow is not None
         return flow
+
+
+def _frame(state: StreamState, flow: np.ndarray) -> np.ndarray:
+    """The last frame of a state, where `flow` is."""
+    there = state.feed.there if stays(flow) else None
+    return state.feed.last if there is None else there  # type: ignore[return-value]
 
 
 def _equal(one: np.ndarray, other: np.ndarray) -> bool:

@@ -1,6 +1,7 @@
 """Motion over many frames: composed since a reference frame that each beat renews.
 
-At once for a trigger, some frames late where end-diastole is found in the motion.
+At once for a trigger, some frames late where end-diastole is found in the motion. Where the flow
+is held on a card, the displacements are composed and held there; see `cineflow.ops.held`.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def at_beat(
 def _candidate(track: Track, index: int, clock: float) -> Candidate:
     still = np.zeros(0, np.float32)
     if track.displacement is not None:
-        still = np.zeros_like(track.displacement)
+        still = np.zeros(track.displacement.shape, np.float32)
     return Candidate(still, index, clock, _closure(track))
 
 
@@ -131,4 +132,4 @@ def _closure(track: Track) -> float | None:
     height, width = (extent // count for extent, count in zip(size, (rows, columns), strict=True))
     # one sample in the middle of each block: the displacement is far smoother than that
     sampled = track.displacement[:, height // 2 :: height, width // 2 :: width]
-    return mean_length(sampled[:, :rows, :columns], track.motion.weight)
+    return mean_length(np.asarray(sampled[:, :rows, :columns]), track.motion.weight)

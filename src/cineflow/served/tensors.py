@@ -53,6 +53,8 @@ class Codec:
         there = result.outputs
         arrays = {name: there[name].values for name in self._raw if name in there}
         for row in READINGS:
+            if wanted is not None and row.name not in wanted:
+                continue  # reading it may copy it from a card
             value = getattr(result, row.name)
             if value is not None:
                 arrays[row.name] = np.asarray(row.pack(value) if row.pack else value, row.dtype)

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 
-from cineflow.errors import DeviceMemoryError, EngineError
+from cineflow.errors import CineflowError, DeviceMemoryError, EngineError
+from cineflow.ops.held import Held, Shelf
 from cineflow.runtime.engines.faults import fault_of
 from cineflow.runtime.segments import Kernel, SegmentStep
 
@@ -26,6 +28,9 @@ LOWEST_PRIORITY = 0
 
 #: Runs of one shape before its CUDA graph is captured. The first runs may still allocate.
 CAPTURE_AFTER = 2
+
+#: Part of the pool that arrays may take which are held for their readers.
+HELD_SHARE = 0.25
 
 #: Sets of shapes that keep their buffers and graph: streams of several frame sizes take turns.
 MOST_SHAPES = 4
@@ -164,6 +169,9 @@ class LaunchSeries:
         inputs: Names of the arrays that `run` takes.
         outputs: Names of the arrays that it returns.
         memory_bytes: What CuPy's pool may take for buffers and scratch memory.
+
+    Attributes:
+        shelf: The arrays that are held on the card for their readers.
     """
 
     def __init__(
@@ -183,7 +191,8 @@ class LaunchSeries:
         self._pool.set_limit(size=memory_bytes)
         self._stream = cupy.cuda.Stream(non_blocking=True, priority=LOWEST_PRIORITY)
         self._known: OrderedDict[tuple[tuple[int, ...], ...], _Shapes] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self.shelf = Shelf(int(HELD_SHARE * memory_bytes))
 
     def run(
         self, arrays: Mapping[str, Any], kept: Sequence[str] = ()
@@ -191,7 +200,8 @@ class LaunchSeries:
         """Copy `arrays` in, launch everything, copy the outputs out.
 
         Args:
-            arrays: In host memory, or outputs that an earlier run has kept.
+            arrays: In host memory, outputs that an earlier run has kept, or other arrays that are
+                held on this card.
             kept: Outputs that stay on the card, each in memory of its own.
 
         Returns:
@@ -203,34 +213,55 @@ class LaunchSeries:
             DeviceMemoryError: Memory runs out. Smaller frames still run.
             DeviceLostError: Nothing runs on the card any more in this process.
         """
+        with self._working(arrays):
+            return self._run(arrays, kept)
+
+    def fetch(self, value: Any) -> np.ndarray:
+        """An output that a run has kept, or an array made of such, in host memory."""
+        with self._working({"": value}):
+            array = self._fetched(value)
+            self._stream.synchronize()
+        return array
+
+    def put(self, array: np.ndarray) -> Any:
+        """A copy of an array on the card, in the order of the stream."""
+        with self._working({"": array}):
+            value = self._cupy.empty(array.shape, array.dtype)
+            value.set(array, stream=self._stream)
+        return value
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Within it, CuPy and our ops work on this stream; see `cineflow.ops.held.Card`."""
+        with self._working({}):
+            yield
+
+    @contextmanager
+    def _working(self, arrays: Mapping[str, Any]) -> Iterator[None]:
+        """One thread's turn; what goes wrong becomes a typed error."""
         with self._lock, self._stream:
             try:
-                return self._run(arrays, kept)
+                yield
             except EngineError as error:
                 self._raise_if_lost(error)
                 raise
+            except CineflowError:
+                raise
             except Exception as error:  # naming CuPy's classes would need CuPy
                 raise self._failure(error, arrays) from error
-
-    def fetch(self, kept: Any) -> np.ndarray:
-        """An output that a run has kept, in host memory."""
-        with self._lock, self._stream:
-            try:
-                array: np.ndarray = self._cupy.asnumpy(kept, stream=self._stream, blocking=False)
-                self._stream.synchronize()
-            except Exception as error:  # as above
-                raise self._failure(error, {"": kept}) from error
-        return array
 
     def _run(
         self, arrays: Mapping[str, Any], kept: Sequence[str]
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         shapes = self._of(arrays)
         for name in self._inputs:
-            if isinstance(arrays[name], self._cupy.ndarray):
-                self._cupy.copyto(shapes.values[name], arrays[name])  # within the card
+            value = arrays[name]
+            if isinstance(value, Held):
+                value = value.on(self)
+            if isinstance(value, self._cupy.ndarray):
+                self._cupy.copyto(shapes.values[name], value)  # within the card
             else:
-                shapes.values[name].set(arrays[name], stream=self._stream)
+                shapes.values[name].set(value, stream=self._stream)
         shapes.launch(self._stream)
         held = {name: shapes.values[name].copy() for name in kept}
         checks = {

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cineflow.errors import EngineError, MissingDependencyError
+from cineflow.ops.dispatch import cuda_architectures
 from cineflow.runtime.bundle import Bundle, graph_inputs
 from cineflow.runtime.carried import Carried
 from cineflow.runtime.checks import check_inputs
@@ -226,8 +227,6 @@ def register_op_library(options: Any, provider: str = CPU_PROVIDER) -> str:
 
     A library without CUDA would move each of our nodes to the CPU, with copies before and after it.
     """
-    from cineflow.ops.dispatch import cuda_architectures
-
     library = op_library_path()
     if library is None:
         return f"bodies in the graph ({OP_LIBRARY} is not built)"

@@ -8,12 +8,14 @@ names that are called with those of the real TensorRT-RTX.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cineflow.errors import DeviceMemoryError, EngineError, MissingDependencyError, ProfileError
+from cineflow.ops.dispatch import cuda_architectures
+from cineflow.ops.held import Card, Held
 from cineflow.runtime.bundle import Bundle, file_sha256, graph_inputs, graph_outputs
 from cineflow.runtime.carried import Carried
 from cineflow.runtime.checks import check_inputs
@@ -102,6 +104,15 @@ class TensorRtEngine:
         self, inputs: Mapping[str, np.ndarray], carried: Mapping[str, np.ndarray]
     ) -> tuple[dict[str, np.ndarray], Carried]:
         """See `KeepsState`: the state stays on the card."""
+        return self.run_leaving(inputs, carried, ())
+
+    def run_leaving(
+        self,
+        inputs: Mapping[str, Any],
+        carried: Mapping[str, np.ndarray],
+        left: Sequence[str],
+    ) -> tuple[dict[str, Any], Carried]:
+        """See `LeavesOutputs`."""
         held = carried.held_by(self) if isinstance(carried, Carried) else None
         states = {f"{name}_in": value for name, value in (held or carried).items()}
         if held is None:
@@ -109,9 +120,15 @@ class TensorRtEngine:
         else:
             arrays = {**check_inputs(self._spec.inputs, inputs), **states}
         names = [f"{one.name}_out" for one in self._spec.states]
-        outputs, kept = self._series.run(arrays, names)
+        outputs, kept = self._series.run(arrays, (*names, *left))
         after = {one.name: kept[f"{one.name}_out"] for one in self._spec.states}
-        return outputs, Carried(self, after, self._series.fetch)
+        leaving = {name: Held(kept[name], self._series) for name in left}
+        return outputs | leaving, Carried(self, after, self._series.fetch)
+
+    @property
+    def card(self) -> Card | None:
+        """See `LeavesOutputs`: None in a build without CUDA kernels."""
+        return self._series if cuda_architectures() else None
 
 
 def pool_bytes(weights_bytes: int, limit_bytes: int | None) -> int:

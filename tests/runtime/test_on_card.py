@@ -1,0 +1,398 @@
+"""A stream whose flow stays on a card: what is read off it, and what leaves the card when.
+
+The card is a stand-in whose memory NumPy cannot read. Our kernels run there under the CUDA shim,
+and the engine is TensorRT's, or one that runs its own step in the same series of launches.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import gc
+import sys
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.gpu.serving import check_readings
+from cineflow import _C
+from cineflow.errors import ArgumentError, DeviceLostError, EngineError
+from cineflow.ops import compose_flow, warp
+from cineflow.ops.held import Held, Shelf, stays
+from cineflow.runtime import Bundle
+from cineflow.runtime.carried import Carried
+from cineflow.runtime.engines.launches import LaunchSeries
+from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine
+from cineflow.runtime.engines.tensorrt import TensorRtEngine
+from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
+from cineflow.runtime.store import EngineKey, EngineStore
+from cineflow.runtime.stream import Stream
+from cineflow.served import Codec, Result
+from tests.core.cuda_backend import open_backend
+from tests.runtime.test_stream_beats import SPEC, Pulse, picture
+from tests.stand_ins.unreadable import STREAM, Card
+
+SIZE = 48, 64
+FIELD = 2 * 48 * 64 * 4  #: Bytes of a flow or displacement.
+STATISTICS = 14 * 3 * 4 * 4  #: Bytes of the statistics of the blocks.
+FINITE = 1  #: Byte that says whether the flow is finite.
+SAMPLES = 2 * 3 * 4 * 4  #: Bytes of one displacement for each block.
+TEXTURE_PLACE = slice(0, 48), slice(0, 64)
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Card:
+    """The stand-in, imported in place of CuPy and TensorRT-RTX, with the shim's kernels."""
+    backend = open_backend()
+    if backend.shim is None:
+        pytest.skip("the stand-in needs the shim; this run is on a GPU")
+    card = Card()
+    card.widest = 1024
+    for name, module in card.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in vars(backend.module):
+        if hasattr(_C, name) and not name.startswith("_"):
+            monkeypatch.setattr(_C, name, getattr(backend.module, name))
+    card.shim = backend.shim  # type: ignore[attr-defined]
+    return card
+
+
+class _PulseStep:
+    """One step of a series: the flow of `Pulse`, computed where the card's memory is."""
+
+    scratch_bytes = 0
+
+    def __init__(self, card: Card, pulse: Pulse) -> None:
+        self.card, self.pulse = card, pulse
+        self.values: dict[str, Any] = {}
+
+    def bind(self, values: dict[str, Any]) -> _PulseStep:
+        step = _PulseStep(self.card, self.pulse)
+        size = values["current"].shape[-2:]
+        values["flow"] = self.card.empty((1, 2, *size), np.float32)
+        step.values = values
+        return step
+
+    def give_scratch(self, scratch: Any) -> None: ...
+
+    def capturable(self, stream: Any) -> bool:
+        return True
+
+    def launch(self, stream: Any) -> None:
+        def work() -> None:
+            inputs = {name: self.values[name].array for name in ("previous", "current")}
+            self.values["flow"].array[...] = self.pulse.run(inputs)["flow"]
+
+        self.card.queue("pulse", work)
+
+
+class PulseOnCard(Pulse):
+    """`Pulse` as an engine on the card."""
+
+    def __init__(self, card: Card, memory_bytes: int = 64 << 20) -> None:
+        super().__init__()
+        steps = [_PulseStep(card, Pulse())]
+        cupy = sys.modules["cupy"]
+        self.card = LaunchSeries(cupy, steps, ["previous", "current"], ["flow"], memory_bytes)
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return self.card.run(inputs)[0]
+
+    def run_leaving(
+        self, inputs: Mapping[str, Any], carried: Mapping[str, Any], left: Sequence[str]
+    ) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        outputs, kept = self.card.run(inputs, left)
+        return outputs | {name: Held(value, self.card) for name, value in kept.items()}, {}
+
+
+def frame(index: int) -> np.ndarray:
+    return np.ascontiguousarray(picture(index)[TEXTURE_PLACE])
+
+
+def same(found: Result, wanted: Result) -> None:
+    """The card's results are the CPU's, up to rounding of composition and of the sums."""
+    np.testing.assert_array_equal(found.flow, wanted.flow)
+    np.testing.assert_allclose(found.displacement, wanted.displacement, rtol=0, atol=1e-4)
+    assert found.flow is found.outputs["flow"].values
+    assert (found.reference, found.current) == (wanted.reference, wanted.current)
+    one, other = (
+        {k: v for k, v in vars(r.beat_info).items() if k != "drift_px"} for r in (found, wanted)
+    )
+    assert one == other
+    drifts = found.beat_info.drift_px, wanted.beat_info.drift_px
+    if drifts != (None, None):
+        np.testing.assert_allclose(*drifts, atol=1e-4)
+    parts = [
+        np.array([np.nan if v is None else v for v in vars(r.quality_parts).values()], float)
+        for r in (found, wanted)
+    ]
+    np.testing.assert_allclose(*parts, rtol=2e-4, atol=2e-5)
+
+
+def test_every_reading_is_that_of_host_memory(card: Card) -> None:
+    """Up to a beat that is found in the motion, and a trigger after it."""
+    here, there = Stream(PulseOnCard(card), SPEC), Stream(Pulse(), SPEC)
+    beats = 0
+    for k in range(84):
+        beat = True if k == 80 else None
+        found, wanted = (s.push(frame(k), beat=beat) for s in (here, there))
+        same(found, wanted)
+        beats = found.beat_info.number
+    assert beats == 2
+    assert found.reference == 80
+    assert card.shim.cuda_shim_stream() == STREAM
+
+
+def test_what_leaves_the_card_with_a_frame(card: Card) -> None:
+    """The statistics of the blocks, one number, and nothing more unless it is read."""
+    stream = Stream(PulseOnCard(card), SPEC)
+    for k in range(6):
+        card.fetched_bytes.clear()
+        card.sent.clear()
+        result = stream.push(frame(k))
+        if k > 0:
+            assert card.fetched_bytes == [FINITE, STATISTICS]
+        if k > 1:
+            image = frame(k).nbytes
+            assert card.sent == [image, 4 * image, 4 * image], "the frame, and both inputs"
+    card.fetched_bytes.clear()
+    assert result.displacement.shape == (2, *SIZE)
+    assert result.outputs["flow"].values.shape == (2, *SIZE)
+    assert result.flow is result.outputs["flow"].values
+    assert card.fetched_bytes == [FIELD, FIELD], "each of them once"
+
+
+def test_the_way_back_leaves_one_displacement_for_each_block(card: Card) -> None:
+    stream = Stream(PulseOnCard(card), SPEC)
+    for k in range(4):
+        stream.push(frame(k), beat=False)
+    card.fetched_bytes.clear()
+    stream.push(frame(4), beat=True)
+    assert card.fetched_bytes == [FINITE, STATISTICS, SAMPLES]
+
+
+def test_a_server_fetches_what_a_client_wants(card: Card) -> None:
+    stream = Stream(PulseOnCard(card), SPEC)
+    codec = Codec(stream._served)
+    for wanted, fields in ((("quality_parts",), 0), (("displacement",), 1), (None, 2)):
+        stream.push(frame(0))
+        result = stream.push(frame(1))
+        card.fetched_bytes.clear()
+        arrays = codec.encode(result, wanted)
+        assert card.fetched_bytes == [FIELD] * fields
+        assert all(type(one) is np.ndarray for one in arrays.values())
+
+
+def test_the_state_is_taken_out_and_put_back(card: Card) -> None:
+    engine = PulseOnCard(card)
+    stream, whole = Stream(engine, SPEC), Stream(engine, SPEC)
+    for k in range(6):
+        stream.push(frame(k))
+        whole.push(frame(k))
+    state = stream.state()
+    card.fetched_bytes.clear()
+    data = state_to_bytes(state)
+    assert card.fetched_bytes == [FIELD], "the displacement"
+    assert state_to_bytes(state) == data
+    assert card.fetched_bytes == [FIELD]
+    on_cpu = Stream(Pulse(), SPEC, state_from_bytes(data))
+    copied = copy.deepcopy(state)
+    assert type(copied.track.displacement) is np.ndarray
+    others = [
+        Stream(engine, SPEC, state_from_bytes(data)),
+        Stream(engine, SPEC, state),
+        Stream(PulseOnCard(card), SPEC, state),
+        Stream(engine, SPEC, copied),
+    ]
+    for k in range(6, 10):
+        wanted = whole.push(frame(k))
+        for other in others:
+            found = other.push(frame(k))
+            np.testing.assert_array_equal(found.displacement, wanted.displacement)
+            assert found.quality_parts == wanted.quality_parts
+        same(wanted, on_cpu.push(frame(k)))
+
+
+def test_results_that_nobody_reads_do_not_fill_the_card(card: Card) -> None:
+    """Old ones move to host memory, and streams go on from there."""
+    engine = PulseOnCard(card, memory_bytes=40 * FIELD)
+    idle, there = Stream(engine, SPEC), Stream(Pulse(), SPEC)
+    idle.push(frame(0))
+    idle.push(frame(1))
+    stream = Stream(engine, SPEC)
+    results = [stream.push(frame(k)) for k in range(16)]
+    on_card = [v for r in results for v in map(vars(r).get, ("flow", "displacement")) if stays(v)]
+    room = sum(one.nbytes for one in on_card if one._value is not None)
+    assert 0 < room <= 10 * FIELD
+    for k, result in enumerate(results):
+        same(result, there.push(frame(k)))
+    other = Stream(Pulse(), SPEC)
+    for k in range(2):
+        other.push(frame(k))
+    same(idle.push(frame(2)), other.push(frame(2)))
+
+
+def test_a_backward_run_goes_through_host_memory(card: Card) -> None:
+    stream = Stream(PulseOnCard(card), SPEC, backward=True)
+    for k in range(3):
+        result = stream.push(frame(k))
+    assert type(result) is Result
+    assert result.quality_parts.forward_backward_px is not None
+
+
+def test_a_strain_fetches_the_displacement(card: Card) -> None:
+    here, there = (
+        Stream(engine, SPEC, readings=("strain",)) for engine in (PulseOnCard(card), Pulse())
+    )
+    for k in range(4):
+        card.fetched_bytes.clear()
+        found, wanted = here.push(frame(k)), there.push(frame(k))
+    assert card.fetched_bytes == [FINITE, STATISTICS, FIELD]
+    np.testing.assert_allclose(found.strain, wanted.strain, atol=1e-5)
+
+
+def test_a_flow_that_is_not_finite_is_refused(card: Card) -> None:
+    engine = PulseOnCard(card)
+    stream = Stream(engine, SPEC)
+    stream.push(frame(0))
+    stream.push(frame(1))
+    before = stream.state()
+    infinite = {"flow": np.full((1, 2, *SIZE), np.inf, np.float32)}
+    step = engine.card._steps[0].pulse
+    step.run = lambda inputs: infinite
+    with pytest.raises(EngineError, match="a finite flow"):
+        stream.push(frame(2))
+    assert stream.state() is before
+    del step.run
+    assert stream.push(frame(2)).current == 2
+
+
+def test_a_lost_card_is_one_also_between_our_kernels(card: Card) -> None:
+    stream = Stream(PulseOnCard(card), SPEC)
+    stream.push(frame(0))
+    result = stream.push(frame(1))
+    card.lost = 700
+    with pytest.raises(DeviceLostError):
+        np.asarray(result.displacement)
+
+
+@pytest.mark.parametrize(
+    ("change", "on_card"),
+    [
+        ({}, True),
+        ({"unit": "normalised"}, False),
+        ({"dtype": "float16"}, False),
+        ({"components": ("y", "x")}, False),
+    ],
+    ids=str,
+)
+def test_a_flow_that_has_to_be_converted_comes_to_host_memory(
+    card: Card, change: dict[str, Any], on_card: bool
+) -> None:
+    flow = dataclasses.replace(SPEC.outputs[0], **change)
+    spec = dataclasses.replace(SPEC, outputs=(flow,))
+    assert (Stream(PulseOnCard(card), spec)._card is not None) == on_card
+
+
+# --- TensorRT -------------------------------------------------------------------------------------
+
+
+def test_the_default_tracker_in_tensorrt(card: Card, store: EngineStore) -> None:
+    """Also once its launches are one graph."""
+    bundle = Bundle.load("lucas_kanade")
+    key = EngineKey(bundle.spec.name, bundle.hash, "tensorrt-rtx", "1.7", "86", "fp32")
+    store.get_or_build(key, bundle.onnx_path.read_bytes)
+    engine = TensorRtEngine(bundle)
+    here = Stream(engine, bundle.spec)
+    there = Stream(OnnxRuntimeEngine(bundle, use_op_library=False), bundle.spec)
+    rng = np.random.default_rng(3)
+    texture = np.kron(rng.integers(20, 240, (20, 20)), np.ones((4, 4))).astype(np.uint8)
+    for k in range(6):
+        image = np.roll(texture, k, 1)[:64, :64].copy()
+        card.fetched_bytes.clear()
+        found, wanted = here.push(image), there.push(image)
+        if k > 0:
+            assert card.fetched_bytes == [FINITE, 14 * 16 * 4]
+        same(found, wanted)
+    assert card.log.count("launch") == 3
+    state = here.state()
+    assert isinstance(state.tensors, Carried)
+    assert dict(state.tensors) == {}
+
+
+def test_without_cuda_kernels_everything_comes_to_host_memory(
+    card: Card, store: EngineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = Bundle.load("lucas_kanade")
+    key = EngineKey(bundle.spec.name, bundle.hash, "tensorrt-rtx", "1.7", "86", "fp32")
+    store.get_or_build(key, bundle.onnx_path.read_bytes)
+    monkeypatch.setattr(_C, "cuda_architectures", lambda: "")
+    stream = Stream(TensorRtEngine(bundle), bundle.spec)
+    assert stream._card is None
+
+
+def test_the_comparison_for_a_real_card(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`benchmarks/gpu_check.sh` runs it there."""
+    bundle: Any = SimpleNamespace(spec=SPEC)
+    frames = [frame(k) for k in range(5)]
+    figures = check_readings(PulseOnCard(card), bundle, frames)
+    assert sorted(figures) == ["readings_on_card_ms", "readings_on_host_ms"]
+    real = _C.compose_flow
+
+    def here_only(u: Any, flow: Any, out: Any, *more: Any) -> None:
+        if isinstance(out, np.ndarray):
+            real(u, flow, out, *more)
+
+    monkeypatch.setattr(_C, "compose_flow", here_only)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        check_readings(PulseOnCard(card), bundle, frames)
+
+
+# --- arrays that are held -------------------------------------------------------------------------
+
+
+def test_an_op_runs_where_its_arrays_are(card: Card) -> None:
+    engine = PulseOnCard(card)
+    rng = np.random.default_rng(0)
+    u, flow = rng.normal(0, 2, (2, 1, 2, 20, 24)).astype(np.float32)
+    held = Held(engine.card.put(flow), engine.card)
+    found = compose_flow(u, held, border="clamp")
+    assert stays(found)
+    assert (found.shape, found.ndim, len(found), found.dtype) == (u.shape, 4, 1, np.float32)
+    assert card.fetched_bytes == []
+    np.testing.assert_allclose(found, compose_flow(u, flow, border="clamp"), atol=1e-5)
+    np.testing.assert_array_equal(np.asarray(found[0, :, ::4]), np.asarray(found)[0, :, ::4])
+    image = rng.uniform(0, 255, (1, 1, 20, 24)).astype(np.float32)
+    other = Held(PulseOnCard(card).card.put(image), PulseOnCard(card).card)
+    np.testing.assert_allclose(warp(other, held), warp(image, flow), atol=1e-3)
+    with pytest.raises(ArgumentError, match="no out for warp"):
+        warp(image, held, out=np.empty_like(image))
+    with pytest.raises(ArgumentError, match="or in host memory; got list"):
+        warp([1.0], held)
+
+
+def test_a_shelf_forgets_what_nobody_has(card: Card) -> None:
+    engine = PulseOnCard(card)
+    engine.card.shelf = Shelf(3 * 400)
+    values = np.arange(100, dtype=np.float32)
+
+    def hold() -> Held:
+        return Held(engine.card.put(values), engine.card)
+
+    for _ in range(10):
+        hold()
+    kept = [hold() for _ in range(2)]
+    gc.collect()
+    hold()
+    assert card.fetched_bytes == []
+    kept += [hold() for _ in range(3)]
+    assert [one._value is None for one in kept] == [True, True, False, False, False]
+    assert card.fetched_bytes == [400, 400]
+    for one in kept:
+        np.testing.assert_array_equal(one, values)
+    assert np.array(kept[0], np.float64).dtype == np.float64
+    kept[0].__array__()[...]  # the same array again
+    assert card.fetched_bytes == [400] * 5
