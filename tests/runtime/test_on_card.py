@@ -27,10 +27,13 @@ from cineflow.runtime.carried import Carried
 from cineflow.runtime.engines.launches import LaunchSeries
 from cineflow.runtime.engines.onnxruntime import OnnxRuntimeEngine
 from cineflow.runtime.engines.tensorrt import TensorRtEngine
+from cineflow.runtime.feed import FrameFeed, place
 from cineflow.runtime.state_bytes import state_from_bytes, state_to_bytes
 from cineflow.runtime.store import EngineKey, EngineStore
 from cineflow.runtime.stream import Stream
 from cineflow.served import Codec, Result
+from cineflow.spec import Feed, TensorSpec
+from cineflow.spec.feed import FrameLayout
 from tests.core.cuda_backend import open_backend
 from tests.runtime.test_stream_beats import SPEC, Pulse, picture
 from tests.stand_ins.unreadable import STREAM, Card
@@ -156,13 +159,60 @@ def test_what_leaves_the_card_with_a_frame(card: Card) -> None:
         if k > 0:
             assert card.fetched_bytes == [FINITE, STATISTICS]
         if k > 1:
-            image = frame(k).nbytes
-            assert card.sent == [image, 4 * image, 4 * image], "the frame, and both inputs"
+            assert card.sent == [frame(k).nbytes], "the frame as it came, once"
     card.fetched_bytes.clear()
     assert result.displacement.shape == (2, *SIZE)
     assert result.outputs["flow"].values.shape == (2, *SIZE)
     assert result.flow is result.outputs["flow"].values
     assert card.fetched_bytes == [FIELD, FIELD], "each of them once"
+
+
+@pytest.mark.parametrize("kinds", [(np.uint8,), (np.float32, np.uint8)], ids=len)
+@pytest.mark.parametrize(
+    ("changes", "dtype"),
+    [
+        ({}, "float32"),
+        ({"channels": 3, "channel_axis": 2, "scale": 1 / 255, "offset": -0.5}, "float32"),
+        ({"scale": 1 / 255}, "float16"),
+        ({"scale": 1.7, "offset": -20.0}, "uint8"),
+    ],
+    ids=str,
+)
+def test_an_input_made_on_the_card_has_the_same_bits(
+    card: Card, kinds: tuple[Any, ...], changes: dict[str, Any], dtype: str
+) -> None:
+    """Frames as they came, or one of them from a state: f32 in host memory."""
+    engine = PulseOnCard(card)
+    rng = np.random.default_rng(1)
+    frames = [rng.integers(0, 256, SIZE).astype(kind) for kind in kinds]
+    there = [Held(engine.card.put(one), engine.card) if one.dtype == np.uint8 else one
+             for one in frames]  # fmt: skip
+    plain = FrameLayout(5, 1, None, 1, SIZE, 1.0, 0.0)
+    layout = dataclasses.replace(plain, **changes)
+    found = place(there, layout, dtype)
+    wanted = place([one.astype(np.float32) for one in frames], layout, dtype)
+    assert stays(found)
+    assert found.dtype == wanted.dtype == dtype
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_model_of_one_frame_sees_it_from_the_card(card: Card) -> None:
+    """Its flow is from a memory of its own."""
+    spec = dataclasses.replace(
+        SPEC,
+        inputs=SPEC.inputs[1:],
+        states=(TensorSpec("past", "float32", (1, 1, *SPEC.inputs[0].shape[2:]), "grey level"),),
+        feed=Feed("frame", ("current",)),
+    )
+    feed = FrameFeed(spec)
+    engine = PulseOnCard(card)
+    there = Held(engine.card.put(frame(3)), engine.card)
+    image = feed.checked(frame(3), None)
+    found, after, _ = feed.inputs(None, image, False, there)
+    wanted, _, _ = feed.inputs(None, image, False)
+    assert stays(found["current"])
+    assert after.last is image
+    np.testing.assert_array_equal(found["current"], wanted["current"])
 
 
 def test_the_way_back_leaves_one_displacement_for_each_block(card: Card) -> None:

@@ -36,6 +36,21 @@ class Array(cupy_stand_in.Array):
         assert self.card.inside > 0, "a kernel outside of the engine's stream"
         return super().__dlpack__(stream)
 
+    def __array_function__(self, function: Any, _: Any, arguments: Any, options: Any) -> Array:
+        return self._new(function(*map(_inside, arguments), **options))
+
+    def __array_ufunc__(self, function: Any, method: str, *arguments: Any, **options: Any) -> Array:
+        return self._new(getattr(function, method)(*map(_inside, arguments), **options))
+
+    def __mul__(self, other: Any) -> Array:
+        return self._new(self.array * _inside(other))
+
+    def __add__(self, other: Any) -> Array:
+        return self._new(self.array + _inside(other))
+
+    def astype(self, dtype: Any) -> Array:
+        return self._new(self.array.astype(dtype))
+
     def _new(self, array: Any) -> Array:
         return type(self)(np.asarray(array), self.device_index)
 
@@ -64,6 +79,14 @@ class Array(cupy_stand_in.Array):
         assert value.dtype == self.dtype
         self.card.sent.append(value.nbytes)
         self.array[...] = value
+
+
+def _inside(value: Any) -> Any:
+    """An argument of a function that runs on the card."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_inside, value))
+    assert not isinstance(value, np.ndarray), "an array in host memory"
+    return value.array if isinstance(value, Array) else value
 
 
 class Card(readable.Card):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cineflow.errors import ArgumentError
+from cineflow.ops.held import stays
 from cineflow.spec import TensorSpec
 
 
@@ -34,6 +35,7 @@ def check_inputs(
     sizes: dict[str, int] = {}
     arrays = {}
     for tensor in wanted:
-        arrays[tensor.name] = native(inputs[tensor.name])
+        value = inputs[tensor.name]
+        arrays[tensor.name] = value if stays(value) else native(value)
         tensor.check(arrays[tensor.name], sizes)
     return arrays

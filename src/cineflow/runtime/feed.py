@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from cineflow.errors import ArgumentError, FrameError, SpecError
-from cineflow.ops.held import Held
+from cineflow.ops.held import Held, run_there, stays
 from cineflow.runtime.checks import native
 from cineflow.spec import Axis, Feed, FeedKind, ModelSpec, TensorSpec
 from cineflow.spec.axes import mismatch, root_axis, size_of
@@ -30,7 +31,7 @@ class FeedState:
         since_run: Frames pushed since the window's last run; None before the first.
         last_grey: The last frame as it came, where that was in 8 bits. It only saves work, so it
             does not leave the process.
-        there: The last frame as it came, on a card; likewise. None without a card.
+        there: The last frame as it came, where it is held on a card; likewise.
     """
 
     last: np.ndarray
@@ -158,7 +159,11 @@ class FrameFeed:
     # -- inputs ------------------------------------------------------------------------------------
 
     def inputs(
-        self, before: FeedState | None, image: np.ndarray, renew: bool
+        self,
+        before: FeedState | None,
+        image: np.ndarray,
+        renew: bool,
+        there: Held | None = None,
     ) -> tuple[dict[str, np.ndarray] | None, FeedState, str]:
         """What the model sees with this frame.
 
@@ -166,6 +171,8 @@ class FrameFeed:
             before: The state before this frame; None for the first.
             image: The frame, as `checked` returns it.
             renew: Whether this frame is a new reference.
+            there: The frame as it came, on a card. What a model of one frame or of a pair sees is
+                then made there.
 
         Returns:
             The frame inputs by name, or None where the model does not run for this frame; the state
@@ -177,11 +184,15 @@ class FrameFeed:
             reference = image if before is None or renew else before.reference
         after = FeedState(last=image, reference=reference)
         if kind == FeedKind.FRAME or self.feed.remembered:
-            return self._placed([[image]]), after, ""
+            seen: Any = image if there is None else there
+            return self._placed([[seen]]), after, ""
         if kind == FeedKind.PAIR:
             if before is None:
                 return None, after, "the first frame has no frame before it"
-            return self._placed(self._split([before.last, image])), after, ""
+            pair: list[Any] = [before.last, image]
+            if there is not None:
+                pair = [before.there if stays(before.there) else before.last, there]
+            return self._placed(self._split(pair)), after, ""
         assert reference is not None or kind == FeedKind.WINDOW
         if kind == FeedKind.REFERENCE:
             assert reference is not None
@@ -242,8 +253,19 @@ class FrameFeed:
         return sizes
 
 
-def place(frames: list[np.ndarray], layout: FrameLayout, dtype: str) -> np.ndarray:
-    """Frames, f32 grey levels, as one input of a model: scaled, in its layout and dtype."""
+def place(frames: list[Any], layout: FrameLayout, dtype: str) -> Any:
+    """Frames of grey levels as one input of a model: scaled, in its layout and dtype.
+
+    Args:
+        frames: f32, in host memory; or some of them u8 or f32 and held on a card, where the input
+            is then made.
+        layout: Of the input.
+        dtype: Of the input.
+    """
+    if any(map(stays, frames)):
+        return run_there(
+            lambda *there: place([one.astype(np.float32) for one in there], layout, dtype), frames
+        )
     values = frames[0][None] if len(frames) == 1 else np.stack(frames)
     if (layout.scale, layout.offset) != (1.0, 0.0):
         values = values * np.float32(layout.scale) + np.float32(layout.offset)

@@ -212,12 +212,13 @@ class Stream:
         # The frame before this one, as the model and the readings see it.
         past = before if gap <= self._most_lost or self.spec.feed.at_start else None
         feed_before = None if past is None else past.feed
-        inputs, feed, why = self._feed.inputs(feed_before, image, renew=bool(beat))
-        if frame.dtype == np.uint8:
-            feed = changed(feed, last_grey=frame.copy())
+        grey = frame.copy() if frame.dtype == np.uint8 else None
+        there = None
         if self._card is not None:
-            seen = feed.last if feed.last_grey is None else feed.last_grey
-            feed = changed(feed, there=Held(self._card.put(seen), self._card))
+            there = Held(self._card.put(image if grey is None else grey), self._card)
+        inputs, feed, why = self._feed.inputs(feed_before, image, bool(beat), there)
+        if grey is not None or there is not None:
+            feed = changed(feed, last_grey=grey, there=there)
         # A new reference also ends what the model carries, whether it runs for this frame or not.
         kept = past is not None and not (beat and self._feed.keeps_reference)
         carried = past.tensors if past is not None and kept else {}
@@ -394,8 +395,8 @@ class Stream:
 
 def _frame(state: StreamState, flow: np.ndarray) -> np.ndarray:
     """The last frame of a state, where `flow` is."""
-    there = state.feed.there if stays(flow) else None
-    return state.feed.last if there is None else there  # type: ignore[return-value]
+    there: Any = state.feed.there
+    return there if stays(flow) and stays(there) else state.feed.last
 
 
 def _equal(one: np.ndarray, other: np.ndarray) -> bool:
