@@ -16,26 +16,7 @@ from typing import Any
 import numpy as np
 
 from tests.core.builds import SANITIZERS, build, shim
-
-DL_CUDA = 2
-DL_BFLOAT = 4
-
-
-class _Tensor(ctypes.Structure):
-    """The first fields of DLPack's tensor, which are rewritten here."""
-
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("device_type", ctypes.c_int32),
-        ("device_id", ctypes.c_int32),
-        ("ndim", ctypes.c_int32),
-        ("type_code", ctypes.c_uint8),
-    )
-
-
-_pointer_of = ctypes.pythonapi.PyCapsule_GetPointer
-_pointer_of.restype = ctypes.c_void_p
-_pointer_of.argtypes = (ctypes.py_object, ctypes.c_char_p)
+from tests.stand_ins.dlpack import DL_BFLOAT, DL_CUDA, tensor_in
 
 
 class DeviceArray:
@@ -59,10 +40,10 @@ class DeviceArray:
         assert stream == -1, "the binding must not ask the producer to synchronise"
         options = {} if isinstance(self.array, np.ndarray) else {"stream": -1}
         capsule = self.array.__dlpack__(**options)
-        tensor = _Tensor.from_address(_pointer_of(capsule, b"dltensor"))
+        tensor = tensor_in(capsule)
         tensor.device_type, tensor.device_id = self.__dlpack_device__()
         if self.bfloat16:
-            tensor.type_code = DL_BFLOAT
+            tensor.code = DL_BFLOAT
         return capsule
 
 

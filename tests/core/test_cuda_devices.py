@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.core.cuda_backend import DL_CUDA, Backend, DeviceArray
+from tests.core.cuda_backend import Backend, DeviceArray
 from tests.core.kernel_calls import launch
 from tests.op_calls import OPS, Call, agree, make_call
+from tests.stand_ins.dlpack import DL_CUDA, Tensor, new_capsule
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,24 +52,7 @@ def test_a_thread_without_a_context_has_none_afterwards(cuda: Backend, shim: cty
     agree(arrays["out"], call)
 
 
-class _Tensor(ctypes.Structure):
-    """DLPack's tensor."""
-
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("device_type", ctypes.c_int32),
-        ("device_id", ctypes.c_int32),
-        ("ndim", ctypes.c_int32),
-        ("type_code", ctypes.c_uint8),
-        ("type_bits", ctypes.c_uint8),
-        ("type_lanes", ctypes.c_uint16),
-        ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)),
-        ("byte_offset", ctypes.c_uint64),
-    )
-
-
-_View = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.POINTER(_Tensor))
+_View = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.POINTER(Tensor))
 
 
 class _Api(ctypes.Structure):
@@ -87,15 +71,10 @@ class _Api(ctypes.Structure):
 @_View
 def _view(array: Any, out: Any) -> int:
     values = array.values
-    out[0] = _Tensor(
+    out[0] = Tensor(
         values.ctypes.data, DL_CUDA, 1, values.ndim, 2, 32, 1, array.shape, array.strides, 0
     )
     return 0
-
-
-_new_capsule = ctypes.pythonapi.PyCapsule_New
-_new_capsule.restype = ctypes.py_object
-_new_capsule.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
 
 
 def exchange(major: int, previous: _Api | None = None) -> _Api:
@@ -105,10 +84,8 @@ def exchange(major: int, previous: _Api | None = None) -> _Api:
 def type_with(api: _Api) -> type:
     """A type of arrays on device 1 that behave like torch's while device 0 is current."""
 
-    class Tensor:
-        __dlpack_c_exchange_api__ = _new_capsule(
-            ctypes.addressof(api), b"dlpack_exchange_api", None
-        )
+    class OnDeviceOne:
+        __dlpack_c_exchange_api__ = new_capsule(ctypes.addressof(api), b"dlpack_exchange_api", None)
 
         def __init__(self, values: np.ndarray) -> None:
             self.values = values
@@ -122,7 +99,7 @@ def type_with(api: _Api) -> type:
         def __dlpack__(self, **_: Any) -> object:
             raise BufferError("Can't export tensors on a different CUDA device index.")
 
-    return Tensor
+    return OnDeviceOne
 
 
 V1 = exchange(1)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.stand_ins.dlpack import TENSOR, ManagedTensor, new_capsule
+
 #: A stream of the producer.
 STREAM = 0x7777
 _SOURCE = Path(__file__).with_suffix(".c")
@@ -104,30 +106,6 @@ class InterfaceArray:
         self.__cuda_array_interface__ = about
 
 
-class _Managed(ctypes.Structure):
-    """DLManagedTensor."""
-
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("device_type", ctypes.c_int32),
-        ("device_id", ctypes.c_int32),
-        ("ndim", ctypes.c_int32),
-        ("code", ctypes.c_uint8),
-        ("bits", ctypes.c_uint8),
-        ("lanes", ctypes.c_uint16),
-        ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)),
-        ("byte_offset", ctypes.c_uint64),
-        ("manager", ctypes.c_void_p),
-        ("deleter", ctypes.c_void_p),
-    )
-
-
-_new_capsule = ctypes.PYFUNCTYPE(
-    ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
-)(("PyCapsule_New", ctypes.pythonapi))
-
-
 class TorchLike:
     """An array with DLPack, and an interface of version 2 that names no stream, as torch has it.
 
@@ -146,7 +124,9 @@ class TorchLike:
         code = {"i": 0, "u": 1, "f": 2}[values.dtype.kind]
         fields = {"data": address, "device_type": 2, "ndim": values.ndim, "code": code}
         fields |= {"bits": 8 * values.itemsize, "lanes": 1, "shape": self._shape}
-        self.tensor = _Managed(**(fields | said))
+        self.tensor = ManagedTensor()
+        for name, value in (fields | said).items():
+            setattr(self.tensor, name, value)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return 2, 0
@@ -155,4 +135,4 @@ class TorchLike:
         if stream == 2:
             raise BufferError("per-thread default stream is not supported")
         self._card.order(STREAM, stream)
-        return _new_capsule(ctypes.addressof(self.tensor), b"dltensor", None)
+        return new_capsule(ctypes.addressof(self.tensor), TENSOR, None)
