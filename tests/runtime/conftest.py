@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from cineflow import _C
 from cineflow.export.graph.split import split_at_ops, write_segments
 from cineflow.export.ops import attach_bodies
 from cineflow.runtime import Bundle
@@ -17,7 +18,9 @@ from cineflow.runtime.bundle import MANIFEST_FILE, MANIFEST_FORMAT, MODEL_FILE, 
 from cineflow.runtime.segments import kernels
 from cineflow.runtime.store import STORE_VARIABLE, EngineStore
 from cineflow.spec import Axis, ModelSpec, TensorSpec
+from tests.core.cuda_backend import Backend, open_backend
 from tests.stand_ins.card import Card
+from tests.stand_ins.unreadable import Card as UnreadableCard
 
 WIDTH = Axis("width", 4, 64, 4)
 
@@ -89,4 +92,27 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
         monkeypatch.setitem(sys.modules, name, module)
     queued = {name: card.kernel(name, kernel) for name, kernel in kernels().items()}
     monkeypatch.setattr("cineflow.runtime.engines.tensorrt.kernels", lambda: queued)
+    return card
+
+
+@pytest.fixture(scope="session")
+def backend() -> Backend:
+    """Our CUDA kernels under the shim."""
+    made = open_backend()
+    if made.shim is None:
+        pytest.skip("the stand-in needs the shim; this run is on a GPU")
+    return made
+
+
+@pytest.fixture
+def unreadable(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> UnreadableCard:
+    """The stand-in whose memory NumPy cannot read, imported likewise, with the shim's kernels."""
+    card = UnreadableCard()
+    card.widest = 1024
+    for name, module in card.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in vars(backend.module):
+        if hasattr(_C, name) and not name.startswith("_"):
+            monkeypatch.setattr(_C, name, getattr(backend.module, name))
+    card.shim = backend.shim  # type: ignore[attr-defined]
     return card

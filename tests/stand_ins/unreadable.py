@@ -6,6 +6,7 @@ which counts its bytes; so an array that is read unasked is an error, as it is w
 
 from __future__ import annotations
 
+import ctypes
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -131,6 +132,12 @@ class Card(readable.Card):
             card.fetched_bytes.append(value.nbytes)
             return np.array(value.array)
 
+        def copy_within(to: int, value: int, size: int, kind: int, stream: int) -> None:
+            assert kind == 3, "from the card to the card"
+            assert card.inside > 0
+            assert stream == STREAM
+            ctypes.memmove(to, value, size)
+
         def copyto(to: Array, value: Array) -> None:
             to.array[...] = value.array
 
@@ -147,6 +154,7 @@ class Card(readable.Card):
                 Device=Device,
                 Stream=Stream,
                 memory=plain.cuda.memory,
+                runtime=SimpleNamespace(memcpyDeviceToDevice=3, memcpyAsync=copy_within),
                 get_current_stream=lambda: SimpleNamespace(ptr=STREAM if card.inside else 0),
             ),
         )

@@ -66,9 +66,11 @@ class LeavesOutputs(Protocol):
 
     Attributes:
         card: Where it computes; None where our kernels cannot run there.
+        takes_held: Whether inputs may be held on `card`; otherwise they are in host memory.
     """
 
     card: Card | None
+    takes_held: bool
 
     def run_leaving(
         self,
@@ -79,7 +81,7 @@ class LeavesOutputs(Protocol):
         """As `KeepsState.run_keeping`, also for a model without a state.
 
         Args:
-            inputs: See there; also arrays that are held on `card`.
+            inputs: See there; also arrays that are held on `card` if it `takes_held`.
             carried: See there.
             left: Names of outputs that stay on `card`, each a `cineflow.ops.held.Held`.
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from cineflow.errors import ArgumentError, FrameError, SpecError
 from cineflow.motion.fields import require_spacing
 from cineflow.motion.quality import assess, halved
 from cineflow.ops.held import Held, stays
+from cineflow.runtime.carried import LeavesOutputs
 from cineflow.runtime.engine import Engine
 from cineflow.runtime.feed import FrameFeed, given_arrays, zero_states
 from cineflow.runtime.following import numbered, require_same_spacing, require_time
@@ -111,6 +112,7 @@ class Stream:
         self._absent = lacking(self._served)
         self._backward = backward
         self._card, self._left = (None, ()) if backward else flow_on_card(engine, spec)
+        self._takes_held = self._card is not None and cast(LeavesOutputs, engine).takes_held
         self._most_lost = most_lost
         self._strain = "strain" in readings
         self._follows_beats = has_reading(self._served, "beat_info")
@@ -216,7 +218,8 @@ class Stream:
         there = None
         if self._card is not None:
             there = Held(self._card.put(image if grey is None else grey), self._card)
-        inputs, feed, why = self._feed.inputs(feed_before, image, bool(beat), there)
+        seen = there if self._takes_held else None
+        inputs, feed, why = self._feed.inputs(feed_before, image, bool(beat), seen)
         if grey is not None or there is not None:
             feed = changed(feed, last_grey=grey, there=there)
         # A new reference also ends what the model carries, whether it runs for this frame or not.

@@ -8,6 +8,7 @@ differ in the name of the device.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from cineflow.errors import EngineError
 from cineflow.runtime.engines.finite import FiniteCheck
 from cineflow.runtime.engines.providers import CPU_PROVIDER, CUDA_PROVIDER
 from cineflow.spec import ModelSpec
+
+#: What makes an output of a tensor where it lies, by the output's name.
+Leaving = Mapping[str, Callable[[Any], Any]]
 
 #: Execution provider -> ONNX Runtime's name of its device.
 DEVICES = {CPU_PROVIDER: "cpu", CUDA_PROVIDER: "cuda"}
@@ -56,16 +60,21 @@ class BoundRuns:
         return dict(zip(names, self._session.run(names, arrays), strict=True))
 
     def run(
-        self, arrays: Mapping[str, np.ndarray], held: Mapping[str, Any]
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        self,
+        arrays: Mapping[str, np.ndarray],
+        held: Mapping[str, Any],
+        left: Leaving = MappingProxyType({}),
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """One run.
 
         Args:
             arrays: Inputs of the graph in host memory, by name.
             held: The other ones, `<state>_in`, as an earlier run has given them.
+            left: For outputs that are not fetched.
 
         Returns:
-            The outputs of the spec in host memory, and the state after the run by state name.
+            The outputs of the spec, in host memory unless they are in `left`, and the state after
+            the run by state name.
 
         Raises:
             EngineError: A value of a state is not finite.
@@ -77,15 +86,16 @@ class BoundRuns:
         for name, value in held.items():
             binding.bind_ortvalue_input(name, value)
         for name in self._outputs:
-            binding.bind_output(name)  # in host memory
+            binding.bind_output(name, self._device if name in left else "cpu")
         for name in self._states:
             binding.bind_output(f"{name}_out", self._device)
         self._session.run_with_iobinding(binding)
         values = binding.get_outputs()
         after = dict(zip(self._states, values[len(self._outputs) :], strict=True))
         self.check(after)
-        outputs = (value.numpy() for value in values[: len(self._outputs)])
-        return dict(zip(self._outputs, outputs, strict=True)), after
+        outputs = zip(self._outputs, values, strict=False)
+        fetch: Callable[[Any], Any] = _numpy
+        return {name: left.get(name, fetch)(value) for name, value in outputs}, after
 
     def check(self, states: Mapping[str, Any]) -> None:
         """Look at the states by name, where they lie.
@@ -135,6 +145,11 @@ def device_checks(
     """A check of each state by name, which looks at it where it lies."""
     checks = {dtype: FiniteCheck(ort, dtype, provider) for dtype in set(dtypes.values())}
     return {name: checks[dtype] for name, dtype in dtypes.items()}
+
+
+def _numpy(value: Any) -> np.ndarray:
+    array: np.ndarray = value.numpy()
+    return array
 
 
 def _finite_here(value: Any) -> bool:

@@ -21,15 +21,17 @@ Where a graph cannot be had, the reason is logged, and the kernels are launched 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
 
 from cineflow.errors import DeviceLostError, DeviceMemoryError, EngineError
 from cineflow.runtime.bundle import graph_inputs, graph_outputs
-from cineflow.runtime.engines.bound import DEVICES, BoundRuns
+from cineflow.runtime.engines.bound import DEVICES, BoundRuns, Leaving
 from cineflow.runtime.engines.faults import fault_of
 from cineflow.runtime.engines.launches import MOST_SHAPES
 from cineflow.runtime.engines.providers import CUDA_PROVIDER
@@ -46,9 +48,19 @@ _log = logging.getLogger(__name__)
 _thread = ThreadPoolExecutor(1, "cineflow-card")  # it starts with its first task
 
 
+#: Whoever holds it may use CUDA: this thread, or our kernels in another one. A capture would end
+#: where another thread allocates.
+CARD_TURN = threading.RLock()
+
+
 def on_card_thread(work: Callable[[], _T]) -> _T:
     """Run `work` on the one thread of this process that uses ONNX Runtime's sessions on a card."""
-    return _thread.submit(work).result()
+
+    def in_turn() -> _T:
+        with CARD_TURN:
+            return work()
+
+    return _thread.submit(in_turn).result()
 
 
 class CardRuns:
@@ -87,10 +99,13 @@ class CardRuns:
         on_card_thread(self._open)
 
     def run(
-        self, arrays: Mapping[str, np.ndarray], held: Mapping[str, Any]
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        self,
+        arrays: Mapping[str, np.ndarray],
+        held: Mapping[str, Any],
+        left: Leaving = MappingProxyType({}),
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """See `BoundRuns.run`. The state is in memory of its own, which nothing writes to again."""
-        return on_card_thread(lambda: self._run(arrays, held))
+        return on_card_thread(lambda: self._run(arrays, held, left))
 
     def run_all(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See `BoundRuns.run_all`."""
@@ -127,13 +142,18 @@ class CardRuns:
         return self._plain
 
     def _run(
-        self, arrays: Mapping[str, np.ndarray], held: Mapping[str, Any]
-    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        self,
+        arrays: Mapping[str, np.ndarray],
+        held: Mapping[str, Any],
+        left: Leaving,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         if (values := self._by_graph({**arrays, **held})) is None:
-            return self._without().run(arrays, held)
+            return self._without().run(arrays, held, left)
         assert self._graphs is not None
+        fetch: Callable[[Any], Any] = self._graphs.array
         after = self._graphs.states(values)
-        return {one.name: self._graphs.array(values[one.name]) for one in self._spec.outputs}, after
+        names = [one.name for one in self._spec.outputs]
+        return {name: left.get(name, fetch)(values[name]) for name in names}, after
 
     def _run_into(
         self, arrays: Mapping[str, np.ndarray], places: Mapping[str, np.ndarray]

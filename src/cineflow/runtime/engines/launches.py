@@ -10,27 +10,20 @@ allocate from CuPy's pool, which has a cap.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from cineflow.errors import CineflowError, DeviceMemoryError, EngineError
-from cineflow.ops.held import Held, Shelf
+from cineflow.errors import DeviceMemoryError, EngineError
+from cineflow.ops.held import Held
+from cineflow.runtime.engines.cupy_card import CupyCard
 from cineflow.runtime.engines.faults import fault_of
 from cineflow.runtime.segments import Kernel, SegmentStep
 
-#: CUDA gives larger numbers to lower priorities; 0 is the lowest.
-LOWEST_PRIORITY = 0
-
 #: Runs of one shape before its CUDA graph is captured. The first runs may still allocate.
 CAPTURE_AFTER = 2
-
-#: Part of the pool that arrays may take which are held for their readers.
-HELD_SHARE = 0.25
 
 #: Sets of shapes that keep their buffers and graph: streams of several frame sizes take turns.
 MOST_SHAPES = 4
@@ -160,7 +153,7 @@ class _Shapes:
             step.launch(stream)
 
 
-class LaunchSeries:
+class LaunchSeries(CupyCard):
     """Steps that run in order on their own stream. Any thread may use it; one runs at a time.
 
     Args:
@@ -169,9 +162,6 @@ class LaunchSeries:
         inputs: Names of the arrays that `run` takes.
         outputs: Names of the arrays that it returns.
         memory_bytes: What CuPy's pool may take for buffers and scratch memory.
-
-    Attributes:
-        shelf: The arrays that are held on the card for their readers.
     """
 
     def __init__(
@@ -182,17 +172,11 @@ class LaunchSeries:
         outputs: Sequence[str],
         memory_bytes: int,
     ) -> None:
-        self._cupy = cupy
+        super().__init__(cupy, memory_bytes)
         self._steps = steps
         self._inputs = inputs
         self._outputs = outputs
-        self._memory_bytes = memory_bytes
-        self._pool = cupy.get_default_memory_pool()
-        self._pool.set_limit(size=memory_bytes)
-        self._stream = cupy.cuda.Stream(non_blocking=True, priority=LOWEST_PRIORITY)
         self._known: OrderedDict[tuple[tuple[int, ...], ...], _Shapes] = OrderedDict()
-        self._lock = threading.RLock()
-        self.shelf = Shelf(int(HELD_SHARE * memory_bytes))
 
     def run(
         self, arrays: Mapping[str, Any], kept: Sequence[str] = ()
@@ -213,42 +197,8 @@ class LaunchSeries:
             DeviceMemoryError: Memory runs out. Smaller frames still run.
             DeviceLostError: Nothing runs on the card any more in this process.
         """
-        with self._working(arrays):
+        with self.working(arrays):
             return self._run(arrays, kept)
-
-    def fetch(self, value: Any) -> np.ndarray:
-        """An output that a run has kept, or an array made of such, in host memory."""
-        with self._working({"": value}):
-            array = self._fetched(value)
-            self._stream.synchronize()
-        return array
-
-    def put(self, array: np.ndarray) -> Any:
-        """A copy of an array on the card, in the order of the stream."""
-        with self._working({"": array}):
-            value = self._cupy.empty(array.shape, array.dtype)
-            value.set(array, stream=self._stream)
-        return value
-
-    @contextmanager
-    def current(self) -> Iterator[None]:
-        """Within it, CuPy and our ops work on this stream; see `cineflow.ops.held.Card`."""
-        with self._working({}):
-            yield
-
-    @contextmanager
-    def _working(self, arrays: Mapping[str, Any]) -> Iterator[None]:
-        """One thread's turn; what goes wrong becomes a typed error."""
-        with self._lock, self._stream:
-            try:
-                yield
-            except EngineError as error:
-                self._raise_if_lost(error)
-                raise
-            except CineflowError:
-                raise
-            except Exception as error:  # naming CuPy's classes would need CuPy
-                raise self._failure(error, arrays) from error
 
     def _run(
         self, arrays: Mapping[str, Any], kept: Sequence[str]
@@ -277,11 +227,6 @@ class LaunchSeries:
             raise EngineError(f"a finite {spoiled[0]}", "NaN or infinite values")
         return results, held
 
-    def _fetched(self, value: Any) -> np.ndarray:
-        """A copy in host memory, which is there once the stream has been waited for."""
-        array: np.ndarray = self._cupy.asnumpy(value, stream=self._stream, blocking=False)
-        return array
-
     def _of(self, arrays: Mapping[str, Any]) -> _Shapes:
         """The buffers for these shapes; those of the shapes that were not used longest give way."""
         key = tuple(arrays[name].shape for name in self._inputs)
@@ -303,22 +248,3 @@ class LaunchSeries:
         self._known.clear()  # the memory of the other shapes may be enough
         self._pool.free_all_blocks()
         return _Shapes(self._cupy, self._steps, arrays, self._inputs)
-
-    def _failure(self, error: Exception, arrays: Mapping[str, Any]) -> EngineError:
-        """The typed error for one of CuPy's."""
-        kind = fault_of(error)
-        if issubclass(kind, DeviceMemoryError):
-            return kind(
-                f"buffers for {[list(array.shape) for array in arrays.values()]} within "
-                f"{self._memory_bytes >> 20} MiB of GPU memory",
-                str(error),
-                "Smaller frames, or an engine with a narrower --profile",
-            )
-        return kind("a card that computes", str(error), "`nvidia-smi` shows the card's state")
-
-    def _raise_if_lost(self, error: EngineError) -> None:
-        """TensorRT does not say why a step fails. CUDA does, if the card is lost."""
-        try:
-            self._stream.synchronize()
-        except Exception as found:  # as above
-            raise self._failure(found, {}) from error

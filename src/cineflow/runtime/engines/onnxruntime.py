@@ -7,8 +7,10 @@ bodies inside the graph. Both compute the same function to f32 rounding; the lib
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +18,26 @@ import numpy as np
 
 from cineflow.errors import EngineError, MissingDependencyError
 from cineflow.ops.dispatch import cuda_architectures
+from cineflow.ops.held import Held
 from cineflow.runtime.bundle import Bundle, graph_inputs
 from cineflow.runtime.carried import Carried
 from cineflow.runtime.checks import check_inputs
 from cineflow.runtime.engines.bound import BoundRuns
+from cineflow.runtime.engines.cupy_card import MEMORY_CAP_BYTES, CupyCard
 from cineflow.runtime.engines.faults import fault_of
-from cineflow.runtime.engines.graphs import CardRuns
+from cineflow.runtime.engines.graphs import CARD_TURN, CardRuns, on_card_thread
 from cineflow.runtime.engines.providers import (
     CPU_PROVIDER,
     CUDA_PROVIDER,
+    memory_limit,
     provider_fault,
     provider_options,
 )
 from cineflow.runtime.segments import SegmentedEngine, SegmentStep
 
 OP_LIBRARY = "libcineflow_ort.so"
+
+_log = logging.getLogger(__name__)
 
 #: Threads inside one call, if there are enough cores. More would starve the server and the client.
 DEFAULT_THREADS = 2
@@ -52,6 +59,8 @@ class OnnxRuntimeEngine:
         EngineError: The graph does not load, or the provider does not start.
     """
 
+    takes_held = False
+
     def __init__(
         self,
         bundle: Bundle,
@@ -69,6 +78,8 @@ class OnnxRuntimeEngine:
         self.model = bundle.served_name
         self.spec = bundle.spec
         self._inputs = graph_inputs(bundle.spec)
+        self._dtypes = {one.name: np.dtype(one.dtype) for one in bundle.spec.outputs}
+        self.card = card_of(provider)
 
         options = session_options(ort, threads)
         self.kernels = "bodies in the graph"
@@ -145,6 +156,15 @@ class OnnxRuntimeEngine:
         self, inputs: Mapping[str, np.ndarray], carried: Mapping[str, np.ndarray]
     ) -> tuple[dict[str, np.ndarray], Carried]:
         """See `KeepsState`: the state stays in the memory of the execution provider."""
+        return self.run_leaving(inputs, carried, ())
+
+    def run_leaving(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        carried: Mapping[str, np.ndarray],
+        left: Sequence[str],
+    ) -> tuple[dict[str, Any], Carried]:
+        """See `LeavesOutputs`. What stays is copied to memory of `card`, within the card."""
         held = carried.held_by(self) if isinstance(carried, Carried) else None
         states = {f"{name}_in": value for name, value in (held or carried).items()}
         if held is None:
@@ -152,12 +172,20 @@ class OnnxRuntimeEngine:
         else:
             arrays = check_inputs(self.spec.inputs, inputs)
         try:
-            outputs, after = self._bound.run(arrays, states)
+            outputs, after = self._bound.run(
+                arrays, states, {name: partial(self._held, name) for name in left}
+            )
         except EngineError:
             raise
         except Exception as error:  # as above
             raise self._failure(error) from error
         return outputs, Carried(self, after, self._fetched)
+
+    def _held(self, name: str, value: Any) -> Held:
+        """An output that stays on the card."""
+        assert self.card is not None
+        shape, dtype = tuple(value.shape()), self._dtypes[name]
+        return Held(self.card.copy_of(name, value.data_ptr(), shape, dtype), self.card)
 
     def _fetched(self, value: Any) -> np.ndarray:
         try:
@@ -169,6 +197,20 @@ class OnnxRuntimeEngine:
     def _failure(self, error: Exception) -> EngineError:
         remedy = "" if self.concurrent else "`nvidia-smi` shows the card's state"
         return fault_of(error)(f"{self.spec.name} to run in {self.name}", str(error), remedy)
+
+
+def card_of(provider: str) -> CupyCard | None:
+    """What our kernels run on after a session; None on the CPU, and without CuPy or kernels."""
+    if provider != CUDA_PROVIDER or not cuda_architectures():
+        return None
+    try:
+        import cupy
+
+        memory_bytes = memory_limit() or MEMORY_CAP_BYTES
+        return on_card_thread(lambda: CupyCard(cupy, memory_bytes, CARD_TURN))
+    except Exception as error:  # CuPy does not say of what class
+        _log.warning("flow comes to host memory with every frame, because of CuPy: %s", error)
+        return None
 
 
 def open_segments(bundle: Bundle, threads: int | None = None) -> SegmentedEngine:

@@ -19,6 +19,7 @@ from cineflow.ops.held import Card, Held
 from cineflow.runtime.bundle import Bundle, file_sha256, graph_inputs, graph_outputs
 from cineflow.runtime.carried import Carried
 from cineflow.runtime.checks import check_inputs
+from cineflow.runtime.engines.cupy_card import MEMORY_CAP_BYTES
 from cineflow.runtime.engines.launches import KernelLaunch, Launch, LaunchSeries
 from cineflow.runtime.engines.providers import memory_limit
 from cineflow.runtime.segments import SegmentStep, kernels, read_steps, require_complete
@@ -26,9 +27,6 @@ from cineflow.runtime.store import EngineStore, StoredEngine
 
 #: Flavour -> Python module.
 MODULES = {"tensorrt-rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
-
-#: Most memory that CuPy's pool may take for buffers and scratch memory, where nobody says more.
-MEMORY_CAP_BYTES = 1 << 30
 
 
 class TensorRtEngine:
@@ -51,6 +49,7 @@ class TensorRtEngine:
 
     #: One stream, whose runs take turns.
     concurrent = False
+    takes_held = True
 
     def __init__(
         self,
