@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from cineflow import _C
 from cineflow.errors import EngineError
+from cineflow.ops.held import stays
 from cineflow.runtime import Bundle
 from cineflow.runtime.carried import Carried
 from cineflow.runtime.engines.bound import BoundRuns
@@ -77,6 +79,39 @@ def test_without_cuda_kernels_everything_comes_to_host_memory(
     monkeypatch.setattr(_C, "cuda_architectures", lambda: "")
     stream = Stream(TensorRtEngine(bundle), bundle.spec)
     assert stream._card is None
+
+
+@pytest.mark.parametrize("runtime", ["tensorrt", "onnxruntime"])
+def test_outputs_and_what_a_model_carries_stay_together(
+    card: Card, store: EngineStore, tiny: Path, runtime: str
+) -> None:
+    """A later run writes to neither of them."""
+    bundle = Bundle.load(tiny)
+    key = EngineKey(bundle.spec.name, bundle.hash, "tensorrt-rtx", "1.7", "86", "fp32")
+    store.get_or_build(key, bundle.onnx_path.read_bytes)
+    engine = (
+        TensorRtEngine(bundle)
+        if runtime == "tensorrt"
+        else onnxruntime_on_card(bundle, graphs=True)
+    )
+    reference = OnnxRuntimeEngine(bundle, use_op_library=False)
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(1, 1, 4, 8)).astype(np.float32)
+    flow = rng.normal(size=(1, 2, 4, 8)).astype(np.float32)
+    state: Any = {"sum": image}
+    expected: Any = state
+    found = []
+    for k in range(5):
+        values = {"image": k * image, "flow": flow}
+        card.fetched_bytes.clear()
+        outputs, state = engine.run_leaving(values, state, ("moved",))
+        assert set(card.fetched_bytes) <= {FINITE}, "neither the output nor the state"
+        wanted, expected = reference.run_keeping(values, expected)
+        assert stays(outputs["moved"])
+        found.append((outputs["moved"], wanted["moved"], state, expected))
+    for moved, wanted_moved, sums, wanted_sums in found:
+        np.testing.assert_array_equal(moved, wanted_moved)
+        np.testing.assert_array_equal(sums["sum"], wanted_sums["sum"])
 
 
 # --- ONNX Runtime ---------------------------------------------------------------------------------
