@@ -1,4 +1,4 @@
-"""Whether every value is finite, found from the bits."""
+"""Whether every value is finite, of any type."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ class BandWorker {
   void correlate_with_zeros(const float* f1, std::int64_t columns, float* out,
                             std::int64_t out_stride) {
     float sums[kTileColumns] = {};
-    if (!kernels().all_finite(f1, size_.f1_tile)) {
+    if (!kernels().all_finite(f1, DType::kF32, size_.f1_tile)) {
       for (std::int64_t channel = 0; channel < size_.channels; ++channel) {
         for (std::int64_t column = 0; column < kTileColumns; ++column) {
           sums[column] += f1[channel * kTileColumns + column] * 0.0f;

@@ -149,7 +149,7 @@ struct Kernels {
   using SumWindow = void(const WindowSum&) noexcept;
   using OnCells = void(const CellRow&) noexcept;
   using SumBlock = double(const float* first, std::int64_t pitch, int rows, int columns) noexcept;
-  using AllFinite = bool(const float* values, std::int64_t count) noexcept;
+  using AllFinite = bool(const void* values, DType dtype, std::int64_t count) noexcept;
 
   const char* name;  // "avx512", "avx2" or "baseline"
 

@@ -7,37 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cineflow.errors import ArgumentError
-
-#: Type -> whole numbers of its size, with and without a sign, and infinity and minus infinity as
-#: those. NaN and infinity have the largest exponent. So each is at least infinity as a number with
-#: a sign, or at least minus infinity as one without.
-_BITS = {
-    np.dtype(kind): (
-        signed,
-        unsigned,
-        np.array(np.inf, kind).view(signed),
-        np.array(-np.inf, kind).view(unsigned),
-    )
-    for kind, signed, unsigned in (
-        (np.float16, np.int16, np.uint16),
-        (np.float32, np.int32, np.uint32),
-        (np.float64, np.int64, np.uint64),
-    )
-}
-
-
-def all_finite(values: np.ndarray) -> bool:
-    """Whether every value is a finite number.
-
-    Two searches for a largest whole number make no array, and are several times as fast as
-    `numpy.isfinite` for half precision.
-    """
-    bits = _BITS.get(values.dtype)
-    if bits is None or not values.size:
-        return bool(np.isfinite(values).all())
-    signed, unsigned, most, most_without_sign = bits
-    largest = values.view(signed).max()
-    return bool(largest < most and values.view(unsigned).max() < most_without_sign)
+from cineflow.ops.finite import all_finite
 
 
 def require_finite(name: str, values: np.ndarray) -> None:

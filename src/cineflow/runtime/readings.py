@@ -9,9 +9,9 @@ from typing import Any, cast
 import numpy as np
 
 from cineflow.errors import EngineError, SpecError
-from cineflow.motion.fields import all_finite
 from cineflow.motion.landmarks import chain_lengths, class_areas, peaks
 from cineflow.motion.strain import deformation_gradient, green_lagrange
+from cineflow.ops.finite import all_finite
 from cineflow.ops.held import stays
 from cineflow.runtime.bundle import graph_outputs
 from cineflow.runtime.carried import KeepsState, LeavesOutputs

@@ -33,6 +33,8 @@ _MAGIC = b"cineflow state 1"
 _LENGTH = struct.Struct("<Q")
 #: Types of the arrays of a state, as NumPy writes them.
 _DTYPES = frozenset({"|b1", "|u1", "<i4", "<i8", "<f2", "<f4", "<f8"})
+#: Types of the values that JSON has.
+_PLAIN = frozenset({bool, int, float, str, types.NoneType})
 _REMEDY = "Send the bytes of a result's `state` as they came, to a server of the same version."
 
 
@@ -87,26 +89,33 @@ def _not_a_state(got: str) -> SpecError:
 
 def _plain(value: Any, arrays: list[np.ndarray]) -> Any:
     """A value as JSON has it. Arrays go into `arrays`; their position stands for them."""
+    if type(value) in _PLAIN:  # most values are
+        return value
     if stays(value):
         value = np.asarray(value)
     if isinstance(value, np.ndarray):
         arrays.append(np.ascontiguousarray(value, value.dtype.newbyteorder("<")))
         return len(arrays) - 1
     if isinstance(value, FeedState):
-        value = dataclasses.replace(
-            value,
-            last=_narrow(value.last) if value.last_grey is None else value.last_grey,
-            reference=None if value.reference is None else _narrow(value.reference),
-            window=tuple(map(_narrow, value.window)),
-        )
+        return {name: _plain(frames, arrays) for name, frames in _narrowed(value).items()}
     if dataclasses.is_dataclass(value):
         kind: Any = type(value)
         return {name: _plain(getattr(value, name), arrays) for name in _names(kind)}
-    if isinstance(value, Mapping):
-        return {name: _plain(item, arrays) for name, item in value.items()}
     if isinstance(value, tuple):
         return [_plain(item, arrays) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _plain(item, arrays) for name, item in value.items()}
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _narrowed(feed: FeedState) -> dict[str, Any]:
+    """The fields of the frames that a run needs, in 8 bits where that loses nothing."""
+    return {
+        "last": _narrow(feed.last) if feed.last_grey is None else feed.last_grey,
+        "reference": None if feed.reference is None else _narrow(feed.reference),
+        "window": tuple(map(_narrow, feed.window)),
+        "since_run": feed.since_run,
+    }
 
 
 def _narrow(frame: np.ndarray) -> np.ndarray:

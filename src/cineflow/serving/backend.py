@@ -28,7 +28,8 @@ from cineflow.runtime.probing import require_probes
 from cineflow.served import KEEP_ALIVE, Codec, batch_limit
 from cineflow.serving.calls import CallRunner
 from cineflow.serving.deadlines import Deadlines, measure
-from cineflow.serving.direct import DirectRequest, Door, Respond
+from cineflow.serving.direct import DirectRequest, Door
+from cineflow.serving.direct_replies import Respond
 from cineflow.serving.ending import CARD_LOST, end_process
 from cineflow.serving.errors import error_text
 from cineflow.serving.events import EVENTS_VARIABLE, EventLog

@@ -17,38 +17,29 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
-import mmap
 import os
 import secrets
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-from cineflow.errors import CineflowError, FrameError
+from cineflow.errors import CineflowError
 from cineflow.runtime.readings import Room
-from cineflow.runtime.state import StreamState
-from cineflow.runtime.state_bytes import state_pieces
-from cineflow.served import STATE, Messages, packed, send
+from cineflow.served import Messages, packed
+from cineflow.serving.direct_replies import Replies, Respond
+from cineflow.serving.direct_ring import Ring
 from cineflow.serving.errors import error_text
 
 #: Seconds that a new connection gets to say what it wants, and that frames get at the end.
 _HELLO_S, _END_S = 5.0, 5.0
+#: Seconds after which a silent client is not about to send its next frame.
+_PAUSE_S = 0.002
 _CREDENTIALS = struct.Struct("3i")  # process, user, group
-
-#: What is made of a frame: arrays by name, or the text of an error.
-Outcome = Mapping[str, np.ndarray] | str
-
-
-class Respond(Protocol):
-    """Takes what is made of a frame and sends it, then the state if the frame asks for it."""
-
-    def __call__(self, outcome: Outcome, state: StreamState | None = None) -> None: ...
 
 
 class DirectRequest:
@@ -193,7 +184,7 @@ class Door:
             if not _of_this_user(connection):
                 return
             connection.settimeout(_HELLO_S)
-            ring = _Ring(connection)
+            ring = Ring(connection, _HELLO_S)
             stack.callback(ring.close)
             connection.settimeout(None)
             with self._lock:
@@ -209,15 +200,21 @@ class Door:
                     if self._open.get(ring.sequence) is connection:
                         del self._open[ring.sequence]
 
-    def _frames(self, connection: socket.socket, ring: _Ring) -> None:
+    def _frames(self, connection: socket.socket, ring: Ring) -> None:
         connection.sendall(packed({"ready": True}))
         messages = Messages(connection, has_payloads=False)
+        replies = Replies(connection, ring)
         while True:
+            message = None
             try:
-                message = messages.next()
+                while message is None:
+                    message = messages.next(_PAUSE_S if replies.owes_state else None)
+                    if message is None:
+                        replies.finish_state()
             except EOFError:
                 message = None
             if connection in self._leaving:  # what is left was not computed
+                replies.finish_state()
                 connection.sendall(packed({"bye": True}))
                 return
             if message is None:
@@ -226,7 +223,7 @@ class Door:
             if header.get("end"):
                 self._end(ring.sequence)
                 return
-            respond = functools.partial(_respond, connection, ring, header["id"], header)
+            respond = functools.partial(replies.respond, header)
             try:
                 room = functools.partial(ring.room, header)
                 request = DirectRequest(ring.sequence, header, ring.frame(header), room)
@@ -234,138 +231,7 @@ class Door:
                 respond(error_text(error))
             else:
                 self._compute(request, respond)
-
-
-class _Ring:
-    """A client's shared memory.
-
-    Args:
-        connection: The client's first message comes from it, with the memory's descriptor.
-
-    Attributes:
-        sequence: The stream that it is of.
-    """
-
-    def __init__(self, connection: socket.socket) -> None:
-        data, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 4)
-        try:
-            (descriptor,) = descriptors
-            messages = Messages(connection, data, has_payloads=False)
-            first, _ = messages.next(_HELLO_S) or ({}, b"")
-            self.sequence = int(first["sequence"])
-            self._slot_bytes = int(first["slot_bytes"])
-            self._parts = {
-                name: (int(at), int(room)) for name, (at, room) in first["parts"].items()
-            }
-            self._memory = mmap.mmap(descriptor, 0)
-        finally:
-            for one in descriptors:
-                os.close(one)
-
-    def frame(self, header: Mapping[str, Any]) -> np.ndarray:
-        """The pixels of a frame, a view.
-
-        Raises:
-            FrameError: They are not inside the ring, or not of a frame's type.
-        """
-        dtype, shape = header["dtype"], tuple(header["shape"])
-        if dtype not in ("uint8", "float32") or any(
-            type(one) is not int or one < 0 for one in shape
-        ):
-            raise FrameError("a frame of uint8 or float32", f"{dtype} {list(shape)}")
-        byte_size = math.prod(shape) * np.dtype(dtype).itemsize
-        where = "frame_at" if "frame_at" in header else "slot"
-        if where == "frame_at":
-            at = self._inside(header[where], byte_size)
-        else:
-            at = self._place(header[where], "frame", byte_size)
-        if at is None:
-            raise FrameError("a frame inside the ring", f"{list(shape)}, {where} {header[where]}")
-        return np.ndarray(shape, dtype, self._memory, at)
-
-    def room(
-        self, header: Mapping[str, Any], name: str, dtype: str, shape: tuple[int, ...]
-    ) -> np.ndarray | None:
-        """The memory for an output of a frame; None where the client has none for it."""
-        at = None
-        if name in header["outputs"]:
-            byte_size = math.prod(shape) * np.dtype(dtype).itemsize
-            at = self._place(header["slot"], name, byte_size)
-        return None if at is None else np.ndarray(shape, dtype, self._memory, at)
-
-    def take(self, slot: int, name: str, array: np.ndarray) -> bool:
-        """Have a result in its part of a slot; returns whether there is room."""
-        at = self._place(slot, name, array.nbytes)
-        if at is None:
-            return False
-        view = np.ndarray(array.shape, array.dtype, self._memory, at)
-        if not np.may_share_memory(view, array):  # else it is there already
-            view[...] = array
-        return True
-
-    def take_all(self, slot: Any, name: str, pieces: Sequence[np.ndarray]) -> bool:
-        """Have bytes, one piece after the other, in a part of a slot, as `take`."""
-        at = self._place(slot, name, sum(map(len, pieces)))
-        if at is None:
-            return False
-        for piece in pieces:
-            np.ndarray(piece.shape, piece.dtype, self._memory, at)[...] = piece
-            at += len(piece)
-        return True
-
-    def close(self) -> None:
-        with contextlib.suppress(BufferError):  # a view of it goes a little later
-            self._memory.close()
-
-    def _place(self, slot: Any, name: str, byte_size: int) -> int | None:
-        """Where a part begins; None where there is no such room."""
-        at, room = self._parts.get(name, (0, -1))
-        if type(slot) is not int or byte_size > room or at < 0:
-            return None
-        return self._inside(slot * self._slot_bytes + at, byte_size)
-
-    def _inside(self, start: Any, byte_size: int) -> int | None:
-        """A place in the memory; None where it is not whole."""
-        whole = type(start) is int and 0 <= start <= len(self._memory) - byte_size
-        return start if whole else None
-
-
-def _respond(
-    connection: socket.socket,
-    ring: _Ring,
-    identity: object,
-    header: Mapping[str, Any],
-    outcome: Outcome,
-    state: StreamState | None = None,
-) -> None:
-    """Send what was made of a frame; its arrays are in the ring then, as far as they fit.
-
-    The state follows in a message of its own: the frame's result does not wait for it.
-    """
-    if isinstance(outcome, str):
-        connection.sendall(packed({"id": identity, "error": outcome}))
-        return
-    outputs: list[tuple[str, str, tuple[int, ...], bool]] = []
-    payload: list[np.ndarray] = []
-    for name in header["outputs"]:
-        if (array := outcome.get(name)) is None:
-            continue
-        inside = ring.take(header["slot"], name, array)
-        outputs.append((name, _name_of(array.dtype), array.shape, inside))
-        if not inside:
-            payload.append(array)
-    send(connection, {"id": identity, "outputs": outputs}, payload)
-    if "state_slot" in header and state is not None:
-        pieces = state_pieces(state)
-        inside = ring.take_all(header["state_slot"], STATE.name, pieces)
-        said = {"id": identity, "state": [sum(map(len, pieces)), inside]}
-        send(connection, said, () if inside else pieces)
-
-
-@functools.cache
-def _name_of(dtype: np.dtype[Any]) -> str:
-    """A type's name, which NumPy makes anew each time."""
-    return dtype.name
+            replies.go_on_with_state()
 
 
 def _of_this_user(connection: socket.socket) -> bool:

@@ -130,21 +130,4 @@ double sum_block(const float* first, std::int64_t pitch, int rows, int columns) 
   return sums.total();
 }
 
-bool all_finite(const float* values, std::int64_t count) noexcept {
-  F32s marks[4] = {};
-  std::int64_t at = 0;
-  for (; at + 4 * kLanes <= count; at += 4 * kLanes) {
-    for (int part = 0; part < 4; ++part) {
-      marks[part] = mark_non_finite(marks[part], load(values + at + part * kLanes));
-    }
-  }
-  for (; at < count; at += kLanes) {
-    const int left = static_cast<int>(count - at);
-    const F32s value = left >= kLanes ? load(values + at) : load_first(values + at, left);
-    marks[0] = mark_non_finite(marks[0], value);
-  }
-  const F32s all = (marks[0] + marks[1]) + (marks[2] + marks[3]);
-  return lanes_of(all == 0.0f) == kAllLanes;
-}
-
 }  // namespace cineflow::CINEFLOW_ISA
