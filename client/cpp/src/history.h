@@ -13,9 +13,9 @@ namespace cineflow_client {
 
 /// Frames from one state to the next. A state is as large as a dozen frames.
 inline constexpr int kStateEvery = 16;
-/// Frames that a state has not replaced yet, next to those in flight. Three may leave between the
-/// result of a frame and its state: the server makes it in three steps, between frames.
-inline constexpr int kMostSent = kStateEvery + 3;
+/// Frames that a state has not replaced yet, next to those in flight: one may leave between the
+/// result of a frame and its state.
+inline constexpr int kMostSent = kStateEvery + 1;
 
 /// One frame that the last known state does not contain.
 struct Sent {

@@ -37,8 +37,6 @@ from cineflow.serving.errors import error_text
 
 #: Seconds that a new connection gets to say what it wants, and that frames get at the end.
 _HELLO_S, _END_S = 5.0, 5.0
-#: Seconds after which a silent client is not about to send its next frame.
-_PAUSE_S = 0.002
 _CREDENTIALS = struct.Struct("3i")  # process, user, group
 
 
@@ -205,16 +203,11 @@ class Door:
         messages = Messages(connection, has_payloads=False)
         replies = Replies(connection, ring)
         while True:
-            message = None
             try:
-                while message is None:
-                    message = messages.next(_PAUSE_S if replies.owes_state else None)
-                    if message is None:
-                        replies.finish_state()
+                message = messages.next()
             except EOFError:
                 message = None
             if connection in self._leaving:  # what is left was not computed
-                replies.finish_state()
                 connection.sendall(packed({"bye": True}))
                 return
             if message is None:
@@ -231,7 +224,6 @@ class Door:
                 respond(error_text(error))
             else:
                 self._compute(request, respond)
-            replies.go_on_with_state()
 
 
 def _of_this_user(connection: socket.socket) -> bool:

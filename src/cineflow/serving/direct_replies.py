@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,8 +13,6 @@ from cineflow.runtime.state import StreamState
 from cineflow.runtime.state_bytes import state_pieces
 from cineflow.served import STATE, packed, send
 from cineflow.serving.direct_ring import Ring
-
-_DONE = object()
 
 #: What is made of a frame: arrays by name, or the text of an error.
 Outcome = Mapping[str, np.ndarray] | str
@@ -27,10 +25,7 @@ class Respond(Protocol):
 
 
 class Replies:
-    """Sends what was made of frames, and states after that. One thread at a time.
-
-    A client that sends its frames as fast as it can would wait for a state together with its next
-    frame. So a state is made in short steps, one after each frame, while the client is at work.
+    """Sends what was made of frames. One thread at a time.
 
     Args:
         connection: To the client.
@@ -40,22 +35,19 @@ class Replies:
     def __init__(self, connection: socket.socket, ring: Ring) -> None:
         self._connection = connection
         self._ring = ring
-        self._state_steps: Iterator[None] | None = None
-
-    @property
-    def owes_state(self) -> bool:
-        """Whether a state is under way."""
-        return self._state_steps is not None
 
     def respond(
         self, header: Mapping[str, Any], outcome: Outcome, state: StreamState | None = None
     ) -> None:
         """Send what was made of a frame; its arrays are in the ring then, as far as they fit.
 
+        The state follows in a message of its own: the frame's result does not wait for it. It is
+        made at once: a state that is kept until later frames keeps memory from them.
+
         Args:
             header: The frame's message.
             outcome: What was made of it.
-            state: The stream after it. If the frame asks for it, it is under way from now on.
+            state: The stream after it; it is sent if the frame asks for it.
         """
         if isinstance(outcome, str):
             self._connection.sendall(packed({"id": header["id"], "error": outcome}))
@@ -71,24 +63,11 @@ class Replies:
                 payload.append(array)
         send(self._connection, {"id": header["id"], "outputs": outputs}, payload)
         if "state_slot" in header and state is not None:
-            self.finish_state()
-            self._state_steps = self._send_state(header, state)
+            self._send_state(header, state)
 
-    def go_on_with_state(self) -> None:
-        """Do the next step of the state that is under way, if there is one."""
-        if self._state_steps is not None and next(self._state_steps, _DONE) is _DONE:
-            self._state_steps = None
-
-    def finish_state(self) -> None:
-        """Do what is left of the state that is under way."""
-        while self._state_steps is not None:
-            self.go_on_with_state()
-
-    def _send_state(self, header: Mapping[str, Any], state: StreamState) -> Iterator[None]:
+    def _send_state(self, header: Mapping[str, Any], state: StreamState) -> None:
         pieces = state_pieces(state)
-        yield
         inside = self._ring.take_all(header["state_slot"], STATE.name, pieces)
-        yield
         said = {"id": header["id"], "state": [sum(map(len, pieces)), inside]}
         send(self._connection, said, () if inside else pieces)
 
