@@ -132,8 +132,8 @@ class Band {
                  std::atomic<bool>& flag) noexcept {
     if (view.dtype != DType::kF32) return;
     const float* row = floats_at(view, offset + y * view.strides[view.rank - 2]);
-    if (!kernels().all_finite(row, DType::kF32, grid_.width))
-      flag.store(true, std::memory_order_relaxed);
+    const bool finite = kernels().all_finite(row, DType::kF32, grid_.width);
+    if (!finite) flag.store(true, std::memory_order_relaxed);
   }
 
   /// Row `y` of the pair into a slot of the buffer; a row outside the image is not in use.

@@ -1,7 +1,7 @@
 """Whether values are finite numbers.
 
-Every output of a model and every state is looked at, so this is part of each frame. Like
-`pair_blocks` it takes NumPy arrays only.
+Every output of a model and every state is looked at, so this is part of each frame. It takes NumPy
+arrays only: a card looks at what lies there by itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the statistics of a pair over blocks say about its flow.
 
 This is the inner part of `cineflow.motion.quality`, which explains the quality and its sources.
-Like `pair_blocks` it takes NumPy arrays only.
+It takes NumPy arrays only: the statistics of a pair on a card come to host memory.
 """
 
 from __future__ import annotations
